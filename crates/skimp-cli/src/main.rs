@@ -1,0 +1,2 @@
+//! The `skimp` command.
+fn main() {}

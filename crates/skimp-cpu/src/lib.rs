@@ -1,0 +1,1 @@
+//! Fast CPU kernels and executors, checked against the reference interpreters.

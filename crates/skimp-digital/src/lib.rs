@@ -1,0 +1,1 @@
+//! Digital accelerator models, one file each.

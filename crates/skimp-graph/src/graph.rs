@@ -1,0 +1,241 @@
+//! The network graph.
+
+use crate::{DType, GraphError, Op, Tensor};
+
+/// Index of a [`Value`] in its graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ValueId(pub usize);
+
+/// An extent that a network fixes or leaves open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dim {
+    /// Fixed by the network.
+    Fixed(usize),
+    /// Open, under a name (`"N"`, `"H"`, ...); empty where the file gives none.
+    Free(String),
+}
+
+/// A network input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GraphInput {
+    /// The value that the input binds.
+    pub value: ValueId,
+    /// Element type.
+    pub dtype: DType,
+    /// Extents; the first is the batch where the network has one.
+    pub dims: Vec<Dim>,
+}
+
+/// A tensor-valued edge of the graph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// Unique name.
+    pub name: String,
+    /// The elements of a constant (weight, bias, ...).
+    pub constant: Option<Tensor>,
+}
+
+/// One operator application.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Unique, never empty.
+    pub name: String,
+    /// The operator.
+    pub op: Op,
+    /// Inputs; `None` for an optional input left out.
+    pub inputs: Vec<Option<ValueId>>,
+    /// Outputs.
+    pub outputs: Vec<ValueId>,
+}
+
+/// A network: values, and nodes in a topological order.
+///
+/// [`Graph::new`] is the only way to make one, so every `Graph` is acyclic, single-assignment and has unique names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Graph {
+    name: String,
+    inputs: Vec<GraphInput>,
+    outputs: Vec<ValueId>,
+    values: Vec<Value>,
+    nodes: Vec<Node>,
+}
+
+impl Graph {
+    /// Checks the parts and puts the nodes into a topological order (the given order where it is one already).
+    ///
+    /// # Errors
+    /// [`GraphError::InvalidGraph`] if a value id is out of range, a value has two sources or none, a name is empty or
+    /// occurs twice, or the nodes form a cycle.
+    pub fn new(
+        name: impl Into<String>,
+        inputs: Vec<GraphInput>,
+        outputs: Vec<ValueId>,
+        values: Vec<Value>,
+        nodes: Vec<Node>,
+    ) -> Result<Self, GraphError> {
+        let name = name.into();
+        let nodes = check::sorted(&name, &inputs, &outputs, &values, nodes)?;
+        Ok(Self { name, inputs, outputs, values, nodes })
+    }
+
+    /// Name of the network.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Inputs, without constants.
+    pub fn inputs(&self) -> &[GraphInput] {
+        &self.inputs
+    }
+
+    /// Output values, in order.
+    pub fn outputs(&self) -> &[ValueId] {
+        &self.outputs
+    }
+
+    /// All values.
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// All nodes; every node comes after the nodes it reads from.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// One value.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.0]
+    }
+
+    /// The constant behind `id`, if it is one.
+    pub fn constant(&self, id: ValueId) -> Option<&Tensor> {
+        self.values[id.0].constant.as_ref()
+    }
+
+    /// For each value, the indices of the nodes that read it (a node once per use).
+    pub fn consumers(&self) -> Vec<Vec<usize>> {
+        let mut consumers = vec![Vec::new(); self.values.len()];
+        for (node_idx, node) in self.nodes.iter().enumerate() {
+            for input in node.inputs.iter().flatten() {
+                consumers[input.0].push(node_idx);
+            }
+        }
+        consumers
+    }
+
+    /// For each value, the index of the node that makes it.
+    pub fn producers(&self) -> Vec<Option<usize>> {
+        let mut producers = vec![None; self.values.len()];
+        for (node_idx, node) in self.nodes.iter().enumerate() {
+            for output in &node.outputs {
+                producers[output.0] = Some(node_idx);
+            }
+        }
+        producers
+    }
+
+    /// The parts, for a rewrite that ends in [`Graph::new`].
+    pub fn into_parts(self) -> (String, Vec<GraphInput>, Vec<ValueId>, Vec<Value>, Vec<Node>) {
+        (self.name, self.inputs, self.outputs, self.values, self.nodes)
+    }
+}
+
+mod check {
+    use std::collections::{BTreeSet, HashSet};
+
+    use super::{GraphInput, Node, Value, ValueId};
+    use crate::GraphError;
+
+    /// The nodes in a topological order that keeps the given order where possible (Kahn, lowest index first).
+    pub(super) fn sorted(
+        graph: &str,
+        inputs: &[GraphInput],
+        outputs: &[ValueId],
+        values: &[Value],
+        nodes: Vec<Node>,
+    ) -> Result<Vec<Node>, GraphError> {
+        let invalid = |cause: String| GraphError::InvalidGraph { graph: graph.to_owned(), cause };
+        names(values.iter().map(|v| v.name.as_str()), "value").map_err(invalid)?;
+        names(nodes.iter().map(|n| n.name.as_str()), "node").map_err(invalid)?;
+
+        let known = |id: ValueId, user: &str| {
+            if id.0 < values.len() {
+                Ok(())
+            } else {
+                Err(invalid(format!("{user} refers to a value that does not exist")))
+            }
+        };
+        let mut producer: Vec<Option<usize>> = vec![None; values.len()];
+        let mut has_source: Vec<bool> = values.iter().map(|v| v.constant.is_some()).collect();
+        for input in inputs {
+            known(input.value, "an input")?;
+            if std::mem::replace(&mut has_source[input.value.0], true) {
+                return Err(invalid(format!("value \"{}\" has two sources", values[input.value.0].name)));
+            }
+        }
+        for (idx, node) in nodes.iter().enumerate() {
+            for &output in &node.outputs {
+                known(output, &format!("node \"{}\"", node.name))?;
+                if std::mem::replace(&mut has_source[output.0], true) {
+                    return Err(invalid(format!("value \"{}\" has two sources", values[output.0].name)));
+                }
+                producer[output.0] = Some(idx);
+            }
+        }
+        let mut n_missing = vec![0_usize; nodes.len()];
+        let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+        for (idx, node) in nodes.iter().enumerate() {
+            for &input in node.inputs.iter().flatten() {
+                known(input, &format!("node \"{}\"", node.name))?;
+                if !has_source[input.0] {
+                    return Err(invalid(format!(
+                        "node \"{}\" reads \"{}\", which nothing produces",
+                        node.name, values[input.0].name
+                    )));
+                }
+                if let Some(source) = producer[input.0] {
+                    readers[source].push(idx);
+                    n_missing[idx] += 1;
+                }
+            }
+        }
+        for &output in outputs {
+            known(output, "an output")?;
+            if !has_source[output.0] {
+                return Err(invalid(format!("nothing produces the output \"{}\"", values[output.0].name)));
+            }
+        }
+
+        let mut ready: BTreeSet<usize> = (0..nodes.len()).filter(|&i| n_missing[i] == 0).collect();
+        let mut order = Vec::with_capacity(nodes.len());
+        while let Some(idx) = ready.pop_first() {
+            order.push(idx);
+            for &reader in &readers[idx] {
+                n_missing[reader] -= 1;
+                if n_missing[reader] == 0 {
+                    ready.insert(reader);
+                }
+            }
+        }
+        if order.len() < nodes.len() {
+            let in_cycle = (0..nodes.len()).find(|&i| n_missing[i] > 0).map_or("", |i| nodes[i].name.as_str());
+            return Err(invalid(format!("the nodes form a cycle (through \"{in_cycle}\")")));
+        }
+        let mut slots: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
+        Ok(order.into_iter().filter_map(|i| slots[i].take()).collect())
+    }
+
+    fn names<'a>(names: impl Iterator<Item = &'a str>, what: &str) -> Result<(), String> {
+        let mut seen = HashSet::new();
+        for name in names {
+            if name.is_empty() {
+                return Err(format!("a {what} has no name"));
+            }
+            if !seen.insert(name) {
+                return Err(format!("two {what}s are named \"{name}\""));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,18 @@
+//! Tensors, the network graph, its reference interpreters, statistics, rewrites and ONNX.
+//!
+//! The main types are [`Graph`] (a static single-assignment network over the closed operator enum [`Op`]) and
+//! [`Tensor`]. [`Executor`] is the seam that every engine implements. The reference interpreters here are the
+//! specification: naive, safe, single-threaded. This crate does no terminal or network I/O.
+
+mod error;
+mod executor;
+mod graph;
+pub mod integer;
+mod op;
+mod tensor;
+
+pub use error::GraphError;
+pub use executor::{Executor, Observer};
+pub use graph::{Dim, Graph, GraphInput, Node, Value, ValueId};
+pub use op::{AutoPad, Gemm, Op, Pad, PadMode, Slice, Window};
+pub use tensor::{DType, Data, Tensor};

@@ -1,0 +1,1 @@
+//! Records of runs, written as tables, CSV, JSON and HTML.

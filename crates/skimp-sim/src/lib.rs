@@ -1,0 +1,1 @@
+//! Layer workloads, event counters, cost tables and the accelerator trait.

@@ -1,0 +1,1 @@
+//! Study files and the pipeline that runs them.

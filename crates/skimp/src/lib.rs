@@ -1,0 +1,1 @@
+//! The public API of skimp: one call for each step.
