@@ -1,2 +1,70 @@
-//! Every automation of the repository.
-fn main() {}
+//! Every automation of the repository: `cargo xtask lint|test|ci|tidy|python`.
+
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  test     run every test; installs what the tests use into target/ where it can
+  lint     rustfmt, clippy and rustdoc with warnings denied, then tidy
+  tidy     check the repository's own rules (crate levels, file sizes, docs)
+  ci       lint, then test
+  python   make target/python, the virtual environment of the test oracles
+";
+
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1).unwrap_or_default();
+    match run(&command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tools::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &str) -> Result<()> {
+    let root = tools::root()?;
+    match command {
+        "test" => test(&root),
+        "lint" => lint(&root),
+        "tidy" => tidy::check(&root),
+        "ci" => {
+            lint(&root)?;
+            test(&root)
+        }
+        "python" => tools::python(&root).map(drop),
+        "" | "help" | "--help" | "-h" => {
+            tools::say(USAGE);
+            Ok(())
+        }
+        unknown => bail!("unknown command \"{unknown}\"\n\n{USAGE}"),
+    }
+}
+
+fn lint(root: &std::path::Path) -> Result<()> {
+    tools::cargo(root, &["fmt", "--all", "--check"], &[])?;
+    tools::cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
+    tools::cargo(root, &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    tidy::check(root)
+}
+
+/// Runs every test. A tool that cannot be installed only makes its tests skip, with a message of their own.
+fn test(root: &std::path::Path) -> Result<()> {
+    tools::chromium();
+    let python = match tools::python(root) {
+        Ok(python) => Some(python),
+        Err(error) => {
+            tools::say(&format!("note: tests against onnxruntime will be skipped: {error:#}"));
+            None
+        }
+    };
+    let python = python.map(|path| path.display().to_string());
+    let env: Vec<(&str, &str)> = python.iter().map(|path| ("SKIMP_PYTHON", path.as_str())).collect();
+    tools::cargo(root, &["test", "--workspace"], &env)
+}

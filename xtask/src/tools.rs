@@ -1,0 +1,70 @@
+//! Running cargo, and finding or installing the tools that tests use.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// Prints to stderr; xtask has no result for stdout.
+#[allow(clippy::print_stderr, reason = "xtask talks to a person")]
+pub(crate) fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+/// The workspace's root folder.
+pub(crate) fn root() -> Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(Path::to_path_buf).context("xtask has no parent folder")
+}
+
+/// Runs cargo in `root` and fails when it does.
+pub(crate) fn cargo(root: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<()> {
+    say(&format!("$ cargo {}", args.join(" ")));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    run(Command::new(cargo).args(args).envs(env.iter().copied()).current_dir(root))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    if !status.success() {
+        bail!("{} failed ({status})", command.get_program().display());
+    }
+    Ok(())
+}
+
+/// The interpreter of target/python, made from requirements-test.txt where it is missing or out of date.
+pub(crate) fn python(root: &Path) -> Result<PathBuf> {
+    let folder = root.join("target/python");
+    let python = folder.join("bin/python");
+    let wanted = std::fs::read_to_string(root.join("requirements-test.txt")).context("requirements-test.txt")?;
+    let stamp = folder.join("requirements-test.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
+        return Ok(python);
+    }
+    say("making target/python for the test oracles");
+    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
+    run(install.arg(root.join("requirements-test.txt")))?;
+    std::fs::write(&stamp, wanted).with_context(|| stamp.display().to_string())?;
+    Ok(python)
+}
+
+/// Installs Debian's Chromium where there is none and this may be done; the browser tests skip without it.
+pub(crate) fn chromium() {
+    let found = ["chromium", "chromium-browser", "google-chrome"]
+        .iter()
+        .any(|name| Command::new(name).arg("--version").output().is_ok_and(|out| out.status.success()));
+    if found {
+        return;
+    }
+    say("installing chromium for the browser tests");
+    let installed = run(Command::new("apt-get").args(["-qq", "update"])).and_then(|()| {
+        run(Command::new("apt-get")
+            .args(["-qq", "install", "-y", "--no-install-recommends", "chromium"])
+            .env("DEBIAN_FRONTEND", "noninteractive"))
+    });
+    if let Err(error) = installed {
+        say(&format!("note: browser tests will be skipped: {error:#}"));
+    }
+}
