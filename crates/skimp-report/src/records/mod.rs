@@ -1,0 +1,45 @@
+//! The records of runs: what is stored, exported and reported.
+//!
+//! These are boundary types. They hold plain numbers, words and text, know nothing of the simulators that fill them,
+//! and are built by struct literals. Their JSON has a `schema` on top, keys in the order of the fields (maps keep the
+//! order in which they were filled), and units as suffixes of the keys: `_mhz`, `_mm2`, `_ms`, `_nj`, `_mj`, `_bits`.
+//! Fields that may be missing are `Option` and left out of the JSON when they are `None`.
+
+mod simulation;
+mod study;
+
+pub use self::simulation::{
+    AcceleratorRecord, AcceleratorTotal, Breakdown, DataRecord, EndStatus, LayerRecord, ModelRecord, SIMULATION_SCHEMA,
+    SimulationRecord,
+};
+pub use self::study::{
+    AcceleratorFigures, Accuracy, AccuracyRecord, Assumption, Comparison, Exactness, InputDigest, LayerStatistics,
+    Provenance, PublishedFigure, STUDY_SCHEMA, StudyRecord, Timing,
+};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::ReportError;
+
+/// Pretty JSON with a trailing newline.
+fn to_json<T: Serialize>(record: &T, what: &'static str) -> Result<String, ReportError> {
+    let mut text =
+        serde_json::to_string_pretty(record).map_err(|error| ReportError::Encode { what, cause: error.to_string() })?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Reads a record after checking that the text declares `schema`.
+fn from_json<T: DeserializeOwned>(text: &str, schema: &'static str) -> Result<T, ReportError> {
+    let json = |source| ReportError::Json { schema, source };
+    let value: Value = serde_json::from_str(text).map_err(json)?;
+    match value.get("schema").and_then(Value::as_str) {
+        Some(found) if found == schema => serde_json::from_str(text).map_err(json),
+        found => Err(ReportError::Schema {
+            expected: schema,
+            found: found.map_or_else(|| "no schema".to_owned(), |found| format!("\"{found}\"")),
+        }),
+    }
+}

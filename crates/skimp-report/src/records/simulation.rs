@@ -1,0 +1,205 @@
+//! What accelerators did with a network on real inputs: `skimp.simulate/1`.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::ReportError;
+
+/// The schema of [`SimulationRecord`].
+pub const SIMULATION_SCHEMA: &str = "skimp.simulate/1";
+
+/// One network, run on some images by one or more simulated accelerators.
+///
+/// # Units
+/// With `images` > 1, cycles, events and energy of layers and totals are sums over all images. `latency_ms` is per
+/// image. Energy is on-chip unless a component says otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SimulationRecord {
+    /// Always [`SIMULATION_SCHEMA`].
+    pub schema: String,
+    /// Version of the program that made the record.
+    pub skimp_version: String,
+    /// The network.
+    pub model: ModelRecord,
+    /// Where the images came from.
+    pub data: DataRecord,
+    /// How many images were run.
+    pub images: u64,
+    /// Width of the weights' integer codes.
+    pub weight_bits: u32,
+    /// Width of the activations' integer codes.
+    pub activation_bits: u32,
+    /// One entry per accelerator variant, in the order of the request.
+    pub accelerators: Vec<AcceleratorRecord>,
+}
+
+impl Default for SimulationRecord {
+    fn default() -> Self {
+        Self {
+            schema: SIMULATION_SCHEMA.to_owned(),
+            skimp_version: env!("CARGO_PKG_VERSION").to_owned(),
+            model: ModelRecord::default(),
+            data: DataRecord::default(),
+            images: 0,
+            weight_bits: 0,
+            activation_bits: 0,
+            accelerators: Vec::new(),
+        }
+    }
+}
+
+impl SimulationRecord {
+    /// The record as pretty JSON with a trailing newline.
+    ///
+    /// # Errors
+    /// [`ReportError::Encode`] if the record cannot be expressed in JSON.
+    pub fn to_json(&self) -> Result<String, ReportError> {
+        super::to_json(self, "a simulation record")
+    }
+
+    /// Reads what [`Self::to_json`] wrote.
+    ///
+    /// # Errors
+    /// [`ReportError::Schema`] for another or no schema, [`ReportError::Json`] for anything else that is wrong.
+    pub fn from_json(text: &str) -> Result<Self, ReportError> {
+        super::from_json(text, SIMULATION_SCHEMA)
+    }
+
+    /// The accelerator variant of that label.
+    pub fn accelerator(&self, label: &str) -> Option<&AcceleratorRecord> {
+        self.accelerators.iter().find(|accelerator| accelerator.label == label)
+    }
+}
+
+/// The network that was run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelRecord {
+    /// Short name, such as `vgg16`.
+    pub name: String,
+    /// The path as the user gave it; `None` for an embedded network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// SHA-256 of the file, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// The data set that was run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DataRecord {
+    /// Name in the registry of data sets, such as `cifar10`.
+    pub name: String,
+    /// The argument as the user gave it, such as `cifar10:DIR`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<String>,
+    /// `train` or `test`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
+    /// The preprocessing: a name or keys with values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocess: Option<String>,
+    /// SHA-256 of what was read, where the data set has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+/// One accelerator variant and what it did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AcceleratorRecord {
+    /// Name in the registry of accelerators, such as `compend`.
+    pub name: String,
+    /// Unique name of the variant in this record, such as `compend without END`.
+    pub label: String,
+    /// The resolved configuration.
+    pub config: Map<String, Value>,
+    /// Clock.
+    pub clock_mhz: f64,
+    /// Area of the chip as far as its cost table knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area_mm2: Option<f64>,
+    /// One entry per layer that ran, in execution order.
+    pub layers: Vec<LayerRecord>,
+    /// The whole run.
+    pub total: AcceleratorTotal,
+}
+
+/// One layer on one accelerator.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LayerRecord {
+    /// Name of the layer in the network.
+    pub name: String,
+    /// Operator, such as `Conv`.
+    pub operator: String,
+    /// Dense multiply-accumulates of one image.
+    pub macs: u64,
+    /// Images that the sums below cover.
+    pub images: u64,
+    /// Whether early negative detection ran; `None` for accelerators that do not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<EndStatus>,
+    /// Cycles, by phase.
+    pub cycles: Breakdown<u64>,
+    /// Counted events by name, such as accesses of a buffer.
+    pub events: IndexMap<String, u64>,
+    /// Energy in nJ, by component.
+    pub energy_nj: Breakdown<f64>,
+    /// What the reader should know about this layer: a mapping rule, a fallback.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// Whether early negative detection (END) ran on a layer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndStatus {
+    /// `true` if it ran.
+    pub enabled: bool,
+    /// Why it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl EndStatus {
+    /// Early negative detection ran.
+    pub fn on() -> Self {
+        Self { enabled: true, reason: None }
+    }
+
+    /// Early negative detection did not run, with the reason.
+    pub fn off(reason: impl Into<String>) -> Self {
+        Self { enabled: false, reason: Some(reason.into()) }
+    }
+}
+
+/// A total and its parts by name, in JSON one flat object: `{"total": …, "run_pu": …, …}`.
+///
+/// The producer sets the total; it may exceed the sum of the parts (start-up cycles, for example).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Breakdown<T> {
+    /// The total.
+    pub total: T,
+    /// The parts in the order in which charts stack them. No part is named `total`.
+    #[serde(flatten)]
+    pub parts: IndexMap<String, T>,
+}
+
+impl<T: Copy + Default> Breakdown<T> {
+    /// The named part, or zero if there is none.
+    pub fn part(&self, name: &str) -> T {
+        self.parts.get(name).copied().unwrap_or_default()
+    }
+}
+
+/// What an accelerator needed for the whole network.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AcceleratorTotal {
+    /// Cycles over all layers and images.
+    pub cycles: u64,
+    /// Time of one image: `cycles / clock / images`.
+    pub latency_ms: f64,
+    /// Energy over all layers and images.
+    pub energy_mj: f64,
+    /// Dense operations per second and watt in 10^12, one multiply-accumulate being two operations.
+    pub tops_per_w: f64,
+    /// Dense multiply-accumulates per second in 10^9, reached on this network.
+    pub gmacs: f64,
+}
