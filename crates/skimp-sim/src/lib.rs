@@ -1,1 +1,31 @@
-//! Layer workloads, event counters, cost tables and the accelerator trait.
+//! Layer workloads, operand traces, event counters, cost tables and the [`Accelerator`] trait.
+//!
+//! A model turns a [`LayerWorkload`] (shapes, weight codes) and, where it needs operand values, the [`LayerTrace`] of
+//! one image into a [`LayerResult`]: integer cycles and event counts. [`CostTable`]s price them afterwards, so one run
+//! can be re-priced and no floating-point sum depends on scheduling. This crate knows plain shapes and codes only: it
+//! neither reads networks nor computes convolutions, and does no input or output.
+
+mod accelerator;
+mod cost;
+mod counts;
+mod energy;
+mod error;
+mod registry;
+mod result;
+mod settings;
+mod totals;
+mod trace;
+mod workload;
+
+pub use accelerator::{Accelerator, AcceleratorModel, ComparisonRow, Provenance};
+pub use cost::{COST_TABLES, CostEntry, CostTable, CostUnit};
+pub use counts::{Counts, Statistic};
+pub use energy::{ComponentEnergy, Energy};
+pub use error::{SimError, TraceError};
+pub use registry::find_model;
+pub use result::{Activity, LayerResult};
+pub use settings::{apply_setting, resolve_config};
+pub use skimp_numerics::EndTest;
+pub use totals::{RunTotals, mean_reduction};
+pub use trace::{LayerTrace, RecordedTrace, TraceProvider};
+pub use workload::{EndObstacle, EndSupport, LayerKind, LayerWorkload, Nonlinearity};

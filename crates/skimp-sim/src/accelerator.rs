@@ -1,0 +1,119 @@
+//! The seam that every accelerator implements.
+
+use std::fmt;
+
+use toml::Table;
+
+use crate::{CostTable, Energy, LayerResult, LayerTrace, LayerWorkload, SimError};
+
+/// An entry of a registry: what an accelerator is called, where it comes from, and how one is made.
+pub trait AcceleratorModel: fmt::Debug + Send + Sync {
+    /// Name, kebab-case; also the prefix of its settings on the command line.
+    fn name(&self) -> &'static str;
+
+    /// One line.
+    fn summary(&self) -> &'static str;
+
+    /// Authors, title, venue, year.
+    fn source(&self) -> &'static str;
+
+    /// The default preset, TOML.
+    fn preset(&self) -> &'static str;
+
+    /// An accelerator with `overrides` on top of the preset.
+    ///
+    /// # Errors
+    /// [`SimError`] naming the setting that is unknown, has the wrong type or lies outside its range.
+    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError>;
+}
+
+/// Whether a row of a comparison table was read or computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// Printed in the source.
+    Published,
+    /// Computed by the model here.
+    Modeled,
+}
+
+/// One row of a comparison table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComparisonRow {
+    /// Design.
+    pub design: String,
+    /// Read or computed.
+    pub provenance: Provenance,
+    /// Operand width.
+    pub precision_bits: u32,
+    /// Process node.
+    pub technology_nm: f64,
+    /// Clock.
+    pub clock_mhz: f64,
+    /// Peak rate without any skipping, in 10^9 MACs per second.
+    pub throughput_gmacs: f64,
+    /// Core area.
+    pub area_mm2: f64,
+    /// Core power.
+    pub power_mw: f64,
+    /// Source of a published row, meaning of the figures of a modeled one.
+    pub note: String,
+}
+
+impl ComparisonRow {
+    /// Area efficiency.
+    #[must_use]
+    pub fn gmacs_per_mm2(&self) -> f64 {
+        self.throughput_gmacs / self.area_mm2
+    }
+
+    /// Power efficiency.
+    #[must_use]
+    pub fn gmacs_per_w(&self) -> f64 {
+        self.throughput_gmacs / (self.power_mw * 1e-3)
+    }
+}
+
+/// A configured accelerator.
+pub trait Accelerator: fmt::Debug + Send + Sync {
+    /// Name of its model.
+    fn name(&self) -> &'static str;
+
+    /// The resolved configuration; with the model's name it reproduces the accelerator.
+    fn config(&self) -> &Table;
+
+    /// Clock.
+    fn clock_mhz(&self) -> f64;
+
+    /// Area of the modeled components.
+    fn area_mm2(&self) -> f64;
+
+    /// Dense peak rate in 10^9 MACs per second at the configured precision.
+    fn peak_gmacs(&self) -> f64;
+
+    /// The cost table that prices its results by default.
+    fn costs(&self) -> &CostTable;
+
+    /// What the energies cover, in one sentence.
+    fn energy_scope(&self) -> &'static str;
+
+    /// Its rows in the comparison table, published first.
+    ///
+    /// # Errors
+    /// [`SimError`] if the model cannot compute its own row.
+    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError>;
+
+    /// Runs one layer for one image. Models that need operand values ask `trace` for them; the others ignore it.
+    ///
+    /// # Errors
+    /// [`SimError::TraceRequired`] or [`SimError::WeightsRequired`] if values are missing,
+    /// [`SimError::Unsupported`] if the layer cannot be mapped, [`SimError::Trace`] if its trace fails.
+    fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError>;
+
+    /// Prices a result of [`simulate_layer`](Self::simulate_layer), or a sum of them, with the default cost table.
+    ///
+    /// # Errors
+    /// [`SimError::MissingCost`] if the table lacks a key.
+    fn price(&self, result: &LayerResult) -> Result<Energy, SimError> {
+        Energy::price(result, self.costs(), self.clock_mhz())
+    }
+}

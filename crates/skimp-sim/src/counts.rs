@@ -1,0 +1,77 @@
+//! Named integer statistics in a stable order.
+
+/// A statistic: every count has a name, a unit and a sentence (after gem5's `ADD_STAT`).
+#[derive(Debug, PartialEq, Eq)]
+pub struct Statistic {
+    /// Key in tables and JSON, snake_case.
+    pub name: &'static str,
+    /// Unit of one count.
+    pub unit: &'static str,
+    /// What is counted.
+    pub description: &'static str,
+}
+
+/// Counts in the order in which a model lists them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts(Vec<(&'static Statistic, u64)>);
+
+impl Counts {
+    /// Counts in the order given; a repeated statistic adds up.
+    #[must_use]
+    pub fn new(entries: &[(&'static Statistic, u64)]) -> Self {
+        let mut counts = Counts::default();
+        for &(statistic, count) in entries {
+            counts.add(statistic, count);
+        }
+        counts
+    }
+
+    /// Adds to a statistic, appending it if it is new.
+    pub fn add(&mut self, statistic: &'static Statistic, count: u64) {
+        match self.0.iter_mut().find(|(known, _)| known.name == statistic.name) {
+            Some((_, total)) => *total += count,
+            None => self.0.push((statistic, count)),
+        }
+    }
+
+    /// The count of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<u64> {
+        self.0.iter().find(|(statistic, _)| statistic.name == name).map(|&(_, count)| count)
+    }
+
+    /// Sum over all statistics.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|&(_, count)| count).sum()
+    }
+
+    /// All counts in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Statistic, u64)> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Adds each count of `other`.
+    pub fn merge(&mut self, other: &Counts) {
+        for (statistic, count) in other.iter() {
+            self.add(statistic, count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static A: Statistic = Statistic { name: "a", unit: "cycles", description: "First." };
+    static B: Statistic = Statistic { name: "b", unit: "cycles", description: "Second." };
+
+    #[test]
+    fn order_is_kept_and_repeats_add_up() {
+        let mut counts = Counts::new(&[(&B, 2), (&A, 1), (&B, 3)]);
+        counts.merge(&Counts::new(&[(&A, 10)]));
+        let seen: Vec<_> = counts.iter().map(|(s, n)| (s.name, n)).collect();
+        assert_eq!(seen, [("b", 5), ("a", 11)]);
+        assert_eq!((counts.total(), counts.get("a"), counts.get("c")), (16, Some(11), None));
+    }
+}

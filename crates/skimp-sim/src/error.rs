@@ -1,0 +1,147 @@
+//! What can go wrong in a simulation.
+
+use thiserror::Error;
+
+/// Why an operand trace could not be had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TraceError {
+    /// The provider does not offer this trace.
+    #[error("the provider does not offer it")]
+    NotOffered,
+    /// The provider failed.
+    #[error(transparent)]
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// An error of a simulation or of its configuration.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SimError {
+    /// No accelerator of that name.
+    #[error("unknown accelerator {name:?}; did you mean {nearest:?}? known: {known}")]
+    UnknownAccelerator {
+        /// What was asked for.
+        name: String,
+        /// The nearest known name.
+        nearest: String,
+        /// All known names.
+        known: String,
+    },
+    /// A setting that the accelerator does not have.
+    #[error("unknown setting {key:?}; did you mean {nearest:?}?")]
+    UnknownSetting {
+        /// What was asked for.
+        key: String,
+        /// The nearest valid key.
+        nearest: String,
+    },
+    /// A setting of the wrong type.
+    #[error("setting {key:?}: expected {expected}, found {found}")]
+    SettingType {
+        /// The setting.
+        key: String,
+        /// Type of the preset's value.
+        expected: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// A setting outside its range.
+    #[error("setting {key:?}: {reason}")]
+    SettingValue {
+        /// The setting.
+        key: String,
+        /// What is expected and what was found.
+        reason: String,
+    },
+    /// A file that is not the TOML that was expected.
+    #[error("{what}: {source}")]
+    Toml {
+        /// Which preset or table.
+        what: String,
+        /// The parser's message.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A malformed cost table.
+    #[error("cost table {table:?}: {key:?}: {reason}")]
+    CostTable {
+        /// Name of the table.
+        table: String,
+        /// The key at fault.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A cost that the table does not have.
+    #[error("cost table {table:?} has no {key:?} in {unit}; did you mean {nearest:?}?")]
+    MissingCost {
+        /// Name of the table.
+        table: String,
+        /// The cost asked for.
+        key: String,
+        /// Its unit.
+        unit: &'static str,
+        /// The nearest key of the table.
+        nearest: String,
+    },
+    /// A layer whose numbers contradict each other.
+    #[error("layer {layer:?}: {reason}")]
+    InvalidLayer {
+        /// Name of the layer.
+        layer: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A layer that the accelerator's model cannot map.
+    #[error("layer {layer:?}: {accelerator} does not support {what}")]
+    Unsupported {
+        /// Name of the layer.
+        layer: String,
+        /// Name of the accelerator.
+        accelerator: &'static str,
+        /// What is not supported.
+        what: String,
+    },
+    /// The model needs operand values and none were given.
+    #[error("layer {layer:?}: {accelerator} needs the operand trace {trace} of an image")]
+    TraceRequired {
+        /// Name of the layer.
+        layer: String,
+        /// Name of the accelerator.
+        accelerator: &'static str,
+        /// Which trace.
+        trace: &'static str,
+    },
+    /// The model needs weight codes and the layer has a shape only.
+    #[error("layer {layer:?}: {accelerator} needs weight codes, but the layer has a shape only")]
+    WeightsRequired {
+        /// Name of the layer.
+        layer: String,
+        /// Name of the accelerator.
+        accelerator: &'static str,
+    },
+    /// A trace could not be computed.
+    #[error("layer {layer:?}: trace {trace}: {source}")]
+    Trace {
+        /// Name of the layer.
+        layer: String,
+        /// Which trace.
+        trace: &'static str,
+        /// Why.
+        #[source]
+        source: TraceError,
+    },
+    /// A trace that does not fit the layer.
+    #[error("layer {layer:?}: trace {trace}: expected {expected}, found {found}")]
+    TraceShape {
+        /// Name of the layer.
+        layer: String,
+        /// Which trace.
+        trace: &'static str,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+}

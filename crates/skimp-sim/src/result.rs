@@ -1,0 +1,96 @@
+//! What a model returns for one layer.
+
+use crate::{Counts, LayerWorkload};
+
+/// What one component did, in terms of a cost table's keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// Component as named in energies: `pu` gives `pu_dynamic` and `pu_static`.
+    pub component: &'static str,
+    /// Cost key (in energy per event) and number of events.
+    pub dynamic: Vec<(&'static str, u64)>,
+    /// Cost key (in power) and powered instances times cycles.
+    pub leakage: Vec<(&'static str, u64)>,
+}
+
+/// Cycles and events of one layer, for one image or summed over images. Everything that is counted is an integer, so
+/// results add up exactly in any order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerResult {
+    /// Name of the layer.
+    pub layer: String,
+    /// Images in the sums.
+    pub images: u64,
+    /// Dense multiply-accumulates.
+    pub macs: u64,
+    /// Cycles by phase; their sum is the runtime.
+    pub cycles: Counts,
+    /// Events.
+    pub events: Counts,
+    /// What the components did, ready to be priced.
+    pub activity: Vec<Activity>,
+    /// How the layer was laid out, as named numbers (`divisions`, `filter_blocks`, ..). The same for each image.
+    pub mapping: Vec<(&'static str, u64)>,
+    /// Remarks for the reader: mapping rules used, why a feature was off. Each stands once.
+    pub notes: Vec<String>,
+}
+
+impl LayerResult {
+    /// An empty result of one run of `layer`.
+    #[must_use]
+    pub fn new(layer: &LayerWorkload) -> Self {
+        LayerResult {
+            layer: layer.name.clone(),
+            images: layer.n as u64,
+            macs: layer.dense_macs(),
+            cycles: Counts::default(),
+            events: Counts::default(),
+            activity: Vec::new(),
+            mapping: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Cycles over all phases.
+    #[must_use]
+    pub fn total_cycles(&self) -> u64 {
+        self.cycles.total()
+    }
+
+    /// Adds a remark unless it is there already.
+    pub fn note(&mut self, remark: impl Into<String>) {
+        let remark = remark.into();
+        if !self.notes.contains(&remark) {
+            self.notes.push(remark);
+        }
+    }
+
+    /// Adds another result of the same layer on the same accelerator (another image).
+    pub fn merge(&mut self, other: &LayerResult) {
+        self.images += other.images;
+        self.macs += other.macs;
+        self.cycles.merge(&other.cycles);
+        self.events.merge(&other.events);
+        for activity in &other.activity {
+            match self.activity.iter_mut().find(|known| known.component == activity.component) {
+                Some(known) => {
+                    add_keyed(&mut known.dynamic, &activity.dynamic);
+                    add_keyed(&mut known.leakage, &activity.leakage);
+                }
+                None => self.activity.push(activity.clone()),
+            }
+        }
+        for remark in &other.notes {
+            self.note(remark.as_str());
+        }
+    }
+}
+
+fn add_keyed(totals: &mut Vec<(&'static str, u64)>, more: &[(&'static str, u64)]) {
+    for &(key, count) in more {
+        match totals.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, total)) => *total += count,
+            None => totals.push((key, count)),
+        }
+    }
+}
