@@ -4,6 +4,7 @@
 //! layers are [`MacLayer`]s with an exact accumulator; bias and residual input enter at accumulator scale, before
 //! the activation function, which is what early negative detection needs.
 
+pub mod end;
 mod types;
 
 pub use types::{
