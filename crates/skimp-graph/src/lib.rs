@@ -9,10 +9,12 @@ mod executor;
 mod graph;
 pub mod integer;
 mod op;
+pub mod reference;
+pub mod shape;
 mod tensor;
 
 pub use error::GraphError;
 pub use executor::{Executor, Observer};
 pub use graph::{Dim, Graph, GraphInput, Node, Value, ValueId};
 pub use op::{AutoPad, Gemm, Op, Pad, PadMode, Slice, Window};
-pub use tensor::{DType, Data, Tensor};
+pub use tensor::{DType, Data, Element, Tensor};

@@ -47,6 +47,76 @@ pub struct Tensor {
     data: Data,
 }
 
+/// A type that a [`Tensor`] can hold.
+pub trait Element: Copy + PartialEq + std::fmt::Debug + sealed::Sealed + 'static {
+    /// The element type that this type stands for.
+    const DTYPE: DType;
+
+    /// The elements of `data` if they are of this type.
+    fn slice(data: &Data) -> Option<&[Self]>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! element {
+    ($($rust:ty => $variant:ident),*) => {$(
+        impl sealed::Sealed for $rust {}
+
+        impl Element for $rust {
+            const DTYPE: DType = DType::$variant;
+
+            fn slice(data: &Data) -> Option<&[Self]> {
+                if let Data::$variant(v) = data { Some(v) } else { None }
+            }
+        }
+
+        impl From<Vec<$rust>> for Data {
+            fn from(elements: Vec<$rust>) -> Self {
+                Data::$variant(Arc::new(elements))
+            }
+        }
+    )*};
+}
+
+element!(
+    f32 => F32, f64 => F64, i64 => I64, i32 => I32, i16 => I16, i8 => I8, u16 => U16, u8 => U8, bool => Bool
+);
+
+impl DType {
+    /// Bytes of one element.
+    pub fn n_bytes(self) -> usize {
+        match self {
+            DType::F64 | DType::I64 => 8,
+            DType::F32 | DType::I32 => 4,
+            DType::I16 | DType::U16 => 2,
+            DType::I8 | DType::U8 | DType::Bool => 1,
+        }
+    }
+
+    /// Whether the type is floating-point.
+    pub fn is_float(self) -> bool {
+        matches!(self, DType::F32 | DType::F64)
+    }
+}
+
+impl std::fmt::Display for DType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            DType::F32 => "f32",
+            DType::F64 => "f64",
+            DType::I64 => "i64",
+            DType::I32 => "i32",
+            DType::I16 => "i16",
+            DType::I8 => "i8",
+            DType::U16 => "u16",
+            DType::U8 => "u8",
+            DType::Bool => "bool",
+        })
+    }
+}
+
 impl Data {
     /// Number of elements.
     pub fn len(&self) -> usize {
@@ -146,6 +216,11 @@ impl Tensor {
             Data::I64(v) => Some(v),
             _ => None,
         }
+    }
+
+    /// The elements if they are of type `T`.
+    pub fn elements<T: Element>(&self) -> Option<&[T]> {
+        T::slice(&self.data)
     }
 
     /// The same elements under another shape, or `None` if the counts differ.

@@ -1,0 +1,217 @@
+//! The f32 reference interpreter: the specification of every operator.
+//!
+//! Naive, safe, single-threaded. [`Reference`] runs a graph node by node; [`evaluate`] applies one operator.
+//!
+//! # Numerics
+//! Where an operator rounds is part of its specification:
+//!
+//! - Sums of products (`Conv`, `Gemm`, `MatMul`) and means over floating-point elements are accumulated in f64 and
+//!   rounded once to the element type. The order is fixed: `Conv` starts from the bias and adds channels, then kernel
+//!   rows, then kernel columns; matrix products add along k from 0; means add in memory order. A product of two f32
+//!   is exact in f64, so a result is within about one unit in the last place of the exact sum, whatever the order.
+//! - Every other floating-point function is evaluated in f64 and rounded once. For `Add`, `Sub`, `Mul` and `Div` that
+//!   is the IEEE operation of the element type.
+//! - Integers wrap; division truncates toward zero, and division by zero is an error.
+//! - Padding of a convolution adds nothing, even where the weight is not finite. `Relu`, `Clip` and `MaxPool` hand NaN
+//!   on; `Relu(−0) = 0`. A mean over nothing is 0, a maximum over nothing the lowest value.
+//! - `Cast` and `QuantizeLinear` saturate from floating point to integers (NaN gives 0, or the zero point) and wrap
+//!   between integers in `Cast`. `QuantizeLinear` divides in f32 and rounds half to even.
+
+mod elementwise;
+mod linear;
+mod moves;
+mod normalize;
+mod number;
+mod pool;
+mod quantization;
+mod strided;
+
+#[cfg(test)]
+mod tests;
+
+use elementwise::Arithmetic;
+
+use crate::shape::{self, TensorType};
+use crate::{Data, Element, Executor, Graph, GraphError, Observer, Op, Tensor};
+
+/// The reference interpreter, bound to a graph.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    graph: Graph,
+    /// For each node, the values that nothing reads after it.
+    last_uses: Vec<Vec<usize>>,
+}
+
+impl Reference {
+    /// Binds the interpreter to a graph; constants are shared, not copied.
+    pub fn new(graph: &Graph) -> Self {
+        let mut last_uses = vec![Vec::new(); graph.nodes().len()];
+        for (value_idx, consumers) in graph.consumers().iter().enumerate() {
+            if let Some(&last) = consumers.last()
+                && !graph.outputs().iter().any(|output| output.0 == value_idx)
+            {
+                last_uses[last].push(value_idx);
+            }
+        }
+        Self { graph: graph.clone(), last_uses }
+    }
+
+    /// The graph it is bound to.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+}
+
+impl Executor for Reference {
+    fn name(&self) -> &'static str {
+        "reference"
+    }
+
+    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, GraphError> {
+        self.run_observed(inputs, &mut |_, _| {})
+    }
+
+    fn run_observed(&self, inputs: &[Tensor], observer: &mut Observer<'_>) -> Result<Vec<Tensor>, GraphError> {
+        let graph = &self.graph;
+        let types: Vec<TensorType> = inputs.iter().map(TensorType::of).collect();
+        shape::check_inputs(graph, &types)?;
+        let mut values: Vec<Option<Tensor>> = graph.values().iter().map(|value| value.constant.clone()).collect();
+        for (input, tensor) in graph.inputs().iter().zip(inputs) {
+            values[input.value.0] = Some(tensor.clone());
+        }
+        for (node_idx, node) in graph.nodes().iter().enumerate() {
+            let node_inputs: Vec<Option<&Tensor>> =
+                node.inputs.iter().map(|input| input.and_then(|id| values[id.0].as_ref())).collect();
+            let outputs = evaluate(&node.op, &node.name, &node_inputs)?;
+            if outputs.len() != node.outputs.len() {
+                let cause = format!("has {} outputs, expected {}", node.outputs.len(), outputs.len());
+                return Err(GraphError::invalid_node(&node.name, node.op.name(), cause));
+            }
+            for (&id, tensor) in node.outputs.iter().zip(outputs) {
+                observer(id, &tensor);
+                values[id.0] = Some(tensor);
+            }
+            for &value_idx in &self.last_uses[node_idx] {
+                values[value_idx] = None;
+            }
+        }
+        let outputs = graph.outputs().iter();
+        Ok(outputs.map(|id| values[id.0].clone().expect("Graph::new checks that outputs have a source")).collect())
+    }
+}
+
+/// Applies one operator; `node` names it in errors.
+///
+/// # Errors
+/// As [`shape::output_shapes`]; also for an integer division by zero, and where the memory for the result cannot be
+/// had.
+pub fn evaluate(op: &Op, node: &str, inputs: &[Option<&Tensor>]) -> Result<Vec<Tensor>, GraphError> {
+    let types: Vec<Option<TensorType>> = inputs.iter().map(|input| input.map(TensorType::of)).collect();
+    let types: Vec<Option<&TensorType>> = types.iter().map(Option::as_ref).collect();
+    let outputs = shape::output_shapes(op, node, &types)?;
+    let call = Call { op, node, inputs, outputs: &outputs };
+    let data = apply(&call)?;
+    let tensors = data.into_iter().zip(&outputs).map(|(data, output)| Tensor::new(output.shape.clone(), data));
+    Ok(tensors.map(|tensor| tensor.expect("an operator computes as many elements as its shape says")).collect())
+}
+
+fn apply(call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
+    let one = |data: Data| Ok(vec![data]);
+    match call.op {
+        Op::Conv { window, groups } => one(linear::conv(call, window, *groups)?),
+        Op::Gemm(attributes) => one(linear::gemm(call, attributes)?),
+        Op::MatMul => one(linear::matmul(call)?),
+        Op::BatchNormalization { epsilon } => one(normalize::batch_norm(call, *epsilon)?),
+        Op::Relu => one(elementwise::relu(call)?),
+        Op::LeakyRelu { alpha } => {
+            let alpha = f64::from(*alpha);
+            one(elementwise::float(call, |x| if x < 0.0 { alpha * x } else { x })?)
+        }
+        Op::PRelu => one(elementwise::prelu(call)?),
+        Op::Clip { min, max } => one(elementwise::clip(call, *min, *max)?),
+        Op::Sigmoid => one(elementwise::float(call, |x| 1.0 / (1.0 + (-x).exp()))?),
+        Op::HardSigmoid { alpha, beta } => {
+            let (alpha, beta) = (f64::from(*alpha), f64::from(*beta));
+            one(elementwise::float(call, |x| (alpha * x + beta).clamp(0.0, 1.0))?)
+        }
+        Op::HardSwish => one(elementwise::float(call, |x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0))?),
+        Op::Tanh => one(elementwise::float(call, f64::tanh)?),
+        Op::Sign => one(elementwise::sign(call)?),
+        Op::Softmax { axis } => one(normalize::softmax(call, *axis)?),
+        Op::Add => one(elementwise::binary(call, Arithmetic::Add)?),
+        Op::Sub => one(elementwise::binary(call, Arithmetic::Sub)?),
+        Op::Mul => one(elementwise::binary(call, Arithmetic::Mul)?),
+        Op::Div => one(elementwise::binary(call, Arithmetic::Div)?),
+        Op::Concat { axis } => one(moves::concat(call, *axis)?),
+        Op::Split { axis, sizes } => moves::split(call, *axis, sizes),
+        Op::Slice(attributes) => one(moves::slice(call, attributes)?),
+        Op::Pad(attributes) => one(moves::pad(call, attributes)?),
+        Op::MaxPool(window) => one(pool::max(call, window)?),
+        Op::AveragePool { window, count_include_pad } => one(pool::average(call, window, *count_include_pad)?),
+        Op::GlobalAveragePool => one(pool::global_average(call)?),
+        Op::GlobalMaxPool => one(pool::global_max(call)?),
+        Op::ReduceMean { axes, .. } => one(pool::reduce_mean(call, axes)?),
+        Op::Flatten { .. }
+        | Op::Reshape { .. }
+        | Op::Squeeze { .. }
+        | Op::Unsqueeze { .. }
+        | Op::Dropout
+        | Op::Identity => one(call.input(0).data().clone()),
+        Op::Transpose { perm } => one(moves::transpose(call, perm)?),
+        Op::Lrn { size, alpha, beta, bias } => one(normalize::lrn(call, *size, [*alpha, *beta, *bias])?),
+        Op::Cast { to } => one(quantization::cast(call, *to)?),
+        Op::QuantizeLinear { axis } => one(quantization::quantize(call, *axis)?),
+        Op::DequantizeLinear { axis } => one(quantization::dequantize(call, *axis)?),
+    }
+}
+
+/// One application of an operator whose inputs [`shape::output_shapes`] has accepted.
+struct Call<'a> {
+    op: &'a Op,
+    node: &'a str,
+    inputs: &'a [Option<&'a Tensor>],
+    outputs: &'a [TensorType],
+}
+
+impl<'a> Call<'a> {
+    fn input(&self, idx: usize) -> &'a Tensor {
+        self.optional(idx).expect("output_shapes checks that required inputs are there")
+    }
+
+    fn optional(&self, idx: usize) -> Option<&'a Tensor> {
+        self.inputs.get(idx).copied().flatten()
+    }
+
+    /// Elements of an input whose type is known.
+    fn elements<T: Element>(&self, idx: usize) -> &'a [T] {
+        self.input(idx).elements().expect("output_shapes checks the element types")
+    }
+
+    /// Shape of the only output.
+    fn output_shape(&self) -> &'a [usize] {
+        &self.outputs[0].shape
+    }
+
+    /// Room for `n` elements.
+    fn allocate<T>(&self, n: usize) -> Result<Vec<T>, GraphError> {
+        let mut elements = Vec::new();
+        match elements.try_reserve_exact(n) {
+            Ok(()) => Ok(elements),
+            Err(_) => Err(self.invalid(format!("no memory for a result of {n} elements"))),
+        }
+    }
+
+    /// Room for the only output.
+    fn allocate_output<T>(&self) -> Result<Vec<T>, GraphError> {
+        self.allocate(usize::try_from(self.outputs[0].n_elements()).unwrap_or(usize::MAX))
+    }
+
+    fn invalid(&self, cause: impl Into<String>) -> GraphError {
+        GraphError::invalid_node(self.node, self.op.name(), cause)
+    }
+
+    /// The rule of [`shape`] let an element type through that the operator cannot take.
+    fn unsupported_type(&self) -> GraphError {
+        GraphError::unsupported_node(self.node, self.op.name(), format!("element type {}", self.input(0).dtype()))
+    }
+}

@@ -1,0 +1,1 @@
+//! Rules that the interpreter's own vectors do not reach.
