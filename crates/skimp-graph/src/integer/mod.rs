@@ -4,9 +4,23 @@
 //! layers are [`MacLayer`]s with an exact accumulator; bias and residual input enter at accumulator scale, before
 //! the activation function, which is what early negative detection needs.
 
+mod check;
 pub mod end;
+mod engine;
+mod mac;
+mod moves;
+mod nodes;
+mod pool;
+mod reference;
+mod shapes;
 mod types;
 
+pub use check::check;
+pub use engine::{IntegerEngine, IntegerObserver, IntegerTensor, MacObservation, Observation};
+pub use mac::MacShape;
+pub use nodes::evaluate;
+pub use reference::IntegerReference;
+pub use shapes::node_output_shapes;
 pub use types::{
     Activation, CodeTensor, Encoding, IntegerGraph, IntegerNode, IntegerOp, IntegerValue, MacLayer, MacOutput,
     ValueKind,

@@ -39,7 +39,8 @@ pub enum ValueKind {
 /// An edge of an integer network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IntegerValue {
-    /// Name of the value in the network it was quantized from.
+    /// Name of the value in the network it was quantized from. A value that is needed both as codes and as real
+    /// numbers occurs twice under one name.
     pub name: String,
     /// What it holds.
     pub kind: ValueKind,
@@ -73,7 +74,11 @@ pub enum MacOutput {
 }
 
 /// A convolution or dense layer on integers:
-/// `acc[k] = bias[k] + residual + Σ activation · weight`, exactly, in 64 bits.
+/// `acc[k] = bias[k] + residual + Σ (activation + input_offset) · weight`, exactly, in 64 bits.
+///
+/// Padding holds the activation 0, so it adds `input_offset · weight`. The offset makes the operand of a signed
+/// activation non-negative; the quantizer takes `input_offset · Σ weight` off the bias, so that the sum is that of the
+/// signed activation.
 ///
 /// # Shapes
 /// activation `[n, c, h, w]`, weight `[k, c / groups, r, s]`, output `[n, k, p, q]`. A dense layer has
@@ -82,6 +87,8 @@ pub enum MacOutput {
 pub struct MacLayer {
     /// Whether activations are `[n, c]` (a dense layer).
     pub dense: bool,
+    /// Added to every activation code before the product; 0, or the greatest code of a signed activation.
+    pub input_offset: i32,
     /// Spatial window, two axes, explicit pads or `auto_pad`.
     pub window: Window,
     /// Number of groups.
@@ -107,16 +114,17 @@ pub struct MacLayer {
 /// An operator of an integer network.
 #[derive(Clone, Debug, PartialEq)]
 pub enum IntegerOp {
-    /// Real to codes: `clamp(round_half_even(x / scale))`, computed in f64.
+    /// Real to codes: `clamp(round_half_even(x / scale))`, computed in f64. NaN is an error.
     Quantize,
     /// Codes to real: `(code as f64 · scale) as f32`.
     Dequantize,
     /// Convolution or dense layer. Inputs: activation, optional residual.
     Mac(Box<MacLayer>),
-    /// Maximum over a window; padding never wins.
-    MaxPool(Window),
+    /// Maximum over a window (`None`: all spatial axes, kept as 1); padding never wins. One encoding in and out.
+    MaxPool(Option<Window>),
     /// Mean over a window (`None`: all spatial axes, kept as 1), rescaled to the output's encoding:
-    /// `multiplier(sum)` with the multiplier of `scale_in / (count · scale_out)`.
+    /// `multiplier(sum)` with the multiplier of `scale_in / (count · scale_out)`. A real output is
+    /// `(sum as f64 · (scale_in / count)) as f32`.
     AveragePool {
         /// Spatial window.
         window: Option<Window>,
@@ -189,4 +197,64 @@ pub struct IntegerGraph {
     pub values: Vec<IntegerValue>,
     /// All nodes.
     pub nodes: Vec<IntegerNode>,
+}
+
+impl Encoding {
+    /// Least code.
+    pub fn min_code(&self) -> i32 {
+        if self.signed { -self.max_code() } else { 0 }
+    }
+
+    /// Greatest code.
+    pub fn max_code(&self) -> i32 {
+        if self.signed { (1 << (self.bits - 1)) - 1 } else { (1 << self.bits) - 1 }
+    }
+
+    /// The code within the limits that is nearest to `code`.
+    pub fn saturate(&self, code: i64) -> i32 {
+        code.clamp(i64::from(self.min_code()), i64::from(self.max_code())) as i32
+    }
+}
+
+impl IntegerOp {
+    /// Name for messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            IntegerOp::Quantize => "Quantize",
+            IntegerOp::Dequantize => "Dequantize",
+            IntegerOp::Mac(_) => "Mac",
+            IntegerOp::MaxPool(_) => "MaxPool",
+            IntegerOp::AveragePool { .. } => "AveragePool",
+            IntegerOp::Add { .. } => "Add",
+            IntegerOp::Rescale { .. } => "Rescale",
+            IntegerOp::Sign => "Sign",
+            IntegerOp::Concat { .. } => "Concat",
+            IntegerOp::Slice(_) => "Slice",
+            IntegerOp::Pad(_) => "Pad",
+            IntegerOp::Move(op) | IntegerOp::Float { op, .. } => op.name(),
+        }
+    }
+}
+
+impl MacLayer {
+    /// Real value of weight code 1 in output channel `k`.
+    pub fn weight_scale(&self, k: usize) -> f64 {
+        *per_channel(&self.weight_scales, k)
+    }
+
+    /// Number of products behind one output: c / groups · r · s.
+    pub fn depth(&self) -> usize {
+        self.weight_shape[1..].iter().product()
+    }
+
+    /// Weight codes of output channel `k`.
+    pub fn channel(&self, k: usize) -> &[i32] {
+        let depth = self.depth();
+        &self.weight[k * depth..(k + 1) * depth]
+    }
+}
+
+/// The entry of channel `k`, in a list with one entry for all channels or one for each.
+pub(crate) fn per_channel<T>(list: &[T], k: usize) -> &T {
+    if list.len() == 1 { &list[0] } else { &list[k] }
 }

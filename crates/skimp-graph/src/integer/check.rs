@@ -1,0 +1,242 @@
+//! The rules that every integer network keeps, checked once before an engine runs it.
+
+use super::{Activation, Encoding, IntegerGraph, IntegerNode, IntegerOp, MacLayer, MacOutput, ValueKind};
+use crate::GraphError;
+
+/// Accumulators, partial sums and rescaled residuals stay below 2^62 in magnitude.
+const ACCUMULATOR_LIMIT: i128 = 1 << 62;
+
+/// Checks that `graph` is well formed: every node reads values that come before it, kinds and encodings agree, codes
+/// are within their limits, and no accumulator can leave 62 bits on any input.
+///
+/// # Errors
+/// [`GraphError::InvalidGraph`] or [`GraphError::InvalidNode`] for the first rule broken.
+pub fn check(graph: &IntegerGraph) -> Result<(), GraphError> {
+    let invalid = |cause: String| GraphError::InvalidGraph { graph: graph.name.clone(), cause };
+    let known = |id: crate::ValueId, user: &str| {
+        if id.0 < graph.values.len() {
+            Ok(())
+        } else {
+            Err(invalid(format!("{user} refers to a value that does not exist")))
+        }
+    };
+    for value in &graph.values {
+        if let ValueKind::Codes(encoding) = &value.kind {
+            check_encoding(encoding).map_err(|cause| invalid(format!("value \"{}\": {cause}", value.name)))?;
+        }
+    }
+    let mut made = vec![false; graph.values.len()];
+    for input in &graph.inputs {
+        known(input.value, "an input")?;
+        made[input.value.0] = true;
+        if graph.values[input.value.0].kind != ValueKind::Real {
+            return Err(invalid(format!("input \"{}\" is not real", graph.values[input.value.0].name)));
+        }
+    }
+    for node in &graph.nodes {
+        for &id in node.inputs.iter().chain(&node.outputs) {
+            known(id, &format!("node \"{}\"", node.name))?;
+        }
+        if let Some(id) = node.inputs.iter().find(|id| !made[id.0]) {
+            let cause = format!("reads \"{}\" before a node makes it", graph.values[id.0].name);
+            return Err(GraphError::invalid_node(&node.name, node.op.name(), cause));
+        }
+        for id in &node.outputs {
+            if std::mem::replace(&mut made[id.0], true) {
+                return Err(invalid(format!("value \"{}\" has two sources", graph.values[id.0].name)));
+            }
+        }
+        check_node(graph, node).map_err(|cause| GraphError::invalid_node(&node.name, node.op.name(), cause))?;
+    }
+    for &id in &graph.outputs {
+        known(id, "an output")?;
+        if !made[id.0] || graph.values[id.0].kind != ValueKind::Real {
+            return Err(invalid(format!("output \"{}\" is not a real value with a source", graph.values[id.0].name)));
+        }
+    }
+    Ok(())
+}
+
+fn check_encoding(encoding: &Encoding) -> Result<(), String> {
+    if !(2..=16).contains(&encoding.bits) {
+        return Err(format!("{} bits, expected 2 to 16", encoding.bits));
+    }
+    if !(encoding.scale > 0.0 && encoding.scale.is_finite()) {
+        return Err(format!("scale {}, expected a positive finite number", encoding.scale));
+    }
+    Ok(())
+}
+
+fn check_node(graph: &IntegerGraph, node: &IntegerNode) -> Result<(), String> {
+    let n_inputs = match &node.op {
+        IntegerOp::Mac(layer) => 1 + usize::from(layer.residual.is_some()),
+        IntegerOp::Add { .. } => 2,
+        IntegerOp::Concat { .. } => node.inputs.len().max(1),
+        IntegerOp::Float { constants, .. } => constants.iter().filter(|c| c.is_none()).count().max(node.inputs.len()),
+        _ => 1,
+    };
+    if node.inputs.len() != n_inputs {
+        return Err(format!("{} inputs, expected {n_inputs}", node.inputs.len()));
+    }
+    if node.outputs.is_empty() || (node.outputs.len() > 1 && !matches!(node.op, IntegerOp::Float { .. })) {
+        return Err(format!("{} outputs, expected 1", node.outputs.len()));
+    }
+    let inputs: Vec<&ValueKind> = node.inputs.iter().map(|id| &graph.values[id.0].kind).collect();
+    let output = &graph.values[node.outputs[0].0].kind;
+    let codes = |kind: &ValueKind| match kind {
+        ValueKind::Codes(encoding) => Ok(*encoding),
+        ValueKind::Real => Err("a value is real, expected codes".to_owned()),
+    };
+    match &node.op {
+        IntegerOp::Quantize => {
+            codes(output)?;
+            real(inputs[0])
+        }
+        IntegerOp::Dequantize => {
+            codes(inputs[0])?;
+            real(output)
+        }
+        IntegerOp::Float { .. } => {
+            let outputs = node.outputs.iter().map(|id| &graph.values[id.0].kind);
+            inputs.into_iter().chain(outputs).try_for_each(real)
+        }
+        IntegerOp::Mac(layer) => {
+            let residual = inputs.get(1).map(|kind| codes(kind)).transpose()?;
+            check_layer(layer, &codes(inputs[0])?, residual.as_ref(), output)
+        }
+        IntegerOp::AveragePool { .. } => codes(inputs[0]).map(|_| ()),
+        IntegerOp::Add { factor_a, factor_b, shift } => {
+            inputs.into_iter().chain([output]).try_for_each(|kind| codes(kind).map(|_| ()))?;
+            let small = factor_a.unsigned_abs().max(factor_b.unsigned_abs()) <= 1 << 62;
+            if small && *shift <= 96 { Ok(()) } else { Err("a factor or the shift is out of range".to_owned()) }
+        }
+        IntegerOp::Rescale { min, max, .. } => {
+            codes(inputs[0])?;
+            clamp_within(*min, *max, &codes(output)?)
+        }
+        IntegerOp::Sign => {
+            codes(inputs[0])?;
+            let to = codes(output)?;
+            if to.signed { Ok(()) } else { Err("the output is unsigned".to_owned()) }
+        }
+        IntegerOp::MaxPool(_)
+        | IntegerOp::Concat { .. }
+        | IntegerOp::Slice(_)
+        | IntegerOp::Pad(_)
+        | IntegerOp::Move(_) => {
+            let to = codes(output)?;
+            for kind in inputs {
+                if codes(kind)? != to {
+                    return Err("input and output have different encodings".to_owned());
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+fn real(kind: &ValueKind) -> Result<(), String> {
+    if *kind == ValueKind::Real { Ok(()) } else { Err("a value holds codes, expected real numbers".to_owned()) }
+}
+
+fn clamp_within(min: i32, max: i32, encoding: &Encoding) -> Result<(), String> {
+    if encoding.min_code() <= min && min <= max && max <= encoding.max_code() {
+        Ok(())
+    } else {
+        let (least, greatest) = (encoding.min_code(), encoding.max_code());
+        Err(format!("clamps to {min} ..= {max}, expected a range within {least} ..= {greatest}"))
+    }
+}
+
+fn check_layer(
+    layer: &MacLayer,
+    input: &Encoding,
+    residual: Option<&Encoding>,
+    output: &ValueKind,
+) -> Result<(), String> {
+    let [k, depth, r, s] = layer.weight_shape;
+    let n_weights = [k, depth, r, s].iter().try_fold(1_usize, |n, &d| n.checked_mul(d));
+    if n_weights != Some(layer.weight.len()) {
+        return Err(format!("{} weights, expected {:?}", layer.weight.len(), layer.weight_shape));
+    }
+    if layer.groups == 0 || !k.is_multiple_of(layer.groups) {
+        return Err(format!("{} groups do not divide {k} output channels", layer.groups));
+    }
+    if layer.window.kernel != [r, s] || layer.window.ceil_mode {
+        return Err(format!("window {:?} does not fit weights {:?}", layer.window.kernel, layer.weight_shape));
+    }
+    if layer.dense && (layer.groups != 1 || [r, s] != [1, 1]) {
+        return Err("a dense layer has groups or a window".to_owned());
+    }
+    if !(2..=16).contains(&layer.weight_bits) {
+        return Err(format!("{} weight bits, expected 2 to 16", layer.weight_bits));
+    }
+    let limit = (1_i32 << (layer.weight_bits - 1)) - 1;
+    if let Some(code) = layer.weight.iter().find(|w| w.unsigned_abs() > limit.unsigned_abs()) {
+        return Err(format!("weight code {code} is outside ±{limit}"));
+    }
+    if layer.bias.len() != k {
+        return Err(format!("{} biases, expected {k}", layer.bias.len()));
+    }
+    let lists = [
+        ("weight scales", layer.weight_scales.len()),
+        ("residual multipliers", layer.residual.as_ref().map_or(1, Vec::len)),
+        (
+            "output scales",
+            match &layer.output {
+                MacOutput::Codes(multipliers) => multipliers.len(),
+                MacOutput::Real(scales) => scales.len(),
+            },
+        ),
+    ];
+    for (what, n) in lists {
+        if n != 1 && n != k {
+            return Err(format!("{n} {what}, expected 1 or {k}"));
+        }
+    }
+    let positive = |scale: &f64| *scale > 0.0 && scale.is_finite();
+    if !layer.weight_scales.iter().all(positive) {
+        return Err("a weight scale is not a positive finite number".to_owned());
+    }
+    match (output, &layer.output) {
+        (ValueKind::Codes(encoding), MacOutput::Codes(_)) => {
+            if let Activation::Clamp { min, max } = layer.activation {
+                clamp_within(min, max, encoding)?;
+            }
+        }
+        (ValueKind::Real, MacOutput::Real(scales)) => {
+            if matches!(layer.activation, Activation::Clamp { .. }) || !scales.iter().all(positive) {
+                return Err("a real output has a clamp of codes or a scale that is not positive".to_owned());
+            }
+        }
+        _ => return Err("the layer and its output value disagree on codes or reals".to_owned()),
+    }
+    if !(0..=0xFFFF).contains(&layer.input_offset) || (layer.input_offset > 0 && input.max_code() > 0x7FFF) {
+        return Err(format!("input offset {} does not keep operands within 16 bits", layer.input_offset));
+    }
+    match accumulator_bound(layer, input, residual) {
+        bound if bound < ACCUMULATOR_LIMIT => Ok(()),
+        bound => Err(format!("an accumulator may reach {bound}, beyond 2^62")),
+    }
+}
+
+/// The greatest magnitude that an accumulator, or any partial sum on the way to it, can have.
+fn accumulator_bound(layer: &MacLayer, input: &Encoding, residual: Option<&Encoding>) -> i128 {
+    let least = i128::from(input.min_code()) + i128::from(layer.input_offset);
+    let greatest = i128::from(input.max_code()) + i128::from(layer.input_offset);
+    let operand = least.abs().max(greatest.abs());
+    (0..layer.weight_shape[0])
+        .map(|k| {
+            let sum: i128 = layer.channel(k).iter().map(|w| i128::from(w.unsigned_abs())).sum();
+            let joined = match (&layer.residual, residual) {
+                (Some(multipliers), Some(encoding)) => {
+                    let multiplier = super::types::per_channel(multipliers, k);
+                    i128::from(multiplier.apply(i64::from(encoding.max_code()))) + 1
+                }
+                _ => 0,
+            };
+            sum * operand + i128::from(layer.bias[k]).abs() + joined
+        })
+        .max()
+        .unwrap_or(0)
+}

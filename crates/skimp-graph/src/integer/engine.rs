@@ -1,0 +1,134 @@
+//! The seam between an integer network and the engines that run it.
+
+use super::{CodeTensor, IntegerGraph};
+use crate::{GraphError, Tensor, ValueId};
+
+/// What a value holds while a network runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum IntegerTensor {
+    /// Codes.
+    Codes(CodeTensor),
+    /// Real numbers, f32.
+    Real(Tensor),
+}
+
+impl IntegerTensor {
+    /// Extents.
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            IntegerTensor::Codes(codes) => &codes.shape,
+            IntegerTensor::Real(tensor) => tensor.shape(),
+        }
+    }
+
+    /// The codes, if it holds codes.
+    pub fn as_codes(&self) -> Option<&CodeTensor> {
+        match self {
+            IntegerTensor::Codes(codes) => Some(codes),
+            IntegerTensor::Real(_) => None,
+        }
+    }
+}
+
+/// What a multiply-accumulate layer saw and summed, before its activation function.
+#[derive(Clone, Copy, Debug)]
+pub struct MacObservation<'a> {
+    /// Activation codes, without the layer's input offset.
+    pub input: &'a CodeTensor,
+    /// Residual input at accumulator scale, shaped like the output.
+    pub residual: Option<&'a [i64]>,
+    /// Accumulators, shaped like the output.
+    pub accumulators: &'a [i64],
+}
+
+/// One node's work on one or more images.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// Index of the node in [`IntegerGraph::nodes`].
+    pub node_idx: usize,
+    /// Index, within the batch, of the first image that the tensors hold. The interpreter shows the whole batch at
+    /// once; another engine may show it in pieces, image after image.
+    pub first_image: usize,
+    /// The node's outputs.
+    pub outputs: &'a [IntegerTensor],
+    /// Inside of a multiply-accumulate layer.
+    pub mac: Option<MacObservation<'a>>,
+}
+
+/// Called with the work of every node, in the order of nodes for each piece of the batch.
+pub type IntegerObserver<'a> = dyn FnMut(&Observation<'_>) + 'a;
+
+/// An engine bound to one [`IntegerGraph`]. Every engine returns exactly what
+/// [`IntegerReference`](super::IntegerReference) returns.
+pub trait IntegerEngine: std::fmt::Debug + Send + Sync {
+    /// Short name.
+    fn name(&self) -> &'static str;
+
+    /// Runs the network on `inputs` and returns the outputs, both in order.
+    ///
+    /// # Errors
+    /// [`GraphError::InvalidInput`] if an input does not fit or holds NaN; the node's error where an operator cannot run.
+    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, GraphError>;
+
+    /// Like [`run`](IntegerEngine::run), and shows the work of every node to `observer`.
+    ///
+    /// # Errors
+    /// As [`run`](IntegerEngine::run).
+    fn run_observed(&self, inputs: &[Tensor], observer: &mut IntegerObserver<'_>) -> Result<Vec<Tensor>, GraphError>;
+}
+
+impl IntegerGraph {
+    /// Pairs every input value with its tensor.
+    ///
+    /// # Errors
+    /// [`GraphError::InvalidInput`] if there are too many or too few, one is not f32, or a fixed extent differs.
+    pub fn bind<'t>(&self, inputs: &'t [Tensor]) -> Result<Vec<(ValueId, &'t Tensor)>, GraphError> {
+        if inputs.len() != self.inputs.len() {
+            let cause = format!("{} inputs, expected {}", inputs.len(), self.inputs.len());
+            return Err(GraphError::InvalidInput { input: self.name.clone(), cause });
+        }
+        let mut bound = Vec::with_capacity(inputs.len());
+        for (input, tensor) in self.inputs.iter().zip(inputs) {
+            let invalid =
+                |cause: String| Err(GraphError::InvalidInput { input: self.values[input.value.0].name.clone(), cause });
+            if tensor.as_f32().is_none() {
+                return invalid(format!("element type {:?}, expected F32", tensor.dtype()));
+            }
+            let fits = tensor.shape().len() == input.dims.len()
+                && tensor.shape().iter().zip(&input.dims).all(|(&extent, dim)| match dim {
+                    crate::Dim::Fixed(fixed) => extent == *fixed,
+                    crate::Dim::Free(_) => true,
+                });
+            if !fits {
+                return invalid(format!("shape {:?}, expected {:?}", tensor.shape(), input.dims));
+            }
+            bound.push((input.value, tensor));
+        }
+        Ok(bound)
+    }
+
+    /// The real tensor of output `id`.
+    pub(super) fn real_output(&self, id: ValueId, tensor: Option<&IntegerTensor>) -> Result<Tensor, GraphError> {
+        match tensor {
+            Some(IntegerTensor::Real(tensor)) => Ok(tensor.clone()),
+            _ => Err(GraphError::InvalidGraph {
+                graph: self.name.clone(),
+                cause: format!("output \"{}\" is not a real value that a node makes", self.values[id.0].name),
+            }),
+        }
+    }
+
+    /// For each value, the last node that reads it; `None` for network outputs and values nobody reads.
+    pub fn last_uses(&self) -> Vec<Option<usize>> {
+        let mut last = vec![None; self.values.len()];
+        for (node_idx, node) in self.nodes.iter().enumerate() {
+            for id in &node.inputs {
+                last[id.0] = Some(node_idx);
+            }
+        }
+        for id in &self.outputs {
+            last[id.0] = None;
+        }
+        last
+    }
+}

@@ -1,0 +1,206 @@
+//! The multiply-accumulate layer, naively.
+
+use super::{Activation, CodeTensor, Encoding, IntegerTensor, MacLayer, MacOutput, ValueKind, types::per_channel};
+use crate::{
+    GraphError, Op, Tensor,
+    shape::{WindowAxis, window_axes},
+};
+
+/// Extents of one multiply-accumulate layer on a given input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MacShape {
+    /// Images.
+    pub n: usize,
+    /// Input channels.
+    pub c: usize,
+    /// Rows: input and output extent, window, padding.
+    pub rows: WindowAxis,
+    /// Columns: input and output extent, window, padding.
+    pub cols: WindowAxis,
+    /// Output channels.
+    pub k: usize,
+    /// Groups.
+    pub groups: usize,
+}
+
+impl MacShape {
+    /// Number of outputs.
+    pub fn n_outputs(&self) -> usize {
+        self.n * self.k * self.rows.output * self.cols.output
+    }
+
+    /// Products that a dense computation executes, padding included.
+    pub fn dense_macs(&self) -> u64 {
+        let depth = (self.c / self.groups) * self.rows.kernel * self.cols.kernel;
+        self.n_outputs() as u64 * depth as u64
+    }
+}
+
+/// Input index of a tap, or `None` where it falls on padding.
+fn input_index(axis: &WindowAxis, position: usize, tap: usize) -> Option<usize> {
+    let index = (position * axis.stride + tap * axis.dilation).checked_sub(axis.pad_begin)?;
+    (index < axis.input).then_some(index)
+}
+
+impl MacLayer {
+    fn op(&self) -> Op {
+        Op::Conv { window: self.window.clone(), groups: self.groups }
+    }
+
+    /// Extents on an input of shape `input`: `[n, c, h, w]`, or `[n, c]` where [`dense`](MacLayer::dense).
+    ///
+    /// # Errors
+    /// [`GraphError::InvalidNode`], naming `node`, if the input does not fit the layer.
+    pub fn shape_on(&self, node: &str, input: &[usize]) -> Result<MacShape, GraphError> {
+        let [k, depth, _, _] = self.weight_shape;
+        let (n, c, spatial) = match *input {
+            [n, c] if self.dense => (n, c, [1, 1]),
+            [n, c, h, w] if !self.dense => (n, c, [h, w]),
+            _ => {
+                let expected = if self.dense { "[n, c]" } else { "[n, c, h, w]" };
+                return Err(GraphError::invalid_node(
+                    node,
+                    "Mac",
+                    format!("input has shape {input:?}, expected {expected}"),
+                ));
+            }
+        };
+        if c != depth * self.groups {
+            let cause = format!("input has {c} channels, expected {}", depth * self.groups);
+            return Err(GraphError::invalid_node(node, "Mac", cause));
+        }
+        let axes = window_axes(&self.op(), node, &self.window, &spatial)?;
+        Ok(MacShape { n, c, rows: axes[0], cols: axes[1], k, groups: self.groups })
+    }
+
+    /// Shape of the output.
+    pub fn output_shape(&self, shape: &MacShape) -> Vec<usize> {
+        if self.dense { vec![shape.n, shape.k] } else { vec![shape.n, shape.k, shape.rows.output, shape.cols.output] }
+    }
+
+    /// The activation function on an accumulator, before scaling. [`Activation::Clamp`] acts on the code instead.
+    pub fn activate(&self, accumulator: i64) -> i64 {
+        match self.activation {
+            Activation::None | Activation::Clamp { .. } => accumulator,
+            Activation::Relu => accumulator.max(0),
+            Activation::Sign => accumulator.signum(),
+        }
+    }
+
+    /// The output code of an accumulator of channel `k`, or `None` where the layer has real outputs.
+    pub fn output_code(&self, k: usize, accumulator: i64, encoding: &Encoding) -> Option<i32> {
+        let MacOutput::Codes(multipliers) = &self.output else { return None };
+        let code = encoding.saturate(per_channel(multipliers, k).apply(self.activate(accumulator)));
+        Some(match self.activation {
+            Activation::Clamp { min, max } => code.clamp(min, max),
+            Activation::None | Activation::Relu | Activation::Sign => code,
+        })
+    }
+
+    /// The real output of an accumulator of channel `k`, or `None` where the layer has codes.
+    pub fn output_real(&self, k: usize, accumulator: i64) -> Option<f32> {
+        let MacOutput::Real(scales) = &self.output else { return None };
+        Some((self.activate(accumulator) as f64 * per_channel(scales, k)) as f32)
+    }
+
+    /// The output tensor for accumulators in row-major order of `shape` (batch and channel first).
+    ///
+    /// # Errors
+    /// [`GraphError::InvalidNode`], naming `node`, if `kind` does not agree with the layer's output.
+    pub fn output(
+        &self,
+        node: &str,
+        accumulators: &[i64],
+        shape: Vec<usize>,
+        kind: &ValueKind,
+    ) -> Result<IntegerTensor, GraphError> {
+        let per_plane = shape[2..].iter().product::<usize>().max(1);
+        let channel = |i: usize| i / per_plane % self.weight_shape[0];
+        let numbered = accumulators.iter().enumerate();
+        match kind {
+            ValueKind::Codes(encoding) => numbered
+                .map(|(i, &accumulator)| self.output_code(channel(i), accumulator, encoding))
+                .collect::<Option<Vec<i32>>>()
+                .map(|data| IntegerTensor::Codes(CodeTensor { shape, data })),
+            ValueKind::Real => numbered
+                .map(|(i, &accumulator)| self.output_real(channel(i), accumulator))
+                .collect::<Option<Vec<f32>>>()
+                .map(|data| IntegerTensor::Real(Tensor::from_f32(shape, data))),
+        }
+        .ok_or_else(|| {
+            GraphError::invalid_node(node, "Mac", "the layer and its output value disagree on codes or reals")
+        })
+    }
+
+    /// The residual input at accumulator scale.
+    ///
+    /// # Errors
+    /// [`GraphError::InvalidNode`], naming `node`, unless the residual is there if and only if the layer has one, with
+    /// shape `expected`.
+    pub fn scaled_residual(
+        &self,
+        node: &str,
+        residual: Option<&CodeTensor>,
+        expected: &[usize],
+    ) -> Result<Option<Vec<i64>>, GraphError> {
+        let (multipliers, residual) = match (&self.residual, residual) {
+            (None, None) => return Ok(None),
+            (Some(multipliers), Some(residual)) if residual.shape == expected => (multipliers, residual),
+            (Some(_), Some(residual)) => {
+                let cause = format!("residual has shape {:?}, expected {expected:?}", residual.shape);
+                return Err(GraphError::invalid_node(node, "Mac", cause));
+            }
+            (Some(_), None) => return Err(GraphError::invalid_node(node, "Mac", "no residual input, expected one")),
+            (None, Some(_)) => return Err(GraphError::invalid_node(node, "Mac", "a residual input, expected none")),
+        };
+        let per_plane = expected[2..].iter().product::<usize>().max(1);
+        let channels = self.weight_shape[0];
+        let scaled =
+            |(i, &code): (usize, &i32)| per_channel(multipliers, i / per_plane % channels).apply(i64::from(code));
+        Ok(Some(residual.data.iter().enumerate().map(scaled).collect()))
+    }
+}
+
+/// `bias + residual + Σ (activation + offset) · weight` for every output.
+///
+/// Sums stay within 64 bits: [`check`](super::check) bounds them when an engine is made.
+pub(super) fn accumulate(layer: &MacLayer, shape: &MacShape, input: &CodeTensor, residual: Option<&[i64]>) -> Vec<i64> {
+    let group_outputs = (shape.k / shape.groups).max(1);
+    let mut accumulators = Vec::with_capacity(shape.n_outputs());
+    for n in 0..shape.n {
+        for k in 0..shape.k {
+            let first_channel = n * shape.c + k / group_outputs * (shape.c / shape.groups);
+            for p in 0..shape.rows.output {
+                for q in 0..shape.cols.output {
+                    let start = layer.bias[k] + residual.map_or(0, |r| r[accumulators.len()]);
+                    accumulators.push(start + dot(layer, shape, input, (first_channel, k, p, q)));
+                }
+            }
+        }
+    }
+    accumulators
+}
+
+fn dot(
+    layer: &MacLayer,
+    shape: &MacShape,
+    input: &CodeTensor,
+    (first_channel, k, p, q): (usize, usize, usize, usize),
+) -> i64 {
+    let (height, width) = (shape.rows.input, shape.cols.input);
+    let mut weights = layer.channel(k).iter();
+    let mut sum = 0_i64;
+    for c in first_channel..first_channel + shape.c / shape.groups {
+        for r in 0..shape.rows.kernel {
+            let row = input_index(&shape.rows, p, r);
+            for (s, &weight) in weights.by_ref().take(shape.cols.kernel).enumerate() {
+                let code = match (row, input_index(&shape.cols, q, s)) {
+                    (Some(y), Some(x)) => input.data[(c * height + y) * width + x],
+                    _ => 0,
+                };
+                sum += i64::from(code + layer.input_offset) * i64::from(weight);
+            }
+        }
+    }
+    sum
+}

@@ -1,0 +1,149 @@
+//! Pooling of codes.
+
+use skimp_numerics::FixedMultiplier;
+
+use super::{CodeTensor, Encoding, IntegerTensor, ValueKind};
+use crate::{
+    GraphError, Op, Tensor, Window,
+    shape::{WindowAxis, window_axes},
+};
+
+/// The window's axes over an input `[n, c, ..]`; all of each axis where there is no window.
+pub(super) fn pool_axes(node: &str, window: Option<&Window>, shape: &[usize]) -> Result<Vec<WindowAxis>, GraphError> {
+    if shape.len() < 3 {
+        let cause = format!("input has shape {shape:?}, expected [n, c, ..] with at least one spatial axis");
+        return Err(GraphError::invalid_node(node, "Pool", cause));
+    }
+    let spatial = &shape[2..];
+    if let Some(window) = window {
+        return window_axes(&Op::MaxPool(window.clone()), node, window, spatial);
+    }
+    if spatial.contains(&0) {
+        return Err(GraphError::invalid_node(node, "Pool", format!("input has shape {shape:?}, nothing to pool")));
+    }
+    let whole = |&input: &usize| WindowAxis {
+        input,
+        output: 1,
+        kernel: input,
+        stride: 1,
+        dilation: 1,
+        pad_begin: 0,
+        pad_end: 0,
+    };
+    Ok(spatial.iter().map(whole).collect())
+}
+
+/// Shape of the output.
+pub(super) fn pool_shape(shape: &[usize], axes: &[WindowAxis]) -> Vec<usize> {
+    shape[..2].iter().copied().chain(axes.iter().map(|a| a.output)).collect()
+}
+
+/// Splits `flat` into one index per axis of `extents`, the last fastest.
+fn unflatten(mut flat: usize, extents: impl DoubleEndedIterator<Item = usize> + ExactSizeIterator) -> Vec<usize> {
+    let mut indices = vec![0; extents.len()];
+    for (index, extent) in indices.iter_mut().rev().zip(extents.rev()) {
+        *index = flat % extent;
+        flat /= extent;
+    }
+    indices
+}
+
+/// Calls `read` with the input code of every tap of every window, plane by plane, and `finish` with the window's number
+/// of padded taps (taps on the input or its declared padding) at its end.
+fn for_each_window<S: Copy, R>(
+    input: &CodeTensor,
+    axes: &[WindowAxis],
+    initial: S,
+    read: impl Fn(S, i32) -> S,
+    finish: impl Fn(S, usize) -> R,
+) -> Vec<R> {
+    let n_planes: usize = input.shape[..2].iter().product();
+    let plane_len: usize = axes.iter().map(|a| a.input).product();
+    let n_positions: usize = axes.iter().map(|a| a.output).product();
+    let mut output = Vec::with_capacity(n_planes * n_positions);
+    for plane in 0..n_planes {
+        let codes = &input.data[plane * plane_len..(plane + 1) * plane_len];
+        for position in 0..n_positions {
+            let position = unflatten(position, axes.iter().map(|a| a.output));
+            let taps: Vec<_> = axes.iter().zip(&position).map(|(axis, &p)| axis.taps(p)).collect();
+            let n_padded = axes.iter().zip(&position).map(|(axis, &p)| axis.n_padded_taps(p)).product();
+            let mut state = initial;
+            for tap in 0..taps.iter().map(|t| t.len()).product() {
+                let offsets = unflatten(tap, taps.iter().map(|t| t.len()));
+                let at = (0..axes.len())
+                    .fold(0, |at, i| at * axes[i].input + axes[i].input_idx(position[i], taps[i].start + offsets[i]));
+                state = read(state, codes[at]);
+            }
+            output.push(finish(state, n_padded));
+        }
+    }
+    output
+}
+
+/// Maximum over windows; a window of nothing but padding has the least code of `encoding`.
+pub(super) fn max_pool(
+    node: &str,
+    window: Option<&Window>,
+    input: &CodeTensor,
+    encoding: &Encoding,
+) -> Result<CodeTensor, GraphError> {
+    let axes = pool_axes(node, window, &input.shape)?;
+    let data = for_each_window(input, &axes, encoding.min_code(), i32::max, |max, _| max);
+    Ok(CodeTensor { shape: pool_shape(&input.shape, &axes), data })
+}
+
+/// The multiplier of a mean over `count` codes.
+pub(super) fn mean_multiplier(
+    node: &str,
+    from: &Encoding,
+    to: &Encoding,
+    count: usize,
+) -> Result<FixedMultiplier, GraphError> {
+    let factor = from.scale / (count as f64 * to.scale);
+    FixedMultiplier::from_f64(factor)
+        .ok_or_else(|| GraphError::invalid_node(node, "AveragePool", format!("factor {factor:e} is out of range")))
+}
+
+/// Mean over windows; a window without a counted tap is 0.
+pub(super) fn average_pool(
+    node: &str,
+    (window, count_include_pad): (Option<&Window>, bool),
+    input: &CodeTensor,
+    from: &Encoding,
+    to: &ValueKind,
+) -> Result<IntegerTensor, GraphError> {
+    let axes = pool_axes(node, window, &input.shape)?;
+    let shape = pool_shape(&input.shape, &axes);
+    let sums = for_each_window(
+        input,
+        &axes,
+        (0_i64, 0_usize),
+        |(sum, count), code| (sum + i64::from(code), count + 1),
+        |(sum, count), n_padded| (sum, if count_include_pad { n_padded } else { count }),
+    );
+    match to {
+        ValueKind::Real => {
+            let mean = |(sum, count): (i64, usize)| {
+                if count == 0 { 0.0 } else { (sum as f64 * (from.scale / count as f64)) as f32 }
+            };
+            Ok(IntegerTensor::Real(Tensor::from_f32(shape, sums.into_iter().map(mean).collect())))
+        }
+        ValueKind::Codes(to) => {
+            let mut data = Vec::with_capacity(sums.len());
+            let mut cached: Option<(usize, FixedMultiplier)> = None;
+            for (sum, count) in sums {
+                if count == 0 {
+                    data.push(to.saturate(0));
+                    continue;
+                }
+                let multiplier = match cached {
+                    Some((known, multiplier)) if known == count => multiplier,
+                    _ => mean_multiplier(node, from, to, count)?,
+                };
+                cached = Some((count, multiplier));
+                data.push(to.saturate(multiplier.apply(sum)));
+            }
+            Ok(IntegerTensor::Codes(CodeTensor { shape, data }))
+        }
+    }
+}
