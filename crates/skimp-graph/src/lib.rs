@@ -4,6 +4,7 @@
 //! [`Tensor`]. [`Executor`] is the seam that every engine implements. The reference interpreters here are the
 //! specification: naive, safe, single-threaded. This crate does no terminal or network I/O.
 
+mod builder;
 mod error;
 mod executor;
 mod graph;
@@ -12,7 +13,9 @@ mod op;
 pub mod reference;
 pub mod shape;
 mod tensor;
+pub mod testing;
 
+pub use builder::GraphBuilder;
 pub use error::GraphError;
 pub use executor::{Executor, Observer};
 pub use graph::{Dim, Graph, GraphInput, Node, Value, ValueId};
