@@ -1,11 +1,21 @@
 //! Records of runs, written as tables, CSV, JSON and HTML.
 //!
-//! [`SimulationRecord`] holds what accelerators did with a network, [`StudyRecord`] a whole study. This crate takes
-//! records and knows nothing of the simulators that fill them; it prints nothing and reads no environment.
+//! [`SimulationRecord`] holds what accelerators did with a network, [`StudyRecord`] a whole study. [`write_study`]
+//! turns a study into a folder of files, [`html::render`] into one self-contained page, [`views`] into tables.
+//! This crate takes records and knows nothing of the simulators that fill them; it prints nothing and reads no
+//! environment.
 
 mod error;
+mod files;
+pub mod html;
+pub mod number;
 pub mod records;
+pub mod table;
+pub mod views;
+mod writers;
 
 pub use error::ReportError;
+pub use files::write_atomic;
 pub use indexmap::IndexMap;
 pub use records::{SimulationRecord, StudyRecord};
+pub use writers::{OutputFile, WRITERS, Writer, write_study};

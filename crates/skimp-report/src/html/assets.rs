@@ -1,0 +1,42 @@
+//! What the page carries with it.
+
+/// Style of the page.
+pub(super) const CSS: &str = include_str!("../../assets/report.css");
+
+/// Behavior of the page: theme, charts, printing.
+pub(super) const SCRIPT: &str = include_str!("../../assets/report.js");
+
+/// Chart.js as its authors built it; see `assets/chartjs/README.md`.
+const CHART_JS: &str = include_str!("../../assets/chartjs/chart.umd.min.js");
+
+/// Chart.js without the comment that makes developer tools look for a source map beside the page.
+pub(super) fn chart_js() -> &'static str {
+    CHART_JS.split("//# sourceMappingURL").next().unwrap_or(CHART_JS)
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    /// SHA-256 of the vendored file, as in its README.
+    const CHART_JS_SHA256: &str = "87364cc2b2a76a6684929e7d6b80b18a897794db38400caff1fcf1791c6925d2";
+
+    #[test]
+    fn vendored_library_is_the_stated_one() {
+        let digest: String = Sha256::digest(CHART_JS).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(digest, CHART_JS_SHA256);
+        let readme = include_str!("../../assets/chartjs/README.md");
+        assert!(readme.contains(CHART_JS_SHA256));
+        assert!(include_str!("../../assets/chartjs/LICENSE.md").starts_with("The MIT License"));
+    }
+
+    #[test]
+    fn scripts_do_not_end_their_element() {
+        for script in [chart_js(), SCRIPT] {
+            assert!(!script.contains("</script") && !script.contains("<!--"));
+        }
+        assert!(chart_js().len() > 200_000 && !chart_js().contains("sourceMappingURL"));
+    }
+}

@@ -1,0 +1,40 @@
+//! The accelerators side by side.
+
+use super::Section;
+use crate::StudyRecord;
+use crate::views::{comparison_table, figures_table, totals_table};
+
+/// Totals, savings and peak figures of all accelerators.
+pub(super) struct Accelerators;
+
+impl Section for Accelerators {
+    fn id(&self) -> &'static str {
+        "accelerators"
+    }
+
+    fn title(&self) -> &'static str {
+        "Accelerators compared"
+    }
+
+    fn body(&self, study: &StudyRecord) -> Option<String> {
+        let mut html = String::new();
+        if let Some(simulation) = study.simulation.as_ref().filter(|simulation| !simulation.accelerators.is_empty()) {
+            html.push_str(&totals_table(simulation).to_html());
+        }
+        if !study.comparisons.is_empty() {
+            html.push_str(&comparison_table(&study.comparisons).to_html());
+            html.push_str(
+                "<p class=\"note\">“Total” compares the sums over all layers. “Mean of layers” is the unweighted mean \
+                 of each layer's own saving, so that a small layer counts as much as a large one.</p>\n",
+            );
+        }
+        if !study.accelerator_figures.is_empty() {
+            html.push_str(&figures_table(&study.accelerator_figures).to_html());
+            html.push_str(
+                "<p class=\"note\">Peak figures count no skipped work. Figures of different technology nodes are not \
+                 scaled to a common node.</p>\n",
+            );
+        }
+        (!html.is_empty()).then_some(html)
+    }
+}

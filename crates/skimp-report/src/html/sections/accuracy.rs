@@ -1,0 +1,79 @@
+//! What quantization and early negative detection do to the answers.
+
+use super::Section;
+use crate::StudyRecord;
+use crate::html::escape;
+use crate::number;
+use crate::records::{Accuracy, AccuracyRecord, Exactness};
+use crate::table::{Cell, Column, Table};
+use crate::views::words_for_count;
+
+/// Accuracy before and after, and bit-exactness.
+pub(super) struct AccuracySection;
+
+impl Section for AccuracySection {
+    fn id(&self) -> &'static str {
+        "accuracy"
+    }
+
+    fn title(&self) -> &'static str {
+        "Accuracy before and after"
+    }
+
+    fn body(&self, study: &StudyRecord) -> Option<String> {
+        let exactness = study.exactness.as_ref().map(|exactness| statement(exactness, study)).unwrap_or_default();
+        let table = study.accuracy.as_ref().map(accuracy_table).filter(|table| !table.rows.is_empty());
+        let html = format!("{exactness}{}", table.map(|table| table.to_html()).unwrap_or_default());
+        (!html.is_empty()).then_some(html)
+    }
+}
+
+fn statement(exactness: &Exactness, study: &StudyRecord) -> String {
+    let compared = words_for_count(exactness.n_outputs_compared, "output");
+    let pair = study
+        .comparisons
+        .first()
+        .map_or_else(String::new, |comparison| format!(" of {} and {}", comparison.baseline, comparison.variant));
+    if exactness.bit_exact {
+        format!(
+            "<p><strong class=\"verdict\">Bit-exact.</strong> All {} after ReLU{} were compared, over all layers and \
+             {}: none differs in any bit.</p>\n",
+            escape(&compared),
+            escape(&pair),
+            words_for_count(study.n_images, "image")
+        )
+    } else {
+        format!(
+            "<p><strong class=\"verdict bad\">Not exact.</strong> {} of {}{} differ.</p>\n",
+            number::count(exactness.n_outputs_different),
+            escape(&compared),
+            escape(&pair)
+        )
+    }
+}
+
+fn accuracy_table(record: &AccuracyRecord) -> Table {
+    let columns = vec![
+        Column::text("arithmetic", "arithmetic"),
+        Column::number("top1_percent", "top-1", "%"),
+        Column::number("top5_percent", "top-5", "%"),
+        Column::number("n_images", "images", ""),
+    ];
+    let mut table = Table::new("Accuracy, measured", columns);
+    let rows: [(&str, &Option<Accuracy>); 3] = [
+        ("fp32 (before)", &record.fp32),
+        ("integer", &record.integer),
+        ("integer with early negative detection (after)", &record.integer_with_end),
+    ];
+    for (name, accuracy) in rows {
+        if let Some(accuracy) = accuracy {
+            table.row(vec![
+                name.into(),
+                Cell::Real(100.0 * accuracy.top1, 2),
+                Cell::real(accuracy.top5.map(|top5| 100.0 * top5), 2),
+                accuracy.n_images.into(),
+            ]);
+        }
+    }
+    table
+}

@@ -1,0 +1,85 @@
+//! The answer first: one sentence and the table that carries it.
+
+use super::Section;
+use crate::StudyRecord;
+use crate::html::escape;
+use crate::number;
+use crate::records::{AcceleratorRecord, Comparison};
+use crate::table::{Align, Cell, Column, Table};
+use crate::views::summary_sentence;
+
+/// Summary sentence and key figures.
+pub(super) struct Summary;
+
+impl Section for Summary {
+    fn id(&self) -> &'static str {
+        "summary"
+    }
+
+    fn title(&self) -> &'static str {
+        "Summary"
+    }
+
+    fn body(&self, study: &StudyRecord) -> Option<String> {
+        let sentence = summary_sentence(study)?;
+        // A number and its sign stay on one line.
+        let sentence = escape(&sentence).replace(" %", "\u{a0}%");
+        let comparison = study.comparisons.first()?;
+        Some(format!("<p class=\"lead\">{sentence}</p>\n{}", key_table(study, comparison).to_html()))
+    }
+}
+
+/// The headline's quantities: baseline, variant, difference.
+fn key_table(study: &StudyRecord, comparison: &Comparison) -> Table {
+    let right = |header: &str| Column { align: Align::Right, ..Column::text(header, header) };
+    let columns = vec![
+        Column::text("quantity", "quantity"),
+        right(&format!("{} (baseline)", comparison.baseline)),
+        right(&comparison.variant),
+        right("change"),
+    ];
+    let mut table = Table::new("Key figures. Run time and energy are simulated, the rest is measured here", columns);
+    let accelerator = |label| study.simulation.as_ref().and_then(|simulation| simulation.accelerator(label));
+    let pair = (accelerator(&comparison.baseline), accelerator(&comparison.variant));
+    let images = study.simulation.as_ref().map_or(1, |simulation| simulation.images.max(1)) as f64;
+    let mut quantity = |name: &str, unit: &str, of: &dyn Fn(&AcceleratorRecord) -> f64, reduction: f64| {
+        let cell = |side: Option<&AcceleratorRecord>| Cell::from(side.map(|side| number::si(of(side), unit)));
+        table.row(vec![name.into(), cell(pair.0), cell(pair.1), change(reduction)]);
+    };
+    let (runtime, energy) = (comparison.total_runtime_reduction_percent, comparison.total_energy_reduction_percent);
+    quantity("run time per image", "s", &|side| side.total.latency_ms * 1e-3, runtime);
+    quantity("energy per image", "J", &|side| side.total.energy_mj * 1e-3 / images, energy);
+
+    let over = format!("mean of {} layers' changes", comparison.n_layers);
+    let mut mean = |name: String, reduction| table.row(vec![name.into(), Cell::Empty, Cell::Empty, change(reduction)]);
+    mean(format!("run time, {over}"), comparison.mean_layer_runtime_reduction_percent);
+    mean(format!("energy, {over}"), comparison.mean_layer_energy_reduction_percent);
+
+    if let Some(accuracy) = &study.accuracy {
+        let before = accuracy.integer.as_ref().map(|accuracy| accuracy.top1);
+        let after = accuracy.integer_with_end.as_ref().map(|accuracy| accuracy.top1);
+        if before.is_some() || after.is_some() {
+            let cell = |top1: Option<f64>| Cell::from(top1.map(|top1| number::percent(top1, 2)));
+            let points = before.zip(after).map(|(before, after)| {
+                let points = 100.0 * (after - before);
+                format!("{}{} points", if points > 0.0 { "+" } else { "" }, number::fixed(points, 2))
+            });
+            table.row(vec!["top-1 accuracy, integer".into(), cell(before), cell(after), points.into()]);
+        }
+    }
+    if let Some(exactness) = &study.exactness {
+        let compared = format!("{} outputs", number::count(exactness.n_outputs_compared));
+        let verdict = match exactness.n_outputs_different {
+            0 if exactness.bit_exact => "none: bit-exact".to_owned(),
+            different => format!("{} differ", number::count(different)),
+        };
+        table.row(vec!["outputs compared".into(), compared.clone().into(), compared.into(), verdict.into()]);
+    }
+    table
+}
+
+/// A reduction as a change: 16.62 becomes `−16.62 %`.
+fn change(reduction_percent: f64) -> Cell {
+    let sign = if reduction_percent > 0.0 { "−" } else { "+" };
+    Cell::Text(format!("{sign}{} %", number::fixed(reduction_percent.abs(), 2)))
+}

@@ -1,0 +1,238 @@
+//! Tables of a [`SimulationRecord`].
+
+use indexmap::IndexSet;
+
+use crate::records::{AcceleratorRecord, Breakdown, LayerRecord, SimulationRecord};
+use crate::table::{Cell, Column, Table};
+use crate::{ReportError, number::Scale};
+
+/// The names of all parts of the layers' breakdowns, in order of first appearance.
+pub(crate) fn part_names<'a, T: 'a>(breakdowns: impl IntoIterator<Item = &'a Breakdown<T>>) -> Vec<String> {
+    let names: IndexSet<&String> = breakdowns.into_iter().flat_map(|breakdown| breakdown.parts.keys()).collect();
+    names.into_iter().cloned().collect()
+}
+
+/// `run_pu` as words for people: `run pu`.
+pub(crate) fn words(key: &str) -> String {
+    key.replace('_', " ")
+}
+
+/// `on`, `off`, or nothing where early negative detection is unknown.
+pub(crate) fn end_word(layer: &LayerRecord) -> Cell {
+    layer.end.as_ref().map(|end| if end.enabled { "on" } else { "off" }).into()
+}
+
+/// Cycles per layer by phase of one accelerator, with totals. Phases that never took a cycle are left out.
+pub fn layer_cycles(accelerator: &AcceleratorRecord) -> Table {
+    let mut phases = part_names(accelerator.layers.iter().map(|layer| &layer.cycles));
+    phases.retain(|phase| accelerator.layers.iter().any(|layer| layer.cycles.part(phase) > 0));
+    let mut columns = vec![
+        Column::text("layer", "layer"),
+        Column::text("end", "END"),
+        Column::number("macs", "MACs", "per image"),
+        Column::number("cycles_total", "total", "cycles"),
+    ];
+    columns.extend(phases.iter().map(|phase| Column::number(format!("cycles_{phase}"), words(phase), "cycles")));
+    let mut table = Table::new(format!("{}: cycles per layer and phase", accelerator.label), columns);
+    for layer in &accelerator.layers {
+        let mut row = vec![layer.name.clone().into(), end_word(layer), layer.macs.into(), layer.cycles.total.into()];
+        row.extend(phases.iter().map(|phase| Cell::Count(layer.cycles.part(phase))));
+        table.row(row);
+    }
+    let sum = |of: &dyn Fn(&LayerRecord) -> u64| Cell::Count(accelerator.layers.iter().map(of).sum());
+    let mut total = vec!["total".into(), Cell::Empty, sum(&|layer| layer.macs), accelerator.total.cycles.into()];
+    total.extend(phases.iter().map(|phase| sum(&|layer| layer.cycles.part(phase))));
+    table.footer.push(total);
+    table
+}
+
+/// Energy per layer by component of one accelerator, with totals. Components that never took energy are left out.
+pub fn layer_energy(accelerator: &AcceleratorRecord) -> Table {
+    let mut components = part_names(accelerator.layers.iter().map(|layer| &layer.energy_nj));
+    components.retain(|component| accelerator.layers.iter().any(|layer| layer.energy_nj.part(component).abs() > 0.0));
+    let largest = accelerator.layers.iter().map(|layer| layer.energy_nj.total).fold(0.0, f64::max);
+    let scale = Scale::of(largest * 1e-9, "J");
+    let cell = |nanojoules: f64| Cell::Real(nanojoules * 1e-9 * scale.factor, 3);
+    let mut columns = vec![
+        Column::text("layer", "layer"),
+        Column::text("end", "END"),
+        Column::number("energy_total", "total", &scale.unit),
+    ];
+    let component_column = |name: &String| Column::number(format!("energy_{name}"), words(name), &scale.unit);
+    columns.extend(components.iter().map(component_column));
+    let mut table = Table::new(format!("{}: energy per layer and component", accelerator.label), columns);
+    for layer in &accelerator.layers {
+        let mut row = vec![layer.name.clone().into(), end_word(layer), cell(layer.energy_nj.total)];
+        row.extend(components.iter().map(|component| cell(layer.energy_nj.part(component))));
+        table.row(row);
+    }
+    let sum = |of: &dyn Fn(&LayerRecord) -> f64| cell(accelerator.layers.iter().map(of).sum());
+    let mut total = vec!["total".into(), Cell::Empty, cell(accelerator.total.energy_mj * 1e6)];
+    total.extend(components.iter().map(|component| sum(&|layer| layer.energy_nj.part(component))));
+    table.footer.push(total);
+    table
+}
+
+/// One row per accelerator: totals of the whole run.
+pub fn totals_table(simulation: &SimulationRecord) -> Table {
+    let columns = vec![
+        Column::text("accelerator", "accelerator"),
+        Column::number("clock_mhz", "clock", "MHz"),
+        Column::number("area_mm2", "area", "mm²"),
+        Column::number("cycles", "cycles", "all images"),
+        Column::number("latency_ms", "latency", "ms per image"),
+        Column::number("energy_mj", "energy", "mJ, all images"),
+        Column::number("gmacs", "rate", "GMAC/s"),
+        Column::number("tops_per_w", "efficiency", "TOPS/W"),
+    ];
+    let caption = format!(
+        "{} on {}, {} of {}, simulated",
+        simulation.model.name,
+        words_for_count(simulation.accelerators.len() as u64, "accelerator"),
+        words_for_count(simulation.images, "image"),
+        simulation.data.name
+    );
+    let mut table = Table::new(caption, columns);
+    for accelerator in &simulation.accelerators {
+        let total = &accelerator.total;
+        table.row(vec![
+            accelerator.label.clone().into(),
+            Cell::Real(accelerator.clock_mhz, 0),
+            Cell::real(accelerator.area_mm2, 2),
+            total.cycles.into(),
+            Cell::Real(total.latency_ms, 3),
+            Cell::Real(total.energy_mj, 3),
+            Cell::Real(total.gmacs, 1),
+            Cell::Real(total.tops_per_w, 3),
+        ]);
+    }
+    table
+}
+
+/// `1 image`, `4 images`.
+pub(crate) fn words_for_count(count: u64, noun: &str) -> String {
+    format!("{} {noun}{}", crate::number::count(count), if count == 1 { "" } else { "s" })
+}
+
+/// All tables of a simulation for a terminal: cycles and energy per layer of each accelerator, then the totals.
+pub fn simulation_text(simulation: &SimulationRecord) -> String {
+    let mut tables = Vec::new();
+    for accelerator in &simulation.accelerators {
+        tables.push(layer_cycles(accelerator).to_text());
+        if accelerator.layers.iter().any(|layer| layer.energy_nj.total > 0.0) {
+            tables.push(layer_energy(accelerator).to_text());
+        }
+    }
+    tables.push(totals_table(simulation).to_text());
+    tables.join("\n")
+}
+
+/// A simulation as one CSV: a row per accelerator and layer with all phases, components and events.
+///
+/// # Errors
+/// [`ReportError::Encode`] if the CSV writer fails.
+pub fn simulation_csv(simulation: &SimulationRecord) -> Result<String, ReportError> {
+    let [mut table, energy] = [cycles_table(simulation), energy_table(simulation)];
+    let events = event_names(simulation);
+    let shared = LAYER_KEYS.len();
+    table.columns.extend_from_slice(&energy.columns[shared..]);
+    table.columns.extend(events.iter().map(|event| Column::number(format!("events_{event}"), words(event), "")));
+    let layers = simulation.accelerators.iter().flat_map(|accelerator| &accelerator.layers);
+    for ((row, energy), layer) in table.rows.iter_mut().zip(&energy.rows).zip(layers) {
+        row.extend_from_slice(&energy[shared..]);
+        row.extend(events.iter().map(|event| Cell::from(layer.events.get(event).copied())));
+    }
+    table.to_csv()
+}
+
+fn event_names(simulation: &SimulationRecord) -> Vec<String> {
+    let layers = simulation.accelerators.iter().flat_map(|accelerator| &accelerator.layers);
+    let names: IndexSet<&String> = layers.flat_map(|layer| layer.events.keys()).collect();
+    names.into_iter().cloned().collect()
+}
+
+/// The columns with which rows per accelerator and layer begin.
+const LAYER_KEYS: [&str; 6] = ["accelerator", "layer", "operator", "macs", "images", "end"];
+
+fn layer_columns() -> Vec<Column> {
+    LAYER_KEYS
+        .iter()
+        .map(|key| match *key {
+            "macs" | "images" => Column::number(*key, *key, ""),
+            _ => Column::text(*key, *key),
+        })
+        .collect()
+}
+
+fn layer_cells(accelerator: &AcceleratorRecord, layer: &LayerRecord) -> Vec<Cell> {
+    vec![
+        accelerator.label.clone().into(),
+        layer.name.clone().into(),
+        layer.operator.clone().into(),
+        layer.macs.into(),
+        layer.images.into(),
+        end_word(layer),
+    ]
+}
+
+/// Cycles by phase, a row per accelerator and layer. A phase that an accelerator does not have is empty.
+pub fn cycles_table(simulation: &SimulationRecord) -> Table {
+    let layers = || simulation.accelerators.iter().flat_map(|accelerator| &accelerator.layers);
+    let phases = part_names(layers().map(|layer| &layer.cycles));
+    let mut columns = layer_columns();
+    columns.push(Column::number("cycles_total", "total", "cycles"));
+    columns.extend(phases.iter().map(|phase| Column::number(format!("cycles_{phase}"), words(phase), "cycles")));
+    let mut table = Table::new("Cycles by phase, sum over all images", columns);
+    for accelerator in &simulation.accelerators {
+        for layer in &accelerator.layers {
+            let mut row = layer_cells(accelerator, layer);
+            row.push(layer.cycles.total.into());
+            row.extend(phases.iter().map(|phase| Cell::from(layer.cycles.parts.get(phase).copied())));
+            table.row(row);
+        }
+    }
+    table
+}
+
+/// Energy by component, a row per accelerator and layer. A component that an accelerator does not have is empty.
+pub fn energy_table(simulation: &SimulationRecord) -> Table {
+    let layers = || simulation.accelerators.iter().flat_map(|accelerator| &accelerator.layers);
+    let components = part_names(layers().map(|layer| &layer.energy_nj));
+    let mut columns = layer_columns();
+    columns.push(Column::number("energy_total_nj", "total", "nJ"));
+    columns.extend(components.iter().map(|name| Column::number(format!("energy_{name}_nj"), words(name), "nJ")));
+    let mut table = Table::new("Energy by component, sum over all images", columns);
+    for accelerator in &simulation.accelerators {
+        for layer in &accelerator.layers {
+            let mut row = layer_cells(accelerator, layer);
+            row.push(Cell::Real(layer.energy_nj.total, 3));
+            row.extend(components.iter().map(|name| Cell::real(layer.energy_nj.parts.get(name).copied(), 3)));
+            table.row(row);
+        }
+    }
+    table
+}
+
+/// Counted events, a row per accelerator, layer and event.
+pub fn events_table(simulation: &SimulationRecord) -> Table {
+    let columns = vec![
+        Column::text("accelerator", "accelerator"),
+        Column::text("layer", "layer"),
+        Column::text("event", "event"),
+        Column::number("count", "count", ""),
+    ];
+    let mut table = Table::new("Events, sum over all images", columns);
+    for accelerator in &simulation.accelerators {
+        for layer in &accelerator.layers {
+            for (event, count) in &layer.events {
+                table.row(vec![
+                    accelerator.label.clone().into(),
+                    layer.name.clone().into(),
+                    event.clone().into(),
+                    (*count).into(),
+                ]);
+            }
+        }
+    }
+    table
+}

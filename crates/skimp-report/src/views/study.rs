@@ -1,0 +1,227 @@
+//! Tables of a [`StudyRecord`].
+
+use super::simulation::{totals_table, words_for_count};
+use crate::number;
+use crate::records::{AcceleratorFigures, Comparison, LayerStatistics, Provenance, PublishedFigure, StudyRecord};
+use crate::table::{Cell, Column, Table};
+
+/// The answer in one sentence: what the first comparison found, on what, and whether any answer changed.
+/// `None` without a comparison.
+pub fn summary_sentence(study: &StudyRecord) -> Option<String> {
+    let comparison = study.comparisons.first()?;
+    let runtime = comparison.total_runtime_reduction_percent;
+    let energy = comparison.total_energy_reduction_percent;
+    let amount = |percent: f64| format!("{} %", number::fixed(percent.abs(), 1));
+    let change = match (runtime >= 0.0, energy >= 0.0) {
+        (true, true) => format!("saves {} of the run time and {} of the energy", amount(runtime), amount(energy)),
+        (true, false) => format!("saves {} of the run time but adds {} to the energy", amount(runtime), amount(energy)),
+        (false, true) => format!("adds {} to the run time but saves {} of the energy", amount(runtime), amount(energy)),
+        (false, false) => format!("adds {} to the run time and {} to the energy", amount(runtime), amount(energy)),
+    };
+    let subject = if study.subject.is_empty() { &comparison.variant } else { &study.subject };
+    let mut sentence = format!(
+        "{subject} {change} of {} on {} over {} of {}",
+        comparison.baseline,
+        study.model_name,
+        words_for_count(study.n_images, "image"),
+        study.data_name
+    );
+    match &study.exactness {
+        Some(exactness) if exactness.bit_exact => {
+            let outputs = words_for_count(exactness.n_outputs_compared, "output");
+            sentence.push_str(&format!(", and changes no answer: bit-exact in {outputs}"));
+        }
+        Some(exactness) => {
+            let different = number::count(exactness.n_outputs_different);
+            let outputs = words_for_count(exactness.n_outputs_compared, "output");
+            sentence.push_str(&format!(", but is not exact: {different} of {outputs} differ"));
+        }
+        None => {}
+    }
+    sentence.push('.');
+    Some(sentence)
+}
+
+/// Reductions in percent of the named baselines.
+pub fn comparison_table(comparisons: &[Comparison]) -> Table {
+    let columns = vec![
+        Column::text("variant", "variant"),
+        Column::text("baseline", "baseline"),
+        Column::number("total_runtime_reduction_percent", "run time saved, total", "%"),
+        Column::number("total_energy_reduction_percent", "energy saved, total", "%"),
+        Column::number("mean_layer_runtime_reduction_percent", "run time saved, mean of layers", "%"),
+        Column::number("mean_layer_energy_reduction_percent", "energy saved, mean of layers", "%"),
+        Column::number("n_layers", "layers", ""),
+    ];
+    let mut table = Table::new("Savings against the named baseline, simulated", columns);
+    for comparison in comparisons {
+        table.row(vec![
+            comparison.variant.clone().into(),
+            comparison.baseline.clone().into(),
+            Cell::Real(comparison.total_runtime_reduction_percent, 2),
+            Cell::Real(comparison.total_energy_reduction_percent, 2),
+            Cell::Real(comparison.mean_layer_runtime_reduction_percent, 2),
+            Cell::Real(comparison.mean_layer_energy_reduction_percent, 2),
+            comparison.n_layers.into(),
+        ]);
+    }
+    table
+}
+
+/// What a provenance is called in front of readers.
+pub(crate) fn provenance_words(provenance: Provenance) -> &'static str {
+    match provenance {
+        Provenance::Published => "published",
+        Provenance::Measured => "measured here",
+        Provenance::Simulated => "simulated here",
+    }
+}
+
+/// Peak figures of accelerators side by side.
+pub fn figures_table(figures: &[AcceleratorFigures]) -> Table {
+    let columns = vec![
+        Column::text("accelerator", "accelerator"),
+        Column::number("precision_bits", "precision", "bits"),
+        Column::number("technology_nm", "technology", "nm"),
+        Column::number("clock_mhz", "clock", "MHz"),
+        Column::number("peak_gmacs", "peak rate", "GMAC/s"),
+        Column::number("area_mm2", "area", "mm²"),
+        Column::number("power_mw", "power", "mW"),
+        Column::number("gmacs_per_mm2", "per area", "GMAC/s/mm²"),
+        Column::number("gmacs_per_w", "per power", "GMAC/s/W"),
+        Column::text("provenance", "provenance"),
+        Column::text("source", "source"),
+    ];
+    let mut table = Table::new("Peak figures of accelerators, each at its own technology node", columns);
+    for row in figures {
+        table.row(vec![
+            row.name.clone().into(),
+            row.precision_bits.map(u64::from).into(),
+            Cell::real(row.technology_nm, 0),
+            Cell::real(row.clock_mhz, 0),
+            Cell::real(row.peak_gmacs, 1),
+            Cell::real(row.area_mm2, 2),
+            Cell::real(row.power_mw, 0),
+            Cell::real(row.gmacs_per_mm2, 2),
+            Cell::real(row.gmacs_per_w, 1),
+            provenance_words(row.provenance).into(),
+            row.source.clone().into(),
+        ]);
+    }
+    table
+}
+
+/// Published figures beside ours.
+pub fn published_table(figures: &[PublishedFigure]) -> Table {
+    let columns = vec![
+        Column::text("quantity", "quantity"),
+        Column::text("published", "published"),
+        Column::text("ours", "ours"),
+        Column::text("provenance", "provenance of ours"),
+        Column::text("source", "source of the published figure"),
+        Column::text("remark", "remark"),
+    ];
+    let mut table = Table::new("Published figures beside ours", columns);
+    for figure in figures {
+        table.row(vec![
+            figure.quantity.clone().into(),
+            figure.published.clone().into(),
+            figure.ours.clone().into(),
+            figure.ours.as_ref().map(|_| provenance_words(figure.provenance)).into(),
+            figure.source.clone().into(),
+            figure.remark.clone().into(),
+        ]);
+    }
+    table
+}
+
+/// `64x3x7x7`.
+fn shape(dims: &[u64]) -> String {
+    dims.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
+}
+
+/// Shape, work, densities and planes of each layer.
+pub fn layers_table(layers: &[LayerStatistics]) -> Table {
+    let columns = vec![
+        Column::text("layer", "layer"),
+        Column::text("operator", "operator"),
+        Column::text("input_shape", "input"),
+        Column::text("weight_shape", "weight"),
+        Column::text("output_shape", "output"),
+        Column::number("macs", "MACs", "per image"),
+        Column::number("weights", "weights", ""),
+        Column::number("activation_density", "activation density", ""),
+        Column::number("weight_density", "weight density", ""),
+        Column::number("output_density", "output density", ""),
+        Column::text("end", "END"),
+        Column::text("end_reason", "why not"),
+        Column::number("mean_planes", "mean planes", ""),
+    ];
+    let mut table = Table::new("Layers: shapes, work, share of non-zero elements and planes used", columns);
+    for layer in layers {
+        table.row(vec![
+            layer.name.clone().into(),
+            layer.operator.clone().into(),
+            shape(&layer.input_shape).into(),
+            shape(&layer.weight_shape).into(),
+            shape(&layer.output_shape).into(),
+            layer.macs.into(),
+            layer.weights.into(),
+            Cell::Real(layer.activation_density, 3),
+            Cell::Real(layer.weight_density, 3),
+            Cell::real(layer.output_density, 3),
+            if layer.end.enabled { "on" } else { "off" }.into(),
+            layer.end.reason.clone().into(),
+            Cell::real(layer.mean_planes, 2),
+        ]);
+    }
+    table
+}
+
+/// How many outputs of each layer used how many planes, a row per layer and plane.
+pub fn end_planes_table(layers: &[LayerStatistics]) -> Table {
+    let columns = vec![
+        Column::text("layer", "layer"),
+        Column::number("planes", "planes used", ""),
+        Column::number("outputs", "outputs", ""),
+        Column::number("share", "share of the layer's outputs", ""),
+    ];
+    let mut table = Table::new("Planes used per output", columns);
+    for layer in layers {
+        let total: u64 = layer.end_planes.iter().sum();
+        for (idx, outputs) in layer.end_planes.iter().enumerate() {
+            let share = if total > 0 { *outputs as f64 / total as f64 } else { 0.0 };
+            table.row(vec![
+                layer.name.clone().into(),
+                (idx as u64 + 1).into(),
+                (*outputs).into(),
+                Cell::Real(share, 4),
+            ]);
+        }
+    }
+    table
+}
+
+/// The essentials of a study for a terminal: the sentence, savings, totals, published figures.
+pub fn study_text(study: &StudyRecord) -> String {
+    let mut parts = Vec::new();
+    if let Some(sentence) = summary_sentence(study) {
+        parts.push(format!("{sentence}\n"));
+    }
+    if !study.comparisons.is_empty() {
+        parts.push(comparison_table(&study.comparisons).to_text());
+    }
+    if let Some(simulation) = &study.simulation {
+        parts.push(totals_table(simulation).to_text());
+    }
+    if !study.accelerator_figures.is_empty() {
+        parts.push(figures_table(&study.accelerator_figures).to_text());
+    }
+    if !study.published.is_empty() {
+        let mut table = published_table(&study.published);
+        // Remarks are sentences: they belong in the report, not in a terminal's columns.
+        table.columns.truncate(4);
+        parts.push(table.to_text());
+    }
+    parts.join("\n")
+}

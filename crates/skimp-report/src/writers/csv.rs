@@ -1,0 +1,33 @@
+//! The tables of a study as CSV.
+
+use super::{OutputFile, Writer};
+use crate::table::Table;
+use crate::{ReportError, StudyRecord, views};
+
+/// Writes `layers.csv`, `end_planes.csv`, `cycles.csv`, `energy.csv` and `events.csv`.
+pub(super) struct Csv;
+
+impl Writer for Csv {
+    fn name(&self) -> &'static str {
+        "csv"
+    }
+
+    fn summary(&self) -> &'static str {
+        "layers.csv, end_planes.csv, cycles.csv, energy.csv, events.csv: one row per observation"
+    }
+
+    /// Tables without rows are left out.
+    fn files(&self, study: &StudyRecord) -> Result<Vec<OutputFile>, ReportError> {
+        let mut tables: Vec<(&'static str, Table)> = vec![
+            ("layers.csv", views::layers_table(&study.layers)),
+            ("end_planes.csv", views::end_planes_table(&study.layers)),
+        ];
+        if let Some(simulation) = &study.simulation {
+            tables.push(("cycles.csv", views::cycles_table(simulation)));
+            tables.push(("energy.csv", views::energy_table(simulation)));
+            tables.push(("events.csv", views::events_table(simulation)));
+        }
+        tables.retain(|(_, table)| !table.rows.is_empty());
+        tables.into_iter().map(|(name, table)| Ok(OutputFile { name, text: table.to_csv()? })).collect()
+    }
+}

@@ -1,0 +1,8 @@
+//! Whole records through every writer, and the page in a real browser.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail and skip with a message")]
+
+mod browser;
+mod demo;
+mod html;
+mod records;

@@ -1,0 +1,213 @@
+//! Records through JSON, CSV and terminal tables.
+
+use skimp_report::records::{Breakdown, Comparison, EndStatus, LayerRecord, LayerStatistics};
+use skimp_report::{IndexMap, SimulationRecord, StudyRecord, WRITERS, views, write_study};
+
+use crate::demo;
+
+#[test]
+fn a_study_survives_json_bit_by_bit() {
+    let study = demo::study();
+    let text = study.to_json().unwrap();
+    assert!(text.ends_with("}\n"));
+    let again = StudyRecord::from_json(&text).unwrap();
+    assert_eq!(again, study);
+    assert_eq!(again.to_json().unwrap(), text);
+}
+
+#[test]
+fn a_simulation_has_the_documented_keys_in_order() {
+    let simulation = demo::study().simulation.unwrap();
+    let text = simulation.to_json().unwrap();
+    assert_eq!(SimulationRecord::from_json(&text).unwrap(), simulation);
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let expected =
+        ["schema", "skimp_version", "model", "data", "images", "weight_bits", "activation_bits", "accelerators"];
+    assert_eq!(keys(&value), expected);
+    let accelerator = &value["accelerators"][1];
+    assert_eq!(keys(accelerator), ["name", "label", "config", "clock_mhz", "area_mm2", "layers", "total"]);
+    assert_eq!(keys(&accelerator["total"]), ["cycles", "latency_ms", "energy_mj", "tops_per_w", "gmacs"]);
+    let layer = &accelerator["layers"][0];
+    assert_eq!(keys(layer), ["name", "operator", "macs", "images", "end", "cycles", "events", "energy_nj", "notes"]);
+    assert_eq!(keys(&layer["end"]), ["enabled", "reason"]);
+    assert_eq!(keys(&layer["cycles"]), ["total", "mem_stt", "stt_wb", "mem_wb", "mem_ab", "ab_pu", "run_pu"]);
+    assert_eq!(layer["cycles"]["run_pu"], 4 * 3_612_672);
+}
+
+/// A record small enough to read, whole as text.
+#[test]
+fn golden_json() {
+    let study = StudyRecord {
+        skimp_version: "0.0.0".to_owned(),
+        name: "tiny".to_owned(),
+        layers: vec![LayerStatistics {
+            name: "c1".to_owned(),
+            operator: "Conv".to_owned(),
+            activation_density: 0.1,
+            end: EndStatus::off("no ReLU follows"),
+            ..LayerStatistics::default()
+        }],
+        ..StudyRecord::default()
+    };
+    let expected = r#"{
+  "schema": "skimp.study/1",
+  "skimp_version": "0.0.0",
+  "name": "tiny",
+  "title": "",
+  "subject": "",
+  "model_name": "",
+  "data_name": "",
+  "n_images": 0,
+  "seed": 0,
+  "layers": [
+    {
+      "name": "c1",
+      "operator": "Conv",
+      "input_shape": [],
+      "weight_shape": [],
+      "output_shape": [],
+      "macs": 0,
+      "weights": 0,
+      "activation_density": 0.1,
+      "weight_density": 0.0,
+      "end": {
+        "enabled": false,
+        "reason": "no ReLU follows"
+      },
+      "end_planes": []
+    }
+  ],
+  "comparisons": [],
+  "accelerator_figures": [],
+  "published": [],
+  "assumptions": [],
+  "config_toml": "",
+  "inputs": [],
+  "timings": []
+}
+"#;
+    assert_eq!(study.to_json().unwrap(), expected);
+    assert_eq!(StudyRecord::from_json(expected).unwrap(), study);
+}
+
+#[test]
+fn foreign_text_is_an_error_that_says_why() {
+    for (text, expected) in [
+        ("{}", "expected a record of schema \"skimp.study/1\", found no schema"),
+        ("{\"schema\": \"skimp.study/9\"}", "expected a record of schema \"skimp.study/1\", found \"skimp.study/9\""),
+        ("{\"schema\": \"skimp.study/1\"}", "invalid skimp.study/1 record: missing field `skimp_version`"),
+        ("{", "invalid skimp.study/1 record: EOF"),
+    ] {
+        let error = StudyRecord::from_json(text).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn every_writer_writes_and_the_folder_is_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = write_study(folder.path(), &demo::study()).unwrap();
+    let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    let expected = [
+        "study.toml",
+        "results.json",
+        "layers.csv",
+        "end_planes.csv",
+        "cycles.csv",
+        "energy.csv",
+        "events.csv",
+        "report.html",
+    ];
+    assert_eq!(names, expected);
+    assert!(paths.iter().all(|path| path.is_file()));
+    let mut writers: Vec<_> = WRITERS.iter().map(|writer| writer.name()).collect();
+    writers.dedup();
+    assert_eq!(writers.len(), WRITERS.len());
+    assert!(WRITERS.iter().all(|writer| !writer.summary().is_empty()));
+    // Every CSV has as many cells in each row as in its head.
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "csv")) {
+        let mut reader = csv::Reader::from_path(path).unwrap();
+        assert!(reader.records().all(|record| record.is_ok()), "{}", path.display());
+    }
+}
+
+#[test]
+fn csv_has_one_row_per_accelerator_and_layer() {
+    let simulation = demo::study().simulation.unwrap();
+    let text = views::simulation_csv(&simulation).unwrap();
+    assert_eq!(text.lines().count(), 1 + 3 * 13);
+    let head = text.lines().next().unwrap();
+    assert!(head.starts_with("accelerator,layer,operator,macs,images,end,cycles_total,cycles_mem_stt"), "{head}");
+    assert!(head.ends_with("events_pu_accesses,events_ctrl_decisions"), "{head}");
+    let cycles = views::cycles_table(&simulation).to_csv().unwrap();
+    let row = cycles.lines().nth(1).unwrap();
+    assert_eq!(row, "ComPEND without END,conv1_1,Conv,86704128,4,off,16974696,14804,2320,0,1301888,1204992,14450688,");
+}
+
+#[test]
+fn terminal_tables_add_up() {
+    let study = demo::study();
+    let simulation = study.simulation.as_ref().unwrap();
+    let text = views::layer_cycles(&simulation.accelerators[0]).to_text();
+    // The recorded total of the thirteen convolutions is 70,043,623 cycles; fill-in phases differ by their rounding.
+    assert!(text.contains("280,"), "{text}");
+    assert!(!text.contains("mem wb"), "a phase without cycles has no column:\n{text}");
+    let text = views::simulation_text(simulation);
+    for expected in ["ComPEND with END: cycles per layer and phase", "DaDianNao", "ms per image", "TOPS/W"] {
+        assert!(text.contains(expected), "{expected} in\n{text}");
+    }
+    let text = views::study_text(&study);
+    assert!(text.starts_with("Early negative detection saves "), "{text}");
+}
+
+#[test]
+fn the_summary_says_what_happened() {
+    let mut study = demo::study();
+    let sentence = views::summary_sentence(&study).unwrap();
+    assert!(
+        sentence.ends_with(
+            "of ComPEND without END on vgg16 over 4 images of imagenet, and changes no answer: bit-exact in \
+             54,190,080 outputs."
+        ),
+        "{sentence}"
+    );
+    let exactness = study.exactness.as_mut().unwrap();
+    (exactness.bit_exact, exactness.n_outputs_different) = (false, 1200);
+    study.comparisons[0].total_runtime_reduction_percent = -2.04;
+    study.n_images = 1;
+    let sentence = views::summary_sentence(&study).unwrap();
+    assert!(sentence.contains("adds 2.0 % to the run time but saves "), "{sentence}");
+    assert!(sentence.contains("over 1 image of"), "{sentence}");
+    assert!(sentence.ends_with(", but is not exact: 1,200 of 54,190,080 outputs differ."), "{sentence}");
+    study.comparisons.clear();
+    assert_eq!(views::summary_sentence(&study), None);
+}
+
+#[test]
+fn comparisons_average_layers_by_name() {
+    let layer = |name: &str, cycles, nanojoules| LayerRecord {
+        name: name.to_owned(),
+        cycles: Breakdown { total: cycles, parts: IndexMap::new() },
+        energy_nj: Breakdown { total: nanojoules, parts: IndexMap::new() },
+        ..LayerRecord::default()
+    };
+    let mut baseline = demo::study().simulation.unwrap().accelerators.remove(0);
+    let mut variant = baseline.clone();
+    baseline.layers = vec![layer("a", 100, 10.0), layer("b", 50, 10.0), layer("free", 0, 0.0), layer("gone", 10, 1.0)];
+    variant.layers = vec![layer("b", 25, 10.0), layer("a", 90, 5.0), layer("free", 0, 0.0)];
+    baseline.total.latency_ms = 2.0;
+    variant.total.latency_ms = 1.5;
+    baseline.total.energy_mj = 0.0;
+    let comparison = Comparison::between(&baseline, &variant);
+    let percents = [
+        comparison.mean_layer_runtime_reduction_percent,
+        comparison.mean_layer_energy_reduction_percent,
+        comparison.total_runtime_reduction_percent,
+        comparison.total_energy_reduction_percent,
+    ];
+    for (got, expected) in percents.into_iter().zip([30.0, 25.0, 25.0, 0.0]) {
+        assert!((got - expected).abs() < 1e-12, "{percents:?}");
+    }
+    assert_eq!(comparison.n_layers, 2);
+}
