@@ -1,0 +1,95 @@
+//! Which nodes a convolution swallows.
+
+use skimp_graph::shape::Shapes;
+use skimp_graph::{Graph, Op, ValueId};
+
+use crate::kernels::Bounds;
+
+/// A convolution with the nodes that become its epilogue: `Conv [BatchNormalization] [Add] [Relu | Clip]`.
+#[derive(Clone, Debug)]
+pub(super) struct Chain {
+    /// Index of the convolution.
+    pub(super) conv: usize,
+    /// Index of the batch normalization folded into the weights.
+    pub(super) norm: Option<usize>,
+    /// The other operand of the addition.
+    pub(super) residual: Option<ValueId>,
+    /// What the activation clamps to.
+    pub(super) bounds: Bounds,
+    /// The last node, at whose place the whole chain runs, so that the residual is there.
+    pub(super) last: usize,
+}
+
+/// The role of each node.
+#[derive(Clone, Debug)]
+pub(super) enum Role {
+    /// Runs by itself.
+    Alone,
+    /// Inside a chain, before its last node.
+    Swallowed,
+    /// The last node of this chain.
+    Ends(Chain),
+}
+
+/// Bounds of a node that clamps.
+pub(super) fn clamps(op: &Op) -> Option<Bounds> {
+    match op {
+        Op::Relu => Some(Bounds::RELU),
+        Op::Clip { min, max } => {
+            Some(Bounds { low: min.unwrap_or(f32::NEG_INFINITY), high: max.unwrap_or(f32::INFINITY) })
+        }
+        _ => None,
+    }
+}
+
+/// Finds the chains. `can_add(conv)` tells which convolutions have a kernel that adds a residual.
+///
+/// Later convolutions choose first: of two that feed one addition, the later one adds the earlier one's result.
+pub(super) fn roles(graph: &Graph, shapes: &Shapes, constants: &[bool], can_add: impl Fn(usize) -> bool) -> Vec<Role> {
+    let consumers = graph.consumers();
+    let next = |id: ValueId| match consumers[id.0].as_slice() {
+        [only] if !graph.outputs().contains(&id) => Some(*only),
+        _ => None,
+    };
+    let mut roles = vec![Role::Alone; graph.nodes().len()];
+    for conv in (0..graph.nodes().len()).rev() {
+        if !matches!(graph.nodes()[conv].op, Op::Conv { .. }) || constants[graph.nodes()[conv].outputs[0].0] {
+            continue;
+        }
+        let mut chain = Chain { conv, norm: None, residual: None, bounds: Bounds::NONE, last: conv };
+        let mut swallowed = Vec::new();
+        while let Some(idx) = next(graph.nodes()[chain.last].outputs[0]) {
+            let node = &graph.nodes()[idx];
+            let value = graph.nodes()[chain.last].outputs[0];
+            if !matches!(roles[idx], Role::Alone) || chain.bounds != Bounds::NONE {
+                break;
+            }
+            let others: Vec<ValueId> = node.inputs.iter().flatten().copied().filter(|&id| id != value).collect();
+            match &node.op {
+                Op::BatchNormalization { .. } if chain.norm.is_none() && chain.residual.is_none() => {
+                    if node.inputs[0] != Some(value) || !others.iter().all(|id| constants[id.0]) {
+                        break;
+                    }
+                    chain.norm = Some(idx);
+                }
+                Op::Add if chain.residual.is_none() && can_add(conv) => match others.as_slice() {
+                    [other] if !constants[other.0] && shapes.get(*other) == shapes.get(value) => {
+                        chain.residual = Some(*other);
+                    }
+                    _ => break,
+                },
+                op => match clamps(op) {
+                    Some(bounds) => chain.bounds = bounds,
+                    None => break,
+                },
+            }
+            swallowed.push(std::mem::replace(&mut chain.last, idx));
+        }
+        for idx in swallowed {
+            roles[idx] = Role::Swallowed;
+        }
+        let last = chain.last;
+        roles[last] = Role::Ends(chain);
+    }
+    roles
+}

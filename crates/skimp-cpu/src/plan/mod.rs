@@ -1,0 +1,142 @@
+//! A plan: the steps, the memory and the packed weights for running one graph on images of one size.
+
+mod batch;
+mod build;
+mod fuse;
+mod memory;
+mod nodes;
+mod run;
+
+use std::sync::{Arc, Mutex};
+
+use skimp_graph::{Op, Tensor};
+
+pub(crate) use self::batch::is_per_image;
+pub(crate) use self::build::{Packs, build};
+use self::memory::Arena;
+use crate::kernels::conv::{ConvShape, PackedConv};
+use crate::kernels::dense::PackedDense;
+use crate::kernels::depthwise::PackedDepthwise;
+use crate::kernels::elementwise::{Binary, Channelwise, Unary};
+use crate::kernels::layout::Region;
+use crate::kernels::pool::{PoolKind, PoolShape};
+use crate::kernels::{Bounds, Planes};
+
+/// Index of a [`Buffer`].
+type BufferId = usize;
+
+/// A piece of the arena that holds one value in one layout.
+#[derive(Clone, Debug)]
+struct Buffer {
+    planes: Planes,
+    /// First element in the arena.
+    offset: usize,
+}
+
+/// Everything needed to run a graph on one image (a batch of one).
+#[derive(Debug)]
+pub(crate) struct Plan {
+    steps: Vec<Step>,
+    buffers: Vec<Buffer>,
+    arena_len: usize,
+    inputs: Vec<BufferId>,
+    outputs: Vec<PlannedOutput>,
+    /// Arenas not in use; one is made for each thread that runs.
+    arenas: Mutex<Vec<Arena>>,
+}
+
+/// Where an output comes from.
+#[derive(Debug)]
+struct PlannedOutput {
+    /// Extents for a batch of one.
+    shape: Vec<usize>,
+    source: OutputSource,
+}
+
+#[derive(Debug)]
+enum OutputSource {
+    /// A plain buffer.
+    Computed(BufferId),
+    /// A value that does not depend on the inputs.
+    Constant(Tensor),
+}
+
+/// An input of an operator that the reference interpreter runs.
+#[derive(Debug)]
+enum ReferenceInput {
+    Absent,
+    Constant(Tensor),
+    Computed(BufferId, Vec<usize>),
+}
+
+/// One kernel call.
+#[derive(Debug)]
+enum Step {
+    Convolve {
+        packed: Arc<PackedConv>,
+        shape: ConvShape,
+        bounds: Bounds,
+        x: BufferId,
+        residual: Option<BufferId>,
+        out: BufferId,
+    },
+    Depthwise { packed: Arc<PackedDepthwise>, shape: ConvShape, bounds: Bounds, x: BufferId, out: BufferId },
+    Planar { weight: Arc<(Vec<f32>, Vec<f32>)>, shape: ConvShape, bounds: Bounds, x: BufferId, out: BufferId },
+    Dense { packed: Arc<PackedDense>, x: BufferId, out: BufferId },
+    Pool { shape: PoolShape, kind: PoolKind, x: BufferId, out: BufferId },
+    GlobalPool { kind: PoolKind, x: BufferId, out: BufferId },
+    Convert { x: BufferId, out: BufferId },
+    /// Copies regions; `fill` first sets everything.
+    Gather { fill: Option<f32>, regions: Vec<(BufferId, Region)>, out: BufferId },
+    Unary { function: Unary, x: BufferId, out: BufferId },
+    Binary { function: Binary, bounds: Bounds, a: BufferId, b: BufferId, out: BufferId },
+    Channelwise { function: Channelwise, bounds: Bounds, x: BufferId, out: BufferId },
+    /// An operator without a kernel.
+    Reference { op: Op, node: String, inputs: Vec<ReferenceInput>, outputs: Vec<BufferId> },
+}
+
+impl Step {
+    /// The buffer that a kernel writes.
+    fn out(&self) -> Option<BufferId> {
+        match self {
+            Self::Convolve { out, .. }
+            | Self::Depthwise { out, .. }
+            | Self::Planar { out, .. }
+            | Self::Dense { out, .. }
+            | Self::Pool { out, .. }
+            | Self::GlobalPool { out, .. }
+            | Self::Convert { out, .. }
+            | Self::Gather { out, .. }
+            | Self::Unary { out, .. }
+            | Self::Binary { out, .. }
+            | Self::Channelwise { out, .. } => Some(*out),
+            Self::Reference { .. } => None,
+        }
+    }
+
+    /// Buffers read, then buffers written.
+    fn buffers(&self) -> (Vec<BufferId>, Vec<BufferId>) {
+        match self {
+            Self::Convolve { x, residual, out, .. } => {
+                (std::iter::once(*x).chain(*residual).collect(), vec![*out])
+            }
+            Self::Depthwise { x, out, .. }
+            | Self::Planar { x, out, .. }
+            | Self::Dense { x, out, .. }
+            | Self::Pool { x, out, .. }
+            | Self::GlobalPool { x, out, .. }
+            | Self::Convert { x, out }
+            | Self::Unary { x, out, .. }
+            | Self::Channelwise { x, out, .. } => (vec![*x], vec![*out]),
+            Self::Binary { a, b, out, .. } => (vec![*a, *b], vec![*out]),
+            Self::Gather { regions, out, .. } => (regions.iter().map(|(x, _)| *x).collect(), vec![*out]),
+            Self::Reference { inputs, outputs, .. } => {
+                let read = inputs.iter().filter_map(|input| match input {
+                    ReferenceInput::Computed(x, _) => Some(*x),
+                    ReferenceInput::Absent | ReferenceInput::Constant(_) => None,
+                });
+                (read.collect(), outputs.clone())
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Running a plan.
+
+use std::ops::Range;
+use std::sync::PoisonError;
+
+use rayon::prelude::*;
+use skimp_graph::{GraphError, Tensor, reference};
+
+use super::memory::{Arena, reserved};
+use super::{BufferId, OutputSource, Plan, ReferenceInput, Step};
+use crate::kernels::{Planes, layout, planar, pool};
+
+/// The arena around the buffer that a step writes.
+struct Around<'a> {
+    before: &'a [f32],
+    after: &'a [f32],
+    after_start: usize,
+}
+
+impl Around<'_> {
+    fn get(&self, range: Range<usize>) -> &[f32] {
+        if range.start >= self.after_start {
+            &self.after[range.start - self.after_start..range.end - self.after_start]
+        } else {
+            &self.before[range]
+        }
+    }
+}
+
+impl Plan {
+    /// Runs on a batch whose images are independent: each input holds `n_images` images of the planned shape.
+    pub(crate) fn run(&self, n_images: usize, inputs: &[&[f32]]) -> Result<Vec<Tensor>, GraphError> {
+        let lens: Vec<usize> = self.outputs.iter().map(|output| output.shape.iter().product()).collect();
+        let mut outputs: Vec<Vec<f32>> = lens.iter().map(|len| vec![0.0; len * n_images]).collect();
+        let mut images: Vec<Vec<&mut [f32]>> = (0..n_images).map(|_| Vec::with_capacity(lens.len())).collect();
+        for (output, &len) in outputs.iter_mut().zip(&lens) {
+            let mut rest: &mut [f32] = output;
+            for image in &mut images {
+                let (slice, tail) = rest.split_at_mut(len);
+                image.push(slice);
+                rest = tail;
+            }
+        }
+        let n_threads = rayon::current_num_threads();
+        let run = |arena: &mut Borrowed<'_>, idx: usize, outputs: &mut [&mut [f32]], parallel: bool| {
+            let inputs: Vec<&[f32]> = inputs.iter().map(|x| &x[x.len() / n_images * idx..][..x.len() / n_images]).collect();
+            self.run_image(arena.elements(), &inputs, outputs, parallel)
+        };
+        if n_threads > 1 && n_images >= n_threads {
+            images.par_iter_mut().enumerate().try_for_each_init(
+                || Borrowed::new(self),
+                |arena, (idx, outputs)| run(arena, idx, outputs, false),
+            )?;
+        } else {
+            let mut arena = Borrowed::new(self);
+            for (idx, outputs) in images.iter_mut().enumerate() {
+                run(&mut arena, idx, outputs, n_threads > 1)?;
+            }
+        }
+        drop(images);
+        let with_batch = |shape: &[usize]| match shape.split_first() {
+            Some((_, rest)) if n_images != 1 => std::iter::once(n_images).chain(rest.iter().copied()).collect(),
+            _ => shape.to_vec(),
+        };
+        Ok(self
+            .outputs
+            .iter()
+            .zip(outputs)
+            .map(|(output, elements)| match &output.source {
+                OutputSource::Computed(_) => Tensor::from_f32(with_batch(&output.shape), elements),
+                OutputSource::Constant(tensor) => tensor.clone(),
+            })
+            .collect())
+    }
+
+    fn run_image(
+        &self,
+        arena: &mut [f32],
+        inputs: &[&[f32]],
+        outputs: &mut [&mut [f32]],
+        parallel: bool,
+    ) -> Result<(), GraphError> {
+        for (&buffer, input) in self.inputs.iter().zip(inputs) {
+            arena[self.range(buffer)][..input.len()].copy_from_slice(input);
+        }
+        for step in &self.steps {
+            self.step(step, arena, parallel)?;
+        }
+        for (planned, output) in self.outputs.iter().zip(outputs) {
+            if let OutputSource::Computed(buffer) = planned.source {
+                output.copy_from_slice(&arena[self.range(buffer)][..output.len()]);
+            }
+        }
+        Ok(())
+    }
+
+    fn range(&self, buffer: BufferId) -> Range<usize> {
+        let buffer = &self.buffers[buffer];
+        buffer.offset..buffer.offset + reserved(&buffer.planes)
+    }
+
+    fn planes(&self, buffer: BufferId) -> &Planes {
+        &self.buffers[buffer].planes
+    }
+
+    /// The written buffer apart from the rest.
+    fn split<'a>(&self, arena: &'a mut [f32], out: BufferId) -> (&'a mut [f32], Around<'a>) {
+        let range = self.range(out);
+        let (before, rest) = arena.split_at_mut(range.start);
+        let (out, after) = rest.split_at_mut(range.len());
+        (out, Around { before, after, after_start: range.end })
+    }
+
+    fn step(&self, step: &Step, arena: &mut [f32], parallel: bool) -> Result<(), GraphError> {
+        if let Step::Reference { op, node, inputs, outputs } = step {
+            let tensors: Vec<Option<Tensor>> = inputs.iter().map(|input| self.tensor(input, arena)).collect();
+            let tensors: Vec<Option<&Tensor>> = tensors.iter().map(Option::as_ref).collect();
+            for (tensor, &out) in reference::evaluate(op, node, &tensors)?.iter().zip(outputs) {
+                let elements = tensor
+                    .as_f32()
+                    .ok_or_else(|| GraphError::unsupported_node(node, op.name(), "an output that is not f32"))?;
+                arena[self.range(out)][..elements.len()].copy_from_slice(elements);
+            }
+            return Ok(());
+        }
+        let Some(out) = step.out() else { return Ok(()) };
+        let (target, around) = self.split(arena, out);
+        let to = self.planes(out);
+        let image = |buffer: BufferId| (around.get(self.range(buffer)), self.planes(buffer));
+        let out = (target, to);
+        match step {
+            Step::Convolve { packed, shape, bounds, x, residual, .. } => {
+                packed.run(shape, *bounds, image(*x), out, residual.map(image), parallel);
+            }
+            Step::Depthwise { packed, shape, bounds, x, .. } => packed.run(shape, *bounds, image(*x), out, parallel),
+            Step::Planar { weight, shape, bounds, x, .. } => {
+                planar::convolve(shape, *bounds, (&weight.0, &weight.1), image(*x), out.0, parallel);
+            }
+            Step::Dense { packed, x, .. } => packed.run(image(*x).0, out.0, parallel),
+            Step::Pool { shape, kind, x, .. } => pool::pool(shape, *kind, image(*x), out, parallel),
+            Step::GlobalPool { kind, x, .. } => pool::global(*kind, image(*x).0, image(*x).1, out.0),
+            Step::Convert { x, .. } => layout::convert(image(*x).0, image(*x).1, out.0, out.1),
+            Step::Gather { fill, regions, .. } => {
+                if let Some(value) = fill {
+                    out.0.fill(*value);
+                }
+                out.1.clear_halo(out.0);
+                for (x, region) in regions {
+                    layout::copy_region(image(*x).0, image(*x).1, out.0, out.1, region);
+                }
+            }
+            Step::Unary { function, x, .. } => function.run(image(*x), out),
+            Step::Binary { function, bounds, a, b, .. } => function.run(*bounds, image(*a), image(*b), out),
+            Step::Channelwise { function, bounds, x, .. } => function.run(*bounds, image(*x), out),
+            Step::Reference { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn tensor(&self, input: &ReferenceInput, arena: &[f32]) -> Option<Tensor> {
+        match input {
+            ReferenceInput::Absent => None,
+            ReferenceInput::Constant(tensor) => Some(tensor.clone()),
+            ReferenceInput::Computed(buffer, shape) => {
+                let len = shape.iter().product();
+                Some(Tensor::from_f32(shape.clone(), arena[self.range(*buffer)][..len].to_vec()))
+            }
+        }
+    }
+}
+
+/// An arena that goes back to its plan.
+struct Borrowed<'a> {
+    plan: &'a Plan,
+    arena: Option<Arena>,
+}
+
+impl<'a> Borrowed<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let spare = plan.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Self { plan, arena: Some(spare.unwrap_or_else(|| Arena::new(plan.arena_len))) }
+    }
+
+    fn elements(&mut self) -> &mut [f32] {
+        self.arena.get_or_insert_with(|| Arena::new(self.plan.arena_len)).elements()
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        self.plan.arenas.lock().unwrap_or_else(PoisonError::into_inner).extend(self.arena.take());
+    }
+}
