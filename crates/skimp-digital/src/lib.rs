@@ -1,1 +1,10 @@
-//! Digital accelerator models, one file each.
+//! Digital accelerator models, one file (or folder) each.
+//!
+//! [`ACCELERATORS`] lists them; each turns a [`LayerWorkload`](skimp_sim::LayerWorkload) and, where it needs operand
+//! values, a [`LayerTrace`](skimp_sim::LayerTrace) into integer cycles and events. Nothing here computes a network.
+
+mod comparison;
+mod models;
+
+pub use comparison::comparison_table;
+pub use models::{ACCELERATORS, compend, dadiannao};

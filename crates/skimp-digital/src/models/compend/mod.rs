@@ -1,0 +1,341 @@
+//! ComPEND: bit-serial weights in inverted two's complement, stopped by early negative detection (END).
+//!
+//! The runtime of a layer is the sum of phases that do not overlap: weights from off-chip memory to STT-RAM
+//! (`mem_stt`) and on to the weight buffers block by block (`stt_wb`), weights straight to the weight buffers (dense
+//! layers, `mem_wb`), activations to their buffer (`mem_ab`) and to the registers (`ab_pu`), processing (`run_pu`), and
+//! one cycle of start-up. Off-chip energy is not part of the published breakdown and is not priced here.
+//!
+//! # Mapping of any layer
+//!
+//! Published for 3 x 3 kernels and powers of two; the rules below give the published numbers there.
+//!
+//! - A *leaf unit* takes 32 inputs: a slice of 32 channels at one kernel tap. An output needs `L = r · s ·
+//!   ceil(channels / 32)` leaves; channels are padded to slices in memory, too (as recorded for the first layer).
+//!   `min(16, floor(144 / L))` *divisions* work on different filters at the same window, never more than filters.
+//! - Filters come in *blocks* that fill the weight buffers, the last one with what is left; a block's filters are
+//!   dealt to the divisions in contiguous runs whose lengths differ by at most one.
+//! - Groups of fewer than 32 channels are *bundled*, `floor(32 / channels)` of them into one slice, with zero weights
+//!   where a filter does not reach: depthwise layers run 32 channels per bundle. Bundles run one after another.
+//! - Weights beyond the STT-RAM's capacity split the filters into *parts* that each walk the map anew.
+//! - A map that does not fit the activation buffer is walked in passes of as many output rows as the buffered input
+//!   rows serve; where not even the rows of one window fit, the map is cut into strips of columns.
+//! - A step of the window loads the new columns only (`stride / dilation` of them if that is whole, else all).
+//! - More than 144 leaves (4,608 inputs) take several *passes* over the inputs of each window, with partial sums kept
+//!   between them. The end planes of outputs are defined over all inputs at once and do not hold for a pass, so such
+//!   layers run without END.
+//! - Dense layers stream weights past the STT-RAM and keep the input vector in the registers (or reload it for each
+//!   block if it takes several passes).
+//! - A weight of B bits takes B planes; activations are stored in whole bytes, and a register write brings 32 of them.
+
+mod config;
+pub mod literal;
+mod mapping;
+mod run;
+pub mod slots;
+mod statistics;
+
+use skimp_sim::{
+    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, EndSupport, LayerResult, LayerTrace,
+    LayerWorkload, Provenance, SimError, resolve_config,
+};
+use toml::Table;
+
+use config::Config;
+use mapping::{Layout, lay_out};
+use run::{RunCounts, run_all_planes, run_with_ends};
+use statistics as stat;
+
+const NAME: &str = "compend";
+const PRESET: &str = include_str!("../../../../../configs/accelerators/compend.toml");
+
+/// Weight width of the published peak rate.
+const PUBLISHED_BITS: u32 = 16;
+
+/// The registered model.
+///
+/// # Source
+/// D. Lee, S. Kang, K. Choi, "ComPEND: Computation Pruning through Early Negative Detection for ReLU in a Deep Neural
+/// Network Accelerator", ICS 2018. Cycle rules validated against the recorded runs of iamjinholee/endasim, commit
+/// fbb1102 (2020).
+/// Differs: block, division and row counts that do not divide are counted exactly instead of truncated.
+#[derive(Clone, Copy, Debug)]
+pub struct Compend;
+
+impl AcceleratorModel for Compend {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        "bit-serial weights, most significant plane first; stops an output at its first negative partial sum"
+    }
+
+    fn source(&self) -> &'static str {
+        "D. Lee, S. Kang, K. Choi, ComPEND: Computation Pruning through Early Negative Detection for ReLU in a Deep \
+         Neural Network Accelerator, ICS 2018"
+    }
+
+    fn preset(&self) -> &'static str {
+        PRESET
+    }
+
+    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+        let resolved = resolve_config(PRESET, overrides)?;
+        let config = Config::from_table(&resolved)?;
+        let costs = CostTable::embedded(&config.costs)?;
+        let area_mm2 = area(&config, &costs)?;
+        Ok(Box::new(Machine { resolved, config, costs, area_mm2 }))
+    }
+}
+
+/// Area of leaf units, buffers, network and controller; the published total lies above it by wiring and what else the
+/// recorded configuration does not list.
+fn area(config: &Config, costs: &CostTable) -> Result<f64, SimError> {
+    let leaves = config.hardware().leaf_pus as f64;
+    Ok(leaves * costs.area_mm2("pu.area")?
+        + f64::from(config.wb_banks) * costs.area_mm2("wb.area")?
+        + f64::from(config.ab_banks) * costs.area_mm2("ab.area")?
+        + costs.area_mm2("stt_banks.area")?
+        + costs.area_mm2("net.area")?
+        + costs.area_mm2("ctrl.area")?)
+}
+
+#[derive(Debug)]
+struct Machine {
+    resolved: Table,
+    config: Config,
+    costs: CostTable,
+    area_mm2: f64,
+}
+
+/// Whether a layer runs with END, or why not.
+enum Detection<'t> {
+    On(&'t LayerTrace),
+    Off(Option<String>),
+}
+
+impl Machine {
+    fn detection<'t>(
+        &self,
+        layer: &LayerWorkload,
+        layout: &Layout,
+        trace: Option<&'t LayerTrace>,
+    ) -> Result<Detection<'t>, SimError> {
+        if !self.config.end {
+            return Ok(Detection::Off(None));
+        }
+        if let EndSupport::Invalid(obstacle) = &layer.end {
+            return Ok(Detection::Off(Some(format!("END off: {obstacle}"))));
+        }
+        let passes = layout.parts.iter().map(|part| part.leaves.len()).max().unwrap_or(1);
+        if passes > 1 {
+            let inputs = layer.inputs_per_output();
+            return Ok(Detection::Off(Some(format!("END off: {inputs} inputs per output take {passes} passes"))));
+        }
+        check_weight_codes(layer)?;
+        let missing = || SimError::TraceRequired { layer: layer.name.clone(), accelerator: NAME, trace: "end_planes" };
+        Ok(Detection::On(trace.ok_or_else(missing)?))
+    }
+
+    fn counts(&self, layer: &LayerWorkload, layout: &Layout, run: &RunCounts) -> LayerResult {
+        let mut result = LayerResult::new(layer);
+        let lines = |lines: u64, cycles: f64| (lines as f64 * cycles).round() as u64;
+        let weight_cycles = self.config.weight_line_cycles();
+        let activation_cycles = self.config.activation_line_cycles;
+        let written = if self.config.model_writeback { self.output_lines(layer) } else { 0 };
+        result.cycles.add(&stat::MEM_STT, lines(layout.stt_writes, weight_cycles));
+        result.cycles.add(&stat::STT_WB, layout.stt_wb_cycles);
+        result.cycles.add(&stat::MEM_WB, lines(layout.wb_direct, weight_cycles));
+        result.cycles.add(&stat::MEM_AB, lines(layout.ab_writes, activation_cycles));
+        result.cycles.add(&stat::AB_PU, layout.ab_pu_cycles);
+        result.cycles.add(&stat::RUN_PU, run.slots.cycles);
+        result.cycles.add(&stat::START_UP, 1);
+        if self.config.model_writeback {
+            result.cycles.add(&stat::WRITE_BACK, lines(written, activation_cycles));
+        }
+        let divisions = layout.parts.iter().map(|part| part.divisions).max().unwrap_or(1) as u64;
+        let roots = if self.config.faithful_root_count { run.root_planes_by_division } else { run.slots.root_planes };
+        let wb_writes = layout.stt_reads + layout.wb_direct;
+        let wb = run.wb_accesses + wb_writes;
+        let pu = run.leaf_accesses + roots + run.slots.top_active + layout.register_writes;
+        let ab = layout.ab_writes + layout.ab_reads;
+        let events = [
+            (&stat::DRAM_WEIGHT_LINES, layout.stt_writes + layout.wb_direct),
+            (&stat::DRAM_ACTIVATION_LINES, layout.ab_writes),
+            (&stat::DRAM_OUTPUT_LINES, written),
+            (&stat::STT_WRITES, layout.stt_writes),
+            (&stat::STT_READS, layout.stt_reads),
+            (&stat::AB_ACCESSES, ab),
+            (&stat::WB_ACCESSES, wb),
+            (&stat::NET_TRAVERSALS, run.slots.net_active),
+            (&stat::PU_ACCESSES, pu),
+            (&stat::CTRL_DECISIONS, run.slots.decisions),
+            (&stat::PLANES_DENSE, run.planes_dense),
+            (&stat::PLANES_USEFUL, run.planes_useful),
+            (&stat::PLANES_ISSUED, run.slots.issued),
+            (&stat::PLANES_SKIPPED, run.planes_dense - run.slots.issued),
+        ];
+        for (statistic, count) in events {
+            result.events.add(statistic, count);
+        }
+        let time = result.total_cycles();
+        let units = self.config.hardware().leaf_pus as u64 + divisions + 1;
+        let activity = |component, dynamic, key, instances: u64| Activity {
+            component,
+            dynamic,
+            leakage: vec![(key, instances * time)],
+        };
+        let stt = vec![("stt.read", layout.stt_reads), ("stt.write", layout.stt_writes)];
+        result.activity = vec![
+            activity("ctrl", vec![("ctrl.access", run.slots.decisions)], "ctrl.static", divisions),
+            activity("net", vec![("net.access", run.slots.net_active)], "net.static", 1),
+            activity("stt", stt, "stt.static", u64::from(self.config.stt_banks)),
+            activity("ab", vec![("ab.access", ab)], "ab.static", u64::from(self.config.ab_banks)),
+            activity("wb", vec![("wb.access", wb)], "wb.static", u64::from(self.config.wb_banks)),
+            activity("pu", vec![("pu.access", pu)], "pu.static", units),
+        ];
+        describe(&mut result, layout, divisions);
+        result
+    }
+
+    fn output_lines(&self, layer: &LayerWorkload) -> u64 {
+        let hw = self.config.hardware();
+        let channels = layer.k.next_multiple_of(hw.inputs_per_pu) as u64;
+        let bits = u64::from(layer.activation_bits.div_ceil(8)) * 8;
+        ((layer.p * layer.q) as u64 * channels * bits).div_ceil(hw.line_bits)
+    }
+}
+
+/// Refuses weight codes that inverted two's complement cannot hold: `-(2^(B-1) - 1) ..= 2^(B-1)` is its range.
+fn check_weight_codes(layer: &LayerWorkload) -> Result<(), SimError> {
+    let half = 1i64 << (layer.weight_bits - 1);
+    let outside = |code: &&i32| i64::from(**code) <= -half || i64::from(**code) > half;
+    match layer.weights.as_deref().and_then(|weights| weights.iter().find(outside)) {
+        None => Ok(()),
+        Some(code) => Err(SimError::InvalidLayer {
+            layer: layer.name.clone(),
+            reason: format!("weight code {code} has no inverted two's complement of {} bits", layer.weight_bits),
+        }),
+    }
+}
+
+fn describe(result: &mut LayerResult, layout: &Layout, divisions: u64) {
+    let blocks = layout.parts.iter().map(|part| part.blocks().count() as u64).sum();
+    let leaves = layout.parts.iter().map(|part| part.leaves.iter().sum()).max().unwrap_or(0);
+    let passes = layout.parts.iter().map(|part| part.leaves.len() as u64).max().unwrap_or(0);
+    result.mapping = vec![
+        ("leaf_pus", leaves),
+        ("divisions", divisions),
+        ("pu_passes", passes),
+        ("filter_blocks", blocks),
+        ("activation_passes", layout.activation_passes),
+        ("column_strips", layout.column_strips),
+        ("group_bundles", layout.bundles),
+        ("stt_parts", layout.parts.len() as u64),
+    ];
+    if layout.bundles > 1 {
+        result.note(format!("groups run as {} bundles, one after another", layout.bundles));
+    }
+    if layout.parts.len() as u64 > layout.bundles {
+        result.note("weights exceed the STT-RAM: the map is walked once per part of the filters");
+    }
+    if layout.column_strips > 1 {
+        result.note(format!("the map is walked in {} strips of columns", layout.column_strips));
+    }
+    if passes > 1 {
+        result.note(format!("inputs exceed the array: {passes} passes with partial sums kept"));
+    }
+}
+
+impl Accelerator for Machine {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn config(&self) -> &Table {
+        &self.resolved
+    }
+
+    fn clock_mhz(&self) -> f64 {
+        self.config.clock_mhz
+    }
+
+    fn area_mm2(&self) -> f64 {
+        self.area_mm2
+    }
+
+    fn peak_gmacs(&self) -> f64 {
+        let hw = self.config.hardware();
+        let lanes = (hw.leaf_pus * hw.inputs_per_pu) as f64;
+        lanes / f64::from(PUBLISHED_BITS) * self.config.clock_mhz * 1e-3
+    }
+
+    fn costs(&self) -> &CostTable {
+        &self.costs
+    }
+
+    fn energy_scope(&self) -> &'static str {
+        "on-chip controller, network, STT-RAM, activation and weight buffers, processing units; off-chip memory is not \
+         included"
+    }
+
+    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
+        // The layer whose weights fill the STT-RAM exactly; its power comes nearest to the published one.
+        let layer = LayerWorkload::conv("VGG-16 C9", 512, 28, 28, 512, 3);
+        let layout = lay_out(&layer, &self.config.hardware())?;
+        let run = run_all_planes(&layout, layer.weight_bits as u8, u64::from(self.config.pus_per_row));
+        let result = self.counts(&layer, &layout, &run);
+        let modeled_power_mw = self.price(&result)?.total_nj() / (result.total_cycles() as f64 / self.config.clock_mhz);
+        let row = |provenance, area_mm2, power_mw, note: &str| ComparisonRow {
+            design: "ComPEND".into(),
+            provenance,
+            precision_bits: PUBLISHED_BITS,
+            technology_nm: f64::from(self.config.technology_nm),
+            clock_mhz: self.config.clock_mhz,
+            throughput_gmacs: self.peak_gmacs(),
+            area_mm2,
+            power_mw,
+            note: note.to_owned(),
+        };
+        Ok(vec![
+            row(
+                Provenance::Published,
+                self.config.published_area_mm2,
+                self.config.published_power_mw,
+                "2019 lecture on efficient neural processing",
+            ),
+            row(
+                Provenance::Modeled,
+                self.area_mm2,
+                modeled_power_mw,
+                "sum of the listed components; mean power of VGG-16's C9 with all planes",
+            ),
+        ])
+    }
+
+    fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+        let unsupported = |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: NAME, what };
+        if layer.n != 1 {
+            return Err(unsupported(format!("{} images at once; run them one after another", layer.n)));
+        }
+        if layer.activation_bits > PUBLISHED_BITS {
+            return Err(unsupported(format!("activations of {} bits; registers hold 16", layer.activation_bits)));
+        }
+        let layout = lay_out(layer, &self.config.hardware())?;
+        let planes = layer.weight_bits as u8;
+        let pus_per_row = u64::from(self.config.pus_per_row);
+        match self.detection(layer, &layout, trace)? {
+            Detection::Off(reason) => {
+                let mut result = self.counts(layer, &layout, &run_all_planes(&layout, planes, pus_per_row));
+                if let Some(reason) = reason {
+                    result.note(reason);
+                }
+                Ok(result)
+            }
+            Detection::On(trace) => {
+                let ends = trace.end_planes(self.config.test()?)?;
+                Ok(self.counts(layer, &layout, &run_with_ends(&layout, &ends, planes, pus_per_row)))
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! From a resolved table to a model's typed configuration.
+
+use serde::de::DeserializeOwned;
+use skimp_sim::SimError;
+use toml::Table;
+
+/// The typed form of a resolved configuration.
+pub(super) fn typed<T: DeserializeOwned>(resolved: &Table) -> Result<T, SimError> {
+    if resolved.get("schema").and_then(toml::Value::as_integer) != Some(1) {
+        return Err(SimError::SettingValue { key: "schema".into(), reason: "expected 1".into() });
+    }
+    resolved
+        .clone()
+        .try_into()
+        .map_err(|source| SimError::Toml { what: "accelerator configuration".into(), source: Box::new(source) })
+}
+
+/// Refuses what is not finite and above 0.
+pub(super) fn positive(key: &str, value: f64) -> Result<(), SimError> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(SimError::SettingValue { key: key.into(), reason: format!("expected a number above 0, found {value}") })
+}

@@ -1,0 +1,192 @@
+//! DaDianNao, the dense baseline of the zero-skipping designs.
+//!
+//! One brick of 16 channel-contiguous activations at one position is broadcast to all tiles per cycle; 16 tiles of 16
+//! filters take it, so 256 filters are in flight. Weights come from local eDRAM at full rate: no stalls.
+//!
+//! Beyond the published rule: groups run one after another; groups of fewer than 16 channels are bundled,
+//! `floor(16 / channels)` of them into one brick, with zero weights where a filter does not reach. The published data
+//! give no breakdown of energy by event, so energy is chip power times runtime and nothing else. Compare designs in
+//! cycles: their clocks and nodes differ.
+
+use serde::Deserialize;
+use skimp_sim::{
+    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, LayerKind, LayerResult, LayerTrace,
+    LayerWorkload, Provenance, SimError, Statistic, resolve_config,
+};
+use toml::Table;
+
+use super::config::{positive, typed};
+
+const NAME: &str = "dadiannao";
+const PRESET: &str = include_str!("../../../../configs/accelerators/dadiannao.toml");
+
+/// The registered model.
+///
+/// # Source
+/// Y. Chen et al., "DaDianNao: A Machine-Learning Supercomputer", MICRO 2014; cycle model as in J. Albericio et al.,
+/// "Cnvlutin", ISCA 2016, and P. Judd et al., "Stripes", MICRO 2016.
+#[derive(Clone, Copy, Debug)]
+pub struct DaDianNao;
+
+impl AcceleratorModel for DaDianNao {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        "dense node of 16 tiles with 16 x 16 multipliers, weights in on-chip eDRAM; skips nothing"
+    }
+
+    fn source(&self) -> &'static str {
+        "Y. Chen et al., DaDianNao: A Machine-Learning Supercomputer, MICRO 2014"
+    }
+
+    fn preset(&self) -> &'static str {
+        PRESET
+    }
+
+    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+        let resolved = resolve_config(PRESET, overrides)?;
+        let config: Config = typed(&resolved)?;
+        for (key, value) in [
+            ("tiles", config.tiles),
+            ("filters_per_tile", config.filters_per_tile),
+            ("inputs_per_brick", config.inputs_per_brick),
+        ] {
+            positive(key, value as f64)?;
+        }
+        positive("clock_mhz", config.clock_mhz)?;
+        let costs = CostTable::embedded(&config.costs)?;
+        let area_mm2 = costs.area_mm2("chip.area")?;
+        let power_mw = costs.power_mw("chip.power")?;
+        Ok(Box::new(Node { resolved, config, costs, area_mm2, power_mw }))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    #[serde(rename = "schema")]
+    _schema: u32,
+    costs: String,
+    clock_mhz: f64,
+    technology_nm: u32,
+    published_throughput_gmacs: f64,
+    tiles: u32,
+    filters_per_tile: u32,
+    inputs_per_brick: u32,
+}
+
+#[derive(Debug)]
+struct Node {
+    resolved: Table,
+    config: Config,
+    costs: CostTable,
+    area_mm2: f64,
+    power_mw: f64,
+}
+
+static COMPUTE: Statistic =
+    Statistic { name: "compute", unit: "cycles", description: "Cycles in which a brick is broadcast to all tiles." };
+static BRICK_READS: Statistic =
+    Statistic { name: "brick_reads", unit: "bricks", description: "Bricks of activations read and broadcast." };
+static WEIGHT_READS: Statistic =
+    Statistic { name: "weight_reads", unit: "weights", description: "Weight positions read from the tiles' eDRAM." };
+static EXECUTED: Statistic = Statistic {
+    name: "executed_macs",
+    unit: "macs",
+    description: "Multiplications of operands that belong to the layer.",
+};
+static IDLE: Statistic = Statistic {
+    name: "idle_slots",
+    unit: "macs",
+    description: "Multiplier cycles without a filter or channel to work on.",
+};
+
+impl Node {
+    fn lanes(&self) -> u64 {
+        u64::from(self.config.tiles) * u64::from(self.config.filters_per_tile)
+    }
+
+    /// Cycles of one image.
+    fn cycles(&self, layer: &LayerWorkload) -> u64 {
+        let brick = self.config.inputs_per_brick as usize;
+        let lanes = self.lanes();
+        let bundle = (brick / layer.channels_per_group()).clamp(1, layer.groups);
+        let taps = (layer.p * layer.q * layer.r * layer.s) as u64;
+        let of_bundle = |groups: usize| {
+            let bricks = (groups * layer.channels_per_group()).div_ceil(brick) as u64;
+            taps * bricks * ((groups * layer.filters_per_group()) as u64).div_ceil(lanes)
+        };
+        let rest = layer.groups % bundle;
+        (layer.groups / bundle) as u64 * of_bundle(bundle) + if rest > 0 { of_bundle(rest) } else { 0 }
+    }
+}
+
+impl Accelerator for Node {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn config(&self) -> &Table {
+        &self.resolved
+    }
+
+    fn clock_mhz(&self) -> f64 {
+        self.config.clock_mhz
+    }
+
+    fn area_mm2(&self) -> f64 {
+        self.area_mm2
+    }
+
+    fn peak_gmacs(&self) -> f64 {
+        (self.lanes() * u64::from(self.config.inputs_per_brick)) as f64 * self.config.clock_mhz * 1e-3
+    }
+
+    fn costs(&self) -> &CostTable {
+        &self.costs
+    }
+
+    fn energy_scope(&self) -> &'static str {
+        "published chip power times runtime; no breakdown by event is published, off-chip memory is not included"
+    }
+
+    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
+        let row = |provenance, throughput_gmacs, note: &str| ComparisonRow {
+            design: "DaDianNao".into(),
+            provenance,
+            precision_bits: 16,
+            technology_nm: f64::from(self.config.technology_nm),
+            clock_mhz: self.config.clock_mhz,
+            throughput_gmacs,
+            area_mm2: self.area_mm2,
+            power_mw: self.power_mw,
+            note: note.to_owned(),
+        };
+        Ok(vec![
+            row(Provenance::Published, self.config.published_throughput_gmacs, DaDianNao.source()),
+            row(
+                Provenance::Modeled,
+                self.peak_gmacs(),
+                "4096 multipliers of the cycle model; the published rate counts 288 per tile; area and power as published",
+            ),
+        ])
+    }
+
+    fn simulate_layer(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+        let cycles = layer.n as u64 * self.cycles(layer);
+        let slots = cycles * self.lanes() * u64::from(self.config.inputs_per_brick);
+        let mut result = LayerResult::new(layer);
+        result.cycles.add(&COMPUTE, cycles);
+        result.events.add(&BRICK_READS, cycles);
+        result.events.add(&WEIGHT_READS, slots);
+        result.events.add(&EXECUTED, result.macs);
+        result.events.add(&IDLE, slots - result.macs);
+        result.activity.push(Activity { component: "chip", dynamic: vec![], leakage: vec![("chip.power", cycles)] });
+        if layer.kind == LayerKind::Conv && layer.groups > 1 {
+            result.note("groups run one after another; groups narrower than a brick share one");
+        }
+        Ok(result)
+    }
+}

@@ -1,0 +1,14 @@
+//! Integration tests of the digital accelerators.
+
+#[cfg(test)]
+mod mapping;
+#[cfg(test)]
+mod pipeline;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod published;
+#[cfg(test)]
+mod registry;
+#[cfg(test)]
+mod support;

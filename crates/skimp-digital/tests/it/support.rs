@@ -1,0 +1,74 @@
+//! VGG-16's layers, recorded end planes, and short cuts to the models.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use skimp_digital::ACCELERATORS;
+use skimp_sim::{Accelerator, LayerResult, LayerTrace, LayerWorkload, RecordedTrace, find_model};
+use toml::Table;
+
+/// Rows and columns, input channels, output channels of VGG-16's convolutions at 224 x 224.
+const VGG16: [(usize, usize, usize); 13] = [
+    (224, 3, 64),
+    (224, 64, 64),
+    (112, 64, 128),
+    (112, 128, 128),
+    (56, 128, 256),
+    (56, 256, 256),
+    (56, 256, 256),
+    (28, 256, 512),
+    (28, 512, 512),
+    (28, 512, 512),
+    (14, 512, 512),
+    (14, 512, 512),
+    (14, 512, 512),
+];
+
+/// C1 to C13 (`number` from 1).
+pub(crate) fn vgg16_conv(number: usize) -> LayerWorkload {
+    let (extent, c, k) = VGG16[number - 1];
+    LayerWorkload::conv(&format!("C{number}"), c, extent, extent, k, 3)
+}
+
+pub(crate) fn accelerator(name: &str, settings: &str) -> Box<dyn Accelerator> {
+    let overrides: Table = settings.parse().expect("settings are TOML");
+    find_model(ACCELERATORS, name).unwrap().configure(&overrides).unwrap()
+}
+
+/// A trace that knows end planes only, the same for both tests.
+pub(crate) fn trace_of_ends(layer: &LayerWorkload, ends: Vec<u8>) -> LayerTrace {
+    let ends: Arc<[u8]> = ends.into();
+    let recorded = RecordedTrace {
+        end_planes_negative: Some(ends.clone()),
+        end_planes_non_positive: Some(ends),
+        ..RecordedTrace::default()
+    };
+    LayerTrace::new(layer, Arc::new(recorded))
+}
+
+pub(crate) fn cycles(result: &LayerResult, phase: &str) -> u64 {
+    result.cycles.get(phase).unwrap_or_else(|| panic!("no phase {phase}"))
+}
+
+pub(crate) fn events(result: &LayerResult, event: &str) -> u64 {
+    result.events.get(event).unwrap_or_else(|| panic!("no event {event}"))
+}
+
+/// The end planes of C5 to C13 recorded by endasim, `[k, p, q]`; `None` and a message without `SKIMP_DATA`.
+pub(crate) fn recorded_ends(number: usize) -> Option<Vec<u8>> {
+    let Some(data) = std::env::var_os("SKIMP_DATA") else {
+        eprintln!("skipped: SKIMP_DATA is not set, so the recorded end planes are not at hand");
+        return None;
+    };
+    let path = PathBuf::from(data).join(format!("compend/c{number}.end_planes.npy"));
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let layer = vgg16_conv(number);
+    assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00", "{}: expected .npy version 1.0", path.display());
+    let header_len = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = std::str::from_utf8(&bytes[10..10 + header_len]).unwrap();
+    let shape = format!("'shape': ({}, {}, {})", layer.k, layer.p, layer.q);
+    for field in ["'descr': '|u1'", "'fortran_order': False", shape.as_str()] {
+        assert!(header.contains(field), "{}: {header:?} lacks {field}", path.display());
+    }
+    Some(bytes[10 + header_len..].to_vec())
+}
