@@ -46,7 +46,7 @@ pub(super) fn run(problem: &ConvProblem, end: Option<EndTest>, isa: Isa) -> EndP
     let mut sums = vec![0; n_outputs];
     let mut planes = vec![0; if end.is_some() { n_outputs } else { 0 }];
     if n_outputs > 0 {
-        let layer = Layer { problem, weights: PackedWeights::new(problem), image: PackedImage::new(problem), isa };
+        let layer = Layer { problem, weights: PackedWeights::new(problem, isa), image: PackedImage::new(problem), isa };
         let tasks = split(&layer, &mut sums, &mut planes);
         tasks.into_par_iter().for_each(|task| run_task(&layer, task, end));
     }
@@ -136,6 +136,8 @@ pub(super) struct Prefixes {
     /// The same modulo 2^32 and of centered operands, `[plane][filter][position]`.
     wrapped: Vec<u32>,
     n_positions: usize,
+    /// Per entry of `planes` and position, see [`greatest_drop`].
+    drops: Vec<Vec<i64>>,
     /// Whether sums need 64 bits throughout.
     wide: bool,
 }
@@ -153,7 +155,14 @@ impl Prefixes {
         };
         let n = tile.len().next_multiple_of(POSITIONS);
         let exact = vec![vec![0; tile.len()]; planes.len()];
-        Self { wrapped: vec![0; planes.len() * FILTERS * n], planes, exact, n_positions: n, wide: width == 0 }
+        let drops_of = |index: usize| {
+            let digits = planes[index] - index.checked_sub(1).map_or(0, |i| planes[i]);
+            let masses = tile.positive.iter().zip(&tile.negative);
+            masses.map(|(&positive, &negative)| greatest_drop(digits, index == 0, positive, negative)).collect()
+        };
+        let drops = if width == 0 { Vec::new() } else { (0..planes.len()).map(drops_of).collect() };
+        let wrapped = vec![0; planes.len() * FILTERS * n];
+        Self { planes, exact, wrapped, n_positions: n, drops, wide: width == 0 }
     }
 
     /// Dot products of all bits with the filter last resolved.
@@ -199,14 +208,20 @@ impl Prefixes {
         }
         for (index, &plane) in self.planes.iter().enumerate() {
             let correction = layer.correction(k, plane);
-            let (before, after) = self.exact.split_at_mut(index);
             let at = (index * FILTERS + f) * self.n_positions;
-            let wrapped = &self.wrapped[at..];
-            let window = Window { plane, previous: index.checked_sub(1).map_or(0, |i| self.planes[i]) };
-            let previous = before.last();
-            for (position, dot) in after[0].iter_mut().enumerate() {
-                let before = previous.map_or(0, |dots| dots[position]);
-                *dot = window.unwrap(wrapped[position].wrapping_add(correction), before, tile.masses[position]);
+            let wrapped = &self.wrapped[at..at + tile.len()];
+            let (before, after) = self.exact.split_at_mut(index);
+            let exact = after[0].iter_mut().zip(wrapped).zip(&self.drops[index]);
+            match before.last() {
+                None => {
+                    exact.for_each(|((dot, &wrapped), &drop)| *dot = unwrap(wrapped.wrapping_add(correction), -drop))
+                }
+                Some(previous) => {
+                    let d = plane - self.planes[index - 1];
+                    exact.zip(previous).for_each(|(((dot, &wrapped), &drop), &previous)| {
+                        *dot = unwrap(wrapped.wrapping_add(correction), (previous << d) - drop);
+                    });
+                }
             }
         }
     }
@@ -224,27 +239,20 @@ fn digit_width(mass: i64) -> u32 {
     (1..=16).rev().find(|&d| ((1_i64 << d) - 1).saturating_mul(mass) < 1 << 32).unwrap_or(0)
 }
 
-/// The range in which a dot product with the leading `plane` planes lies, given the one with `previous` planes
-/// (0: none).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
-    pub(super) plane: u32,
-    pub(super) previous: u32,
+/// How far below `previous << digits` a dot product may lie that has `digits` more planes than the previous one (0 in
+/// all where `first`).
+///
+/// The digits added to a weight are `0 ..= 2^d − 1`, or `−2^(d−1) ..= 2^(d−1) − 1` where they are the first, so the dot
+/// product lies in a window of at most `(2^d − 1) · (positive + negative) < 2^32` values above its least one.
+fn greatest_drop(digits: u32, first: bool, positive: i64, negative: i64) -> i64 {
+    if first {
+        (positive << (digits - 1)) + (negative << (digits - 1)) - negative
+    } else {
+        (negative << digits) - negative
+    }
 }
 
-impl Window {
-    /// The exact dot product that is `wrapped` modulo 2^32.
-    ///
-    /// The added digit is `0 ..= 2^d − 1` with d = plane − previous, or `−2^(d−1) ..= 2^(d−1) − 1` where it is the
-    /// first, so the dot product lies in a window of `(2^d − 1) · (positive + negative) < 2^32` values.
-    pub(super) fn unwrap(self, wrapped: u32, previous: i64, (positive, negative): (i64, i64)) -> i64 {
-        let d = self.plane - self.previous;
-        let least = if self.previous == 0 {
-            let half = 1_i64 << (d - 1);
-            -half * positive - (half - 1) * negative
-        } else {
-            (previous << d) - ((1_i64 << d) - 1) * negative
-        };
-        least + i64::from(wrapped.wrapping_sub(least as u32))
-    }
+/// The number that is `wrapped` modulo 2^32, among the 2^32 numbers from `least` on.
+pub(super) fn unwrap(wrapped: u32, least: i64) -> i64 {
+    least + i64::from(wrapped.wrapping_sub(least as u32))
 }

@@ -75,6 +75,28 @@ pub(super) fn dots<const F: usize, const P: usize>(
     }
 }
 
+/// `out[p] = Σ_i (weights[i] >> shifts[p]) · activations[p][i] mod 2^32`.
+///
+/// # Panics
+/// If rows differ in length.
+#[inline]
+#[cfg_attr(target_arch = "x86_64", allow(unsafe_code, reason = "calls into detected instruction sets"))]
+pub(super) fn dots_each<const P: usize>(
+    isa: Isa,
+    weights: &[Lane],
+    activations: [&[Lane]; P],
+    shifts: [u32; P],
+) -> [u32; P] {
+    let n = weights.len();
+    assert!(activations.iter().all(|row| row.len() == n), "rows have one length");
+    match isa.0 {
+        // SAFETY: an `Isa` of this kind exists only where the features were detected; all rows have `n` lanes.
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx512Vnni => unsafe { super::dots_x86::avx512_vnni_each(weights, activations, shifts, n) },
+        _ => std::array::from_fn(|p| dots(isa, [weights], [activations[p]], shifts[p])[0][0]),
+    }
+}
+
 fn portable<const F: usize, const P: usize>(
     weights: [&[Lane]; F],
     activations: [&[Lane]; P],
@@ -118,7 +140,14 @@ mod tests {
                     let expected = dots(isas[0], weights, activations, shift);
                     let single = dots(isas[0], [weights[1]], activations, shift);
                     assert_eq!(single[0], expected[1]);
+                    let shifts = [0, 1, 2, 3, 4, 5].map(|p| (shift + 3 * p) % 16);
+                    let each = dots_each(isas[0], weights[1], activations, shifts);
                     for &isa in &isas {
+                        assert_eq!(
+                            dots_each(isa, weights[1], activations, shifts),
+                            each,
+                            "{isa:?}, {n} lanes, {shift}"
+                        );
                         assert_eq!(dots(isa, weights, activations, shift), expected, "{isa:?}, {n} lanes, {shift}");
                         assert_eq!(dots(isa, [weights[1]], activations, shift), single, "{isa:?}, {n} lanes, {shift}");
                     }

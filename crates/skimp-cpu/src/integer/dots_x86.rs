@@ -36,32 +36,59 @@ pub(super) unsafe fn avx512_vnni<const F: usize, const P: usize>(
         }
     }
     let mut out = [[0; P]; F];
-    let mut first = 0;
-    while first < F * P {
+    for (first, block) in (0..F * P).step_by(16).map(|first| {
         let mut block = [_mm512_setzero_si512(); 16];
-        for (j, slot) in block.iter_mut().enumerate() {
-            if first + j < F * P {
-                *slot = acc[(first + j) / P][(first + j) % P];
-            }
+        for (j, slot) in block.iter_mut().enumerate().take(F * P - first) {
+            *slot = acc[(first + j) / P][(first + j) % P];
         }
+        (first, block)
+    }) {
         let sums = horizontal_sums(block);
-        let mut lanes = [0_u32; 16];
-        // SAFETY: `lanes` has 64 bytes; the store is unaligned.
-        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), sums) };
-        for (j, &lane) in lanes.iter().enumerate() {
-            if first + j < F * P {
-                out[(first + j) / P][(first + j) % P] = lane;
-            }
+        for (j, &sum) in sums.iter().enumerate().take(F * P - first) {
+            out[(first + j) / P][(first + j) % P] = sum;
         }
-        first += 16;
     }
+    out
+}
+
+/// One row of weights, shifted differently for each row of activations.
+///
+/// # Safety
+/// The machine has AVX-512 F, BW and VNNI, every row has `n` lanes, and P is at most 16.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) unsafe fn avx512_vnni_each<const P: usize>(
+    weights: &[Lane],
+    activations: [&[Lane]; P],
+    shifts: [u32; P],
+    n: usize,
+) -> [u32; P] {
+    const { assert!(P <= 16, "one accumulator per lane of the horizontal sum") };
+    let mut counts = [_mm_setzero_si128(); P];
+    for p in 0..P {
+        counts[p] = _mm_cvtsi32_si128(shifts[p] as i32);
+    }
+    let mut acc = [_mm512_setzero_si512(); 16];
+    let weights = weights.as_ptr();
+    let activations = activations.map(<[Lane]>::as_ptr);
+    for i in 0..n {
+        // SAFETY: `i < n` lanes of each row; a lane is 64 bytes, 64-aligned.
+        let w = unsafe { _mm512_load_si512(weights.add(i).cast()) };
+        for p in 0..P {
+            // SAFETY: as above.
+            let a = unsafe { _mm512_load_si512(activations[p].add(i).cast()) };
+            acc[p] = _mm512_dpwssd_epi32(acc[p], _mm512_sra_epi16(w, counts[p]), a);
+        }
+    }
+    let sums = horizontal_sums(acc);
+    let mut out = [0; P];
+    out.copy_from_slice(&sums[..P]);
     out
 }
 
 /// Lane j of the result is the sum of the lanes of `x[j]`: a transposition that adds as it goes.
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn horizontal_sums(x: [__m512i; 16]) -> __m512i {
+fn horizontal_sums(x: [__m512i; 16]) -> [u32; 16] {
     let mut pairs = [_mm512_setzero_si512(); 8];
     for j in 0..8 {
         let (a, b) = (x[2 * j], x[2 * j + 1]);
@@ -76,7 +103,10 @@ fn horizontal_sums(x: [__m512i; 16]) -> __m512i {
     for j in 0..2 {
         halves[j] = fold_quarters(quads[2 * j], quads[2 * j + 1]);
     }
-    fold_quarters(halves[0], halves[1])
+    let mut sums = [0_u32; 16];
+    // SAFETY: `sums` has 64 bytes; the store is unaligned.
+    unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), fold_quarters(halves[0], halves[1])) };
+    sums
 }
 
 /// 128-bit quarters a0 + a1, a2 + a3, b0 + b1, b2 + b3.

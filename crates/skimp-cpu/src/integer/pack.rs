@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use skimp_graph::integer::end::ConvProblem;
 
-use super::dots::{LANE, Lane};
+use super::dots::{Isa, LANE, Lane, dots_each};
 
 /// Filters as rows over (r, s, channel of the group), each padded with zeros to whole lanes.
 ///
@@ -15,10 +15,11 @@ pub(super) struct PackedWeights {
     lanes: usize,
     /// `prefix_sums[k][p]`: the sum over filter `k` of the words of planes 1 to p.
     prefix_sums: Vec<[i64; 17]>,
+    scaled_prefix_sums: Vec<[f64; 17]>,
 }
 
 impl PackedWeights {
-    pub(super) fn new(problem: &ConvProblem) -> Self {
+    pub(super) fn new(problem: &ConvProblem, isa: Isa) -> Self {
         let depth = problem.depth();
         let lanes = depth.div_ceil(LANE);
         let taps = problem.r * problem.s;
@@ -27,21 +28,20 @@ impl PackedWeights {
         let mut prefix_sums = vec![[0; 17]; problem.k];
         if depth > 0 {
             let filters = rows.par_chunks_mut(lanes).zip(problem.weights.par_chunks(depth)).zip(&mut prefix_sums);
-            filters.for_each(|((row, filter), sums)| {
+            filters.for_each(|((lanes_of_row, filter), sums)| {
                 let channels = filter.len() / taps;
-                let row = row.as_flattened_lanes_mut();
+                let row = lanes_of_row.as_flattened_lanes_mut();
                 for (channel, kernel) in filter.chunks(taps).enumerate() {
                     for (tap, &weight) in kernel.iter().enumerate() {
                         row[tap * channels + channel] = (-weight << justify) as i16;
                     }
                 }
-                for (plane, sum) in (0_u32..).zip(sums) {
-                    // Plane 0 keeps no bit; the shift by 16 of the 32-bit word leaves the sign, which is unused.
-                    *sum = row.chunks(1 << 14).map(|part| i64::from(prefix_sum(part, 16 - plane))).sum();
-                }
+                *sums = prefix_sums_of(isa, lanes_of_row);
             });
         }
-        Self { rows, lanes, prefix_sums }
+        let scale = |sums: &[i64; 17]| std::array::from_fn(|plane| (sums[plane] << (16 - plane)) as f64);
+        let scaled_prefix_sums = prefix_sums.iter().map(scale).collect();
+        Self { rows, lanes, prefix_sums, scaled_prefix_sums }
     }
 
     /// Lanes of a row.
@@ -54,15 +54,32 @@ impl PackedWeights {
         &self.rows[k * self.lanes..(k + 1) * self.lanes]
     }
 
+    /// The sums over filter `k` of its words with only planes 1 to p kept, for p = 0 to 16, in rising order.
+    pub(super) fn scaled_prefix_sums(&self, k: usize) -> &[f64; 17] {
+        &self.scaled_prefix_sums[k]
+    }
+
     /// The sum over filter `k` of the words of planes 1 to `plane`.
     pub(super) fn prefix_sum(&self, k: usize, plane: u32) -> i64 {
         self.prefix_sums[k][plane as usize]
     }
 }
 
-/// At most 2^14 words of 16 bits stay below 2^30 in sum.
-fn prefix_sum(words: &[i16], shift: u32) -> i32 {
-    words.iter().map(|&word| i32::from(word) >> shift).sum()
+/// Sums of the words of planes 1 to p of a row, for p = 0 to 16.
+fn prefix_sums_of(isa: Isa, row: &[Lane]) -> [i64; 17] {
+    // 512 lanes are 2^14 words of 16 bits: their sum stays within 32 bits.
+    const PART: usize = 512;
+    static ONES: [Lane; PART] = [Lane([1; LANE]); PART];
+    let mut sums = [0; 17];
+    for part in row.chunks(PART) {
+        for first in [1, 9] {
+            let shifts: [u32; 8] = std::array::from_fn(|i| 16 - (first + i as u32));
+            let part_sums = dots_each(isa, part, [&ONES[..part.len()]; 8], shifts);
+            let sums = &mut sums[first as usize..];
+            sums.iter_mut().zip(part_sums).for_each(|(sum, part)| *sum += i64::from(part as i32));
+        }
+    }
+    sums
 }
 
 /// Rows of lanes as one run of elements.
@@ -124,15 +141,17 @@ pub(super) struct Tile {
     rows: Vec<Lane>,
     lanes: usize,
     n_positions: usize,
-    /// Per position: sum of the positive operands, and minus the sum of the negative ones.
-    pub(super) masses: Vec<(i64, i64)>,
+    /// Sum of the positive operands, per position.
+    pub(super) positive: Vec<i64>,
+    /// Minus the sum of the negative operands, per position.
+    pub(super) negative: Vec<i64>,
 }
 
 impl Tile {
     /// A tile with room for `capacity` positions.
     pub(super) fn with_capacity(capacity: usize, lanes: usize) -> Self {
         let rows = vec![Lane([0; LANE]); capacity * lanes];
-        Self { rows, lanes, n_positions: 0, masses: Vec::with_capacity(capacity) }
+        Self { rows, lanes, n_positions: 0, positive: Vec::new(), negative: Vec::new() }
     }
 
     /// Number of positions.
@@ -142,7 +161,8 @@ impl Tile {
 
     /// Greatest sum of the operands' magnitudes of a position.
     pub(super) fn mass(&self) -> i64 {
-        self.masses.iter().map(|(positive, negative)| positive + negative).max().unwrap_or(0)
+        let pairs = self.positive.iter().zip(&self.negative);
+        pairs.map(|(positive, negative)| positive + negative).max().unwrap_or(0)
     }
 
     /// The row of a position of the tile. Beyond the last one, the last one.
@@ -154,13 +174,16 @@ impl Tile {
     /// Fills the tile with the positions `first .. first + n` of the output plane.
     pub(super) fn fill(&mut self, problem: &ConvProblem, image: &PackedImage, group: usize, first: usize, n: usize) {
         self.n_positions = n;
-        self.masses.clear();
+        self.positive.clear();
+        self.negative.clear();
         let depth = problem.depth();
         for position in 0..n {
             let (p, q) = ((first + position) / problem.q, (first + position) % problem.q);
             let row = &mut self.rows[position * self.lanes..(position + 1) * self.lanes];
             fill_row(problem, image, group, [p, q], &mut row.as_flattened_lanes_mut()[..depth]);
-            self.masses.push(masses(&row.as_flattened_lanes_mut()[..depth], image.center));
+            let (positive, negative) = masses(&row.as_flattened_lanes_mut()[..depth], image.center);
+            self.positive.push(positive);
+            self.negative.push(negative);
         }
     }
 }

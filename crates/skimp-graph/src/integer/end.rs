@@ -151,10 +151,9 @@ impl ConvProblem<'_> {
     pub fn validate(&self) -> Result<(), ConvError> {
         self.validate_extents()?;
         let (min, max) = self.operand_range();
-        let offset = i64::from(self.input_offset);
-        check_codes("activation", self.activations, i64::from(min) - offset, i64::from(max) - offset)?;
+        check_codes("activation", self.activations, min - self.input_offset, max - self.input_offset)?;
         let weights = inverted_range(self.weight_bits).unwrap_or(0..=0);
-        check_codes("weight", self.weights, i64::from(*weights.start()), i64::from(*weights.end()))?;
+        check_codes("weight", self.weights, *weights.start(), *weights.end())?;
         check_codes("bias", self.bias, -MAX_ADDEND, MAX_ADDEND)?;
         check_codes("residual", self.residual.unwrap_or(&[]), -MAX_ADDEND, MAX_ADDEND)
     }
@@ -169,8 +168,7 @@ impl ConvProblem<'_> {
     pub fn validate_end(&self) -> Result<(), ConvError> {
         self.validate()?;
         let symmetric_min = self.operand_range().0 + i32::from(self.activation_signed);
-        let lowest = i64::from(-self.input_offset);
-        let negative = self.activations.iter().any(|&a| i64::from(a) < lowest);
+        let negative = self.activation_signed && self.activations.iter().any(|&a| a < -self.input_offset);
         if symmetric_min < 0 || negative {
             return Err(ConvError::SignedOperands { bits: self.activation_bits, offset: self.input_offset });
         }
@@ -318,14 +316,20 @@ fn length(operand: &'static str, got: usize, expected: usize) -> Result<(), Conv
     if got == expected { Ok(()) } else { Err(ConvError::Length { operand, expected, got }) }
 }
 
-fn check_codes<T: Copy + Into<i64>>(operand: &'static str, codes: &[T], min: i64, max: i64) -> Result<(), ConvError> {
-    let outside = |&code: &T| !(min..=max).contains(&code.into());
+fn check_codes<T>(operand: &'static str, codes: &[T], min: T, max: T) -> Result<(), ConvError>
+where
+    T: Copy + PartialOrd + Into<i64>,
+{
+    let outside = |code: &T| *code < min || *code > max;
     // Without an early exit the common, faultless case runs at memory speed.
-    if !codes.iter().fold(false, |found, code| found | outside(code)) {
+    if !codes.iter().fold(false, |found, code| found | (*code < min) | (*code > max)) {
         return Ok(());
     }
     match codes.iter().position(outside) {
-        Some(index) => Err(ConvError::Code { operand, index, value: codes[index].into(), min, max }),
+        Some(index) => {
+            let (value, min, max) = (codes[index].into(), min.into(), max.into());
+            Err(ConvError::Code { operand, index, value, min, max })
+        }
         None => Ok(()),
     }
 }
