@@ -11,7 +11,9 @@ mod graph;
 pub mod integer;
 mod op;
 pub mod reference;
+pub mod rewrite;
 pub mod shape;
+pub mod statistics;
 mod tensor;
 pub mod testing;
 

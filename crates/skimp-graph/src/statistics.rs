@@ -1,0 +1,416 @@
+//! Counts over a graph, each by a named convention.
+//!
+//! # Conventions
+//! - **weights** (`P_w`): elements of the weight tensors of `Conv`, `Gemm` and `MatMul`; no bias, no batch norm.
+//! - **parameters** (`P_tot`): weights, plus biases (of `Conv` and `Gemm`, and a constant that `Add` adds to the product
+//!   of a `MatMul`), batch-norm gamma and beta, and `PRelu` slopes.
+//! - **buffers**: batch-norm means and variances. They are no parameters.
+//! - A constant that several nodes share counts once, at the first. A constant behind `DequantizeLinear` and moves
+//!   counts as if it stood there itself; scales and zero points do not count.
+//! - **MACs**: `Conv`: output elements · inputs per group · kernel elements; `Gemm`, `MatMul`: m · k · n per product.
+//!   Everything else, biases included, counts 0. One MAC is one multiplication and one addition.
+//! - **activations, sum** (definition a): output elements of all `Conv`, `Gemm` and `MatMul` nodes.
+//! - **activations, peak** (definition c): the largest number of elements alive at one time when the nodes run in graph
+//!   order. A graph input is alive from the start, a result while its node runs, both until the last node that reads
+//!   them has run; graph outputs live to the end. While a node runs, its inputs and its outputs are alive. Nothing is
+//!   computed in place; but `Identity`, `Dropout`, `Flatten`, `Reshape`, `Squeeze` and `Unsqueeze` share the storage of
+//!   their input, which lives as long as any of them. Constants do not count.
+//!
+//! All but parameters scale with the batch; for one image, infer the shapes with a batch of 1.
+//!
+//! # Source
+//! The conventions under which the counts of He et al. (CVPR 2016), Luo et al. (ThiNet, ICCV 2017) and the framework
+//! model summaries can be compared; definition (a) is "activation size" of later filter-pruning work.
+
+use std::collections::HashSet;
+
+use crate::shape::Shapes;
+use crate::{Graph, Node, Op, ValueId};
+
+/// Counts of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerStatistics {
+    /// Name of the node.
+    pub name: String,
+    /// Operator as ONNX names it.
+    pub op: &'static str,
+    /// Shapes of the inputs that are not constant.
+    pub inputs: Vec<Vec<usize>>,
+    /// Shapes of the outputs.
+    pub outputs: Vec<Vec<usize>>,
+    /// Weights only.
+    pub weights: u64,
+    /// Weights, biases, gamma and beta.
+    pub parameters: u64,
+    /// Running statistics.
+    pub buffers: u64,
+    /// Multiply-accumulate operations.
+    pub macs: u64,
+    /// Elements of the outputs.
+    pub output_elements: u64,
+}
+
+/// Counts of a graph. See the [module](self) for what each one means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    /// Per node, in graph order.
+    pub layers: Vec<LayerStatistics>,
+    /// Weights only (`P_w`).
+    pub weights: u64,
+    /// Weights, biases, gamma and beta (`P_tot`).
+    pub parameters: u64,
+    /// Running statistics.
+    pub buffers: u64,
+    /// Multiply-accumulate operations.
+    pub macs: u64,
+    /// Multiply-accumulate operations of `Conv` nodes alone.
+    pub conv_macs: u64,
+    /// Sum of the outputs of `Conv`, `Gemm` and `MatMul` (definition a), in elements.
+    pub activation_sum: u64,
+    /// Peak live set (definition c), in elements.
+    pub activation_peak: u64,
+}
+
+/// Counts a graph whose shapes are known.
+pub fn compute(graph: &Graph, shapes: &Shapes) -> Statistics {
+    let producers = graph.producers();
+    let mut counted = HashSet::new();
+    let layers: Vec<LayerStatistics> =
+        graph.nodes().iter().map(|node| layer(graph, shapes, &producers, &mut counted, node)).collect();
+    let sum = |count: fn(&LayerStatistics) -> u64| layers.iter().map(count).fold(0, u64::saturating_add);
+    let is_conv = |layer: &&LayerStatistics| layer.op == "Conv";
+    let is_linear = |layer: &&LayerStatistics| matches!(layer.op, "Conv" | "Gemm" | "MatMul");
+    Statistics {
+        weights: sum(|layer| layer.weights),
+        parameters: sum(|layer| layer.parameters),
+        buffers: sum(|layer| layer.buffers),
+        macs: sum(|layer| layer.macs),
+        conv_macs: layers.iter().filter(is_conv).map(|layer| layer.macs).fold(0, u64::saturating_add),
+        activation_sum: layers.iter().filter(is_linear).map(|l| l.output_elements).fold(0, u64::saturating_add),
+        activation_peak: activation_peak(graph, shapes),
+        layers,
+    }
+}
+
+fn layer(
+    graph: &Graph,
+    shapes: &Shapes,
+    producers: &[Option<usize>],
+    counted: &mut HashSet<ValueId>,
+    node: &Node,
+) -> LayerStatistics {
+    let mut count = |idx: usize| {
+        let id = node.inputs.get(idx).copied().flatten().and_then(|id| stored_constant(graph, producers, id))?;
+        counted.insert(id).then(|| shapes[id].n_elements())
+    };
+    let shape = |idx: usize| node.inputs.get(idx).copied().flatten().map_or(&[][..], |id| shapes.shape(id));
+    let (mut weights, mut others, mut buffers) = (0, 0, 0);
+    let mut macs_per_output = 0;
+    match &node.op {
+        Op::Conv { .. } => {
+            weights = count(1).unwrap_or(0);
+            others = count(2).unwrap_or(0);
+            macs_per_output = shape(1).iter().skip(1).fold(1, |n, &extent| saturating_product(n, extent));
+        }
+        Op::Gemm(gemm) => {
+            weights = count(0).unwrap_or(0) + count(1).unwrap_or(0);
+            others = count(2).unwrap_or(0);
+            macs_per_output = shape(0).get(usize::from(!gemm.trans_a)).map_or(0, |&k| k as u64);
+        }
+        Op::MatMul => {
+            weights = count(0).unwrap_or(0) + count(1).unwrap_or(0);
+            macs_per_output = shape(0).last().map_or(0, |&k| k as u64);
+        }
+        Op::Add => {
+            for (product, addend) in [(0, 1), (1, 0)] {
+                if is_matmul(graph, producers, node, product) {
+                    others += count(addend).unwrap_or(0);
+                }
+            }
+        }
+        Op::PRelu => others = count(1).unwrap_or(0),
+        Op::BatchNormalization { .. } => {
+            others = count(1).unwrap_or(0) + count(2).unwrap_or(0);
+            buffers = count(3).unwrap_or(0) + count(4).unwrap_or(0);
+        }
+        Op::Relu
+        | Op::LeakyRelu { .. }
+        | Op::Clip { .. }
+        | Op::Sigmoid
+        | Op::HardSigmoid { .. }
+        | Op::HardSwish
+        | Op::Tanh
+        | Op::Sign
+        | Op::Softmax { .. }
+        | Op::Sub
+        | Op::Mul
+        | Op::Div
+        | Op::Concat { .. }
+        | Op::Split { .. }
+        | Op::Slice(_)
+        | Op::Pad(_)
+        | Op::MaxPool(_)
+        | Op::AveragePool { .. }
+        | Op::GlobalAveragePool
+        | Op::GlobalMaxPool
+        | Op::ReduceMean { .. }
+        | Op::Flatten { .. }
+        | Op::Reshape { .. }
+        | Op::Transpose { .. }
+        | Op::Squeeze { .. }
+        | Op::Unsqueeze { .. }
+        | Op::Lrn { .. }
+        | Op::Dropout
+        | Op::Identity
+        | Op::Cast { .. }
+        | Op::QuantizeLinear { .. }
+        | Op::DequantizeLinear { .. } => {}
+    }
+    let output_elements = node.outputs.iter().map(|&id| shapes[id].n_elements()).fold(0, u64::saturating_add);
+    let variables = node.inputs.iter().flatten().filter(|&&id| graph.constant(id).is_none());
+    LayerStatistics {
+        name: node.name.clone(),
+        op: node.op.name(),
+        inputs: variables.map(|&id| shapes.shape(id).to_vec()).collect(),
+        outputs: node.outputs.iter().map(|&id| shapes.shape(id).to_vec()).collect(),
+        weights,
+        parameters: weights + others,
+        buffers,
+        macs: output_elements.saturating_mul(macs_per_output),
+        output_elements,
+    }
+}
+
+fn saturating_product(n: u64, extent: usize) -> u64 {
+    n.saturating_mul(extent as u64)
+}
+
+/// The constant that a value holds, directly or through operators that only store it differently.
+fn stored_constant(graph: &Graph, producers: &[Option<usize>], id: ValueId) -> Option<ValueId> {
+    let mut id = id;
+    loop {
+        if graph.constant(id).is_some() {
+            return Some(id);
+        }
+        let node = &graph.nodes()[producers[id.0]?];
+        let is_storage = matches!(
+            node.op,
+            Op::DequantizeLinear { .. }
+                | Op::QuantizeLinear { .. }
+                | Op::Cast { .. }
+                | Op::Identity
+                | Op::Transpose { .. }
+                | Op::Reshape { .. }
+                | Op::Squeeze { .. }
+                | Op::Unsqueeze { .. }
+                | Op::Flatten { .. }
+        );
+        id = is_storage.then(|| node.inputs.first().copied().flatten()).flatten()?;
+    }
+}
+
+fn is_matmul(graph: &Graph, producers: &[Option<usize>], node: &Node, input: usize) -> bool {
+    let producer = node.inputs.get(input).copied().flatten().and_then(|id| producers[id.0]);
+    producer.is_some_and(|idx| matches!(graph.nodes()[idx].op, Op::MatMul))
+}
+
+/// The storage that each value lives in: its own, or that of the value it only renames.
+fn storages(graph: &Graph) -> Vec<usize> {
+    let mut storages: Vec<usize> = (0..graph.values().len()).collect();
+    for node in graph.nodes() {
+        let is_alias = matches!(
+            node.op,
+            Op::Identity
+                | Op::Dropout
+                | Op::Flatten { .. }
+                | Op::Reshape { .. }
+                | Op::Squeeze { .. }
+                | Op::Unsqueeze { .. }
+        );
+        if let (true, Some(&Some(input)), [output]) = (is_alias, node.inputs.first(), node.outputs.as_slice()) {
+            storages[output.0] = storages[input.0];
+        }
+    }
+    storages
+}
+
+fn activation_peak(graph: &Graph, shapes: &Shapes) -> u64 {
+    let storages = storages(graph);
+    // The step after which each storage is free; one past the last for the graph's outputs.
+    let mut last_use = vec![0; graph.values().len()];
+    for (idx, node) in graph.nodes().iter().enumerate() {
+        for id in node.inputs.iter().flatten().chain(&node.outputs) {
+            last_use[storages[id.0]] = idx;
+        }
+    }
+    for output in graph.outputs() {
+        last_use[storages[output.0]] = graph.nodes().len();
+    }
+    let mut freed_after = vec![0_u64; graph.nodes().len() + 1];
+    let mut live: u64 = 0;
+    let mut take = |id: ValueId, live: &mut u64| {
+        if storages[id.0] == id.0 && graph.constant(id).is_none() {
+            let n_elements = shapes[id].n_elements();
+            *live = live.saturating_add(n_elements);
+            freed_after[last_use[id.0]] += n_elements;
+        }
+    };
+    for input in graph.inputs() {
+        take(input.value, &mut live);
+    }
+    let mut peak = live;
+    let mut starts = Vec::with_capacity(graph.nodes().len());
+    for node in graph.nodes() {
+        let mut started = 0;
+        for &output in &node.outputs {
+            take(output, &mut started);
+        }
+        starts.push(started);
+    }
+    for (started, freed) in starts.into_iter().zip(freed_after) {
+        live = live.saturating_add(started);
+        peak = peak.max(live);
+        live = live.saturating_sub(freed);
+    }
+    peak
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Weights;
+    use crate::testing::networks::{alexnet, cifar_resnet, resnet18, vgg16};
+    use crate::{DType, Dim, GraphBuilder, Tensor, shape};
+
+    fn statistics(graph: &Graph) -> Statistics {
+        compute(graph, &shape::infer(graph, &shape::bind(graph, 1, None).unwrap()).unwrap())
+    }
+
+    #[test]
+    fn well_known_networks_have_their_well_known_counts() {
+        #[derive(Debug, PartialEq)]
+        struct Counts {
+            weights: u64,
+            parameters: u64,
+            macs: u64,
+            conv_macs: u64,
+            activation_sum: u64,
+        }
+        let cases = [
+            // conv MACs as in He, Zhang and Sun, "Channel Pruning for Accelerating Very Deep Neural Networks".
+            (
+                vgg16(Weights::Zero),
+                Counts {
+                    weights: 138_344_128,
+                    parameters: 138_357_544,
+                    macs: 15_470_264_320,
+                    conv_macs: 15_346_630_656,
+                    activation_sum: 13_556_712,
+                },
+            ),
+            (
+                alexnet(Weights::Zero),
+                Counts {
+                    weights: 60_954_656,
+                    parameters: 60_965_224,
+                    macs: 724_406_816,
+                    conv_macs: 665_784_864,
+                    activation_sum: 659_272,
+                },
+            ),
+            (
+                cifar_resnet(3, Weights::Zero),
+                Counts {
+                    weights: 268_336,
+                    parameters: 269_722,
+                    macs: 40_551_040,
+                    conv_macs: 40_550_400,
+                    activation_sum: 188_426,
+                },
+            ),
+            (
+                cifar_resnet(9, Weights::Zero),
+                Counts {
+                    weights: 848_944,
+                    parameters: 853_018,
+                    macs: 125_485_696,
+                    conv_macs: 125_485_056,
+                    activation_sum: 532_490,
+                },
+            ),
+            (
+                resnet18(Weights::Zero),
+                Counts {
+                    weights: 11_678_912,
+                    parameters: 11_689_512,
+                    macs: 1_814_073_344,
+                    conv_macs: 1_813_561_344,
+                    activation_sum: 2_484_712,
+                },
+            ),
+        ];
+        let mut failures = Vec::new();
+        for (graph, expected) in cases {
+            let found = statistics(&graph);
+            let Statistics { weights, parameters, macs, conv_macs, activation_sum, .. } = found;
+            let found = Counts { weights, parameters, macs, conv_macs, activation_sum };
+            if found != expected {
+                failures.push(format!("{}: expected {expected:?}, found {found:?}", graph.name()));
+            }
+        }
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+    }
+
+    #[test]
+    fn counts_scale_with_the_batch_but_parameters_do_not() {
+        let graph = cifar_resnet(1, Weights::Zero);
+        let one = statistics(&graph);
+        let four = compute(&graph, &shape::infer(&graph, &shape::bind(&graph, 4, None).unwrap()).unwrap());
+        assert_eq!((four.weights, four.parameters, four.buffers), (one.weights, one.parameters, one.buffers));
+        assert_eq!((four.macs, four.activation_sum), (4 * one.macs, 4 * one.activation_sum));
+        assert_eq!(four.activation_peak, 4 * one.activation_peak);
+    }
+
+    /// x (8) → a (8) → b (8) → flat (b's storage) → fc (2); x also joins b by an addition.
+    #[test]
+    fn live_set_of_a_residual_graph() {
+        let mut builder = GraphBuilder::new("residual");
+        let dims = [1, 2, 2, 2].map(Dim::Fixed).to_vec();
+        let x = builder.input("x", DType::F32, dims);
+        let a = builder.node("a", Op::Relu, &[x]); // x, a: 16
+        let b = builder.node("b", Op::Tanh, &[a]); // x, a, b: 24
+        let sum = builder.node("sum", Op::Add, &[x, b]); // x, b, sum: 24
+        let flat = builder.node("flat", Op::Flatten { axis: 1 }, &[sum]); // sum: 8
+        let weight = builder.constant("w", Tensor::from_f32(vec![8, 20], vec![0.0; 160]));
+        let product = builder.node("product", Op::MatMul, &[flat, weight]); // sum, product: 28
+        let bias = builder.constant("bias", Tensor::from_f32(vec![20], vec![0.0; 20]));
+        let y = builder.node("y", Op::Add, &[product, bias]); // product, y: 40
+        builder.output(y);
+        let graph = builder.build().unwrap();
+        let found = statistics(&graph);
+        assert_eq!(found.activation_peak, 40);
+        assert_eq!((found.weights, found.parameters, found.macs, found.activation_sum), (160, 180, 160, 20));
+        assert_eq!(found.layers[2].inputs, [vec![1, 2, 2, 2], vec![1, 2, 2, 2]]);
+        // With the sum as an output its storage lives to the end: 8 more.
+        let (name, inputs, mut outputs, values, nodes) = graph.into_parts();
+        outputs.push(flat);
+        let graph = Graph::new(name, inputs, outputs, values, nodes).unwrap();
+        assert_eq!(statistics(&graph).activation_peak, 48);
+    }
+
+    #[test]
+    fn shared_and_quantized_weights_count_once() {
+        let mut builder = GraphBuilder::new("shared");
+        let x = builder.input("x", DType::F32, [3, 2].map(Dim::Fixed).to_vec());
+        let codes = builder.constant("codes", Tensor::new(vec![2, 2], vec![1_i8, 2, 3, 4].into()).unwrap());
+        let scale = builder.constant("scale", Tensor::from_f32(vec![], vec![0.5]));
+        let weight = builder.node("weight", Op::DequantizeLinear { axis: 0 }, &[codes, scale]);
+        let y = builder.node("first", Op::MatMul, &[x, weight]);
+        let z = builder.node("second", Op::MatMul, &[y, weight]);
+        builder.output(z);
+        let found = statistics(&builder.build().unwrap());
+        assert_eq!((found.weights, found.parameters, found.macs), (4, 4, 24));
+        assert_eq!(found.layers[1].weights, 4);
+        assert_eq!(found.layers[2].weights, 0);
+    }
+}
