@@ -4,6 +4,7 @@
   const root = document.documentElement;
   const body = document.body;
   const PRINT_WIDTH = 680; // pixels of an A4 or Letter page within 15 mm margins
+  const PRINT_HEIGHT = 680; // what the shorter of the two leaves below heading, caption and legend
   const NARROW = 640; // below this width bars lie down, so that their names stay readable
   const MANY = 24; // and above this count of them, too
 
@@ -31,6 +32,16 @@
   };
   const letter = (idx) => String.fromCharCode(65 + idx);
   const shorten = (text, most) => (text.length > most ? `…${text.slice(1 - most)}` : text);
+
+  // Without the path components that all names begin or end with: axes need the differences.
+  const distinct = (names) => {
+    if (names.length < 2) return names;
+    const parts = names.map((name) => name.split(/(?<=[/.])/));
+    const shared = (at) => parts.every((one) => one.length > 1 && one.at(at) === parts[0].at(at));
+    while (shared(0)) parts.forEach((one) => one.shift());
+    while (shared(-1)) parts.forEach((one) => one.pop());
+    return parts.map((one) => one.join("").replace(/(.)[/.]$/, "$1"));
+  };
 
   const hatch = (paint) => {
     const tile = element("canvas");
@@ -137,13 +148,13 @@
       const groups = [...new Set(series.map((one) => one.group))].sort((a, b) => a - b);
       const perLabel = spec.stacked ? Math.max(groups.length, 1) : Math.max(series.length, 1);
       const row = Math.max(18, perLabel * (labels.length > MANY ? 9 : 11) + 6);
-      const height = horizontal ? labels.length * row + 70 : width < NARROW ? 300 : 380;
-      // A page of paper holds 930 pixels beside its caption.
-      this.plot.style.height = `${printing ? Math.min(height, 930) : height}px`;
+      const height = horizontal ? labels.length * row + 70 : printing || width < NARROW ? 300 : 380;
+      const drawn = printing ? Math.min(height, PRINT_HEIGHT) : height;
+      this.row = horizontal ? (drawn - 70) / labels.length : row;
+      this.plot.style.height = `${drawn}px`;
       this.plot.style.width = printing ? `${PRINT_WIDTH}px` : "";
       if (this.chart) this.chart.destroy();
       this.chart = new Chart(this.canvas, this.config(labels, series, groups, horizontal, width));
-      this.chart.horizontal = horizontal;
     }
 
     config(labels, series, groups, horizontal, width) {
@@ -175,7 +186,8 @@
         });
       }
       const axis = (title) => ({ display: true, text: title, color: muted });
-      const longest = horizontal ? Math.max(10, Math.floor(width / 26)) : 16;
+      const short = distinct(labels);
+      const longest = horizontal ? Math.max(14, Math.floor(width / 24)) : 16;
       return {
         type: "bar",
         data: { labels, datasets },
@@ -196,10 +208,10 @@
               ticks: {
                 color: text,
                 autoSkip: false,
-                maxRotation: 60,
-                font: { size: 11 },
+                maxRotation: spec.upright ? 0 : 60,
+                font: { size: Math.max(5, Math.min(11, this.row - 1)) },
                 callback(idx) {
-                  return shorten(this.getLabelForValue(idx), longest);
+                  return shorten(short[idx], longest);
                 },
               },
             },

@@ -210,9 +210,10 @@ impl Table {
 
     fn html(&self, heat: &dyn Fn(usize, &Cell) -> Option<f64>) -> String {
         let mut html = format!(
-            "<div class=\"table-scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\">\n<table>\n\
-             <caption>{caption}</caption>\n<thead><tr>",
-            caption = escape(&self.caption)
+            "<div class=\"table-scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\">\n<table{wide}>\n\
+             <caption><span>{caption}</span></caption>\n<thead><tr>",
+            caption = escape(&self.caption),
+            wide = if self.columns.len() > 8 { " class=\"wide\"" } else { "" },
         );
         for column in &self.columns {
             html.push_str(&format!("<th scope=\"col\"{}>{}</th>", class(column.align), escape(&column.title())));
@@ -299,7 +300,7 @@ total           4,243,681   10.89
     #[test]
     fn html_is_escaped_and_names_heads_and_units() {
         let html = sample().to_html();
-        assert!(html.contains("<caption>Energy &lt;by&gt; layer</caption>"), "{html}");
+        assert!(html.contains("<caption><span>Energy &lt;by&gt; layer</span></caption>"), "{html}");
         assert!(html.contains("<th scope=\"col\" class=\"number\">energy (nJ)</th>"), "{html}");
         assert!(html.contains("<th scope=\"row\">conv1, &quot;first&quot;</th>"), "{html}");
         assert!(html.contains("<tfoot>"), "{html}");

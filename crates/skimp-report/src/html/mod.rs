@@ -59,7 +59,7 @@ fn header(study: &StudyRecord, title: &str) -> String {
         ("seed", study.seed.to_string()),
     ];
     if let Some(simulation) = &study.simulation {
-        let widths = format!("{} bits × {} bits", simulation.weight_bits, simulation.activation_bits);
+        let widths = format!("{} × {} bits", simulation.weight_bits, simulation.activation_bits);
         facts.push(("weights × activations", widths));
     }
     facts.retain(|(_, value)| !value.is_empty());

@@ -73,15 +73,15 @@ pub fn layer_energy(accelerator: &AcceleratorRecord) -> Table {
     table
 }
 
-/// One row per accelerator: totals of the whole run.
+/// One row per accelerator: the whole network, per image.
 pub fn totals_table(simulation: &SimulationRecord) -> Table {
     let columns = vec![
         Column::text("accelerator", "accelerator"),
         Column::number("clock_mhz", "clock", "MHz"),
         Column::number("area_mm2", "area", "mm²"),
-        Column::number("cycles", "cycles", "all images"),
+        Column::number("cycles_per_image", "cycles", "per image"),
         Column::number("latency_ms", "latency", "ms per image"),
-        Column::number("energy_mj", "energy", "mJ, all images"),
+        Column::number("energy_per_image_mj", "energy", "mJ per image"),
         Column::number("gmacs", "rate", "GMAC/s"),
         Column::number("tops_per_w", "efficiency", "TOPS/W"),
     ];
@@ -93,15 +93,16 @@ pub fn totals_table(simulation: &SimulationRecord) -> Table {
         simulation.data.name
     );
     let mut table = Table::new(caption, columns);
+    let images = simulation.images.max(1) as f64;
     for accelerator in &simulation.accelerators {
         let total = &accelerator.total;
         table.row(vec![
             accelerator.label.clone().into(),
             Cell::Real(accelerator.clock_mhz, 0),
             Cell::real(accelerator.area_mm2, 2),
-            total.cycles.into(),
+            Cell::Real(total.cycles as f64 / images, 0),
             Cell::Real(total.latency_ms, 3),
-            Cell::Real(total.energy_mj, 3),
+            Cell::Real(total.energy_mj / images, 3),
             Cell::Real(total.gmacs, 1),
             Cell::Real(total.tops_per_w, 3),
         ]);

@@ -49,6 +49,7 @@ pub fn comparison_table(comparisons: &[Comparison]) -> Table {
         Column::text("baseline", "baseline"),
         Column::number("total_runtime_reduction_percent", "run time saved, total", "%"),
         Column::number("total_energy_reduction_percent", "energy saved, total", "%"),
+        Column::number("speed_up", "speed-up, total", "×"),
         Column::number("mean_layer_runtime_reduction_percent", "run time saved, mean of layers", "%"),
         Column::number("mean_layer_energy_reduction_percent", "energy saved, mean of layers", "%"),
         Column::number("n_layers", "layers", ""),
@@ -60,12 +61,19 @@ pub fn comparison_table(comparisons: &[Comparison]) -> Table {
             comparison.baseline.clone().into(),
             Cell::Real(comparison.total_runtime_reduction_percent, 2),
             Cell::Real(comparison.total_energy_reduction_percent, 2),
+            Cell::real(speed_up(comparison.total_runtime_reduction_percent), 2),
             Cell::Real(comparison.mean_layer_runtime_reduction_percent, 2),
             Cell::Real(comparison.mean_layer_energy_reduction_percent, 2),
             comparison.n_layers.into(),
         ]);
     }
     table
+}
+
+/// A runtime reduction as a ratio: 16.62 % is 1.20. `None` if nothing is left to divide by.
+fn speed_up(reduction_percent: f64) -> Option<f64> {
+    let left = 1.0 - reduction_percent / 100.0;
+    (left > 0.0).then(|| 1.0 / left)
 }
 
 /// What a provenance is called in front of readers.

@@ -129,6 +129,37 @@ fn hostile_names_run_nothing() {
     assert_drawn(&session.dom("report.html", 1366), "hostile names");
 }
 
+/// Every button and choice can be used without an error, and the page still draws all charts.
+#[test]
+fn controls_work() {
+    let Some(session) = Session::open(&demo::study()) else { return };
+    let page =
+        "<!DOCTYPE html><body><iframe id=\"frame\" src=\"report.html\" style=\"width:900px;height:800px\"></iframe>
+<script>onload = () => {
+  const page = document.getElementById('frame').contentWindow;
+  const inside = page.document;
+  for (const button of inside.querySelectorAll('button')) { button.click(); button.click(); button.click(); }
+  const pressed = inside.querySelectorAll('[aria-pressed=false]').length;
+  for (const select of inside.querySelectorAll('select')) {
+    select.value = '3';
+    select.dispatchEvent(new page.Event('change'));
+  }
+  const histogram = page.Chart.getChart(inside.querySelector('#end-planes-chart canvas'));
+  const runtime = page.Chart.getChart(inside.querySelector('#runtime-chart canvas'));
+  Object.assign(document.body.dataset, inside.body.dataset, {
+    pressed, hidden: runtime.data.datasets.length, peak: Math.max(...histogram.data.datasets[0].data).toFixed(1) });
+}</script>";
+    std::fs::write(session.path("controls.html"), page).unwrap();
+    let dom = session.dom("controls.html", 1000);
+    assert_drawn(&dom, "controls");
+    // Clicked three times each, every entry of the legends is off, and no bar is left.
+    let entries = 2 + 5 + 2 + 9 + 3;
+    assert_eq!(attribute(&dom, "data-pressed"), Some(entries.to_string()));
+    assert_eq!(attribute(&dom, "data-hidden").as_deref(), Some("0"));
+    // The third choice is the third layer with early negative detection.
+    assert_eq!(attribute(&dom, "data-peak").as_deref(), Some("59.7"));
+}
+
 #[test]
 fn it_prints() {
     let Some(session) = Session::open(&demo::study()) else { return };

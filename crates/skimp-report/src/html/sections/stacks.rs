@@ -82,7 +82,7 @@ pub(super) fn figure(study: &StudyRecord, quantity: &Quantity) -> Option<String>
 
 fn caption(study: &StudyRecord, quantity: &Quantity, unit: &str) -> String {
     let baseline = study.comparisons.first().map_or_else(String::new, |comparison| {
-        format!(" The baseline is {}, the other {}.", comparison.baseline, comparison.variant)
+        format!(" A: {}, the baseline. B: {}.", comparison.baseline, comparison.variant)
     });
     format!(
         "{} per layer by {} in {unit} per image, mean of {}, simulated.{baseline}",

@@ -68,9 +68,9 @@ fn key_table(study: &StudyRecord, comparison: &Comparison) -> Table {
         }
     }
     if let Some(exactness) = &study.exactness {
-        let compared = format!("{} outputs", number::count(exactness.n_outputs_compared));
+        let compared = number::count(exactness.n_outputs_compared);
         let verdict = match exactness.n_outputs_different {
-            0 if exactness.bit_exact => "none: bit-exact".to_owned(),
+            0 if exactness.bit_exact => "none, bit-exact".to_owned(),
             different => format!("{} differ", number::count(different)),
         };
         table.row(vec!["outputs compared".into(), compared.clone().into(), compared.into(), verdict.into()]);
@@ -81,5 +81,5 @@ fn key_table(study: &StudyRecord, comparison: &Comparison) -> Table {
 /// A reduction as a change: 16.62 becomes `−16.62 %`.
 fn change(reduction_percent: f64) -> Cell {
     let sign = if reduction_percent > 0.0 { "−" } else { "+" };
-    Cell::Text(format!("{sign}{} %", number::fixed(reduction_percent.abs(), 2)))
+    Cell::Text(format!("{sign}{}\u{a0}%", number::fixed(reduction_percent.abs(), 2)))
 }
