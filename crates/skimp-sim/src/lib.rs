@@ -23,7 +23,7 @@ pub use counts::{Counts, Statistic};
 pub use energy::{ComponentEnergy, Energy};
 pub use error::{SimError, TraceError};
 pub use registry::find_model;
-pub use result::{Activity, LayerResult};
+pub use result::{Activity, EndOutcome, LayerResult};
 pub use settings::{apply_setting, resolve_config};
 pub use skimp_numerics::EndTest;
 pub use totals::{RunTotals, mean_reduction};

@@ -13,6 +13,15 @@ pub struct Activity {
     pub leakage: Vec<(&'static str, u64)>,
 }
 
+/// Whether early negative detection ran on a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndOutcome {
+    /// It ran.
+    On,
+    /// It did not, for this reason.
+    Off(String),
+}
+
 /// Cycles and events of one layer, for one image or summed over images. Everything that is counted is an integer, so
 /// results add up exactly in any order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +38,8 @@ pub struct LayerResult {
     pub events: Counts,
     /// What the components did, ready to be priced.
     pub activity: Vec<Activity>,
+    /// Whether early negative detection ran; `None` on accelerators that do not know it.
+    pub end: Option<EndOutcome>,
     /// How the layer was laid out, as named numbers (`divisions`, `filter_blocks`, ..). The same for each image.
     pub mapping: Vec<(&'static str, u64)>,
     /// Remarks for the reader: mapping rules used, why a feature was off. Each stands once.
@@ -46,6 +57,7 @@ impl LayerResult {
             cycles: Counts::default(),
             events: Counts::default(),
             activity: Vec::new(),
+            end: None,
             mapping: Vec::new(),
             notes: Vec::new(),
         }

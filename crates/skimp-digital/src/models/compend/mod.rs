@@ -35,7 +35,7 @@ pub mod slots;
 mod statistics;
 
 use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, EndSupport, LayerResult, LayerTrace,
+    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, EndOutcome, EndSupport, LayerResult, LayerTrace,
     LayerWorkload, Provenance, SimError, resolve_config,
 };
 use toml::Table;
@@ -111,7 +111,7 @@ struct Machine {
 /// Whether a layer runs with END, or why not.
 enum Detection<'t> {
     On(&'t LayerTrace),
-    Off(Option<String>),
+    Off(String),
 }
 
 impl Machine {
@@ -122,15 +122,15 @@ impl Machine {
         trace: Option<&'t LayerTrace>,
     ) -> Result<Detection<'t>, SimError> {
         if !self.config.end {
-            return Ok(Detection::Off(None));
+            return Ok(Detection::Off("switched off".to_owned()));
         }
         if let EndSupport::Invalid(obstacle) = &layer.end {
-            return Ok(Detection::Off(Some(format!("END off: {obstacle}"))));
+            return Ok(Detection::Off(obstacle.to_string()));
         }
         let passes = layout.parts.iter().map(|part| part.leaves.len()).max().unwrap_or(1);
         if passes > 1 {
             let inputs = layer.inputs_per_output();
-            return Ok(Detection::Off(Some(format!("END off: {inputs} inputs per output take {passes} passes"))));
+            return Ok(Detection::Off(format!("{inputs} inputs per output take {passes} passes")));
         }
         check_weight_codes(layer)?;
         let missing = || SimError::TraceRequired { layer: layer.name.clone(), accelerator: NAME, trace: "end_planes" };
@@ -327,14 +327,14 @@ impl Accelerator for Machine {
         match self.detection(layer, &layout, trace)? {
             Detection::Off(reason) => {
                 let mut result = self.counts(layer, &layout, &run_all_planes(&layout, planes, pus_per_row));
-                if let Some(reason) = reason {
-                    result.note(reason);
-                }
+                result.end = Some(EndOutcome::Off(reason));
                 Ok(result)
             }
             Detection::On(trace) => {
                 let ends = trace.end_planes(self.config.test()?)?;
-                Ok(self.counts(layer, &layout, &run_with_ends(&layout, &ends, planes, pus_per_row)))
+                let mut result = self.counts(layer, &layout, &run_with_ends(&layout, &ends, planes, pus_per_row));
+                result.end = Some(EndOutcome::On);
+                Ok(result)
             }
         }
     }
