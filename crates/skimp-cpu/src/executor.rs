@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use skimp_graph::shape::{self, TensorType};
-use skimp_graph::{DType, Dim, Executor, Graph, GraphError, GraphInput, Node, Observer, Tensor, Value, ValueId, reference};
+use skimp_graph::{
+    DType, Dim, Executor, Graph, GraphError, GraphInput, Node, Observer, Tensor, Value, ValueId, reference,
+};
 
 use crate::plan::{Packs, Plan, build, is_per_image};
 
@@ -200,10 +202,8 @@ impl Engine {
         if n_images == 0 {
             return Ok(None);
         }
-        let single: Vec<Vec<usize>> = inputs
-            .iter()
-            .map(|x| std::iter::once(1).chain(x.shape()[1..].iter().copied()).collect())
-            .collect();
+        let single: Vec<Vec<usize>> =
+            inputs.iter().map(|x| std::iter::once(1).chain(x.shape()[1..].iter().copied()).collect()).collect();
         let Some(planned) = self.planned(single)? else { return Ok(None) };
         let Some(plan) = &planned.plan else { return Ok(None) };
         if n_images > 1 {

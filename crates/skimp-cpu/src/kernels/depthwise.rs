@@ -2,11 +2,11 @@
 
 #![allow(unsafe_code, reason = "vector kernels over pointers whose bounds are checked once per image")]
 
+use super::conv::ConvShape;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::Lanes;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::x86::{Avx2, Avx512};
-use super::conv::ConvShape;
 use super::{Bounds, Isa, LANES, Planes, multiply_add};
 use rayon::prelude::*;
 

@@ -33,7 +33,13 @@ pub(crate) enum Channelwise {
 }
 
 /// Visits matching rows of two images of the same extents and block.
-fn rows(source: &[f32], from: &Planes, target: &mut [f32], to: &Planes, mut each: impl FnMut(usize, &[f32], &mut [f32])) {
+fn rows(
+    source: &[f32],
+    from: &Planes,
+    target: &mut [f32],
+    to: &Planes,
+    mut each: impl FnMut(usize, &[f32], &mut [f32]),
+) {
     to.clear_halo(target);
     let len = from.width * from.block;
     for block in 0..from.n_blocks() {
@@ -75,13 +81,7 @@ fn map(x: (&[f32], &Planes), out: (&mut [f32], &Planes), f: impl Fn(f32) -> f32)
 
 impl Binary {
     /// `out = bounds(f(a, b))`. `b` is shaped like `a`, or (blocked) has one pixel for all of a channel's.
-    pub(crate) fn run(
-        self,
-        bounds: Bounds,
-        a: (&[f32], &Planes),
-        b: (&[f32], &Planes),
-        out: (&mut [f32], &Planes),
-    ) {
+    pub(crate) fn run(self, bounds: Bounds, a: (&[f32], &Planes), b: (&[f32], &Planes), out: (&mut [f32], &Planes)) {
         match self {
             Self::Add => zip(a, b, out, |a, b| bounds.apply(a + b)),
             Self::Sub => zip(a, b, out, |a, b| bounds.apply(a - b)),

@@ -97,8 +97,10 @@ mod tests {
     fn blocking_and_back_is_the_identity() {
         for (channels, height, width) in [(1, 1, 1), (3, 5, 4), (16, 2, 3), (37, 3, 2)] {
             let plain = Planes::plain(channels, height, width);
-            let blocked =
-                Planes { halo: Halo { top: 1, left: 2, bottom: 0, right: 3 }, ..Planes::blocked(channels, height, width) };
+            let blocked = Planes {
+                halo: Halo { top: 1, left: 2, bottom: 0, right: 3 },
+                ..Planes::blocked(channels, height, width)
+            };
             let x = noise(plain.len(), 1);
             let mut y = vec![f32::NAN; blocked.len()];
             convert(&x, &plain, &mut y, &blocked);

@@ -19,7 +19,10 @@ pub(crate) fn is_per_image(graph: &Graph, single: &Shapes, constants: &[bool], n
     let stacks = |id: ValueId| {
         let (one, all) = (single.shape(id), batch.shape(id));
         constants[id.0]
-            || one.len() == all.len() && one.first() == Some(&1) && all.first() == Some(&n_images) && one[1..] == all[1..]
+            || one.len() == all.len()
+                && one.first() == Some(&1)
+                && all.first() == Some(&n_images)
+                && one[1..] == all[1..]
     };
     graph.inputs().iter().all(|input| stacks(input.value))
         && graph.nodes().iter().all(|node| {
@@ -42,7 +45,11 @@ fn keeps_images_apart(node: &skimp_graph::Node, single: &Shapes, constants: &[bo
     // A constant may be broadcast over the images, not hold one element for each.
     let broadcasts = || {
         inputs().all(|id| {
-            if constants[id.0] { rank(id) < out_rank || single.shape(id).first() == Some(&1) } else { rank(id) == out_rank }
+            if constants[id.0] {
+                rank(id) < out_rank || single.shape(id).first() == Some(&1)
+            } else {
+                rank(id) == out_rank
+            }
         })
     };
     match &node.op {

@@ -89,8 +89,7 @@ pub(crate) fn build(
             _ => return Ok(None),
         }
     }
-    let inputs: Vec<BufferId> =
-        graph.inputs().iter().map(|input| builder.place(input.value, Form::Plain)).collect();
+    let inputs: Vec<BufferId> = graph.inputs().iter().map(|input| builder.place(input.value, Form::Plain)).collect();
     let is_constant: Vec<bool> = constants.iter().map(Option::is_some).collect();
     let roles = fuse::roles(graph, shapes, &is_constant, |conv| builder.adds_residual(&graph.nodes()[conv]));
     for (node, role) in graph.nodes().iter().zip(roles) {
@@ -235,7 +234,8 @@ impl Builder<'_> {
         let shape = tensor.shape();
         // Right-aligned against [1, channels, ..].
         let channel_axis = shape.len().checked_sub(rank - 1)?;
-        let fits = shape.iter().enumerate().all(|(axis, &extent)| extent == if axis == channel_axis { channels } else { 1 });
+        let fits =
+            shape.iter().enumerate().all(|(axis, &extent)| extent == if axis == channel_axis { channels } else { 1 });
         let mut parameters = elements.to_vec();
         parameters.resize(n_padded, 0.0);
         fits.then_some(parameters)

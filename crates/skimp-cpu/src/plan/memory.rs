@@ -42,12 +42,7 @@ pub(super) fn reserved(planes: &Planes) -> usize {
 ///
 /// A buffer lives from the step that writes it (inputs: from the start) to its last reader (`kept`: to the end). The
 /// largest are placed first, each at the lowest place that no buffer alive at the same time holds.
-pub(super) fn place(
-    planes: &[Planes],
-    steps: &[Step],
-    inputs: &[BufferId],
-    kept: &[BufferId],
-) -> (Vec<Buffer>, usize) {
+pub(super) fn place(planes: &[Planes], steps: &[Step], inputs: &[BufferId], kept: &[BufferId]) -> (Vec<Buffer>, usize) {
     let mut lives: Vec<(usize, usize)> = vec![(usize::MAX, 0); planes.len()];
     let mut touch = |buffer: BufferId, time: usize| {
         lives[buffer] = (lives[buffer].0.min(time), lives[buffer].1.max(time));

@@ -80,19 +80,71 @@ enum Step {
         residual: Option<BufferId>,
         out: BufferId,
     },
-    Depthwise { packed: Arc<PackedDepthwise>, shape: ConvShape, bounds: Bounds, x: BufferId, out: BufferId },
-    Planar { weight: Arc<(Vec<f32>, Vec<f32>)>, shape: ConvShape, bounds: Bounds, x: BufferId, out: BufferId },
-    Dense { packed: Arc<PackedDense>, x: BufferId, out: BufferId },
-    Pool { shape: PoolShape, kind: PoolKind, x: BufferId, out: BufferId },
-    GlobalPool { kind: PoolKind, x: BufferId, out: BufferId },
-    Convert { x: BufferId, out: BufferId },
+    Depthwise {
+        packed: Arc<PackedDepthwise>,
+        shape: ConvShape,
+        bounds: Bounds,
+        x: BufferId,
+        out: BufferId,
+    },
+    Planar {
+        weight: Arc<(Vec<f32>, Vec<f32>)>,
+        shape: ConvShape,
+        bounds: Bounds,
+        x: BufferId,
+        out: BufferId,
+    },
+    Dense {
+        packed: Arc<PackedDense>,
+        x: BufferId,
+        out: BufferId,
+    },
+    Pool {
+        shape: PoolShape,
+        kind: PoolKind,
+        x: BufferId,
+        out: BufferId,
+    },
+    GlobalPool {
+        kind: PoolKind,
+        x: BufferId,
+        out: BufferId,
+    },
+    Convert {
+        x: BufferId,
+        out: BufferId,
+    },
     /// Copies regions; `fill` first sets everything.
-    Gather { fill: Option<f32>, regions: Vec<(BufferId, Region)>, out: BufferId },
-    Unary { function: Unary, x: BufferId, out: BufferId },
-    Binary { function: Binary, bounds: Bounds, a: BufferId, b: BufferId, out: BufferId },
-    Channelwise { function: Channelwise, bounds: Bounds, x: BufferId, out: BufferId },
+    Gather {
+        fill: Option<f32>,
+        regions: Vec<(BufferId, Region)>,
+        out: BufferId,
+    },
+    Unary {
+        function: Unary,
+        x: BufferId,
+        out: BufferId,
+    },
+    Binary {
+        function: Binary,
+        bounds: Bounds,
+        a: BufferId,
+        b: BufferId,
+        out: BufferId,
+    },
+    Channelwise {
+        function: Channelwise,
+        bounds: Bounds,
+        x: BufferId,
+        out: BufferId,
+    },
     /// An operator without a kernel.
-    Reference { op: Op, node: String, inputs: Vec<ReferenceInput>, outputs: Vec<BufferId> },
+    Reference {
+        op: Op,
+        node: String,
+        inputs: Vec<ReferenceInput>,
+        outputs: Vec<BufferId>,
+    },
 }
 
 impl Step {
@@ -117,9 +169,7 @@ impl Step {
     /// Buffers read, then buffers written.
     fn buffers(&self) -> (Vec<BufferId>, Vec<BufferId>) {
         match self {
-            Self::Convolve { x, residual, out, .. } => {
-                (std::iter::once(*x).chain(*residual).collect(), vec![*out])
-            }
+            Self::Convolve { x, residual, out, .. } => (std::iter::once(*x).chain(*residual).collect(), vec![*out]),
             Self::Depthwise { x, out, .. }
             | Self::Planar { x, out, .. }
             | Self::Dense { x, out, .. }

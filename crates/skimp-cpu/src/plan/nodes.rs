@@ -14,7 +14,6 @@ use crate::kernels::layout::Region;
 use crate::kernels::pool::{PoolKind, PoolShape};
 use crate::kernels::{Bounds, Planes};
 
-
 impl Builder<'_> {
     /// Plans one node.
     pub(super) fn node(&mut self, node: &Node) -> Result<(), GraphError> {
@@ -43,7 +42,8 @@ impl Builder<'_> {
             Op::PRelu => {
                 let x = self.computed(node, 0)?;
                 let [channels, ..] = self.image(x)?;
-                let slope = self.per_channel(node.inputs.get(1).copied().flatten()?, channels, self.shapes.shape(x).len())?;
+                let slope =
+                    self.per_channel(node.inputs.get(1).copied().flatten()?, channels, self.shapes.shape(x).len())?;
                 self.channelwise(x, out, Channelwise::PRelu { slope })
             }
             Op::Gemm(gemm) => self.gemm(node, gemm),

@@ -43,14 +43,15 @@ impl Plan {
         }
         let n_threads = rayon::current_num_threads();
         let run = |arena: &mut Borrowed<'_>, idx: usize, outputs: &mut [&mut [f32]], parallel: bool| {
-            let inputs: Vec<&[f32]> = inputs.iter().map(|x| &x[x.len() / n_images * idx..][..x.len() / n_images]).collect();
+            let inputs: Vec<&[f32]> =
+                inputs.iter().map(|x| &x[x.len() / n_images * idx..][..x.len() / n_images]).collect();
             self.run_image(arena.elements(), &inputs, outputs, parallel)
         };
         if n_threads > 1 && n_images >= n_threads {
-            images.par_iter_mut().enumerate().try_for_each_init(
-                || Borrowed::new(self),
-                |arena, (idx, outputs)| run(arena, idx, outputs, false),
-            )?;
+            images
+                .par_iter_mut()
+                .enumerate()
+                .try_for_each_init(|| Borrowed::new(self), |arena, (idx, outputs)| run(arena, idx, outputs, false))?;
         } else {
             let mut arena = Borrowed::new(self);
             for (idx, outputs) in images.iter_mut().enumerate() {

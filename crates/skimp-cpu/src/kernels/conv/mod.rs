@@ -41,7 +41,8 @@ impl ConvShape {
     /// Zeros that the kernels read around an input of `height` rows and `width` columns.
     pub(crate) fn halo(&self, height: usize, width: usize) -> Halo {
         let after = |axis: usize, extent: usize| {
-            let reach = (self.output[axis] - 1) * self.strides[axis] + (self.kernel[axis] - 1) * self.dilations[axis] + 1;
+            let reach =
+                (self.output[axis] - 1) * self.strides[axis] + (self.kernel[axis] - 1) * self.dilations[axis] + 1;
             reach.saturating_sub(self.pads[axis] + extent)
         };
         Halo { top: self.pads[0], left: self.pads[1], bottom: after(0, height), right: after(1, width) }
@@ -199,7 +200,10 @@ impl PackedConv {
         assert!([out_planes.height, out_planes.width] == shape.output, "output extents as planned");
         assert!(out.len() >= out_planes.len(), "the output is complete");
         if let Some((image, planes)) = residual {
-            assert!(Planes { halo: out_planes.halo, ..*planes } == *out_planes, "the residual is shaped like the output");
+            assert!(
+                Planes { halo: out_planes.halo, ..*planes } == *out_planes,
+                "the residual is shaped like the output"
+            );
             assert!(image.len() >= planes.len(), "the residual is complete");
         }
     }

@@ -39,7 +39,8 @@ fn pixels<const T: usize>(job: &TileLoop<'_>, group: &OutGroup, row: usize, colu
             for r in 0..shape.kernel[0] {
                 for s in 0..shape.kernel[1] {
                     let x_row = row * shape.strides[0] + r * shape.dilations[0] + planes.halo.top - shape.pads[0];
-                    let x_column = column * shape.strides[1] + s * shape.dilations[1] + planes.halo.left - shape.pads[1];
+                    let x_column =
+                        column * shape.strides[1] + s * shape.dilations[1] + planes.halo.left - shape.pads[1];
                     let start = (group.first_in_block + in_block) * planes.plane()
                         + x_row * planes.pitch()
                         + x_column * planes.block;

@@ -101,7 +101,13 @@ impl TileLoop<'_> {
     /// Computes the given rows of one output group.
     ///
     /// Concurrent calls on one `out` must differ in group or have disjoint rows.
-    pub(super) fn rows(&self, group: &OutGroup, tiles: &[(usize, TileFn); 2], rows: Range<usize>, out: &SharedOutput<'_>) {
+    pub(super) fn rows(
+        &self,
+        group: &OutGroup,
+        tiles: &[(usize, TileFn); 2],
+        rows: Range<usize>,
+        out: &SharedOutput<'_>,
+    ) {
         let (x, x_planes) = self.x;
         let (shape, packed) = (self.shape, self.packed);
         assert!(out.len >= self.out_planes.len() && rows.end <= shape.output[0], "rows lie in the output");
@@ -119,9 +125,8 @@ impl TileLoop<'_> {
             while column < shape.output[1] {
                 let remaining = shape.output[1] - column;
                 let (width, run) = if remaining.is_multiple_of(tiles[1].0) { tiles[1] } else { tiles[0] };
-                let start = origin
-                    + row * shape.strides[0] * x_planes.pitch()
-                    + column * shape.strides[1] * x_planes.block;
+                let start =
+                    origin + row * shape.strides[0] * x_planes.pitch() + column * shape.strides[1] * x_planes.block;
                 // SAFETY: `PackedConv::check` has shown that all pixels under the taps of every output lie in `x`
                 // (the halo included), that `out` and the residual hold every output, and the weights and the bias
                 // were packed for this group; `select` gave a function for this processor. Rows of other tasks are
