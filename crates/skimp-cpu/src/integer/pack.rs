@@ -15,7 +15,7 @@ pub(super) struct PackedWeights {
     lanes: usize,
     /// `prefix_sums[k][p]`: the sum over filter `k` of the words of planes 1 to p.
     prefix_sums: Vec<[i64; 17]>,
-    scaled_prefix_sums: Vec<[f64; 17]>,
+    scaled_prefix_sums: Vec<[f32; 16]>,
 }
 
 impl PackedWeights {
@@ -31,15 +31,18 @@ impl PackedWeights {
             filters.for_each(|((lanes_of_row, filter), sums)| {
                 let channels = filter.len() / taps;
                 let row = lanes_of_row.as_flattened_lanes_mut();
-                for (channel, kernel) in filter.chunks(taps).enumerate() {
-                    for (tap, &weight) in kernel.iter().enumerate() {
-                        row[tap * channels + channel] = (-weight << justify) as i16;
+                for (block, kernels) in filter.chunks(taps * LANE).enumerate() {
+                    // A block of kernels stays in the first-level cache while tap after tap is taken out of it.
+                    for tap in 0..taps {
+                        let start = tap * channels + block * LANE;
+                        let words = row[start..].iter_mut().zip(kernels[tap..].iter().step_by(taps));
+                        words.for_each(|(word, &weight)| *word = (-weight << justify) as i16);
                     }
                 }
                 *sums = prefix_sums_of(isa, lanes_of_row);
             });
         }
-        let scale = |sums: &[i64; 17]| std::array::from_fn(|plane| (sums[plane] << (16 - plane)) as f64);
+        let scale = |sums: &[i64; 17]| std::array::from_fn(|i| (sums[i + 1] << (15 - i)) as f32);
         let scaled_prefix_sums = prefix_sums.iter().map(scale).collect();
         Self { rows, lanes, prefix_sums, scaled_prefix_sums }
     }
@@ -54,8 +57,8 @@ impl PackedWeights {
         &self.rows[k * self.lanes..(k + 1) * self.lanes]
     }
 
-    /// The sums over filter `k` of its words with only planes 1 to p kept, for p = 0 to 16, in rising order.
-    pub(super) fn scaled_prefix_sums(&self, k: usize) -> &[f64; 17] {
+    /// The sums over filter `k` of its words with only planes 1 to p kept, for p = 1 to 16, in rising order.
+    pub(super) fn scaled_prefix_sums(&self, k: usize) -> &[f32; 16] {
         &self.scaled_prefix_sums[k]
     }
 

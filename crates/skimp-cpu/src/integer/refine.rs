@@ -21,15 +21,17 @@ pub(super) struct Refiner<'a> {
     tile: &'a Tile,
     test: EndTest,
     bits: u32,
-    /// One over the number of weights of a filter.
-    per_weight: f64,
+    /// Weights of a filter.
+    depth: f32,
+    /// Per position: prefixes that do not stop.
+    n_low: Vec<usize>,
     open: Vec<Bracket>,
 }
 
 /// The end position of an output is in `low + 1 ..= high`.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bracket {
-    position: usize,
+    position: u32,
     low: u32,
     high: u32,
     /// The last prefix whose sum is known not to stop (0: none), and its dot product.
@@ -44,8 +46,8 @@ struct Bracket {
 
 impl<'a> Refiner<'a> {
     pub(super) fn new(layer: &'a Layer<'a>, tile: &'a Tile, test: EndTest) -> Self {
-        let per_weight = 1.0 / layer.problem.depth().max(1) as f64;
-        Self { layer, tile, test, bits: layer.problem.weight_bits, per_weight, open: Vec::new() }
+        let (bits, depth) = (layer.problem.weight_bits, layer.problem.depth() as f32);
+        Self { layer, tile, test, bits, depth, n_low: Vec::new(), open: Vec::new() }
     }
 
     /// End positions of filter `k` with the given initial sums, from exact dot products of some prefixes.
@@ -65,128 +67,122 @@ impl<'a> Refiner<'a> {
 
     /// One bracket for each output that stops at one of the prefixes.
     fn open_brackets(&mut self, initial: &[i64], prefixes: &Prefixes) {
-        let (bits, test) = (self.bits, self.test);
+        let test = self.test;
+        // Sums never rise, so the prefixes that do not stop come first; counting them needs no branch.
+        self.n_low.clear();
+        self.n_low.resize(initial.len(), 0);
+        for (&plane, dots) in prefixes.planes.iter().zip(&prefixes.exact) {
+            let shift = self.bits - plane;
+            let outputs = self.n_low.iter_mut().zip(initial).zip(dots);
+            outputs.for_each(|((n, &initial), &dot)| *n += usize::from(!test.stops(initial - (dot << shift))));
+        }
         self.open.clear();
         self.open.resize(initial.len(), Bracket::default());
         let mut n_open = 0;
-        let n_prefixes = prefixes.planes.len();
-        for (position, &initial) in initial.iter().enumerate() {
-            // Sums never rise, so the prefixes that do not stop come first; counting them needs no branch.
-            let known = prefixes.planes.iter().zip(&prefixes.exact);
-            let stops = |(&plane, dots): (&u32, &Vec<i64>)| test.stops(initial - (dots[position] << (bits - plane)));
-            let n_low = n_prefixes - known.map(|prefix| usize::from(stops(prefix))).sum::<usize>();
-            let high = n_low.min(n_prefixes - 1);
-            let (high_plane, high_dot) = (prefixes.planes[high], prefixes.exact[high][position]);
-            let (low_plane, low_dot) = match n_low.checked_sub(1) {
-                Some(low) => (prefixes.planes[low], prefixes.exact[low][position]),
-                None => (0, 0),
-            };
+        let last = prefixes.planes.len() - 1;
+        for (position, &n_low) in self.n_low.iter().enumerate() {
+            let (high, low) = (n_low.min(last), n_low.saturating_sub(1));
+            let known = u32::from(n_low > 0);
+            let low_plane = known * prefixes.planes[low];
+            let high_plane = prefixes.planes[high];
             self.open[n_open] = Bracket {
-                position,
+                position: position as u32,
                 low: low_plane,
                 high: high_plane,
                 low_plane,
-                low_dot,
+                low_dot: i64::from(known) * prefixes.exact[low][position],
                 high_plane,
-                high_dot,
+                high_dot: prefixes.exact[high][position],
                 next: 0,
             };
-            n_open += usize::from(n_low < n_prefixes);
+            n_open += usize::from(n_low <= last);
         }
         self.open.truncate(n_open);
     }
 
     /// Narrows all brackets by bounds, writes the ends that are found, and chooses the next prefix of the others.
+    ///
+    /// Whether a bracket closes, and how, is as good as random: the steps select instead of branching.
     fn narrow_all(&mut self, k: usize, initial: &[i64], ends: &mut [u8]) {
         let scaled = self.layer.weights.scaled_prefix_sums(k);
         let mut kept = 0;
         for index in 0..self.open.len() {
             let mut bracket = self.open[index];
-            let initial = initial[bracket.position];
+            let position = bracket.position as usize;
+            let (initial, mass) = (initial[position], self.tile.positive[position]);
             let high_sum = self.psum(initial, bracket.high_plane, bracket.high_dot);
-            self.lower_high(&mut bracket, high_sum);
-            if bracket.low_plane > 0 {
-                self.raise_low(&mut bracket, initial);
-            }
-            ends[bracket.position] = bracket.high as u8;
-            if bracket.high - bracket.low > 1 {
-                bracket.next = self.guess(&bracket, high_sum, scaled);
-                self.open[kept] = bracket;
-                kept += 1;
-            }
+            self.lower_high(&mut bracket, mass, high_sum);
+            self.raise_low(&mut bracket, mass, initial);
+            ends[position] = bracket.high as u8;
+            bracket.next = self.guess(&bracket, mass, high_sum, scaled);
+            self.open[kept] = bracket;
+            kept += usize::from(bracket.high - bracket.low > 1);
         }
         self.open.truncate(kept);
     }
 
     /// Without its last n planes, a sum that stops is greater by at most `(2^n − 1) · unit`. It stops all the same while
     /// that does not reach 0.
-    fn lower_high(&self, bracket: &mut Bracket, high_sum: i64) {
-        let unit = self.tile.positive[bracket.position] << (self.bits - bracket.high_plane);
-        let spare = match self.test {
-            EndTest::Negative => -1 - high_sum,
-            EndTest::NonPositive => -high_sum,
-        };
+    fn lower_high(&self, bracket: &mut Bracket, mass: i64, high_sum: i64) {
+        let unit = mass << (self.bits - bracket.high_plane);
+        let spare = -high_sum - i64::from(self.test == EndTest::Negative);
         let n = (spare / unit.max(1) + 1).ilog2();
         bracket.high = bracket.high.min(bracket.high_plane.saturating_sub(n).max(bracket.low + 1));
     }
 
     /// The n planes after a prefix take at most `rest − rest / 2^n` off its sum, where `rest` is what all later planes
     /// and one more unit would take. The sum does not stop while that leaves enough.
-    fn raise_low(&self, bracket: &mut Bracket, initial: i64) {
+    fn raise_low(&self, bracket: &mut Bracket, mass: i64, initial: i64) {
         let sum = self.psum(initial, bracket.low_plane, bracket.low_dot);
-        let rest = self.tile.positive[bracket.position] << (self.bits - bracket.low_plane);
-        let missing = match self.test {
-            EndTest::Negative => rest - sum,
-            EndTest::NonPositive => rest - sum + 1,
-        };
-        let n = if missing <= 0 { self.bits } else { (rest / missing).max(1).ilog2() };
-        bracket.low = bracket.low.max((bracket.low_plane + n).min(bracket.high - 1));
+        let rest = mass << (self.bits - bracket.low_plane);
+        let missing = rest - sum + i64::from(self.test == EndTest::NonPositive);
+        let some = (rest / missing.max(1)).max(1).ilog2();
+        let n = if missing <= 0 { self.bits } else { some };
+        // Nothing is known of a sum without any plane: the first one adds to it.
+        let low = (bracket.low_plane + n).min(bracket.high - 1);
+        bracket.low = if bracket.low_plane == 0 { bracket.low } else { bracket.low.max(low) };
     }
 
-    /// The prefix strictly inside the bracket that most likely settles it: the one before the expected end, or the
-    /// expected end itself where the one before is known.
-    fn guess(&self, bracket: &Bracket, high_sum: i64, scaled: &[f64; 17]) -> u32 {
-        // What one unit of the filter's scaled prefix sums is expected to stand for in this output's sum.
-        let per_unit = if bracket.low_plane == 0 {
-            let unit = (self.tile.positive[bracket.position] << (self.bits - bracket.high_plane)) as f64;
-            unit * self.per_weight / f64::from(1_u32 << (16 - bracket.high_plane))
-        } else {
-            let taken = (bracket.high_dot << (16 - bracket.high_plane)) - (bracket.low_dot << (16 - bracket.low_plane));
-            let per_word = taken as f64 / f64::from(1_u32 << (16 - self.bits));
-            per_word / (scaled[bracket.high_plane as usize] - scaled[bracket.low_plane as usize]).max(1.0)
-        };
-        let zero = scaled[bracket.high_plane as usize] + high_sum as f64 / per_unit;
-        let mut plane = bracket.low + 1;
-        while plane < bracket.high && scaled[plane as usize] <= zero {
-            plane += 1;
-        }
-        (plane - 1).max(bracket.low + 1)
+    /// The prefix inside the bracket that most likely settles it: the one before the expected end, or the expected end
+    /// itself where the one before is known. Of no meaning for a closed bracket.
+    fn guess(&self, bracket: &Bracket, mass: i64, high_sum: i64, scaled: &[f32; 16]) -> u32 {
+        let [low, high] = [bracket.low_plane, bracket.high_plane];
+        // How the filter's scaled prefix sums relate to this output's sums, each from the upper anchor to the lower one;
+        // without a lower anchor, weights of the filter's mean would multiply the mass.
+        let words = scaled[high as usize - 1] - scaled[(low as usize).max(1) - 1];
+        let taken = (bracket.high_dot << (16 - high)) - (bracket.low_dot << (16 - low));
+        let anchored = low > 0;
+        let words = if anchored { words } else { self.depth };
+        let taken = (if anchored { taken } else { mass }) as f32;
+        let zero = scaled[high as usize - 1] + (high_sum << (16 - self.bits)) as f32 * words / taken;
+        let before = scaled.iter().map(|&sum| u32::from(sum <= zero)).sum::<u32>();
+        before.min(bracket.high - 1).max(bracket.low + 1)
     }
 
     /// Takes the dot products that the brackets wait for and moves their anchors.
     fn evaluate_all(&mut self, k: usize, initial: &[i64]) {
         let row = self.layer.weights.row(k);
+        let (bits, test) = (self.bits, self.test);
+        let corrections: [u32; 17] = std::array::from_fn(|plane| self.layer.correction(k, plane as u32));
         for first in (0..self.open.len()).step_by(GROUP) {
             let group = &self.open[first..(first + GROUP).min(self.open.len())];
             let of = |i: usize| &group[i.min(group.len() - 1)];
-            let rows: [_; GROUP] = std::array::from_fn(|i| self.tile.row(of(i).position));
+            let rows: [_; GROUP] = std::array::from_fn(|i| self.tile.row(of(i).position as usize));
             let wrapped = dots_each(self.layer.isa, row, rows, std::array::from_fn(|i| 16 - of(i).next));
             for (index, wrapped) in (first..first + group.len()).zip(wrapped) {
-                let mut bracket = self.open[index];
-                let plane = bracket.next;
-                let wrapped = wrapped.wrapping_add(self.layer.correction(k, plane));
-                let least = if bracket.low_plane == 0 {
-                    -(self.tile.positive[bracket.position] << (plane - 1))
-                } else {
-                    bracket.low_dot << (plane - bracket.low_plane)
-                };
-                let dot = unwrap(wrapped, least);
-                if self.test.stops(self.psum(initial[bracket.position], plane, dot)) {
-                    (bracket.high, bracket.high_plane, bracket.high_dot) = (plane, plane, dot);
-                } else {
-                    (bracket.low, bracket.low_plane, bracket.low_dot) = (plane, plane, dot);
-                }
-                self.open[index] = bracket;
+                let bracket = &mut self.open[index];
+                let (plane, position) = (bracket.next, bracket.position as usize);
+                let first = -(self.tile.positive[position] << (plane - 1));
+                let later = bracket.low_dot << (plane - bracket.low_plane);
+                let least = if bracket.low_plane == 0 { first } else { later };
+                let dot = unwrap(wrapped.wrapping_add(corrections[plane as usize]), least);
+                let stops = test.stops(initial[position] - (dot << (bits - plane)));
+                bracket.high = if stops { plane } else { bracket.high };
+                bracket.high_plane = if stops { plane } else { bracket.high_plane };
+                bracket.high_dot = if stops { dot } else { bracket.high_dot };
+                bracket.low = if stops { bracket.low } else { plane };
+                bracket.low_plane = if stops { bracket.low_plane } else { plane };
+                bracket.low_dot = if stops { bracket.low_dot } else { dot };
             }
         }
     }
