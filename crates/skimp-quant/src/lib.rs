@@ -1,1 +1,26 @@
 //! Calibration and quantization of a graph to integers.
+//!
+//! [`calibrate`] runs a network on images and notes the range of every value; [`quantize`] turns the network into an
+//! [`IntegerGraph`](skimp_graph::integer::IntegerGraph) whose accumulators are exact, with bias and residual inputs at
+//! accumulator scale, and says for each multiply-accumulate layer whether early negative detection is exact on it
+//! ([`EndSupport`]). Nothing here runs an integer network: see
+//! [`IntegerReference`](skimp_graph::integer::IntegerReference) and `skimp_cpu::integer::IntegerExecutor`.
+
+mod calibrate;
+mod config;
+mod emit;
+mod encode;
+mod error;
+mod layers;
+mod mac;
+mod pattern;
+mod quantize;
+mod support;
+mod weights;
+
+pub use calibrate::{Calibration, Calibrator, ValueStatistics, calibrate};
+pub use config::{FirstLayer, QuantizeConfig, RangeMethod, WeightGranularity};
+pub use error::QuantError;
+pub use layers::{LayerGeometry, layers};
+pub use quantize::{FloatNode, QuantizationReport, Quantized, QuantizedLayer, quantize};
+pub use support::EndSupport;

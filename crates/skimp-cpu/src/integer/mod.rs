@@ -10,12 +10,14 @@ mod conv;
 mod dots;
 #[cfg(target_arch = "x86_64")]
 mod dots_x86;
+mod executor;
 mod pack;
 mod refine;
 #[cfg(test)]
 mod tests;
 mod wide;
 
+pub use executor::IntegerExecutor;
 pub use skimp_graph::integer::end::{ConvError, ConvProblem, EndPlanes};
 use skimp_numerics::EndTest;
 

@@ -214,29 +214,8 @@ fn check_layer(
     if !(0..=0xFFFF).contains(&layer.input_offset) || (layer.input_offset > 0 && input.max_code() > 0x7FFF) {
         return Err(format!("input offset {} does not keep operands within 16 bits", layer.input_offset));
     }
-    match accumulator_bound(layer, input, residual) {
+    match layer.accumulator_bound(input, residual) {
         bound if bound < ACCUMULATOR_LIMIT => Ok(()),
         bound => Err(format!("an accumulator may reach {bound}, beyond 2^62")),
     }
-}
-
-/// The greatest magnitude that an accumulator, or any partial sum on the way to it, can have.
-fn accumulator_bound(layer: &MacLayer, input: &Encoding, residual: Option<&Encoding>) -> i128 {
-    let least = i128::from(input.min_code()) + i128::from(layer.input_offset);
-    let greatest = i128::from(input.max_code()) + i128::from(layer.input_offset);
-    let operand = least.abs().max(greatest.abs());
-    (0..layer.weight_shape[0])
-        .map(|k| {
-            let sum: i128 = layer.channel(k).iter().map(|w| i128::from(w.unsigned_abs())).sum();
-            let joined = match (&layer.residual, residual) {
-                (Some(multipliers), Some(encoding)) => {
-                    let multiplier = super::types::per_channel(multipliers, k);
-                    i128::from(multiplier.apply(i64::from(encoding.max_code()))) + 1
-                }
-                _ => 0,
-            };
-            sum * operand + i128::from(layer.bias[k]).abs() + joined
-        })
-        .max()
-        .unwrap_or(0)
 }

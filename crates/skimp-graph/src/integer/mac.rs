@@ -132,39 +132,73 @@ impl MacLayer {
         })
     }
 
+    /// Checks that the residual is there if and only if the layer has one, with shape `expected`.
+    ///
+    /// # Errors
+    /// [`GraphError::InvalidNode`], naming `node`, otherwise.
+    pub fn check_residual(
+        &self,
+        node: &str,
+        residual: Option<&CodeTensor>,
+        expected: &[usize],
+    ) -> Result<(), GraphError> {
+        let cause = match (&self.residual, residual) {
+            (None, None) => return Ok(()),
+            (Some(_), Some(residual)) if residual.shape == expected => return Ok(()),
+            (Some(_), Some(residual)) => format!("residual has shape {:?}, expected {expected:?}", residual.shape),
+            (Some(_), None) => "no residual input, expected one".to_owned(),
+            (None, Some(_)) => "a residual input, expected none".to_owned(),
+        };
+        Err(GraphError::invalid_node(node, "Mac", cause))
+    }
+
     /// The residual input at accumulator scale.
     ///
     /// # Errors
-    /// [`GraphError::InvalidNode`], naming `node`, unless the residual is there if and only if the layer has one, with
-    /// shape `expected`.
+    /// As [`check_residual`](MacLayer::check_residual).
     pub fn scaled_residual(
         &self,
         node: &str,
         residual: Option<&CodeTensor>,
         expected: &[usize],
     ) -> Result<Option<Vec<i64>>, GraphError> {
-        let (multipliers, residual) = match (&self.residual, residual) {
-            (None, None) => return Ok(None),
-            (Some(multipliers), Some(residual)) if residual.shape == expected => (multipliers, residual),
-            (Some(_), Some(residual)) => {
-                let cause = format!("residual has shape {:?}, expected {expected:?}", residual.shape);
-                return Err(GraphError::invalid_node(node, "Mac", cause));
-            }
-            (Some(_), None) => return Err(GraphError::invalid_node(node, "Mac", "no residual input, expected one")),
-            (None, Some(_)) => return Err(GraphError::invalid_node(node, "Mac", "a residual input, expected none")),
-        };
+        self.check_residual(node, residual, expected)?;
+        let (Some(multipliers), Some(residual)) = (&self.residual, residual) else { return Ok(None) };
         let per_plane = expected[2..].iter().product::<usize>().max(1);
         let channels = self.weight_shape[0];
         let scaled =
             |(i, &code): (usize, &i32)| per_channel(multipliers, i / per_plane % channels).apply(i64::from(code));
         Ok(Some(residual.data.iter().enumerate().map(scaled).collect()))
     }
+
+    /// `bias + residual + Σ (activation + input_offset) · weight` for every output, row-major.
+    ///
+    /// `shape` belongs to the input ([`shape_on`](MacLayer::shape_on)), `residual` is at accumulator scale and shaped like
+    /// the output. Sums stay within 64 bits: [`check`](super::check()) bounds them when an engine is made.
+    pub fn accumulate(&self, shape: &MacShape, input: &CodeTensor, residual: Option<&[i64]>) -> Vec<i64> {
+        accumulate(self, shape, input, residual)
+    }
+
+    /// The greatest magnitude that an accumulator, or any partial sum on the way to it, can have.
+    pub fn accumulator_bound(&self, input: &Encoding, residual: Option<&Encoding>) -> i128 {
+        let least = i128::from(input.min_code()) + i128::from(self.input_offset);
+        let greatest = i128::from(input.max_code()) + i128::from(self.input_offset);
+        let operand = least.abs().max(greatest.abs());
+        let of_channel = |k: usize| {
+            let sum: i128 = self.channel(k).iter().map(|w| i128::from(w.unsigned_abs())).sum();
+            let joined = match (&self.residual, residual) {
+                (Some(multipliers), Some(encoding)) => {
+                    i128::from(per_channel(multipliers, k).apply(i64::from(encoding.max_code()))) + 1
+                }
+                _ => 0,
+            };
+            sum * operand + i128::from(self.bias[k]).abs() + joined
+        };
+        (0..self.weight_shape[0]).map(of_channel).max().unwrap_or(0)
+    }
 }
 
-/// `bias + residual + Σ (activation + offset) · weight` for every output.
-///
-/// Sums stay within 64 bits: [`check`](super::check) bounds them when an engine is made.
-pub(super) fn accumulate(layer: &MacLayer, shape: &MacShape, input: &CodeTensor, residual: Option<&[i64]>) -> Vec<i64> {
+fn accumulate(layer: &MacLayer, shape: &MacShape, input: &CodeTensor, residual: Option<&[i64]>) -> Vec<i64> {
     let group_outputs = (shape.k / shape.groups).max(1);
     let mut accumulators = Vec::with_capacity(shape.n_outputs());
     for n in 0..shape.n {

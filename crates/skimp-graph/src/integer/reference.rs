@@ -2,7 +2,7 @@
 
 use super::{
     CodeTensor, IntegerEngine, IntegerGraph, IntegerNode, IntegerObserver, IntegerOp, IntegerTensor, MacLayer,
-    MacObservation, Observation, ValueKind, check, mac, nodes,
+    MacObservation, Observation, ValueKind, check, nodes,
 };
 use crate::{GraphError, Tensor};
 
@@ -41,7 +41,7 @@ impl<'g> IntegerReference<'g> {
         let output_shape = layer.output_shape(&shape);
         let residual = inputs.get(1).map(|tensor| codes(node, tensor)).transpose()?;
         let residual = layer.scaled_residual(&node.name, residual, &output_shape)?;
-        let accumulators = mac::accumulate(layer, &shape, input, residual.as_deref());
+        let accumulators = layer.accumulate(&shape, input, residual.as_deref());
         let kind = self.graph.values[node.outputs[0].0].kind;
         let outputs = vec![layer.output(&node.name, &accumulators, output_shape, &kind)?];
         let mac = Some(MacObservation { input, residual: residual.as_deref(), accumulators: &accumulators });

@@ -1,0 +1,211 @@
+//! The fast executor of integer networks.
+
+mod conv;
+mod finish;
+mod layer;
+mod pool;
+mod separable;
+mod vector;
+
+use rayon::prelude::*;
+use skimp_graph::{
+    Dim, GraphError, Tensor, ValueId,
+    integer::{
+        self, IntegerEngine, IntegerGraph, IntegerNode, IntegerObserver, IntegerOp, IntegerTensor, MacObservation,
+        Observation, ValueKind,
+    },
+};
+
+use self::layer::{LayerResult, LayerScratch, Observed, PreparedLayer};
+
+/// Runs an [`IntegerGraph`] with vector kernels, images in parallel.
+///
+/// Returns bit for bit what [`IntegerReference`](skimp_graph::integer::IntegerReference) returns: sums of products are
+/// floating-point sums of integers that never leave the range where these are exact. Weights are packed once.
+/// A batch is cut into pieces of a few images where the network treats images separately.
+#[derive(Debug)]
+pub struct IntegerExecutor {
+    graph: IntegerGraph,
+    /// One entry per node.
+    layers: Vec<Option<PreparedLayer>>,
+    last_use: Vec<Option<usize>>,
+}
+
+/// Most images in a piece.
+const MOST_IMAGES: usize = 16;
+
+impl IntegerExecutor {
+    /// Prepares `graph`.
+    ///
+    /// # Errors
+    /// Those of [`integer::check`].
+    pub fn new(graph: &IntegerGraph) -> Result<Self, GraphError> {
+        integer::check(graph)?;
+        let encoding = |id: &ValueId| match &graph.values[id.0].kind {
+            ValueKind::Codes(encoding) => Some(*encoding),
+            ValueKind::Real => None,
+        };
+        let prepare = |node: &IntegerNode| match &node.op {
+            IntegerOp::Mac(layer) => {
+                let residual = node.inputs.get(1).and_then(encoding);
+                Some(PreparedLayer::new(layer, &encoding(&node.inputs[0])?, residual.as_ref()))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            layers: graph.nodes.par_iter().map(prepare).collect(),
+            last_use: graph.last_uses(),
+            graph: graph.clone(),
+        })
+    }
+
+    /// The number of images, if the batch may be cut.
+    fn n_separable(&self, inputs: &[Tensor]) -> Option<usize> {
+        let n = inputs.first()?.shape().first().copied()?;
+        let input_shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape().to_vec()).collect();
+        let fixed = self.graph.inputs.iter().any(|input| matches!(input.dims.first(), Some(Dim::Fixed(_))));
+        // A network that does not run at all tells so when it is run as a whole.
+        let shapes = self.graph.shapes(&input_shapes).ok()?;
+        (n > 1 && !fixed && separable::is_separable(&self.graph, &shapes, n)).then_some(n)
+    }
+
+    fn run_piece(
+        &self,
+        inputs: &[Tensor],
+        scratch: &mut LayerScratch,
+        first_image: usize,
+        mut observer: Option<&mut IntegerObserver<'_>>,
+    ) -> Result<Vec<Tensor>, GraphError> {
+        let graph = &self.graph;
+        let mut values: Vec<Option<IntegerTensor>> = vec![None; graph.values.len()];
+        for (input, tensor) in graph.inputs.iter().zip(inputs) {
+            values[input.value.0] = Some(IntegerTensor::Real(tensor.clone()));
+        }
+        let observed = if observer.is_some() { Observed::Yes } else { Observed::No };
+        for (node_idx, node) in graph.nodes.iter().enumerate() {
+            let operands: Vec<&IntegerTensor> = node
+                .inputs
+                .iter()
+                .map(|id| values[id.0].as_ref().expect("nodes are sorted, uses are counted"))
+                .collect();
+            let (outputs, accumulators) = self.run_node(node_idx, &operands, scratch, observed)?;
+            if let Some(observer) = &mut observer {
+                let mac = accumulators.as_ref().and_then(|(accumulators, residual)| {
+                    let input = operands[0].as_codes()?;
+                    Some(MacObservation { input, residual: residual.as_deref(), accumulators })
+                });
+                observer(&Observation { node_idx, first_image, outputs: &outputs, mac });
+            }
+            for (id, output) in node.outputs.iter().zip(outputs) {
+                values[id.0] = Some(output);
+            }
+            for id in &node.inputs {
+                if self.last_use[id.0] == Some(node_idx) {
+                    values[id.0] = None;
+                }
+            }
+        }
+        let output = |id: &ValueId| match &values[id.0] {
+            Some(IntegerTensor::Real(tensor)) => Ok(tensor.clone()),
+            _ => Err(GraphError::InvalidGraph {
+                graph: graph.name.clone(),
+                cause: format!("output \"{}\" is not a real value", graph.values[id.0].name),
+            }),
+        };
+        graph.outputs.iter().map(output).collect()
+    }
+
+    #[allow(clippy::type_complexity, reason = "outputs, and the inside of a layer")]
+    fn run_node(
+        &self,
+        node_idx: usize,
+        operands: &[&IntegerTensor],
+        scratch: &mut LayerScratch,
+        observed: Observed,
+    ) -> Result<(Vec<IntegerTensor>, Option<(Vec<i64>, Option<Vec<i64>>)>), GraphError> {
+        let node = &self.graph.nodes[node_idx];
+        let kind = |id: &ValueId| self.graph.values[id.0].kind;
+        if let (IntegerOp::Mac(layer), Some(prepared)) = (&node.op, &self.layers[node_idx]) {
+            let real = || GraphError::invalid_node(&node.name, "Mac", "an input is real, expected codes");
+            let input = operands[0].as_codes().ok_or_else(real)?;
+            let residual = operands.get(1).map(|tensor| tensor.as_codes().ok_or_else(real)).transpose()?;
+            let kind = kind(&node.outputs[0]);
+            let LayerResult { output, accumulators } =
+                prepared.run(&node.name, layer, (input, residual), &kind, scratch, observed)?;
+            return Ok((vec![output], accumulators));
+        }
+        if let (IntegerOp::MaxPool(_), Some(input), ValueKind::Codes(encoding)) =
+            (&node.op, operands[0].as_codes(), kind(&node.outputs[0]))
+        {
+            if let Some(output) = pool::max_pool(node, input, &encoding)? {
+                return Ok((vec![IntegerTensor::Codes(output)], None));
+            }
+        }
+        let input_kinds: Vec<ValueKind> = node.inputs.iter().map(kind).collect();
+        let output_kinds: Vec<ValueKind> = node.outputs.iter().map(kind).collect();
+        Ok((integer::evaluate(node, operands, &input_kinds, &output_kinds)?, None))
+    }
+}
+
+impl IntegerEngine for IntegerExecutor {
+    fn name(&self) -> &'static str {
+        "integer-cpu"
+    }
+
+    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, GraphError> {
+        self.graph.bind(inputs)?;
+        let Some(n) = self.n_separable(inputs) else {
+            return self.run_piece(inputs, &mut LayerScratch::default(), 0, None);
+        };
+        let piece = n.div_ceil(rayon::current_num_threads() * 2).clamp(1, MOST_IMAGES);
+        let starts: Vec<usize> = (0..n).step_by(piece).collect();
+        let pieces: Vec<Result<Vec<Tensor>, GraphError>> = starts
+            .into_par_iter()
+            .map_init(LayerScratch::default, |scratch, start| {
+                let cut: Vec<Tensor> = inputs.iter().map(|t| images(t, start, (start + piece).min(n))).collect();
+                self.run_piece(&cut, scratch, start, None)
+            })
+            .collect();
+        joined(pieces)
+    }
+
+    fn run_observed(&self, inputs: &[Tensor], observer: &mut IntegerObserver<'_>) -> Result<Vec<Tensor>, GraphError> {
+        self.graph.bind(inputs)?;
+        let mut scratch = LayerScratch::default();
+        let Some(n) = self.n_separable(inputs) else {
+            return self.run_piece(inputs, &mut scratch, 0, Some(observer));
+        };
+        let mut pieces = Vec::with_capacity(n);
+        for image in 0..n {
+            let cut: Vec<Tensor> = inputs.iter().map(|t| images(t, image, image + 1)).collect();
+            pieces.push(self.run_piece(&cut, &mut scratch, image, Some(observer)));
+        }
+        joined(pieces)
+    }
+}
+
+/// Images `start .. end` of a batch of f32.
+fn images(tensor: &Tensor, start: usize, end: usize) -> Tensor {
+    let n = tensor.shape()[0].max(1);
+    let image_len = tensor.len() / n;
+    let mut shape = tensor.shape().to_vec();
+    shape[0] = end - start;
+    let elements = tensor.as_f32().unwrap_or_default();
+    Tensor::from_f32(shape, elements[start * image_len..end * image_len].to_vec())
+}
+
+/// The outputs of all pieces, joined along the batch; the first error otherwise.
+fn joined(pieces: Vec<Result<Vec<Tensor>, GraphError>>) -> Result<Vec<Tensor>, GraphError> {
+    let pieces = pieces.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let n_outputs = pieces.first().map_or(0, Vec::len);
+    let join = |i: usize| {
+        let mut shape = pieces[0][i].shape().to_vec();
+        shape[0] = pieces.iter().map(|piece| piece[i].shape()[0]).sum();
+        let mut data = Vec::with_capacity(shape.iter().product());
+        for piece in &pieces {
+            data.extend_from_slice(piece[i].as_f32().unwrap_or_default());
+        }
+        Tensor::from_f32(shape, data)
+    };
+    Ok((0..n_outputs).map(join).collect())
+}

@@ -1,0 +1,155 @@
+//! From exact sums to outputs: bias, residual, activation function, scaling, rounding, saturation.
+//!
+//! Everything is f64 arithmetic that is exact or checked: accumulators below 2^53 are exact; a scaled accumulator that
+//! lies too near to where rounding turns, or saturation begins, for f64 to tell is done again in integers.
+
+use skimp_graph::integer::{Activation, Encoding, MacLayer, MacOutput};
+use skimp_numerics::FixedMultiplier;
+
+/// The constants of one output channel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Channel {
+    /// Bias, without the part that an input offset adds.
+    bias: f64,
+    /// Factor of the residual, 0 without one.
+    residual: f64,
+    activation: Activation,
+    scaling: Scaling,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Scaling {
+    Codes { multiplier: FixedMultiplier, factor: f64 },
+    Real(f64),
+}
+
+fn entry<T: Copy>(list: &[T], k: usize) -> T {
+    if list.len() == 1 { list[0] } else { list[k] }
+}
+
+impl Channel {
+    /// Channel `k` of `layer`.
+    pub(super) fn new(layer: &MacLayer, k: usize) -> Self {
+        let offset: i64 = layer.channel(k).iter().map(|&w| i64::from(w) * i64::from(layer.input_offset)).sum();
+        let scaling = match &layer.output {
+            MacOutput::Codes(multipliers) => {
+                let multiplier = entry(multipliers, k);
+                Scaling::Codes { multiplier, factor: multiplier.to_f64() }
+            }
+            MacOutput::Real(scales) => Scaling::Real(entry(scales, k)),
+        };
+        Self {
+            bias: (layer.bias[k] + offset) as f64,
+            residual: layer.residual.as_ref().map_or(0.0, |multipliers| entry(multipliers, k).to_f64()),
+            activation: layer.activation,
+            scaling,
+        }
+    }
+
+    /// Turns sums of products into accumulators.
+    #[inline(always)]
+    pub(super) fn accumulate(&self, sums: &mut [f64], residual: Option<&[i32]>) {
+        match residual {
+            None => sums.iter_mut().for_each(|sum| *sum += self.bias),
+            Some(codes) => {
+                for (sum, &code) in sums.iter_mut().zip(codes) {
+                    *sum += self.bias + self.scaled_residual(code);
+                }
+            }
+        }
+    }
+
+    /// The residual at accumulator scale. A code has 16 bits and a factor 31, so product, sum and floor are exact.
+    #[inline(always)]
+    pub(super) fn scaled_residual(&self, code: i32) -> f64 {
+        (f64::from(code) * self.residual + 0.5).floor()
+    }
+
+    /// Output codes of accumulators.
+    #[inline(always)]
+    fn codes(&self, accumulators: &[f64], encoding: &Encoding, output: &mut [i32]) {
+        let Scaling::Codes { multiplier, factor } = self.scaling else { return };
+        let (min, max) = match self.activation {
+            Activation::Clamp { min, max } => (min, max),
+            Activation::None | Activation::Relu | Activation::Sign => (encoding.min_code(), encoding.max_code()),
+        };
+        let (low, high) = (f64::from(min), f64::from(max));
+        // |scaled| < 2^20 has an error below 2^-32; anything larger saturates, whatever its error.
+        const NEAR: f64 = 1.0 / (1_u64 << 30) as f64;
+        let mut n_unsure = 0_u32;
+        for (&accumulator, code) in accumulators.iter().zip(output.iter_mut()) {
+            let scaled = activated(self.activation, accumulator) * factor + 0.5;
+            let floor = scaled.floor();
+            let part = scaled - floor;
+            n_unsure += u32::from((part < NEAR) | (part > 1.0 - NEAR));
+            *code = floor.max(low).min(high) as i32;
+        }
+        if n_unsure > 0 {
+            for (&accumulator, code) in accumulators.iter().zip(output) {
+                let exact = multiplier.apply(activated(self.activation, accumulator) as i64);
+                *code = exact.clamp(i64::from(min), i64::from(max)) as i32;
+            }
+        }
+    }
+
+    /// Real outputs of accumulators.
+    pub(super) fn reals(&self, accumulators: &[f64], output: &mut [f32]) {
+        let Scaling::Real(scale) = self.scaling else { return };
+        for (&accumulator, real) in accumulators.iter().zip(output) {
+            *real = (activated(self.activation, accumulator) * scale) as f32;
+        }
+    }
+}
+
+#[inline(always)]
+fn activated(activation: Activation, accumulator: f64) -> f64 {
+    match activation {
+        Activation::None | Activation::Clamp { .. } => accumulator,
+        Activation::Relu => accumulator.max(0.0),
+        Activation::Sign => f64::from(i32::from(accumulator > 0.0) - i32::from(accumulator < 0.0)),
+    }
+}
+
+/// Turns the sums of one channel into accumulators and these into codes.
+#[inline(always)]
+fn finish(channel: &Channel, sums: &mut [f64], residual: Option<&[i32]>, encoding: &Encoding, output: &mut [i32]) {
+    channel.accumulate(sums, residual);
+    match channel.activation {
+        // A loop of its own for the common cases lets the compiler drop the other ones.
+        Activation::Relu => {
+            Channel { activation: Activation::Relu, ..*channel }.codes(sums, encoding, output);
+        }
+        _ => channel.codes(sums, encoding, output),
+    }
+}
+
+/// Turns the sums of one channel into accumulators and these into codes, with the best instructions there are.
+#[allow(unsafe_code, reason = "vector instructions, chosen after run-time detection")]
+pub(super) fn finish_codes(
+    channel: &Channel,
+    sums: &mut [f64],
+    residual: Option<&[i32]>,
+    encoding: &Encoding,
+    output: &mut [i32],
+) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f")]
+        fn avx512(channel: &Channel, sums: &mut [f64], residual: Option<&[i32]>, to: &Encoding, output: &mut [i32]) {
+            finish(channel, sums, residual, to, output);
+        }
+        #[target_feature(enable = "avx2")]
+        fn avx2(channel: &Channel, sums: &mut [f64], residual: Option<&[i32]>, to: &Encoding, output: &mut [i32]) {
+            finish(channel, sums, residual, to, output);
+        }
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            // SAFETY: detected in the line above.
+            return unsafe { avx512(channel, sums, residual, encoding, output) };
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: detected in the line above.
+            return unsafe { avx2(channel, sums, residual, encoding, output) };
+        }
+    }
+    finish(channel, sums, residual, encoding, output);
+}

@@ -1,0 +1,187 @@
+//! One multiply-accumulate layer, prepared once and run on pieces of a batch.
+
+use skimp_graph::{
+    GraphError, Tensor,
+    integer::{CodeTensor, Encoding, IntegerTensor, MacLayer, MacShape, ValueKind},
+    shape::WindowAxis,
+};
+
+use super::{
+    conv::{Kernels, PackedWeights, PlaneLayout, Scratch, convolve},
+    finish::{Channel, finish_codes},
+    vector::Element,
+};
+
+/// How the sums are made.
+#[derive(Debug)]
+enum Sums {
+    F32(PackedWeights<f32>),
+    F64(PackedWeights<f64>),
+    /// By the specification's own loops: sums beyond 2^53, or no weights at all.
+    Naive,
+}
+
+/// Reused memory of one thread.
+#[derive(Debug, Default)]
+pub(super) struct LayerScratch {
+    f32: Scratch<f32>,
+    f64: Scratch<f64>,
+    sums: Vec<f64>,
+}
+
+/// What a layer computed.
+#[derive(Debug)]
+pub(super) struct LayerResult {
+    pub(super) output: IntegerTensor,
+    /// Accumulators and residual at accumulator scale, if they were asked for.
+    pub(super) accumulators: Option<(Vec<i64>, Option<Vec<i64>>)>,
+}
+
+/// A prepared layer.
+#[derive(Debug)]
+pub(super) struct PreparedLayer {
+    sums: Sums,
+    channels: Vec<Channel>,
+}
+
+/// More pieces than this make f64, which needs one, the faster choice.
+const MOST_F32_PIECES: usize = 3;
+
+impl PreparedLayer {
+    pub(super) fn new(layer: &MacLayer, input: &Encoding, residual: Option<&Encoding>) -> Self {
+        let [k, depth, r, s] = layer.weight_shape;
+        let channels: Vec<Channel> = (0..k).map(|k| Channel::new(layer, k)).collect();
+        if layer.weight.is_empty() || layer.accumulator_bound(input, residual) >= 1 << 53 {
+            return Self { sums: Sums::Naive, channels };
+        }
+        // Activations go in without their offset, which the channels' biases make up for.
+        let greatest = f64::from(input.max_code());
+        let shape = (k, depth, r * s);
+        let f32 = PackedWeights::<f32>::new(&layer.weight, shape, layer.groups, greatest);
+        let taps = (r * s) as f64 * greatest * f64::from((1_i32 << (layer.weight_bits - 1)) - 1);
+        let exact = f32.chunks.len() <= MOST_F32_PIECES && taps <= f32::LIMIT;
+        let sums = if exact {
+            Sums::F32(f32)
+        } else {
+            Sums::F64(PackedWeights::new(&layer.weight, shape, layer.groups, greatest))
+        };
+        Self { sums, channels }
+    }
+
+    /// Runs the layer; accumulators are kept if `observed`.
+    pub(super) fn run(
+        &self,
+        node: &str,
+        layer: &MacLayer,
+        (input, residual): (&CodeTensor, Option<&CodeTensor>),
+        kind: &ValueKind,
+        scratch: &mut LayerScratch,
+        observed: Observed,
+    ) -> Result<LayerResult, GraphError> {
+        let shape = layer.shape_on(node, &input.shape)?;
+        let output_shape = layer.output_shape(&shape);
+        if matches!(self.sums, Sums::Naive) {
+            let residual = layer.scaled_residual(node, residual, &output_shape)?;
+            let accumulators = layer.accumulate(&shape, input, residual.as_deref());
+            let output = layer.output(node, &accumulators, output_shape, kind)?;
+            return Ok(LayerResult { output, accumulators: Some((accumulators, residual)) });
+        }
+        layer.check_residual(node, residual, &output_shape)?;
+        let n_outputs = shape.n_outputs();
+        let mut sums = std::mem::take(&mut scratch.sums);
+        sums.clear();
+        sums.resize(n_outputs, 0.0);
+        match &self.sums {
+            Sums::F32(weights) => products(weights, layer, &shape, input, &mut scratch.f32, &mut sums),
+            Sums::F64(weights) => products(weights, layer, &shape, input, &mut scratch.f64, &mut sums),
+            Sums::Naive => {}
+        }
+        let plane = shape.rows.output * shape.cols.output;
+        let residual_codes = residual.map(|codes| codes.data.as_slice());
+        let parts = |i: usize| {
+            let range = i * plane..(i + 1) * plane;
+            (&self.channels[i % shape.k], residual_codes.map(|codes| &codes[range.clone()]), range)
+        };
+        let output = match kind {
+            ValueKind::Codes(encoding) => {
+                let mut data = vec![0; n_outputs];
+                for i in 0..shape.n * shape.k {
+                    let (channel, residual, range) = parts(i);
+                    finish_codes(channel, &mut sums[range.clone()], residual, encoding, &mut data[range]);
+                }
+                IntegerTensor::Codes(CodeTensor { shape: output_shape, data })
+            }
+            ValueKind::Real => {
+                let mut data = vec![0.0; n_outputs];
+                for i in 0..shape.n * shape.k {
+                    let (channel, residual, range) = parts(i);
+                    channel.accumulate(&mut sums[range.clone()], residual);
+                    channel.reals(&sums[range.clone()], &mut data[range]);
+                }
+                IntegerTensor::Real(Tensor::from_f32(output_shape, data))
+            }
+        };
+        let accumulators = (observed == Observed::Yes).then(|| {
+            let scaled = residual_codes.map(|codes| {
+                let channel = |i: usize| &self.channels[i / plane.max(1) % shape.k];
+                codes.iter().enumerate().map(|(i, &code)| channel(i).scaled_residual(code) as i64).collect()
+            });
+            (sums.iter().map(|&sum| sum as i64).collect(), scaled)
+        });
+        scratch.sums = sums;
+        Ok(LayerResult { output, accumulators })
+    }
+}
+
+/// Whether accumulators are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Observed {
+    Yes,
+    No,
+}
+
+/// An axis of extent `n` under a window of one element.
+fn pointwise_axis(n: usize) -> WindowAxis {
+    WindowAxis { input: n, kernel: 1, stride: 1, dilation: 1, pad_begin: 0, pad_end: 0, output: n }
+}
+
+/// Sums of all products, `[n, k, p, q]`.
+fn products<E: Kernels>(
+    weights: &PackedWeights<E>,
+    layer: &MacLayer,
+    shape: &MacShape,
+    input: &CodeTensor,
+    scratch: &mut Scratch<E>,
+    sums: &mut [f64],
+) {
+    let single = [shape.rows, shape.cols].iter().all(|axis| axis.input == 1 && axis.kernel == 1 && axis.output == 1);
+    if layer.dense || (single && shape.n > 1) {
+        return dense_products(weights, shape, input, scratch, sums);
+    }
+    let layout = PlaneLayout::new(shape);
+    let image_len = shape.c * shape.rows.input * shape.cols.input;
+    let output_len = shape.k * shape.rows.output * shape.cols.output;
+    for n in 0..shape.n {
+        let image = &input.data[n * image_len..(n + 1) * image_len];
+        let sums = &mut sums[n * output_len..(n + 1) * output_len];
+        convolve(weights, &layout, shape, image, scratch, sums);
+    }
+}
+
+/// A dense layer is a 1x1 convolution of one image whose columns are the images of the batch.
+fn dense_products<E: Kernels>(
+    weights: &PackedWeights<E>,
+    shape: &MacShape,
+    input: &CodeTensor,
+    scratch: &mut Scratch<E>,
+    sums: &mut [f64],
+) {
+    let (n, c, k) = (shape.n, shape.c, shape.k);
+    let as_image = MacShape { n: 1, rows: pointwise_axis(1), cols: pointwise_axis(n), ..*shape };
+    let columns: Vec<i32> = (0..c * n).map(|i| input.data[i % n * c + i / n]).collect();
+    let mut transposed = vec![0.0; k * n];
+    convolve(weights, &PlaneLayout::new(&as_image), &as_image, &columns, scratch, &mut transposed);
+    for (i, sum) in sums.iter_mut().enumerate() {
+        *sum = transposed[i % k * n + i / k];
+    }
+}

@@ -1,0 +1,213 @@
+//! Ranges of values on given images.
+
+use std::collections::BTreeMap;
+
+use skimp_graph::{Executor, Graph, Tensor, ValueId};
+
+use crate::{QuantError, RangeMethod};
+
+/// Mantissa bits that tell the bins of a magnitude histogram apart.
+const BIN_MANTISSA_BITS: u32 = 9;
+const BIN_SHIFT: u32 = 23 - BIN_MANTISSA_BITS;
+/// One bin for each sign-less f32 prefix.
+const N_BINS: usize = 1 << (31 - BIN_SHIFT);
+
+/// What calibration knows about one value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValueStatistics {
+    min: f32,
+    max: f32,
+    n_elements: u64,
+    shape: Vec<usize>,
+    /// Number of elements by magnitude. Bins hold the magnitudes that agree in exponent and leading mantissa bits, so
+    /// counts do not depend on the order of images, and a bin is at most 2^−9 of its value wide.
+    bins: Vec<u64>,
+}
+
+impl ValueStatistics {
+    fn new(shape: &[usize]) -> Self {
+        Self { min: f32::INFINITY, max: f32::NEG_INFINITY, n_elements: 0, shape: shape.to_vec(), bins: vec![0; N_BINS] }
+    }
+
+    /// Adds elements; the first one that is not finite is returned.
+    fn add(&mut self, elements: &[f32]) -> Result<(), f32> {
+        for &x in elements {
+            if !x.is_finite() {
+                return Err(x);
+            }
+            self.min = self.min.min(x);
+            self.max = self.max.max(x);
+            self.bins[(x.abs().to_bits() >> BIN_SHIFT) as usize] += 1;
+        }
+        self.n_elements += elements.len() as u64;
+        Ok(())
+    }
+
+    /// Least element, 0 if there was none.
+    pub fn min(&self) -> f32 {
+        if self.n_elements == 0 { 0.0 } else { self.min }
+    }
+
+    /// Greatest element, 0 if there was none.
+    pub fn max(&self) -> f32 {
+        if self.n_elements == 0 { 0.0 } else { self.max }
+    }
+
+    /// Number of elements seen.
+    pub fn n_elements(&self) -> u64 {
+        self.n_elements
+    }
+
+    /// Shape on the first batch seen.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The magnitude that the greatest code stands for.
+    pub fn magnitude(&self, method: RangeMethod) -> f32 {
+        let greatest = self.max().abs().max(self.min().abs());
+        let RangeMethod::Percentile(percentile) = method else { return greatest };
+        let needed = (percentile / 100.0 * self.n_elements as f64).ceil().max(1.0) as u64;
+        let mut n_seen = 0;
+        for (bin, &count) in self.bins.iter().enumerate() {
+            n_seen += count;
+            if n_seen >= needed {
+                // The greatest magnitude of the bin; bin 0 holds zero and the smallest subnormals.
+                let upper = f32::from_bits((((bin as u32) + 1) << BIN_SHIFT) - 1);
+                return if bin == 0 { 0.0 } else { upper.min(greatest) };
+            }
+        }
+        greatest
+    }
+}
+
+/// Ranges of all values of one network, by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calibration {
+    values: BTreeMap<String, ValueStatistics>,
+    n_images: usize,
+}
+
+impl Calibration {
+    /// Statistics of the value `name`.
+    pub fn get(&self, name: &str) -> Option<&ValueStatistics> {
+        self.values.get(name)
+    }
+
+    /// Number of images seen.
+    pub fn n_images(&self) -> usize {
+        self.n_images
+    }
+}
+
+/// Collects a [`Calibration`] batch by batch. Only order-free counts are kept, so the result depends on the set of
+/// images alone, not on how it is split into batches.
+#[derive(Debug)]
+pub struct Calibrator<'g> {
+    graph: &'g Graph,
+    values: Vec<Option<ValueStatistics>>,
+    n_images: usize,
+}
+
+impl<'g> Calibrator<'g> {
+    /// A calibrator of `graph`.
+    pub fn new(graph: &'g Graph) -> Self {
+        Self { graph, values: vec![None; graph.values().len()], n_images: 0 }
+    }
+
+    /// Runs one batch through `executor`, which runs the calibrator's graph.
+    ///
+    /// # Errors
+    /// [`QuantError::NotFinite`] if a value is NaN or infinite, [`QuantError::Graph`] if the network does not run.
+    pub fn observe(&mut self, executor: &dyn Executor, inputs: &[Tensor]) -> Result<(), QuantError> {
+        let mut failed = None;
+        for (input, tensor) in self.graph.inputs().iter().zip(inputs) {
+            self.add(input.value, tensor)?;
+        }
+        executor.run_observed(inputs, &mut |id, tensor| {
+            if failed.is_none() {
+                failed = self.add(id, tensor).err();
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.n_images += inputs.first().and_then(|t| t.shape().first().copied()).unwrap_or(0);
+        Ok(())
+    }
+
+    fn add(&mut self, id: ValueId, tensor: &Tensor) -> Result<(), QuantError> {
+        let Some(elements) = tensor.as_f32() else { return Ok(()) };
+        let statistics = self.values[id.0].get_or_insert_with(|| ValueStatistics::new(tensor.shape()));
+        statistics
+            .add(elements)
+            .map_err(|found| QuantError::NotFinite { value: self.graph.value(id).name.clone(), found })
+    }
+
+    /// The ranges seen.
+    ///
+    /// # Errors
+    /// [`QuantError::NoImages`] if no batch held an image.
+    pub fn finish(self) -> Result<Calibration, QuantError> {
+        if self.n_images == 0 {
+            return Err(QuantError::NoImages);
+        }
+        let named = self.graph.values().iter().zip(self.values);
+        let values = named.filter_map(|(value, statistics)| Some((value.name.clone(), statistics?))).collect();
+        Ok(Calibration { values, n_images: self.n_images })
+    }
+}
+
+/// Runs all `batches` through `executor`, which runs `graph`.
+///
+/// # Errors
+/// As [`Calibrator::observe`] and [`Calibrator::finish`].
+pub fn calibrate(
+    graph: &Graph,
+    executor: &dyn Executor,
+    batches: impl IntoIterator<Item = Vec<Tensor>>,
+) -> Result<Calibration, QuantError> {
+    let mut calibrator = Calibrator::new(graph);
+    for inputs in batches {
+        calibrator.observe(executor, &inputs)?;
+    }
+    calibrator.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ValueStatistics;
+    use crate::RangeMethod;
+
+    #[test]
+    fn percentile_is_the_least_magnitude_that_covers_the_share() {
+        let elements: Vec<f32> = (1..=1000).map(|i| if i % 2 == 0 { i as f32 } else { -(i as f32) }).collect();
+        let mut whole = ValueStatistics::new(&[1000]);
+        whole.add(&elements).unwrap();
+        let mut split = ValueStatistics::new(&[1000]);
+        elements.rchunks(7).for_each(|part| split.add(part).unwrap());
+        assert_eq!(whole, split);
+        assert_eq!((whole.min(), whole.max()), (-999.0, 1000.0));
+        for (percentile, expected) in [(50.0, 500.0), (99.0, 990.0), (99.9, 999.0), (0.01, 1.0)] {
+            let got = whole.magnitude(RangeMethod::Percentile(percentile));
+            assert!(got >= expected && got < expected * (1.0 + 1.0 / 512.0), "{percentile}: {got}");
+        }
+        assert_eq!(whole.magnitude(RangeMethod::Percentile(100.0)).to_bits(), 1000_f32.to_bits());
+        assert_eq!(whole.magnitude(RangeMethod::Max).to_bits(), 1000_f32.to_bits());
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_reported() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let found = ValueStatistics::new(&[2]).add(&[1.0, bad]).unwrap_err();
+            assert_eq!(found.to_bits(), bad.to_bits());
+        }
+    }
+
+    #[test]
+    fn zeros_only_have_magnitude_zero() {
+        let mut statistics = ValueStatistics::new(&[3]);
+        statistics.add(&[0.0, -0.0, 0.0]).unwrap();
+        assert_eq!(statistics.magnitude(RangeMethod::Percentile(99.0)).to_bits(), 0);
+    }
+}

@@ -1,0 +1,154 @@
+//! Nodes that are multiply-accumulate layers, in one form.
+
+use skimp_graph::{Graph, Node, Op, Tensor, Window};
+
+use crate::QuantError;
+
+/// A convolution or dense layer with constant weights, in real numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct RealLayer {
+    pub(crate) dense: bool,
+    pub(crate) window: Window,
+    pub(crate) groups: usize,
+    /// k, c / groups, r, s.
+    pub(crate) weight_shape: [usize; 4],
+    pub(crate) weight: Vec<f64>,
+    pub(crate) bias: Vec<f64>,
+}
+
+impl RealLayer {
+    /// Products behind one output.
+    pub(crate) fn depth(&self) -> usize {
+        self.weight_shape[1..].iter().product()
+    }
+}
+
+fn unit_window() -> Window {
+    Window {
+        kernel: vec![1, 1],
+        strides: vec![1, 1],
+        dilations: vec![1, 1],
+        pads_begin: vec![0, 0],
+        pads_end: vec![0, 0],
+        auto_pad: skimp_graph::AutoPad::NotSet,
+        ceil_mode: false,
+    }
+}
+
+fn constant(graph: &Graph, node: &Node, i: usize) -> Option<Tensor> {
+    let id = (*node.inputs.get(i)?)?;
+    graph.constant(id).filter(|tensor| tensor.as_f32().is_some()).cloned()
+}
+
+fn elements(tensor: &Tensor) -> Vec<f64> {
+    tensor.as_f32().unwrap_or_default().iter().map(|&x| f64::from(x)).collect()
+}
+
+/// A value per channel out of a constant that broadcasts to it from the given axes: every extent is 1 but, at most, that
+/// of the channel axis, which is `trailing` axes before the last.
+pub(crate) fn per_channel(tensor: &Tensor, channels: usize, trailing: usize) -> Option<Vec<f64>> {
+    let shape = tensor.shape();
+    let channel_axis = shape.len().checked_sub(trailing + 1);
+    let fits = shape
+        .iter()
+        .enumerate()
+        .all(|(axis, &extent)| extent == 1 || (Some(axis) == channel_axis && extent == channels));
+    let values = elements(tensor);
+    match values.len() {
+        _ if !fits => None,
+        1 => Some(vec![values[0]; channels]),
+        n if n == channels => Some(values),
+        _ => None,
+    }
+}
+
+/// The layer behind `node`, whose first input has `rank` axes; `None` if it is no multiply-accumulate layer that an
+/// integer network can run.
+///
+/// # Errors
+/// [`QuantError::InvalidNode`] if a weight or bias is not finite.
+pub(crate) fn real_layer(graph: &Graph, node: &Node, rank: usize) -> Result<Option<RealLayer>, QuantError> {
+    let layer = match &node.op {
+        Op::Conv { window, groups } => convolution(graph, node, window, *groups),
+        Op::Gemm(gemm) if !gemm.trans_a && rank == 2 => dense(graph, node, gemm.trans_b, gemm.alpha, gemm.beta),
+        Op::MatMul if rank == 2 => dense(graph, node, false, 1.0, 0.0),
+        Op::BatchNormalization { epsilon } if rank == 4 => batch_norm(graph, node, f64::from(*epsilon)),
+        _ => None,
+    };
+    if let Some(layer) = &layer {
+        for (what, list) in [("weight", &layer.weight), ("bias", &layer.bias)] {
+            if let Some(x) = list.iter().find(|x| !x.is_finite()) {
+                return Err(QuantError::InvalidNode {
+                    node: node.name.clone(),
+                    op: node.op.name().to_owned(),
+                    cause: format!("a {what} is {x}, expected finite numbers"),
+                });
+            }
+        }
+    }
+    Ok(layer)
+}
+
+fn convolution(graph: &Graph, node: &Node, window: &Window, groups: usize) -> Option<RealLayer> {
+    let weight = constant(graph, node, 1)?;
+    let weight_shape: [usize; 4] = weight.shape().try_into().ok()?;
+    let bias = match node.inputs.get(2) {
+        Some(Some(_)) => elements(&constant(graph, node, 2)?),
+        _ => vec![0.0; weight_shape[0]],
+    };
+    let consistent = bias.len() == weight_shape[0] && window.kernel == weight_shape[2..] && !weight.is_empty();
+    consistent.then(|| RealLayer {
+        dense: false,
+        window: window.clone(),
+        groups,
+        weight_shape,
+        weight: elements(&weight),
+        bias,
+    })
+}
+
+fn dense(graph: &Graph, node: &Node, transposed: bool, alpha: f32, beta: f32) -> Option<RealLayer> {
+    let tensor = constant(graph, node, 1)?;
+    let &[rows, cols] = tensor.shape() else { return None };
+    let (k, c) = if transposed { (rows, cols) } else { (cols, rows) };
+    let source = elements(&tensor);
+    let scaled = |k_idx: usize, c_idx: usize| {
+        f64::from(alpha) * source[if transposed { k_idx * c + c_idx } else { c_idx * k + k_idx }]
+    };
+    let weight = (0..k * c).map(|i| scaled(i / c, i % c)).collect();
+    let bias = match (&node.op, node.inputs.get(2)) {
+        (Op::Gemm(_), Some(Some(_))) => {
+            let addend = constant(graph, node, 2)?;
+            per_channel(&addend, k, 0)?.into_iter().map(|x| f64::from(beta) * x).collect()
+        }
+        _ => vec![0.0; k],
+    };
+    (k * c > 0).then(|| RealLayer {
+        dense: true,
+        window: unit_window(),
+        groups: 1,
+        weight_shape: [k, c, 1, 1],
+        weight,
+        bias,
+    })
+}
+
+/// A batch normalization that no convolution took in is a depthwise 1x1 convolution.
+fn batch_norm(graph: &Graph, node: &Node, epsilon: f64) -> Option<RealLayer> {
+    let [scale, bias, mean, variance] = [1, 2, 3, 4].map(|i| constant(graph, node, i).map(|t| elements(&t)));
+    let (scale, bias, mean, variance) = (scale?, bias?, mean?, variance?);
+    let channels = scale.len();
+    if channels == 0 || [bias.len(), mean.len(), variance.len()] != [channels; 3] {
+        return None;
+    }
+    let weight: Vec<f64> = (0..channels).map(|k| scale[k] / (variance[k] + epsilon).sqrt()).collect();
+    let bias = (0..channels).map(|k| bias[k] - weight[k] * mean[k]).collect();
+    Some(RealLayer {
+        dense: false,
+        window: unit_window(),
+        groups: channels,
+        weight_shape: [channels, 1, 1, 1],
+        weight,
+        bias,
+    })
+}

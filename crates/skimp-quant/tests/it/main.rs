@@ -1,0 +1,3 @@
+//! Integer networks: the fast engine against the specification, and accuracy on real data.
+
+mod random;

@@ -1,0 +1,118 @@
+//! Random networks: the fast engine equals the interpreter bit for bit, and 16 bits stay close to f32.
+
+use skimp_cpu::integer::IntegerExecutor;
+use skimp_graph::{
+    Executor, Graph, Tensor,
+    integer::{IntegerEngine, IntegerReference, IntegerTensor},
+    reference::Reference,
+    testing::{random_cnn, random_relu_cnn},
+};
+use skimp_quant::{FirstLayer, QuantizeConfig, Quantized, RangeMethod, WeightGranularity, calibrate, quantize};
+
+fn configs() -> Vec<QuantizeConfig> {
+    let mut configs = Vec::new();
+    for (weight_bits, activation_bits) in [(16, 16), (8, 8), (4, 6), (2, 2), (16, 8), (5, 16)] {
+        for weight_granularity in [WeightGranularity::PerLayer, WeightGranularity::PerChannel] {
+            for first_layer in [FirstLayer::Signed, FirstLayer::Offset] {
+                let range = if weight_bits == 8 { RangeMethod::Percentile(99.0) } else { RangeMethod::Max };
+                configs.push(QuantizeConfig { weight_bits, activation_bits, weight_granularity, range, first_layer });
+            }
+        }
+    }
+    configs
+}
+
+fn quantized(graph: &Graph, inputs: &[Tensor], config: &QuantizeConfig) -> Quantized {
+    let executor = Reference::new(graph);
+    let calibration = calibrate(graph, &executor, [inputs.to_vec()]).unwrap();
+    quantize(graph, config, &calibration).unwrap()
+}
+
+/// What an engine showed, per node and image, flattened.
+#[derive(Debug, Default, PartialEq)]
+struct Shown {
+    outputs: Vec<Vec<u64>>,
+    accumulators: Vec<Vec<i64>>,
+    residuals: Vec<Vec<i64>>,
+    inputs: Vec<Vec<i32>>,
+}
+
+fn shown(engine: &dyn IntegerEngine, inputs: &[Tensor], n_nodes: usize) -> (Vec<Tensor>, Shown) {
+    let empty = || vec![Vec::new(); n_nodes];
+    let mut shown = Shown {
+        outputs: empty(),
+        accumulators: vec![Vec::new(); n_nodes],
+        residuals: vec![Vec::new(); n_nodes],
+        inputs: vec![Vec::new(); n_nodes],
+    };
+    let outputs = engine
+        .run_observed(inputs, &mut |observation| {
+            let i = observation.node_idx;
+            for output in observation.outputs {
+                match output {
+                    IntegerTensor::Codes(codes) => shown.outputs[i].extend(codes.data.iter().map(|&c| c as u64)),
+                    IntegerTensor::Real(tensor) => {
+                        shown.outputs[i].extend(tensor.as_f32().unwrap().iter().map(|x| u64::from(x.to_bits())));
+                    }
+                }
+            }
+            if let Some(mac) = observation.mac {
+                shown.accumulators[i].extend(mac.accumulators);
+                shown.residuals[i].extend(mac.residual.unwrap_or_default());
+                shown.inputs[i].extend(&mac.input.data);
+            }
+        })
+        .unwrap();
+    (outputs, shown)
+}
+
+fn bits(tensors: &[Tensor]) -> Vec<Vec<u32>> {
+    tensors.iter().map(|t| t.as_f32().unwrap().iter().map(|x| x.to_bits()).collect()).collect()
+}
+
+#[test]
+fn fast_engine_equals_the_specification() {
+    let configs = configs();
+    for seed in 0..240 {
+        let (graph, inputs) = if seed % 2 == 0 { random_cnn(seed) } else { random_relu_cnn(seed) };
+        let config = &configs[seed as usize % configs.len()];
+        let quantized = quantized(&graph, &inputs, config);
+        let reference = IntegerReference::new(&quantized.graph).unwrap();
+        let executor = IntegerExecutor::new(&quantized.graph).unwrap();
+        let n_nodes = quantized.graph.nodes.len();
+        let (expected, expected_shown) = shown(&reference, &inputs, n_nodes);
+        let (got, got_shown) = shown(&executor, &inputs, n_nodes);
+        for (i, node) in quantized.graph.nodes.iter().enumerate() {
+            let context = || format!("seed {seed}, {config:?}, node {} ({})", node.name, node.op.name());
+            assert_eq!(got_shown.inputs[i], expected_shown.inputs[i], "inputs: {}", context());
+            assert_eq!(got_shown.residuals[i], expected_shown.residuals[i], "residuals: {}", context());
+            assert_eq!(got_shown.accumulators[i], expected_shown.accumulators[i], "accumulators: {}", context());
+            assert_eq!(got_shown.outputs[i], expected_shown.outputs[i], "outputs: {}", context());
+        }
+        assert_eq!(bits(&got), bits(&expected), "seed {seed}, {config:?}");
+        assert_eq!(bits(&executor.run(&inputs).unwrap()), bits(&expected), "seed {seed}, {config:?}");
+    }
+}
+
+#[test]
+fn sixteen_bits_stay_close_to_floating_point() {
+    for seed in 0..120 {
+        let (graph, inputs) = if seed % 2 == 0 { random_cnn(seed) } else { random_relu_cnn(seed) };
+        for first_layer in [FirstLayer::Signed, FirstLayer::Offset] {
+            let config = QuantizeConfig { first_layer, ..QuantizeConfig::default() };
+            let quantized = quantized(&graph, &inputs, &config);
+            let expected = Reference::new(&graph).run(&inputs).unwrap();
+            let got = IntegerExecutor::new(&quantized.graph).unwrap().run(&inputs).unwrap();
+            for (expected, got) in expected.iter().zip(&got) {
+                assert_eq!(expected.shape(), got.shape());
+                let (expected, got) = (expected.as_f32().unwrap(), got.as_f32().unwrap());
+                let magnitude = expected.iter().fold(0_f32, |max, x| max.max(x.abs())).max(1e-3);
+                // Each conversion errs by at most half of 2^-15 of its range; a few tens of them in a row, with
+                // activations near 1, stay below 2^-9 of the output's range.
+                for (e, g) in expected.iter().zip(got) {
+                    assert!((e - g).abs() <= magnitude / 512.0, "seed {seed}: {g} for {e} of {magnitude}");
+                }
+            }
+        }
+    }
+}
