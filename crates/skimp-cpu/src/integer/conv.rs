@@ -1,10 +1,12 @@
 //! The tiles of a convolution: exact sums from wrapped dot products.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use skimp_graph::integer::end::{ConvProblem, EndPlanes};
 use skimp_numerics::EndTest;
 
-use super::dots::{Isa, dots};
+use super::dots::{Isa, Lane, dots};
 use super::pack::{PackedImage, PackedWeights, Tile};
 use super::refine::Refiner;
 use super::wide;
@@ -56,7 +58,7 @@ pub(super) fn run(problem: &ConvProblem, end: Option<EndTest>, isa: Isa) -> EndP
 fn split<'o>(layer: &Layer, sums: &'o mut [i64], planes: &'o mut [u8]) -> Vec<Task<'o>> {
     let problem = layer.problem;
     let n_positions = problem.p * problem.q;
-    let row_bytes = (layer.weights.lanes() * size_of::<super::dots::Lane>()).max(1);
+    let row_bytes = (layer.weights.lanes() * size_of::<Lane>()).max(1);
     let fitting = (TILE_BYTES / row_bytes).clamp(POSITIONS, MAX_POSITIONS) / POSITIONS * POSITIONS;
     let n_tiles = n_positions.div_ceil(fitting);
     let positions = n_positions.div_ceil(n_tiles).next_multiple_of(POSITIONS);
@@ -180,17 +182,34 @@ impl Prefixes {
         let rows = filters.map(|k| layer.weights.row(k));
         for start in (0..lanes).step_by(DEPTH_LANES) {
             let depth = start..(start + DEPTH_LANES).min(lanes);
-            let weights = rows.map(|row| &row[depth.clone()]);
+            if tile.len() == 1 {
+                // A dense layer.
+                self.accumulate::<1>(layer.isa, rows, tile, 0, depth);
+                continue;
+            }
             for first in (0..tile.len()).step_by(POSITIONS) {
-                let activations: [_; POSITIONS] = std::array::from_fn(|i| &tile.row(first + i)[depth.clone()]);
-                for (index, &plane) in self.planes.iter().enumerate() {
-                    let block = dots(layer.isa, weights, activations, 16 - plane);
-                    for (f, block) in block.iter().enumerate() {
-                        let at = (index * FILTERS + f) * self.n_positions + first;
-                        let out = &mut self.wrapped[at..at + POSITIONS];
-                        out.iter_mut().zip(block).for_each(|(sum, part)| *sum = sum.wrapping_add(*part));
-                    }
-                }
+                self.accumulate::<POSITIONS>(layer.isa, rows, tile, first, depth.clone());
+            }
+        }
+    }
+
+    /// Adds the dot products over some lanes of P positions.
+    fn accumulate<const P: usize>(
+        &mut self,
+        isa: Isa,
+        rows: [&[Lane]; FILTERS],
+        tile: &Tile,
+        first: usize,
+        depth: Range<usize>,
+    ) {
+        let weights = rows.map(|row| &row[depth.clone()]);
+        let activations: [_; P] = std::array::from_fn(|i| &tile.row(first + i)[depth.clone()]);
+        for (index, &plane) in self.planes.iter().enumerate() {
+            let block = dots(isa, weights, activations, 16 - plane);
+            for (f, block) in block.iter().enumerate() {
+                let at = (index * FILTERS + f) * self.n_positions + first;
+                let out = &mut self.wrapped[at..at + P];
+                out.iter_mut().zip(block).for_each(|(sum, part)| *sum = sum.wrapping_add(*part));
             }
         }
     }

@@ -155,7 +155,12 @@ impl<'a> Refiner<'a> {
         let words = if anchored { words } else { self.depth };
         let taken = (if anchored { taken } else { mass }) as f32;
         let zero = scaled[high as usize - 1] + (high_sum << (16 - self.bits)) as f32 * words / taken;
-        let before = scaled.iter().map(|&sum| u32::from(sum <= zero)).sum::<u32>();
+        // The last of the 16 need not be told apart: it is no prefix inside a bracket.
+        let mut before = 0;
+        for step in [8, 4, 2, 1] {
+            before = if scaled[before + step - 1] <= zero { before + step } else { before };
+        }
+        let before = before as u32;
         before.min(bracket.high - 1).max(bracket.low + 1)
     }
 
