@@ -1,0 +1,436 @@
+//! The state of an import: what each ONNX name stands for, and the graph built so far.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use super::NodeView;
+use crate::onnx::proto::{NodeProto, TensorProto, ValueInfoProto};
+use crate::onnx::symbolic::{self, Extent, Shape, Symbol, SymbolicTensor, Symbols};
+use crate::onnx::{dtype, tensor};
+use crate::{DType, Data, Dim, Graph, GraphError, GraphInput, Node, Op, Tensor, Value, ValueId};
+
+/// What a name of the file stands for.
+#[derive(Debug)]
+enum Binding {
+    /// A value of the graph.
+    Value(ValueId),
+    /// An initializer that nobody has read yet.
+    Initializer(Box<TensorProto>),
+    /// A constant that is not (yet) a value of the graph.
+    Constant(Tensor),
+    /// The result of shape arithmetic.
+    Symbolic(SymbolicTensor),
+}
+
+/// What is known about a value of the graph.
+#[derive(Debug)]
+struct Fact {
+    dtype: DType,
+    shape: Shape,
+}
+
+/// A graph in the making.
+#[derive(Debug)]
+pub(crate) struct Importer {
+    file: PathBuf,
+    base_dir: Option<PathBuf>,
+    bindings: HashMap<String, Binding>,
+    inputs: Vec<GraphInput>,
+    values: Vec<Value>,
+    facts: Vec<Fact>,
+    nodes: Vec<Node>,
+    /// Every value name of the file and every generated one.
+    value_names: HashSet<String>,
+    /// Every node name given out, and those of the file that are still to come.
+    node_names: HashSet<String>,
+    file_node_names: HashMap<String, usize>,
+    /// Names that a node or the network reads.
+    read: HashSet<String>,
+    /// Names that the network returns.
+    network_outputs: HashSet<String>,
+    /// Symbols of open extents and fresh ones.
+    pub(crate) symbols: Symbols,
+}
+
+impl Importer {
+    pub(crate) fn new(file: &Path, base_dir: Option<&Path>, nodes: &[NodeProto], outputs: &[ValueInfoProto]) -> Self {
+        let mut file_node_names: HashMap<String, usize> = HashMap::new();
+        for (idx, node) in nodes.iter().enumerate().filter(|(_, node)| !node.name.is_empty()) {
+            file_node_names.entry(node.name.clone()).or_insert(idx);
+        }
+        let made = nodes.iter().flat_map(|node| node.output.iter().cloned());
+        let mut importer = Self {
+            file: file.to_owned(),
+            base_dir: base_dir.map(Path::to_owned),
+            bindings: HashMap::new(),
+            inputs: Vec::new(),
+            values: Vec::new(),
+            facts: Vec::new(),
+            nodes: Vec::new(),
+            value_names: made.collect(),
+            node_names: HashSet::new(),
+            file_node_names,
+            read: HashSet::new(),
+            network_outputs: outputs.iter().map(|v| v.name.clone()).collect(),
+            symbols: Symbols::default(),
+        };
+        let read = nodes.iter().flat_map(|node| node.input.iter().cloned());
+        importer.read = read.chain(importer.network_outputs.iter().cloned()).collect();
+        importer
+    }
+
+    pub(crate) fn add_input(&mut self, name: &str, dtype: DType, dims: Vec<Dim>) -> Result<(), String> {
+        if name.is_empty() {
+            return Err("an input has no name".to_owned());
+        }
+        if self.value_names.contains(name) {
+            return Err(format!("two sources for the value \"{name}\""));
+        }
+        let extent = |dim: &Dim| match dim {
+            Dim::Fixed(n) => Extent::Known(*n),
+            Dim::Free(name) => Extent::Symbol(self.symbols.named(name)),
+        };
+        let shape = Some(dims.iter().map(extent).collect());
+        let value = self.push_value(name.to_owned(), None, Fact { dtype, shape });
+        self.bindings.insert(name.to_owned(), Binding::Value(value));
+        self.inputs.push(GraphInput { value, dtype, dims });
+        Ok(())
+    }
+
+    pub(crate) fn add_initializer(&mut self, proto: TensorProto) -> Result<(), String> {
+        let name = proto.name.clone();
+        if name.is_empty() {
+            return Err("an initializer has no name".to_owned());
+        }
+        self.value_names.insert(name.clone());
+        match self.bindings.insert(name.clone(), Binding::Initializer(Box::new(proto))) {
+            None => Ok(()),
+            Some(_) => Err(format!("two initializers are named \"{name}\"")),
+        }
+    }
+
+    /// A unique name for node `idx` of the file; the first of several nodes of one name keeps it.
+    pub(crate) fn node_name(&mut self, proto: &NodeProto, idx: usize) -> String {
+        if self.file_node_names.get(&proto.name) == Some(&idx) {
+            self.node_names.insert(proto.name.clone());
+            return proto.name.clone();
+        }
+        let base = if proto.name.is_empty() { &proto.op_type } else { &proto.name };
+        self.free_node_name(&format!("{base}_{idx}"))
+    }
+
+    /// `base`, or `base` with the lowest number that makes it unique.
+    pub(crate) fn free_node_name(&mut self, base: &str) -> String {
+        let taken = |name: &str| self.node_names.contains(name) || self.file_node_names.contains_key(name);
+        let name = free_name(base, taken);
+        self.node_names.insert(name.clone());
+        name
+    }
+
+    fn free_value_name(&mut self, base: &str) -> String {
+        let name = free_name(base, |name| self.value_names.contains(name));
+        self.value_names.insert(name.clone());
+        name
+    }
+
+    fn push_value(&mut self, name: String, constant: Option<Tensor>, fact: Fact) -> ValueId {
+        self.value_names.insert(name.clone());
+        self.values.push(Value { name, constant });
+        self.facts.push(fact);
+        ValueId(self.values.len() - 1)
+    }
+
+    /// Whether any node or the network reads the value.
+    pub(crate) fn is_read(&self, name: &str) -> bool {
+        self.read.contains(name)
+    }
+
+    /// Whether the network returns the value.
+    pub(crate) fn is_network_output(&self, name: &str) -> bool {
+        self.network_outputs.contains(name)
+    }
+
+    /// The constant behind a name, if it is one. An initializer is converted on first use, once.
+    pub(crate) fn constant(&mut self, name: &str) -> Result<Option<Tensor>, GraphError> {
+        if let Some(Binding::Initializer(proto)) = self.bindings.get_mut(name) {
+            let proto = std::mem::take(proto.as_mut());
+            let what = format!("initializer \"{name}\"");
+            let tensor = self.convert(proto, &what)?;
+            self.bindings.insert(name.to_owned(), Binding::Constant(tensor));
+        }
+        Ok(match self.bindings.get(name) {
+            Some(Binding::Constant(tensor)) => Some(tensor.clone()),
+            Some(Binding::Symbolic(symbolic)) => symbolic.to_constant(),
+            Some(Binding::Value(id)) => self.values[id.0].constant.clone(),
+            Some(Binding::Initializer(_)) | None => None,
+        })
+    }
+
+    /// Converts a tensor of this model.
+    pub(crate) fn convert(&self, proto: TensorProto, what: &str) -> Result<Tensor, GraphError> {
+        tensor::to_tensor(proto, self.base_dir.as_deref(), &self.file, what)
+    }
+
+    /// The graph value behind input `idx` of `node`. A constant becomes a value here; its floats must be finite.
+    pub(crate) fn value(&mut self, node: &NodeView<'_>, idx: usize) -> Result<ValueId, GraphError> {
+        let name = node.input(idx).ok_or_else(|| node.invalid(format!("input {idx} is missing")))?;
+        self.value_of(name)?.ok_or_else(|| {
+            node.unsupported(format!(
+                "\"{name}\" depends on the extents of an input in a way that is only supported as a shape"
+            ))
+        })
+    }
+
+    /// Like [`value`](Importer::value), `None` for an input left out.
+    pub(crate) fn optional_value(&mut self, node: &NodeView<'_>, idx: usize) -> Result<Option<ValueId>, GraphError> {
+        node.input(idx).map(|_| self.value(node, idx)).transpose()
+    }
+
+    fn value_of(&mut self, name: &str) -> Result<Option<ValueId>, GraphError> {
+        if let Some(Binding::Value(id)) = self.bindings.get(name) {
+            return Ok(Some(*id));
+        }
+        let Some(tensor) = self.constant(name)? else { return Ok(None) };
+        if let Some((position, value)) = tensor::non_finite(&tensor) {
+            return Err(GraphError::InvalidFile {
+                path: self.file.clone(),
+                cause: format!("initializer \"{name}\": element {position} is {value}, expected finite numbers"),
+            });
+        }
+        let shape = Some(tensor.shape().iter().map(|&n| Extent::Known(n)).collect());
+        let fact = Fact { dtype: tensor.dtype(), shape };
+        let id = self.push_value(name.to_owned(), Some(tensor), fact);
+        self.bindings.insert(name.to_owned(), Binding::Value(id));
+        Ok(Some(id))
+    }
+
+    /// The shape of a graph value.
+    pub(crate) fn shape(&self, id: ValueId) -> &Shape {
+        &self.facts[id.0].shape
+    }
+
+    /// The element type of a graph value.
+    pub(crate) fn dtype(&self, id: ValueId) -> DType {
+        self.facts[id.0].dtype
+    }
+
+    /// The inputs as symbolic tensors, if all of them are known to shape arithmetic and at least one comes from it or
+    /// holds integers. (Floating-point constants alone are data.)
+    pub(crate) fn shape_inputs(
+        &mut self,
+        node: &NodeView<'_>,
+        n: usize,
+    ) -> Result<Option<Vec<SymbolicTensor>>, GraphError> {
+        let mut tensors = Vec::with_capacity(n);
+        let mut is_shape = false;
+        for idx in 0..n {
+            let Some(name) = node.input(idx) else { return Ok(None) };
+            let Some(tensor) = self.symbolic(name)? else { return Ok(None) };
+            is_shape |= tensor.dtype() != DType::F32 || matches!(self.bindings.get(name), Some(Binding::Symbolic(_)));
+            tensors.push(tensor);
+        }
+        Ok(is_shape.then_some(tensors))
+    }
+
+    fn symbolic(&mut self, name: &str) -> Result<Option<SymbolicTensor>, GraphError> {
+        if let Some(Binding::Symbolic(tensor)) = self.bindings.get(name) {
+            return Ok(Some(tensor.clone()));
+        }
+        Ok(self.constant(name)?.as_ref().and_then(SymbolicTensor::from_constant))
+    }
+
+    /// The integers of a parameter input; unknown entries are symbols. `None` if it is left out.
+    pub(crate) fn symbolic_ints(
+        &mut self,
+        node: &NodeView<'_>,
+        idx: usize,
+    ) -> Result<Option<Vec<Result<i64, Symbol>>>, GraphError> {
+        let Some(name) = node.input(idx) else { return Ok(None) };
+        let Some(tensor) = self.symbolic(name)? else {
+            return Err(node.unsupported(format!("input \"{name}\" is not known at import")));
+        };
+        if !matches!(tensor.dtype(), DType::I64 | DType::I32) || tensor.shape().len() > 1 {
+            return Err(node.invalid(format!(
+                "input \"{name}\" is {:?} of shape {:?}, expected a vector of integers",
+                tensor.dtype(),
+                tensor.shape()
+            )));
+        }
+        Ok(tensor.ints())
+    }
+
+    /// The integers of a parameter input that must be known.
+    pub(crate) fn ints(&mut self, node: &NodeView<'_>, idx: usize) -> Result<Option<Vec<i64>>, GraphError> {
+        let Some(entries) = self.symbolic_ints(node, idx)? else { return Ok(None) };
+        let known: Option<Vec<i64>> = entries.into_iter().map(Result::ok).collect();
+        known.map(Some).ok_or_else(|| {
+            let name = node.input(idx).unwrap_or_default();
+            node.unsupported(format!("input \"{name}\" depends on the extents of an input of the network"))
+        })
+    }
+
+    /// The constant behind parameter input `idx`.
+    pub(crate) fn parameter(&mut self, node: &NodeView<'_>, idx: usize) -> Result<Option<Tensor>, GraphError> {
+        let Some(name) = node.input(idx) else { return Ok(None) };
+        self.constant(name)?
+            .map(Some)
+            .ok_or_else(|| node.unsupported(format!("input \"{name}\" is not known at import")))
+    }
+
+    /// The one finite or infinite number of parameter input `idx`.
+    pub(crate) fn scalar(&mut self, node: &NodeView<'_>, idx: usize) -> Result<Option<f32>, GraphError> {
+        let Some(tensor) = self.parameter(node, idx)? else { return Ok(None) };
+        let name = node.input(idx).unwrap_or_default();
+        if tensor.len() != 1 {
+            return Err(node.invalid(format!("input \"{name}\" has shape {:?}, expected one number", tensor.shape())));
+        }
+        match super::as_f32(&tensor).as_deref() {
+            Some([number]) if !number.is_nan() => Ok(Some(*number)),
+            Some(_) => Err(node.invalid(format!("input \"{name}\" is not a number"))),
+            None => Err(node.unsupported(format!("input \"{name}\" is not exactly representable in f32"))),
+        }
+    }
+
+    /// Adds the only graph node of an ONNX node. Outputs after the first must be unread.
+    pub(crate) fn emit(&mut self, node: &NodeView<'_>, op: Op, inputs: Vec<Option<ValueId>>) -> Result<(), GraphError> {
+        let output = self.only_output(node)?;
+        self.emit_as(node, node.name().to_owned(), op, inputs, &[output]).map(|_| ())
+    }
+
+    /// The name of the first output, if the others are unread.
+    pub(crate) fn only_output<'a>(&self, node: &NodeView<'a>) -> Result<&'a str, GraphError> {
+        if let Some(extra) = node.outputs().iter().skip(1).find(|name| !name.is_empty() && self.is_read(name)) {
+            return Err(node.unsupported(format!("output \"{extra}\"")));
+        }
+        first_output(node)
+    }
+
+    /// Adds a graph node under a name of its own; returns the outputs.
+    pub(crate) fn emit_as(
+        &mut self,
+        node: &NodeView<'_>,
+        name: String,
+        op: Op,
+        inputs: Vec<Option<ValueId>>,
+        outputs: &[&str],
+    ) -> Result<Vec<ValueId>, GraphError> {
+        let dtypes: Vec<Option<DType>> = inputs.iter().map(|id| id.map(|id| self.dtype(id))).collect();
+        let dtype = dtype::output_dtype(&op, &dtypes).map_err(|cause| node.invalid(cause))?;
+        let unknown = None;
+        let shapes: Vec<&Shape> = inputs.iter().map(|id| id.map_or(&unknown, |id| &self.facts[id.0].shape)).collect();
+        let shapes = symbolic::infer(&op, &shapes, outputs.len(), &mut self.symbols);
+        let mut ids = Vec::with_capacity(outputs.len());
+        for (output, shape) in outputs.iter().zip(shapes) {
+            let id = self.push_value((*output).to_owned(), None, Fact { dtype, shape });
+            if self.bindings.insert((*output).to_owned(), Binding::Value(id)).is_some() {
+                return Err(node.invalid(format!("output \"{output}\" exists already")));
+            }
+            ids.push(id);
+        }
+        self.nodes.push(Node { name, op, inputs, outputs: ids.clone() });
+        Ok(ids)
+    }
+
+    /// Adds a step of a composition, with generated names; returns its output.
+    pub(crate) fn emit_step(
+        &mut self,
+        node: &NodeView<'_>,
+        label: &str,
+        op: Op,
+        inputs: Vec<Option<ValueId>>,
+    ) -> Result<ValueId, GraphError> {
+        let name = self.free_node_name(&format!("{}.{label}", node.name()));
+        let output = self.free_value_name(&format!("{}.{label}", first_output(node)?));
+        let ids = self.emit_as(node, name, op, inputs, &[&output])?;
+        ids.first().copied().ok_or_else(|| node.invalid("no output"))
+    }
+
+    /// Makes the only output of `node` a result of shape arithmetic.
+    pub(crate) fn bind_symbolic(&mut self, node: &NodeView<'_>, tensor: SymbolicTensor) -> Result<(), GraphError> {
+        self.bind(node, Binding::Symbolic(tensor))
+    }
+
+    /// Makes the only output of `node` a constant.
+    pub(crate) fn bind_constant(&mut self, node: &NodeView<'_>, tensor: Tensor) -> Result<(), GraphError> {
+        self.bind(node, Binding::Constant(tensor))
+    }
+
+    /// Makes the only output of `node` another name of a graph value.
+    pub(crate) fn bind_alias(&mut self, node: &NodeView<'_>, value: ValueId) -> Result<(), GraphError> {
+        self.bind(node, Binding::Value(value))
+    }
+
+    fn bind(&mut self, node: &NodeView<'_>, binding: Binding) -> Result<(), GraphError> {
+        let output = self.only_output(node)?;
+        match self.bindings.insert(output.to_owned(), binding) {
+            None => Ok(()),
+            Some(_) => Err(node.invalid(format!("output \"{output}\" exists already"))),
+        }
+    }
+
+    /// A constant that the file does not have, as a graph value.
+    pub(crate) fn new_constant(&mut self, base: &str, tensor: Tensor) -> ValueId {
+        let name = self.free_value_name(base);
+        let shape = Some(tensor.shape().iter().map(|&n| Extent::Known(n)).collect());
+        let fact = Fact { dtype: tensor.dtype(), shape };
+        self.push_value(name, Some(tensor), fact)
+    }
+
+    /// A scalar of `dtype` as a graph value.
+    pub(crate) fn new_zero(&mut self, base: &str, dtype: DType) -> Option<ValueId> {
+        let data = match dtype {
+            DType::I8 => Data::I8(vec![0].into()),
+            DType::U8 => Data::U8(vec![0].into()),
+            DType::I16 => Data::I16(vec![0].into()),
+            DType::U16 => Data::U16(vec![0].into()),
+            _ => return None,
+        };
+        Tensor::new(Vec::new(), data).map(|tensor| self.new_constant(base, tensor))
+    }
+
+    /// Every output that somebody reads must have been made.
+    pub(crate) fn check_outputs(&self, node: &NodeView<'_>) -> Result<(), GraphError> {
+        let missing = |name: &&String| !name.is_empty() && self.is_read(name) && !self.bindings.contains_key(*name);
+        match node.outputs().iter().find(missing) {
+            Some(output) => Err(node.unsupported(format!("output \"{output}\""))),
+            None => Ok(()),
+        }
+    }
+
+    /// The graph with these outputs.
+    pub(crate) fn finish(mut self, name: String, outputs: &[&str]) -> Result<Graph, GraphError> {
+        let invalid = |cause: String| GraphError::InvalidGraph { graph: name.clone(), cause };
+        if outputs.is_empty() {
+            return Err(invalid("the network has no output".to_owned()));
+        }
+        let mut ids = Vec::with_capacity(outputs.len());
+        for &output in outputs {
+            if !self.bindings.contains_key(output) {
+                return Err(invalid(format!("nothing produces the output \"{output}\"")));
+            }
+            ids.push(self.value_of(output)?.ok_or_else(|| {
+                invalid(format!("output \"{output}\" holds extents of an input, which is not supported"))
+            })?);
+        }
+        Graph::new(name, self.inputs, ids, self.values, self.nodes)
+    }
+}
+
+fn first_output<'a>(node: &NodeView<'a>) -> Result<&'a str, GraphError> {
+    let first = node.outputs().first().map(String::as_str).filter(|name| !name.is_empty());
+    first.ok_or_else(|| node.invalid("the first output has no name"))
+}
+
+fn free_name(base: &str, taken: impl Fn(&str) -> bool) -> String {
+    if !taken(base) {
+        return base.to_owned();
+    }
+    let mut number = 1_usize;
+    loop {
+        let name = format!("{base}_{number}");
+        if !taken(&name) {
+            return name;
+        }
+        number += 1;
+    }
+}

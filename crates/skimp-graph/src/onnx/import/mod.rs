@@ -1,0 +1,175 @@
+//! From an ONNX model to a [`Graph`].
+//!
+//! Values are numbered in a canonical order (inputs, then as the sorted nodes use and make them), so that importing an
+//! exported graph gives the same graph again.
+
+mod attributes;
+mod builder;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
+
+use bytes::Bytes;
+use prost::Message as _;
+
+pub(crate) use attributes::{NodeView, as_f32};
+pub(crate) use builder::Importer;
+
+use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use super::{MAX_OPSET, MIN_OPSET, dtype, ops};
+use crate::{DType, Dim, Graph, GraphError};
+
+/// Decodes and converts a model. `file` names it in errors.
+pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Result<Graph, GraphError> {
+    let invalid = |cause: String| GraphError::InvalidFile { path: file.to_owned(), cause };
+    if bytes.is_empty() {
+        return Err(invalid("the file is empty".to_owned()));
+    }
+    let model = ModelProto::decode(bytes).map_err(|error| invalid(format!("not an ONNX model: {error}")))?;
+    let opset = opset(&model).map_err(invalid)?;
+    let graph = model.graph.ok_or_else(|| invalid("the model has no graph".to_owned()))?;
+    if let Some(sparse) = graph.sparse_initializer.first() {
+        let name = sparse.values.as_ref().map_or("", |values| values.name.as_str());
+        return Err(invalid(format!("initializer \"{name}\": sparse tensors are not supported")));
+    }
+    check_operators(&graph.node)?;
+
+    let name = if graph.name.is_empty() {
+        file.file_stem().map_or_else(|| "graph".to_owned(), |stem| stem.to_string_lossy().into_owned())
+    } else {
+        graph.name.clone()
+    };
+    let invalid_graph = |cause: String| GraphError::InvalidGraph { graph: name.clone(), cause };
+    let GraphProto { node: nodes, initializer, input, output, .. } = graph;
+    let constants: HashSet<&str> = initializer.iter().map(|t| t.name.as_str()).collect();
+    let inputs: Vec<&ValueInfoProto> = input.iter().filter(|v| !constants.contains(v.name.as_str())).collect();
+    let order = sorted(&nodes, &inputs, &constants).map_err(invalid_graph)?;
+    let typed = inputs.iter().map(|v| input_type(v)).collect::<Result<Vec<_>, _>>()?;
+
+    let mut importer = Importer::new(file, base_dir, &nodes, &output);
+    for (value, (dtype, dims)) in inputs.iter().zip(typed) {
+        importer.add_input(&value.name, dtype, dims).map_err(invalid_graph)?;
+    }
+    for tensor in initializer {
+        importer.add_initializer(tensor).map_err(invalid_graph)?;
+    }
+    for idx in order {
+        let proto = &nodes[idx];
+        let node = NodeView::new(proto, importer.node_name(proto, idx), opset);
+        let operator = ops::find(&proto.op_type).ok_or_else(|| node.unsupported("operator"))?;
+        node.check_attributes(operator.attributes())?;
+        operator.import(&node, &mut importer)?;
+        importer.check_outputs(&node)?;
+    }
+    let outputs: Vec<&str> = output.iter().map(|v| v.name.as_str()).collect();
+    importer.finish(name, &outputs)
+}
+
+/// The version of the default operator set.
+fn opset(model: &ModelProto) -> Result<i64, String> {
+    let version = model
+        .opset_import
+        .iter()
+        .find(|set| is_default_domain(&set.domain))
+        .map(|set| set.version)
+        .ok_or("the model does not state the version of its operator set")?;
+    if (MIN_OPSET..=MAX_OPSET).contains(&version) {
+        Ok(version)
+    } else {
+        Err(format!("operator set {version} is not supported, expected {MIN_OPSET} to {MAX_OPSET}"))
+    }
+}
+
+fn is_default_domain(domain: &str) -> bool {
+    matches!(domain, "" | "ai.onnx")
+}
+
+/// All unsupported operators in one error: the first by node, the others by operator.
+fn check_operators(nodes: &[NodeProto]) -> Result<(), GraphError> {
+    let unsupported: Vec<(usize, &NodeProto)> = nodes
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| !is_default_domain(&node.domain) || ops::find(&node.op_type).is_none())
+        .collect();
+    let Some(&(idx, first)) = unsupported.first() else { return Ok(()) };
+    let qualified = |node: &NodeProto| {
+        if is_default_domain(&node.domain) { node.op_type.clone() } else { format!("{}.{}", node.domain, node.op_type) }
+    };
+    let others: BTreeSet<String> = unsupported[1..].iter().map(|(_, node)| qualified(node)).collect();
+    let mut feature = "operator".to_owned();
+    if !others.is_empty() {
+        const MAX_LISTED: usize = 20;
+        let listed: Vec<&str> = others.iter().take(MAX_LISTED).map(String::as_str).collect();
+        let more = if others.len() > MAX_LISTED { ", ..." } else { "" };
+        feature = format!("operator ({} more nodes as well: {}{more})", unsupported.len() - 1, listed.join(", "));
+    }
+    let name = if first.name.is_empty() { format!("{}_{idx}", first.op_type) } else { first.name.clone() };
+    Err(GraphError::unsupported_node(name, qualified(first), feature))
+}
+
+/// The nodes in a topological order that keeps the order of the file where possible (Kahn, lowest index first).
+fn sorted(nodes: &[NodeProto], inputs: &[&ValueInfoProto], constants: &HashSet<&str>) -> Result<Vec<usize>, String> {
+    let mut producer: HashMap<&str, usize> = HashMap::new();
+    for (idx, node) in nodes.iter().enumerate() {
+        for output in node.output.iter().filter(|name| !name.is_empty()) {
+            if producer.insert(output, idx).is_some() {
+                return Err(format!("two nodes produce \"{output}\""));
+            }
+            if constants.contains(output.as_str()) {
+                return Err(format!("\"{output}\" is both an initializer and the output of a node"));
+            }
+        }
+    }
+    let given: HashSet<&str> = inputs.iter().map(|v| v.name.as_str()).collect();
+    let mut n_missing = vec![0_usize; nodes.len()];
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+    for (idx, node) in nodes.iter().enumerate() {
+        for input in node.input.iter().filter(|name| !name.is_empty()) {
+            if let Some(&source) = producer.get(input.as_str()) {
+                readers[source].push(idx);
+                n_missing[idx] += 1;
+            } else if !given.contains(input.as_str()) && !constants.contains(input.as_str()) {
+                let (name, op) = (&node.name, &node.op_type);
+                return Err(format!("node \"{name}\" ({op}) reads \"{input}\", which nothing produces"));
+            }
+        }
+    }
+    let mut ready: BTreeSet<usize> = (0..nodes.len()).filter(|&i| n_missing[i] == 0).collect();
+    let mut order = Vec::with_capacity(nodes.len());
+    while let Some(idx) = ready.pop_first() {
+        order.push(idx);
+        for &reader in &readers[idx] {
+            n_missing[reader] -= 1;
+            if n_missing[reader] == 0 {
+                ready.insert(reader);
+            }
+        }
+    }
+    match (0..nodes.len()).find(|&i| n_missing[i] > 0) {
+        None => Ok(order),
+        Some(i) => Err(format!("the nodes form a cycle (through \"{}\")", nodes[i].name)),
+    }
+}
+
+/// Element type and extents of a network input.
+fn input_type(value: &ValueInfoProto) -> Result<(DType, Vec<Dim>), GraphError> {
+    let invalid = |cause: String| GraphError::InvalidInput { input: value.name.clone(), cause };
+    let tensor = value
+        .r#type
+        .as_ref()
+        .and_then(|t| t.tensor_type.as_ref())
+        .ok_or_else(|| invalid("the model gives no tensor type for it".to_owned()))?;
+    let dtype = dtype::from_onnx(tensor.elem_type)
+        .ok_or_else(|| invalid(format!("unsupported element type {}", dtype::onnx_name(tensor.elem_type))))?;
+    let shape = tensor.shape.as_ref().ok_or_else(|| invalid("the model gives no shape for it".to_owned()))?;
+    let mut dims = Vec::with_capacity(shape.dim.len());
+    for dim in &shape.dim {
+        dims.push(match (dim.dim_value, &dim.dim_param) {
+            (Some(-1 | 0) | None, name) => Dim::Free(name.clone().unwrap_or_default()),
+            (Some(extent), _) => {
+                Dim::Fixed(usize::try_from(extent).map_err(|_| invalid(format!("negative dimension {extent}")))?)
+            }
+        });
+    }
+    Ok((dtype, dims))
+}

@@ -1,0 +1,79 @@
+//! ONNX files in and out.
+//!
+//! [`import`] reads opset 7 to 21 and [`export`] writes plain ONNX (opset 13, or higher where an operator needs it)
+//! that any runtime runs. The importer normalizes: parameters that ONNX passes as tensors (axes, pads, shapes, bounds)
+//! become attributes, shape arithmetic is evaluated, legacy forms become compositions of today's operators. What it
+//! cannot express is an error that names the node. Importing an exported graph gives the same [`Graph`] again.
+//!
+//! To add an operator, write a file under `ops/` and an entry in `ops::OPERATORS`.
+
+mod dtype;
+mod export;
+mod external;
+mod import;
+mod ops;
+mod proto;
+mod symbolic;
+mod tensor;
+
+use std::path::Path;
+
+use bytes::Bytes;
+
+use crate::{Graph, GraphError};
+
+/// Oldest operator set that [`import`] reads.
+pub const MIN_OPSET: i64 = 7;
+
+/// Newest operator set that [`import`] reads.
+pub const MAX_OPSET: i64 = 21;
+
+/// Reads a network from an ONNX file. External data is looked up in the file's folder.
+///
+/// Extents that the file leaves open (named, absent, 0 or −1) become [`Dim::Free`](crate::Dim::Free). Initializers in
+/// half precision (FLOAT16, BFLOAT16) are widened to f32, which is exact.
+///
+/// # Errors
+/// [`GraphError::Io`] if a file cannot be read, [`GraphError::InvalidFile`] or [`GraphError::InvalidGraph`] if it is
+/// not a valid model, [`GraphError::InvalidNode`] or [`GraphError::UnsupportedNode`] for a node that is wrong or
+/// beyond skimp.
+pub fn import(path: &Path) -> Result<Graph, GraphError> {
+    let io = |source| GraphError::Io { path: path.to_owned(), source };
+    let bytes = Bytes::from(std::fs::read(path).map_err(io)?);
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    import::import(bytes, Some(folder), path)
+}
+
+/// Reads a network from the bytes of an ONNX file. `name` stands for the file in errors, and names a graph without a
+/// name. External data is looked up in `base_dir`, and refused without one.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_bytes(bytes: Bytes, base_dir: Option<&Path>, name: &str) -> Result<Graph, GraphError> {
+    import::import(bytes, base_dir, Path::new(name))
+}
+
+/// Writes `graph` as an ONNX file: to a temporary file beside `path` first, which is then renamed.
+///
+/// # Errors
+/// [`GraphError::Io`] if the file cannot be written, [`GraphError::InvalidFile`] if it would exceed the 2 GB limit of
+/// protobuf, [`GraphError::UnsupportedNode`] if ONNX cannot express a node.
+pub fn export(graph: &Graph, path: &Path) -> Result<(), GraphError> {
+    export::export(graph, path)
+}
+
+/// The bytes of the file that [`export`] writes.
+///
+/// # Errors
+/// As [`export`].
+pub fn export_bytes(graph: &Graph) -> Result<Vec<u8>, GraphError> {
+    export::export_bytes(graph)
+}
+
+/// The ONNX operators that [`import`] knows, in the order of the registry.
+pub fn operators() -> impl Iterator<Item = &'static str> {
+    ops::OPERATORS.iter().map(|operator| operator.name())
+}

@@ -1,0 +1,64 @@
+//! Shape arithmetic at import: extents and small integer tensors that may contain an extent nobody knows yet.
+//!
+//! A [`Symbol`] stands for one unknown, non-negative integer. Results that are not an extent again (`2 · N`) get a
+//! fresh symbol, which forgets how they came about: nothing wrong can be derived from it.
+
+mod shape;
+mod tensor;
+
+use std::collections::HashMap;
+
+pub(crate) use shape::infer;
+pub(crate) use tensor::{Arithmetic, SymbolicTensor, normalize_axis};
+
+/// An unknown extent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Symbol(u32);
+
+/// An extent of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Known(usize),
+    Symbol(Symbol),
+}
+
+impl Extent {
+    /// The extent, if it is known.
+    pub(crate) fn known(self) -> Option<usize> {
+        match self {
+            Extent::Known(extent) => Some(extent),
+            Extent::Symbol(_) => None,
+        }
+    }
+}
+
+/// The shape of a value; `None` where not even the number of axes is known.
+pub(crate) type Shape = Option<Vec<Extent>>;
+
+/// Hands out symbols.
+#[derive(Debug, Default)]
+pub(crate) struct Symbols {
+    n_symbols: u32,
+    named: HashMap<String, Symbol>,
+}
+
+impl Symbols {
+    /// A symbol that equals no other.
+    pub(crate) fn fresh(&mut self) -> Symbol {
+        self.n_symbols += 1;
+        Symbol(self.n_symbols)
+    }
+
+    /// The symbol of a named extent: one name, one extent. Without a name, a fresh one.
+    pub(crate) fn named(&mut self, name: &str) -> Symbol {
+        if name.is_empty() {
+            return self.fresh();
+        }
+        if let Some(&symbol) = self.named.get(name) {
+            return symbol;
+        }
+        let symbol = self.fresh();
+        self.named.insert(name.to_owned(), symbol);
+        symbol
+    }
+}

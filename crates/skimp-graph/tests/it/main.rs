@@ -1,0 +1,13 @@
+//! Integration tests of the graph crate: ONNX in and out, and the interpreter against independent results.
+
+#![allow(clippy::print_stderr, reason = "tests report what they skip and what they measure")]
+
+mod build;
+mod compare;
+mod external_data;
+mod forms;
+mod hostile;
+mod networks;
+mod node_cases;
+mod round_trip;
+mod shape_arithmetic;

@@ -1,0 +1,185 @@
+//! Shape calculations as exporters write them, evaluated away at import.
+
+use skimp_graph::{Op, Pad, PadMode};
+
+use crate::build::*;
+use crate::round_trip::through_file;
+
+fn image() -> Model {
+    Model::new(13)
+        .input("x", FLOAT, &[Named("N"), Is(3), Named("H"), Is(4)])
+        .initializer(&int_scalar("i0", 0))
+        .initializer(&int_scalar("i1", 1))
+        .initializer(&ints("v0", &[0]))
+        .initializer(&ints("v1", &[1]))
+        .initializer(&ints("v2", &[2]))
+        .initializer(&ints("minus1", &[-1]))
+}
+
+fn ops(model: &Model) -> Vec<Op> {
+    let graph = model.import().expect("resolvable");
+    assert_eq!(graph, through_file(&graph));
+    assert!(graph.values().iter().all(|value| value.constant.is_none()), "{graph:?}");
+    graph.nodes().iter().map(|node| node.op.clone()).collect()
+}
+
+fn reshape(shape: &[i64]) -> Vec<Op> {
+    vec![Op::Reshape { shape: shape.to_vec(), allow_zero: false }]
+}
+
+fn concat(model: Model, parts: &[&str]) -> Model {
+    model
+        .node("Concat", parts, &["target"], &[int_attribute("axis", 0)])
+        .node("Reshape", &["x", "target"], &["y"], &[])
+        .output("y")
+}
+
+/// `x.view(x.size(0), -1)` and its relatives.
+#[test]
+fn views_become_reshapes() {
+    let sizes = || {
+        image()
+            .node("Shape", &["x"], &["s"], &[])
+            .node("Gather", &["s", "i0"], &["n"], &[])
+            .node("Unsqueeze", &["n", "v0"], &["n1"], &[])
+            .node("Slice", &["s", "v2", "minus1"], &["h1"], &[])
+    };
+    assert_eq!(ops(&concat(sizes(), &["n1", "minus1"])), reshape(&[0, -1]));
+    assert_eq!(ops(&concat(sizes(), &["n1", "v2", "minus1"])), reshape(&[0, 2, -1]));
+    // H is not at its own position: it is inferred.
+    assert_eq!(ops(&concat(sizes(), &["n1", "h1", "v2", "v2"])), reshape(&[0, -1, 2, 2]));
+    // N · 1 is still N, N · 2 is something else that can only be inferred.
+    let times = |factor: &str| concat(sizes().node("Mul", &["n1", factor], &["m"], &[]), &["m", "h1", "v2"]);
+    let error = times("v2").import().expect_err("two unknown extents").to_string();
+    assert!(error.contains("node_y") && error.contains("more than one extent"), "{error}");
+    assert_eq!(ops(&times("v1")), reshape(&[0, -1, 2]));
+    // A known extent is a number.
+    let channels = image()
+        .node("Shape", &["x"], &["s"], &[])
+        .node("Gather", &["s", "v1"], &["c"], &[])
+        .node("Cast", &["c"], &["f"], &[int_attribute("to", 1)])
+        .node("Cast", &["f"], &["c2"], &[int_attribute("to", 7)])
+        .node("Div", &["c2", "v2"], &["half"], &[]);
+    assert_eq!(ops(&concat(channels, &["half", "minus1"])), reshape(&[1, -1]));
+}
+
+/// Symbols pass through layers that keep the extent.
+#[test]
+fn extents_are_tracked_through_layers() {
+    let model = image()
+        .initializer(&floats("w", &[3, 1, 3, 3], &[0.5; 27]))
+        .node("Conv", &["x", "w"], &["c"], &[int_attribute("group", 3), ints_attribute("pads", &[1, 1, 1, 1])])
+        .node("Relu", &["c"], &["r"], &[])
+        .node("Shape", &["r"], &["s"], &[])
+        .node("Slice", &["s", "v0", "v2"], &["nc"], &[])
+        .node("Concat", &["nc", "minus1"], &["target"], &[int_attribute("axis", 0)])
+        .node("Reshape", &["r", "target"], &["y"], &[])
+        .output("y");
+    let graph = model.import().expect("resolvable");
+    assert_eq!(graph.nodes()[2].op, Op::Reshape { shape: vec![0, 3, -1], allow_zero: false });
+    assert_eq!(graph, through_file(&graph));
+}
+
+/// PyTorch writes constant pads as a reversal of `[before, after]` pairs, last axis first.
+#[test]
+fn pytorch_pads_are_evaluated() {
+    let model = image()
+        .initializer(&ints("pairs", &[1, 2]))
+        .initializer(&ints("six", &[6]))
+        .initializer(&ints("twos", &[-1, 2]))
+        .initializer(&ints("from", &[-1]))
+        .initializer(&ints("to", &[i64::MIN]))
+        .node("ConstantOfShape", &["six"], &["zeros"], &[tensor_attribute("value", &ints("", &[0]))])
+        .node("Concat", &["pairs", "zeros"], &["all"], &[int_attribute("axis", 0)])
+        .node("Reshape", &["all", "twos"], &["rows"], &[])
+        .node("Slice", &["rows", "from", "to", "v0", "minus1"], &["reversed"], &[])
+        .node("Transpose", &["reversed"], &["columns"], &[ints_attribute("perm", &[1, 0])])
+        .node("Reshape", &["columns", "minus1"], &["flat"], &[])
+        .node("Cast", &["flat"], &["pads"], &[int_attribute("to", 7)])
+        .node("Pad", &["x", "pads"], &["y"], &[text_attribute("mode", "constant")])
+        .output("y");
+    let pad = Pad { begin: vec![0, 0, 0, 1], end: vec![0, 0, 0, 2], mode: PadMode::Constant, value: 0.0 };
+    assert_eq!(ops(&model), [Op::Pad(pad)]);
+}
+
+#[test]
+fn other_calculations_are_evaluated() {
+    let product = image()
+        .node("Shape", &["x"], &["s"], &[])
+        .node("Gather", &["s", "v1"], &["c"], &[])
+        .node("Gather", &["s", "three"], &["w"], &[])
+        .initializer(&ints("three", &[3]))
+        .node("Concat", &["c", "w"], &["cw"], &[int_attribute("axis", 0)])
+        .node("ReduceProd", &["cw"], &["size"], &[int_attribute("keepdims", 1)]);
+    assert_eq!(ops(&concat(product, &["minus1", "size"])), reshape(&[-1, 12]));
+    let range = image().initializer(&int_scalar("i4", 4)).node("Range", &["i1", "i4", "i1"], &["r"], &[]).node(
+        "Expand",
+        &["minus1", "v1"],
+        &["e"],
+        &[],
+    );
+    assert_eq!(ops(&concat(range, &["r", "e"])), reshape(&[1, 2, 3, -1]));
+    let floor = image()
+        .initializer(&floats("half", &[1], &[0.5]))
+        .node("Shape", &["x"], &["s"], &[])
+        .node("Slice", &["s", "v1", "v2"], &["c"], &[])
+        .node("Cast", &["c"], &["f"], &[int_attribute("to", 1)])
+        .node("Mul", &["f", "half"], &["g"], &[])
+        .node("Floor", &["g"], &["h"], &[])
+        .node("Cast", &["h"], &["one"], &[int_attribute("to", 7)])
+        .node("Squeeze", &["one", "v0"], &["scalar"], &[])
+        .node("Unsqueeze", &["scalar", "v0"], &["again"], &[]);
+    assert_eq!(ops(&concat(floor, &["again", "minus1"])), reshape(&[1, -1]));
+}
+
+#[test]
+fn slices_to_an_open_end_reach_the_end() {
+    let model = image()
+        .node("Shape", &["x"], &["s"], &[])
+        .initializer(&ints("three", &[3]))
+        .node("Slice", &["s", "v2", "three"], &["h"], &[])
+        .node("Slice", &["x", "v0", "h", "v2"], &["y"], &[])
+        .output("y");
+    let graph = model.import().expect("resolvable");
+    assert!(matches!(&graph.nodes()[0].op, Op::Slice(slice) if slice.ends == [i64::MAX]), "{graph:?}");
+}
+
+#[test]
+fn what_cannot_be_resolved_is_refused() {
+    for (model, fragment) in [
+        (image().node("Shape", &["x"], &["y"], &[]).output("y"), "\"y\" holds extents of an input"),
+        (
+            image()
+                .node("Shape", &["x"], &["s"], &[])
+                .node("Cast", &["s"], &["y"], &[int_attribute("to", 11)])
+                .output("y"),
+            "only supported as a shape",
+        ),
+        (
+            image().input("t", INT64, &[Is(2)]).node("Reshape", &["x", "t"], &["y"], &[]).output("y"),
+            "\"t\" is not known at import",
+        ),
+        (
+            image().node("Shape", &["x"], &["s"], &[]).node("Pad", &["x", "s"], &["y"], &[]).output("y"),
+            "depends on the extents of an input",
+        ),
+        (
+            image()
+                .initializer(&ints("huge", &[1 << 40]))
+                .node("ConstantOfShape", &["huge"], &["z"], &[])
+                .node("Reshape", &["x", "z"], &["y"], &[])
+                .output("y"),
+            "at most 4096 entries",
+        ),
+        (
+            image().node("Div", &["v1", "v0"], &["z"], &[]).node("Reshape", &["x", "z"], &["y"], &[]).output("y"),
+            "division by zero",
+        ),
+    ] {
+        let error = model.import().expect_err(fragment).to_string();
+        assert!(error.contains(fragment), "{error}");
+    }
+    // A fully known shape may be data.
+    let known = Model::new(13).input("x", FLOAT, &[Is(2), Is(3)]).node("Shape", &["x"], &["y"], &[]).output("y");
+    assert_eq!(known.import().expect("a constant output").nodes().len(), 0);
+}
