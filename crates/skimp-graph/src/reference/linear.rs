@@ -38,7 +38,8 @@ fn conv_typed<T: Float>(
     let (n_batch, n_inputs) = (call.input(0).shape()[0], call.input(0).shape()[1]);
     let (n_outputs, group_inputs) = (call.input(1).shape()[0], call.input(1).shape()[1]);
     let mut y = call.allocate_output()?;
-    let mut sums = vec![0.0_f64; width.output];
+    let mut sums: Vec<f64> = call.allocate(width.output)?;
+    sums.resize(width.output, 0.0);
     for n in 0..n_batch {
         for k in 0..n_outputs {
             let first_input = k / (n_outputs / groups) * group_inputs;

@@ -62,7 +62,7 @@ pub(super) fn concat(call: &Call<'_>, axis: i64) -> Result<Data, GraphError> {
 }
 
 /// Index along an axis of `extent` that an output index reads, `None` for the constant.
-fn source(index: i64, extent: i64, mode: PadMode) -> Option<i64> {
+fn source(index: i128, extent: i128, mode: PadMode) -> Option<i128> {
     match mode {
         _ if (0..extent).contains(&index) => Some(index),
         PadMode::Constant => None,
@@ -104,7 +104,7 @@ pub(super) fn pad(call: &Call<'_>, pad: &Pad) -> Result<Data, GraphError> {
     for ((axis, stride), &extent) in strides_of(shape).into_iter().enumerate().zip(call.output_shape()) {
         let mut axis_sources = call.allocate(extent)?;
         axis_sources.extend((0..extent).map(|i| {
-            let found = source(i as i64 - pad.begin[axis], shape[axis] as i64, pad.mode)?;
+            let found = source(i as i128 - i128::from(pad.begin[axis]), shape[axis] as i128, pad.mode)?;
             Some(found as usize * stride.unsigned_abs())
         }));
         sources.push(axis_sources);

@@ -108,7 +108,7 @@ pub(super) fn global_max(call: &Call<'_>) -> Result<Data, GraphError> {
 pub(super) fn reduce_mean(call: &Call<'_>, axes: &[i64]) -> Result<Data, GraphError> {
     fn typed<T: Number>(call: &Call<'_>, x: &[T], reduced: &[bool]) -> Result<Vec<T>, GraphError> {
         let (kept, inner) = strided_reduction(call.input(0).shape(), reduced);
-        let n = inner.clone().count();
+        let n = inner.size_hint().0;
         let mut y = call.allocate_output()?;
         y.extend(kept.map(|start| T::mean(inner.clone().map(|offset| x[start + offset]), n)));
         Ok(y)

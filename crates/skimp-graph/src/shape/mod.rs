@@ -38,6 +38,13 @@ impl TensorType {
     pub fn n_elements(&self) -> u64 {
         self.shape.iter().fold(1_u64, |n, &extent| n.saturating_mul(extent as u64))
     }
+
+    /// Whether the extents other than 0 multiply to at most [`MAX_ELEMENTS`], so that no product of some of them
+    /// overflows.
+    fn is_small(&self) -> bool {
+        let extents = self.shape.iter().filter(|&&extent| extent > 0);
+        extents.fold(1_u64, |n, &extent| n.saturating_mul(extent as u64)) <= MAX_ELEMENTS
+    }
 }
 
 impl std::fmt::Display for TensorType {
@@ -190,7 +197,7 @@ pub fn check_inputs(graph: &Graph, types: &[TensorType]) -> Result<(), GraphErro
                 return Err(invalid(format!("has extent {extent} on axis {axis}, expected {expected}")));
             }
         }
-        if found.n_elements() > MAX_ELEMENTS {
+        if !found.is_small() {
             return Err(invalid(format!("{found} has more than 2^40 elements")));
         }
     }
@@ -211,13 +218,16 @@ fn check_n_inputs(graph: &Graph, n_inputs: usize) -> Result<(), GraphError> {
 /// [`GraphError::InvalidNode`] naming `node` if a rule of the operator is broken or an output would have more than
 /// [`MAX_ELEMENTS`] elements; [`GraphError::UnsupportedNode`] where ONNX allows more than skimp does.
 pub fn output_shapes(op: &Op, node: &str, inputs: &[Option<&TensorType>]) -> Result<Vec<TensorType>, GraphError> {
-    let outputs = rules::outputs(op, node, inputs)?;
-    match outputs.iter().find(|output| output.n_elements() > MAX_ELEMENTS) {
-        Some(output) => {
-            Err(GraphError::invalid_node(node, op.name(), format!("its output {output} has more than 2^40 elements")))
+    let checked = |what: &str, tensor_type: &TensorType| {
+        if tensor_type.is_small() {
+            return Ok(());
         }
-        None => Ok(outputs),
-    }
+        Err(GraphError::invalid_node(node, op.name(), format!("its {what} {tensor_type} has more than 2^40 elements")))
+    };
+    inputs.iter().flatten().try_for_each(|input| checked("input", input))?;
+    let outputs = rules::outputs(op, node, inputs)?;
+    outputs.iter().try_for_each(|output| checked("output", output))?;
+    Ok(outputs)
 }
 
 #[cfg(test)]
