@@ -1,0 +1,396 @@
+//! An opened data set and the seam behind which each format lives.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::nearest::nearest;
+use crate::preprocess::Preprocess;
+use crate::{DATASETS, DataError, Image, Samples};
+
+/// Which part of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Split {
+    /// Images held out for measuring accuracy.
+    #[default]
+    Test,
+    /// Images to learn from.
+    Train,
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Test => "test",
+            Self::Train => "train",
+        })
+    }
+}
+
+/// Extents of one image as the network takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct InputSpec {
+    /// Channels.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl From<[usize; 3]> for InputSpec {
+    fn from([channels, height, width]: [usize; 3]) -> Self {
+        Self { channels, height, width }
+    }
+}
+
+/// Preprocessed images and their labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Values in NCHW order.
+    pub images: Vec<f32>,
+    /// `[n, c, h, w]`.
+    pub shape: [usize; 4],
+    /// The class of each image.
+    pub labels: Vec<usize>,
+}
+
+/// A kind of data set: one entry of [`DATASETS`].
+pub trait DatasetFormat: fmt::Debug + Sync {
+    /// Name before the colon of `NAME:DIR`, in kebab-case.
+    fn name(&self) -> &'static str;
+
+    /// One line on what it is.
+    fn summary(&self) -> &'static str;
+
+    /// Who made it or where the format is described.
+    fn source(&self) -> &'static str;
+
+    /// How it is written, such as `cifar10:DIR`.
+    fn example(&self) -> &'static str;
+
+    /// The preprocessing to use where none is asked for.
+    fn default_preprocess(&self) -> &'static str;
+
+    /// Names of the classes, in order, where they are fixed; empty otherwise.
+    fn class_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Opens one split. `location` is the text after the colon.
+    ///
+    /// # Errors
+    /// Any file that is missing or invalid. Image files may be checked no earlier than [`ImageSource::image`].
+    fn open(&self, location: Option<&str>, split: Split) -> Result<Box<dyn ImageSource>, DataError>;
+}
+
+/// The images of one split, as stored.
+pub trait ImageSource: fmt::Debug + Send + Sync {
+    /// The class of each image; each lies below [`ImageSource::n_classes`].
+    fn labels(&self) -> &[usize];
+
+    /// Number of classes.
+    fn n_classes(&self) -> usize;
+
+    /// Number of channels of every image.
+    fn channels(&self) -> usize;
+
+    /// `[channels, height, width]` where all images share them.
+    fn image_shape(&self) -> Option<[usize; 3]>;
+
+    /// Decodes the image at `index`, which lies below the number of labels.
+    ///
+    /// # Errors
+    /// If a file cannot be read or decoded.
+    fn image(&self, index: usize) -> Result<Image<'_>, DataError>;
+
+    /// Gives `sink` the bytes that stand for the image at `index` in the digest.
+    ///
+    /// # Errors
+    /// As [`ImageSource::image`].
+    fn hash_image(&self, index: usize, sink: &mut dyn FnMut(&[u8])) -> Result<(), DataError> {
+        let image = self.image(index)?;
+        for extent in [image.channels, image.height, image.width] {
+            sink(&(extent as u64).to_le_bytes());
+        }
+        match &image.samples {
+            Samples::U8(values) => {
+                sink(b"u");
+                sink(values);
+            }
+            Samples::F32(values) => {
+                sink(b"f");
+                values.iter().for_each(|value| sink(&value.to_le_bytes()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One split of a data set, ready to be read.
+#[derive(Debug)]
+pub struct Dataset {
+    format: &'static dyn DatasetFormat,
+    split: Split,
+    source: Box<dyn ImageSource>,
+    digest: OnceLock<String>,
+}
+
+impl Dataset {
+    /// Opens `NAME` or `NAME:PLACE`, with `NAME` from [`DATASETS`].
+    ///
+    /// # Errors
+    /// [`DataError::UnknownDataset`], and whatever is wrong with the files.
+    pub fn open(text: &str, split: Split) -> Result<Self, DataError> {
+        let (name, location) = match text.split_once(':') {
+            Some((name, location)) => (name, Some(location).filter(|l| !l.is_empty())),
+            None => (text, None),
+        };
+        let names = || DATASETS.iter().map(|format| format.name());
+        let format =
+            *DATASETS.iter().find(|format| format.name() == name).ok_or_else(|| DataError::UnknownDataset {
+                name: name.to_owned(),
+                nearest: nearest(name, names()),
+                valid: names().collect::<Vec<_>>().join(", "),
+            })?;
+        let source = format.open(location, split)?;
+        Ok(Self { format, split, source, digest: OnceLock::new() })
+    }
+
+    /// Name of the format, such as `cifar10`.
+    pub fn name(&self) -> &'static str {
+        self.format.name()
+    }
+
+    /// The registered format: its summary, source, class names and default preprocessing.
+    pub fn format(&self) -> &'static dyn DatasetFormat {
+        self.format
+    }
+
+    /// Which split was opened.
+    pub fn split(&self) -> Split {
+        self.split
+    }
+
+    /// Number of images; never 0.
+    pub fn len(&self) -> usize {
+        self.source.labels().len()
+    }
+
+    /// Whether there is no image. Opening fails in that case, so this is always false.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of classes.
+    pub fn n_classes(&self) -> usize {
+        self.source.n_classes()
+    }
+
+    /// The class of each image.
+    pub fn labels(&self) -> &[usize] {
+        self.source.labels()
+    }
+
+    /// Number of channels of every image.
+    pub fn channels(&self) -> usize {
+        self.source.channels()
+    }
+
+    /// `[channels, height, width]`, or `None` where images differ.
+    pub fn image_shape(&self) -> Option<[usize; 3]> {
+        self.source.image_shape()
+    }
+
+    /// The image at `index` as stored, without preprocessing.
+    ///
+    /// # Errors
+    /// [`DataError::IndexOutOfRange`], or an image file that cannot be decoded.
+    pub fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
+        self.check_index(index)?;
+        self.source.image(index)
+    }
+
+    /// SHA-256 of the content, in lower-case hexadecimal; computed at the first call.
+    ///
+    /// It covers, in order: the line `skimp-data/1`, the number of images, then for each image its label, its extents
+    /// and its samples (the file's bytes for image folders). Numbers are little-endian u64. Names and packing of files
+    /// do not count: the same images in `.gz` files or another folder have the same digest.
+    ///
+    /// # Errors
+    /// An image file that cannot be read.
+    pub fn digest(&self) -> Result<&str, DataError> {
+        if let Some(digest) = self.digest.get() {
+            return Ok(digest);
+        }
+        let mut hasher = Sha256::new();
+        hasher.update(b"skimp-data/1\n");
+        hasher.update((self.len() as u64).to_le_bytes());
+        for (index, &label) in self.labels().iter().enumerate() {
+            hasher.update((label as u64).to_le_bytes());
+            self.source.hash_image(index, &mut |bytes| hasher.update(bytes))?;
+        }
+        let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(self.digest.get_or_init(|| hex))
+    }
+
+    /// Preprocesses the images `range` for an input of the extents `target`, in parallel on rayon's current pool.
+    ///
+    /// # Errors
+    /// As [`Dataset::gather`].
+    ///
+    /// # Determinism
+    /// The result does not depend on the number of threads, nor does the choice of the error.
+    pub fn batch(
+        &self,
+        range: Range<usize>,
+        preprocess: &Preprocess,
+        target: impl Into<InputSpec>,
+    ) -> Result<Batch, DataError> {
+        if !range.is_empty() {
+            self.check_index(range.end - 1)?;
+        }
+        self.gather(&range.collect::<Vec<_>>(), preprocess, target)
+    }
+
+    /// Preprocesses the images at `indices`, in that order; an index may occur more than once.
+    ///
+    /// # Errors
+    /// [`DataError::IndexOutOfRange`]; [`DataError::Channels`] and [`DataError::PreprocessChannels`] if the data or
+    /// the preprocessing does not fit the channels of `target`; [`DataError::InvalidShape`]; or the first image, in the
+    /// order of `indices`, that cannot be decoded.
+    pub fn gather(
+        &self,
+        indices: &[usize],
+        preprocess: &Preprocess,
+        target: impl Into<InputSpec>,
+    ) -> Result<Batch, DataError> {
+        let InputSpec { channels, height, width } = target.into();
+        indices.iter().try_for_each(|&index| self.check_index(index))?;
+        let shape = [indices.len(), channels, height, width];
+        let len = image_len(shape)?;
+        let pipeline =
+            preprocess.compile(self.name(), self.source.channels(), channels, self.image_shape().is_some())?;
+        let mut images = vec![0.0; indices.len() * len];
+        let results: Vec<Result<(), DataError>> = images
+            .par_chunks_mut(len)
+            .zip(indices)
+            .map(|(out, &index)| {
+                pipeline.apply(self.source.image(index)?, height, width, out);
+                Ok(())
+            })
+            .collect();
+        results.into_iter().collect::<Result<(), _>>()?;
+        let labels = indices.iter().map(|&index| self.labels()[index]).collect();
+        Ok(Batch { images, shape, labels })
+    }
+
+    fn check_index(&self, index: usize) -> Result<(), DataError> {
+        if index < self.len() {
+            return Ok(());
+        }
+        Err(DataError::IndexOutOfRange { dataset: self.name().to_owned(), index, len: self.len() })
+    }
+}
+
+/// Values of one image, after checking that all of them fit into memory's address range.
+fn image_len(shape: [usize; 4]) -> Result<usize, DataError> {
+    if shape[1..].contains(&0) {
+        return Err(DataError::InvalidShape { shape, cause: "channels, height and width must not be 0" });
+    }
+    if shape[1..].iter().any(|&extent| extent > MAX_EXTENT) {
+        return Err(DataError::InvalidShape { shape, cause: "channels, height and width must not exceed 2^24" });
+    }
+    let bytes = shape.iter().try_fold(size_of::<f32>(), |product, &extent| product.checked_mul(extent));
+    match bytes {
+        Some(bytes) if bytes <= MAX_BATCH_BYTES => Ok(shape[1] * shape[2] * shape[3]),
+        _ => Err(DataError::InvalidShape { shape, cause: "it needs more than 64 GiB" }),
+    }
+}
+
+/// No batch is larger than this: a wrong input extent should be an error, not an allocation failure.
+const MAX_BATCH_BYTES: usize = 64 << 30;
+
+/// No extent of an image is larger, so that products of two extents never overflow.
+const MAX_EXTENT: usize = 1 << 24;
+
+/// The greatest number of classes of sets that do not fix it themselves.
+pub(crate) const MAX_CLASSES: usize = 100_000;
+
+/// Images of equal extents, held in memory.
+#[derive(Debug)]
+pub(crate) struct MemorySource {
+    shape: [usize; 3],
+    samples: Samples<'static>,
+    labels: Vec<usize>,
+    n_classes: usize,
+}
+
+impl MemorySource {
+    /// Checks and keeps the images. Without `n_classes` it is one more than the greatest label.
+    ///
+    /// `samples` holds a whole number of images of `shape`, as many as `labels`; the caller has checked that.
+    pub(crate) fn new(
+        shape: [usize; 3],
+        samples: Samples<'static>,
+        images_path: &Path,
+        labels: &[i128],
+        labels_path: &Path,
+        n_classes: Option<usize>,
+    ) -> Result<Self, DataError> {
+        if shape.iter().any(|extent| !(1..=MAX_EXTENT).contains(extent)) {
+            let cause = format!("expected image extents from 1 to {MAX_EXTENT}, found {shape:?}");
+            return Err(DataError::invalid(images_path, cause));
+        }
+        if labels.is_empty() {
+            return Err(DataError::Empty { path: images_path.to_path_buf(), expected: "at least one" });
+        }
+        let max = n_classes.unwrap_or(MAX_CLASSES) - 1;
+        let labels = labels
+            .iter()
+            .enumerate()
+            .map(|(record, &label)| check_label(label, max, record, labels_path))
+            .collect::<Result<Vec<_>, _>>()?;
+        let n_classes = n_classes.unwrap_or_else(|| labels.iter().max().map_or(0, |max| max + 1));
+        debug_assert_eq!(samples.len(), labels.len() * shape.iter().product::<usize>());
+        Ok(Self { shape, samples, labels, n_classes })
+    }
+}
+
+/// The label as an index, if it lies in `0..=max`.
+pub(crate) fn check_label(label: i128, max: usize, record: usize, path: &Path) -> Result<usize, DataError> {
+    usize::try_from(label).ok().filter(|&label| label <= max).ok_or_else(|| DataError::LabelOutOfRange {
+        path: path.to_path_buf(),
+        record,
+        label,
+        max,
+    })
+}
+
+impl ImageSource for MemorySource {
+    fn labels(&self) -> &[usize] {
+        &self.labels
+    }
+
+    fn n_classes(&self) -> usize {
+        self.n_classes
+    }
+
+    fn channels(&self) -> usize {
+        self.shape[0]
+    }
+
+    fn image_shape(&self) -> Option<[usize; 3]> {
+        Some(self.shape)
+    }
+
+    fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
+        let [channels, height, width] = self.shape;
+        let len = channels * height * width;
+        Ok(Image { channels, height, width, samples: self.samples.slice(index * len, len) })
+    }
+}

@@ -1,0 +1,85 @@
+//! Reading whole files, plain or gzip-compressed, and writing them without leaving halves behind.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::DataError;
+
+/// Fails unless `path` is a folder.
+pub(crate) fn check_folder(path: &Path) -> Result<(), DataError> {
+    if path.is_dir() { Ok(()) } else { Err(DataError::MissingFolder { path: path.to_path_buf() }) }
+}
+
+/// The first of `names` in `folder` that is a file.
+pub(crate) fn find(folder: &Path, names: &[String]) -> Result<PathBuf, DataError> {
+    names
+        .iter()
+        .map(|name| folder.join(name))
+        .find(|path| path.is_file())
+        .ok_or_else(|| DataError::MissingFile { folder: folder.to_path_buf(), expected: names.join(" or ") })
+}
+
+/// Opens a file for reading; a name ending in `.gz` is unpacked on the way.
+pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, DataError> {
+    let file = File::open(path).map_err(DataError::io(path))?;
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz")) {
+        Ok(Box::new(MultiGzDecoder::new(io::BufReader::new(file))))
+    } else {
+        Ok(Box::new(file))
+    }
+}
+
+/// Reads exactly `len` bytes. Memory grows with what is really there, never with what a header claims.
+///
+/// # Errors
+/// [`DataError::Truncated`], counting the `already` bytes read before.
+pub(crate) fn read_exactly(reader: &mut dyn Read, len: u64, already: u64, path: &Path) -> Result<Vec<u8>, DataError> {
+    let mut bytes = Vec::new();
+    let found = match reader.take(len).read_to_end(&mut bytes) {
+        Ok(found) => found as u64,
+        // A gzip stream that is cut off.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => bytes.len() as u64,
+        Err(error) => return Err(DataError::io(path)(error)),
+    };
+    if found < len {
+        return Err(DataError::Truncated {
+            path: path.to_path_buf(),
+            expected: already.saturating_add(len),
+            found: already + found,
+        });
+    }
+    Ok(bytes)
+}
+
+/// Fails if there is a byte left.
+pub(crate) fn check_end(reader: &mut dyn Read, expected: u64, path: &Path) -> Result<(), DataError> {
+    let mut byte = [0];
+    match reader.read(&mut byte).map_err(DataError::io(path))? {
+        0 => Ok(()),
+        _ => Err(DataError::invalid(path, format!("expected {expected} bytes, found more"))),
+    }
+}
+
+/// Writes a file under another name beside the target, then renames it, so that the target is either the old file or
+/// the complete new one. The unfinished file is removed when `write` fails.
+pub(crate) fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), DataError> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    let written = File::create(&part).and_then(|file| {
+        let mut writer = BufWriter::new(file);
+        write(&mut writer)?;
+        writer.flush()
+    });
+    written.and_then(|()| fs::rename(&part, path)).map_err(|source| {
+        // The first error is the one to report; a leftover that cannot be removed changes nothing about it.
+        let _ = fs::remove_file(&part);
+        DataError::io(path)(source)
+    })
+}
