@@ -1,9 +1,12 @@
 //! ComPEND's slot model: slots moved one by one against the counted form, on the same windows.
 
 use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use skimp_digital::compend::{literal, slots};
+use criterion::{BenchmarkId, Criterion};
+use skimp_digital::compend::{Compend, literal, slots};
+use skimp_sim::{AcceleratorModel, LayerTrace, LayerWorkload, RecordedTrace};
 
 const PLANES: u8 = 16;
 
@@ -43,7 +46,7 @@ fn moved(windows: &[u8], divisions: usize, length: usize) -> slots::SlotCounts {
 
 fn slot_model(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("compend_slots");
-    group.sample_size(10);
+    group.sample_size(10).measurement_time(Duration::from_secs(1));
     for (divisions, length) in [(1, 32), (4, 32), (8, 8)] {
         let windows = end_planes(784 * divisions * length);
         assert_eq!(counted(&windows, divisions, length), moved(&windows, divisions, length));
@@ -58,5 +61,52 @@ fn slot_model(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, slot_model);
-criterion_main!(benches);
+/// C2 to C13 of VGG-16 (10.3 million outputs) on one thread: the whole slot model of one image.
+fn vgg16(criterion: &mut Criterion) {
+    let shapes: [(usize, usize, usize); 12] = [
+        (224, 64, 64),
+        (112, 64, 128),
+        (112, 128, 128),
+        (56, 128, 256),
+        (56, 256, 256),
+        (56, 256, 256),
+        (28, 256, 512),
+        (28, 512, 512),
+        (28, 512, 512),
+        (14, 512, 512),
+        (14, 512, 512),
+        (14, 512, 512),
+    ];
+    let layers: Vec<_> = shapes
+        .iter()
+        .map(|&(extent, c, k)| {
+            let layer = LayerWorkload::conv("c", c, extent, extent, k, 3);
+            let recorded = RecordedTrace {
+                end_planes_negative: Some(end_planes(layer.output_count()).into()),
+                ..RecordedTrace::default()
+            };
+            let trace = LayerTrace::new(&layer, Arc::new(recorded));
+            (layer, trace)
+        })
+        .collect();
+    let Ok(compend) = Compend.configure(&toml::Table::new()) else { return };
+    let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(1).build() else { return };
+    let mut group = criterion.benchmark_group("compend_simulate");
+    group.sample_size(10).measurement_time(Duration::from_secs(2));
+    group.bench_function("vgg16_c2_to_c13", |b| {
+        b.iter(|| {
+            pool.install(|| {
+                let results = layers.iter().map(|(layer, trace)| compend.simulate_layer(layer, Some(trace)));
+                results.map(|result| result.map_or(0, |result| result.total_cycles())).sum::<u64>()
+            })
+        });
+    });
+    group.finish();
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    slot_model(&mut criterion);
+    vgg16(&mut criterion);
+    criterion.final_summary();
+}

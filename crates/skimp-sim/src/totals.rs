@@ -60,3 +60,77 @@ pub fn mean_reduction(pairs: &[(f64, f64)]) -> Option<f64> {
     }
     Some(pairs.iter().map(|&(base, new)| 1.0 - new / base).sum::<f64>() / pairs.len() as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Activity, CostTable, Counts, LayerWorkload, Statistic};
+
+    static WORK: Statistic = Statistic { name: "work", unit: "cycles", description: "Work." };
+    const TABLE: &str = "schema = 1\nname = \"t\"\nsummary = \"s\"\ntechnology_nm = 45\n\
+                         [x]\nread_pj = 2.5\nstatic_mw = 4.0\nsource = \"here\"\n";
+
+    fn layer(cycles: u64) -> LayerResult {
+        let mut result = LayerResult::new(&LayerWorkload::dense("d", 100, 50));
+        result.cycles = Counts::new(&[(&WORK, cycles)]);
+        let dynamic = vec![("x.read", 1000)];
+        result.activity.push(Activity { component: "x", dynamic, leakage: vec![("x.static", 3 * cycles)] });
+        result
+    }
+
+    fn assert_close(found: f64, expected: f64) {
+        assert!((found / expected - 1.0).abs() < 1e-12, "{found} against {expected}");
+    }
+
+    #[test]
+    fn units_of_energies_and_totals() {
+        let table = CostTable::from_toml(TABLE).unwrap();
+        let mut first = layer(500);
+        first.merge(&layer(700));
+        let second = {
+            let mut other = layer(800);
+            other.merge(&layer(0));
+            other
+        };
+        let clock_mhz = 100.0;
+        let energies = [&first, &second].map(|result| Energy::price(result, &table, clock_mhz).unwrap());
+        // 2,000 reads of 2.5 pJ; three instances of 4 mW for 12 us.
+        assert_close(energies[0].dynamic_nj(), 5.0);
+        assert_close(energies[0].static_nj(), 144.0);
+        let names: Vec<_> = energies[0].terms().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["x_dynamic", "x_static"]);
+        let totals = RunTotals::new([(&first, &energies[0]), (&second, &energies[1])], clock_mhz);
+        assert_eq!((totals.images, totals.cycles, totals.macs), (2, 2000, 4 * 5000));
+        assert_close(totals.latency_ms, 0.01);
+        let energy_nj = 10.0 + 3.0 * 4.0 * 20.0;
+        assert_close(totals.energy_mj, energy_nj * 1e-6 / 2.0);
+        assert_close(totals.power_mw, energy_nj / 20.0);
+        assert_close(totals.tops, 40_000.0 / 20e-6 * 1e-12);
+        assert_close(totals.tops_per_w, totals.tops / (totals.power_mw * 1e-3));
+        let mut sum = energies[0].clone();
+        sum.merge(&energies[1]);
+        assert_close(sum.total_nj(), energy_nj);
+    }
+
+    #[test]
+    fn a_missing_cost_is_named() {
+        let table = CostTable::from_toml(&TABLE.replace("read_pj", "write_pj")).unwrap();
+        let error = Energy::price(&layer(1), &table, 1.0).unwrap_err().to_string();
+        assert!(error.contains("\"x.read\" in pJ"), "{error}");
+    }
+
+    #[test]
+    fn reductions_are_averaged_layer_by_layer() {
+        let mean = mean_reduction(&[(100.0, 80.0), (10.0, 10.0), (1000.0, 600.0)]).unwrap();
+        assert!((mean - 0.2).abs() < 1e-12);
+        assert_eq!(mean_reduction(&[]), None);
+        assert_eq!(mean_reduction(&[(0.0, 1.0)]), None);
+    }
+
+    #[test]
+    fn nothing_gives_zeros() {
+        let totals = RunTotals::new([], 1000.0);
+        assert_eq!((totals.images, totals.cycles, totals.macs), (0, 0, 0));
+        assert!(totals.tops_per_w.abs() + totals.power_mw.abs() < f64::MIN_POSITIVE);
+    }
+}

@@ -151,6 +151,12 @@ pub struct LayerWorkload {
     pub weights: Option<Arc<[i32]>>,
 }
 
+/// Greatest extent of a workload.
+const MAX_EXTENT: usize = 1 << 24;
+
+/// Most multiply-accumulates or inputs: leaves room for bits, padding and passes in 64-bit counts.
+const MAX_COUNT: u64 = 1 << 48;
+
 impl LayerWorkload {
     /// A convolution with a square kernel, stride 1, "same" padding for odd kernels, 16-bit codes, one group, a ReLU
     /// after it, END valid, and no values. Change fields and call [`validated`](Self::validated) for anything else.
@@ -214,9 +220,18 @@ impl LayerWorkload {
     /// # Errors
     /// [`SimError::InvalidLayer`] naming the first contradiction.
     pub fn validated(self) -> Result<Self, SimError> {
+        self.check()?;
+        Ok(self)
+    }
+
+    /// Checks that the fields agree with each other and lie in a range where no count overflows. Models call it first.
+    ///
+    /// # Errors
+    /// [`SimError::InvalidLayer`] naming the first contradiction.
+    pub fn check(&self) -> Result<(), SimError> {
         match self.contradiction() {
-            None => Ok(self),
-            Some(reason) => Err(SimError::InvalidLayer { layer: self.name, reason }),
+            None => Ok(()),
+            Some(reason) => Err(SimError::InvalidLayer { layer: self.name.clone(), reason }),
         }
     }
 
@@ -240,11 +255,16 @@ impl LayerWorkload {
                 return Some(format!("{what} codes have {bits} bits, expected 1 to 32"));
             }
         }
-        let product = [self.n, self.k, self.p, self.q, self.c, self.r, self.s]
-            .iter()
-            .try_fold(1u64, |acc, &extent| acc.checked_mul(extent as u64));
-        if product.is_none_or(|macs| macs > 1 << 56) {
-            return Some("the layer has more than 2^56 multiply-accumulates".into());
+        let sizes = [self.n, self.c, self.h, self.w, self.k, self.r, self.s, self.p, self.q];
+        let steps = [self.strides, self.dilations, self.pads_begin, self.pads_end];
+        if let Some(extent) = sizes.iter().chain(steps.as_flattened()).find(|&&extent| extent > MAX_EXTENT) {
+            return Some(format!("an extent, step or pad is {extent}, more than {MAX_EXTENT}"));
+        }
+        let product = |extents: &[usize]| extents.iter().try_fold(1u64, |acc, &extent| acc.checked_mul(extent as u64));
+        let dense = product(&[self.n, self.k, self.p, self.q, self.c, self.r, self.s]);
+        let input = product(&[self.n, self.c, self.h, self.w]);
+        if dense.is_none_or(|macs| macs > MAX_COUNT) || input.is_none_or(|values| values > MAX_COUNT) {
+            return Some(format!("more than {MAX_COUNT} multiply-accumulates or inputs"));
         }
         match &self.weights {
             Some(weights) if weights.len() != self.weight_count() => {
@@ -339,6 +359,8 @@ mod tests {
             let message = layer.validated().unwrap_err().to_string();
             assert!(message.contains(needle), "{message:?} lacks {needle:?}");
         }
+        let huge = LayerWorkload::conv("z", 1 << 20, 1 << 15, 1 << 15, 1, 1);
+        assert!(huge.validated().unwrap_err().to_string().contains("more than 281474976710656"));
         let too_small = LayerWorkload::conv("y", 1, 1, 1, 1, 4);
         assert_eq!(too_small.p, 0);
         assert!(too_small.validated().is_err());

@@ -175,6 +175,7 @@ impl Accelerator for Node {
     }
 
     fn simulate_layer(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+        layer.check()?;
         let cycles = layer.n as u64 * self.cycles(layer);
         let slots = cycles * self.lanes() * u64::from(self.config.inputs_per_brick);
         let mut result = LayerResult::new(layer);

@@ -150,7 +150,7 @@ impl Layout {
             self.ab_reads += blocks * lines;
             self.register_writes += blocks * lines * part.divisions as u64;
             self.ab_pu_cycles += blocks * (lines + REGISTER_FILL_CYCLES * loads);
-            self.activation_passes += walk.passes.len() as u64;
+            self.activation_passes += walk.count();
             self.column_strips = walk.strips;
             self.parts.push(part);
         }
@@ -163,7 +163,7 @@ impl Layout {
         self.stt_writes += footprint.weight_lines(hw, part.filters.len());
         let lines: Vec<u64> = part.blocks().map(|block| footprint.weight_lines(hw, block.len())).collect();
         let all: u64 = lines.iter().sum();
-        let (passes, blocks) = (walk.passes.len() as u64, lines.len() as u64);
+        let (passes, blocks) = (walk.count(), lines.len() as u64);
         let (first, last) = (lines.first().copied().unwrap_or(0), lines.last().copied().unwrap_or(0));
         let reads = passes * all - passes / 2 * last - (passes - 1) / 2 * first;
         let loads = passes * blocks - (passes - 1);
@@ -205,11 +205,17 @@ impl Layout {
 /// The path of the window over the map: strips of columns, each cut into passes of as many output rows as the
 /// activation buffer serves.
 struct Walk {
-    /// Output rows and columns of each pass.
-    passes: Vec<(u64, u64)>,
+    passes: Vec<Pass>,
     /// Lines from off-chip memory, padding rows included where the map is loaded in more than one pass, as published.
     lines: u64,
     strips: u64,
+}
+
+/// Passes over the activation buffer with the same output rows and columns.
+struct Pass {
+    rows: u64,
+    columns: u64,
+    count: u64,
 }
 
 impl Walk {
@@ -218,7 +224,8 @@ impl Walk {
         let (height, width) = (layer.h as u64, layer.w as u64);
         let map_bits = height * width * pixel_bits;
         if map_bits <= hw.ab_bits {
-            return Ok(Walk { passes: vec![(p, q)], lines: map_bits.div_ceil(hw.line_bits), strips: 1 });
+            let passes = vec![Pass { rows: p, columns: q, count: 1 }];
+            return Ok(Walk { passes, lines: map_bits.div_ceil(hw.line_bits), strips: 1 });
         }
         let reach = |kernel: usize, axis: usize| ((kernel - 1) * layer.dilations[axis] + 1) as u64;
         let (rows, columns) = (reach(layer.r, 0), reach(layer.s, 1));
@@ -241,23 +248,29 @@ impl Walk {
             let strip = ((fitting - columns) / column_step + 1).min(q);
             (strip, (strip - 1) * column_step + columns)
         };
-        let mut walk = Walk { passes: Vec::new(), lines: 0, strips: q.div_ceil(strip_columns) };
         let buffered_rows = hw.ab_bits / (strip_width * pixel_bits);
-        let pass_rows = (buffered_rows - rows) / row_step + 1;
-        for strip in 0..walk.strips {
-            let columns_here = strip_columns.min(q - strip * strip_columns);
-            let width_here = if walk.strips == 1 { width } else { (columns_here - 1) * column_step + columns };
-            let mut loaded = 0;
-            let mut done = 0;
-            while done < p {
-                let take = pass_rows.min(p - done);
-                loaded += if done == 0 { (take - 1) * row_step + rows } else { take * row_step };
-                walk.passes.push((take, columns_here));
-                done += take;
+        let pass_rows = ((buffered_rows - rows) / row_step + 1).min(p);
+        let loaded_rows = (p - 1) * row_step + rows;
+        let mut walk = Walk { passes: Vec::new(), lines: 0, strips: q.div_ceil(strip_columns) };
+        let mut add_strips = |columns_here: u64, strip_width: u64, strips: u64| {
+            walk.lines += strips * (loaded_rows * strip_width * pixel_bits).div_ceil(hw.line_bits);
+            for (rows, count) in [(pass_rows, p / pass_rows), (p % pass_rows, 1)] {
+                if rows > 0 {
+                    walk.passes.push(Pass { rows, columns: columns_here, count: strips * count });
+                }
             }
-            walk.lines += (loaded * width_here * pixel_bits).div_ceil(hw.line_bits);
+        };
+        add_strips(strip_columns, strip_width, q / strip_columns);
+        let rest = q % strip_columns;
+        if rest > 0 {
+            add_strips(rest, (rest - 1) * column_step + columns, 1);
         }
         Ok(walk)
+    }
+
+    /// Number of passes.
+    fn count(&self) -> u64 {
+        self.passes.iter().map(|pass| pass.count).sum()
     }
 
     /// Lines from buffer to registers for one filter block, and the number of loads they come in. The window walks
@@ -275,10 +288,10 @@ impl Walk {
         };
         let sideways = layer.r as u64 * fresh(layer.s, 1) * slices;
         let downward = fresh(layer.r, 0) * layer.s as u64 * slices;
-        let lines = self
-            .passes
-            .iter()
-            .map(|&(rows, columns)| footprint.total_leaves + rows * (columns - 1) * sideways + (rows - 1) * downward);
+        let lines = self.passes.iter().map(|pass| {
+            let steps = pass.rows * (pass.columns - 1) * sideways + (pass.rows - 1) * downward;
+            pass.count * (footprint.total_leaves + steps)
+        });
         (lines.sum(), windows)
     }
 }

@@ -315,6 +315,7 @@ impl Accelerator for Machine {
 
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         let unsupported = |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: NAME, what };
+        layer.check()?;
         if layer.n != 1 {
             return Err(unsupported(format!("{} images at once; run them one after another", layer.n)));
         }
