@@ -17,7 +17,6 @@ const BLOCKS: usize = 8;
 pub(crate) struct PackedDense {
     isa: Isa,
     n_inputs: usize,
-    n_outputs: usize,
     weights: Vec<f32>,
     bias: Vec<f32>,
 }
@@ -39,7 +38,7 @@ impl PackedDense {
             }
         }
         let bias = (0..n_padded).map(|o| if o < n_outputs { bias(o) } else { 0.0 }).collect();
-        Self { isa, n_inputs, n_outputs, weights, bias }
+        Self { isa, n_inputs, weights, bias }
     }
 
     /// `out = bias + x * weight`, each output one chain over the inputs in order.
@@ -54,11 +53,6 @@ impl PackedDense {
         } else {
             strips.for_each(|(idx, out)| self.strip(idx, x, out));
         }
-    }
-
-    /// Outputs, without the padding to 16.
-    pub(crate) fn n_outputs(&self) -> usize {
-        self.n_outputs
     }
 
     fn strip(&self, idx: usize, x: &[f32], out: &mut [f32]) {
@@ -158,7 +152,7 @@ mod tests {
                 let dense = PackedDense::new(isa, [n_inputs, n_outputs], |i, o| w[o * n_inputs + i], |o| b[o]);
                 let mut out = vec![f32::NAN; n_outputs.div_ceil(16) * 16];
                 dense.run(&x, &mut out, false);
-                for o in 0..dense.n_outputs() {
+                for o in 0..n_outputs {
                     let y = (0..n_inputs).map(|i| f64::from(w[o * n_inputs + i]) * f64::from(x[i])).sum::<f64>();
                     assert!((f64::from(out[o]) - y - f64::from(b[o])).abs() < 1e-5, "{isa:?} {n_inputs} {n_outputs}");
                 }

@@ -132,11 +132,6 @@ impl Planes {
         block * self.plane() + (self.halo.top + row) * self.pitch() + (self.halo.left + column) * self.block
     }
 
-    /// Index of one channel of a pixel.
-    pub(crate) fn channel_at(&self, channel: usize, row: usize, column: usize) -> usize {
-        self.at(channel / self.block, row, column) + channel % self.block
-    }
-
     /// Sets the halo to zero.
     pub(crate) fn clear_halo(&self, image: &mut [f32]) {
         if self.halo.is_empty() {

@@ -1,8 +1,12 @@
-//! Pooling of blocked images, 16 channels at a time. Safe and portable: the inner loops are over lanes.
+//! Pooling of blocked images, 16 channels at a time.
+//!
+//! The loops are over lanes in plain code, compiled once for every processor and once more for AVX-512.
+
+#![allow(unsafe_code, reason = "calls of the code compiled for AVX-512")]
 
 use std::ops::Range;
 
-use super::{LANES, Planes};
+use super::{Isa, LANES, Planes};
 use rayon::prelude::*;
 
 /// A two-dimensional pooling window.
@@ -54,14 +58,12 @@ pub(crate) fn pool(
     parallel: bool,
 ) {
     out_planes.clear_halo(out);
-    let block = |(block, out): (usize, &mut [f32])| {
-        for row in 0..out_planes.height {
-            let start = out_planes.at(0, row, 0);
-            let out = &mut out[start..start + out_planes.width * LANES];
-            for (column, y) in out.chunks_exact_mut(LANES).enumerate() {
-                window(shape, kind, (x, x_planes), [block, row, column], y);
-            }
-        }
+    let isa = Isa::detect();
+    let block = |(block, out): (usize, &mut [f32])| match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `detect` found the processor feature.
+        Isa::Avx512 => unsafe { pool_block_avx512(shape, kind, (x, x_planes), block, (out, out_planes)) },
+        _ => pool_block(shape, kind, (x, x_planes), block, (out, out_planes)),
     };
     let blocks = out[..out_planes.len()].chunks_exact_mut(out_planes.plane()).enumerate();
     if parallel {
@@ -77,7 +79,37 @@ fn larger(a: f32, b: f32) -> f32 {
     if b > a || b.is_nan() { b } else { a }
 }
 
-#[inline]
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn pool_block_avx512(
+    shape: &PoolShape,
+    kind: PoolKind,
+    x: (&[f32], &Planes),
+    block: usize,
+    out: (&mut [f32], &Planes),
+) {
+    pool_block(shape, kind, x, block, out);
+}
+
+/// Pools one channel block; `out` is its plane.
+#[inline(always)]
+fn pool_block(
+    shape: &PoolShape,
+    kind: PoolKind,
+    x: (&[f32], &Planes),
+    block: usize,
+    (out, out_planes): (&mut [f32], &Planes),
+) {
+    for row in 0..out_planes.height {
+        let start = out_planes.at(0, row, 0);
+        let out = &mut out[start..start + out_planes.width * LANES];
+        for (column, y) in out.chunks_exact_mut(LANES).enumerate() {
+            window(shape, kind, x, [block, row, column], y);
+        }
+    }
+}
+
+#[inline(always)]
 fn window(shape: &PoolShape, kind: PoolKind, x: (&[f32], &Planes), at: [usize; 3], out: &mut [f32]) {
     let (x, planes) = x;
     let [block, row, column] = at;

@@ -59,6 +59,8 @@ pub(super) struct Builder<'a> {
     steps: Vec<Step>,
     planes: Vec<Planes>,
     places: BTreeMap<(usize, Form), BufferId>,
+    /// For a buffer that is a range of another one's blocks: that one, and the first block.
+    views: BTreeMap<BufferId, (BufferId, usize)>,
 }
 
 /// Plans `graph` for the shapes of a batch of one; `None` where a computed value is not f32.
@@ -80,6 +82,7 @@ pub(crate) fn build(
         steps: Vec::new(),
         planes: Vec::new(),
         places: BTreeMap::new(),
+        views: BTreeMap::new(),
     };
     let computed = graph.inputs().iter().map(|input| input.value);
     let computed = computed.chain(graph.nodes().iter().flat_map(|node| node.outputs.iter().copied()));
@@ -120,7 +123,8 @@ pub(crate) fn build(
             OutputSource::Constant(_) => None,
         })
         .collect();
-    let (buffers, arena_len) = memory::place(&builder.planes, &builder.steps, &inputs, &kept);
+    builder.share_halos();
+    let (buffers, arena_len) = memory::place(&builder.planes, &builder.views, &builder.steps, &inputs, &kept);
     Ok(Some(Plan { steps: builder.steps, buffers, arena_len, inputs, outputs, arenas: Mutex::default() }))
 }
 
@@ -203,6 +207,40 @@ impl Builder<'_> {
         let out = self.place(id, form);
         self.push(Step::Convert { x, out });
         out
+    }
+
+    /// The buffer that the value's blocked form lies in, if it has one.
+    pub(super) fn root(&self, id: ValueId) -> Option<BufferId> {
+        let mut buffer = *self.places.get(&(id.0, Form::Blocked))?;
+        while let Some(&(whole, _)) = self.views.get(&buffer) {
+            buffer = whole;
+        }
+        Some(buffer)
+    }
+
+    /// Makes the blocked buffer of a computed value a part of `whole`, from channel `channel` on, so that what writes
+    /// the value writes there. Returns whether that can be.
+    pub(super) fn embed(&mut self, id: ValueId, whole: BufferId, channel: usize) -> bool {
+        let Some(&part) = self.places.get(&(id.0, Form::Blocked)) else { return false };
+        let fits = channel.is_multiple_of(LANES)
+            && (self.planes[part].channels.is_multiple_of(LANES)
+                || channel + self.planes[part].channels == self.planes[whole].channels);
+        if !fits || self.views.contains_key(&part) {
+            return false;
+        }
+        self.views.insert(part, (whole, channel / LANES));
+        true
+    }
+
+    /// Gives parts and wholes the same halo.
+    fn share_halos(&mut self) {
+        // A part is older than its whole, so one pass up and one down reach all.
+        for (&part, &(whole, _)) in &self.views {
+            self.planes[whole].halo = self.planes[whole].halo.union(self.planes[part].halo);
+        }
+        for (&part, &(whole, _)) in self.views.iter().rev() {
+            self.planes[part].halo = self.planes[whole].halo;
+        }
     }
 
     /// Runs a node on the reference interpreter.

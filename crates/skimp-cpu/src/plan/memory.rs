@@ -1,5 +1,7 @@
 //! Arena memory: buffers whose lives do not overlap share space.
 
+use std::collections::BTreeMap;
+
 use super::{Buffer, BufferId, Step};
 use crate::kernels::{LANES, Planes};
 
@@ -41,10 +43,20 @@ pub(super) fn reserved(planes: &Planes) -> usize {
 /// Places the buffers; returns them and the arena length.
 ///
 /// A buffer lives from the step that writes it (inputs: from the start) to its last reader (`kept`: to the end). The
-/// largest are placed first, each at the lowest place that no buffer alive at the same time holds.
-pub(super) fn place(planes: &[Planes], steps: &[Step], inputs: &[BufferId], kept: &[BufferId]) -> (Vec<Buffer>, usize) {
+/// largest are placed first, each at the lowest place that no buffer alive at the same time holds. A
+/// buffer in `views` lies inside another one, from the given block on, and keeps that one alive.
+pub(super) fn place(
+    planes: &[Planes],
+    views: &BTreeMap<BufferId, (BufferId, usize)>,
+    steps: &[Step],
+    inputs: &[BufferId],
+    kept: &[BufferId],
+) -> (Vec<Buffer>, usize) {
     let mut lives: Vec<(usize, usize)> = vec![(usize::MAX, 0); planes.len()];
-    let mut touch = |buffer: BufferId, time: usize| {
+    let mut touch = |mut buffer: BufferId, time: usize| {
+        while let Some(&(whole, _)) = views.get(&buffer) {
+            buffer = whole;
+        }
         lives[buffer] = (lives[buffer].0.min(time), lives[buffer].1.max(time));
     };
     inputs.iter().for_each(|&buffer| touch(buffer, 0));
@@ -54,7 +66,7 @@ pub(super) fn place(planes: &[Planes], steps: &[Step], inputs: &[BufferId], kept
     }
     kept.iter().for_each(|&buffer| touch(buffer, steps.len() + 1));
 
-    let mut order: Vec<BufferId> = (0..planes.len()).collect();
+    let mut order: Vec<BufferId> = (0..planes.len()).filter(|buffer| !views.contains_key(buffer)).collect();
     order.sort_by_key(|&buffer| (std::cmp::Reverse(reserved(&planes[buffer])), buffer));
     let mut offsets = vec![0; planes.len()];
     let mut placed: Vec<BufferId> = Vec::new();
@@ -77,6 +89,10 @@ pub(super) fn place(planes: &[Planes], steps: &[Step], inputs: &[BufferId], kept
         offsets[buffer] = offset;
         arena_len = arena_len.max(offset + reserved(&planes[buffer]));
         placed.push(buffer);
+    }
+    // A whole is younger than its parts.
+    for (&part, &(whole, block)) in views.iter().rev() {
+        offsets[part] = offsets[whole] + block * planes[whole].plane();
     }
     let buffers = planes.iter().zip(offsets).map(|(&planes, offset)| Buffer { planes, offset }).collect();
     (buffers, arena_len)

@@ -246,14 +246,23 @@ impl Builder<'_> {
         }
         let inputs: Vec<ValueId> = (0..node.inputs.len()).map(|idx| self.computed(node, idx)).collect::<Option<_>>()?;
         let images: Vec<[usize; 3]> = inputs.iter().map(|&id| self.image(id)).collect::<Option<_>>()?;
+        let whole = self.place(out, Form::Blocked);
+        // Of inputs that share memory none can move: one would be copied from where the whole lies.
+        let roots: Vec<Option<BufferId>> = inputs.iter().map(|&id| self.root(id)).collect();
         let mut regions = Vec::new();
         let mut channel = 0;
-        for (&id, extent) in inputs.iter().zip(images) {
-            let region = Region { from: [0; 3], step: [1; 2], to: [channel, 0, 0], extent };
-            regions.push((self.request(id, Form::Blocked), region));
+        for ((&id, extent), root) in inputs.iter().zip(images).zip(&roots) {
+            let is_alone = roots.iter().filter(|other| *other == root).count() == 1;
+            if !is_alone || !self.embed(id, whole, channel) {
+                let region = Region { from: [0; 3], step: [1; 2], to: [channel, 0, 0], extent };
+                regions.push((self.request(id, Form::Blocked), region));
+            }
             channel += extent[0];
         }
-        self.gather(out, None, regions)
+        if !regions.is_empty() {
+            self.push(Step::Gather { fill: None, regions, out: whole });
+        }
+        Some(())
     }
 
     fn split_channels(&mut self, node: &Node, axis: i64, sizes: &[usize]) -> Option<()> {

@@ -159,6 +159,29 @@ fn data_movement_and_broadcasts() {
 }
 
 #[test]
+fn concatenations_that_share_memory() {
+    let (graph, x) = network("dense block", &[2, 16, 6, 5], |builder, x| {
+        let conv = |builder: &mut GraphBuilder, name: &str, from, channels: [usize; 2], kernel: usize, seed| {
+            let w = builder.constant(format!("{name}.w"), tensor(&[channels[1], channels[0], kernel, kernel], seed));
+            builder.node(name, Op::Conv { window: window(&[kernel; 2], 1, 1, kernel / 2), groups: 1 }, &[from, w])
+        };
+        let concat = |builder: &mut GraphBuilder, name: &str, parts: &[ValueId]| {
+            builder.node(name, Op::Concat { axis: 1 }, parts)
+        };
+        let a = conv(builder, "a", x, [16, 32], 3, 1);
+        let b = conv(builder, "b", a, [32, 20], 5, 2);
+        let ab = concat(builder, "ab", &[a, b]);
+        let c = conv(builder, "c", ab, [52, 16], 3, 3);
+        let abc = concat(builder, "abc", &[c, ab]);
+        let twice = concat(builder, "twice", &[abc, abc, a]);
+        let again = concat(builder, "again", &[a, b, c, x]);
+        let d = conv(builder, "d", twice, [168, 16], 7, 4);
+        vec![conv(builder, "e", again, [84, 9], 3, 5), d, ab]
+    });
+    assert_eq!(check(&graph, &[x]), Vec::<String>::new());
+}
+
+#[test]
 fn squeeze_and_excitation_and_dense_layers() {
     let (graph, x) = network("se", &[3, 40, 5, 6], |builder, x| {
         let pooled = builder.node("gap", Op::GlobalAveragePool, &[x]);

@@ -125,11 +125,6 @@ impl PackedConv {
         packed
     }
 
-    /// Channels per block of the input.
-    pub(crate) fn in_block(&self) -> usize {
-        self.in_block
-    }
-
     /// Convolves one image: `out = bounds(bias + x * weight + residual)`, halo of `out` cleared.
     ///
     /// `parallel` splits the work over the current rayon pool.
