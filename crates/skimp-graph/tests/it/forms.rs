@@ -1,7 +1,7 @@
 //! Every form that operator sets 7 to 21 give an operator leads to the same graph operator.
 
 use skimp_graph::reference::Reference;
-use skimp_graph::{Dim, Executor as _, Graph, Op, Pad, PadMode, Slice, Tensor};
+use skimp_graph::{AutoPad, Dim, Executor as _, Graph, Op, Pad, PadMode, Slice, Tensor};
 
 use crate::build::*;
 use crate::compare::{Tolerance, difference};
@@ -252,4 +252,24 @@ fn extents_stay_open_or_fixed_as_in_the_file() {
     let open = || Dim::Free(String::new());
     assert_eq!(graph.inputs()[0].dims, [Dim::Free("batch".to_owned()), Dim::Fixed(1), open(), open(), open()]);
     assert_eq!(graph, through_file(&graph));
+}
+
+/// Automatic pads are written out where they do not depend on the input.
+#[test]
+fn automatic_pads_become_explicit() {
+    let pool = |auto_pad: &str, stride: i64| {
+        let attributes = [
+            ints_attribute("kernel_shape", &[4, 3]),
+            ints_attribute("strides", &[stride, 1]),
+            text_attribute("auto_pad", auto_pad),
+        ];
+        match only_op(&model(13, "MaxPool", &[], &attributes)) {
+            Op::MaxPool(window) => (window.auto_pad, window.pads_begin, window.pads_end),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(pool("SAME_UPPER", 1), (AutoPad::NotSet, vec![1, 1], vec![2, 1]));
+    assert_eq!(pool("SAME_LOWER", 1), (AutoPad::NotSet, vec![2, 1], vec![1, 1]));
+    assert_eq!(pool("VALID", 2), (AutoPad::NotSet, vec![0, 0], vec![0, 0]));
+    assert_eq!(pool("SAME_UPPER", 2), (AutoPad::SameUpper, vec![0, 0], vec![0, 0]));
 }

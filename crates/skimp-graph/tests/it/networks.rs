@@ -5,7 +5,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use skimp_graph::reference::Reference;
-use skimp_graph::{Executor as _, Tensor, onnx};
+use skimp_graph::testing::random_cnn;
+use skimp_graph::{AutoPad, Executor as _, Graph, Op, Tensor, onnx};
 
 use crate::compare::max_difference;
 use crate::round_trip::through_file;
@@ -47,36 +48,81 @@ fn read_tensors(path: &Path) -> Vec<Tensor> {
     tensors
 }
 
-/// Both engines round differently in every layer, so the outputs agree relative to their size only. Measured:
-/// at most 2e-5 of the largest output.
-const MAX_RELATIVE: f64 = 1e-4;
+/// Runs models in onnxruntime; for each its inputs and its outputs, or `None` without a Python that has it.
+fn run_in_onnxruntime(folder: &Path, models: &[(&Path, usize)]) -> Option<Vec<(Vec<Tensor>, Vec<Tensor>)>> {
+    let Some(python) = std::env::var_os("SKIMP_PYTHON") else {
+        eprintln!("skipped: SKIMP_PYTHON does not name a Python with onnxruntime and numpy");
+        return None;
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node_cases/onnxruntime_outputs.py");
+    let mut command = Command::new(&python);
+    command.arg(script);
+    let out = |i: usize| folder.join(format!("{i}.bin"));
+    for (i, (model, _)) in models.iter().enumerate() {
+        command.arg(model).arg(out(i));
+    }
+    assert!(command.status().expect("Python starts").success(), "the script fails");
+    let split = |(i, (_, n_inputs)): (usize, &(&Path, usize))| {
+        let mut inputs = read_tensors(&out(i));
+        let outputs = inputs.split_off(*n_inputs);
+        (inputs, outputs)
+    };
+    Some(models.iter().enumerate().map(split).collect())
+}
+
+/// Both engines round differently in every layer, so that outputs agree relative to the largest one only. Measured:
+/// at most 6e-7 of it.
+const MAX_RELATIVE: f64 = 1e-5;
+
+fn check(graph: &Graph, inputs: &[Tensor], expected: &[Tensor]) {
+    let outputs = Reference::new(graph).run(inputs).expect("the network runs");
+    assert_eq!(outputs.len(), expected.len(), "{}", graph.name());
+    for (got, want) in outputs.iter().zip(expected) {
+        let difference = max_difference(got, want);
+        let largest = want.as_f32().expect("f32").iter().fold(0.0_f64, |m, v| m.max(f64::from(v.abs())));
+        let (name, shape) = (graph.name(), want.shape());
+        eprintln!("{name} {shape:?}: max abs difference {difference:.3e}, largest output {largest:.3e}");
+        assert!(difference <= MAX_RELATIVE * largest, "{name}");
+    }
+}
 
 #[test]
 fn real_networks_agree_with_onnxruntime() {
-    let Some(python) = std::env::var_os("SKIMP_PYTHON") else {
-        eprintln!("skipped: SKIMP_PYTHON does not name a Python with onnxruntime and numpy");
-        return;
-    };
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node_cases/onnxruntime_outputs.py");
     let folder = tempfile::tempdir().expect("a temporary folder");
     for path in networks() {
-        let out = folder.path().join("tensors.bin");
-        let status = Command::new(&python).arg(&script).arg(&path).arg(&out).status().expect("Python starts");
-        assert!(status.success(), "the script fails on {}", path.display());
         let graph = onnx::import(&path).expect("a supported network");
-        let mut tensors = read_tensors(&out);
-        let expected = tensors.split_off(graph.inputs().len());
-        let outputs = Reference::new(&graph).run(&tensors).expect("the network runs");
-        assert_eq!(outputs.len(), expected.len());
-        for (got, want) in outputs.iter().zip(&expected) {
-            let difference = max_difference(got, want);
-            let largest = want.as_f32().expect("f32").iter().fold(0.0_f64, |m, v| m.max(f64::from(v.abs())));
-            eprintln!(
-                "{} {:?}: max abs difference {difference:.3e}, largest output {largest:.3e}",
-                graph.name(),
-                want.shape()
-            );
-            assert!(difference <= MAX_RELATIVE * largest, "{}", path.display());
+        let exported = folder.path().join("exported.onnx");
+        onnx::export(&graph, &exported).expect("writable");
+        let n_inputs = graph.inputs().len();
+        let Some(runs) = run_in_onnxruntime(folder.path(), &[(&path, n_inputs), (&exported, n_inputs)]) else { return };
+        let [(inputs, expected), again] = runs.as_slice() else { panic!("two runs") };
+        eprint!("{}: ", path.display());
+        check(&graph, inputs, expected);
+        assert_eq!((inputs, expected), (&again.0, &again.1), "the export computes something else: {}", path.display());
+    }
+}
+
+#[test]
+fn exported_random_networks_run_in_onnxruntime() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // onnxruntime does not know SAME_UPPER and SAME_LOWER together with strides and dilations.
+    let is_plain = |op: &Op| match op {
+        Op::Conv { window, .. } | Op::MaxPool(window) | Op::AveragePool { window, .. } => {
+            !matches!(window.auto_pad, AutoPad::SameUpper | AutoPad::SameLower)
+                || window.dilations.iter().all(|&d| d == 1)
         }
+        _ => true,
+    };
+    let graphs = (0..40).map(|seed| random_cnn(seed).0);
+    let graphs: Vec<Graph> = graphs.filter(|graph| graph.nodes().iter().all(|node| is_plain(&node.op))).collect();
+    assert!(graphs.len() > 20, "few networks are left");
+    let paths: Vec<PathBuf> = (0..graphs.len()).map(|i| folder.path().join(format!("{i}.onnx"))).collect();
+    for (graph, path) in graphs.iter().zip(&paths) {
+        onnx::export(graph, path).expect("writable");
+    }
+    let models: Vec<(&Path, usize)> = graphs.iter().zip(&paths).map(|(g, p)| (p.as_path(), g.inputs().len())).collect();
+    for (graph, (inputs, expected)) in graphs.iter().zip(run_in_onnxruntime(folder.path(), &models).unwrap_or_default())
+    {
+        check(graph, &inputs, &expected);
     }
 }

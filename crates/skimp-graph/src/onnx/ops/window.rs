@@ -26,15 +26,31 @@ pub(super) fn import(node: &NodeView<'_>, kernel: Vec<usize>) -> Result<Window, 
     let dilations = list("dilations", 1, 1, n_axes)?;
     let pads = if auto_pad == AutoPad::NotSet { list("pads", 0, 0, 2 * n_axes)? } else { vec![0; 2 * n_axes] };
     let (begin, end) = pads.split_at(n_axes);
-    Ok(Window {
-        kernel,
-        strides,
-        dilations,
-        pads_begin: begin.to_vec(),
-        pads_end: end.to_vec(),
-        auto_pad,
-        ceil_mode: false,
-    })
+    let (pads_begin, pads_end) = (begin.to_vec(), end.to_vec());
+    let window = Window { kernel, strides, dilations, pads_begin, pads_end, auto_pad, ceil_mode: false };
+    explicit(&window).ok_or_else(|| node.invalid("the window is too large"))
+}
+
+/// The same window with its pads written out, where they do not depend on the input's extents: without padding, and
+/// for an output as large as the input at stride 1. (onnxruntime refuses `SAME_UPPER` together with dilations.)
+fn explicit(window: &Window) -> Option<Window> {
+    let n_axes = window.kernel.len();
+    let (mut small, mut large) = (vec![0; n_axes], vec![0; n_axes]);
+    if matches!(window.auto_pad, AutoPad::SameUpper | AutoPad::SameLower) {
+        if window.strides.iter().any(|&stride| stride != 1) {
+            return Some(window.clone());
+        }
+        for i in 0..n_axes {
+            let total = window.kernel[i].checked_sub(1)?.checked_mul(window.dilations[i])?;
+            (small[i], large[i]) = (total / 2, total.div_ceil(2));
+        }
+    }
+    let (pads_begin, pads_end) = match window.auto_pad {
+        AutoPad::NotSet => return Some(window.clone()),
+        AutoPad::Valid | AutoPad::SameUpper => (small, large),
+        AutoPad::SameLower => (large, small),
+    };
+    Some(Window { pads_begin, pads_end, auto_pad: AutoPad::NotSet, ..window.clone() })
 }
 
 /// Reads `kernel_shape`.
@@ -44,6 +60,7 @@ pub(super) fn kernel_shape(node: &NodeView<'_>) -> Result<Option<Vec<usize>>, Gr
 
 /// Writes a window; `ceil_mode` is left to the pools.
 pub(super) fn export(form: Form, window: &Window) -> Form {
+    let window = &explicit(window).unwrap_or_else(|| window.clone());
     let form = form
         .counts("kernel_shape", &window.kernel)
         .counts("strides", &window.strides)
