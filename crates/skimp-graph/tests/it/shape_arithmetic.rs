@@ -183,3 +183,15 @@ fn what_cannot_be_resolved_is_refused() {
     let known = Model::new(13).input("x", FLOAT, &[Is(2), Is(3)]).node("Shape", &["x"], &["y"], &[]).output("y");
     assert_eq!(known.import().expect("a constant output").nodes().len(), 0);
 }
+
+/// A small file must not make the importer hold large tensors.
+#[test]
+fn repeated_operands_are_limited() {
+    let many = vec!["i"; 100_000];
+    let wide = Model::new(13)
+        .initializer(&ints("i", &[7; 64]))
+        .node("Concat", &many, &["y"], &[int_attribute("axis", 0)])
+        .output("y");
+    let error = wide.import().expect_err("too many entries").to_string();
+    assert!(error.contains("entries in total"), "{error}");
+}

@@ -9,6 +9,10 @@ use crate::onnx::symbolic::{self, Extent, Shape, Symbol, SymbolicTensor, Symbols
 use crate::onnx::{dtype, tensor};
 use crate::{DType, Data, Dim, Graph, GraphError, GraphInput, Node, Op, Tensor, Value, ValueId};
 
+/// Most entries that the operands of one shape calculation, and all results together, may have. Networks need a few
+/// per node; a file of tiny nodes that each make a large tensor must not exhaust the memory.
+const MAX_SHAPE_ENTRIES: usize = 1 << 22;
+
 /// What a name of the file stands for.
 #[derive(Debug)]
 enum Binding {
@@ -48,6 +52,8 @@ pub(crate) struct Importer {
     read: HashSet<String>,
     /// Names that the network returns.
     network_outputs: HashSet<String>,
+    /// Entries of all results of shape arithmetic so far.
+    n_shape_entries: usize,
     /// Symbols of open extents and fresh ones.
     pub(crate) symbols: Symbols,
 }
@@ -72,6 +78,7 @@ impl Importer {
             file_node_names,
             read: HashSet::new(),
             network_outputs: outputs.iter().map(|v| v.name.clone()).collect(),
+            n_shape_entries: 0,
             symbols: Symbols::default(),
         };
         let read = nodes.iter().flat_map(|node| node.input.iter().cloned());
@@ -222,10 +229,12 @@ impl Importer {
         n: usize,
     ) -> Result<Option<Vec<SymbolicTensor>>, GraphError> {
         let mut tensors = Vec::with_capacity(n);
-        let mut is_shape = false;
+        let (mut is_shape, mut n_entries) = (false, 0_usize);
         for idx in 0..n {
             let Some(name) = node.input(idx) else { return Ok(None) };
             let Some(tensor) = self.symbolic(name)? else { return Ok(None) };
+            n_entries += tensor.n_entries();
+            check_shape_entries(node, n_entries)?;
             is_shape |= tensor.dtype() != DType::F32 || matches!(self.bindings.get(name), Some(Binding::Symbolic(_)));
             tensors.push(tensor);
         }
@@ -347,6 +356,8 @@ impl Importer {
 
     /// Makes the only output of `node` a result of shape arithmetic.
     pub(crate) fn bind_symbolic(&mut self, node: &NodeView<'_>, tensor: SymbolicTensor) -> Result<(), GraphError> {
+        self.n_shape_entries = self.n_shape_entries.saturating_add(tensor.n_entries());
+        check_shape_entries(node, self.n_shape_entries)?;
         self.bind(node, Binding::Symbolic(tensor))
     }
 
@@ -414,6 +425,13 @@ impl Importer {
         }
         Graph::new(name, self.inputs, ids, self.values, self.nodes)
     }
+}
+
+fn check_shape_entries(node: &NodeView<'_>, n_entries: usize) -> Result<(), GraphError> {
+    if n_entries <= MAX_SHAPE_ENTRIES {
+        return Ok(());
+    }
+    Err(node.unsupported(format!("shape calculations on more than {MAX_SHAPE_ENTRIES} entries in total")))
 }
 
 fn first_output<'a>(node: &NodeView<'a>) -> Result<&'a str, GraphError> {

@@ -101,6 +101,11 @@ impl SymbolicTensor {
         self.dtype
     }
 
+    /// Number of entries.
+    pub(crate) fn n_entries(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Extents.
     pub(crate) fn shape(&self) -> &[usize] {
         &self.shape
