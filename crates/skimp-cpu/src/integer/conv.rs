@@ -17,7 +17,7 @@ const POSITIONS: usize = 6;
 /// Lanes of a row taken at a time, so that `FILTERS + POSITIONS` rows stay in the first-level cache.
 const DEPTH_LANES: usize = 32;
 /// Bytes of a tile, within a second-level cache.
-const TILE_BYTES: usize = 384 << 10;
+const TILE_BYTES: usize = 640 << 10;
 /// Most positions of a tile.
 const MAX_POSITIONS: usize = 192;
 /// Tasks per thread, for an even load.
