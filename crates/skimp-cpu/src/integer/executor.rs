@@ -141,6 +141,12 @@ impl IntegerExecutor {
                 return Ok((vec![IntegerTensor::Codes(output)], None));
             }
         }
+        if let (IntegerOp::AveragePool { .. }, Some(input), ValueKind::Codes(encoding)) =
+            (&node.op, operands[0].as_codes(), kind(&node.inputs[0]))
+            && let Some(output) = pool::average_pool(node, input, &encoding, &kind(&node.outputs[0]))?
+        {
+            return Ok((vec![output], None));
+        }
         let input_kinds: Vec<ValueKind> = node.inputs.iter().map(kind).collect();
         let output_kinds: Vec<ValueKind> = node.outputs.iter().map(kind).collect();
         Ok((integer::evaluate(node, operands, &input_kinds, &output_kinds)?, None))

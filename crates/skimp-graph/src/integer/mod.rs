@@ -19,6 +19,7 @@ pub use check::check;
 pub use engine::{IntegerEngine, IntegerObserver, IntegerTensor, MacObservation, Observation};
 pub use mac::MacShape;
 pub use nodes::evaluate;
+pub use pool::IntegerMeans;
 pub use reference::IntegerReference;
 pub use shapes::node_output_shapes;
 pub use types::{

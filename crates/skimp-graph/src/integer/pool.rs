@@ -92,18 +92,6 @@ pub(super) fn max_pool(
     Ok(CodeTensor { shape: pool_shape(&input.shape, &axes), data })
 }
 
-/// The multiplier of a mean over `count` codes.
-pub(super) fn mean_multiplier(
-    node: &str,
-    from: &Encoding,
-    to: &Encoding,
-    count: usize,
-) -> Result<FixedMultiplier, GraphError> {
-    let factor = from.scale / (count as f64 * to.scale);
-    FixedMultiplier::from_f64(factor)
-        .ok_or_else(|| GraphError::invalid_node(node, "AveragePool", format!("factor {factor:e} is out of range")))
-}
-
 /// Mean over windows; a window without a counted tap is 0.
 pub(super) fn average_pool(
     node: &str,
@@ -121,29 +109,60 @@ pub(super) fn average_pool(
         |(sum, count), code| (sum + i64::from(code), count + 1),
         |(sum, count), n_padded| (sum, if count_include_pad { n_padded } else { count }),
     );
-    match to {
-        ValueKind::Real => {
-            let mean = |(sum, count): (i64, usize)| {
-                if count == 0 { 0.0 } else { (sum as f64 * (from.scale / count as f64)) as f32 }
-            };
-            Ok(IntegerTensor::Real(Tensor::from_f32(shape, sums.into_iter().map(mean).collect())))
-        }
-        ValueKind::Codes(to) => {
-            let mut data = Vec::with_capacity(sums.len());
-            let mut cached: Option<(usize, FixedMultiplier)> = None;
-            for (sum, count) in sums {
-                if count == 0 {
-                    data.push(to.saturate(0));
-                    continue;
-                }
-                let multiplier = match cached {
-                    Some((known, multiplier)) if known == count => multiplier,
-                    _ => mean_multiplier(node, from, to, count)?,
+    let means = IntegerMeans { node, from, to };
+    means.of(shape, &sums)
+}
+
+/// Turns window sums into means.
+#[derive(Clone, Copy, Debug)]
+pub struct IntegerMeans<'a> {
+    /// Name of the node, for errors.
+    pub node: &'a str,
+    /// Encoding of the codes that were added.
+    pub from: &'a Encoding,
+    /// What the output holds.
+    pub to: &'a ValueKind,
+}
+
+impl IntegerMeans<'_> {
+    /// The means of windows given as sum and number of codes, in row-major order of `shape`. A window without a counted
+    /// tap has the mean 0.
+    ///
+    /// # Errors
+    /// [`GraphError::InvalidNode`] if the factor of a mean cannot be represented.
+    pub fn of(&self, shape: Vec<usize>, sums: &[(i64, usize)]) -> Result<IntegerTensor, GraphError> {
+        let from = self.from;
+        let to = match self.to {
+            ValueKind::Codes(to) => to,
+            ValueKind::Real => {
+                let mean = |&(sum, count): &(i64, usize)| {
+                    if count == 0 { 0.0 } else { (sum as f64 * (from.scale / count as f64)) as f32 }
                 };
-                cached = Some((count, multiplier));
-                data.push(to.saturate(multiplier.apply(sum)));
+                return Ok(IntegerTensor::Real(Tensor::from_f32(shape, sums.iter().map(mean).collect())));
             }
-            Ok(IntegerTensor::Codes(CodeTensor { shape, data }))
+        };
+        let mut data = Vec::with_capacity(sums.len());
+        let mut cached: Option<(usize, FixedMultiplier)> = None;
+        for &(sum, count) in sums {
+            if count == 0 {
+                data.push(to.saturate(0));
+                continue;
+            }
+            let multiplier = match cached {
+                Some((known, multiplier)) if known == count => multiplier,
+                _ => self.multiplier(to, count)?,
+            };
+            cached = Some((count, multiplier));
+            data.push(to.saturate(multiplier.apply(sum)));
         }
+        Ok(IntegerTensor::Codes(CodeTensor { shape, data }))
+    }
+
+    /// The multiplier of a mean over `count` codes.
+    fn multiplier(&self, to: &Encoding, count: usize) -> Result<FixedMultiplier, GraphError> {
+        let factor = self.from.scale / (count as f64 * to.scale);
+        FixedMultiplier::from_f64(factor).ok_or_else(|| {
+            GraphError::invalid_node(self.node, "AveragePool", format!("factor {factor:e} is out of range"))
+        })
     }
 }

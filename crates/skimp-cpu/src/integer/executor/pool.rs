@@ -2,7 +2,7 @@
 
 use skimp_graph::{
     GraphError,
-    integer::{CodeTensor, Encoding, IntegerNode, IntegerOp},
+    integer::{CodeTensor, Encoding, IntegerMeans, IntegerNode, IntegerOp, IntegerTensor, ValueKind},
     shape::window_axes,
 };
 
@@ -35,4 +35,48 @@ pub(super) fn max_pool(
         }
     }
     Ok(Some(CodeTensor { shape: vec![n, c, rows.output, cols.output], data }))
+}
+
+/// Mean over 2-D windows or whole planes; `None` where the specification should do it.
+pub(super) fn average_pool(
+    node: &IntegerNode,
+    input: &CodeTensor,
+    from: &Encoding,
+    to: &ValueKind,
+) -> Result<Option<IntegerTensor>, GraphError> {
+    let (IntegerOp::AveragePool { window, count_include_pad }, &[n, c, h, w]) = (&node.op, input.shape.as_slice())
+    else {
+        return Ok(None);
+    };
+    if input.data.is_empty() {
+        return Ok(None);
+    }
+    let means = IntegerMeans { node: &node.name, from, to };
+    let planes = input.data.chunks_exact(h * w);
+    let Some(window) = window else {
+        let sums: Vec<_> = planes.map(|plane| (plane.iter().map(|&code| i64::from(code)).sum(), h * w)).collect();
+        return means.of(vec![n, c, 1, 1], &sums).map(Some);
+    };
+    let op = skimp_graph::Op::AveragePool { window: window.clone(), count_include_pad: *count_include_pad };
+    let axes = window_axes(&op, &node.name, window, &[h, w])?;
+    let (rows, cols) = (axes[0], axes[1]);
+    let mut sums = Vec::with_capacity(n * c * rows.output * cols.output);
+    for plane in planes {
+        for p in 0..rows.output {
+            for q in 0..cols.output {
+                let mut sum = 0;
+                for r in rows.taps(p) {
+                    let line = &plane[rows.input_idx(p, r) * w..];
+                    sum += cols.taps(q).map(|s| i64::from(line[cols.input_idx(q, s)])).sum::<i64>();
+                }
+                let count = if *count_include_pad {
+                    rows.n_padded_taps(p) * cols.n_padded_taps(q)
+                } else {
+                    rows.taps(p).len() * cols.taps(q).len()
+                };
+                sums.push((sum, count));
+            }
+        }
+    }
+    means.of(vec![n, c, rows.output, cols.output], &sums).map(Some)
 }
