@@ -1,6 +1,7 @@
 //! Fully connected layers: a vector of inputs times a matrix, 16 outputs to a vector.
 
 #![allow(unsafe_code, reason = "vector kernels")]
+#![allow(clippy::needless_range_loop, reason = "constant bounds, which unroll into registers")]
 
 #[cfg(target_arch = "x86_64")]
 use super::lanes::Lanes;

@@ -1,6 +1,7 @@
 //! Depthwise convolution: one filter per channel, 16 channels to a vector.
 
 #![allow(unsafe_code, reason = "vector kernels over pointers whose bounds are checked once per image")]
+#![allow(clippy::needless_range_loop, reason = "constant bounds, which unroll into registers")]
 
 use super::conv::ConvShape;
 #[cfg(target_arch = "x86_64")]

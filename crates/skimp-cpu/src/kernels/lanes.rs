@@ -1,5 +1,9 @@
 //! Vectors of 16 lanes.
 
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, unused_variables, reason = "vector kernels exist for x86-64")
+)]
 #![allow(unsafe_code, reason = "vector instructions")]
 
 /// Sixteen f32 lanes in registers.

@@ -8,7 +8,7 @@ use super::check;
 /// Values in [-1, 1) without a pattern.
 fn tensor(shape: &[usize], seed: usize) -> Tensor {
     let n = shape.iter().product();
-    let x = |i: usize| ((i * 7_919 + seed * 104_729 + 13) * 2_654_435_761 >> 9) % 4_001;
+    let x = |i: usize| (((i * 7_919 + seed * 104_729 + 13) * 2_654_435_761) >> 9) % 4_001;
     Tensor::from_f32(shape.to_vec(), (0..n).map(|i| x(i) as f32 / 2_000.0 - 1.0).collect())
 }
 

@@ -1,5 +1,7 @@
 //! Trained networks on real images, from the folder that `SKIMP_DATA` names.
 
+#![allow(clippy::print_stderr, reason = "a skipped test says so, and the differences are worth reading")]
+
 use std::path::{Path, PathBuf};
 
 use skimp_cpu::CpuExecutor;

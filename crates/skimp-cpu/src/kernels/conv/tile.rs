@@ -1,6 +1,11 @@
 //! The register tile, over unchecked pointers.
 
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, unused_variables, reason = "vector kernels exist for x86-64")
+)]
 #![allow(unsafe_code, reason = "vector kernels over pointers whose bounds are checked once per image")]
+#![allow(clippy::needless_range_loop, reason = "constant bounds, which unroll into registers")]
 
 use std::marker::PhantomData;
 use std::ops::Range;
