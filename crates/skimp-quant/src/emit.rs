@@ -9,7 +9,7 @@ use skimp_graph::{
 
 use crate::{
     EndSupport, FirstLayer, FloatNode, QuantError, QuantizationReport, QuantizeConfig, Quantized, QuantizedLayer,
-    encode::{Forms, Role},
+    encode::{Forms, Role, role},
     pattern::{Fused, MacGroup, Patterns},
     weights::{Surroundings, clip_codes, integer_layer, multiplier},
 };
@@ -302,7 +302,11 @@ impl<'a> Emitter<'a> {
             }
         }
         let outputs = node.outputs.iter().map(|&id| self.real_value(id)).collect();
-        self.push_float(node, node.op.clone(), constants, inputs, outputs);
+        if role(self.graph, node, 0) == Role::Move {
+            self.push(&node.name, IntegerOp::Float { op: node.op.clone(), constants }, inputs, outputs);
+        } else {
+            self.push_float(node, node.op.clone(), constants, inputs, outputs);
+        }
         Ok(())
     }
 

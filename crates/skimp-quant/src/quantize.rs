@@ -43,7 +43,7 @@ pub struct FloatNode {
 pub struct QuantizationReport {
     /// Number of images the ranges come from.
     pub n_calibration_images: usize,
-    /// Nodes that run in floating point between conversions.
+    /// Nodes that compute in floating point, between conversions. Moves of real numbers are not listed.
     pub float_nodes: Vec<FloatNode>,
 }
 

@@ -136,10 +136,9 @@ impl IntegerExecutor {
         }
         if let (IntegerOp::MaxPool(_), Some(input), ValueKind::Codes(encoding)) =
             (&node.op, operands[0].as_codes(), kind(&node.outputs[0]))
+            && let Some(output) = pool::max_pool(node, input, &encoding)?
         {
-            if let Some(output) = pool::max_pool(node, input, &encoding)? {
-                return Ok((vec![IntegerTensor::Codes(output)], None));
-            }
+            return Ok((vec![IntegerTensor::Codes(output)], None));
         }
         if let (IntegerOp::AveragePool { .. }, Some(input), ValueKind::Codes(encoding)) =
             (&node.op, operands[0].as_codes(), kind(&node.inputs[0]))

@@ -1,4 +1,8 @@
 //! Integer networks: the fast engine against the specification, and accuracy on real data.
 
+#[cfg(test)]
 mod accuracy;
+#[cfg(test)]
 mod random;
+#[cfg(test)]
+mod surroundings;

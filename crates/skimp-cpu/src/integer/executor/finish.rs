@@ -81,7 +81,7 @@ impl Channel {
             let scaled = activated(self.activation, accumulator) * factor + 0.5;
             let floor = scaled.floor();
             let part = scaled - floor;
-            n_unsure += u32::from((part < NEAR) | (part > 1.0 - NEAR));
+            n_unsure += u32::from((part - 0.5).abs() > 0.5 - NEAR);
             *code = floor.max(low).min(high) as i32;
         }
         if n_unsure > 0 {
