@@ -6,10 +6,14 @@
 //! A block of output channels times two vectors of windows stays in registers over all taps of some channels.
 #![allow(unsafe_code, reason = "vector kernels")]
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m256d, __m512, __m512d};
+
 use rayon::prelude::*;
 use skimp_graph::integer::MacShape;
 
 use super::vector::{Element, Vector};
+use crate::kernels::Isa;
 
 /// Output channels that one kernel call computes.
 pub(super) const BLOCK: usize = 8;
@@ -252,6 +256,7 @@ pub(super) struct Block<'a, E> {
     idx: usize,
     /// Output rows and columns.
     extents: (usize, usize),
+    isa: Isa,
 }
 
 /// Sums of one block, written to `output` (`[channels of the block][p][q]`).
@@ -312,6 +317,7 @@ const PARALLEL_MACS: u64 = 1 << 26;
 
 /// Sums of all products of one image, exactly, into `output` (`[k, p, q]`).
 pub(super) fn convolve<E: Kernels>(
+    isa: Isa,
     weights: &PackedWeights<E>,
     layout: &PlaneLayout,
     shape: &MacShape,
@@ -336,7 +342,7 @@ pub(super) fn convolve<E: Kernels>(
         let parts = outputs.chunks_mut(weights.block * plane).enumerate();
         parts.map(move |(i, output)| {
             let planes = &planes[group * group_channels * channel_len..];
-            (Block { weights, layout, planes, idx: group * n_blocks + i, extents }, output)
+            (Block { weights, layout, planes, idx: group * n_blocks + i, extents, isa }, output)
         })
     });
     let one_image = MacShape { n: 1, ..*shape };
@@ -375,35 +381,109 @@ macro_rules! kernels {
 
             fn block_sums(block: &Block<'_, Self>, sums: &mut Vec<Self>, output: &mut [f64]) {
                 #[cfg(target_arch = "x86_64")]
-                {
-                    #[target_feature(enable = "avx512f")]
-                    fn avx512(block: &Block<'_, $element>, sums: &mut Vec<$element>, output: &mut [f64]) {
-                        // SAFETY: this function's features are those of the vector.
-                        unsafe { block_sums::<$element, $avx512, 2>(block, sums, output) }
-                    }
-                    #[target_feature(enable = "avx2,fma")]
-                    fn avx2(block: &Block<'_, $element>, sums: &mut Vec<$element>, output: &mut [f64]) {
-                        // SAFETY: this function's features are those of the vector.
-                        unsafe { block_sums::<$element, $avx2, 1>(block, sums, output) }
-                    }
-                    if std::arch::is_x86_feature_detected!("avx512f") {
-                        // SAFETY: detected in the line above.
-                        return unsafe { avx512(block, sums, output) };
-                    }
-                    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-                        // SAFETY: detected in the line above.
-                        return unsafe { avx2(block, sums, output) };
-                    }
+                #[target_feature(enable = "avx512f")]
+                fn avx512(block: &Block<'_, $element>, sums: &mut Vec<$element>, output: &mut [f64]) {
+                    // SAFETY: this function's features are those of the vector.
+                    unsafe { block_sums::<$element, $avx512, 2>(block, sums, output) }
                 }
-                // SAFETY: the portable vector needs no special instructions.
-                unsafe { block_sums::<$element, $portable, 1>(block, sums, output) }
+                #[cfg(target_arch = "x86_64")]
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2(block: &Block<'_, $element>, sums: &mut Vec<$element>, output: &mut [f64]) {
+                    // SAFETY: this function's features are those of the vector.
+                    unsafe { block_sums::<$element, $avx2, 1>(block, sums, output) }
+                }
+                match block.isa {
+                    // SAFETY: an `Isa` is only made where its instructions were detected.
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx512 => unsafe { avx512(block, sums, output) },
+                    // SAFETY: as above.
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx2 => unsafe { avx2(block, sums, output) },
+                    // SAFETY: the portable vector needs no special instructions.
+                    Isa::Portable => unsafe { block_sums::<$element, $portable, 1>(block, sums, output) },
+                }
             }
         }
     };
 }
 
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m256, __m256d, __m512, __m512d};
-
 kernels!(f32, __m512, __m256, [f32; 8]);
 kernels!(f64, __m512d, __m256d, [f64; 4]);
+
+#[cfg(test)]
+mod tests {
+    use skimp_graph::{integer::MacShape, shape::WindowAxis};
+    use skimp_numerics::rng::{Draws, stream};
+
+    use super::{Kernels, PackedWeights, PlaneLayout, Scratch, convolve};
+    use crate::kernels::Isa;
+
+    fn axis(draws: &mut Draws) -> WindowAxis {
+        let (kernel, stride, dilation) = (draws.between(1, 4), draws.between(1, 3), draws.between(1, 2));
+        let span = (kernel - 1) * dilation + 1;
+        let (pad_begin, pad_end) = (draws.between(0, 2), draws.between(0, 2));
+        let input = draws.between(span, span + 19);
+        let output = (input + pad_begin + pad_end - span) / stride + 1;
+        WindowAxis { input, kernel, stride, dilation, pad_begin, pad_end, output }
+    }
+
+    fn naive(shape: &MacShape, weight: &[i32], image: &[i32]) -> Vec<f64> {
+        let (channels, outputs) = (shape.c / shape.groups, shape.k / shape.groups);
+        let (rows, cols) = (shape.rows, shape.cols);
+        let mut sums = Vec::new();
+        for k in 0..shape.k {
+            for p in 0..rows.output {
+                for q in 0..cols.output {
+                    let mut sum = 0_i64;
+                    for c in 0..channels {
+                        for r in rows.taps(p) {
+                            for s in cols.taps(q) {
+                                let channel = k / outputs * channels + c;
+                                let at =
+                                    (channel * rows.input + rows.input_idx(p, r)) * cols.input + cols.input_idx(q, s);
+                                let w = weight[((k * channels + c) * rows.kernel + r) * cols.kernel + s];
+                                sum += i64::from(image[at]) * i64::from(w);
+                            }
+                        }
+                    }
+                    sums.push(sum as f64);
+                }
+            }
+        }
+        sums
+    }
+
+    /// All instruction sets, on random layers, with activations and weights of `bits`.
+    fn check<E: Kernels>(bits: u32) {
+        let mut draws = Draws::new(11, stream("cpu/integer/executor/conv"));
+        let mut scratch = Scratch::default();
+        let limit = 1_usize << bits;
+        for case in 0..60 {
+            let groups = draws.between(1, 3);
+            let (c, k) = (groups * draws.between(1, 20), groups * draws.between(1, 20));
+            let shape = MacShape { n: 1, c, rows: axis(&mut draws), cols: axis(&mut draws), k, groups };
+            let taps = shape.rows.kernel * shape.cols.kernel;
+            let weight: Vec<i32> = (0..k * c / groups * taps)
+                .map(|_| draws.between(0, limit - 2) as i32 - (limit / 2 - 1) as i32)
+                .collect();
+            let image: Vec<i32> =
+                (0..c * shape.rows.input * shape.cols.input).map(|_| draws.below(limit) as i32).collect();
+            let expected = naive(&shape, &weight, &image);
+            let packed = PackedWeights::<E>::new(&weight, (k, c / groups, taps), groups, (limit - 1) as f64);
+            let layout = PlaneLayout::new(&shape);
+            for isa in Isa::available() {
+                let mut sums = vec![f64::NAN; expected.len()];
+                convolve(isa, &packed, &layout, &shape, &image, &mut scratch, &mut sums);
+                let equal = sums.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
+                assert!(equal, "case {case}, {isa:?}, {bits} bits: {shape:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_sums_exactly() {
+        check::<f64>(16);
+        check::<f32>(8);
+        check::<f32>(10);
+    }
+}

@@ -153,3 +153,55 @@ pub(super) fn finish_codes(
     }
     finish(channel, sums, residual, encoding, output);
 }
+
+#[cfg(test)]
+mod tests {
+    use skimp_graph::integer::{Activation, Encoding};
+    use skimp_numerics::FixedMultiplier;
+
+    use super::{Channel, Scaling, finish_codes};
+
+    /// Ties, limits and their neighbors come out as in integers.
+    #[test]
+    fn codes_are_those_of_the_multiplier() {
+        let encodings = [
+            Encoding { bits: 16, signed: false, scale: 1.0 },
+            Encoding { bits: 16, signed: true, scale: 1.0 },
+            Encoding { bits: 2, signed: true, scale: 1.0 },
+        ];
+        let activations = [Activation::None, Activation::Relu, Activation::Sign, Activation::Clamp { min: 0, max: 1 }];
+        for factor in [0.0, 0.5, 0.25, 1.0, 3.0, 1.0 / 3.0, 0.1, 1e-7, 2_f64.powi(-40), 12_345.678] {
+            let multiplier = FixedMultiplier::from_f64(factor).unwrap();
+            let exact = multiplier.to_f64();
+            let mut accumulators: Vec<i64> = (-300..=300).collect();
+            accumulators.extend([1 << 52, -(1 << 52), (1 << 53) - 1, 65_535, 65_536, -32_768]);
+            // Around the halves, where rounding turns.
+            for half in [0.5, 1.5, 100.5, 32_767.5, 65_534.5, -0.5, -7.5] {
+                let near = (half / exact.max(1e-12)) as i64;
+                accumulators.extend(near - 3..=near + 3);
+            }
+            for encoding in &encodings {
+                for activation in activations {
+                    let scaling = Scaling::Codes { multiplier, factor: exact };
+                    let channel = Channel { bias: 0.0, residual: 0.0, activation, scaling };
+                    let mut sums: Vec<f64> = accumulators.iter().map(|&a| a as f64).collect();
+                    let mut codes = vec![0; sums.len()];
+                    finish_codes(&channel, &mut sums, None, encoding, &mut codes);
+                    for (&accumulator, code) in accumulators.iter().zip(codes) {
+                        let activated = match activation {
+                            Activation::Relu => accumulator.max(0),
+                            Activation::Sign => accumulator.signum(),
+                            Activation::None | Activation::Clamp { .. } => accumulator,
+                        };
+                        let expected = encoding.saturate(multiplier.apply(activated));
+                        let expected = match activation {
+                            Activation::Clamp { min, max } => expected.clamp(min, max),
+                            _ => expected,
+                        };
+                        assert_eq!(code, expected, "{accumulator} by {factor}, {activation:?}, {encoding:?}");
+                    }
+                }
+            }
+        }
+    }
+}

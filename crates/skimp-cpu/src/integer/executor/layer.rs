@@ -11,6 +11,7 @@ use super::{
     finish::{Channel, finish_codes},
     vector::Element,
 };
+use crate::kernels::Isa;
 
 /// How the sums are made.
 #[derive(Debug)]
@@ -164,7 +165,7 @@ fn products<E: Kernels>(
     for n in 0..shape.n {
         let image = &input.data[n * image_len..(n + 1) * image_len];
         let sums = &mut sums[n * output_len..(n + 1) * output_len];
-        convolve(weights, &layout, shape, image, scratch, sums);
+        convolve(Isa::detect(), weights, &layout, shape, image, scratch, sums);
     }
 }
 
@@ -180,7 +181,7 @@ fn dense_products<E: Kernels>(
     let as_image = MacShape { n: 1, rows: pointwise_axis(1), cols: pointwise_axis(n), ..*shape };
     let columns: Vec<i32> = (0..c * n).map(|i| input.data[i % n * c + i / n]).collect();
     let mut transposed = vec![0.0; k * n];
-    convolve(weights, &PlaneLayout::new(&as_image), &as_image, &columns, scratch, &mut transposed);
+    convolve(Isa::detect(), weights, &PlaneLayout::new(&as_image), &as_image, &columns, scratch, &mut transposed);
     for (i, sum) in sums.iter_mut().enumerate() {
         *sum = transposed[i % k * n + i / k];
     }
