@@ -219,3 +219,121 @@ fn check_layer(
         bound => Err(format!("an accumulator may reach {bound}, beyond 2^62")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use skimp_numerics::FixedMultiplier;
+
+    use super::check;
+    use crate::{
+        AutoPad, DType, Dim, GraphInput, Tensor, ValueId, Window,
+        integer::{
+            Activation, Encoding, IntegerEngine, IntegerGraph, IntegerNode, IntegerOp, IntegerReference, IntegerValue,
+            MacLayer, MacOutput, ValueKind,
+        },
+    };
+
+    /// `x → Quantize → dense layer of 2 inputs and 1 output`, with a ReLU, by hand.
+    fn graph() -> IntegerGraph {
+        let layer = MacLayer {
+            dense: true,
+            input_offset: 0,
+            window: Window {
+                kernel: vec![1; 2],
+                strides: vec![1; 2],
+                dilations: vec![1; 2],
+                pads_begin: vec![0; 2],
+                pads_end: vec![0; 2],
+                auto_pad: AutoPad::NotSet,
+                ceil_mode: false,
+            },
+            groups: 1,
+            weight_shape: [1, 2, 1, 1],
+            weight: vec![3, -5],
+            weight_bits: 4,
+            weight_scales: vec![0.25],
+            bias: vec![7],
+            residual: None,
+            activation: Activation::Relu,
+            output: MacOutput::Codes(vec![FixedMultiplier::from_f64(0.5).unwrap()]),
+        };
+        let codes = |scale| ValueKind::Codes(Encoding { bits: 8, signed: false, scale });
+        let value = |name: &str, kind| IntegerValue { name: name.to_owned(), kind };
+        let node = |name: &str, op, input, output| IntegerNode {
+            name: name.to_owned(),
+            op,
+            inputs: vec![ValueId(input)],
+            outputs: vec![ValueId(output)],
+        };
+        IntegerGraph {
+            name: "small".to_owned(),
+            inputs: vec![GraphInput {
+                value: ValueId(0),
+                dtype: DType::F32,
+                dims: vec![Dim::Free("N".to_owned()), Dim::Fixed(2)],
+            }],
+            outputs: vec![ValueId(3)],
+            values: vec![
+                value("x", ValueKind::Real),
+                value("x", codes(0.5)),
+                value("y", codes(0.25)),
+                value("y", ValueKind::Real),
+            ],
+            nodes: vec![
+                node("quantize", IntegerOp::Quantize, 0, 1),
+                node("dense", IntegerOp::Mac(Box::new(layer)), 1, 2),
+                node("dequantize", IntegerOp::Dequantize, 2, 3),
+            ],
+        }
+    }
+
+    #[test]
+    fn interprets_by_hand() {
+        let graph = graph();
+        let reference = IntegerReference::new(&graph).unwrap();
+        // Codes (2, 1): halves round to even. 7 + 6 - 5 = 8, halved 4. Codes (0, 2): 7 - 10 < 0.
+        // Codes (2, 4) and (255, 0): 7 + 6 - 20 < 0; 7 + 765 = 772, halved 386, saturated to 255.
+        let input = vec![1.25, 0.5, -3.0, 1.0, 0.75, 1.75, f32::INFINITY, 0.25];
+        let output = reference.run(&[Tensor::from_f32(vec![4, 2], input)]).unwrap();
+        assert_eq!(output[0].as_f32().unwrap(), [1.0, 0.0, 0.0, 63.75]);
+        let nan = Tensor::from_f32(vec![1, 2], vec![0.0, f32::NAN]);
+        assert!(reference.run(&[nan]).unwrap_err().to_string().contains("NaN"));
+        assert!(reference.run(&[Tensor::from_f32(vec![1, 3], vec![0.0; 3])]).is_err());
+        assert!(reference.run(&[]).is_err());
+    }
+
+    fn layer(graph: &mut IntegerGraph) -> &mut MacLayer {
+        match &mut graph.nodes[1].op {
+            IntegerOp::Mac(layer) => layer,
+            _ => unreachable!("node 1 is the layer"),
+        }
+    }
+
+    #[test]
+    fn every_broken_rule_is_reported() {
+        type Break = fn(&mut IntegerGraph);
+        let cases: [(&str, Break); 14] = [
+            ("±7", |g| layer(g).weight[0] = -8),
+            ("weights", |g| layer(g).weight.push(0)),
+            ("biases", |g| layer(g).bias.clear()),
+            ("2^62", |g| layer(g).bias[0] = i64::MAX),
+            ("weight bits", |g| layer(g).weight_bits = 17),
+            ("groups", |g| layer(g).groups = 0),
+            ("weight scale", |g| layer(g).weight_scales[0] = f64::NAN),
+            ("offset", |g| layer(g).input_offset = -1),
+            ("clamps", |g| layer(g).activation = Activation::Clamp { min: -1, max: 5 }),
+            ("codes or reals", |g| layer(g).output = MacOutput::Real(vec![1.0])),
+            ("scale", |g| g.values[1].kind = ValueKind::Codes(Encoding { bits: 8, signed: false, scale: 0.0 })),
+            ("before", |g| g.nodes.swap(0, 1)),
+            ("does not exist", |g| g.outputs[0] = ValueId(9)),
+            ("not a real value", |g| g.outputs[0] = ValueId(2)),
+        ];
+        assert!(check(&graph()).is_ok());
+        for (message, break_rule) in cases {
+            let mut graph = graph();
+            break_rule(&mut graph);
+            let error = check(&graph).unwrap_err().to_string();
+            assert!(error.contains(message), "expected \"{message}\" in \"{error}\"");
+        }
+    }
+}
