@@ -1,1 +1,41 @@
-//! Study files and the pipeline that runs them.
+//! Study files and the pipelines behind every command.
+//!
+//! [`Network::open`] gives a network, [`inspect()`] counts it, [`evaluate()`] measures its accuracy, [`simulate()`] runs
+//! accelerators on its real operand values, [`run_study`] does it all and writes a report. Long runs tell a [`Monitor`]
+//! where they are. This crate prints nothing and reads no environment.
+
+mod config;
+mod describe;
+mod dump;
+mod error;
+mod evaluate;
+mod images;
+mod inspect;
+mod layers;
+mod lists;
+mod monitor;
+mod network;
+mod quantized;
+mod run;
+mod simulate;
+mod studies;
+mod study;
+mod tabular;
+mod trace;
+
+pub use config::{
+    AcceleratorConfig, ComparisonConfig, DataConfig, FirstLayer, LayersConfig, NetworkConfig, OwnFigure,
+    PublishedConfig, QuantizationConfig, STUDY_SCHEMA, SplitConfig, StudyConfig, WeightScales,
+};
+pub use describe::{DataSetRecord, SplitRecord, describe_data};
+pub use error::StudyError;
+pub use evaluate::{Engine, EvaluateConfig, EvaluateRecord, evaluate};
+pub use inspect::{InspectLayer, InspectRecord, InspectTotal, NamedShape, inspect};
+pub use lists::{LISTS, ListEntry, ListRecord, list};
+pub use monitor::{Monitor, Silent};
+pub use network::{EmbeddedNetwork, NETWORKS, Network};
+pub use run::run_network;
+pub use simulate::{SimulateConfig, Simulation, accelerator_configs, simulate};
+pub use studies::{StudyOverrides, embedded_studies};
+pub use study::{run_study, study};
+pub use tabular::Tabular;

@@ -1,0 +1,59 @@
+//! `skimp eval`: accuracy of a network on a data set.
+
+use clap::{ArgMatches, Args};
+use skimp::{Engine, EvaluateConfig};
+
+use crate::common::{Failure, render};
+use crate::options::{DataOptions, QuantizationOptions};
+
+#[derive(Args, Debug)]
+struct Arguments {
+    /// ONNX file, or the name of an embedded network
+    #[arg(value_name = "MODEL")]
+    model: String,
+    #[command(flatten)]
+    data: DataOptions,
+    /// Evaluate the first N images only
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Which engine computes; `integer` quantizes the network first
+    #[arg(long, default_value = "cpu", value_parser = Engine::parse, value_name = "reference|cpu|integer")]
+    engine: Engine,
+    #[command(flatten)]
+    quantization: QuantizationOptions,
+}
+
+/// The command.
+pub(crate) struct Eval;
+
+impl super::Command for Eval {
+    fn name(&self) -> &'static str {
+        "eval"
+    }
+
+    fn arguments(&self) -> clap::Command {
+        Arguments::augment_args(
+            clap::Command::new(self.name()).about("Measure a network's accuracy on a data set").after_help(
+                "Accuracies in JSON are fractions.\n\nExamples:\n  skimp eval sample-resnet --data sample\n  \
+                 skimp eval net.onnx --data cifar10:DIR --preprocess imagenet --format json\n  \
+                 skimp eval net.onnx --data cifar10:DIR --engine integer --weight-bits 8 --activation-bits 8",
+            ),
+        )
+    }
+
+    fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
+        let (arguments, global) = super::parsed::<Arguments>(matches)?;
+        global.apply_threads()?;
+        let network = skimp::Network::open(&arguments.model)?;
+        let config = EvaluateConfig {
+            data: arguments.data.config(0, arguments.limit.unwrap_or(usize::MAX)),
+            input_size: arguments.data.input_size,
+            engine: arguments.engine,
+            quantization: arguments.quantization.config(),
+        };
+        let bars = global.bars();
+        let record = skimp::evaluate(&network, &config, &bars)?;
+        drop(bars);
+        global.emit(&render(&record, global.format)?)
+    }
+}

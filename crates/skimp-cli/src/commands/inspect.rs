@@ -1,0 +1,50 @@
+//! `skimp inspect`: what a network is made of.
+
+use clap::{ArgMatches, Args};
+
+use crate::common::{Failure, input_size, render};
+
+#[derive(Args, Debug)]
+struct Arguments {
+    /// ONNX file, or the name of an embedded network
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// Input height and width, where the network leaves them open
+    #[arg(long, value_name = "N|HxW", value_parser = input_size)]
+    input_size: Option<[usize; 2]>,
+    /// Also write the network as plain ONNX to this file
+    #[arg(long, value_name = "OUT.onnx")]
+    export: Option<std::path::PathBuf>,
+}
+
+/// The command.
+pub(crate) struct Inspect;
+
+impl super::Command for Inspect {
+    fn name(&self) -> &'static str {
+        "inspect"
+    }
+
+    fn arguments(&self) -> clap::Command {
+        Arguments::augment_args(
+            clap::Command::new(self.name())
+                .about("Show a network's layers, shapes, parameters, MACs and activation sizes")
+                .after_help(
+                    "Counts are for one image. 1 MAC is one multiply-accumulate. weights: convolution and dense \
+                     weights only; parameters: with biases and batch-norm scale and shift.\n\nExamples:\n  \
+                     skimp inspect net.onnx\n  skimp inspect vgg16.onnx --input-size 224 --format json",
+                ),
+        )
+    }
+
+    fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
+        let (arguments, global) = super::parsed::<Arguments>(matches)?;
+        global.apply_threads()?;
+        let network = skimp::Network::open(&arguments.model)?;
+        let record = skimp::inspect(&network, arguments.input_size)?;
+        if let Some(path) = &arguments.export {
+            network.export(path)?;
+        }
+        global.emit(&render(&record, global.format)?)
+    }
+}

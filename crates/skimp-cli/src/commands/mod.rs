@@ -1,0 +1,84 @@
+//! Every command, one file each.
+
+mod completions;
+mod data;
+mod eval;
+mod inspect;
+mod list;
+mod report;
+mod run;
+mod simulate;
+mod study;
+
+use clap::{ArgMatches, Args, FromArgMatches};
+
+use crate::common::{Failure, Global};
+
+/// A verb of the command line.
+pub(crate) trait Command: Sync {
+    /// The verb.
+    fn name(&self) -> &'static str;
+    /// Its arguments and help.
+    fn arguments(&self) -> clap::Command;
+    /// Does it.
+    fn run(&self, matches: &ArgMatches) -> Result<(), Failure>;
+}
+
+/// Every verb, in the order of `skimp --help`.
+pub(crate) static COMMANDS: &[&dyn Command] = &[
+    &study::Study,
+    &inspect::Inspect,
+    &run::Run,
+    &eval::Eval,
+    &simulate::Simulate,
+    &report::Report,
+    &data::Data,
+    &list::List,
+    &completions::Completions,
+];
+
+/// The whole command line, made from the registry.
+pub(crate) fn command_line() -> clap::Command {
+    clap::Command::new("skimp")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("See what a neural network could save, bit by bit, and what it costs in accuracy")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands(COMMANDS.iter().map(|command| Global::augment_args(command.arguments())))
+        .after_help(
+            "Examples:\n  skimp study                                  # the embedded study, report in skimp-study/\n  \
+             skimp inspect net.onnx\n  \
+             skimp eval net.onnx --data cifar10:DIR --preprocess imagenet\n  \
+             skimp simulate net.onnx --accelerator compend,dadiannao --data cifar10:DIR --images 4\n\n\
+             Results go to stdout; progress and notes to stderr. Exit code 0: success, 1: failed, 2: wrong usage.",
+        )
+}
+
+/// The parsed arguments of one command.
+pub(crate) fn parsed<A: FromArgMatches>(matches: &ArgMatches) -> Result<(A, Global), Failure> {
+    let read = |error: clap::Error| Failure::usage(anyhow::anyhow!("{error}"));
+    Ok((A::from_arg_matches(matches).map_err(read)?, Global::from_arg_matches(matches).map_err(read)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{COMMANDS, command_line};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command_line().debug_assert();
+    }
+
+    #[test]
+    fn verbs_are_unique_and_show_examples() {
+        let names: BTreeSet<_> = COMMANDS.iter().map(|command| command.name()).collect();
+        assert_eq!(names.len(), COMMANDS.len());
+        for command in COMMANDS {
+            let mut arguments = command.arguments();
+            assert_eq!(arguments.get_name(), command.name());
+            assert!(arguments.render_long_help().to_string().contains("skimp "), "{}: no example", command.name());
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! `skimp run`: a network on one tensor.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::{ArgMatches, Args};
+use skimp::Engine;
+
+use crate::common::Failure;
+
+#[derive(Args, Debug)]
+struct Arguments {
+    /// ONNX file, or the name of an embedded network
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// Input tensor (.npy, f32, batch first), as the network wants it: no preprocessing is done
+    #[arg(long, value_name = "X.npy")]
+    input: PathBuf,
+    /// Which engine computes
+    #[arg(long, default_value = "cpu", value_parser = Engine::parse, value_name = "reference|cpu")]
+    engine: Engine,
+}
+
+/// The command.
+pub(crate) struct Run;
+
+impl super::Command for Run {
+    fn name(&self) -> &'static str {
+        "run"
+    }
+
+    fn arguments(&self) -> clap::Command {
+        Arguments::augment_args(
+            clap::Command::new(self.name()).about("Run a network on a tensor and write its outputs").after_help(
+                "--output names the .npy file; a network with several outputs writes Y.NAME.npy for each one \
+                     after the first.\n\nExample:\n  skimp run net.onnx --input x.npy --output y.npy",
+            ),
+        )
+    }
+
+    fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
+        let (arguments, global) = super::parsed::<Arguments>(matches)?;
+        global.apply_threads()?;
+        let Some(output) = &global.output else {
+            return Err(Failure::usage(anyhow!("skimp run needs --output Y.npy")));
+        };
+        let network = skimp::Network::open(&arguments.model)?;
+        skimp::run_network(&network, arguments.engine, &arguments.input, output)?;
+        Ok(())
+    }
+}

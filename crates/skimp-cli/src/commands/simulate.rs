@@ -1,0 +1,72 @@
+//! `skimp simulate`: accelerators on the real operand values of a network.
+
+use std::path::PathBuf;
+
+use clap::{ArgMatches, Args};
+use skimp::SimulateConfig;
+
+use crate::common::{Failure, render};
+use crate::options::{DataOptions, QuantizationOptions};
+
+#[derive(Args, Debug)]
+struct Arguments {
+    /// ONNX file, or the name of an embedded network
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// Accelerators, separated by commas (see `skimp list accelerators`)
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', required = true)]
+    accelerator: Vec<String>,
+    #[command(flatten)]
+    data: DataOptions,
+    /// Images whose operand values drive the models
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    images: usize,
+    #[command(flatten)]
+    quantization: QuantizationOptions,
+    /// Change a setting of an accelerator's preset; may be repeated
+    #[arg(long, value_name = "ACCELERATOR.KEY=VALUE")]
+    set: Vec<String>,
+    /// Write operands, exact sums and end planes of the first image as .npy files into this folder
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
+}
+
+/// The command.
+pub(crate) struct Simulate;
+
+impl super::Command for Simulate {
+    fn name(&self) -> &'static str {
+        "simulate"
+    }
+
+    fn arguments(&self) -> clap::Command {
+        Arguments::augment_args(
+            clap::Command::new(self.name()).about("Simulate accelerators on a network and real images").after_help(
+                "Cycles, events and energy are sums over the images; latency is per image.\n\nExamples:\n  \
+                     skimp simulate sample-resnet --accelerator compend,dadiannao --data sample --images 4\n  \
+                     skimp simulate net.onnx --accelerator compend --data cifar10:DIR --preprocess imagenet \\\n      \
+                     --set compend.end=false --format json\n  \
+                     skimp simulate net.onnx --accelerator compend --data imagenet:DIR --dump DIR",
+            ),
+        )
+    }
+
+    fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
+        let (arguments, global) = super::parsed::<Arguments>(matches)?;
+        global.apply_threads()?;
+        let accelerators = skimp::accelerator_configs(&arguments.accelerator, &arguments.set)?;
+        let network = skimp::Network::open(&arguments.model)?;
+        let config = SimulateConfig {
+            data: arguments.data.config(arguments.images, 0),
+            input_size: arguments.data.input_size,
+            quantization: arguments.quantization.config(),
+            layers: skimp::LayersConfig::default(),
+            accelerators,
+            dump: arguments.dump.clone(),
+        };
+        let bars = global.bars();
+        let simulation = skimp::simulate(&network, &config, &bars)?;
+        drop(bars);
+        global.emit(&render(&simulation, global.format)?)
+    }
+}

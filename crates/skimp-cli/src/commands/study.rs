@@ -1,0 +1,81 @@
+//! `skimp study`: the whole pipeline, with a report.
+
+use std::path::PathBuf;
+
+use clap::{ArgMatches, Args};
+use skimp::StudyOverrides;
+
+use crate::common::{Failure, Format, json, preprocessing, print};
+
+#[derive(Args, Debug)]
+struct Arguments {
+    /// Study file, or the name of an embedded study (see `skimp list studies`)
+    #[arg(value_name = "STUDY", default_value = "sample")]
+    study: String,
+    /// Network to use instead of the study's: ONNX file, or the name of an embedded network
+    #[arg(long, value_name = "MODEL")]
+    network: Option<String>,
+    /// Data set to use instead of the study's
+    #[arg(long, value_name = "NAME[:DIR]")]
+    data: Option<String>,
+    /// Preprocessing to use instead of the study's
+    #[arg(long, value_name = "NAME|KEYS", value_parser = preprocessing)]
+    preprocess: Option<String>,
+    /// Images whose operand values drive the models
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
+    /// Images on which accuracy is measured; 0 measures none
+    #[arg(long, value_name = "N")]
+    accuracy_images: Option<usize>,
+    /// Take images at random, keyed by this seed, instead of the first ones
+    #[arg(long, value_name = "SEED")]
+    seed: Option<u64>,
+}
+
+/// The command.
+pub(crate) struct Study;
+
+impl super::Command for Study {
+    fn name(&self) -> &'static str {
+        "study"
+    }
+
+    fn arguments(&self) -> clap::Command {
+        Arguments::augment_args(
+            clap::Command::new(self.name())
+                .about("Run a study and write a folder with report, records and tables")
+                .after_help(
+                    "Writes report.html, results.json, CSV files and study.toml, the resolved configuration, which \
+                     reproduces the run, into the folder of --output (default: skimp-study).\n\nExamples:\n  \
+                     skimp study\n  skimp study cifar10-resnet20 --network net.onnx --data cifar10:DIR -o out\n  \
+                     skimp study vgg16-imagenet --network vgg16.onnx --data imagenet:DIR --images 4\n  \
+                     skimp study my-study.toml",
+                ),
+        )
+    }
+
+    fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
+        let (arguments, global) = super::parsed::<Arguments>(matches)?;
+        global.apply_threads()?;
+        let overrides = StudyOverrides {
+            model: arguments.network,
+            data: arguments.data,
+            preprocess: arguments.preprocess,
+            images: arguments.images,
+            accuracy_images: arguments.accuracy_images,
+            seed: arguments.seed,
+        };
+        let config = skimp::StudyConfig::open(&arguments.study, &overrides)?;
+        let folder = global.output.clone().unwrap_or_else(|| PathBuf::from("skimp-study"));
+        let bars = global.bars();
+        let record = skimp::run_study(&config, &folder, &bars)?;
+        drop(bars);
+        match global.format {
+            Format::Json => print(&json(&record)?),
+            Format::Table => {
+                print(&format!("{}\nreport: {}\n", skimp::study_text(&record), folder.join("report.html").display()))
+            }
+            Format::Csv => print(&skimp::study_csv(&record)?),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What all commands share: global flags, output, failures.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use skimp::{Preprocess, StudyError, Tabular};
+
+use crate::progress::Bars;
+
+/// A failure and its exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: anyhow::Error,
+    pub(crate) exit_code: u8,
+}
+
+impl Failure {
+    /// The user asked for something that cannot be.
+    pub(crate) fn usage(error: anyhow::Error) -> Self {
+        Self { error, exit_code: 2 }
+    }
+}
+
+impl From<StudyError> for Failure {
+    fn from(error: StudyError) -> Self {
+        let exit_code = if error.is_usage() { 2 } else { 1 };
+        Self { error: error.into(), exit_code }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self { error, exit_code: 1 }
+    }
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned columns, for people.
+    Table,
+    /// One document with a `schema` key.
+    Json,
+    /// Comma-separated values.
+    Csv,
+}
+
+/// Flags that every command has.
+#[derive(Args, Debug)]
+pub(crate) struct Global {
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Format::Table, help_heading = "Global options")]
+    pub(crate) format: Format,
+    /// Where to write the result; `-` is stdout
+    #[arg(short, long, value_name = "PATH", help_heading = "Global options")]
+    pub(crate) output: Option<PathBuf>,
+    /// Threads to use [default: all cores]
+    #[arg(long, value_name = "N", help_heading = "Global options")]
+    pub(crate) threads: Option<usize>,
+    /// Print neither progress nor notes
+    #[arg(short, long, help_heading = "Global options", conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Print the stages of a run even where stderr is not a terminal
+    #[arg(short, long, help_heading = "Global options")]
+    pub(crate) verbose: bool,
+}
+
+impl Global {
+    /// The progress bars of this run.
+    pub(crate) fn bars(&self) -> Bars {
+        Bars::new(self.quiet, self.verbose)
+    }
+
+    /// Sets the number of threads for the whole process.
+    pub(crate) fn apply_threads(&self) -> Result<(), Failure> {
+        match self.threads {
+            None => Ok(()),
+            Some(0) => Err(Failure::usage(anyhow::anyhow!("--threads 0: expected at least 1"))),
+            Some(n) => skimp::set_threads(n).map_err(Failure::from),
+        }
+    }
+
+    /// Writes a result to stdout or, whole or not at all, to `--output`.
+    pub(crate) fn emit(&self, text: &str) -> Result<(), Failure> {
+        match self.output.as_deref() {
+            Some(path) if path.as_os_str() != "-" => skimp::write_file(path, text.as_bytes()).map_err(Failure::from),
+            _ => print(text),
+        }
+    }
+}
+
+/// Prints to stdout. A reader that went away (`| head`) is not a failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("stdout").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A record in the format that the user chose.
+pub(crate) fn render<R: Tabular>(record: &R, format: Format) -> Result<String, Failure> {
+    match format {
+        Format::Table => Ok(record.to_text()),
+        Format::Json => json(record),
+        Format::Csv => record.to_csv().map_err(Failure::from),
+    }
+}
+
+/// A JSON document with its final newline.
+pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
+    let mut text = serde_json::to_string_pretty(value).context("cannot write JSON")?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// `N` or `HxW`.
+pub(crate) fn input_size(text: &str) -> Result<[usize; 2], String> {
+    let extent = |text: &str| match text.parse::<usize>() {
+        Ok(n) if n > 0 && n <= 1 << 16 => Ok(n),
+        _ => Err(format!("\"{text}\" is not an extent from 1 to 65536; expected N or HxW")),
+    };
+    match text.split_once(['x', 'X']) {
+        Some((height, width)) => Ok([extent(height)?, extent(width)?]),
+        None => extent(text).map(|n| [n, n]),
+    }
+}
+
+/// Checks `--preprocess` while the command line is read.
+pub(crate) fn preprocessing(text: &str) -> Result<String, String> {
+    text.parse::<Preprocess>().map(|_| text.to_owned()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,106 @@
+//! Flags that several commands share, with one meaning everywhere.
+
+use clap::{Args, ValueEnum};
+use skimp::{DataConfig, FirstLayer, QuantizationConfig, SplitConfig, WeightScales};
+
+use crate::common::{input_size, preprocessing};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Split {
+    Train,
+    Test,
+}
+
+/// Which images, and how they reach the network.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Data")]
+pub(crate) struct DataOptions {
+    /// Data set: `sample`, or NAME:DIR (see `skimp list datasets`)
+    #[arg(long, value_name = "NAME[:DIR]")]
+    pub(crate) data: String,
+    /// Part of the data set
+    #[arg(long, value_enum, default_value_t = Split::Test)]
+    split: Split,
+    /// Preprocessing: a name, or keys like mean=0.5,std=0.25,order=bgr (see `skimp list preprocessings`)
+    #[arg(long, value_name = "NAME|KEYS", value_parser = preprocessing)]
+    preprocess: Option<String>,
+    /// Input height and width, where the network leaves them open
+    #[arg(long, value_name = "N|HxW", value_parser = input_size)]
+    pub(crate) input_size: Option<[usize; 2]>,
+    /// Take images at random, keyed by this seed, instead of the first ones
+    #[arg(long, value_name = "SEED")]
+    seed: Option<u64>,
+}
+
+impl DataOptions {
+    /// As a configuration over `images` traced and `accuracy_images` evaluated images.
+    pub(crate) fn config(&self, images: usize, accuracy_images: usize) -> DataConfig {
+        DataConfig {
+            set: self.data.clone(),
+            split: match self.split {
+                Split::Train => SplitConfig::Train,
+                Split::Test => SplitConfig::Test,
+            },
+            preprocess: self.preprocess.clone(),
+            seed: self.seed,
+            images,
+            accuracy_images,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Scales {
+    PerLayer,
+    PerChannel,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum First {
+    Signed,
+    Offset,
+}
+
+/// Widths and calibration of the integer network.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Quantization")]
+pub(crate) struct QuantizationOptions {
+    /// Width of the weights, 2 to 16
+    #[arg(long, value_name = "BITS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=16))]
+    weight_bits: u32,
+    /// Width of the activations, 2 to 16
+    #[arg(long, value_name = "BITS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=16))]
+    activation_bits: u32,
+    /// One weight scale for each layer, or for each output channel
+    #[arg(long, value_enum, default_value_t = Scales::PerLayer)]
+    weight_scales: Scales,
+    /// Range of the activations: `max`, or `percentile:P` with P in percent
+    #[arg(long, value_name = "max|percentile:P", default_value = "max")]
+    calibration: String,
+    /// Images that set the range of the activations
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    calibration_images: usize,
+    /// Feed a signed network input as it is, or shifted to be non-negative (exact; allows END in the first layer)
+    #[arg(long, value_enum, default_value_t = First::Signed)]
+    first_layer: First,
+}
+
+impl QuantizationOptions {
+    /// As a configuration.
+    pub(crate) fn config(&self) -> QuantizationConfig {
+        QuantizationConfig {
+            weight_bits: self.weight_bits,
+            activation_bits: self.activation_bits,
+            weight_scales: match self.weight_scales {
+                Scales::PerLayer => WeightScales::PerLayer,
+                Scales::PerChannel => WeightScales::PerChannel,
+            },
+            calibration: self.calibration.clone(),
+            calibration_images: self.calibration_images,
+            first_layer: match self.first_layer {
+                First::Signed => FirstLayer::Signed,
+                First::Offset => FirstLayer::Offset,
+            },
+        }
+    }
+}

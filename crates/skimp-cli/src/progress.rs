@@ -1,0 +1,111 @@
+//! What goes to stderr: progress bars (on a terminal only), notes and errors; and Ctrl-C.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use skimp::Monitor;
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Makes Ctrl-C end the run between two steps, so that no file is left half-written; a second one ends it at once.
+pub(crate) fn watch_interrupts() {
+    // Without a handler the system's own stands: the run ends at once, which is safe too.
+    let _ = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::SeqCst) {
+            #[allow(clippy::exit, reason = "the user asked twice")]
+            std::process::exit(130);
+        }
+        warn("stopping; press Ctrl-C again to stop at once");
+    });
+}
+
+/// One line on stderr. A closed stderr is nobody's concern.
+fn warn(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Prints an error and its causes.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // Library messages already quote their cause; print only what is new.
+        if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    warn(&format!("error: {message}"));
+}
+
+/// Draws a bar per stage on a terminal; elsewhere stays silent but for notes.
+#[derive(Debug)]
+pub(crate) struct Bars {
+    quiet: bool,
+    verbose: bool,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Bars {
+    pub(crate) fn new(quiet: bool, verbose: bool) -> Self {
+        Self { quiet, verbose, bar: Mutex::new(None) }
+    }
+
+    fn replace(&self, next: Option<ProgressBar>) {
+        let mut bar = self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(old) = bar.take() {
+            old.finish_and_clear();
+        }
+        *bar = next;
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        self.replace(None);
+    }
+}
+
+impl Monitor for Bars {
+    fn stage(&self, name: &str, n_steps: u64) {
+        if self.quiet {
+            return;
+        }
+        if !std::io::stderr().is_terminal() {
+            if self.verbose {
+                warn(name);
+            }
+            return;
+        }
+        let style = ProgressStyle::with_template("{msg:<28} {wide_bar:.cyan/dim} {pos}/{len} {elapsed} (eta {eta})");
+        let bar = ProgressBar::new(n_steps).with_message(name.to_owned());
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        self.replace(Some(bar));
+    }
+
+    fn advance(&self, n: u64) {
+        if let Some(bar) = &*self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            bar.inc(n);
+        }
+    }
+
+    fn note(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
+        let bar = self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match &*bar {
+            Some(bar) => bar.suspend(|| warn(&format!("note: {text}"))),
+            None => warn(&format!("note: {text}")),
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        INTERRUPTED.load(Ordering::SeqCst)
+    }
+}

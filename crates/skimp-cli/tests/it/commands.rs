@@ -1,0 +1,182 @@
+//! Every command on the embedded network and data.
+
+use std::collections::BTreeSet;
+
+use crate::{json, ok, skimp, text};
+
+#[test]
+fn help_names_every_command_and_each_has_examples() {
+    let help = ok(&["--help"]);
+    for command in ["study", "inspect", "run", "eval", "simulate", "report", "data", "list", "completions"] {
+        assert!(help.contains(command), "{command} is not in --help");
+        assert!(ok(&[command, "--help"]).contains("Example"), "{command} --help has no example");
+    }
+}
+
+#[test]
+fn inspect_counts_the_embedded_network() {
+    let record = json(&["inspect", "sample-resnet"]);
+    assert_eq!(record["schema"], "skimp.inspect/1");
+    let layers = record["layers"].as_array().unwrap();
+    let n_convolutions = layers.iter().filter(|layer| layer["operator"] == "Conv").count();
+    assert!(n_convolutions >= 4, "{n_convolutions} convolutions");
+    let sum = |key: &str| layers.iter().map(|layer| layer[key].as_u64().unwrap()).sum::<u64>();
+    for key in ["macs", "weights", "parameters"] {
+        assert_eq!(record["total"][key], sum(key), "{key}");
+    }
+    let table = ok(&["inspect", "sample-resnet"]);
+    assert!(table.contains("Conv") && table.contains("MACs"), "{table}");
+    let csv = ok(&["inspect", "sample-resnet", "--format", "csv"]);
+    assert_eq!(csv.lines().count(), layers.len() + 1);
+}
+
+#[test]
+fn eval_reaches_88_percent_on_the_sample_in_float_and_integers() {
+    let float = json(&["eval", "sample-resnet", "--data", "sample"]);
+    assert_eq!((&float["schema"], &float["images"]), (&"skimp.evaluate/1".into(), &1000.into()));
+    let top1 = |record: &serde_json::Value| record["top1"].as_f64().unwrap();
+    assert!(top1(&float) >= 0.88, "{float}");
+    let integer = json(&["eval", "sample-resnet", "--data", "sample", "--engine", "integer"]);
+    assert!((top1(&integer) - top1(&float)).abs() <= 0.001, "16 bits: {integer}");
+    let reference = json(&["eval", "sample-resnet", "--data", "sample", "--engine", "reference", "--limit", "20"]);
+    let cpu = json(&["eval", "sample-resnet", "--data", "sample", "--limit", "20"]);
+    assert_eq!(reference["correct"], cpu["correct"]);
+}
+
+#[test]
+fn simulate_follows_the_documented_schema() {
+    let args = ["simulate", "sample-resnet", "--accelerator", "compend,dadiannao", "--data", "sample", "--images", "2"];
+    let record = json(&args);
+    assert_eq!(record["schema"], "skimp.simulate/1");
+    let accelerators = record["accelerators"].as_array().unwrap();
+    assert_eq!(accelerators.len(), 2);
+    for accelerator in accelerators {
+        let layers = accelerator["layers"].as_array().unwrap();
+        let total: u64 = layers.iter().map(|layer| layer["cycles"]["total"].as_u64().unwrap()).sum();
+        assert_eq!(accelerator["total"]["cycles"], total);
+        for layer in layers {
+            let parts = layer["cycles"].as_object().unwrap().iter().filter(|(name, _)| *name != "total");
+            assert_eq!(layer["cycles"]["total"], parts.map(|(_, n)| n.as_u64().unwrap()).sum::<u64>());
+        }
+    }
+    let layers = accelerators[0]["layers"].as_array().unwrap();
+    assert!(layers.iter().any(|layer| layer["end"]["enabled"] == true), "no layer ran early negative detection");
+    let off = layers.iter().find(|layer| layer["end"]["enabled"] == false).unwrap();
+    assert!(!off["end"]["reason"].as_str().unwrap().is_empty());
+    // Nothing depends on the number of threads.
+    let mut single = args.to_vec();
+    single.extend(["--threads", "1"]);
+    assert_eq!(json(&single), record);
+}
+
+#[test]
+fn end_saves_cycles_and_can_be_switched_off() {
+    let cycles = |extra: &[&str]| {
+        let mut args = vec!["simulate", "sample-resnet", "--accelerator", "compend", "--data", "sample"];
+        args.extend(extra);
+        json(&args)["accelerators"][0]["total"]["cycles"].as_u64().unwrap()
+    };
+    let (with, without) = (cycles(&[]), cycles(&["--set", "compend.end=false"]));
+    assert!(with < without, "{with} cycles with END, {without} without");
+    assert!(cycles(&["--first-layer", "offset"]) <= with);
+}
+
+#[test]
+fn a_dump_agrees_with_its_definition() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["simulate", "sample-resnet", "--accelerator", "compend", "--data", "sample", "--first-layer", "offset"];
+    let mut args = args.to_vec();
+    args.extend(["--dump", text(folder.path())]);
+    ok(&args);
+    let stems: BTreeSet<String> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
+        .collect();
+    assert!(stems.len() >= 5, "{stems:?}");
+    for stem in &stems {
+        for kind in ["weight", "bias", "activation", "output"] {
+            assert!(folder.path().join(format!("{stem}.{kind}.npy")).is_file(), "{stem}.{kind}.npy");
+        }
+    }
+    let Ok(python) = std::env::var("SKIMP_PYTHON") else {
+        crate::skipped("SKIMP_PYTHON is not set, so the dump is not checked with NumPy");
+        return;
+    };
+    // The program that the documentation shows, on every layer.
+    let page = include_str!("../../../../docs/simulate.md");
+    let (_, rest) = page.split_once("```python\n").unwrap();
+    let (program, _) = rest.split_once("```").unwrap();
+    for stem in &stems {
+        let layer = format!("\"{}/{stem}\"", text(folder.path()));
+        let program = program.replace("\"DIR/conv2\"", &layer);
+        let output = std::process::Command::new(&python).args(["-c", &program]).output().unwrap();
+        assert!(output.status.success(), "{stem}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn the_embedded_study_writes_a_complete_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let said = ok(&["study", "--images", "2", "--accuracy-images", "50", "-o", text(&out)]);
+    assert!(said.contains("report.html"), "{said}");
+    let results = std::fs::read_to_string(out.join("results.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&results).unwrap();
+    assert_eq!(record["schema"], "skimp.study/1");
+    assert_eq!(record["exactness"]["n_outputs_different"], 0);
+    assert!(record["exactness"]["n_outputs_compared"].as_u64().unwrap() > 10_000);
+    assert!(record["comparisons"][0]["total_runtime_reduction_percent"].as_f64().unwrap() > 0.0);
+    let html = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(html.contains("bit-exact") && html.contains("</html>"));
+    assert_eq!(ok(&["report", text(&out)]), html);
+
+    // The saved configuration repeats the run; only the timings differ.
+    let again = folder.path().join("again");
+    ok(&["study", text(&out.join("study.toml")), "-o", text(&again)]);
+    let repeated = std::fs::read_to_string(again.join("results.json")).unwrap();
+    let mut repeated: serde_json::Value = serde_json::from_str(&repeated).unwrap();
+    let mut first = record;
+    for value in [&mut first, &mut repeated] {
+        value.as_object_mut().unwrap().remove("timings");
+    }
+    assert_eq!(first, repeated);
+}
+
+#[test]
+fn lists_and_data_describe_themselves() {
+    for what in ["accelerators", "datasets", "preprocessings", "networks", "studies", "operators"] {
+        let record = json(&["list", what]);
+        assert!(!record["entries"].as_array().unwrap().is_empty(), "{what}");
+    }
+    let sample = json(&["data", "sample"]);
+    assert_eq!(sample["splits"][1]["images"], 1000);
+    assert!(ok(&["completions", "bash"]).contains("skimp"));
+    assert!(ok(&["completions", "man"]).contains(".TH"));
+}
+
+#[test]
+fn run_and_export_agree_between_engines() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let values: Vec<f32> = (0..784).map(|i| (i % 17) as f32 / 17.0 - 0.4).collect();
+    skimp::data::npy::write(folder.path().join("x.npy").as_path(), &[1, 1, 28, 28], &values).unwrap();
+    ok(&["inspect", "sample-resnet", "--export", &path("copy.onnx")]);
+    let mut outputs = Vec::new();
+    for (model, engine) in [("sample-resnet", "reference"), ("sample-resnet", "cpu"), (&path("copy.onnx"), "cpu")] {
+        ok(&["run", model, "--engine", engine, "--input", &path("x.npy"), "--output", &path("y.npy")]);
+        let array = skimp::data::npy::read(path("y.npy")).unwrap();
+        assert_eq!(array.shape, [1, 10]);
+        outputs.push(array.data.into_f32());
+    }
+    assert_eq!(outputs[1], outputs[2], "an exported network computes the same");
+    for (a, b) in outputs[0].iter().zip(&outputs[1]) {
+        assert!((a - b).abs() < 1e-4 * a.abs().max(1.0), "reference {a}, cpu {b}");
+    }
+}
+
+#[test]
+fn quiet_runs_say_nothing_on_stderr() {
+    let output = skimp(&["eval", "sample-resnet", "--data", "sample", "--limit", "5", "-q"]);
+    assert!(output.status.success() && output.stderr.is_empty());
+}

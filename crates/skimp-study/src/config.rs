@@ -1,0 +1,280 @@
+//! What a user may ask for: study files (TOML) and the settings that commands share.
+//!
+//! Defaults live here and nowhere else, so the resolved configuration of a run is complete.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::StudyError;
+
+/// Version of the study file's format.
+pub const STUDY_SCHEMA: u32 = 1;
+
+/// A study: a network, data, a quantization, accelerators. Read from TOML; unknown keys are errors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StudyConfig {
+    /// Format version, [`STUDY_SCHEMA`].
+    pub schema: u32,
+    /// Name of the study (kebab-case).
+    pub name: String,
+    /// Heading of the report.
+    pub title: String,
+    /// One line for `skimp list studies`.
+    pub summary: String,
+    /// The network.
+    pub network: NetworkConfig,
+    /// Images and how they reach the network.
+    pub data: DataConfig,
+    /// Widths and calibration.
+    #[serde(default)]
+    pub quantization: QuantizationConfig,
+    /// Which layers are simulated.
+    #[serde(default)]
+    pub layers: LayersConfig,
+    /// Accelerators, in the order of the report.
+    pub accelerators: Vec<AcceleratorConfig>,
+    /// Pairs to compare.
+    #[serde(default)]
+    pub comparisons: Vec<ComparisonConfig>,
+    /// Published figures to set beside ours.
+    #[serde(default)]
+    pub published: Vec<PublishedConfig>,
+}
+
+/// Where the network comes from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// An embedded network's name or the path of an ONNX file; empty where the command line has to give it.
+    #[serde(default)]
+    pub model: String,
+    /// Input height and width, where the network leaves them open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_size: Option<[usize; 2]>,
+}
+
+/// Which part of a data set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum SplitConfig {
+    Train,
+    #[default]
+    Test,
+}
+
+/// Images and how they reach the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// `NAME[:DIR]`; empty where the command line has to give it.
+    #[serde(default)]
+    pub set: String,
+    /// Part of the set.
+    #[serde(default)]
+    pub split: SplitConfig,
+    /// Preprocessing: a name, or `key=value,…`. `None`: the data set's own default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocess: Option<String>,
+    /// Take images at random, keyed by this seed, instead of the first ones of the split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Images whose operand values drive the simulators.
+    #[serde(default = "DataConfig::default_images")]
+    pub images: usize,
+    /// Images on which accuracy is measured; 0 measures none.
+    #[serde(default)]
+    pub accuracy_images: usize,
+}
+
+impl DataConfig {
+    fn default_images() -> usize {
+        1
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            set: String::new(),
+            split: SplitConfig::Test,
+            preprocess: None,
+            seed: None,
+            images: 1,
+            accuracy_images: 0,
+        }
+    }
+}
+
+/// How many scales the weights of a layer have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightScales {
+    /// One for the layer.
+    #[default]
+    PerLayer,
+    /// One for each output channel.
+    PerChannel,
+}
+
+/// How a signed network input is fed to the first layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FirstLayer {
+    /// As signed codes: early negative detection is off in the first layer.
+    #[default]
+    Signed,
+    /// Shifted to be non-negative, with a corrected bias: exact, and early negative detection works.
+    Offset,
+}
+
+/// Widths and calibration of the integer network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuantizationConfig {
+    /// Width of the weights, 2 to 16.
+    pub weight_bits: u32,
+    /// Width of the activations, 2 to 16.
+    pub activation_bits: u32,
+    /// How many scales the weights have.
+    pub weight_scales: WeightScales,
+    /// `max`, or `percentile:P` with P in percent.
+    pub calibration: String,
+    /// Images that set the activation scales.
+    pub calibration_images: usize,
+    /// How a signed network input is fed to the first layer.
+    pub first_layer: FirstLayer,
+}
+
+impl Default for QuantizationConfig {
+    fn default() -> Self {
+        Self {
+            weight_bits: 16,
+            activation_bits: 16,
+            weight_scales: WeightScales::PerLayer,
+            calibration: "max".to_owned(),
+            calibration_images: 16,
+            first_layer: FirstLayer::Signed,
+        }
+    }
+}
+
+/// Which kinds of layer are simulated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LayersConfig {
+    /// Whether convolutions are.
+    pub convolutions: bool,
+    /// Whether dense layers are.
+    pub dense: bool,
+}
+
+impl Default for LayersConfig {
+    fn default() -> Self {
+        Self { convolutions: true, dense: true }
+    }
+}
+
+/// One accelerator of a study.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceleratorConfig {
+    /// Registered name.
+    pub model: String,
+    /// Name in the report; the model's name where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Settings that differ from the preset, as dotted keys.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    pub set: toml::Table,
+}
+
+impl AcceleratorConfig {
+    /// Name in the report.
+    pub fn label(&self) -> &str {
+        self.label.as_deref().unwrap_or(&self.model)
+    }
+}
+
+/// Two accelerators to compare, by label.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComparisonConfig {
+    /// What is compared against.
+    pub baseline: String,
+    /// What is judged.
+    pub variant: String,
+}
+
+/// Which of our figures stands beside a published one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnFigure {
+    /// Mean over the layers of the reduction in cycles, first comparison.
+    MeanLayerRuntimeReduction,
+    /// Mean over the layers of the reduction in energy, first comparison.
+    MeanLayerEnergyReduction,
+    /// None: the published figure stands alone, and the remark says why.
+    None,
+}
+
+/// A published figure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishedConfig {
+    /// What was measured.
+    pub quantity: String,
+    /// The published figure, as printed.
+    pub value: String,
+    /// Authors, venue, year, place.
+    pub source: String,
+    /// Our figure for it.
+    pub ours: OwnFigure,
+    /// How the two differ.
+    #[serde(default)]
+    pub remark: String,
+}
+
+impl StudyConfig {
+    /// Reads a study from TOML.
+    ///
+    /// # Errors
+    /// [`StudyError::InvalidStudy`] naming `origin`, the key and the cause.
+    pub fn parse(text: &str, origin: &str) -> Result<Self, StudyError> {
+        let invalid = |cause: String| StudyError::InvalidStudy { path: PathBuf::from(origin), cause };
+        let config: Self = toml::from_str(text).map_err(|error| invalid(error.to_string().trim_end().to_owned()))?;
+        if config.schema != STUDY_SCHEMA {
+            return Err(invalid(format!("schema is {}, expected {STUDY_SCHEMA}", config.schema)));
+        }
+        if config.accelerators.is_empty() {
+            return Err(invalid("there is no [[accelerators]] entry, expected at least one".to_owned()));
+        }
+        let mut labels: Vec<&str> = config.accelerators.iter().map(AcceleratorConfig::label).collect();
+        for comparison in &config.comparisons {
+            for label in [&comparison.baseline, &comparison.variant] {
+                if !labels.contains(&label.as_str()) {
+                    return Err(invalid(format!(
+                        "comparison names \"{label}\", expected one of: {}",
+                        labels.join(", ")
+                    )));
+                }
+            }
+        }
+        labels.sort_unstable();
+        if let Some(pair) = labels.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(invalid(format!("two accelerators are labeled \"{}\"", pair[0])));
+        }
+        Ok(config)
+    }
+
+    /// The study as TOML: what [`parse`](Self::parse) reads back.
+    ///
+    /// # Errors
+    /// [`StudyError::InvalidStudy`] if the configuration cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String, StudyError> {
+        toml::to_string(self)
+            .map_err(|error| StudyError::InvalidStudy { path: PathBuf::from(&self.name), cause: error.to_string() })
+    }
+}

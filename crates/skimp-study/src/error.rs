@@ -1,0 +1,93 @@
+//! What can go wrong in a pipeline.
+
+use std::path::PathBuf;
+
+use skimp_data::DataError;
+use skimp_graph::GraphError;
+use skimp_quant::QuantError;
+use skimp_report::ReportError;
+use skimp_sim::SimError;
+
+/// An error of a pipeline: most carry the error of the crate that met it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StudyError {
+    /// A setting of the command line or of a call cannot be.
+    #[error("{0}")]
+    Usage(String),
+    /// A study file is wrong.
+    #[error("{path}: {cause}", path = .path.display())]
+    InvalidStudy {
+        /// The file, or the name of an embedded study.
+        path: PathBuf,
+        /// The key and the cause.
+        cause: String,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The network is wrong, or wants something that is not supported.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The data set or its preprocessing is wrong.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The network cannot be quantized as asked.
+    #[error(transparent)]
+    Quant(#[from] QuantError),
+    /// An accelerator cannot be configured, or cannot run a layer.
+    #[error(transparent)]
+    Sim(#[from] SimError),
+    /// A record cannot be read or written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// An output that must not change did: a bug of skimp, reported instead of hidden.
+    #[error("layer \"{layer}\": {n_different} of {n_outputs} outputs differ from the exact ones; please report this")]
+    NotExact {
+        /// The layer.
+        layer: String,
+        /// Outputs that differ.
+        n_different: u64,
+        /// Outputs of the layer.
+        n_outputs: u64,
+    },
+    /// The user stopped the run.
+    #[error("interrupted; nothing was left half-written")]
+    Interrupted,
+}
+
+impl StudyError {
+    /// Whether the user asked for something that cannot be (exit code 2), rather than a run that failed (1).
+    pub fn is_usage(&self) -> bool {
+        match self {
+            StudyError::Usage(_) | StudyError::InvalidStudy { .. } => true,
+            StudyError::Sim(error) => matches!(
+                error,
+                SimError::UnknownAccelerator { .. }
+                    | SimError::UnknownSetting { .. }
+                    | SimError::SettingType { .. }
+                    | SimError::SettingValue { .. }
+            ),
+            StudyError::Data(error) => matches!(
+                error,
+                DataError::UnknownDataset { .. }
+                    | DataError::MissingLocation { .. }
+                    | DataError::InvalidLocation { .. }
+                    | DataError::UnknownPreprocess { .. }
+                    | DataError::InvalidPreprocess { .. }
+            ),
+            StudyError::Io { .. }
+            | StudyError::Graph(_)
+            | StudyError::Quant(_)
+            | StudyError::Report(_)
+            | StudyError::NotExact { .. }
+            | StudyError::Interrupted => false,
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Accuracy of a network on a data set.
+
+use serde::Serialize;
+use skimp_cpu::CpuExecutor;
+use skimp_cpu::integer::IntegerExecutor;
+use skimp_graph::integer::IntegerEngine;
+use skimp_graph::reference::Reference;
+use skimp_graph::{Executor, GraphError, Tensor};
+use skimp_report::records::{Accuracy, DataRecord, ModelRecord};
+use skimp_report::table::{Cell, Column, Table};
+
+use crate::images::Images;
+use crate::monitor::step;
+use crate::{DataConfig, Monitor, Network, QuantizationConfig, StudyError, Tabular, quantized};
+
+/// Images in flight at once: enough for both cores, little enough for large images.
+const BATCH_ELEMENTS: usize = 1 << 21;
+
+/// Which engine computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The f32 reference interpreter: slow, the specification.
+    Reference,
+    /// The fast f32 executor.
+    Cpu,
+    /// The exact integer executor, after quantization.
+    Integer,
+}
+
+impl Engine {
+    /// Reads an engine's name.
+    ///
+    /// # Errors
+    /// A message with the valid names.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        match name {
+            "reference" => Ok(Engine::Reference),
+            "cpu" => Ok(Engine::Cpu),
+            "integer" => Ok(Engine::Integer),
+            _ => Err(format!("unknown engine \"{name}\", expected reference, cpu or integer")),
+        }
+    }
+
+    /// Name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Reference => "reference",
+            Engine::Cpu => "cpu",
+            Engine::Integer => "integer",
+        }
+    }
+}
+
+/// What to evaluate.
+#[derive(Clone, Debug)]
+pub struct EvaluateConfig {
+    /// Images; `accuracy_images` of them are classified.
+    pub data: DataConfig,
+    /// Input height and width, where the network leaves them open.
+    pub input_size: Option<[usize; 2]>,
+    /// Which engine computes.
+    pub engine: Engine,
+    /// Widths and calibration of [`Engine::Integer`].
+    pub quantization: QuantizationConfig,
+}
+
+/// Accuracy of one network: `skimp.evaluate/1`. Accuracies are fractions.
+#[derive(Clone, Debug, Serialize)]
+pub struct EvaluateRecord {
+    /// `skimp.evaluate/1`.
+    pub schema: &'static str,
+    /// Version of the program.
+    pub skimp_version: &'static str,
+    /// The network.
+    pub model: ModelRecord,
+    /// The data.
+    pub data: DataRecord,
+    /// Engine that computed.
+    pub engine: &'static str,
+    /// Width of the weights, for the integer engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_bits: Option<u32>,
+    /// Width of the activations, for the integer engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation_bits: Option<u32>,
+    /// Images classified.
+    pub images: u64,
+    /// Images whose label is the first guess.
+    pub correct: u64,
+    /// Images whose label is among the first five guesses; left out for five classes or fewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correct_top5: Option<u64>,
+    /// Share of images whose label is the first guess.
+    pub top1: f64,
+    /// Share of images whose label is among the first five guesses; left out for five classes or fewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top5: Option<f64>,
+    /// Wall-clock time of loading, preprocessing and running.
+    pub seconds: f64,
+    /// Images per second.
+    pub images_per_second: f64,
+}
+
+impl Tabular for EvaluateRecord {
+    fn tables(&self) -> Vec<Table> {
+        let mut table = Table::new(
+            format!("{} on {}, measured here", self.model.name, self.data.name),
+            vec![
+                Column::text("engine", "engine"),
+                Column::number("images", "images", ""),
+                Column::number("top1_percent", "top-1", "%"),
+                Column::number("top5_percent", "top-5", "%"),
+                Column::number("seconds", "time", "s"),
+                Column::number("images_per_second", "rate", "images/s"),
+            ],
+        );
+        table.row(vec![
+            self.engine.into(),
+            self.images.into(),
+            Cell::real(100.0 * self.correct as f64 / self.images as f64, 2),
+            Cell::real(self.correct_top5.map(|correct| 100.0 * correct as f64 / self.images as f64), 2),
+            Cell::real(self.seconds, 2),
+            Cell::real(self.images_per_second, 0),
+        ]);
+        vec![table]
+    }
+}
+
+/// Counts of right guesses.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) images: u64,
+    pub(crate) top1: u64,
+    pub(crate) top5: u64,
+    pub(crate) n_classes: usize,
+}
+
+impl Tally {
+    /// Adds a batch of logits `[n, classes]` (further axes of extent 1 allowed). Ties go to the lower class, as in
+    /// NumPy's argmax.
+    fn add(&mut self, logits: &Tensor, labels: &[usize]) -> Result<(), StudyError> {
+        let n = labels.len();
+        let values = logits.as_f32().unwrap_or_default();
+        if n == 0 || values.is_empty() || !values.len().is_multiple_of(n) || logits.shape().first() != Some(&n) {
+            return Err(StudyError::Usage(format!(
+                "the network's first output has shape {:?}, expected [{n}, classes] for classification",
+                logits.shape()
+            )));
+        }
+        self.n_classes = values.len() / n;
+        for (row, &label) in values.chunks_exact(self.n_classes).zip(labels) {
+            let Some(&own) = row.get(label) else {
+                return Err(StudyError::Usage(format!(
+                    "label {label} is out of range, the network has {} classes",
+                    self.n_classes
+                )));
+            };
+            let wins = |(class, &value): (usize, &f32)| value > own || (value >= own && class < label);
+            let better = row.iter().enumerate().filter(|&guess| wins(guess)).count();
+            self.images += 1;
+            self.top1 += u64::from(better == 0 && !own.is_nan());
+            self.top5 += u64::from(better < 5 && !own.is_nan());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn accuracy(self) -> Accuracy {
+        let share = |count: u64| count as f64 / self.images.max(1) as f64;
+        Accuracy { top1: share(self.top1), top5: (self.n_classes > 5).then(|| share(self.top5)), n_images: self.images }
+    }
+}
+
+/// Classifies the first `n_images` images with `run`.
+pub(crate) fn classify(
+    images: &Images,
+    n_images: usize,
+    monitor: &dyn Monitor,
+    mut run: impl FnMut(&Tensor) -> Result<Vec<Tensor>, GraphError>,
+) -> Result<Tally, StudyError> {
+    let input = images.input();
+    let batch = (BATCH_ELEMENTS / (input.channels * input.height * input.width).max(1)).clamp(2, 512);
+    let mut tally = Tally::default();
+    let mut first = 0;
+    while first < n_images {
+        let next = (first + batch).min(n_images);
+        let (inputs, labels) = images.batch(first..next)?;
+        let outputs = run(&inputs)?;
+        let logits = outputs.first().ok_or_else(|| StudyError::Usage("the network has no output".to_owned()))?;
+        tally.add(logits, &labels)?;
+        step(monitor, (next - first) as u64)?;
+        first = next;
+    }
+    Ok(tally)
+}
+
+/// Measures accuracy.
+///
+/// # Errors
+/// [`StudyError`] naming the file, node or setting.
+pub fn evaluate(
+    network: &Network,
+    config: &EvaluateConfig,
+    monitor: &dyn Monitor,
+) -> Result<EvaluateRecord, StudyError> {
+    let images = Images::open(&config.data, &network.graph, config.input_size)?;
+    let n_images = images.limited(config.data.accuracy_images, "images to evaluate")?;
+    note_preprocess(config, &images, monitor);
+    let start = std::time::Instant::now();
+    let tally = match config.engine {
+        Engine::Integer => {
+            let quantized = quantized::quantize_network(network, &images, &config.quantization, monitor)?;
+            let executor = IntegerExecutor::new(&quantized.graph)?;
+            monitor.stage("classifying images", n_images as u64);
+            classify(&images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?
+        }
+        Engine::Reference | Engine::Cpu => {
+            let executor = float_executor(network, config.engine)?;
+            monitor.stage("classifying images", n_images as u64);
+            classify(&images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?
+        }
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    let accuracy = tally.accuracy();
+    let integer = config.engine == Engine::Integer;
+    Ok(EvaluateRecord {
+        schema: "skimp.evaluate/1",
+        skimp_version: env!("CARGO_PKG_VERSION"),
+        model: network.record(),
+        data: images.record()?,
+        engine: config.engine.name(),
+        weight_bits: integer.then_some(config.quantization.weight_bits),
+        activation_bits: integer.then_some(config.quantization.activation_bits),
+        images: tally.images,
+        correct: tally.top1,
+        correct_top5: (tally.n_classes > 5).then_some(tally.top5),
+        top1: accuracy.top1,
+        top5: accuracy.top5,
+        seconds,
+        images_per_second: tally.images as f64 / seconds,
+    })
+}
+
+fn note_preprocess(config: &EvaluateConfig, images: &Images, monitor: &dyn Monitor) {
+    if config.data.preprocess.is_none() && images.name() != "sample" {
+        monitor.note(&format!("no --preprocess given, using \"{}\"", images.preprocess_name()));
+    }
+}
+
+/// A float engine for `network`.
+pub(crate) fn float_executor(network: &Network, engine: Engine) -> Result<Box<dyn Executor>, StudyError> {
+    Ok(match engine {
+        Engine::Reference => Box::new(Reference::new(&network.graph)),
+        Engine::Cpu | Engine::Integer => Box::new(CpuExecutor::new(&network.graph)?),
+    })
+}

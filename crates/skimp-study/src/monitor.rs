@@ -1,0 +1,36 @@
+//! How a long run tells where it is, and learns that it should stop.
+
+use crate::StudyError;
+
+/// Watches a run. The command line draws progress bars; a library user may pass [`Silent`].
+pub trait Monitor: Sync {
+    /// A stage of `n_steps` steps begins; it ends the stage before it.
+    fn stage(&self, name: &str, n_steps: u64);
+
+    /// `n` more steps of the stage are done.
+    fn advance(&self, n: u64);
+
+    /// Something the user should know, once.
+    fn note(&self, text: &str);
+
+    /// Whether the user asked to stop. Asked between images and layers.
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// A [`Monitor`] that shows nothing and never stops a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Monitor for Silent {
+    fn stage(&self, _name: &str, _n_steps: u64) {}
+    fn advance(&self, _n: u64) {}
+    fn note(&self, _text: &str) {}
+}
+
+/// Advances `monitor` and stops the run if the user asked for it.
+pub(crate) fn step(monitor: &dyn Monitor, n: u64) -> Result<(), StudyError> {
+    monitor.advance(n);
+    if monitor.interrupted() { Err(StudyError::Interrupted) } else { Ok(()) }
+}

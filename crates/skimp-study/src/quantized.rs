@@ -1,0 +1,59 @@
+//! From a float network and images to an integer network.
+
+use skimp_cpu::CpuExecutor;
+use skimp_quant::{
+    Calibrator, FirstLayer as QuantFirstLayer, QuantizeConfig, Quantized, RangeMethod, WeightGranularity,
+};
+
+use crate::images::Images;
+use crate::monitor::step;
+use crate::{FirstLayer, Monitor, Network, QuantizationConfig, StudyError, WeightScales};
+
+/// Calibrates `network` on the first images and quantizes it.
+pub(crate) fn quantize_network(
+    network: &Network,
+    images: &Images,
+    config: &QuantizationConfig,
+    monitor: &dyn Monitor,
+) -> Result<Quantized, StudyError> {
+    let n_images = images.limited(config.calibration_images, "calibration images")?;
+    let quantize = checked(config)?;
+    let executor = CpuExecutor::new(&network.graph)?;
+    let mut calibrator = Calibrator::new(&network.graph);
+    monitor.stage("calibrating", n_images as u64);
+    for image in 0..n_images {
+        let (input, _) = images.batch(image..image + 1)?;
+        calibrator.observe(&executor, &[input])?;
+        step(monitor, 1)?;
+    }
+    Ok(skimp_quant::quantize(&network.graph, &quantize, &calibrator.finish()?)?)
+}
+
+fn checked(config: &QuantizationConfig) -> Result<QuantizeConfig, StudyError> {
+    let range = match config.calibration.split_once(':') {
+        None if config.calibration == "max" => RangeMethod::Max,
+        Some(("percentile", percent)) => {
+            let percent = percent.parse::<f64>().ok().filter(|p| *p > 0.0 && *p <= 100.0).ok_or_else(|| {
+                StudyError::Usage(format!("calibration percentile \"{percent}\", expected above 0 and at most 100"))
+            })?;
+            RangeMethod::Percentile(percent)
+        }
+        _ => {
+            let found = &config.calibration;
+            return Err(StudyError::Usage(format!("calibration \"{found}\", expected max or percentile:P")));
+        }
+    };
+    Ok(QuantizeConfig {
+        weight_bits: config.weight_bits,
+        activation_bits: config.activation_bits,
+        weight_granularity: match config.weight_scales {
+            WeightScales::PerLayer => WeightGranularity::PerLayer,
+            WeightScales::PerChannel => WeightGranularity::PerChannel,
+        },
+        range,
+        first_layer: match config.first_layer {
+            FirstLayer::Signed => QuantFirstLayer::Signed,
+            FirstLayer::Offset => QuantFirstLayer::Offset,
+        },
+    })
+}

@@ -1,0 +1,282 @@
+//! Accelerators on the real operand values of a network: the main pipeline.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use skimp_cpu::integer::IntegerExecutor;
+use skimp_digital::ACCELERATORS;
+use skimp_graph::integer::{IntegerEngine, Observation};
+use skimp_report::SimulationRecord;
+use skimp_report::records::{AcceleratorRecord, AcceleratorTotal, Breakdown, LayerRecord, LayerStatistics};
+use skimp_report::table::Table;
+use skimp_sim::{Accelerator, Energy, LayerResult, LayerTrace, apply_setting, find_model, resolve_config};
+use toml::Table as Settings;
+
+use crate::images::Images;
+use crate::layers::SimulatedLayer;
+use crate::monitor::step;
+use crate::trace::{ExactnessTally, ImageTrace};
+use crate::{
+    AcceleratorConfig, DataConfig, LayersConfig, Monitor, Network, QuantizationConfig, StudyError, Tabular, dump,
+    quantized,
+};
+
+/// What to simulate.
+#[derive(Clone, Debug)]
+pub struct SimulateConfig {
+    /// Images; `images` of them drive the models.
+    pub data: DataConfig,
+    /// Input height and width, where the network leaves them open.
+    pub input_size: Option<[usize; 2]>,
+    /// Widths and calibration.
+    pub quantization: QuantizationConfig,
+    /// Which layers.
+    pub layers: LayersConfig,
+    /// Accelerators, in order.
+    pub accelerators: Vec<AcceleratorConfig>,
+    /// Where to write what the models saw of the first image.
+    pub dump: Option<PathBuf>,
+}
+
+/// What a simulation found.
+#[derive(Clone, Debug)]
+pub struct Simulation {
+    /// Cycles, events and energy.
+    pub record: SimulationRecord,
+    /// Shapes, densities and end planes by layer.
+    pub layers: Vec<LayerStatistics>,
+    /// Outputs after ReLU that were compared with the exact network's; none differed, or the run had failed.
+    pub n_outputs_compared: u64,
+    /// Outputs whose end plane was recomputed by the definition.
+    pub n_outputs_recomputed: u64,
+    /// Operators that ran on real numbers between integer layers.
+    pub float_nodes: Vec<String>,
+}
+
+impl serde::Serialize for Simulation {
+    /// As its record: `skimp.simulate/1`.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.record.serialize(serializer)
+    }
+}
+
+impl Tabular for Simulation {
+    fn tables(&self) -> Vec<Table> {
+        vec![skimp_report::views::totals_table(&self.record)]
+    }
+
+    fn to_text(&self) -> String {
+        skimp_report::views::simulation_text(&self.record)
+    }
+
+    fn to_csv(&self) -> Result<String, StudyError> {
+        Ok(skimp_report::views::simulation_csv(&self.record)?)
+    }
+}
+
+/// Accelerators from names and `ACCELERATOR.KEY=VALUE` settings, as on the command line.
+///
+/// # Errors
+/// [`StudyError`] naming the unknown accelerator or setting, with the nearest valid one.
+pub fn accelerator_configs(names: &[String], settings: &[String]) -> Result<Vec<AcceleratorConfig>, StudyError> {
+    let mut configs: Vec<AcceleratorConfig> = Vec::new();
+    for name in names {
+        let model = find_model(ACCELERATORS, name)?;
+        if configs.iter().any(|config| config.model == *name) {
+            return Err(StudyError::Usage(format!("accelerator \"{name}\" is named twice")));
+        }
+        configs.push(AcceleratorConfig { model: model.name().to_owned(), label: None, set: Settings::new() });
+    }
+    for setting in settings {
+        let malformed = || StudyError::Usage(format!("setting \"{setting}\", expected ACCELERATOR.KEY=VALUE"));
+        let (path, value) = setting.split_once('=').ok_or_else(malformed)?;
+        let (name, key) = path.split_once('.').ok_or_else(malformed)?;
+        let Some(config) = configs.iter_mut().find(|config| config.model == name) else {
+            // A misspelled name gets its hint here; a right one is just not part of this run.
+            find_model(ACCELERATORS, name)?;
+            return Err(StudyError::Usage(format!("setting \"{setting}\": {name} is not among --accelerator")));
+        };
+        let preset = resolve_config(find_model(ACCELERATORS, name)?.preset(), &Settings::new())?;
+        apply_setting(&preset, &mut config.set, key, value)?;
+    }
+    Ok(configs)
+}
+
+/// One accelerator at work.
+struct Running {
+    config: AcceleratorConfig,
+    accelerator: Box<dyn Accelerator>,
+    results: Vec<Option<LayerResult>>,
+}
+
+impl Running {
+    fn new(config: &AcceleratorConfig, n_layers: usize) -> Result<Self, StudyError> {
+        let accelerator = find_model(ACCELERATORS, &config.model)?.configure(&config.set)?;
+        Ok(Self { config: config.clone(), accelerator, results: vec![None; n_layers] })
+    }
+
+    fn simulate(&mut self, idx: usize, layer: &SimulatedLayer, trace: &LayerTrace) -> Result<(), StudyError> {
+        let result = self.accelerator.simulate_layer(&layer.operands.workload, Some(trace))?;
+        match &mut self.results[idx] {
+            Some(sum) => sum.merge(&result),
+            empty => *empty = Some(result),
+        }
+        Ok(())
+    }
+
+    fn record(&self, layers: &[SimulatedLayer]) -> Result<AcceleratorRecord, StudyError> {
+        let accelerator = &*self.accelerator;
+        let mut records = Vec::with_capacity(layers.len());
+        let (mut cycles, mut macs, mut energy_nj, mut images) = (0_u64, 0_u64, 0.0_f64, 1_u64);
+        for (layer, result) in layers.iter().zip(&self.results) {
+            let Some(result) = result else { continue };
+            let energy = accelerator.price(result)?;
+            cycles += result.total_cycles();
+            macs += result.macs;
+            energy_nj += energy.total_nj();
+            images = result.images.max(1);
+            records.push(layer_record(layer, result, &energy));
+        }
+        let seconds = cycles as f64 / (accelerator.clock_mhz() * 1e6);
+        let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
+        Ok(AcceleratorRecord {
+            name: accelerator.name().to_owned(),
+            label: self.config.label().to_owned(),
+            config: json_config(accelerator.config())?,
+            clock_mhz: accelerator.clock_mhz(),
+            area_mm2: Some(accelerator.area_mm2()),
+            layers: records,
+            total: AcceleratorTotal {
+                cycles,
+                latency_ms: seconds * 1e3 / images as f64,
+                energy_mj: energy_nj * 1e-6,
+                tops_per_w: ratio(2.0 * macs as f64, energy_nj) * 1e-3,
+                gmacs: ratio(macs as f64, seconds) * 1e-9,
+            },
+        })
+    }
+}
+
+fn layer_record(layer: &SimulatedLayer, result: &LayerResult, energy: &Energy) -> LayerRecord {
+    let phases = result.cycles.iter().map(|(statistic, count)| (statistic.name.to_owned(), count));
+    LayerRecord {
+        name: result.layer.clone(),
+        operator: layer.operator().to_owned(),
+        macs: layer.operands.workload.dense_macs(),
+        images: result.images,
+        end: SimulatedLayer::end_status(result),
+        cycles: Breakdown { total: result.total_cycles(), parts: phases.collect() },
+        events: result.events.iter().map(|(statistic, count)| (statistic.name.to_owned(), count)).collect(),
+        energy_nj: Breakdown { total: energy.total_nj(), parts: energy.terms().into_iter().collect() },
+        notes: result.notes.clone(),
+    }
+}
+
+fn json_config(config: &Settings) -> Result<serde_json::Map<String, serde_json::Value>, StudyError> {
+    match serde_json::to_value(config) {
+        Ok(serde_json::Value::Object(map)) => Ok(map),
+        _ => Err(StudyError::Usage("an accelerator's configuration has no JSON form".to_owned())),
+    }
+}
+
+/// Simulates accelerators on a network and real images.
+///
+/// # Errors
+/// [`StudyError`] naming the file, node, layer or setting; [`StudyError::NotExact`] if early negative detection changed
+/// an answer.
+pub fn simulate(network: &Network, config: &SimulateConfig, monitor: &dyn Monitor) -> Result<Simulation, StudyError> {
+    let images = Images::open(&config.data, &network.graph, config.input_size)?;
+    simulate_on(network, &images, config, monitor).map(|(simulation, _)| simulation)
+}
+
+/// [`simulate`] on images that are open already; also returns the executor for a measurement of accuracy.
+pub(crate) fn simulate_on(
+    network: &Network,
+    images: &Images,
+    config: &SimulateConfig,
+    monitor: &dyn Monitor,
+) -> Result<(Simulation, IntegerExecutor), StudyError> {
+    let n_images = images.limited(config.data.images, "images to simulate")?;
+    for accelerator in &config.accelerators {
+        // A wrong name or setting must not wait for the calibration.
+        Running::new(accelerator, 0)?;
+    }
+    if config.data.preprocess.is_none() && images.name() != "sample" {
+        monitor.note(&format!("no --preprocess given, using \"{}\"", images.preprocess_name()));
+    }
+    let quantized = quantized::quantize_network(network, images, &config.quantization, monitor)?;
+    let mut layers = crate::layers::simulated_layers(&quantized, images.input(), &config.layers)?;
+    let mut running = config
+        .accelerators
+        .iter()
+        .map(|accelerator| Running::new(accelerator, layers.len()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let executor = IntegerExecutor::new(&quantized.graph)?;
+    let exactness = Arc::new(ExactnessTally::default());
+
+    monitor.stage("simulating layers", (n_images * layers.len()) as u64);
+    for image in 0..n_images {
+        let (input, _) = images.batch(image..image + 1)?;
+        let mut outcome = Ok(());
+        executor.run_observed(&[input], &mut |observation| {
+            if outcome.is_ok() {
+                let dump = config.dump.as_deref().filter(|_| image == 0);
+                outcome = observe(observation, &mut layers, &mut running, &exactness, dump);
+                if outcome.is_ok() && observation.mac.is_some() {
+                    outcome = step(monitor, 1);
+                }
+            }
+        })?;
+        outcome?;
+    }
+    let record = SimulationRecord {
+        model: network.record(),
+        data: images.record()?,
+        images: n_images as u64,
+        weight_bits: config.quantization.weight_bits,
+        activation_bits: config.quantization.activation_bits,
+        accelerators: running.iter().map(|running| running.record(&layers)).collect::<Result<_, _>>()?,
+        ..SimulationRecord::default()
+    };
+    let simulation = Simulation {
+        record,
+        layers: layers.iter().map(SimulatedLayer::statistics).collect(),
+        n_outputs_compared: exactness.n_outputs.load(std::sync::atomic::Ordering::Relaxed),
+        n_outputs_recomputed: exactness.n_recomputed.load(std::sync::atomic::Ordering::Relaxed),
+        float_nodes: quantized.report.float_nodes.iter().map(|node| format!("{} ({})", node.name, node.op)).collect(),
+    };
+    Ok((simulation, executor))
+}
+
+/// Shows one node's work on one image to every accelerator.
+fn observe(
+    observation: &Observation<'_>,
+    layers: &mut [SimulatedLayer],
+    running: &mut [Running],
+    exactness: &Arc<ExactnessTally>,
+    dump: Option<&std::path::Path>,
+) -> Result<(), StudyError> {
+    let Some(mac) = &observation.mac else { return Ok(()) };
+    let Some(idx) = layers.iter().position(|layer| layer.node_idx == observation.node_idx) else {
+        return Ok(());
+    };
+    let layer = &mut layers[idx];
+    let image = Arc::new(ImageTrace {
+        layer: layer.operands.clone(),
+        activation: mac.input.data.as_slice().into(),
+        residual: mac.residual.map(Arc::from),
+        sums: mac.accumulators.into(),
+        exactness: exactness.clone(),
+        negative: Default::default(),
+        non_positive: Default::default(),
+    });
+    let trace = LayerTrace::new(&layer.operands.workload, image.clone());
+    for accelerator in running {
+        accelerator.simulate(idx, layer, &trace)?;
+    }
+    layer.add_image(&image);
+    if let Some(folder) = dump {
+        dump::layer(folder, layer, &image)?;
+    }
+    Ok(())
+}

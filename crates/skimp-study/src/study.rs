@@ -1,0 +1,230 @@
+//! A whole study: accuracy, simulation, comparison, report.
+
+use std::path::Path;
+use std::time::Instant;
+
+use skimp_cpu::integer::IntegerExecutor;
+use skimp_digital::comparison_table;
+use skimp_graph::Executor;
+use skimp_graph::integer::IntegerEngine;
+use skimp_report::records::{
+    AcceleratorFigures, AccuracyRecord, Assumption, Comparison, Exactness, Provenance, PublishedFigure, Timing,
+};
+use skimp_report::{StudyRecord, write_study};
+use skimp_sim::{ComparisonRow, find_model};
+
+use crate::evaluate::{Engine, classify, float_executor};
+use crate::images::Images;
+use crate::{
+    Monitor, Network, OwnFigure, PublishedConfig, SimulateConfig, Simulation, StudyConfig, StudyError, simulate,
+};
+
+/// Seconds of each finished step.
+#[derive(Default)]
+struct Clock(Vec<Timing>);
+
+impl Clock {
+    fn time<T>(&mut self, what: &str, work: impl FnOnce() -> Result<T, StudyError>) -> Result<T, StudyError> {
+        let start = Instant::now();
+        let done = work()?;
+        self.0.push(Timing { step: what.to_owned(), seconds: start.elapsed().as_secs_f64() });
+        Ok(done)
+    }
+}
+
+/// Runs a study and writes its folder: report.html, results.json, CSV tables and the resolved configuration.
+///
+/// # Errors
+/// [`StudyError`]; the folder is checked before the run starts, and each file is written whole or not at all.
+pub fn run_study(config: &StudyConfig, folder: &Path, monitor: &dyn Monitor) -> Result<StudyRecord, StudyError> {
+    prepare_folder(folder)?;
+    let record = study(config, monitor)?;
+    monitor.stage("writing the report", 1);
+    write_study(folder, &record)?;
+    monitor.advance(1);
+    Ok(record)
+}
+
+/// Makes the folder and checks that files can be made in it: better now than after the run.
+fn prepare_folder(folder: &Path) -> Result<(), StudyError> {
+    let failed = |source| StudyError::Io { path: folder.to_owned(), source };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    tempfile::Builder::new().prefix(".skimp-").tempfile_in(folder).map_err(failed)?;
+    Ok(())
+}
+
+/// Runs a study in memory.
+///
+/// # Errors
+/// [`StudyError`] naming the file, node, layer or setting.
+pub fn study(config: &StudyConfig, monitor: &dyn Monitor) -> Result<StudyRecord, StudyError> {
+    let mut clock = Clock::default();
+    let network = clock.time("load the network", || Network::open(&config.network.model))?;
+    let images = Images::open(&config.data, &network.graph, config.network.input_size)?;
+    let simulate_config = SimulateConfig {
+        data: config.data.clone(),
+        input_size: config.network.input_size,
+        quantization: config.quantization.clone(),
+        layers: config.layers.clone(),
+        accelerators: config.accelerators.clone(),
+        dump: None,
+    };
+    let (simulation, executor) =
+        clock.time("quantize and simulate", || simulate::simulate_on(&network, &images, &simulate_config, monitor))?;
+    let accuracy = match config.data.accuracy_images {
+        0 => None,
+        n => Some(
+            clock.time("measure accuracy", || accuracy(&network, &executor, &images, n.min(images.len()), monitor))?,
+        ),
+    };
+    let comparisons = comparisons(config, &simulation);
+    let published = config.published.iter().map(|figure| published(figure, comparisons.first())).collect();
+    Ok(StudyRecord {
+        name: config.name.clone(),
+        title: config.title.clone(),
+        subject: "Early negative detection".to_owned(),
+        model_name: network.name.clone(),
+        data_name: images.name().to_owned(),
+        n_images: simulation.record.images,
+        seed: config.data.seed.unwrap_or(0),
+        accuracy,
+        exactness: Some(Exactness {
+            bit_exact: true,
+            n_outputs_compared: simulation.n_outputs_compared,
+            n_outputs_different: 0,
+        }),
+        accelerator_figures: comparison_table()?.iter().map(figures).collect(),
+        comparisons,
+        published,
+        assumptions: assumptions(config, &network, &images, &simulation)?,
+        config_toml: config.to_toml()?,
+        inputs: vec![network.digest(), images.digest(&simulation.record.data)],
+        layers: simulation.layers,
+        simulation: Some(simulation.record),
+        timings: clock.0,
+        ..StudyRecord::default()
+    })
+}
+
+fn accuracy(
+    network: &Network,
+    executor: &IntegerExecutor,
+    images: &Images,
+    n_images: usize,
+    monitor: &dyn Monitor,
+) -> Result<AccuracyRecord, StudyError> {
+    let float: Box<dyn Executor> = float_executor(network, Engine::Cpu)?;
+    monitor.stage("accuracy, fp32", n_images as u64);
+    let before = classify(images, n_images, monitor, |inputs| float.run(std::slice::from_ref(inputs)))?;
+    monitor.stage("accuracy, integer", n_images as u64);
+    let after = classify(images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?;
+    Ok(AccuracyRecord {
+        fp32: Some(before.accuracy()),
+        integer: Some(after.accuracy()),
+        // No output differs (a run in which one does is an error), so neither does any answer.
+        integer_with_end: Some(after.accuracy()),
+    })
+}
+
+fn comparisons(config: &StudyConfig, simulation: &Simulation) -> Vec<Comparison> {
+    let find = |label: &str| simulation.record.accelerator(label);
+    config
+        .comparisons
+        .iter()
+        .filter_map(|pair| Some(Comparison::between(find(&pair.baseline)?, find(&pair.variant)?)))
+        .collect()
+}
+
+fn figures(row: &ComparisonRow) -> AcceleratorFigures {
+    AcceleratorFigures {
+        name: row.design.clone(),
+        provenance: match row.provenance {
+            skimp_sim::Provenance::Published => Provenance::Published,
+            skimp_sim::Provenance::Modeled => Provenance::Simulated,
+        },
+        source: row.note.clone(),
+        precision_bits: Some(row.precision_bits),
+        technology_nm: Some(row.technology_nm),
+        clock_mhz: Some(row.clock_mhz),
+        peak_gmacs: Some(row.throughput_gmacs),
+        area_mm2: Some(row.area_mm2),
+        power_mw: Some(row.power_mw),
+        gmacs_per_mm2: Some(row.gmacs_per_mm2()),
+        gmacs_per_w: Some(row.gmacs_per_w()),
+    }
+}
+
+fn published(figure: &PublishedConfig, headline: Option<&Comparison>) -> PublishedFigure {
+    let reduction = |percent: f64| format!("{:+.2} %", -percent);
+    let ours = headline.and_then(|comparison| match figure.ours {
+        OwnFigure::MeanLayerRuntimeReduction => Some(reduction(comparison.mean_layer_runtime_reduction_percent)),
+        OwnFigure::MeanLayerEnergyReduction => Some(reduction(comparison.mean_layer_energy_reduction_percent)),
+        OwnFigure::None => None,
+    });
+    PublishedFigure {
+        quantity: figure.quantity.clone(),
+        published: figure.value.clone(),
+        ours,
+        provenance: Provenance::Simulated,
+        source: figure.source.clone(),
+        remark: (!figure.remark.is_empty()).then(|| figure.remark.clone()),
+    }
+}
+
+/// What a reader has to know to judge the figures.
+fn assumptions(
+    config: &StudyConfig,
+    network: &Network,
+    images: &Images,
+    simulation: &Simulation,
+) -> Result<Vec<Assumption>, StudyError> {
+    let quantization = &config.quantization;
+    let mut list = Vec::new();
+    let mut add = |text: String, source: &str| list.push(Assumption { text, source: source.to_owned() });
+    add(
+        format!(
+            "{} is quantized to {}-bit symmetric weights and {}-bit activations with zero point 0, ranges by {} over \
+             {} calibration images; batch-norm is folded; bias and residual enter at accumulator scale",
+            network.name,
+            quantization.weight_bits,
+            quantization.activation_bits,
+            quantization.calibration,
+            quantization.calibration_images.min(images.len()),
+        ),
+        "this study's configuration; docs/integer-execution.md",
+    );
+    add(
+        format!(
+            "operand values are those of {} images of {}, preprocessed by {}; cycles and energy are sums over them",
+            simulation.record.images,
+            images.name(),
+            images.preprocess_name()
+        ),
+        "this study's configuration",
+    );
+    add(
+        "early negative detection runs where its proof holds: non-negative activations, a ReLU on the layer's own sum"
+            .to_owned(),
+        "D. Lee, S. Kang, K. Choi, ComPEND, ICS 2018",
+    );
+    add(
+        format!(
+            "bit-exactness is checked on every output of every layer with early negative detection, against sums of \
+             another kernel; the end planes of {} of them were recomputed plane by plane",
+            simulation.n_outputs_recomputed
+        ),
+        "measured in this run",
+    );
+    if !simulation.float_nodes.is_empty() {
+        add(
+            format!("computed on real numbers between integer layers: {}", simulation.float_nodes.join(", ")),
+            "these operators have no integer form here",
+        );
+    }
+    for accelerator in &config.accelerators {
+        let model = find_model(skimp_digital::ACCELERATORS, &accelerator.model)?;
+        let scope = model.configure(&accelerator.set)?.energy_scope();
+        add(format!("{}: {scope}", accelerator.label()), model.source());
+    }
+    Ok(list)
+}

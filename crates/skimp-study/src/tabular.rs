@@ -1,0 +1,27 @@
+//! Records that print as tables.
+
+use skimp_report::table::Table;
+
+use crate::StudyError;
+
+/// A record with a form for people and for spreadsheets beside its JSON.
+pub trait Tabular: serde::Serialize {
+    /// The tables; CSV is the first one.
+    fn tables(&self) -> Vec<Table>;
+
+    /// All tables as aligned text.
+    fn to_text(&self) -> String {
+        self.tables().iter().map(Table::to_text).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The first table as CSV.
+    ///
+    /// # Errors
+    /// [`StudyError::Report`] if the table cannot be written.
+    fn to_csv(&self) -> Result<String, StudyError> {
+        match self.tables().first() {
+            Some(table) => Ok(table.to_csv()?),
+            None => Ok(String::new()),
+        }
+    }
+}
