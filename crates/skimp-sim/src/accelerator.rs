@@ -84,7 +84,7 @@ pub trait Accelerator: fmt::Debug + Send + Sync {
     /// Clock.
     fn clock_mhz(&self) -> f64;
 
-    /// Area of the modeled components.
+    /// Area of the modeled components; 0 where neither source nor cost table gives one.
     fn area_mm2(&self) -> f64;
 
     /// Dense peak rate in 10^9 MACs per second at the configured precision.

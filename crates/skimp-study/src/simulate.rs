@@ -144,7 +144,7 @@ impl Running {
             label: self.config.label().to_owned(),
             config: json_config(accelerator.config())?,
             clock_mhz: accelerator.clock_mhz(),
-            area_mm2: Some(accelerator.area_mm2()),
+            area_mm2: Some(accelerator.area_mm2()).filter(|&area_mm2| area_mm2 > 0.0),
             layers: records,
             total: AcceleratorTotal {
                 cycles,

@@ -46,6 +46,25 @@ pub(crate) fn trace_of_ends(layer: &LayerWorkload, ends: Vec<u8>) -> LayerTrace 
     LayerTrace::new(layer, Arc::new(recorded))
 }
 
+/// `layer` with operands that leave nothing to skip, every bit of their magnitudes set, and a trace of them: sums above
+/// 0, end planes at the last plane.
+pub(crate) fn full_operands(layer: LayerWorkload) -> (LayerWorkload, LayerTrace) {
+    let greatest = |bits: u32, signed: bool| ((1i64 << (bits - u32::from(signed))) - 1) as i32;
+    let weight = greatest(layer.weight_bits, true);
+    let layer = LayerWorkload { weights: Some(vec![weight; layer.weight_count()].into()), ..layer };
+    let activation = greatest(layer.activation_bits, layer.activation_signed);
+    let ends: Arc<[u8]> = vec![layer.weight_bits as u8; layer.output_count()].into();
+    let sum = layer.inputs_per_output() as i64 * i64::from(weight) * i64::from(activation);
+    let recorded = RecordedTrace {
+        activation: Some(vec![activation; layer.input_count()].into()),
+        end_planes_negative: Some(ends.clone()),
+        end_planes_non_positive: Some(ends),
+        output_sums: Some(vec![sum; layer.output_count()].into()),
+    };
+    let trace = LayerTrace::new(&layer, Arc::new(recorded));
+    (layer, trace)
+}
+
 pub(crate) fn cycles(result: &LayerResult, phase: &str) -> u64 {
     result.cycles.get(phase).unwrap_or_else(|| panic!("no phase {phase}"))
 }
