@@ -47,7 +47,7 @@ pub(crate) enum Format {
     Csv,
 }
 
-/// Flags that every command has.
+// Flags that every command has. A doc comment here would replace each command's own description.
 #[derive(Args, Debug)]
 pub(crate) struct Global {
     /// How to print the result

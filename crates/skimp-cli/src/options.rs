@@ -11,7 +11,7 @@ enum Split {
     Test,
 }
 
-/// Which images, and how they reach the network.
+// Which images, and how they reach the network.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Data")]
 pub(crate) struct DataOptions {
@@ -61,7 +61,7 @@ enum First {
     Offset,
 }
 
-/// Widths and calibration of the integer network.
+// Widths and calibration of the integer network.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Quantization")]
 pub(crate) struct QuantizationOptions {

@@ -45,7 +45,8 @@ impl Tabular for ListRecord {
         let with_source = self.entries.iter().any(|entry| !entry.source.is_empty());
         let mut columns = vec![Column::text("name", "name"), Column::text("summary", "summary")];
         if with_source {
-            columns.push(Column::text("source", "source"));
+            let header = if self.list == "preprocessings" { "as keys" } else { "source" };
+            columns.push(Column::text("source", header));
         }
         let mut table = Table::new(self.list.clone(), columns);
         for entry in &self.entries {

@@ -75,6 +75,11 @@ mod tests {
     fn verbs_are_unique_and_show_examples() {
         let names: BTreeSet<_> = COMMANDS.iter().map(|command| command.name()).collect();
         assert_eq!(names.len(), COMMANDS.len());
+        let mut descriptions = BTreeSet::new();
+        for command in command_line().get_subcommands() {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && descriptions.insert(about), "{}: no description of its own", command.get_name());
+        }
         for command in COMMANDS {
             let mut arguments = command.arguments();
             assert_eq!(arguments.get_name(), command.name());
