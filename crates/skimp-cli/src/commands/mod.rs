@@ -78,7 +78,11 @@ mod tests {
         let mut descriptions = BTreeSet::new();
         for command in command_line().get_subcommands() {
             let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-            assert!(!about.is_empty() && descriptions.insert(about), "{}: no description of its own", command.get_name());
+            assert!(
+                !about.is_empty() && descriptions.insert(about),
+                "{}: no description of its own",
+                command.get_name()
+            );
         }
         for command in COMMANDS {
             let mut arguments = command.arguments();
