@@ -8,6 +8,7 @@ pub static COST_TABLES: &[(&str, &str)] = &[
     ("compend-45nm", include_str!("../../../configs/costs/compend-45nm.toml")),
     ("compend-45nm-low-pu", include_str!("../../../configs/costs/compend-45nm-low-pu.toml")),
     ("dadiannao-28nm", include_str!("../../../configs/costs/dadiannao-28nm.toml")),
+    ("horowitz-45nm", include_str!("../../../configs/costs/horowitz-45nm.toml")),
 ];
 
 /// Unit of a cost.

@@ -22,3 +22,19 @@ pub(super) fn positive(key: &str, value: f64) -> Result<(), SimError> {
     }
     Err(SimError::SettingValue { key: key.into(), reason: format!("expected a number above 0, found {value}") })
 }
+
+/// Entries `LAYER=NUMBER` of a list setting. The name may hold `=`; the last one counts.
+pub(super) fn layer_values(key: &str, entries: &[String]) -> Result<Vec<(String, u32)>, SimError> {
+    let malformed = |entry: &str| SimError::SettingValue {
+        key: key.into(),
+        reason: format!("expected \"LAYER=NUMBER\", found {entry:?}"),
+    };
+    entries
+        .iter()
+        .map(|entry| {
+            let (layer, number) = entry.rsplit_once('=').ok_or_else(|| malformed(entry))?;
+            let number = number.trim().parse().map_err(|_| malformed(entry))?;
+            Ok((layer.trim().to_owned(), number))
+        })
+        .collect()
+}

@@ -5,19 +5,23 @@
 //!
 //! Beyond the published rule: groups run one after another; groups of fewer than 16 channels are bundled,
 //! `floor(16 / channels)` of them into one brick, with zero weights where a filter does not reach. The published data
-//! give no breakdown of energy by event, so energy is chip power times runtime and nothing else. Compare designs in
-//! cycles: their clocks and nodes differ.
+//! give no breakdown of energy by event, so energy is chip power times runtime and nothing else, unless `costs` names a
+//! generic table: then bricks, weights, outputs and multiplications are priced one by one, as for the designs that are
+//! built on this node, and only then may their energies be compared. Compare times in cycles: clocks and nodes differ.
 
 use serde::Deserialize;
 use skimp_sim::{
     Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, LayerKind, LayerResult, LayerTrace,
-    LayerWorkload, Provenance, SimError, Statistic, resolve_config,
+    LayerWorkload, Provenance, SimError, resolve_config,
 };
 use toml::Table;
 
+use super::bricks::{self, BRICK_READS, COMPUTE, EXECUTED, IDLE, NodeActivity, WEIGHT_READS, check_generic};
 use super::config::{positive, typed};
 
 const NAME: &str = "dadiannao";
+/// The table of the published chip: its area and power whatever prices the events.
+const CHIP_TABLE: &str = "dadiannao-28nm";
 const PRESET: &str = include_str!("../../../../configs/accelerators/dadiannao.toml");
 
 /// The registered model.
@@ -48,18 +52,17 @@ impl AcceleratorModel for DaDianNao {
     fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
         let resolved = resolve_config(PRESET, overrides)?;
         let config: Config = typed(&resolved)?;
-        for (key, value) in [
-            ("tiles", config.tiles),
-            ("filters_per_tile", config.filters_per_tile),
-            ("inputs_per_brick", config.inputs_per_brick),
-        ] {
-            positive(key, value as f64)?;
-        }
+        let node = bricks::Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
         positive("clock_mhz", config.clock_mhz)?;
         let costs = CostTable::embedded(&config.costs)?;
-        let area_mm2 = costs.area_mm2("chip.area")?;
-        let power_mw = costs.power_mw("chip.power")?;
-        Ok(Box::new(Node { resolved, config, costs, area_mm2, power_mw }))
+        let by_event = costs.power_mw("chip.power").is_err();
+        if by_event {
+            check_generic(&costs, &["sram_1mib.bit", "mac16.op"])?;
+        }
+        let chip = CostTable::embedded(CHIP_TABLE)?;
+        let area_mm2 = chip.area_mm2("chip.area")?;
+        let power_mw = chip.power_mw("chip.power")?;
+        Ok(Box::new(Chip { resolved, config, node, costs, by_event, area_mm2, power_mw }))
     }
 }
 
@@ -78,52 +81,17 @@ struct Config {
 }
 
 #[derive(Debug)]
-struct Node {
+struct Chip {
     resolved: Table,
     config: Config,
+    node: bricks::Node,
     costs: CostTable,
+    by_event: bool,
     area_mm2: f64,
     power_mw: f64,
 }
 
-static COMPUTE: Statistic =
-    Statistic { name: "compute", unit: "cycles", description: "Cycles in which a brick is broadcast to all tiles." };
-static BRICK_READS: Statistic =
-    Statistic { name: "brick_reads", unit: "bricks", description: "Bricks of activations read and broadcast." };
-static WEIGHT_READS: Statistic =
-    Statistic { name: "weight_reads", unit: "weights", description: "Weight positions read from the tiles' eDRAM." };
-static EXECUTED: Statistic = Statistic {
-    name: "executed_macs",
-    unit: "macs",
-    description: "Multiplications of operands that belong to the layer.",
-};
-static IDLE: Statistic = Statistic {
-    name: "idle_slots",
-    unit: "macs",
-    description: "Multiplier cycles without a filter or channel to work on.",
-};
-
-impl Node {
-    fn lanes(&self) -> u64 {
-        u64::from(self.config.tiles) * u64::from(self.config.filters_per_tile)
-    }
-
-    /// Cycles of one image.
-    fn cycles(&self, layer: &LayerWorkload) -> u64 {
-        let brick = self.config.inputs_per_brick as usize;
-        let lanes = self.lanes();
-        let bundle = (brick / layer.channels_per_group()).clamp(1, layer.groups);
-        let taps = (layer.p * layer.q * layer.r * layer.s) as u64;
-        let of_bundle = |groups: usize| {
-            let bricks = (groups * layer.channels_per_group()).div_ceil(brick) as u64;
-            taps * bricks * ((groups * layer.filters_per_group()) as u64).div_ceil(lanes)
-        };
-        let rest = layer.groups % bundle;
-        (layer.groups / bundle) as u64 * of_bundle(bundle) + if rest > 0 { of_bundle(rest) } else { 0 }
-    }
-}
-
-impl Accelerator for Node {
+impl Accelerator for Chip {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -141,7 +109,7 @@ impl Accelerator for Node {
     }
 
     fn peak_gmacs(&self) -> f64 {
-        (self.lanes() * u64::from(self.config.inputs_per_brick)) as f64 * self.config.clock_mhz * 1e-3
+        self.node.multipliers() as f64 * self.config.clock_mhz * 1e-3
     }
 
     fn costs(&self) -> &CostTable {
@@ -149,7 +117,12 @@ impl Accelerator for Node {
     }
 
     fn energy_scope(&self) -> &'static str {
-        "published chip power times runtime; no breakdown by event is published, off-chip memory is not included"
+        if self.by_event {
+            "events priced by a generic table: activation and weight memories as large caches, 16-bit multiply-accumulates; \
+             the design's own energies by event are not published, off-chip memory is not included"
+        } else {
+            "published chip power times runtime; no breakdown by event is published, off-chip memory is not included"
+        }
     }
 
     fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
@@ -176,15 +149,19 @@ impl Accelerator for Node {
 
     fn simulate_layer(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         layer.check()?;
-        let cycles = layer.n as u64 * self.cycles(layer);
-        let slots = cycles * self.lanes() * u64::from(self.config.inputs_per_brick);
+        let cycles = layer.n as u64 * self.node.dense_cycles(layer);
+        let slots = cycles * self.node.multipliers();
         let mut result = LayerResult::new(layer);
         result.cycles.add(&COMPUTE, cycles);
         result.events.add(&BRICK_READS, cycles);
         result.events.add(&WEIGHT_READS, slots);
         result.events.add(&EXECUTED, result.macs);
         result.events.add(&IDLE, slots - result.macs);
-        result.activity.push(Activity { component: "chip", dynamic: vec![], leakage: vec![("chip.power", cycles)] });
+        result.activity = if self.by_event {
+            NodeActivity::dense(&self.node, layer, cycles, result.macs).priced()
+        } else {
+            vec![Activity { component: "chip", dynamic: vec![], leakage: vec![("chip.power", cycles)] }]
+        };
         if layer.kind == LayerKind::Conv && layer.groups > 1 {
             result.note("groups run one after another; groups narrower than a brick share one");
         }

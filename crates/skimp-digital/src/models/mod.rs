@@ -2,9 +2,11 @@
 
 use skimp_sim::AcceleratorModel;
 
+mod bricks;
+pub mod cnvlutin;
 pub mod compend;
 mod config;
 pub mod dadiannao;
 
 /// Every digital accelerator, in the order in which lists print them.
-pub static ACCELERATORS: &[&dyn AcceleratorModel] = &[&compend::Compend, &dadiannao::DaDianNao];
+pub static ACCELERATORS: &[&dyn AcceleratorModel] = &[&cnvlutin::Cnvlutin, &compend::Compend, &dadiannao::DaDianNao];

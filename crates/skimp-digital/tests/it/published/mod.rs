@@ -2,6 +2,7 @@
 //!
 //! Recorded: the runs of iamjinholee/endasim, commit fbb1102 (2020), a cycle simulator of ComPEND and its successor.
 
+mod cnvlutin;
 mod compend_closed_form;
 mod compend_energy;
 mod compend_recorded;

@@ -1,0 +1,176 @@
+//! What DaDianNao and the designs built on its node share: bricks, bundles of groups, passes over filters.
+
+use std::ops::Range;
+
+use skimp_sim::{Activity, CostTable, LayerWorkload, SimError, Statistic};
+
+use super::config::positive;
+
+/// Width of stored activations and weights.
+pub(super) const VALUE_BITS: u64 = 16;
+
+pub(super) static COMPUTE: Statistic =
+    Statistic { name: "compute", unit: "cycles", description: "Cycles in which a brick is broadcast to all tiles." };
+pub(super) static BRICK_READS: Statistic =
+    Statistic { name: "brick_reads", unit: "bricks", description: "Bricks of activations read and broadcast." };
+pub(super) static WEIGHT_READS: Statistic =
+    Statistic { name: "weight_reads", unit: "weights", description: "Weight positions read from the tiles' eDRAM." };
+pub(super) static EXECUTED: Statistic = Statistic {
+    name: "executed_macs",
+    unit: "macs",
+    description: "Multiplications of operands that belong to the layer.",
+};
+pub(super) static SKIPPED: Statistic =
+    Statistic { name: "skipped_macs", unit: "macs", description: "Multiplications that took no slot." };
+pub(super) static IDLE: Statistic = Statistic {
+    name: "idle_slots",
+    unit: "macs",
+    description: "Multiplier cycles without a filter or channel to work on.",
+};
+
+/// The multipliers of a node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node {
+    /// Filters in flight.
+    pub(super) filters: u64,
+    /// Activations of one brick.
+    pub(super) brick: usize,
+}
+
+/// Groups that share bricks and run together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bundle {
+    /// Input channels.
+    pub(super) channels: Range<usize>,
+    /// Bricks of those channels at one position.
+    pub(super) bricks: usize,
+    /// Passes over the filters.
+    pub(super) passes: u64,
+}
+
+impl Node {
+    /// Checks the extents of a configuration.
+    pub(super) fn new(tiles: u32, filters_per_tile: u32, inputs_per_brick: u32) -> Result<Node, SimError> {
+        for (key, value) in
+            [("tiles", tiles), ("filters_per_tile", filters_per_tile), ("inputs_per_brick", inputs_per_brick)]
+        {
+            positive(key, f64::from(value))?;
+            if value > 1 << 12 {
+                return Err(SimError::SettingValue {
+                    key: key.into(),
+                    reason: format!("expected at most 4096, found {value}"),
+                });
+            }
+        }
+        Ok(Node { filters: u64::from(tiles) * u64::from(filters_per_tile), brick: inputs_per_brick as usize })
+    }
+
+    /// Multiplications per cycle.
+    pub(super) fn multipliers(&self) -> u64 {
+        self.filters * self.brick as u64
+    }
+
+    /// How groups share bricks: groups of fewer channels than a brick are bundled, `floor(brick / channels)` of them
+    /// into one, with zero weights where a filter does not reach; the last bundle takes the rest.
+    pub(super) fn bundles(&self, layer: &LayerWorkload) -> impl Iterator<Item = Bundle> {
+        let (channels, filters, groups) = (layer.channels_per_group(), layer.filters_per_group(), layer.groups);
+        let (brick, lanes) = (self.brick, self.filters);
+        let width = (brick / channels).clamp(1, groups);
+        (0..groups).step_by(width).map(move |first| {
+            let here = width.min(groups - first);
+            Bundle {
+                channels: first * channels..(first + here) * channels,
+                bricks: (here * channels).div_ceil(brick),
+                passes: ((here * filters) as u64).div_ceil(lanes),
+            }
+        })
+    }
+
+    /// Brick steps of one window, over all bundles and passes, without the kernel taps.
+    pub(super) fn bricks_per_tap(&self, layer: &LayerWorkload) -> u64 {
+        let (channels, filters) = (layer.channels_per_group(), layer.filters_per_group());
+        let width = (self.brick / channels).clamp(1, layer.groups);
+        let of_bundle = |groups: usize| {
+            (groups * channels).div_ceil(self.brick) as u64 * ((groups * filters) as u64).div_ceil(self.filters)
+        };
+        let rest = layer.groups % width;
+        (layer.groups / width) as u64 * of_bundle(width) + if rest > 0 { of_bundle(rest) } else { 0 }
+    }
+
+    /// Cycles of one image when nothing is skipped.
+    pub(super) fn dense_cycles(&self, layer: &LayerWorkload) -> u64 {
+        (layer.p * layer.q * layer.r * layer.s) as u64 * self.bricks_per_tap(layer)
+    }
+}
+
+/// Traffic and operations of a run, ready to be priced by a generic table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NodeActivity {
+    /// Bits read from and written to the central activation memory.
+    pub(super) activation_bits: u64,
+    /// Bits read from the weight memories.
+    pub(super) weight_bits: u64,
+    /// Operations of the multiplier array and their key.
+    pub(super) operations: (&'static str, u64),
+}
+
+impl NodeActivity {
+    /// Activity of dense work: whole bricks, every weight slot, every multiplication of the layer.
+    pub(super) fn dense(node: &Node, layer: &LayerWorkload, cycles: u64, macs: u64) -> NodeActivity {
+        NodeActivity {
+            activation_bits: (cycles * node.brick as u64 + outputs(layer)) * VALUE_BITS,
+            weight_bits: cycles * node.multipliers() * VALUE_BITS,
+            operations: ("mac16.op", macs),
+        }
+    }
+
+    /// One activity per component, with the keys of a generic table.
+    pub(super) fn priced(self) -> Vec<Activity> {
+        let activity = |component, key, events| Activity { component, dynamic: vec![(key, events)], leakage: vec![] };
+        vec![
+            activity("neuron_memory", "sram_1mib.bit", self.activation_bits),
+            activity("synapse_memory", "sram_1mib.bit", self.weight_bits),
+            activity("multipliers", self.operations.0, self.operations.1),
+        ]
+    }
+}
+
+/// Outputs of all images of a workload.
+pub(super) fn outputs(layer: &LayerWorkload) -> u64 {
+    (layer.n * layer.output_count()) as u64
+}
+
+/// Refuses a table that lacks what generic pricing needs.
+pub(super) fn check_generic(costs: &CostTable, keys: &[&str]) -> Result<(), SimError> {
+    keys.iter().try_for_each(|key| costs.energy_pj(key).map(|_| ()))
+}
+
+/// Input row (axis 0) or column (axis 1) under a tap, unless it lies in the padding.
+pub(super) fn tap_position(layer: &LayerWorkload, axis: usize, output: usize, tap: usize) -> Option<usize> {
+    let position = output * layer.strides[axis] + tap * layer.dilations[axis];
+    let position = position.checked_sub(layer.pads_begin[axis])?;
+    (position < if axis == 0 { layer.h } else { layer.w }).then_some(position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundles_cover_the_channels_and_agree_with_the_closed_form() {
+        let node = Node { filters: 256, brick: 16 };
+        for (groups, channels, filters) in [(1, 3, 64), (40, 1, 1), (7, 5, 90), (3, 24, 300), (2, 16, 1), (5, 8, 8)] {
+            let layer =
+                LayerWorkload { groups, ..LayerWorkload::conv("x", groups * channels, 5, 5, groups * filters, 3) };
+            let bundles: Vec<_> = node.bundles(&layer).collect();
+            let mut next = 0;
+            for bundle in &bundles {
+                assert_eq!(bundle.channels.start, next);
+                next = bundle.channels.end;
+            }
+            assert_eq!(next, layer.c);
+            let steps: u64 = bundles.iter().map(|bundle| bundle.bricks as u64 * bundle.passes).sum();
+            assert_eq!(steps, node.bricks_per_tap(&layer));
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! Cnvlutin: zero activations are dropped; each of DaDianNao's 16 activation lanes runs ahead on its own bricks.
+//!
+//! Activations are stored in the zero-free neuron array format (ZFNAf): the non-zero values of a brick of 16 channels
+//! are packed to its front, each with its offset; the brick keeps its place ([`encode`], [`decode`]). Bricks of a window,
+//! channels fastest, then columns, then rows, are dealt to lanes: lane `j` gets bricks `j`, `j + 16`, .. A lane takes one
+//! value per cycle and spends `empty_brick_cycles` on a brick without values; all lanes finish a window before any starts
+//! the next ([`window`]). A window costs its slowest lane, once per 256 filters.
+//!
+//! Fidelity: window level, exact for the barrier. The first convolution and dense layers run as on DaDianNao, as
+//! published. Storing offsets and encoding outputs is off the critical path and counts as traffic only.
+//!
+//! Assumptions. A9: an empty brick costs one cycle, or none by `empty_brick_cycles = 0`. A10: the barrier is per window.
+//! Bricks that lie in the padding are empty bricks. Groups are cut into bricks of their own, narrow ones bundled as on
+//! DaDianNao. Where a window's bricks are no multiple of 16 the design can be slower than DaDianNao, up to 16 cycles for
+//! one brick: that loss is real under this lane assignment.
+//!
+//! Dynamic pruning takes codes of magnitude below a power of two for zero. It changes answers.
+
+use rayon::prelude::*;
+use serde::Deserialize;
+use skimp_sim::{
+    Accelerator, AcceleratorModel, ComparisonRow, CostTable, LayerKind, LayerResult, LayerTrace, LayerWorkload,
+    SimError, Statistic, resolve_config,
+};
+use toml::Table;
+
+use super::bricks::{
+    BRICK_READS, Bundle, COMPUTE, EXECUTED, IDLE, Node, NodeActivity, SKIPPED, VALUE_BITS, WEIGHT_READS, check_generic,
+    outputs, tap_position,
+};
+use super::config::{layer_values, positive, typed};
+
+const NAME: &str = "cnvlutin";
+const PRESET: &str = include_str!("../../../../configs/accelerators/cnvlutin.toml");
+
+/// The registered model.
+///
+/// # Source
+/// J. Albericio, P. Judd, T. Hetherington, T. Aamodt, N. Enright Jerger, A. Moshovos, "Cnvlutin: Ineffectual-Neuron-Free
+/// Deep Neural Network Computing", ISCA 2016.
+/// Differs: the cost of an empty brick and of bricks in the padding is a parameter; energy is priced by a generic table.
+#[derive(Clone, Copy, Debug)]
+pub struct Cnvlutin;
+
+impl AcceleratorModel for Cnvlutin {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        "DaDianNao with decoupled activation lanes that skip zero activations; window-level model"
+    }
+
+    fn source(&self) -> &'static str {
+        "J. Albericio et al., Cnvlutin: Ineffectual-Neuron-Free Deep Neural Network Computing, ISCA 2016"
+    }
+
+    fn preset(&self) -> &'static str {
+        PRESET
+    }
+
+    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+        let resolved = resolve_config(PRESET, overrides)?;
+        let config: Config = typed(&resolved)?;
+        Ok(Box::new(Machine::new(resolved, config)?))
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    #[serde(rename = "schema")]
+    _schema: u32,
+    costs: String,
+    clock_mhz: f64,
+    dadiannao_area_mm2: f64,
+    area_overhead: f64,
+    tiles: u32,
+    filters_per_tile: u32,
+    inputs_per_brick: u32,
+    value_bits: u32,
+    offset_bits: u32,
+    empty_brick_cycles: u32,
+    threshold: u32,
+    layer_thresholds: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Machine {
+    resolved: Table,
+    node: Node,
+    costs: CostTable,
+    thresholds: Thresholds,
+    config: Config,
+}
+
+/// Thresholds by layer.
+#[derive(Clone, Debug)]
+struct Thresholds {
+    uniform: u32,
+    by_layer: Vec<(String, u32)>,
+}
+
+impl Thresholds {
+    fn of(&self, layer: &str) -> u32 {
+        self.by_layer.iter().find(|(name, _)| name == layer).map_or(self.uniform, |&(_, threshold)| threshold)
+    }
+}
+
+static OFFSETS_STORED: Statistic = Statistic {
+    name: "offset_bits_stored",
+    unit: "bits",
+    description: "Offsets stored beside the input's values, in bricks of their full size.",
+};
+static VALUES_STORED: Statistic = Statistic {
+    name: "value_bits_stored",
+    unit: "bits",
+    description: "Input values stored, in bricks of their full size; nothing is compressed.",
+};
+static EMPTY: Statistic =
+    Statistic { name: "empty_bricks", unit: "bricks", description: "Bricks without a value that a lane went through." };
+static BARRIER: Statistic = Statistic {
+    name: "barrier_lane_cycles",
+    unit: "cycles",
+    description: "Cycles of single lanes spent waiting for the slowest lane of a window.",
+};
+
+/// The values of a brick that are not zero, each with its offset, padded with (0, 0) to the brick's size.
+#[must_use]
+pub fn encode(brick: &[i32]) -> Vec<(i32, u8)> {
+    let mut encoded: Vec<(i32, u8)> =
+        brick.iter().zip(0u8..).filter(|&(&value, _)| value != 0).map(|(&value, offset)| (value, offset)).collect();
+    encoded.resize(brick.len().min(1 << 8), (0, 0));
+    encoded
+}
+
+/// The brick that [`encode`] packed.
+#[must_use]
+pub fn decode(encoded: &[(i32, u8)]) -> Vec<i32> {
+    let mut brick = vec![0; encoded.len()];
+    for &(value, offset) in encoded.iter().filter(|(value, _)| *value != 0) {
+        if let Some(slot) = brick.get_mut(usize::from(offset)) {
+            *slot = value;
+        }
+    }
+    brick
+}
+
+/// What the lanes did; adds over windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneCounts {
+    /// Cycles: the slowest lane of each window.
+    pub cycles: u64,
+    /// Values taken, over all lanes.
+    pub values: u64,
+    /// Bricks without a value.
+    pub empty_bricks: u64,
+    /// Cycles in which lanes waited for the slowest.
+    pub waiting: u64,
+}
+
+impl LaneCounts {
+    fn plus(self, other: LaneCounts) -> LaneCounts {
+        LaneCounts {
+            cycles: self.cycles + other.cycles,
+            values: self.values + other.values,
+            empty_bricks: self.empty_bricks + other.empty_bricks,
+            waiting: self.waiting + other.waiting,
+        }
+    }
+}
+
+/// One window, one group of filters: `bricks` are the numbers of non-zero values of its bricks in their order. Uses
+/// `lanes` for the work of each lane.
+pub fn window(bricks: impl Iterator<Item = u8>, empty_brick_cycles: u64, lanes: &mut [u64]) -> LaneCounts {
+    lanes.fill(0);
+    let mut counts = LaneCounts::default();
+    let mut lane = 0;
+    for values in bricks {
+        let values = u64::from(values);
+        counts.values += values;
+        counts.empty_bricks += u64::from(values == 0);
+        if let Some(work) = lanes.get_mut(lane) {
+            *work += if values == 0 { empty_brick_cycles } else { values };
+        }
+        lane += 1;
+        if lane >= lanes.len() {
+            lane = 0;
+        }
+    }
+    counts.cycles = lanes.iter().copied().max().unwrap_or(0);
+    counts.waiting = lanes.iter().map(|work| counts.cycles - work).sum();
+    counts
+}
+
+impl Machine {
+    fn new(resolved: Table, config: Config) -> Result<Machine, SimError> {
+        let invalid = |key: &str, reason: String| Err(SimError::SettingValue { key: key.into(), reason });
+        let node = Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
+        positive("clock_mhz", config.clock_mhz)?;
+        positive("dadiannao_area_mm2", config.dadiannao_area_mm2)?;
+        positive("area_overhead", config.area_overhead)?;
+        if node.brick > 255 {
+            return invalid("inputs_per_brick", format!("expected at most 255, found {}", node.brick));
+        }
+        if !(1..=32).contains(&config.value_bits) {
+            return invalid("value_bits", format!("expected 1 to 32, found {}", config.value_bits));
+        }
+        if config.offset_bits > 8 || 1 << config.offset_bits < node.brick {
+            return invalid(
+                "offset_bits",
+                format!("expected enough for {} offsets and at most 8, found {}", node.brick, config.offset_bits),
+            );
+        }
+        if config.empty_brick_cycles > 1 {
+            return invalid("empty_brick_cycles", format!("expected 0 or 1, found {}", config.empty_brick_cycles));
+        }
+        let power = |key: &str, value: u32| match value.is_power_of_two() {
+            true => Ok(value),
+            false => {
+                let reason = format!("expected a power of two (1 drops zeros only), found {value}");
+                Err(SimError::SettingValue { key: key.into(), reason })
+            }
+        };
+        let by_layer = layer_values("layer_thresholds", &config.layer_thresholds)?
+            .into_iter()
+            .map(|(layer, value)| Ok((layer, power("layer_thresholds", value)?)))
+            .collect::<Result<_, SimError>>()?;
+        let thresholds = Thresholds { uniform: power("threshold", config.threshold)?, by_layer };
+        let costs = CostTable::embedded(&config.costs)?;
+        check_generic(&costs, &["sram_1mib.bit", "mac16.op"])?;
+        Ok(Machine { resolved, node, costs, thresholds, config })
+    }
+
+    /// The work of one bundle: non-zero values of every brick, then every window.
+    fn bundle(&self, layer: &LayerWorkload, codes: &[i32], bundle: &Bundle, threshold: u32) -> LaneCounts {
+        let plane = layer.h * layer.w;
+        let depth = bundle.bricks;
+        let mut counts = vec![0u8; depth * plane];
+        counts.par_chunks_mut(plane).enumerate().for_each(|(brick, counts)| {
+            let first = bundle.channels.start + brick * self.node.brick;
+            let last = (first + self.node.brick).min(bundle.channels.end);
+            for channel in codes[first * plane..last * plane].chunks_exact(plane) {
+                for (count, code) in counts.iter_mut().zip(channel) {
+                    *count += u8::from(code.unsigned_abs() >= threshold);
+                }
+            }
+        });
+        // Bricks of one position side by side, so that a window reads runs.
+        let mut by_position = vec![0u8; depth * plane];
+        for (brick, counts) in counts.chunks_exact(plane).enumerate() {
+            for (position, &count) in counts.iter().enumerate() {
+                by_position[position * depth + brick] = count;
+            }
+        }
+        let padding = vec![0u8; depth];
+        let empty = u64::from(self.config.empty_brick_cycles);
+        (0..layer.p)
+            .into_par_iter()
+            .map(|row| {
+                let mut lanes = vec![0u64; self.node.brick];
+                let mut total = LaneCounts::default();
+                for column in 0..layer.q {
+                    let bricks = (0..layer.r * layer.s).flat_map(|tap| {
+                        let y = tap_position(layer, 0, row, tap / layer.s);
+                        let x = tap_position(layer, 1, column, tap % layer.s);
+                        let run = match (y, x) {
+                            (Some(y), Some(x)) => {
+                                let position = (y * layer.w + x) * depth;
+                                &by_position[position..position + depth]
+                            }
+                            _ => padding.as_slice(),
+                        };
+                        run.iter().copied()
+                    });
+                    total = total.plus(window(bricks, empty, &mut lanes));
+                }
+                total
+            })
+            .reduce(LaneCounts::default, LaneCounts::plus)
+    }
+
+    fn dense(&self, layer: &LayerWorkload) -> LayerResult {
+        let mut result = LayerResult::new(layer);
+        let cycles = layer.n as u64 * self.node.dense_cycles(layer);
+        let slots = cycles * self.node.multipliers();
+        result.cycles.add(&COMPUTE, cycles);
+        for (statistic, count) in [
+            (&BRICK_READS, cycles),
+            (&WEIGHT_READS, slots),
+            (&EXECUTED, result.macs),
+            (&SKIPPED, 0),
+            (&IDLE, slots - result.macs),
+        ] {
+            result.events.add(statistic, count);
+        }
+        let mut activity = NodeActivity::dense(&self.node, layer, cycles, result.macs);
+        activity.activation_bits += outputs(layer) * u64::from(self.config.offset_bits);
+        result.activity = activity.priced();
+        result
+    }
+
+    fn sparse(&self, layer: &LayerWorkload, codes: &[i32]) -> LayerResult {
+        let mut result = LayerResult::new(layer);
+        let threshold = self.thresholds.of(&layer.name);
+        let taps = (layer.p * layer.q * layer.r * layer.s) as u64;
+        let filters = layer.filters_per_group() as u64;
+        let (mut lanes, mut bricks, mut entries, mut executed) = (LaneCounts::default(), 0, 0, 0);
+        for bundle in self.node.bundles(layer) {
+            let counts = self.bundle(layer, codes, &bundle, threshold);
+            bricks += taps * bundle.bricks as u64 * bundle.passes;
+            entries += counts.values * bundle.passes;
+            executed += counts.values * filters;
+            lanes.cycles += counts.cycles * bundle.passes;
+            lanes.empty_bricks += counts.empty_bricks * bundle.passes;
+            lanes.waiting += counts.waiting * bundle.passes;
+        }
+        let slots = lanes.cycles * self.node.multipliers();
+        let stored = (self.node.bundles(layer).map(|bundle| bundle.bricks * self.node.brick).sum::<usize>()
+            * layer.h
+            * layer.w) as u64;
+        result.cycles.add(&COMPUTE, lanes.cycles);
+        for (statistic, count) in [
+            (&BRICK_READS, bricks),
+            (&WEIGHT_READS, entries * self.node.filters),
+            (&EXECUTED, executed),
+            (&SKIPPED, result.macs - executed),
+            (&IDLE, slots - executed),
+            (&EMPTY, lanes.empty_bricks),
+            (&BARRIER, lanes.waiting),
+            (&VALUES_STORED, stored * u64::from(self.config.value_bits)),
+            (&OFFSETS_STORED, stored * u64::from(self.config.offset_bits)),
+        ] {
+            result.events.add(statistic, count);
+        }
+        let stored_bits = u64::from(self.config.value_bits + self.config.offset_bits);
+        result.activity = NodeActivity {
+            activation_bits: (bricks * self.node.brick as u64 + outputs(layer)) * stored_bits,
+            weight_bits: entries * self.node.filters * VALUE_BITS,
+            operations: ("mac16.op", executed),
+        }
+        .priced();
+        result.mapping.push(("threshold", u64::from(threshold)));
+        let window_bricks = self.node.bundles(layer).next().map_or(0, |bundle| bundle.bricks * layer.r * layer.s);
+        result.mapping.push(("bricks_per_window", window_bricks as u64));
+        if !window_bricks.is_multiple_of(self.node.brick) {
+            result.note(format!("{window_bricks} bricks a window on {} lanes: some lanes idle", self.node.brick));
+        }
+        if threshold > 1 {
+            result.note(format!("activation codes of magnitude below {threshold} count as zero: answers may change"));
+        }
+        result
+    }
+}
+
+impl Accelerator for Machine {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn config(&self) -> &Table {
+        &self.resolved
+    }
+
+    fn clock_mhz(&self) -> f64 {
+        self.config.clock_mhz
+    }
+
+    fn area_mm2(&self) -> f64 {
+        self.config.dadiannao_area_mm2 * (1.0 + self.config.area_overhead)
+    }
+
+    fn peak_gmacs(&self) -> f64 {
+        self.node.multipliers() as f64 * self.config.clock_mhz * 1e-3
+    }
+
+    fn costs(&self) -> &CostTable {
+        &self.costs
+    }
+
+    fn energy_scope(&self) -> &'static str {
+        "events priced by a generic table: activation and weight memories as large caches, 16-bit multiply-accumulates; \
+         the design's own energies by event are not published, off-chip memory is not included"
+    }
+
+    /// None: neither its power nor its peak is published in the data at hand.
+    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
+        Ok(vec![])
+    }
+
+    fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+        let unsupported = |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: NAME, what };
+        layer.check()?;
+        if layer.activation_bits > self.config.value_bits {
+            let (bits, most) = (layer.activation_bits, self.config.value_bits);
+            return Err(unsupported(format!("activations of {bits} bits; ZFNAf stores {most}")));
+        }
+        if layer.kind == LayerKind::Dense || layer.first {
+            let mut result = self.dense(layer);
+            result.note(match layer.kind {
+                LayerKind::Dense => "dense layers run as on DaDianNao",
+                LayerKind::Conv => "the first layer's input is not encoded: runs as on DaDianNao",
+            });
+            return Ok(result);
+        }
+        if layer.n != 1 {
+            return Err(unsupported(format!("{} images at once; run them one after another", layer.n)));
+        }
+        let missing = || SimError::TraceRequired { layer: layer.name.clone(), accelerator: NAME, trace: "activation" };
+        let codes = trace.ok_or_else(missing)?.activation()?;
+        if codes.len() != layer.input_count() {
+            let reason = format!("the trace holds {} activations, expected {}", codes.len(), layer.input_count());
+            return Err(SimError::InvalidLayer { layer: layer.name.clone(), reason });
+        }
+        Ok(self.sparse(layer, &codes))
+    }
+}
