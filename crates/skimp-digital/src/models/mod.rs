@@ -7,6 +7,8 @@ pub mod cnvlutin;
 pub mod compend;
 mod config;
 pub mod dadiannao;
+pub mod stripes;
 
 /// Every digital accelerator, in the order in which lists print them.
-pub static ACCELERATORS: &[&dyn AcceleratorModel] = &[&cnvlutin::Cnvlutin, &compend::Compend, &dadiannao::DaDianNao];
+pub static ACCELERATORS: &[&dyn AcceleratorModel] =
+    &[&cnvlutin::Cnvlutin, &compend::Compend, &dadiannao::DaDianNao, &stripes::Stripes];

@@ -8,3 +8,4 @@ mod compend_energy;
 mod compend_recorded;
 mod compend_windows;
 mod dadiannao;
+mod stripes;

@@ -1,0 +1,342 @@
+//! Stripes: activations bit by bit, each layer with its own precision; weights stay parallel.
+//!
+//! To keep DaDianNao's peak, 16 windows are processed at once, so a brick step of 16 activations at 16 windows takes as
+//! many cycles as activations have bits:
+//!
+//! `cycles = ceil(windows / 16) · taps · ceil(channels / 16) · ceil(filters / 256) · bits`
+//!
+//! All tiles run in lock step; rounding up is the only loss ([`serial_dot`] is what a unit computes). Dense layers have
+//! no windows to process at once and run at DaDianNao's speed and full width, as published (MICRO version).
+//!
+//! Fidelity: closed form, exact under that rule. The ideal speed-up over DaDianNao is 16 / bits.
+//!
+//! Which bits. The source states precisions and not bit positions; the rule here (assumed) keeps a run of bits of the
+//! layer's codes: high bits are clipped by saturation, low bits are cut off (floor, as leaving out serial steps does).
+//! A `fixed` precision changes answers unless no code uses the bits left out; `lossless` takes the bits of the largest
+//! code of each layer and image, sign included where codes are signed, and changes nothing.
+//!
+//! Assumptions. A18: speed-ups are compared with the MICRO version. Groups are bundled as on DaDianNao. Energy: a serial
+//! product of `b` bits is `b` additions of 16 bits; AND gates and registers are not priced.
+
+use serde::Deserialize;
+use skimp_sim::{
+    Accelerator, AcceleratorModel, ComparisonRow, CostTable, LayerKind, LayerResult, LayerTrace, LayerWorkload,
+    SimError, Statistic, resolve_config,
+};
+use toml::Table;
+
+use super::bricks::{
+    BRICK_READS, EXECUTED, Node, NodeActivity, SKIPPED, VALUE_BITS, WEIGHT_READS, check_generic, outputs,
+};
+use super::config::{layer_values, positive, typed};
+
+const NAME: &str = "stripes";
+const PRESET: &str = include_str!("../../../../configs/accelerators/stripes.toml");
+
+/// Width of the activations of the dense node.
+const FULL_BITS: u32 = VALUE_BITS as u32;
+
+/// The registered model.
+///
+/// # Source
+/// P. Judd, J. Albericio, T. Hetherington, T. Aamodt, A. Moshovos, "Stripes: Bit-Serial Deep Neural Network Computing",
+/// MICRO 2016; cycle rule as in the short version, IEEE Computer Architecture Letters 16(1).
+/// Differs: which bits a precision keeps is assumed; lossless precisions are per image; energy is priced by a generic
+/// table.
+#[derive(Clone, Copy, Debug)]
+pub struct Stripes;
+
+impl AcceleratorModel for Stripes {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        "DaDianNao with bit-serial activations of per-layer precision; closed form"
+    }
+
+    fn source(&self) -> &'static str {
+        "P. Judd et al., Stripes: Bit-Serial Deep Neural Network Computing, MICRO 2016"
+    }
+
+    fn preset(&self) -> &'static str {
+        PRESET
+    }
+
+    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+        let resolved = resolve_config(PRESET, overrides)?;
+        let config: Config = typed(&resolved)?;
+        Ok(Box::new(Machine::new(resolved, config)?))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Precision {
+    Lossless,
+    Fixed,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    #[serde(rename = "schema")]
+    _schema: u32,
+    costs: String,
+    clock_mhz: f64,
+    dadiannao_area_mm2: f64,
+    area_overhead: f64,
+    tiles: u32,
+    filters_per_tile: u32,
+    inputs_per_brick: u32,
+    windows_at_once: u32,
+    precision: Precision,
+    precision_bits: u32,
+    layer_precisions: Vec<String>,
+    layer_clipped_bits: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Machine {
+    resolved: Table,
+    config: Config,
+    node: Node,
+    costs: CostTable,
+    kept: FixedBits,
+}
+
+/// The bits that fixed precisions keep.
+#[derive(Clone, Debug)]
+struct FixedBits {
+    uniform: u32,
+    precisions: Vec<(String, u32)>,
+    clipped: Vec<(String, u32)>,
+}
+
+/// A run of bits: `low..low + bits` of a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct BitRun {
+    low: u32,
+    bits: u32,
+}
+
+impl FixedBits {
+    fn of(&self, layer: &LayerWorkload) -> BitRun {
+        let find = |list: &[(String, u32)]| list.iter().find(|(name, _)| *name == layer.name).map(|&(_, bits)| bits);
+        let width = layer.activation_bits;
+        let high = width - find(&self.clipped).unwrap_or(0).min(width - 1);
+        let bits = find(&self.precisions).unwrap_or(self.uniform).min(high);
+        BitRun { low: high - bits, bits }
+    }
+}
+
+static COMPUTE: Statistic = Statistic {
+    name: "compute",
+    unit: "cycles",
+    description: "Cycles of brick steps, one per bit of the activations.",
+};
+static BIT_PRODUCTS: Statistic = Statistic {
+    name: "bit_products",
+    unit: "bits",
+    description: "Products of one activation bit and a weight that belong to the layer.",
+};
+static BITS_SKIPPED: Statistic = Statistic {
+    name: "bit_products_skipped",
+    unit: "bits",
+    description: "Products that 16-bit activations would take in addition.",
+};
+static BITS_IDLE: Statistic = Statistic {
+    name: "idle_bit_slots",
+    unit: "bits",
+    description: "Bit products of the array without a window, filter or channel to work on.",
+};
+
+/// The sum of products of a serial inner-product unit: one activation bit per cycle, the sign plane subtracted.
+#[must_use]
+pub fn serial_dot(activations: &[i32], weights: &[i32], bits: u32, signed: bool) -> i64 {
+    let plane = |bit: u32| -> i64 {
+        let products = activations.iter().zip(weights);
+        products.filter(|(activation, _)| (**activation >> bit) & 1 == 1).map(|(_, &weight)| i64::from(weight)).sum()
+    };
+    let sum = |planes: u32| (0..planes).map(|bit| plane(bit) << bit).sum::<i64>();
+    match bits.checked_sub(1) {
+        None => 0,
+        Some(top) if signed => sum(top) - (plane(top) << top),
+        Some(_) => sum(bits),
+    }
+}
+
+/// Bits of the largest code, at least 1; two's complement where `signed`.
+fn lossless_bits(codes: &[i32], signed: bool) -> u32 {
+    // The magnitude bits of a negative code are those of its complement.
+    let union = codes.iter().fold(0u32, |union, &code| union | if code < 0 { !code } else { code }.cast_unsigned());
+    (u32::BITS - union.leading_zeros() + u32::from(signed)).max(1)
+}
+
+impl Machine {
+    fn new(resolved: Table, config: Config) -> Result<Machine, SimError> {
+        let node = Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
+        positive("clock_mhz", config.clock_mhz)?;
+        positive("dadiannao_area_mm2", config.dadiannao_area_mm2)?;
+        positive("area_overhead", config.area_overhead)?;
+        let within = |key: &str, value: u32, range: std::ops::RangeInclusive<u32>| {
+            if range.contains(&value) {
+                return Ok(value);
+            }
+            let reason = format!("expected {} to {}, found {value}", range.start(), range.end());
+            Err(SimError::SettingValue { key: key.into(), reason })
+        };
+        within("windows_at_once", config.windows_at_once, 1..=1 << 12)?;
+        let listed = |key: &str, entries: &[String], least: u32| -> Result<Vec<(String, u32)>, SimError> {
+            let values = layer_values(key, entries)?;
+            values.iter().try_for_each(|&(_, bits)| within(key, bits, least..=FULL_BITS).map(|_| ()))?;
+            Ok(values)
+        };
+        let kept = FixedBits {
+            uniform: within("precision_bits", config.precision_bits, 1..=FULL_BITS)?,
+            precisions: listed("layer_precisions", &config.layer_precisions, 1)?,
+            clipped: listed("layer_clipped_bits", &config.layer_clipped_bits, 0)?,
+        };
+        let costs = CostTable::embedded(&config.costs)?;
+        check_generic(&costs, &["sram_1mib.bit", "add16.op"])?;
+        Ok(Machine { resolved, config, node, costs, kept })
+    }
+
+    fn bits(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<BitRun, SimError> {
+        if self.config.precision == Precision::Fixed {
+            return Ok(self.kept.of(layer));
+        }
+        let missing = || SimError::TraceRequired { layer: layer.name.clone(), accelerator: NAME, trace: "activation" };
+        let codes = trace.ok_or_else(missing)?.activation()?;
+        let bits = lossless_bits(&codes, layer.activation_signed);
+        if bits > layer.activation_bits {
+            let reason = format!("an activation code needs {bits} bits, more than {}", layer.activation_bits);
+            return Err(SimError::InvalidLayer { layer: layer.name.clone(), reason });
+        }
+        Ok(BitRun { low: 0, bits })
+    }
+
+    /// Cycles and events; `steps` are brick steps of `windows` windows and `bits` cycles each.
+    fn counts(&self, layer: &LayerWorkload, steps: u64, windows: u64, bits: u64, cycles: u64) -> LayerResult {
+        let mut result = LayerResult::new(layer);
+        let products = result.macs * bits;
+        let slots = cycles * self.node.multipliers() * u64::from(self.config.windows_at_once);
+        let weights = steps * self.node.multipliers();
+        result.cycles.add(&COMPUTE, cycles);
+        for (statistic, count) in [
+            (&BRICK_READS, steps * windows),
+            (&WEIGHT_READS, weights),
+            (&EXECUTED, result.macs),
+            (&SKIPPED, 0),
+            (&BIT_PRODUCTS, products),
+            (&BITS_SKIPPED, result.macs * VALUE_BITS - products),
+            (&BITS_IDLE, slots.saturating_sub(products)),
+        ] {
+            result.events.add(statistic, count);
+        }
+        result.activity = NodeActivity {
+            activation_bits: steps * windows * self.node.brick as u64 * bits + outputs(layer) * VALUE_BITS,
+            weight_bits: weights * VALUE_BITS,
+            operations: ("add16.op", products),
+        }
+        .priced();
+        result.mapping.push(("precision_bits", bits));
+        result
+    }
+}
+
+impl Accelerator for Machine {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn config(&self) -> &Table {
+        &self.resolved
+    }
+
+    fn clock_mhz(&self) -> f64 {
+        self.config.clock_mhz
+    }
+
+    fn area_mm2(&self) -> f64 {
+        self.config.dadiannao_area_mm2 * (1.0 + self.config.area_overhead)
+    }
+
+    /// At 16 bits; a layer of fewer bits runs faster.
+    fn peak_gmacs(&self) -> f64 {
+        let windows = f64::from(self.config.windows_at_once) / f64::from(FULL_BITS);
+        self.node.multipliers() as f64 * windows * self.config.clock_mhz * 1e-3
+    }
+
+    fn costs(&self) -> &CostTable {
+        &self.costs
+    }
+
+    fn energy_scope(&self) -> &'static str {
+        "events priced by a generic table: activation and weight memories as large caches, one 16-bit addition per \
+         activation bit; the design's own energies by event are not published, off-chip memory is not included"
+    }
+
+    /// None: neither its power nor its peak is published in the data at hand.
+    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
+        Ok(vec![])
+    }
+
+    fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+        let unsupported = |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: NAME, what };
+        layer.check()?;
+        if layer.activation_bits > FULL_BITS {
+            let bits = layer.activation_bits;
+            return Err(unsupported(format!("activations of {bits} bits; the node stores {FULL_BITS}")));
+        }
+        let images = layer.n as u64;
+        if layer.kind == LayerKind::Dense {
+            let steps = images * self.node.dense_cycles(layer);
+            let mut result = self.counts(layer, steps, 1, VALUE_BITS, steps);
+            result.note("dense layers run at DaDianNao's speed and full width");
+            return Ok(result);
+        }
+        if layer.n != 1 && self.config.precision == Precision::Lossless {
+            return Err(unsupported(format!("{} images at once; run them one after another", layer.n)));
+        }
+        let run = self.bits(layer, trace)?;
+        let windows = u64::from(self.config.windows_at_once);
+        let outputs = (layer.p * layer.q) as u64;
+        let taps = (layer.r * layer.s) as u64;
+        let steps = images * outputs.div_ceil(windows) * taps * self.node.bricks_per_tap(layer);
+        let bits = u64::from(run.bits);
+        let mut result = self.counts(layer, steps, windows.min(outputs), bits, steps * bits);
+        if self.config.precision == Precision::Fixed && run.bits < layer.activation_bits {
+            let clipped = layer.activation_bits - run.low - run.bits;
+            result.note(format!(
+                "activations keep {} of {} bits ({} low ones cut off, {clipped} high ones clipped): answers may change",
+                run.bits, layer.activation_bits, run.low
+            ));
+        }
+        if !outputs.is_multiple_of(windows) {
+            result.note(format!("{outputs} windows are no multiple of {windows}: the last step is not full"));
+        }
+        Ok(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lossless_precisions() {
+        for (codes, signed, bits) in [
+            (&[0, 0][..], false, 1),
+            (&[5, 8], false, 4),
+            (&[65_535], false, 16),
+            (&[0], true, 1),
+            (&[-1], true, 1),
+            (&[-8, 3], true, 4),
+            (&[-9], true, 5),
+            (&[127, -128], true, 8),
+        ] {
+            assert_eq!(lossless_bits(codes, signed), bits, "{codes:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Stripes: derived vectors, and the properties of serial activations.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use skimp_digital::stripes::serial_dot;
+use skimp_sim::{LayerTrace, LayerWorkload, RecordedTrace};
+
+use crate::support::{accelerator, events, vgg16_conv};
+
+fn fixed(bits: u32) -> String {
+    format!("precision = \"fixed\"\nprecision_bits = {bits}")
+}
+
+#[test]
+fn cycle_vectors() {
+    let square = LayerWorkload::conv("16x16", 256, 16, 16, 256, 3);
+    let odd = LayerWorkload::conv("13x13", 256, 13, 13, 384, 3);
+    for (layer, bits, cycles, speed_up) in [(&square, 8, 18_432, 2.0), (&odd, 5, 15_840, 3.07)] {
+        let result = accelerator("stripes", &fixed(bits)).simulate_layer(layer, None).unwrap();
+        assert_eq!(result.total_cycles(), cycles, "{}", layer.name);
+        let dense = accelerator("dadiannao", "").simulate_layer(layer, None).unwrap().total_cycles();
+        let found = dense as f64 / cycles as f64;
+        assert!((found - speed_up).abs() < 0.005, "{}: {found}", layer.name);
+    }
+}
+
+#[test]
+fn lossless_precision_is_that_of_the_largest_code() {
+    let layer = LayerWorkload::conv("c", 16, 4, 4, 8, 3);
+    let mut codes = vec![3; layer.input_count()];
+    codes[7] = 130;
+    let recorded = RecordedTrace { activation: Some(codes.into()), ..RecordedTrace::default() };
+    let trace = LayerTrace::new(&layer, Arc::new(recorded));
+    let result = accelerator("stripes", "").simulate_layer(&layer, Some(&trace)).unwrap();
+    let given = accelerator("stripes", &fixed(8)).simulate_layer(&layer, None).unwrap();
+    assert_eq!(result.cycles, given.cycles);
+    assert_eq!(result.events, given.events);
+    let error = accelerator("stripes", "").simulate_layer(&layer, None).unwrap_err().to_string();
+    assert_eq!(error, "layer \"c\": stripes needs the operand trace activation of an image");
+}
+
+#[test]
+fn lists_name_layers_and_clip_high_bits() {
+    let cycles = |settings: &str| {
+        let settings = format!("precision = \"fixed\"\n{settings}");
+        accelerator("stripes", &settings).simulate_layer(&vgg16_conv(9), None).unwrap().total_cycles()
+    };
+    let full = cycles("");
+    assert_eq!(cycles("layer_precisions = [\"C9=4\"]"), full / 4);
+    assert_eq!(cycles("layer_precisions = [\"C8=4\"]"), full);
+    assert_eq!(cycles("layer_clipped_bits = [\"C9=8\"]"), full / 2);
+    let model = skimp_sim::find_model(skimp_digital::ACCELERATORS, "stripes").unwrap();
+    for (settings, needle) in [
+        ("precision_bits = 17", "1 to 16"),
+        ("layer_precisions = [\"a=0\"]", "1 to 16"),
+        ("layer_precisions = [\"a\"]", "LAYER=NUMBER"),
+        ("windows_at_once = 0", "windows_at_once"),
+    ] {
+        let error = model.configure(&settings.parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains(needle), "{error}");
+    }
+}
+
+#[test]
+fn dense_layers_and_full_precision_run_at_the_baseline() {
+    let dadiannao = accelerator("dadiannao", "");
+    let stripes = accelerator("stripes", &fixed(16));
+    // 28 x 28 windows are a multiple of 16.
+    for layer in [vgg16_conv(9), LayerWorkload::dense("F2", 4096, 4096), LayerWorkload::dense("F3", 4096, 1000)] {
+        let ours = stripes.simulate_layer(&layer, None).unwrap().total_cycles();
+        assert_eq!(ours, dadiannao.simulate_layer(&layer, None).unwrap().total_cycles());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn serial_sums_are_exact(
+        pairs in prop::collection::vec((any::<u16>(), any::<i16>()), 0..40), bits in 1u32..=16, signed in any::<bool>()
+    ) {
+        let activation = |raw: u16| {
+            let code = i32::from(raw) & ((1 << bits) - 1);
+            if signed && code >> (bits - 1) == 1 { code - (1 << bits) } else { code }
+        };
+        let activations: Vec<i32> = pairs.iter().map(|&(raw, _)| activation(raw)).collect();
+        let weights: Vec<i32> = pairs.iter().map(|&(_, weight)| i32::from(weight)).collect();
+        let exact: i64 = activations.iter().zip(&weights).map(|(&a, &w)| i64::from(a) * i64::from(w)).sum();
+        prop_assert_eq!(serial_dot(&activations, &weights, bits, signed), exact);
+    }
+
+    #[test]
+    fn never_above_the_ideal(
+        groups in 1usize..4, c in 1usize..40, h in 1usize..20, k in 1usize..400, kernel in 0usize..3, bits in 1u32..=16
+    ) {
+        let mut layer = LayerWorkload::conv("c", groups * c, h, h, groups * k, 2 * kernel + 1);
+        layer.groups = groups;
+        let layer = layer.validated().unwrap();
+        let dense = accelerator("dadiannao", "").simulate_layer(&layer, None).unwrap().total_cycles();
+        let result = accelerator("stripes", &fixed(bits)).simulate_layer(&layer, None).unwrap();
+        prop_assert!(dense * u64::from(bits) <= result.total_cycles() * 16);
+        prop_assert_eq!(events(&result, "executed_macs"), layer.dense_macs());
+        let products = events(&result, "bit_products");
+        prop_assert_eq!(products + events(&result, "bit_products_skipped"), layer.dense_macs() * 16);
+        prop_assert_eq!(products + events(&result, "idle_bit_slots"), result.total_cycles() * 4096 * 16);
+    }
+}
