@@ -8,7 +8,8 @@ pub mod compend;
 mod config;
 pub mod dadiannao;
 pub mod stripes;
+pub mod zena;
 
 /// Every digital accelerator, in the order in which lists print them.
 pub static ACCELERATORS: &[&dyn AcceleratorModel] =
-    &[&cnvlutin::Cnvlutin, &compend::Compend, &dadiannao::DaDianNao, &stripes::Stripes];
+    &[&cnvlutin::Cnvlutin, &compend::Compend, &dadiannao::DaDianNao, &stripes::Stripes, &zena::Zena];

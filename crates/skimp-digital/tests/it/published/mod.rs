@@ -9,3 +9,4 @@ mod compend_recorded;
 mod compend_windows;
 mod dadiannao;
 mod stripes;
+mod zena;

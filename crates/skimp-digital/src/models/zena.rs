@@ -1,0 +1,437 @@
+//! ZeNA: skips a multiplication if the weight or the activation is zero.
+//!
+//! Every tensor has a vector of one bit per element that says whether it is zero. A processing element ANDs the vectors
+//! of its kernel and its activations and walks the bits that are set, one multiply-accumulate per cycle:
+//!
+//! `work(kernel, window) = max(1, popcount(nzW[kernel] & nzA[window]))`
+//!
+//! The elements of a group hold different kernels and share the activations of a window; the group goes on when its
+//! slowest element is done. Groups work on different windows, a run of neighbors each, and meet at the end of a set of
+//! kernels. With zero-aware allocation the sets are cut from the kernels in the order of their non-zero weights, so that
+//! the kernels of a group take about the same time.
+//!
+//! Fidelity: window level, exact for both barriers; buffers never stall.
+//!
+//! Assumptions. A19: size and grouping of the array, its clock and the least cycles of a window are parameters. An
+//! activation tile is one window. A layer with fewer windows than groups (a dense layer has one) gives the groups that
+//! are left the next sets of kernels, which then meet at the end of a round. Groups of a convolution run one after
+//! another, so a depthwise layer keeps one element per group busy.
+
+use rayon::prelude::*;
+use serde::Deserialize;
+use skimp_sim::{
+    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload,
+    SimError, Statistic, resolve_config,
+};
+use toml::Table;
+
+use super::bricks::{EXECUTED, SKIPPED, check_generic, outputs, tap_position};
+use super::config::{positive, typed};
+
+const NAME: &str = "zena";
+const PRESET: &str = include_str!("../../../../configs/accelerators/zena.toml");
+
+/// Widest operand of a multiplier.
+const VALUE_BITS: u32 = 16;
+
+/// The registered model.
+///
+/// # Source
+/// D. Kim, J. Ahn, S. Yoo, "ZeNA: Zero-Aware Neural Network Accelerator", IEEE Design & Test 35(1), 2018, and "A novel
+/// zero weight/activation-aware hardware architecture of convolutional neural network", DATE 2017.
+/// Differs: array size, grouping and clock are assumed; energy is priced by a generic table; buffers are ideal.
+#[derive(Clone, Copy, Debug)]
+pub struct Zena;
+
+impl AcceleratorModel for Zena {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        "skips zero weights and zero activations by their bit vectors; window-level model of an assumed array"
+    }
+
+    fn source(&self) -> &'static str {
+        "D. Kim, J. Ahn, S. Yoo, ZeNA: Zero-Aware Neural Network Accelerator, IEEE Design & Test 35(1), 2018"
+    }
+
+    fn preset(&self) -> &'static str {
+        PRESET
+    }
+
+    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+        let resolved = resolve_config(PRESET, overrides)?;
+        let config: Config = typed(&resolved)?;
+        positive("clock_mhz", config.clock_mhz)?;
+        positive("pes_per_group", f64::from(config.pes_per_group))?;
+        positive("pes", f64::from(config.pes))?;
+        if !config.pes.is_multiple_of(config.pes_per_group) || config.pes > 1 << 20 {
+            let reason = format!("expected a multiple of pes_per_group up to 1048576, found {}", config.pes);
+            return Err(SimError::SettingValue { key: "pes".into(), reason });
+        }
+        if config.least_cycles > 1 << 10 {
+            let reason = format!("expected at most 1024, found {}", config.least_cycles);
+            return Err(SimError::SettingValue { key: "least_cycles".into(), reason });
+        }
+        let costs = CostTable::embedded(&config.costs)?;
+        check_generic(&costs, &["sram_8kib.bit", "sram_32kib.bit", "mac16.op"])?;
+        Ok(Box::new(Array { resolved, config, costs }))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Skip {
+    Both,
+    Activations,
+    Weights,
+    None,
+}
+
+impl Skip {
+    fn activations(self) -> bool {
+        matches!(self, Skip::Both | Skip::Activations)
+    }
+
+    fn weights(self) -> bool {
+        matches!(self, Skip::Both | Skip::Weights)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Allocation {
+    ZeroAware,
+    Naive,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    #[serde(rename = "schema")]
+    _schema: u32,
+    costs: String,
+    clock_mhz: f64,
+    pes: u32,
+    pes_per_group: u32,
+    skip: Skip,
+    kernel_allocation: Allocation,
+    least_cycles: u32,
+}
+
+#[derive(Debug)]
+struct Array {
+    resolved: Table,
+    config: Config,
+    costs: CostTable,
+}
+
+static COMPUTE: Statistic = Statistic {
+    name: "compute",
+    unit: "cycles",
+    description: "Cycles until the slowest group of each set of kernels is done.",
+};
+static IDLE: Statistic = Statistic {
+    name: "idle_slots",
+    unit: "macs",
+    description: "Cycles of single processing elements without a multiplication, waits included.",
+};
+static GROUP_WAIT: Statistic = Statistic {
+    name: "group_wait",
+    unit: "cycles",
+    description: "Part of idle_slots: waits for the slowest element of a group, at its window.",
+};
+static ACTIVATION_VALUES: Statistic = Statistic {
+    name: "activation_values",
+    unit: "values",
+    description: "Activations brought to a group, once per window and set of kernels.",
+};
+static VECTOR_BITS: Statistic =
+    Statistic { name: "vector_bits", unit: "bits", description: "Bits of zero vectors read for kernels and windows." };
+
+/// Zero vectors: one bit per element, a whole number of words per kernel tap.
+struct Vectors {
+    words: Vec<u64>,
+    words_per_tap: usize,
+}
+
+/// What the elements did; adds over windows.
+#[derive(Clone, Debug, Default)]
+struct Work {
+    /// Cycles of each set of kernels.
+    sets: Vec<u64>,
+    executed: u64,
+    group_wait: u64,
+    activation_values: u64,
+}
+
+/// One group of a convolution.
+struct Part<'a> {
+    layer: &'a LayerWorkload,
+    /// Zero vectors of activations, `[h · w, groups]`, and the group's place in them.
+    activations: Option<&'a Vectors>,
+    group: usize,
+    /// Zero vectors of the group's kernels in the order of allocation.
+    kernels: Vec<&'a [u64]>,
+    /// Non-zero weights of the same kernels, or all.
+    weights: Vec<u64>,
+    words: usize,
+}
+
+impl Array {
+    fn check(&self, layer: &LayerWorkload) -> Result<(), SimError> {
+        let unsupported = |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: NAME, what };
+        layer.check()?;
+        if layer.n != 1 {
+            return Err(unsupported(format!("{} images at once; run them one after another", layer.n)));
+        }
+        let bits = layer.activation_bits.max(layer.weight_bits);
+        if bits > VALUE_BITS {
+            return Err(unsupported(format!("operands of {bits} bits; multipliers take {VALUE_BITS}")));
+        }
+        Ok(())
+    }
+
+    /// Cycles of one group of a convolution, and the sums of its work.
+    fn part(&self, part: &Part<'_>) -> (u64, Work) {
+        let windows = part.layer.p * part.layer.q;
+        let per_group = self.config.pes_per_group as usize;
+        let groups = (self.config.pes / self.config.pes_per_group) as usize;
+        let spatial = groups.min(windows);
+        let by_group: Vec<Work> = (0..spatial)
+            .into_par_iter()
+            .map(|group| {
+                let run = group * windows / spatial..(group + 1) * windows / spatial;
+                part.run(run, per_group, self.config.skip, u64::from(self.config.least_cycles))
+            })
+            .collect();
+        let mut total = Work { sets: vec![0; part.weights.len().div_ceil(per_group)], ..Work::default() };
+        for work in &by_group {
+            total.executed += work.executed;
+            total.group_wait += work.group_wait;
+            total.activation_values += work.activation_values;
+            for (slowest, cycles) in total.sets.iter_mut().zip(&work.sets) {
+                *slowest = (*slowest).max(*cycles);
+            }
+        }
+        let at_once = (groups / spatial).max(1);
+        let cycles = total.sets.chunks(at_once).map(|sets| sets.iter().copied().max().unwrap_or(0)).sum();
+        (cycles, total)
+    }
+}
+
+impl Part<'_> {
+    /// A run of windows through all sets of kernels.
+    fn run(&self, windows: std::ops::Range<usize>, per_group: usize, skip: Skip, least: u64) -> Work {
+        let inputs = self.layer.inputs_per_output() as u64;
+        let sets = self.weights.len().div_ceil(per_group);
+        let mut work = Work { sets: vec![0; sets], ..Work::default() };
+        let mut bits = vec![0u64; self.words];
+        for window in windows {
+            let mut present = inputs;
+            if let Some(activations) = self.activations {
+                self.gather(activations, window, &mut bits);
+                present = bits.iter().map(|word| u64::from(word.count_ones())).sum();
+            }
+            work.activation_values += present * sets as u64;
+            for (set, cycles) in work.sets.iter_mut().enumerate() {
+                let kernels = set * per_group..((set + 1) * per_group).min(self.weights.len());
+                let (mut slowest, mut sum) = (least, 0);
+                for kernel in kernels.clone() {
+                    let pairs = match skip {
+                        Skip::Both => common(self.kernels[kernel], &bits),
+                        Skip::Activations => present,
+                        Skip::Weights => self.weights[kernel],
+                        Skip::None => inputs,
+                    };
+                    slowest = slowest.max(pairs);
+                    sum += pairs;
+                }
+                *cycles += slowest;
+                work.executed += sum;
+                work.group_wait += slowest * kernels.len() as u64 - sum;
+            }
+        }
+        work
+    }
+
+    /// The zero vector of a window; padding is zero.
+    fn gather(&self, activations: &Vectors, window: usize, bits: &mut [u64]) {
+        let layer = self.layer;
+        let (row, column) = (window / layer.q, window % layer.q);
+        for (tap, words) in bits.chunks_exact_mut(activations.words_per_tap).enumerate() {
+            let y = tap_position(layer, 0, row, tap / layer.s);
+            let x = tap_position(layer, 1, column, tap % layer.s);
+            match (y, x) {
+                (Some(y), Some(x)) => {
+                    let start = ((y * layer.w + x) * layer.groups + self.group) * words.len();
+                    words.copy_from_slice(&activations.words[start..start + words.len()]);
+                }
+                _ => words.fill(0),
+            }
+        }
+    }
+}
+
+/// Elements that are non-zero in both.
+fn common(a: &[u64], b: &[u64]) -> u64 {
+    a.iter().zip(b).map(|(a, b)| u64::from((a & b).count_ones())).sum()
+}
+
+/// Zero vectors of activations `[c, h, w]`, laid out `[h · w, groups, words]`.
+fn activation_vectors(layer: &LayerWorkload, codes: &[i32]) -> Vectors {
+    let channels = layer.channels_per_group();
+    let words_per_tap = channels.div_ceil(64);
+    let plane = layer.h * layer.w;
+    let stride = layer.groups * words_per_tap;
+    let mut words = vec![0u64; plane * stride];
+    for (channel, codes) in codes.chunks_exact(plane).enumerate() {
+        let word = channel / channels * words_per_tap + channel % channels / 64;
+        let bit = channel % channels % 64;
+        for (slots, &code) in words.chunks_exact_mut(stride).zip(codes) {
+            slots[word] |= u64::from(code != 0) << bit;
+        }
+    }
+    Vectors { words, words_per_tap }
+}
+
+/// Zero vectors of weights `[k, c / groups, r, s]`, laid out `[k, r · s, words]`.
+fn weight_vectors(layer: &LayerWorkload, weights: &[i32]) -> Vectors {
+    let words_per_tap = layer.channels_per_group().div_ceil(64);
+    let taps = layer.r * layer.s;
+    let mut words = vec![0u64; layer.k * taps * words_per_tap];
+    for (kernel, weights) in
+        words.chunks_exact_mut(taps * words_per_tap).zip(weights.chunks_exact(layer.inputs_per_output()))
+    {
+        for (channel, weights) in weights.chunks_exact(taps).enumerate() {
+            for (tap, &weight) in weights.iter().enumerate() {
+                kernel[tap * words_per_tap + channel / 64] |= u64::from(weight != 0) << (channel % 64);
+            }
+        }
+    }
+    Vectors { words, words_per_tap }
+}
+
+impl Accelerator for Array {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn config(&self) -> &Table {
+        &self.resolved
+    }
+
+    fn clock_mhz(&self) -> f64 {
+        self.config.clock_mhz
+    }
+
+    /// Unknown.
+    fn area_mm2(&self) -> f64 {
+        0.0
+    }
+
+    fn peak_gmacs(&self) -> f64 {
+        f64::from(self.config.pes) * self.config.clock_mhz * 1e-3
+    }
+
+    fn costs(&self) -> &CostTable {
+        &self.costs
+    }
+
+    fn energy_scope(&self) -> &'static str {
+        "events priced by a generic table: activations from 32 KiB buffers, weights and zero vectors of kernels from 8 \
+         KiB, 16-bit multiply-accumulates; the design's own energies are not published, off-chip memory is not included"
+    }
+
+    /// None: neither its power nor its area is published in the data at hand.
+    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
+        Ok(vec![])
+    }
+
+    fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+        self.check(layer)?;
+        let skip = self.config.skip;
+        let activations = if skip.activations() {
+            let missing =
+                || SimError::TraceRequired { layer: layer.name.clone(), accelerator: NAME, trace: "activation" };
+            let codes = trace.ok_or_else(missing)?.activation()?;
+            if codes.len() != layer.input_count() {
+                let reason = format!("the trace holds {} activations, expected {}", codes.len(), layer.input_count());
+                return Err(SimError::InvalidLayer { layer: layer.name.clone(), reason });
+            }
+            Some(activation_vectors(layer, &codes))
+        } else {
+            None
+        };
+        let kernels = match (&layer.weights, skip.weights()) {
+            (_, false) => None,
+            (Some(weights), true) => Some(weight_vectors(layer, weights)),
+            (None, true) => {
+                return Err(SimError::WeightsRequired { layer: layer.name.clone(), accelerator: NAME });
+            }
+        };
+        Ok(self.run(layer, activations.as_ref(), kernels.as_ref()))
+    }
+}
+
+impl Array {
+    fn run(&self, layer: &LayerWorkload, activations: Option<&Vectors>, kernels: Option<&Vectors>) -> LayerResult {
+        let mut result = LayerResult::new(layer);
+        let (filters, inputs) = (layer.filters_per_group(), layer.inputs_per_output() as u64);
+        let words = layer.r * layer.s * layer.channels_per_group().div_ceil(64);
+        let (mut cycles, mut total, mut n_sets) = (0, Work::default(), 0);
+        for group in 0..layer.groups {
+            let mut order: Vec<(u64, &[u64])> = match kernels {
+                Some(kernels) => kernels.words[group * filters * words..(group + 1) * filters * words]
+                    .chunks_exact(words)
+                    .map(|kernel| (kernel.iter().map(|word| u64::from(word.count_ones())).sum(), kernel))
+                    .collect(),
+                None => vec![(inputs, &[][..]); filters],
+            };
+            if self.config.kernel_allocation == Allocation::ZeroAware {
+                order.sort_by_key(|&(weights, _)| weights);
+            }
+            let (weights, kernels) = order.into_iter().unzip();
+            let part = Part { layer, activations, group, kernels, weights, words };
+            let (part_cycles, work) = self.part(&part);
+            cycles += part_cycles;
+            n_sets += work.sets.len() as u64;
+            total.executed += work.executed;
+            total.group_wait += work.group_wait;
+            total.activation_values += work.activation_values;
+        }
+        let windows = (layer.p * layer.q) as u64;
+        let activation_bits = if activations.is_some() { windows * n_sets * inputs } else { 0 };
+        let weight_bits = if kernels.is_some() { windows * layer.k as u64 * inputs } else { 0 };
+        result.cycles.add(&COMPUTE, cycles);
+        for (statistic, count) in [
+            (&EXECUTED, total.executed),
+            (&SKIPPED, result.macs - total.executed),
+            (&IDLE, cycles * u64::from(self.config.pes) - total.executed),
+            (&GROUP_WAIT, total.group_wait),
+            (&ACTIVATION_VALUES, total.activation_values),
+            (&VECTOR_BITS, activation_bits + weight_bits),
+        ] {
+            result.events.add(statistic, count);
+        }
+        let value_bits = u64::from(VALUE_BITS);
+        let buffer = (total.activation_values + outputs(layer)) * value_bits + activation_bits;
+        let local = total.executed * value_bits + weight_bits;
+        let activity = |component, key, events| Activity { component, dynamic: vec![(key, events)], leakage: vec![] };
+        result.activity = vec![
+            activity("activation_buffers", "sram_32kib.bit", buffer),
+            activity("weight_buffers", "sram_8kib.bit", local),
+            activity("multipliers", "mac16.op", total.executed),
+        ];
+        result.mapping =
+            vec![("kernel_sets", n_sets), ("pe_groups", u64::from(self.config.pes / self.config.pes_per_group))];
+        if windows < u64::from(self.config.pes / self.config.pes_per_group) {
+            result.note("fewer windows than groups: groups that are left take the next sets of kernels");
+        }
+        if filters < self.config.pes_per_group as usize {
+            result.note(format!("{filters} kernels leave processing elements of each group idle"));
+        }
+        result
+    }
+}
