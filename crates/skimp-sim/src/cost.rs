@@ -9,6 +9,8 @@ pub static COST_TABLES: &[(&str, &str)] = &[
     ("compend-45nm-low-pu", include_str!("../../../configs/costs/compend-45nm-low-pu.toml")),
     ("dadiannao-28nm", include_str!("../../../configs/costs/dadiannao-28nm.toml")),
     ("horowitz-45nm", include_str!("../../../configs/costs/horowitz-45nm.toml")),
+    ("systolic-45nm", include_str!("../../../configs/costs/systolic-45nm.toml")),
+    ("tpu-v1-28nm", include_str!("../../../configs/costs/tpu-v1-28nm.toml")),
 ];
 
 /// Unit of a cost.

@@ -8,8 +8,16 @@ pub mod compend;
 mod config;
 pub mod dadiannao;
 pub mod stripes;
+pub mod systolic;
 pub mod zena;
 
 /// Every digital accelerator, in the order in which lists print them.
-pub static ACCELERATORS: &[&dyn AcceleratorModel] =
-    &[&cnvlutin::Cnvlutin, &compend::Compend, &dadiannao::DaDianNao, &stripes::Stripes, &zena::Zena];
+pub static ACCELERATORS: &[&dyn AcceleratorModel] = &[
+    &cnvlutin::Cnvlutin,
+    &compend::Compend,
+    &dadiannao::DaDianNao,
+    &stripes::Stripes,
+    &zena::Zena,
+    &systolic::Systolic,
+    &systolic::TpuV1,
+];

@@ -103,6 +103,59 @@ proptest! {
         let result = accelerator("dadiannao", "").simulate_layer(&layer, None).unwrap();
         prop_assert!(result.macs <= result.total_cycles() * 4096);
     }
+
+    #[test]
+    fn systolic_arrays_conserve_and_respect_both_roofs(
+        layer in layers(),
+        images in 1usize..4,
+        (rows, columns, flow) in (1u64..40, 1u64..40, 0usize..3),
+        (double, buffer, bandwidth) in (any::<bool>(), 1u64..5000, 1u64..200),
+    ) {
+        let layer = LayerWorkload { n: images, ..layer };
+        let flow = ["weight_stationary", "output_stationary", "input_stationary"][flow];
+        let settings = format!(
+            "rows = {rows}\ncolumns = {columns}\ndataflow = \"{flow}\"\ndouble_buffered_weights = {double}\n\
+             input_buffer_bytes = {buffer}\nweight_buffer_bytes = {buffer}\noutput_buffer_bytes = {buffer}\n\
+             dram_gb_per_s = {bandwidth}"
+        );
+        let result = accelerator("systolic", &settings).simulate_layer(&layer, None).unwrap();
+        let slots = result.total_cycles() * rows * columns;
+        let [executed, idle, passes] = ["executed_macs", "idle_slots", "pass_slots"].map(|name| events(&result, name));
+        prop_assert_eq!(executed, layer.dense_macs());
+        prop_assert_eq!(executed + idle + passes, slots);
+        let traffic = ["dram_input_bytes", "dram_weight_bytes", "dram_output_bytes", "dram_psum_bytes"];
+        let bytes: u64 = traffic.iter().map(|name| events(&result, name)).sum();
+        // 1 GB/s is 1 byte per cycle at 1 GHz.
+        prop_assert!(result.total_cycles() * bandwidth >= bytes);
+        let compulsory = layer.weight_count() as u64 * u64::from(layer.weight_bits) / 8;
+        prop_assert!(events(&result, "dram_weight_bytes") >= compulsory);
+        // Larger buffers never add traffic.
+        let larger = settings.replace(&format!("_bytes = {buffer}"), "_bytes = 1000000000");
+        let larger = accelerator("systolic", &larger).simulate_layer(&layer, None).unwrap();
+        prop_assert!(traffic.iter().all(|name| events(&larger, name) <= events(&result, name)));
+        prop_assert!(larger.total_cycles() <= result.total_cycles());
+        prop_assert_eq!(events(&larger, "dram_psum_bytes"), 0);
+    }
+
+    #[test]
+    fn groups_are_products_one_after_another(layer in layers(), flow in 0usize..3) {
+        let flow = ["weight_stationary", "output_stationary", "input_stationary"][flow];
+        let array = accelerator("systolic", &format!("dataflow = \"{flow}\""));
+        let whole = array.simulate_layer(&layer, None).unwrap();
+        let groups = layer.groups;
+        let one = LayerWorkload { c: layer.c / groups, k: layer.k / groups, groups: 1, ..layer };
+        let one = array.simulate_layer(&one, None).unwrap();
+        prop_assert_eq!(cycles(&whole, "compute"), groups as u64 * cycles(&one, "compute"));
+        prop_assert_eq!(events(&whole, "input_reads"), groups as u64 * events(&one, "input_reads"));
+    }
+}
+
+#[test]
+fn counts_beyond_64_bits_are_refused() {
+    let layer = LayerWorkload::conv("deep", 1, 1 << 20, 1 << 20, 1, 1);
+    let array = accelerator("systolic", "rows = 16384\ncolumns = 16384");
+    let error = array.simulate_layer(&layer.validated().unwrap(), None).unwrap_err().to_string();
+    assert!(error.contains("\"deep\": systolic does not support"), "{error}");
 }
 
 #[test]

@@ -9,4 +9,5 @@ mod compend_recorded;
 mod compend_windows;
 mod dadiannao;
 mod stripes;
+mod systolic;
 mod zena;

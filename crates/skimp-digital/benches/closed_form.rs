@@ -1,0 +1,101 @@
+//! Whole networks per second on one core: the closed forms, through the same trait as any other model.
+//!
+//! Baseline: SCALE-Sim 3.0.0 took 192 CPU seconds for ResNet-50 on a 256 x 256 array (weight stationary, 2 shared cores
+//! of a Xeon, 22 November 2026) and did not finish VGG-16 in 499. With `SKIMP_SCALE_SIM_SECONDS` the time measured on
+//! this machine is used instead.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use skimp_digital::ACCELERATORS;
+use skimp_sim::{Accelerator, LayerWorkload, find_model};
+use toml::Table;
+
+const RUNS: usize = 7;
+const SCALE_SIM_SECONDS: f64 = 192.0;
+
+fn vgg16() -> Vec<LayerWorkload> {
+    let mut layers = Vec::new();
+    let (mut extent, mut c) = (224, 3);
+    for (stage, n_layers) in [2, 2, 3, 3, 3].into_iter().enumerate() {
+        let k = (64 << stage).min(512);
+        for idx in 0..n_layers {
+            layers.push(LayerWorkload::conv(&format!("conv{}_{}", stage + 1, idx + 1), c, extent, extent, k, 3));
+            c = k;
+        }
+        extent /= 2;
+    }
+    for (name, c, k) in [("fc6", 25_088, 4096), ("fc7", 4096, 4096), ("fc8", 4096, 1000)] {
+        layers.push(LayerWorkload::dense(name, c, k));
+    }
+    layers
+}
+
+fn resnet50() -> Vec<LayerWorkload> {
+    let strided = |name: &str, c, extent, k, kernel, stride| {
+        let mut layer = LayerWorkload::conv(name, c, extent, extent, k, kernel);
+        layer.strides = [stride, stride];
+        layer.set_output_extents();
+        layer
+    };
+    let mut layers = vec![strided("conv1", 3, 224, 64, 7, 2)];
+    let (mut extent, mut c) = (56, 64);
+    for (stage, n_blocks) in [3, 4, 6, 3].into_iter().enumerate() {
+        let k = 64 << stage;
+        for block in 0..n_blocks {
+            let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+            let name = format!("layer{}.{block}", stage + 1);
+            layers.push(strided(&format!("{name}.conv1"), c, extent, k, 1, 1));
+            layers.push(strided(&format!("{name}.conv2"), k, extent, k, 3, stride));
+            layers.push(strided(&format!("{name}.conv3"), k, extent / stride, 4 * k, 1, 1));
+            if block == 0 {
+                layers.push(strided(&format!("{name}.downsample"), c, extent, 4 * k, 1, stride));
+            }
+            (extent, c) = (extent / stride, 4 * k);
+        }
+    }
+    layers.push(LayerWorkload::dense("fc", c, 1000));
+    layers
+}
+
+fn network(accelerator: &dyn Accelerator, layers: &[LayerWorkload]) -> u64 {
+    layers.iter().map(|layer| accelerator.simulate_layer(layer, None).map_or(0, |result| result.total_cycles())).sum()
+}
+
+/// Networks per second of each run.
+fn rates(mut evaluate: impl FnMut() -> u64) -> Vec<f64> {
+    (0..RUNS)
+        .map(|_| {
+            let (start, mut n) = (Instant::now(), 0_u32);
+            while start.elapsed() < Duration::from_millis(150) {
+                for _ in 0..64 {
+                    black_box(evaluate());
+                }
+                n += 64;
+            }
+            f64::from(n) / start.elapsed().as_secs_f64()
+        })
+        .collect()
+}
+
+#[allow(clippy::print_stdout, reason = "a bench prints")]
+fn main() {
+    let measured = std::env::var("SKIMP_SCALE_SIM_SECONDS").ok().and_then(|text| text.parse::<f64>().ok());
+    let (seconds, origin) = measured.map_or((SCALE_SIM_SECONDS, "cited"), |seconds| (seconds, "given"));
+    println!("one thread; mean, deviation and least of {RUNS} runs; SCALE-Sim: {seconds} s for ResNet-50 ({origin})");
+    for (shape, layers) in [("vgg16", vgg16()), ("resnet50", resnet50())] {
+        for name in ["dadiannao", "systolic", "tpu-v1"] {
+            let Ok(model) = find_model(ACCELERATORS, name) else { continue };
+            let Ok(accelerator) = model.configure(&Table::new()) else { continue };
+            assert!(network(&*accelerator, &layers) > 0);
+            let rates = rates(|| network(&*accelerator, &layers));
+            let mean = rates.iter().sum::<f64>() / RUNS as f64;
+            let deviation = (rates.iter().map(|rate| (rate - mean).powi(2)).sum::<f64>() / RUNS as f64).sqrt();
+            let least = rates.iter().copied().fold(f64::INFINITY, f64::min);
+            println!(
+                "closed_form/{name}/{shape}: {mean:.0} ± {deviation:.0} networks/s, least {least:.0}; {:.1e} x SCALE-Sim",
+                mean * seconds
+            );
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! Systolic arrays of any size, and TPU v1 as one of them.
+//!
+//! A convolution is a product of `m` pixels by `n` filters over `k` inputs of an output, one product for each group, one
+//! after another. Two extents lie in the array and are cut into folds of its size, the third streams:
+//!
+//! | dataflow | rows | columns | streams | cycles of a fold |
+//! |---|---|---|---|---|
+//! | `weight_stationary` | k | n | m | 2 · rows + columns + m − 2 |
+//! | `input_stationary` | k | m | n | 2 · rows + columns + n − 2 |
+//! | `output_stationary` | m | n | k | rows + columns + k − 2 |
+//!
+//! Cycles are those of SCALE-Sim 3.0.0 plus one for each layer: it reports the number of the last cycle, counted from 0,
+//! and here the cycles are counted. Groups are separate layers to it. Buffer accesses are its demands at the array's
+//! edges. With `double_buffered_weights` the next block is shifted in behind the present one: the first block's `rows`
+//! cycles, the skew of `rows + columns − 2` and `max(stream, rows)` for each fold (`stream` for the last).
+//!
+//! Beyond SCALE-Sim: codes wider than a multiplier take `ceil(weight bits / width) · ceil(activation bits / width)` passes.
+//! Off-chip traffic is a closed form. Filters are the outer loop, or pixels with `input_stationary`; an operand that fits its
+//! buffer is fetched once, else once for every sweep over it; overlapping windows of one sweep are fetched once; partial sums
+//! of one outer step stay in the output buffer if they fit, else they leave the chip and return at accumulator width. Runtime
+//! is the larger of array and memory cycles: buffers hide the rest, and a layer's first fetch is not exposed.
+//!
+//! Fidelity: closed form.
+
+mod array;
+
+use serde::Deserialize;
+use skimp_sim::{
+    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, Counts, LayerResult, LayerTrace, LayerWorkload,
+    SimError, Statistic, resolve_config,
+};
+use toml::Table;
+
+use super::config::{positive, typed};
+
+pub use array::{Array, Dataflow, Evaluation, Roofline};
+
+const SYSTOLIC_PRESET: &str = include_str!("../../../../../configs/accelerators/systolic.toml");
+const TPU_PRESET: &str = include_str!("../../../../../configs/accelerators/tpu-v1.toml");
+
+/// A systolic array of any size and dataflow.
+///
+/// # Source
+/// R. Raj et al., "SCALE-Sim v3: A Modular Cycle-Accurate Systolic Accelerator Simulator for End-To-End System
+/// Analysis", ISPASS 2025; cycles and accesses as in its program of that version, 3.0.0.
+/// Differs: cycles are counted, not numbered from 0; output extents round down unless `scale_sim_output_rounding` is
+/// set; outputs written with `output_stationary` are the outputs, without `rows + columns` more for each fold; off-chip
+/// memory is a closed form.
+#[derive(Clone, Copy, Debug)]
+pub struct Systolic;
+
+impl AcceleratorModel for Systolic {
+    fn name(&self) -> &'static str {
+        "systolic"
+    }
+
+    fn summary(&self) -> &'static str {
+        "systolic array of any size, weight, output or input stationary, in the conventions of SCALE-Sim; closed form"
+    }
+
+    fn source(&self) -> &'static str {
+        "R. Raj et al., SCALE-Sim v3: A Modular Cycle-Accurate Systolic Accelerator Simulator, ISPASS 2025"
+    }
+
+    fn preset(&self) -> &'static str {
+        SYSTOLIC_PRESET
+    }
+
+    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+        Ok(Box::new(SystolicArray::new(self.name(), SYSTOLIC_PRESET, overrides)?))
+    }
+}
+
+/// TPU v1: a preset of the array with tiles from a weight memory and activations on chip.
+///
+/// # Source
+/// N. Jouppi et al., "In-Datacenter Performance Analysis of a Tensor Processing Unit", ISCA 2017.
+/// Differs: only convolutions and dense layers run; activation functions, pooling and the barriers between layers take
+/// no time; the host link is not modeled: activations that do not fit the unified buffer go to the weight memory.
+#[derive(Clone, Copy, Debug)]
+pub struct TpuV1;
+
+impl AcceleratorModel for TpuV1 {
+    fn name(&self) -> &'static str {
+        "tpu-v1"
+    }
+
+    fn summary(&self) -> &'static str {
+        "256 x 256 systolic array of 8-bit multipliers, weights from DDR3 in tiles of 64 KiB; closed form"
+    }
+
+    fn source(&self) -> &'static str {
+        "N. Jouppi et al., In-Datacenter Performance Analysis of a Tensor Processing Unit, ISCA 2017"
+    }
+
+    fn preset(&self) -> &'static str {
+        TPU_PRESET
+    }
+
+    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+        Ok(Box::new(SystolicArray::new(self.name(), TPU_PRESET, overrides)?))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    #[serde(rename = "schema")]
+    _schema: u32,
+    costs: String,
+    clock_mhz: f64,
+    #[serde(rename = "technology_nm")]
+    _technology_nm: u32,
+    rows: u32,
+    columns: u32,
+    dataflow: String,
+    double_buffered_weights: bool,
+    scale_sim_output_rounding: bool,
+    operand_bits: u32,
+    accumulator_bits: u32,
+    input_buffer_bytes: u64,
+    weight_buffer_bytes: u64,
+    output_buffer_bytes: u64,
+    activations_on_chip: bool,
+    whole_weight_blocks: bool,
+    dram_gb_per_s: f64,
+}
+
+/// Greatest side of an array, width of codes and buffer: leaves room in 64-bit counts.
+const MAX_SIDE: u32 = 1 << 14;
+const MAX_BITS: u32 = 64;
+const MAX_BUFFER: u64 = 1 << 40;
+
+impl Config {
+    fn check(&self) -> Result<(), SimError> {
+        positive("clock_mhz", self.clock_mhz)?;
+        positive("dram_gb_per_s", self.dram_gb_per_s)?;
+        let fault = |key: &str, most: u64, found: u64| SimError::SettingValue {
+            key: key.into(),
+            reason: format!("expected 1 to {most}, found {found}"),
+        };
+        for (key, value, most) in [
+            ("rows", self.rows, MAX_SIDE),
+            ("columns", self.columns, MAX_SIDE),
+            ("operand_bits", self.operand_bits, MAX_BITS),
+            ("accumulator_bits", self.accumulator_bits, MAX_BITS),
+        ] {
+            if !(1..=most).contains(&value) {
+                return Err(fault(key, u64::from(most), u64::from(value)));
+            }
+        }
+        for (key, value) in [
+            ("input_buffer_bytes", self.input_buffer_bytes),
+            ("weight_buffer_bytes", self.weight_buffer_bytes),
+            ("output_buffer_bytes", self.output_buffer_bytes),
+        ] {
+            if !(1..=MAX_BUFFER).contains(&value) {
+                return Err(fault(key, MAX_BUFFER, value));
+            }
+        }
+        Ok(())
+    }
+
+    fn dataflow(&self) -> Result<Dataflow, SimError> {
+        match self.dataflow.as_str() {
+            "weight_stationary" => Ok(Dataflow::WeightStationary),
+            "output_stationary" => Ok(Dataflow::OutputStationary),
+            "input_stationary" => Ok(Dataflow::InputStationary),
+            other => Err(SimError::SettingValue {
+                key: "dataflow".into(),
+                reason: format!(
+                    "expected \"weight_stationary\", \"output_stationary\" or \"input_stationary\", found {other:?}"
+                ),
+            }),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct SystolicArray {
+    name: &'static str,
+    resolved: Table,
+    clock_mhz: f64,
+    costs: CostTable,
+    /// Whether the table prices the chip by runtime rather than by event.
+    chip_power: bool,
+    array: Array,
+    roofline: Roofline,
+}
+
+impl SystolicArray {
+    fn new(name: &'static str, preset: &str, overrides: &Table) -> Result<Self, SimError> {
+        let resolved = resolve_config(preset, overrides)?;
+        let config: Config = typed(&resolved)?;
+        config.check()?;
+        let array = Array {
+            rows: u64::from(config.rows),
+            columns: u64::from(config.columns),
+            dataflow: config.dataflow()?,
+            double_buffered: config.double_buffered_weights,
+            round_outputs_up: config.scale_sim_output_rounding,
+            operand_bits: config.operand_bits,
+            accumulator_bits: config.accumulator_bits,
+            input_buffer_bytes: config.input_buffer_bytes,
+            weight_buffer_bytes: config.weight_buffer_bytes,
+            output_buffer_bytes: config.output_buffer_bytes,
+            activations_on_chip: config.activations_on_chip,
+            whole_weight_blocks: config.whole_weight_blocks,
+            dram_bytes_per_cycle: config.dram_gb_per_s * 1e3 / config.clock_mhz,
+        };
+        let peak_gmacs = (array.rows * array.columns) as f64 * config.clock_mhz * 1e-3;
+        let roofline = Roofline { peak_gmacs, dram_gb_per_s: config.dram_gb_per_s };
+        let costs = CostTable::embedded(&config.costs)?;
+        let chip_power = costs.power_mw("chip.power").is_ok();
+        Ok(Self { name, resolved, clock_mhz: config.clock_mhz, costs, chip_power, array, roofline })
+    }
+
+    /// The layer's place under the roofs.
+    fn remark(&self, macs: u64, found: &Evaluation) -> String {
+        use std::fmt::Write;
+        let (ridge, bytes) = (self.roofline.ridge(), found.dram_bytes());
+        let mut text = String::with_capacity(96);
+        text.push_str(if found.stall_cycles() > 0 { "memory bound: " } else { "compute bound: " });
+        // Writing to a string cannot fail.
+        let _ = match bytes {
+            0 => write!(text, "no off-chip traffic"),
+            _ => write!(text, "{} MACs per off-chip byte, ridge {}", macs / bytes, ridge.round() as u64),
+        };
+        text
+    }
+
+    fn activity(&self, layer: &LayerWorkload, found: &Evaluation, macs: u64) -> Vec<Activity> {
+        if self.chip_power {
+            let leakage = vec![("chip.power", found.cycles())];
+            return vec![Activity { component: "chip", dynamic: vec![], leakage }];
+        }
+        let mac = if self.array.operand_bits <= 8 || layer.weight_bits.max(layer.activation_bits) <= 8 {
+            "mac.int8"
+        } else {
+            "mac.int16"
+        };
+        let bits = found.input_reads * u64::from(layer.activation_bits)
+            + found.weight_reads * u64::from(layer.weight_bits)
+            + (found.output_writes + found.psum_reads) * u64::from(self.array.accumulator_bits);
+        let of = |component, key, events| Activity { component, dynamic: vec![(key, events)], leakage: vec![] };
+        vec![
+            of("array", mac, macs * found.passes),
+            of("buffers", "sram.byte", bits.div_ceil(8)),
+            of("dram", "dram.byte", found.dram_bytes()),
+        ]
+    }
+}
+
+static COMPUTE: Statistic =
+    Statistic { name: "compute", unit: "cycles", description: "Cycles in which the array fills, works or drains." };
+static DRAM_STALL: Statistic =
+    Statistic { name: "dram_stall", unit: "cycles", description: "Cycles in which the array waits for the memory." };
+static INPUT_READS: Statistic =
+    Statistic { name: "input_reads", unit: "codes", description: "Input codes read from the input buffer." };
+static WEIGHT_READS: Statistic =
+    Statistic { name: "weight_reads", unit: "codes", description: "Weight codes read from the weight buffer." };
+static OUTPUT_WRITES: Statistic = Statistic {
+    name: "output_writes",
+    unit: "sums",
+    description: "Sums, partial ones included, written to the output buffer.",
+};
+static PSUM_READS: Statistic =
+    Statistic { name: "psum_reads", unit: "sums", description: "Partial sums read back to be continued." };
+static EXECUTED: Statistic =
+    Statistic { name: "executed_macs", unit: "macs", description: "Multiplications of the layer; none is skipped." };
+static IDLE: Statistic = Statistic {
+    name: "idle_slots",
+    unit: "macs",
+    description: "Multiplier cycles without an operand: fill, drain, unused rows and columns, waits.",
+};
+static PASS_SLOTS: Statistic = Statistic {
+    name: "pass_slots",
+    unit: "macs",
+    description: "Multiplier cycles of further passes, for codes wider than a multiplier.",
+};
+static DRAM_INPUT: Statistic =
+    Statistic { name: "dram_input_bytes", unit: "bytes", description: "Inputs read from off-chip memory." };
+static DRAM_WEIGHT: Statistic =
+    Statistic { name: "dram_weight_bytes", unit: "bytes", description: "Weights read from off-chip memory." };
+static DRAM_OUTPUT: Statistic =
+    Statistic { name: "dram_output_bytes", unit: "bytes", description: "Outputs written to off-chip memory." };
+static DRAM_PSUM: Statistic = Statistic {
+    name: "dram_psum_bytes",
+    unit: "bytes",
+    description: "Partial sums written to off-chip memory and read back.",
+};
+
+impl Accelerator for SystolicArray {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn config(&self) -> &Table {
+        &self.resolved
+    }
+
+    fn clock_mhz(&self) -> f64 {
+        self.clock_mhz
+    }
+
+    fn area_mm2(&self) -> f64 {
+        0.0
+    }
+
+    fn peak_gmacs(&self) -> f64 {
+        self.roofline.peak_gmacs
+    }
+
+    fn costs(&self) -> &CostTable {
+        &self.costs
+    }
+
+    fn energy_scope(&self) -> &'static str {
+        if self.chip_power {
+            "power of the busy die times runtime; no breakdown by event is published, off-chip memory is not included"
+        } else {
+            "dynamic energy of multipliers, buffers and off-chip memory by a generic table; no leakage, clock or control"
+        }
+    }
+
+    /// None: no area is published in the data at hand.
+    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
+        Ok(Vec::new())
+    }
+
+    fn simulate_layer(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+        layer.check()?;
+        let found = self.array.evaluate(layer);
+        let mut result = LayerResult::new(layer);
+        let macs = result.macs;
+        let slots = found.cycles().checked_mul(self.array.rows * self.array.columns);
+        let slots = slots.ok_or_else(|| SimError::Unsupported {
+            layer: layer.name.clone(),
+            accelerator: self.name,
+            what: format!("{} cycles of the whole array: more than 64 bits can count", found.cycles()),
+        })?;
+        result.cycles = Counts::new(&[(&COMPUTE, found.compute_cycles), (&DRAM_STALL, found.stall_cycles())]);
+        result.events = Counts::new(&[
+            (&EXECUTED, macs),
+            (&IDLE, slots - macs * found.passes),
+            (&PASS_SLOTS, macs * (found.passes - 1)),
+            (&INPUT_READS, found.input_reads),
+            (&WEIGHT_READS, found.weight_reads),
+            (&OUTPUT_WRITES, found.output_writes),
+            (&PSUM_READS, found.psum_reads),
+            (&DRAM_INPUT, found.dram_input_bytes),
+            (&DRAM_WEIGHT, found.dram_weight_bytes),
+            (&DRAM_OUTPUT, found.dram_output_bytes),
+            (&DRAM_PSUM, found.dram_psum_bytes),
+        ]);
+        result.activity = self.activity(layer, &found, macs);
+        result.mapping = vec![
+            ("row_folds", found.row_folds),
+            ("column_folds", found.column_folds),
+            ("passes", found.passes),
+            ("utilization_percent", (macs * 100).checked_div(slots).unwrap_or(0)),
+        ];
+        result.notes.push(self.remark(macs, &found));
+        Ok(result)
+    }
+}
