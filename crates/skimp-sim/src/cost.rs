@@ -5,10 +5,11 @@ use crate::settings::nearest;
 
 /// The embedded tables: name and text, as under `configs/costs/`.
 pub static COST_TABLES: &[(&str, &str)] = &[
-    ("bitwave-16nm", include_str!("../../../configs/costs/bitwave-16nm.toml")),
     ("compend-45nm", include_str!("../../../configs/costs/compend-45nm.toml")),
     ("compend-45nm-low-pu", include_str!("../../../configs/costs/compend-45nm-low-pu.toml")),
     ("dadiannao-28nm", include_str!("../../../configs/costs/dadiannao-28nm.toml")),
+    ("eyeriss-65nm", include_str!("../../../configs/costs/eyeriss-65nm.toml")),
+    ("eyeriss-relative", include_str!("../../../configs/costs/eyeriss-relative.toml")),
     ("horowitz-45nm", include_str!("../../../configs/costs/horowitz-45nm.toml")),
     ("systolic-45nm", include_str!("../../../configs/costs/systolic-45nm.toml")),
     ("tpu-v1-28nm", include_str!("../../../configs/costs/tpu-v1-28nm.toml")),

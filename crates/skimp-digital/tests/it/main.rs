@@ -9,8 +9,6 @@ mod properties;
 #[cfg(test)]
 mod published;
 #[cfg(test)]
-mod quick_rules;
-#[cfg(test)]
 mod registry;
 #[cfg(test)]
 mod support;

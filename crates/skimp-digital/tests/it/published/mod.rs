@@ -8,6 +8,7 @@ mod compend_energy;
 mod compend_recorded;
 mod compend_windows;
 mod dadiannao;
+mod eyeriss;
 mod stripes;
 mod systolic;
 mod zena;

@@ -1,0 +1,314 @@
+//! Eyeriss: row stationary on 12 x 14 processing elements, zero gating, run-length coded maps.
+//!
+//! # Mapping
+//!
+//! - A processing element keeps a kernel row and slides an activation row over it: a one-dimensional convolution, one
+//!   multiply-accumulate per cycle. A *set* of `r` rows (kernel) by `e` columns (output rows) makes a two-dimensional
+//!   one; sums run up its columns. Sets wider than the array are cut into segments that lie above each other, and sets
+//!   are repeated while there is room: for other channels, other filters, other groups.
+//! - An element interleaves `p` filters and `q` channels, as many as its register files hold (12 activations, 224
+//!   weights, 24 sums). A *pass* takes the channels and filters on the array; its sums stay in the global buffer
+//!   until all channels are in. What does not fit the buffer goes in strips of output rows, then of columns, and
+//!   fewer filters at once.
+//! - Kernels with more rows than the array, or more columns than a register file holds, are done in pieces.
+//! - Of all mappings the fastest is taken, and among equals the one that moves the least data at relative costs.
+//!
+//! # Cycles
+//!
+//! Closed form: `compute` (multiply-accumulates over active elements, rounds that do not divide counted exactly), `fill`
+//! (each pass loads its filters, which is not hidden, and ripples once through set and window), `buffer_stall` (where
+//! activations or sums need longer on their network than the array computes), `dram_stall` (where the link needs
+//! longer than all of that; it runs beside the core). Network and link widths are assumptions of the preset.
+//!
+//! # Zeros
+//!
+//! A multiplication by an activation of 0 (padding included) is *gated*: no filter read, no multiplier, the same time.
+//! Maps in off-chip memory are run-length coded; outputs are coded before pooling. Both come from operand values:
+//! without a trace nothing is gated or compressed, which is the dense bound. `executed + gated = dense`.
+//!
+//! # Counting
+//!
+//! Four register-file accesses per multiplication; buffer accesses are those of the array's side, as in nn_dataflow.
+//! Last strips of a map count as full ones in data movement.
+
+mod compression;
+mod config;
+mod mapping;
+mod statistics;
+
+use skimp_sim::{
+    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload,
+    Nonlinearity, Provenance, SimError, TraceError, resolve_config,
+};
+use toml::Table;
+
+pub use compression::{nonzero_activation_macs, run_length_words};
+use config::Config;
+use mapping::{Mapping, best_mapping};
+use statistics as stat;
+
+const NAME: &str = "eyeriss";
+const PRESET: &str = include_str!("../../../../../configs/accelerators/eyeriss.toml");
+
+/// Width of words and multipliers.
+const WORD_BITS: u32 = 16;
+
+/// 16-bit words in a word of coded maps.
+const WORDS_PER_CODED: u64 = 4;
+
+/// The registered model.
+///
+/// # Source
+/// Y.-H. Chen, T. Krishna, J. Emer, V. Sze, "Eyeriss: An Energy-Efficient Reconfigurable Accelerator for Deep
+/// Convolutional Neural Networks", ISSCC 2016, paper 14.5, and JSSC 52(1), 2017; Y.-H. Chen, J. Emer, V. Sze,
+/// "Eyeriss: A Spatial Architecture for Energy-Efficient Dataflow", ISCA 2016. Costs and acceptance bounds: the tests
+/// of stanford-mast/nn_dataflow.
+/// Differs: the mapping is searched by the model, and network and link widths are assumed.
+#[derive(Clone, Copy, Debug)]
+pub struct Eyeriss;
+
+impl AcceleratorModel for Eyeriss {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        "row stationary on 12 x 14 elements; gates zero activations, run-length codes maps (closed form)"
+    }
+
+    fn source(&self) -> &'static str {
+        "Y.-H. Chen, T. Krishna, J. Emer, V. Sze, Eyeriss: An Energy-Efficient Reconfigurable Accelerator for Deep \
+         Convolutional Neural Networks, ISSCC 2016 and JSSC 2017"
+    }
+
+    fn preset(&self) -> &'static str {
+        PRESET
+    }
+
+    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+        let resolved = resolve_config(PRESET, overrides)?;
+        let config = Config::from_table(&resolved)?;
+        let costs = CostTable::embedded(&config.costs)?;
+        Ok(Box::new(Chip { resolved, config, costs }))
+    }
+}
+
+#[derive(Debug)]
+struct Chip {
+    resolved: Table,
+    config: Config,
+    costs: CostTable,
+}
+
+/// What the operand values change.
+#[derive(Clone, Copy, Debug)]
+struct Zeros {
+    gated: u64,
+    ifmap_words: u64,
+    ofmap_words: u64,
+}
+
+impl Chip {
+    fn zeros(
+        &self,
+        layer: &LayerWorkload,
+        mapping: &Mapping,
+        trace: Option<&LayerTrace>,
+        result: &mut LayerResult,
+    ) -> Result<Zeros, SimError> {
+        let (ifmap_words, ofmap_words) = (mapping.dram_ifmap, mapping.dram_ofmap);
+        let mut zeros = Zeros { gated: 0, ifmap_words, ofmap_words };
+        let Some(trace) = trace else {
+            if self.config.zero_gating || self.config.compression {
+                result.note("no operand values: nothing is gated or compressed");
+            }
+            return Ok(zeros);
+        };
+        if !self.config.zero_gating && !self.config.compression {
+            return Ok(zeros);
+        }
+        let activation = trace.activation()?;
+        if self.config.zero_gating {
+            // A trace holds one image; it stands for each of a batch.
+            zeros.gated = result.macs - layer.n as u64 * nonzero_activation_macs(layer, &activation);
+        }
+        if self.config.compression {
+            if layer.first {
+                result.note("the network's input is stored uncompressed");
+            } else {
+                let coded = run_length_words(activation.iter().map(|&code| code == 0));
+                zeros.ifmap_words = scaled(mapping.dram_ifmap, coded, layer.input_count());
+            }
+            let positive_only = layer.nonlinearity != Nonlinearity::None;
+            match trace.output_sums() {
+                Ok(sums) => {
+                    let coded = run_length_words(sums.iter().map(|&sum| sum == 0 || positive_only && sum < 0));
+                    zeros.ofmap_words = scaled(mapping.dram_ofmap, coded, layer.output_count());
+                }
+                Err(SimError::Trace { source: TraceError::NotOffered, .. }) => {
+                    result.note("output values are not at hand: outputs are stored uncompressed");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(zeros)
+    }
+
+    fn result(
+        &self,
+        layer: &LayerWorkload,
+        mapping: &Mapping,
+        trace: Option<&LayerTrace>,
+    ) -> Result<LayerResult, SimError> {
+        let hw = self.config.hardware();
+        let mut result = LayerResult::new(layer);
+        let zeros = self.zeros(layer, mapping, trace, &mut result)?;
+        let dram = zeros.ifmap_words + mapping.dram_filter + zeros.ofmap_words;
+        let on_chip = mapping.on_chip_cycles();
+        result.cycles.add(&stat::COMPUTE, mapping.compute);
+        result.cycles.add(&stat::FILL, mapping.fill);
+        result.cycles.add(&stat::BUFFER_STALL, mapping.buffer_stall);
+        result.cycles.add(&stat::DRAM_STALL, hw.link_cycles(dram).saturating_sub(on_chip));
+        let executed = result.macs - zeros.gated;
+        let rf = 4 * executed + 3 * zeros.gated;
+        for (statistic, count) in [
+            (&stat::EXECUTED, executed),
+            (&stat::GATED, zeros.gated),
+            (&stat::IDLE, mapping.compute * hw.pes() - result.macs),
+            (&stat::RF_ACCESSES, rf),
+            (&stat::ARRAY_TRANSFERS, mapping.array),
+            (&stat::BUFFER_ACCESSES, mapping.buffer()),
+            (&stat::DRAM_IFMAP, zeros.ifmap_words),
+            (&stat::DRAM_FILTER, mapping.dram_filter),
+            (&stat::DRAM_OFMAP, zeros.ofmap_words),
+            (&stat::DRAM_RAW, mapping.dram_ifmap + mapping.dram_filter + mapping.dram_ofmap),
+        ] {
+            result.events.add(statistic, count);
+        }
+        let time = result.total_cycles();
+        let activity = |component, key, events| Activity { component, dynamic: vec![(key, events)], leakage: vec![] };
+        result.activity = vec![
+            activity("mac", "mac.operation", executed),
+            activity("rf", "rf.access", rf),
+            activity("array", "array.transfer", mapping.array),
+            Activity {
+                component: "buffer",
+                dynamic: vec![("buffer.access", mapping.buffer())],
+                leakage: vec![("buffer.static", time)],
+            },
+        ];
+        if self.config.price_dram {
+            result.activity.push(activity("dram", "dram.access", dram));
+        }
+        describe(&mut result, mapping);
+        Ok(result)
+    }
+}
+
+/// `words` of a map read once or more, coded in `coded` words of 64 bits for each `raw` words.
+fn scaled(words: u64, coded: u64, raw: usize) -> u64 {
+    let scaled = (u128::from(words) * u128::from(coded * WORDS_PER_CODED)).div_ceil(raw as u128);
+    u64::try_from(scaled).unwrap_or(u64::MAX)
+}
+
+fn describe(result: &mut LayerResult, mapping: &Mapping) {
+    result.mapping = vec![
+        ("set_rows", mapping.set_rows),
+        ("row_strips", mapping.row_strips),
+        ("column_strips", mapping.column_strips),
+        ("kernel_pieces", mapping.kernel_pieces),
+        ("filters_per_pe", mapping.filters_per_pe),
+        ("channels_per_pe", mapping.channels_per_pe),
+        ("channel_sets", mapping.channel_sets),
+        ("filter_sets", mapping.filter_sets),
+        ("group_sets", mapping.group_sets),
+        ("filters_in_buffer", mapping.filters_in_buffer),
+        ("images_in_pass", mapping.images_in_pass),
+        ("passes", mapping.passes),
+    ];
+    if mapping.kernel_pieces > 1 {
+        result.note(format!("the kernel is done in {} pieces", mapping.kernel_pieces));
+    }
+    if mapping.column_strips > 1 {
+        result.note(format!("the map is walked in {} strips of columns", mapping.column_strips));
+    }
+}
+
+impl Accelerator for Chip {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn config(&self) -> &Table {
+        &self.resolved
+    }
+
+    fn clock_mhz(&self) -> f64 {
+        self.config.clock_mhz
+    }
+
+    /// The published core area: the cost table has none by component.
+    fn area_mm2(&self) -> f64 {
+        self.config.published_area_mm2
+    }
+
+    fn peak_gmacs(&self) -> f64 {
+        self.config.hardware().pes() as f64 * self.config.clock_mhz * 1e-3
+    }
+
+    fn costs(&self) -> &CostTable {
+        &self.costs
+    }
+
+    fn energy_scope(&self) -> &'static str {
+        "multipliers, register files, array networks, global buffer with static power, and off-chip memory as a \
+         component of its own; clock tree and control are not broken out"
+    }
+
+    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
+        // 156 of 168 elements busy, no operand values: AlexNet's third convolution.
+        let layer = LayerWorkload { n: 4, ..LayerWorkload::conv("AlexNet CONV3", 256, 13, 13, 384, 3) };
+        let result = self.simulate_layer(&layer, None)?;
+        let energy = self.price(&result)?;
+        let dram = energy.component("dram").map_or(0.0, |dram| dram.dynamic_nj + dram.static_nj);
+        let microseconds = result.total_cycles() as f64 / self.config.clock_mhz;
+        let row = |provenance, throughput_gmacs, power_mw, note: &str| ComparisonRow {
+            design: "Eyeriss".into(),
+            provenance,
+            precision_bits: WORD_BITS,
+            technology_nm: f64::from(self.config.technology_nm),
+            clock_mhz: self.config.clock_mhz,
+            throughput_gmacs,
+            area_mm2: self.config.published_area_mm2,
+            power_mw,
+            note: note.to_owned(),
+        };
+        Ok(vec![
+            row(
+                Provenance::Published,
+                self.config.published_throughput_gmacs,
+                self.config.published_power_mw,
+                "Y.-H. Chen et al., ISSCC 2016, as tabulated in the 2019 lecture on efficient neural processing",
+            ),
+            row(
+                Provenance::Modeled,
+                self.peak_gmacs(),
+                (energy.total_nj() - dram) / microseconds,
+                "168 elements; on-chip power of AlexNet's CONV3, batch 4, without gating; area as published",
+            ),
+        ])
+    }
+
+    fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+        let unsupported = |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: NAME, what };
+        layer.check()?;
+        for (what, bits) in [("activations", layer.activation_bits), ("weights", layer.weight_bits)] {
+            if bits > WORD_BITS {
+                return Err(unsupported(format!("{what} of {bits} bits; words hold {WORD_BITS}")));
+            }
+        }
+        let mapping = best_mapping(layer, &self.config.hardware())
+            .ok_or_else(|| unsupported("a window beyond the global buffer, or counts beyond 64 bits".to_owned()))?;
+        self.result(layer, &mapping, trace)
+    }
+}
