@@ -10,6 +10,7 @@ pub static COST_TABLES: &[(&str, &str)] = &[
     ("dadiannao-28nm", include_str!("../../../configs/costs/dadiannao-28nm.toml")),
     ("eyeriss-65nm", include_str!("../../../configs/costs/eyeriss-65nm.toml")),
     ("eyeriss-relative", include_str!("../../../configs/costs/eyeriss-relative.toml")),
+    ("selective-gradients-45nm", include_str!("../../../configs/costs/selective-gradients-45nm.toml")),
     ("horowitz-45nm", include_str!("../../../configs/costs/horowitz-45nm.toml")),
     ("systolic-45nm", include_str!("../../../configs/costs/systolic-45nm.toml")),
     ("tpu-v1-28nm", include_str!("../../../configs/costs/tpu-v1-28nm.toml")),

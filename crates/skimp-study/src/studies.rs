@@ -10,6 +10,7 @@ static STUDIES: &[(&str, &str)] = &[
     ("cifar10-resnet20", include_str!("../../../configs/studies/cifar10-resnet20.toml")),
     ("vgg16-imagenet", include_str!("../../../configs/studies/vgg16-imagenet.toml")),
     ("lecture-comparison", include_str!("../../../configs/studies/lecture-comparison.toml")),
+    ("selective-gradients", include_str!("../../../configs/studies/selective-gradients.toml")),
 ];
 
 /// The embedded studies.

@@ -8,6 +8,7 @@ pub mod compend;
 mod config;
 pub mod dadiannao;
 pub mod eyeriss;
+pub mod selective_gradients;
 pub mod stripes;
 pub mod systolic;
 pub mod zena;
@@ -22,4 +23,5 @@ pub static ACCELERATORS: &[&dyn AcceleratorModel] = &[
     &systolic::Systolic,
     &systolic::TpuV1,
     &eyeriss::Eyeriss,
+    &selective_gradients::SelectiveGradients,
 ];

@@ -9,6 +9,7 @@ mod compend_recorded;
 mod compend_windows;
 mod dadiannao;
 mod eyeriss;
+mod selective_gradients;
 mod stripes;
 mod systolic;
 mod zena;
