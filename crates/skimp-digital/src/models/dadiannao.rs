@@ -3,6 +3,8 @@
 //! One brick of 16 channel-contiguous activations at one position is broadcast to all tiles per cycle; 16 tiles of 16
 //! filters take it, so 256 filters are in flight. Weights come from local eDRAM at full rate: no stalls.
 //!
+//! Fidelity: closed form.
+//!
 //! Beyond the published rule: groups run one after another; groups of fewer than 16 channels are bundled,
 //! `floor(16 / channels)` of them into one brick, with zero weights where a filter does not reach. The published data
 //! give no breakdown of energy by event, so energy is chip power times runtime and nothing else, unless `costs` names a

@@ -5,6 +5,8 @@
 //! layers, `mem_wb`), activations to their buffer (`mem_ab`) and to the registers (`ab_pu`), processing (`run_pu`), and
 //! one cycle of start-up. Off-chip energy is not part of the published breakdown and is not priced here.
 //!
+//! Fidelity: slot level with the end planes of real operands, else closed form.
+//!
 //! # Mapping of any layer
 //!
 //! Published for 3 x 3 kernels and powers of two; the rules below give the published numbers there.
