@@ -123,7 +123,8 @@
           toggle(this.hiddenGroups, idx, element("span", { class: "letter" }, letter(idx)), name));
         legend.append(element("span", { class: "break" }));
       }
-      const unique = new Map(views[0].series.map((series) => [series.name, series]));
+      const colored = this.spec.scatter ? this.spec.scatter.clouds : views[0].series;
+      const unique = new Map(colored.map((series) => [series.name, series]));
       if (unique.size > 1) {
         for (const [name, series] of unique) {
           const style = `--swatch: var(--c${series.color})`;
@@ -141,6 +142,7 @@
 
     draw(printing = false) {
       const { spec } = this;
+      if (spec.scatter) return this.drawScatter(printing);
       const { labels } = spec.views[this.view];
       const series = this.visible();
       const width = printing ? PRINT_WIDTH : this.plot.clientWidth;
@@ -155,6 +157,64 @@
       this.plot.style.width = printing ? `${PRINT_WIDTH}px` : "";
       if (this.chart) this.chart.destroy();
       this.chart = new Chart(this.canvas, this.config(labels, series, groups, horizontal, width));
+    }
+
+    // Points over logarithmic axes, with the roof of each cloud as a line.
+    drawScatter(printing) {
+      const { spec } = this;
+      const clouds = spec.scatter.clouds.filter((cloud) => !this.hiddenNames.has(cloud.name));
+      this.plot.style.height = printing || this.plot.clientWidth < NARROW ? "340px" : "420px";
+      this.plot.style.width = printing ? `${PRINT_WIDTH}px` : "";
+      const points = clouds.map((cloud) => ({
+        label: cloud.name,
+        data: cloud.points.map(([name, x, y]) => ({ name, x, y })),
+        backgroundColor: color(`--c${cloud.color}`),
+        borderColor: color("--background"),
+        pointRadius: 4,
+      }));
+      const roofs = clouds.map((cloud) => ({
+        label: cloud.name,
+        data: cloud.roof.map(([x, y]) => ({ name: "roof", x, y })),
+        showLine: true,
+        borderColor: color(`--c${cloud.color}`),
+        borderWidth: 1.5,
+        pointRadius: 0,
+        pointHitRadius: 0,
+      }));
+      const axis = (title, unit) => ({
+        type: "logarithmic",
+        grid: { color: color("--line") },
+        border: { display: false },
+        title: { display: true, text: `${title} (${unit})`, color: color("--muted") },
+        ticks: { color: color("--text"), font: { size: 11 }, maxTicksLimit: 8 },
+      });
+      if (this.chart) this.chart.destroy();
+      this.chart = new Chart(this.canvas, {
+        type: "scatter",
+        data: { datasets: [...points, ...roofs] },
+        options: {
+          animation: false,
+          responsive: true,
+          maintainAspectRatio: false,
+          scales: {
+            x: axis(spec.scatter.x_title, spec.scatter.x_unit),
+            y: axis(spec.value_title, spec.unit),
+          },
+          plugins: {
+            legend: { display: false },
+            tooltip: {
+              backgroundColor: color("--surface"),
+              bodyColor: color("--text"),
+              borderColor: color("--line"),
+              borderWidth: 1,
+              callbacks: {
+                label: ({ dataset, raw }) =>
+                  ` ${dataset.label}, ${raw.name}: ${format(raw.y)} ${spec.unit} at ${format(raw.x)} ${spec.scatter.x_unit}`,
+              },
+            },
+          },
+        },
+      });
     }
 
     config(labels, series, groups, horizontal, width) {

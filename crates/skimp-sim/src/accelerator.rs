@@ -90,6 +90,11 @@ pub trait Accelerator: fmt::Debug + Send + Sync {
     /// Dense peak rate in 10^9 MACs per second at the configured precision.
     fn peak_gmacs(&self) -> f64;
 
+    /// Off-chip memory bandwidth that the model honors, in 10^9 bytes per second; `None` where memory never limits it.
+    fn dram_gb_per_s(&self) -> Option<f64> {
+        None
+    }
+
     /// The cost table that prices its results by default.
     fn costs(&self) -> &CostTable;
 

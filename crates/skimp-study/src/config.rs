@@ -23,6 +23,9 @@ pub struct StudyConfig {
     pub title: String,
     /// One line for `skimp list studies`.
     pub summary: String,
+    /// Label of the accelerator against which all others are set, layer by layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
     /// The network.
     pub network: NetworkConfig,
     /// Images and how they reach the network.
@@ -261,6 +264,9 @@ impl StudyConfig {
                     )));
                 }
             }
+        }
+        if let Some(baseline) = config.baseline.as_ref().filter(|baseline| !labels.contains(&baseline.as_str())) {
+            return Err(invalid(format!("baseline is \"{baseline}\", expected one of: {}", labels.join(", "))));
         }
         labels.sort_unstable();
         if let Some(pair) = labels.windows(2).find(|pair| pair[0] == pair[1]) {

@@ -30,6 +30,7 @@ pub(crate) struct SimulatedLayer {
     operator: &'static str,
     n_activations: u64,
     n_nonzero_activations: u64,
+    n_activation_bits: u64,
     n_outputs: u64,
     n_positive_outputs: u64,
     end_planes: Vec<u64>,
@@ -44,6 +45,7 @@ impl SimulatedLayer {
             operator,
             n_activations: 0,
             n_nonzero_activations: 0,
+            n_activation_bits: 0,
             n_outputs: 0,
             n_positive_outputs: 0,
             end_planes: Vec::new(),
@@ -59,6 +61,7 @@ impl SimulatedLayer {
     pub(crate) fn add_image(&mut self, image: &ImageTrace) {
         self.n_activations += image.activation.len() as u64;
         self.n_nonzero_activations += image.activation.iter().filter(|&&code| code != 0).count() as u64;
+        self.n_activation_bits += n_one_bits(&image.activation);
         self.n_outputs += image.sums.len() as u64;
         self.n_positive_outputs += image.sums.iter().filter(|&&sum| sum > 0).count() as u64;
         if let Some(planes) = image.negative.get().or(image.non_positive.get()) {
@@ -95,6 +98,14 @@ impl SimulatedLayer {
             weights: workload.weight_count() as u64,
             activation_density: share(self.n_nonzero_activations, self.n_activations),
             weight_density: share(weights.iter().filter(|&&code| code != 0).count() as u64, weights.len() as u64),
+            activation_bit_density: Some(share(
+                self.n_activation_bits,
+                self.n_activations * magnitude_bits(workload.activation_bits, self.operands.codes_signed),
+            )),
+            weight_bit_density: Some(share(
+                n_one_bits(weights),
+                weights.len() as u64 * magnitude_bits(workload.weight_bits, true),
+            )),
             output_density: (workload.nonlinearity != Nonlinearity::None)
                 .then(|| share(self.n_positive_outputs, self.n_outputs)),
             end: match &workload.end {
@@ -105,6 +116,16 @@ impl SimulatedLayer {
             end_planes: self.end_planes.clone(),
         }
     }
+}
+
+/// One bits in the magnitudes of codes.
+fn n_one_bits(codes: &[i32]) -> u64 {
+    codes.iter().map(|code| u64::from(code.unsigned_abs().count_ones())).sum()
+}
+
+/// Bits that a magnitude can have.
+fn magnitude_bits(bits: u32, signed: bool) -> u64 {
+    u64::from(bits) - u64::from(signed)
 }
 
 fn shapes(workload: &LayerWorkload) -> (Vec<u64>, Vec<u64>, Vec<u64>) {

@@ -145,6 +145,8 @@ impl Running {
             config: json_config(accelerator.config())?,
             clock_mhz: accelerator.clock_mhz(),
             area_mm2: Some(accelerator.area_mm2()).filter(|&area_mm2| area_mm2 > 0.0),
+            peak_gmacs: Some(accelerator.peak_gmacs()).filter(|&peak| peak > 0.0),
+            dram_gb_per_s: accelerator.dram_gb_per_s(),
             layers: records,
             total: AcceleratorTotal {
                 cycles,

@@ -31,8 +31,35 @@ pub(super) struct Chart {
     pub(super) max: Option<f64>,
     /// The names of the groups in drawing order. Fewer than two: no groups.
     pub(super) groups: Vec<String>,
+    /// Points instead of bars, both axes logarithmic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scatter: Option<Scatter>,
     /// What can be shown, one at a time. More than one: the page offers a choice.
     pub(super) views: Vec<View>,
+}
+
+/// Points and lines over two logarithmic axes.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Scatter {
+    /// Title of the horizontal axis, without the unit.
+    pub(super) x_title: String,
+    /// Its unit.
+    pub(super) x_unit: String,
+    /// The clouds; each view's series stays empty.
+    pub(super) clouds: Vec<Cloud>,
+}
+
+/// Points of one color, and the line above them.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Cloud {
+    /// Name in the legend.
+    pub(super) name: String,
+    /// Index into the palette.
+    pub(super) color: usize,
+    /// Name, x, y.
+    pub(super) points: Vec<(String, f64, f64)>,
+    /// Corners of the line.
+    pub(super) roof: Vec<(f64, f64)>,
 }
 
 /// One selectable content of a chart.

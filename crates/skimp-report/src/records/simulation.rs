@@ -117,6 +117,12 @@ pub struct AcceleratorRecord {
     /// Area of the chip as far as its cost table knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub area_mm2: Option<f64>,
+    /// Dense peak rate in 10^9 multiply-accumulates per second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_gmacs: Option<f64>,
+    /// Off-chip memory bandwidth that the model honors, in 10^9 bytes per second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dram_gb_per_s: Option<f64>,
     /// One entry per layer that ran, in execution order.
     pub layers: Vec<LayerRecord>,
     /// The whole run.

@@ -42,6 +42,9 @@ pub struct StudyRecord {
     /// What the accelerators did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulation: Option<SimulationRecord>,
+    /// Label of the accelerator against which all others are set, layer by layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
     /// Pairs of accelerator variants. The first is the headline of the report.
     #[serde(default)]
     pub comparisons: Vec<Comparison>,
@@ -80,6 +83,7 @@ impl Default for StudyRecord {
             exactness: None,
             layers: Vec::new(),
             simulation: None,
+            baseline: None,
             comparisons: Vec::new(),
             accelerator_figures: Vec::new(),
             published: Vec::new(),
@@ -171,6 +175,12 @@ pub struct LayerStatistics {
     pub activation_density: f64,
     /// Share of integer weights that are not zero.
     pub weight_density: f64,
+    /// Share of one bits in the magnitudes of the input activations' codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation_bit_density: Option<f64>,
+    /// Share of one bits in the magnitudes of the weights' codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_bit_density: Option<f64>,
     /// Share of outputs that are not zero after ReLU; `None` where no ReLU follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_density: Option<f64>,

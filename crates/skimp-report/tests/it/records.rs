@@ -26,7 +26,9 @@ fn a_simulation_has_the_documented_keys_in_order() {
         ["schema", "skimp_version", "model", "data", "images", "weight_bits", "activation_bits", "accelerators"];
     assert_eq!(keys(&value), expected);
     let accelerator = &value["accelerators"][1];
-    assert_eq!(keys(accelerator), ["name", "label", "config", "clock_mhz", "area_mm2", "layers", "total"]);
+    let expected =
+        ["name", "label", "config", "clock_mhz", "area_mm2", "peak_gmacs", "dram_gb_per_s", "layers", "total"];
+    assert_eq!(keys(accelerator), expected);
     assert_eq!(keys(&accelerator["total"]), ["cycles", "latency_ms", "energy_mj", "tops_per_w", "gmacs"]);
     let layer = &accelerator["layers"][0];
     assert_eq!(keys(layer), ["name", "operator", "macs", "images", "end", "cycles", "events", "energy_nj", "notes"]);

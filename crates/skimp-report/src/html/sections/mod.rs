@@ -9,8 +9,10 @@ mod energy;
 mod planes_used;
 mod provenance;
 mod published;
+mod roofline;
 mod runtime;
 mod sparsity;
+mod speedup;
 mod stacks;
 mod summary;
 
@@ -32,6 +34,8 @@ pub trait Section: Sync {
 pub static SECTIONS: &[&dyn Section] = &[
     &summary::Summary,
     &accelerators::Accelerators,
+    &speedup::Speedup,
+    &roofline::Roofline,
     &runtime::Runtime,
     &energy::Energy,
     &end_planes::EndPlanes,

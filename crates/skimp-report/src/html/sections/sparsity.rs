@@ -4,7 +4,36 @@ use super::Section;
 use crate::StudyRecord;
 use crate::html::chart::{Chart, Series, View};
 use crate::records::LayerStatistics;
+use crate::table::{Cell, Column, Table};
 use crate::views::layers_table;
+
+/// The sparsity map: a row per layer, a shaded cell per kind of zero.
+fn map(layers: &[LayerStatistics]) -> Table {
+    let columns = vec![
+        Column::text("layer", "layer"),
+        Column::number("weights_percent", "weights", "%"),
+        Column::number("weight_bits_percent", "weight bits", "%"),
+        Column::number("activations_percent", "activations", "%"),
+        Column::number("activation_bits_percent", "activation bits", "%"),
+        Column::number("outputs_percent", "outputs", "%"),
+    ];
+    let mut table = Table::new(
+        "Sparsity map: share that is not zero, of elements and of the bits in their magnitudes, measured",
+        columns,
+    );
+    for layer in layers {
+        let percent = |density: Option<f64>| Cell::real(density.map(|density| 100.0 * density), 1);
+        table.row(vec![
+            layer.name.clone().into(),
+            percent(Some(layer.weight_density)),
+            percent(layer.weight_bit_density),
+            percent(Some(layer.activation_density)),
+            percent(layer.activation_bit_density),
+            percent(layer.output_density),
+        ]);
+    }
+    table
+}
 
 /// Density of weights, input activations and outputs per layer.
 pub(super) struct Sparsity;
@@ -48,6 +77,10 @@ impl Section for Sparsity {
             }],
             ..Chart::default()
         };
-        Some(chart.to_html(&layers_table(&study.layers)))
+        Some(format!(
+            "{}{}",
+            chart.to_html(&layers_table(&study.layers)),
+            map(&study.layers).to_heat_html(1..=5, 100.0)
+        ))
     }
 }
