@@ -7,4 +7,6 @@ mod comparison;
 mod models;
 
 pub use comparison::comparison_table;
-pub use models::{ACCELERATORS, cnvlutin, compend, dadiannao, eyeriss, selective_gradients, stripes, systolic, zena};
+pub use models::{
+    ACCELERATORS, cnvlutin, compend, dadiannao, eyeriss, selective_gradients, stripes, systolic, tetris, zena,
+};

@@ -14,6 +14,8 @@ pub static COST_TABLES: &[(&str, &str)] = &[
     ("horowitz-45nm", include_str!("../../../configs/costs/horowitz-45nm.toml")),
     ("systolic-45nm", include_str!("../../../configs/costs/systolic-45nm.toml")),
     ("tpu-v1-28nm", include_str!("../../../configs/costs/tpu-v1-28nm.toml")),
+    ("tetris-45nm-2d", include_str!("../../../configs/costs/tetris-45nm-2d.toml")),
+    ("tetris-45nm-3d", include_str!("../../../configs/costs/tetris-45nm-3d.toml")),
 ];
 
 /// Unit of a cost.

@@ -11,6 +11,7 @@ pub mod eyeriss;
 pub mod selective_gradients;
 pub mod stripes;
 pub mod systolic;
+pub mod tetris;
 pub mod zena;
 
 /// Every digital accelerator, in the order in which lists print them.
@@ -24,4 +25,6 @@ pub static ACCELERATORS: &[&dyn AcceleratorModel] = &[
     &systolic::TpuV1,
     &eyeriss::Eyeriss,
     &selective_gradients::SelectiveGradients,
+    &tetris::TETRIS,
+    &tetris::TETRIS_L1,
 ];

@@ -12,3 +12,5 @@ mod published;
 mod registry;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tetris;

@@ -12,4 +12,5 @@ mod eyeriss;
 mod selective_gradients;
 mod stripes;
 mod systolic;
+mod tetris;
 mod zena;

@@ -1,0 +1,116 @@
+//! TETRIS' mapping search: networks per second, against the literal search over all blockings.
+//!
+//! Before anything is timed, the fast search is checked to be as good as the literal one on the nests that are timed.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion};
+use skimp_digital::tetris::blocking::{Accumulation, Goal, Nest, Problem, PsumRule, Score, Tariff, best, exhaustive};
+use skimp_digital::tetris::{TETRIS, TETRIS_L1, bypass};
+use skimp_sim::{Accelerator, LayerWorkload};
+
+/// VGG-16: 13 convolutions and three dense layers.
+fn vgg16() -> Vec<LayerWorkload> {
+    let convolutions = [
+        (224, 3, 64),
+        (224, 64, 64),
+        (112, 64, 128),
+        (112, 128, 128),
+        (56, 128, 256),
+        (56, 256, 256),
+        (56, 256, 256),
+        (28, 256, 512),
+        (28, 512, 512),
+        (28, 512, 512),
+        (14, 512, 512),
+        (14, 512, 512),
+        (14, 512, 512),
+    ];
+    let mut layers: Vec<_> =
+        convolutions.iter().map(|&(extent, c, k)| LayerWorkload::conv("c", c, extent, extent, k, 3)).collect();
+    layers.extend([(25_088, 4096), (4096, 4096), (4096, 1000)].map(|(c, k)| LayerWorkload::dense("d", c, k)));
+    layers
+}
+
+fn tariff() -> Tariff {
+    Tariff {
+        mac_pj: 2.0,
+        register_pj: 0.6,
+        array_pj: 4.0,
+        buffer_pj: 14.0,
+        dram_cell_pj: 59.2,
+        dram_transfer_pj: 20.8,
+        hop_pj: 40.0,
+        static_pj_per_cycle: 200.0,
+        dram_words_per_cycle: 128.0,
+        bus_words_per_cycle: f64::INFINITY,
+        psum: PsumRule { accumulation: Accumulation::DramDie, first_read: false },
+        goal: Goal::Energy,
+    }
+}
+
+/// One vault's loops of a 3 x 3 convolution on `extent` squared.
+fn nest(counts: [u64; 3], extent: u64) -> Nest {
+    let [i, o, b] = counts;
+    let planes = [9, (extent + 2) * (extent + 2), extent * extent];
+    let words = [i * o * planes[0], i * b * planes[1], o * b * planes[2]].map(|count| count as f64);
+    Nest {
+        counts,
+        buffer_unit: planes,
+        register_unit: [3, 3, 1],
+        buffer_words: 66_516,
+        register_words: 256,
+        macs: (i * o * b * 9 * planes[2]) as f64,
+        compute_cycles: (i * o * b * 3 * extent) as f64,
+        vaults: 1.0,
+        dram_once: words,
+        array_input_once: words,
+        array_once: words.map(|count| 3.0 * count),
+        hops_once: [0.0; 3],
+    }
+}
+
+fn blockings(criterion: &mut Criterion) {
+    let tariff = tariff();
+    let mut group = criterion.benchmark_group("mapping_search/blocking");
+    group.sample_size(10).measurement_time(Duration::from_secs(1));
+    for (name, counts, extent) in [("64x32x16", [64, 32, 16], 28), ("256x96x16", [256, 96, 16], 14)] {
+        let problem = Problem { nest: nest(counts, extent), tariff: &tariff };
+        let (fast, literal) = (best(&problem, Score::WORST), exhaustive(&problem));
+        let (Some((fast, _)), Some((literal, _))) = (fast, literal) else { panic!("a schedule fits") };
+        assert!(fast.objective <= literal.objective * (1.0 + 1e-12), "{fast:?} {literal:?}");
+        group.bench_function(BenchmarkId::new("exhaustive", name), |b| b.iter(|| exhaustive(black_box(&problem))));
+        group.bench_function(BenchmarkId::new("bounded", name), |b| b.iter(|| best(black_box(&problem), Score::WORST)));
+        group.bench_function(BenchmarkId::new("bypass", name), |b| b.iter(|| bypass::schedule(black_box(&problem))));
+    }
+    group.finish();
+}
+
+/// Whole networks on one thread, batch 16: partitions, mappings and blockings of all 16 layers.
+fn networks(criterion: &mut Criterion) {
+    let layers = vgg16();
+    let mut group = criterion.benchmark_group("mapping_search/vgg16");
+    group.sample_size(10).measurement_time(Duration::from_secs(2));
+    for (name, model) in [("tetris", &TETRIS), ("tetris-l1", &TETRIS_L1)] {
+        for search in ["exhaustive", "bypass"] {
+            let mut settings = toml::Table::new();
+            settings.insert("search".into(), search.into());
+            let Ok(engine) = model.engine(&settings) else { continue };
+            group.bench_function(BenchmarkId::new(search, name), |b| {
+                b.iter(|| {
+                    let results = layers.iter().map(|layer| engine.simulate_layer(black_box(layer), None));
+                    results.map(|result| result.map_or(0, |result| result.total_cycles())).sum::<u64>()
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    blockings(&mut criterion);
+    networks(&mut criterion);
+    criterion.final_summary();
+}

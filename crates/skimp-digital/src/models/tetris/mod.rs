@@ -1,0 +1,369 @@
+//! TETRIS: a row-stationary engine under each vault of a 3D memory, and its 2D baseline.
+//!
+//! # Cycles
+//! A layer is split over the vaults, mapped row-stationary on each array, and its loops are blocked for buffer and
+//! registers; the best schedule for the goal is taken. `time = max(compute, array bus, memory)`: perfect overlap, so
+//! the phases are the compute time and what bus or memory add to it. Fidelity: analytical, whole layers; no contention
+//! in the network between vaults, no row misses, no fill and drain.
+//!
+//! # Counts
+//! Words per level of the hierarchy (16 bits each), words times hops between vaults, multiply-accumulates, idle slots.
+//!
+//! # Assumptions
+//! - Partial sums move `2 · rounds − 1` times, or `2 · rounds` with `count_first_psum_read`; with an adder in memory
+//!   one update per round crosses the TSVs (from `dram-die` on) while the cells still read and write. Only `bank` and
+//!   `subarray` relieve the bus that a die shares, which bounds the bandwidth; the network carries updates with any
+//!   adder outside the engine. The area of the adders is not modeled.
+//! - The energy of the stack is split into cells and transfer; the split is assumed, the sum is published.
+//! - Padding is moved and stored like data, as in the open model. Zeros are multiplied.
+//! - A layer alone finds its ifmaps laid out as it would lay out its own ofmaps; [`Engine::simulate_network`] passes
+//!   layouts from layer to layer.
+//! - Images are scheduled `batch` at a time; the result is the share of the workload's images, rounded up.
+//!
+//! # Source
+//! M. Gao, J. Pu, X. Yang, M. Horowitz, C. Kozyrakis, "TETRIS: Scalable and Efficient Neural Network Acceleration with
+//! 3D Memory", ASPLOS 2017; structure of time and energy as in the authors' open model stanford-mast/nn_dataflow 2.1.
+//! Differs: hops count in the search for loop blockings; ifmap halos are cut at the border of the map; every partition
+//! that keeps all vaults busy is tried; orders of images, tiles and channels in the mesh are fewer.
+
+pub mod blocking;
+pub mod bypass;
+mod config;
+pub mod partition;
+mod plan;
+pub mod row_stationary;
+
+use skimp_sim::{
+    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload,
+    SimError, Statistic, resolve_config,
+};
+use toml::Table;
+
+use self::blocking::{FILTERS, IFMAPS, OFMAPS};
+use self::config::{Config, Search};
+use self::partition::Partition;
+use self::plan::Plan;
+
+const NAME: &str = "tetris";
+const SOURCE: &str =
+    "M. Gao et al., TETRIS: Scalable and Efficient Neural Network Acceleration with 3D Memory, ASPLOS 2017";
+
+/// A registered model: an engine and its default preset.
+#[derive(Clone, Copy, Debug)]
+pub struct Tetris {
+    name: &'static str,
+    summary: &'static str,
+    preset: &'static str,
+}
+
+/// Sixteen engines of 14 x 14 under the vaults of a 3D memory.
+pub static TETRIS: Tetris = Tetris {
+    name: NAME,
+    summary: "16 row-stationary engines of 14 x 14 under the vaults of a 3D memory, schedules searched per layer",
+    preset: include_str!("../../../../../configs/accelerators/tetris.toml"),
+};
+
+/// The baseline of the TETRIS figures: one engine of 16 x 16 with a large buffer and low-power 2D memory.
+pub static TETRIS_L1: Tetris = Tetris {
+    name: "tetris-l1",
+    summary: "2D baseline of TETRIS: one row-stationary engine of 16 x 16, 576 kB buffer, LPDDR3",
+    preset: include_str!("../../../../../configs/accelerators/tetris-l1.toml"),
+};
+
+impl Tetris {
+    /// The engine with `overrides` on top of the preset.
+    ///
+    /// # Errors
+    /// As [`AcceleratorModel::configure`].
+    pub fn engine(&self, overrides: &Table) -> Result<Engine, SimError> {
+        let resolved = resolve_config(self.preset, overrides)?;
+        let config = Config::new(&resolved)?;
+        Ok(Engine { name: self.name, resolved, config })
+    }
+}
+
+impl AcceleratorModel for Tetris {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn summary(&self) -> &'static str {
+        self.summary
+    }
+
+    fn source(&self) -> &'static str {
+        SOURCE
+    }
+
+    fn preset(&self) -> &'static str {
+        self.preset
+    }
+
+    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+        Ok(Box::new(self.engine(overrides)?))
+    }
+}
+
+/// A configured system of engines.
+#[derive(Debug)]
+pub struct Engine {
+    name: &'static str,
+    resolved: Table,
+    config: Config,
+}
+
+static COMPUTE: Statistic =
+    Statistic { name: "compute", unit: "cycles", description: "Passes of the largest part over its array." };
+static BUS_BOUND: Statistic =
+    Statistic { name: "bus_bound", unit: "cycles", description: "Cycles that the array bus adds to the compute time." };
+static MEMORY_BOUND: Statistic =
+    Statistic { name: "memory_bound", unit: "cycles", description: "Cycles that memory adds to the compute time." };
+static EXECUTED: Statistic =
+    Statistic { name: "executed_macs", unit: "macs", description: "Multiply-accumulates that took a slot." };
+static IDLE: Statistic = Statistic {
+    name: "idle_slots",
+    unit: "macs",
+    description: "Slots of processing elements during compute without a multiply-accumulate.",
+};
+static DRAM: [Statistic; 3] = [
+    Statistic { name: "dram_filter_words", unit: "words", description: "Filter words read from memory cells." },
+    Statistic { name: "dram_ifmap_words", unit: "words", description: "Ifmap words read from memory cells." },
+    Statistic {
+        name: "dram_ofmap_words",
+        unit: "words",
+        description: "Ofmap words and partial sums read from and written to memory cells.",
+    },
+];
+static TSV: Statistic = Statistic {
+    name: "dram_transfer_words",
+    unit: "words",
+    description: "Words between memory and logic die (over the TSVs of a stack).",
+};
+static BUFFER: Statistic =
+    Statistic { name: "gbuf_words", unit: "words", description: "Words between global buffers and arrays." };
+static ARRAY: Statistic =
+    Statistic { name: "itcn_words", unit: "words", description: "Words over the networks of the arrays." };
+static REGISTERS: Statistic =
+    Statistic { name: "rf_words", unit: "words", description: "Words read from and written to register files." };
+static HOPS: Statistic = Statistic { name: "noc_hops", unit: "words", description: "Words times hops between vaults." };
+
+/// Exact events of the scheduled batch.
+struct Events {
+    compute: u128,
+    bus: u128,
+    memory: u128,
+    cells: [u128; 3],
+    transfer: u128,
+    buffer: u128,
+    array: u128,
+    hops: u128,
+}
+
+impl Engine {
+    /// Runs layers one after another; each finds its ifmaps where the previous one left its ofmaps.
+    ///
+    /// # Errors
+    /// As [`Accelerator::simulate_layer`].
+    pub fn simulate_network(&self, layers: &[LayerWorkload]) -> Result<Vec<LayerResult>, SimError> {
+        let mut layout = None;
+        let mut results = Vec::with_capacity(layers.len());
+        for layer in layers {
+            let (result, partition) = self.run(layer, layout.as_ref())?;
+            layout = Some(partition);
+            results.push(result);
+        }
+        Ok(results)
+    }
+
+    fn run(&self, layer: &LayerWorkload, layout: Option<&Partition>) -> Result<(LayerResult, Partition), SimError> {
+        layer.check()?;
+        let bits = layer.weight_bits.max(layer.activation_bits);
+        if bits > 16 {
+            return Err(self.unsupported(layer, format!("codes of {bits} bits, more than the 16 of a word")));
+        }
+        let images = self.config.batch.unwrap_or(layer.n as u64);
+        let plan = plan::plan(&self.config, layer, images, layout)?;
+        let result = self
+            .result(layer, &plan)
+            .ok_or_else(|| self.unsupported(layer, format!("a batch of {images} images: its counts exceed 64 bits")))?;
+        Ok((result, plan.partition))
+    }
+
+    fn unsupported(&self, layer: &LayerWorkload, what: String) -> SimError {
+        SimError::Unsupported { layer: layer.name.clone(), accelerator: self.name, what }
+    }
+
+    fn events(&self, plan: &Plan) -> Events {
+        let Plan { blocking, words, mapping, partition, .. } = plan;
+        let tariff = &self.config.tariff;
+        let psum = tariff.psum;
+        let mut events = Events {
+            compute: mapping.cycles(),
+            bus: 0,
+            memory: 0,
+            cells: [0; 3],
+            transfer: 0,
+            buffer: 0,
+            array: 0,
+            hops: 0,
+        };
+        let mut bound_words = 0;
+        for datum in [FILTERS, IFMAPS, OFMAPS] {
+            let [outer, inner] = [blocking.rounds[0][datum], blocking.rounds[1][datum]];
+            let stored = blocking.stored[datum];
+            let (cells, transfer, die_bus, hops, array) = if datum == OFMAPS {
+                let array = if stored { psum.read_write(inner) } else { psum.engine(inner) };
+                (psum.read_write(outer), psum.tsv(outer), psum.die_bus(outer), psum.engine(outer), array)
+            } else {
+                (outer, outer, outer, outer, inner)
+            };
+            let once = if stored { words.dram[datum] } else { words.array_input[datum] };
+            events.cells[datum] = once * u128::from(cells);
+            events.transfer += once * u128::from(transfer);
+            bound_words += once * u128::from(die_bus);
+            events.array += words.array[datum] * u128::from(array);
+            events.hops += words.hops[datum] * u128::from(hops);
+            if stored {
+                let buffer = words.array_input[datum] * u128::from(array);
+                events.buffer += buffer;
+                let cycles = buffer as f64 / partition.vaults() as f64 / tariff.bus_words_per_cycle;
+                events.bus = events.bus.max(cycles.ceil() as u128);
+            }
+        }
+        events.memory = (bound_words as f64 / tariff.dram_words_per_cycle).ceil() as u128;
+        events
+    }
+
+    /// `None` if a count does not fit.
+    fn result(&self, layer: &LayerWorkload, plan: &Plan) -> Option<LayerResult> {
+        let events = self.events(plan);
+        let share = |count: u128| -> Option<u64> {
+            u64::try_from(count.checked_mul(layer.n as u128)?.div_ceil(u128::from(plan.images))).ok()
+        };
+        let mut result = LayerResult::new(layer);
+        let compute = share(events.compute)?;
+        let time = share(events.compute.max(events.bus).max(events.memory))?;
+        let memory_bound = events.memory > events.bus;
+        result.cycles.add(&COMPUTE, compute);
+        result.cycles.add(&BUS_BOUND, if memory_bound { 0 } else { time - compute });
+        result.cycles.add(&MEMORY_BOUND, if memory_bound { time - compute } else { 0 });
+        result.events.add(&EXECUTED, result.macs);
+        result.events.add(&IDLE, compute.checked_mul(self.config.pes())?.checked_sub(result.macs)?);
+        let mut cells = 0u64;
+        for datum in [FILTERS, IFMAPS, OFMAPS] {
+            let count = share(events.cells[datum])?;
+            cells = cells.checked_add(count)?;
+            result.events.add(&DRAM[datum], count);
+        }
+        let registers = result.macs.checked_mul(4)?;
+        let [transfer, buffer, array, hops] =
+            [share(events.transfer)?, share(events.buffer)?, share(events.array)?, share(events.hops)?];
+        for (statistic, count) in
+            [(&TSV, transfer), (&BUFFER, buffer), (&ARRAY, array), (&REGISTERS, registers), (&HOPS, hops)]
+        {
+            result.events.add(statistic, count);
+        }
+        let dynamic = [
+            ("mac", vec![("mac.op", result.macs)]),
+            ("rf", vec![("rf.access", registers)]),
+            ("itcn", vec![("itcn.access", array)]),
+            ("gbuf", vec![("gbuf.access", buffer)]),
+            ("dram", vec![("dram.cell", cells), ("dram.transfer", transfer)]),
+            ("noc", vec![("noc.hop", hops)]),
+        ];
+        for (component, dynamic) in dynamic {
+            result.activity.push(Activity { component, dynamic, leakage: vec![] });
+        }
+        let leakage = vec![("static.power", time)];
+        result.activity.push(Activity { component: "static", dynamic: vec![], leakage });
+        self.describe(&mut result, layer, plan, &events);
+        Some(result)
+    }
+
+    fn describe(&self, result: &mut LayerResult, layer: &LayerWorkload, plan: &Plan, events: &Events) {
+        let Plan { partition, mapping, blocking, images, .. } = plan;
+        let [outer, middle, inner] = blocking.factors;
+        result.mapping = vec![
+            ("batch", *images),
+            ("batch_parts", partition.batch_parts()),
+            ("fmap_rows", partition.fmap[0]),
+            ("fmap_columns", partition.fmap[1]),
+            ("output_parts", partition.output_parts()),
+            ("ifmaps_per_pass", mapping.replicated[0]),
+            ("ofmaps_per_pass", mapping.replicated[1]),
+            ("groups_per_pass", mapping.replicated[2]),
+            ("folded_rows", mapping.fold_rows),
+            ("folded_columns", mapping.fold_columns),
+            ("ti_memory", outer[0]),
+            ("to_memory", outer[1]),
+            ("tb_memory", outer[2]),
+            ("ti_buffer", middle[0]),
+            ("to_buffer", middle[1]),
+            ("tb_buffer", middle[2]),
+            ("ti_registers", inner[0]),
+            ("to_registers", inner[1]),
+            ("tb_registers", inner[2]),
+        ];
+        let names = ["filters", "ifmaps", "ofmaps"];
+        let stored: Vec<_> = names.iter().zip(blocking.stored).filter(|(_, stored)| *stored).map(|(n, _)| *n).collect();
+        let buffer = if stored.is_empty() { "nothing".to_owned() } else { stored.join(" and ") };
+        let search = match self.config.search {
+            Search::Exhaustive => "best of all blockings",
+            Search::Bypass => "closed-form bypass schedule",
+        };
+        let slowest = events.compute.max(events.bus).max(events.memory);
+        let bound = match slowest {
+            time if time == events.compute => "compute",
+            time if time == events.memory => "memory",
+            _ => "array bus",
+        };
+        result.note(format!("{search}; the buffer keeps {buffer}; bound by {bound}"));
+        if partition.vaults() < self.config.vaults() {
+            let (busy, all) = (partition.vaults(), self.config.vaults());
+            result.note(format!("only {busy} of {all} vaults have work: the layer cannot be split further"));
+        }
+        if *images != layer.n as u64 {
+            result.note(format!("images are scheduled {images} at a time; counts are the share of one run"));
+        }
+    }
+}
+
+impl Accelerator for Engine {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn config(&self) -> &Table {
+        &self.resolved
+    }
+
+    fn clock_mhz(&self) -> f64 {
+        self.config.clock_mhz
+    }
+
+    fn area_mm2(&self) -> f64 {
+        self.config.vault_area_mm2 * self.config.vaults() as f64
+    }
+
+    fn peak_gmacs(&self) -> f64 {
+        self.config.pes() as f64 * self.config.clock_mhz * 1e-3
+    }
+
+    fn costs(&self) -> &CostTable {
+        &self.config.costs
+    }
+
+    fn energy_scope(&self) -> &'static str {
+        "whole system with its memory: multiply-accumulates, register files, array networks, buffers, DRAM, hops between \
+         vaults, static power"
+    }
+
+    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
+        // No published power and area of a whole chip are at hand.
+        Ok(Vec::new())
+    }
+
+    fn simulate_layer(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+        Ok(self.run(layer, None)?.0)
+    }
+}

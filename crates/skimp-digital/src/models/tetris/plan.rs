@@ -1,0 +1,194 @@
+//! From a layer to the best partition, mapping and blocking.
+
+use skimp_sim::{LayerWorkload, SimError};
+
+use super::blocking::{Blocking, FILTERS, IFMAPS, Nest, OFMAPS, Problem, Score, best};
+use super::bypass;
+use super::config::{Config, Search};
+use super::partition::{Partition, hop_words, partitions, share};
+use super::row_stationary::{Mapping, Part, mappings};
+
+/// Words of a layer over all vaults if each is moved once, exact.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Words {
+    pub(super) dram: [u128; 3],
+    pub(super) array_input: [u128; 3],
+    pub(super) array: [u128; 3],
+    pub(super) hops: [u128; 3],
+}
+
+/// How one layer is computed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) partition: Partition,
+    pub(super) mapping: Mapping,
+    pub(super) blocking: Blocking,
+    pub(super) words: Words,
+    pub(super) images: u64,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    bound: Score,
+    partition: Partition,
+    mapping: Mapping,
+    words: Words,
+    nest: Nest,
+}
+
+/// The best plan for `images` images; `layout` tells how the previous layer left the ifmaps, by default in the way in
+/// which this layer is split.
+pub(super) fn plan(
+    config: &Config,
+    layer: &LayerWorkload,
+    images: u64,
+    layout: Option<&Partition>,
+) -> Result<Plan, SimError> {
+    let unsupported =
+        |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: super::NAME, what };
+    let mut candidates = Vec::new();
+    for partition in partitions(layer, images, config.mesh, config.partition) {
+        let layout = layout.unwrap_or(&partition);
+        let hops = hop_words(layer, images, &partition, layout, config.memory, config.mesh);
+        let part = largest_part(layer, images, &partition);
+        for mapping in mappings(&part, config.array[0], config.array[1]) {
+            let words = words(layer, images, &partition, &part, &mapping, hops);
+            let nest = nest(config, layer, images, &partition, &part, &mapping, &words);
+            let bound = Problem { nest, tariff: &config.tariff }.lower_bound();
+            candidates.push(Candidate { bound, partition, mapping, words, nest });
+        }
+    }
+    candidates.sort_by(|a, b| {
+        let order = a.bound.objective.total_cmp(&b.bound.objective);
+        order.then(a.bound.tie.total_cmp(&b.bound.tie))
+    });
+    let mut limit = Score::WORST;
+    let mut found = None;
+    for candidate in &candidates {
+        if !candidate.bound.beats(limit) {
+            break;
+        }
+        let problem = Problem { nest: candidate.nest, tariff: &config.tariff };
+        let schedule = match config.search {
+            Search::Exhaustive => best(&problem, limit),
+            Search::Bypass => bypass::schedule(&problem),
+        };
+        if let Some((score, blocking)) = schedule
+            && score.beats(limit)
+        {
+            limit = score;
+            let Candidate { partition, mapping, words, .. } = *candidate;
+            found = Some(Plan { partition, mapping, blocking, words, images });
+        }
+    }
+    found.ok_or_else(|| {
+        let need = 2 * layer.s + 1;
+        unsupported(format!(
+            "filter rows of {} words: {need} words, {} in a register file",
+            layer.s, config.register_words
+        ))
+    })
+}
+
+/// Extents of the part of the vault with the most work.
+fn largest_part(layer: &LayerWorkload, images: u64, partition: &Partition) -> Part {
+    let outputs = partition.output_parts();
+    let groups = layer.groups as u64;
+    let (groups, k) = match groups {
+        1 => (1, (layer.k as u64).div_ceil(outputs)),
+        _ => (groups.div_ceil(outputs), layer.filters_per_group() as u64),
+    };
+    Part {
+        groups,
+        c: layer.channels_per_group() as u64,
+        k,
+        r: layer.r as u64,
+        s: layer.s as u64,
+        p: (layer.p as u64).div_ceil(partition.fmap[0]),
+        q: (layer.q as u64).div_ceil(partition.fmap[1]),
+        n: images / partition.batch_parts(),
+    }
+}
+
+/// Extent of a kernel with its dilation.
+fn covered(layer: &LayerWorkload, axis: usize) -> u64 {
+    let kernel = if axis == 0 { layer.r } else { layer.s };
+    ((kernel - 1) * layer.dilations[axis] + 1) as u64
+}
+
+/// Ifmap positions along an axis that `outputs` outputs need, computed in `folds` separate pieces. Padding counts.
+fn inputs(layer: &LayerWorkload, axis: usize, outputs: u64, folds: u64) -> u64 {
+    let stride = layer.strides[axis] as u64;
+    let folds = folds.min(outputs);
+    folds * covered(layer, axis) + (outputs - folds) * stride
+}
+
+fn words(
+    layer: &LayerWorkload,
+    images: u64,
+    partition: &Partition,
+    part: &Part,
+    mapping: &Mapping,
+    hops: [u128; 3],
+) -> Words {
+    let wide = |value: u64| u128::from(value);
+    let sum = |axis: usize, total: usize, folds: u64| -> u128 {
+        let parts = partition.fmap[axis];
+        (0..parts)
+            .map(|i| share(total as u64, parts, i))
+            .map(|range| wide(inputs(layer, axis, range.end - range.start, folds)))
+            .sum()
+    };
+    let images = wide(images);
+    let channels = layer.c as u128 * if layer.groups == 1 { wide(partition.output_parts()) } else { 1 };
+    let tiles = wide(partition.tiles());
+    let copies = tiles * wide(partition.batch_parts());
+    let filters = layer.weight_count() as u128;
+    let ifmaps = sum(0, layer.p, mapping.fold_columns) * sum(1, layer.q, 1) * channels * images;
+    let ofmaps = layer.output_count() as u128 * images;
+    let folds = wide(mapping.fold_rows);
+    let set = wide(mapping.set_pes) * folds;
+    let pieces = wide(mapping.fold_columns) * tiles * images;
+    Words {
+        dram: [filters * copies, ifmaps, ofmaps],
+        array_input: [filters * copies, ifmaps * folds, ofmaps * folds],
+        array: [
+            wide(part.s) * set * layer.k as u128 * layer.channels_per_group() as u128 * copies,
+            wide(inputs(layer, 1, part.q, 1)) * set * channels * pieces,
+            wide(part.q) * set * layer.k as u128 * pieces,
+        ],
+        hops,
+    }
+}
+
+fn nest(
+    config: &Config,
+    layer: &LayerWorkload,
+    images: u64,
+    partition: &Partition,
+    part: &Part,
+    mapping: &Mapping,
+    words: &Words,
+) -> Nest {
+    let [ifmaps, ofmaps, groups] = mapping.replicated;
+    let rows = part.p.div_ceil(mapping.fold_columns);
+    let mut buffer_unit = [0; 3];
+    buffer_unit[FILTERS] = part.r * part.s * ifmaps * ofmaps * groups;
+    buffer_unit[IFMAPS] = inputs(layer, 0, rows, 1) * inputs(layer, 1, part.q, 1) * ifmaps * groups;
+    buffer_unit[OFMAPS] = rows * part.q * ofmaps * groups;
+    let float = |words: [u128; 3]| words.map(|count| count as f64);
+    Nest {
+        counts: mapping.counts,
+        buffer_unit,
+        register_unit: [part.s, part.s, 1],
+        buffer_words: config.buffer_words,
+        register_words: config.register_words,
+        macs: layer.dense_macs() as f64 / layer.n as f64 * images as f64,
+        compute_cycles: mapping.cycles() as f64,
+        vaults: partition.vaults() as f64,
+        dram_once: float(words.dram),
+        array_input_once: float(words.array_input),
+        array_once: float(words.array),
+        hops_once: float(words.hops),
+    }
+}

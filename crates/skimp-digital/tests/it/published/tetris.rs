@@ -1,0 +1,170 @@
+//! TETRIS: closed-form vectors, the acceptance of the open model, and its counts.
+//!
+//! Reference runs: stanford-mast/nn_dataflow 2.1, the configurations of its test "TETRIS Figure 8" (unbounded memory
+//! bandwidth, accumulation in the engine, batch 16); pooling layers taken out, since nothing here models them.
+
+use skimp_digital::tetris::blocking::{Accumulation, PsumRule};
+use skimp_digital::tetris::bypass::{BypassProblem, Resident};
+use skimp_digital::tetris::{TETRIS, TETRIS_L1, Tetris};
+use skimp_sim::{Accelerator, LayerResult, LayerWorkload};
+
+use crate::support::vgg16_conv;
+
+const OPEN_MODEL: &str = "dram_megabytes_per_s = 0.0\naccumulation = \"engine\"";
+
+fn rule(accumulation: Accumulation) -> PsumRule {
+    PsumRule { accumulation, first_read: false }
+}
+
+#[test]
+fn bypass_vectors() {
+    let problem = BypassProblem { counts: [4, 8, 1], words: [9, 100, 100], buffer_words: 200 };
+    let engine = rule(Accumulation::Engine);
+    assert_eq!(problem.memory_words(Resident::Ifmaps, [2, 1, 1], engine), Some(3088));
+    assert_eq!(problem.least(Resident::Ifmaps, engine), Some((3088, [2, 1, 1])));
+    assert_eq!(problem.least(Resident::Ofmaps, engine), Some((2688, [1, 4, 1])));
+    assert_eq!(problem.least(Resident::Filters, engine), Some((1888, [1, 2, 1])));
+    for accumulation in [Accumulation::DramDie, Accumulation::Bank, Accumulation::Subarray] {
+        assert_eq!(problem.memory_words(Resident::Ifmaps, [2, 1, 1], rule(accumulation)), Some(2288));
+    }
+    assert_eq!(problem.memory_words(Resident::Ifmaps, [2, 1, 1], rule(Accumulation::MemoryController)), Some(3088));
+    let paper = PsumRule { first_read: true, ..engine };
+    assert_eq!(problem.memory_words(Resident::Ifmaps, [2, 1, 1], paper), Some(3888));
+    assert_eq!(problem.memory_words(Resident::Ifmaps, [1, 1, 1], engine), None, "400 words in a buffer of 200");
+}
+
+#[test]
+fn psum_rounds() {
+    for (accumulation, engine, tsv, die_bus) in [
+        (Accumulation::Engine, 5, 5, 5),
+        (Accumulation::MemoryController, 3, 5, 5),
+        (Accumulation::DramDie, 3, 3, 5),
+        (Accumulation::Bank, 3, 3, 3),
+        (Accumulation::Subarray, 3, 3, 3),
+    ] {
+        let psum = rule(accumulation);
+        assert_eq!((psum.engine(3), psum.tsv(3), psum.die_bus(3)), (engine, tsv, die_bus), "{accumulation:?}");
+        assert_eq!(psum.read_write(3), 5, "cells read and write with any option");
+        assert_eq!(psum.read_write(1), 1);
+    }
+}
+
+/// AlexNet in two columns, as in the open model.
+fn alexnet() -> Vec<LayerWorkload> {
+    let half = |name: &str, c: usize, extent: usize, k: usize, kernel: usize| {
+        LayerWorkload::conv(name, c, extent, extent, k, kernel)
+    };
+    let mut conv1 = half("conv1", 3, 227, 48, 11);
+    (conv1.strides, conv1.pads_begin, conv1.pads_end) = ([4, 4], [0, 0], [0, 0]);
+    conv1.set_output_extents();
+    let mut fc1 = half("fc1", 256, 6, 4096, 6);
+    (fc1.pads_begin, fc1.pads_end) = ([0, 0], [0, 0]);
+    fc1.set_output_extents();
+    let columns = [
+        conv1,
+        half("conv2", 48, 27, 128, 5),
+        half("conv3", 256, 13, 192, 3),
+        half("conv4", 192, 13, 192, 3),
+        half("conv5", 192, 13, 128, 3),
+    ];
+    let mut layers: Vec<_> = columns.iter().flat_map(|layer| [layer.clone(), layer.clone()]).collect();
+    layers.extend([fc1, LayerWorkload::dense("fc2", 4096, 4096), LayerWorkload::dense("fc3", 4096, 1000)]);
+    layers.iter_mut().for_each(|layer| layer.n = 16);
+    layers
+}
+
+/// Cycles and millijoules.
+fn totals(model: &Tetris, settings: &str, layers: &[LayerWorkload]) -> (u64, f64, Vec<LayerResult>) {
+    let engine = model.engine(&settings.parse().unwrap()).unwrap();
+    let results = engine.simulate_network(layers).unwrap();
+    let energy = results.iter().map(|result| engine.price(result).unwrap().total_nj()).sum::<f64>() * 1e-6;
+    (results.iter().map(LayerResult::total_cycles).sum(), energy, results)
+}
+
+#[test]
+fn alexnet_acceptance() {
+    let layers = alexnet();
+    let (l1_cycles, l1_mj, l1) = totals(&TETRIS_L1, OPEN_MODEL, &layers);
+    let (t16_cycles, t16_mj, t16) = totals(&TETRIS, OPEN_MODEL, &layers);
+    assert!((t16_cycles as f64) < 1.2 * l1_cycles as f64 * 256.0 / 3136.0, "{l1_cycles} {t16_cycles}");
+    assert!(t16_mj < 0.72 * l1_mj, "{l1_mj} {t16_mj}");
+
+    // Cycles and mJ of the open model with exhaustive blocking, layer by layer; total 70,184,960 and 113.76.
+    let open_model =
+        [(5_575_680, 8.19706), (13_271_040, 15.8326), (6_230_016, 9.79053), (4_672_512, 7.3756), (3_115_008, 4.93406)];
+    let columns = open_model.iter().flat_map(|&layer| [layer, layer]);
+    let dense = [(3_145_728, 13.9316), (1_048_576, 6.07178), (262_144, 1.49642)];
+    let engine = TETRIS_L1.engine(&OPEN_MODEL.parse().unwrap()).unwrap();
+    for (result, (cycles, millijoules)) in l1.iter().zip(columns.chain(dense)) {
+        assert_eq!(result.total_cycles(), cycles, "{}", result.layer);
+        let found = engine.price(result).unwrap().total_nj() * 1e-6;
+        assert!((found / millijoules - 1.0).abs() < 3e-3, "{}: {found} mJ", result.layer);
+    }
+    assert!((l1_mj / 113.76 - 1.0).abs() < 1e-3, "{l1_mj}");
+    // T-16 in the open model with images split too: 4,875,344 cycles and 63.59 mJ, with its bypass solver.
+    assert_eq!((l1_cycles, t16_cycles), (70_184_960, 4_875_344));
+    assert!((0.99..1.0).contains(&(t16_mj / 63.5949)), "{t16_mj}");
+    assert!(t16.iter().all(|result| result.images == 16));
+}
+
+#[test]
+fn vgg16_against_the_open_model() {
+    // 13 convolutions, batch 16: 1,389,674,496 and 91,348,992 cycles in the open model; 2096.6 and 1210.8 mJ with its
+    // bypass solver and without splitting images.
+    let layers: Vec<_> = (1..=13).map(|number| LayerWorkload { n: 16, ..vgg16_conv(number) }).collect();
+    let (l1_cycles, l1_mj, _) = totals(&TETRIS_L1, OPEN_MODEL, &layers);
+    let (t16_cycles, t16_mj, _) = totals(&TETRIS, OPEN_MODEL, &layers);
+    assert_eq!((l1_cycles, t16_cycles), (1_389_674_496, 91_348_992));
+    assert!((0.99..1.0).contains(&(l1_mj / 2096.6)), "{l1_mj}");
+    assert!((0.95..1.0).contains(&(t16_mj / 1210.8)), "{t16_mj}");
+    for (model, exhaustive) in [(&TETRIS_L1, l1_mj), (&TETRIS, t16_mj)] {
+        let (_, bypass, _) = totals(model, &format!("{OPEN_MODEL}\nsearch = \"bypass\""), &layers);
+        assert!((1.0..1.03).contains(&(bypass / exhaustive)), "bypass {bypass}, exhaustive {exhaustive}");
+    }
+}
+
+#[test]
+fn memory_options_order_as_expected() {
+    let layers: Vec<_> = (1..=13).map(|number| LayerWorkload { n: 16, ..vgg16_conv(number) }).collect();
+    // Small storage, so that partial sums return to memory.
+    let small = "buffer_bytes = 4096\nregister_bytes = 64\ndram_megabytes_per_s = 32000.0\n";
+    // Each option moves no word more than the one before it, so its best schedule costs no more.
+    for goal in ["e", "d"] {
+        let mut before = f64::INFINITY;
+        for accumulation in ["engine", "memory-controller", "dram-die", "bank", "subarray"] {
+            let settings = format!("{small}goal = \"{goal}\"\naccumulation = \"{accumulation}\"");
+            let engine = TETRIS.engine(&settings.parse().unwrap()).unwrap();
+            let worth: f64 = layers
+                .iter()
+                .map(|layer| {
+                    let result = engine.simulate_layer(layer, None).unwrap();
+                    let energy = engine.price(&result).unwrap().total_nj();
+                    if goal == "e" { energy } else { result.total_cycles() as f64 }
+                })
+                .sum();
+            assert!(worth <= before * (1.0 + 1e-9), "{goal} {accumulation}: {worth} after {before}");
+            before = worth;
+        }
+    }
+    let paper = totals(&TETRIS, &format!("{small}count_first_psum_read = true"), &layers).1;
+    assert!(paper > totals(&TETRIS, small, &layers).1);
+    let planar = "memory = \"2d\"\naccumulation = \"engine\"";
+    assert!(totals(&TETRIS, planar, &layers).1 > totals(&TETRIS, "accumulation = \"engine\"", &layers).1);
+    let naive = totals(&TETRIS, "partition = \"naive\"", &layers[10..]).1;
+    assert!(naive > totals(&TETRIS, "", &layers[10..]).1);
+}
+
+#[test]
+fn gains_of_the_presets() {
+    // Published: 4.1x performance and 1.5x energy over L-1, the mean over five networks. A roofline with 12.25 times as
+    // many processing elements gives more where nothing is bound by memory: fill, contention and row misses are absent.
+    let layers: Vec<_> = (1..=13).map(|number| LayerWorkload { n: 16, ..vgg16_conv(number) }).collect();
+    for (network, layers, speed, energy) in
+        [("AlexNet", alexnet(), 13.0..16.0, 1.6..1.9), ("VGG-16", layers, 13.0..16.0, 1.6..1.9)]
+    {
+        let (l1_cycles, l1_mj, _) = totals(&TETRIS_L1, "", &layers);
+        let (t16_cycles, t16_mj, _) = totals(&TETRIS, "", &layers);
+        let gains = (l1_cycles as f64 / t16_cycles as f64, l1_mj / t16_mj);
+        assert!(speed.contains(&gains.0) && energy.contains(&gains.1), "{network}: {gains:?}");
+    }
+}
