@@ -5,6 +5,7 @@ use crate::settings::nearest;
 
 /// The embedded tables: name and text, as under `configs/costs/`.
 pub static COST_TABLES: &[(&str, &str)] = &[
+    ("bitwave-16nm", include_str!("../../../configs/costs/bitwave-16nm.toml")),
     ("compend-45nm", include_str!("../../../configs/costs/compend-45nm.toml")),
     ("compend-45nm-low-pu", include_str!("../../../configs/costs/compend-45nm-low-pu.toml")),
     ("dadiannao-28nm", include_str!("../../../configs/costs/dadiannao-28nm.toml")),

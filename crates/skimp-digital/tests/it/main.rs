@@ -9,6 +9,8 @@ mod properties;
 #[cfg(test)]
 mod published;
 #[cfg(test)]
+mod quick_rules;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 mod support;

@@ -1,0 +1,258 @@
+//! Bit-Pragmatic: activations as lists of powers of two, one term per lane and cycle.
+//!
+//! Fidelity: quick rule. DaDianNao's organization with as many *columns* as terms of an activation, each working on a
+//! window of its own: a *step* gives every column the brick of 16 activations that its window has at one kernel tap,
+//! and 256 filters their weights. A column needs `max(1, greatest number of terms among the 16 activations)` cycles.
+//! Columns wait for each other at every step; with `slack_registers = r` a set of weights is kept until the last
+//! column has taken it up, and a column runs ahead by at most `r` sets. They meet at the end of each group of windows.
+//!
+//! Beyond the published rule: bricks and bundles as in DaDianNao; windows are grouped in row-major order; padding is a
+//! brick of zeros and takes one cycle. A layer with a single window (dense layers) deals its steps to the columns in
+//! turn, one per cycle at most (as the simulator isakedo/DNNsim does on demand). Signed activations count the terms of
+//! their magnitude; the sign steers the addition. Weights, their supply and off-chip memory cost no cycles.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+use serde::Deserialize;
+use skimp_sim::{
+    Accelerator, AcceleratorModel, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError,
+    resolve_config,
+};
+use toml::Table;
+
+use super::bricks::{Bundle, Node};
+use super::config::{positive, typed};
+use super::quick::{self, QuickMachine, QuickRule};
+use super::windows::{Encoding, PixelMap, multiplexed, tap_sums};
+
+const NAME: &str = "bit-pragmatic";
+const PRESET: &str = include_str!("../../../../configs/accelerators/bit-pragmatic.toml");
+
+/// Width of activations at which the dense peak rate equals DaDianNao's.
+const PEAK_BITS: u32 = 16;
+
+/// Most registers of slack that a setting may ask for.
+const MAX_SLACK: usize = 1024;
+
+/// The registered model.
+///
+/// # Source
+/// J. Albericio et al., "Bit-Pragmatic Deep Neural Network Computing", MICRO 2017, arXiv 1610.06920: terms of
+/// activations, synchronization of columns.
+/// Differs: the shifters' limited reach (two-stage shifting) is not modeled; every term takes one cycle.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BitPragmatic;
+
+impl AcceleratorModel for BitPragmatic {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        "skips zero bits of activations, 16 windows in step with each other (quick rule)"
+    }
+
+    fn source(&self) -> &'static str {
+        "J. Albericio et al., Bit-Pragmatic Deep Neural Network Computing, MICRO 2017"
+    }
+
+    fn preset(&self) -> &'static str {
+        PRESET
+    }
+
+    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+        let resolved = resolve_config(PRESET, overrides)?;
+        let config: Config = typed(&resolved)?;
+        positive("clock_mhz", config.clock_mhz)?;
+        quick::extents(&[
+            ("tiles", config.tiles),
+            ("filters_per_tile", config.filters_per_tile),
+            ("inputs_per_brick", config.inputs_per_brick),
+            ("windows_in_parallel", config.windows_in_parallel),
+        ])?;
+        if config.slack_registers > MAX_SLACK {
+            let reason = format!("expected at most {MAX_SLACK}, found {}", config.slack_registers);
+            return Err(SimError::SettingValue { key: "slack_registers".into(), reason });
+        }
+        let costs = CostTable::embedded(&config.costs)?;
+        let rule = Rule { config };
+        Ok(Box::new(QuickMachine {
+            name: NAME,
+            resolved,
+            clock_mhz: rule.config.clock_mhz,
+            costs,
+            area_mm2: 0.0,
+            dense_macs_per_cycle: rule.lanes() as f64 / f64::from(rule.config.encoding.most_terms(PEAK_BITS)),
+            energy_scope: "term additions and reads of bricks and weights from on-chip memory at generic 45 nm figures; \
+                           no breakdown is published; off-chip memory is not included",
+            rule,
+        }))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    #[serde(rename = "schema")]
+    _schema: u32,
+    costs: String,
+    clock_mhz: f64,
+    tiles: u32,
+    filters_per_tile: u32,
+    inputs_per_brick: u32,
+    windows_in_parallel: u32,
+    encoding: Encoding,
+    slack_registers: usize,
+}
+
+#[derive(Debug)]
+struct Rule {
+    config: Config,
+}
+
+/// Cycles and steps of one image.
+#[derive(Clone, Copy, Default)]
+struct Run {
+    cycles: u64,
+    /// Sets of weights taken from memory.
+    weight_sets: u64,
+    /// Bricks of activations given to columns.
+    bricks: u64,
+}
+
+impl Rule {
+    fn filters(&self) -> u64 {
+        u64::from(self.config.tiles) * u64::from(self.config.filters_per_tile)
+    }
+
+    fn node(&self) -> Node {
+        Node { filters: self.filters(), brick: self.brick() }
+    }
+
+    fn brick(&self) -> usize {
+        self.config.inputs_per_brick as usize
+    }
+
+    fn columns(&self) -> usize {
+        self.config.windows_in_parallel as usize
+    }
+
+    /// Terms per cycle.
+    fn lanes(&self) -> u64 {
+        self.filters() * u64::from(self.config.inputs_per_brick) * u64::from(self.config.windows_in_parallel)
+    }
+
+    fn run_bundle(&self, layer: &LayerWorkload, bundle: &Bundle, activation: &[i32]) -> Run {
+        let encoding = self.config.encoding;
+        let map =
+            PixelMap::greatest(layer, &bundle.channels, self.brick(), activation, |code| encoding.terms(code).max(1));
+        let windows = layer.p * layer.q;
+        let steps = layer.r * layer.s * map.lanes;
+        let cycles: u64 = if windows == 1 {
+            let costs = self.column_costs(layer, &map, 0);
+            multiplexed(costs.iter().map(|&cost| u64::from(cost)), self.columns())
+        } else {
+            let first_windows: Vec<usize> = (0..windows).step_by(self.columns()).collect();
+            let of_group = |&first: &usize| {
+                let group = first..(first + self.columns()).min(windows);
+                match self.config.slack_registers {
+                    0 => in_step(layer, &map, &group),
+                    registers => {
+                        let costs: Vec<_> = group.map(|window| self.column_costs(layer, &map, window)).collect();
+                        with_slack(&costs, registers)
+                    }
+                }
+            };
+            first_windows.par_iter().map(of_group).sum()
+        };
+        let passes = bundle.passes;
+        let groups_of_windows = windows.div_ceil(self.columns()) as u64;
+        Run {
+            cycles: cycles * passes,
+            weight_sets: steps as u64 * groups_of_windows * passes,
+            bricks: (steps * windows) as u64 * passes,
+        }
+    }
+
+    /// Cycles of each step of one window by itself.
+    fn column_costs(&self, layer: &LayerWorkload, map: &PixelMap, window: usize) -> Vec<u8> {
+        let mut costs = vec![1u8; layer.r * layer.s * map.lanes];
+        for (tap, costs) in costs.chunks_mut(map.lanes).enumerate() {
+            map.raise(layer, window..window + 1, [tap / layer.s, tap % layer.s], costs);
+        }
+        costs
+    }
+}
+
+/// Cycles of a group of windows whose columns wait for each other at every step.
+fn in_step(layer: &LayerWorkload, map: &PixelMap, group: &Range<usize>) -> u64 {
+    let mut greatest = vec![1u8; map.lanes];
+    let mut cycles = 0;
+    for tap in 0..layer.r * layer.s {
+        greatest.fill(1);
+        map.raise(layer, group.clone(), [tap / layer.s, tap % layer.s], &mut greatest);
+        cycles += greatest.iter().map(|&cost| u64::from(cost)).sum::<u64>();
+    }
+    cycles
+}
+
+/// Cycles of a group of windows: a column starts a step when it is done with the one before, and when all columns have
+/// started the step `registers` before.
+fn with_slack(columns: &[Vec<u8>], registers: usize) -> u64 {
+    let steps = columns.first().map_or(0, Vec::len);
+    let mut free = vec![0u64; columns.len()];
+    let mut all_started = Vec::with_capacity(steps);
+    for step in 0..steps {
+        let earliest = step.checked_sub(registers).map_or(0, |before| all_started[before]);
+        let mut latest = 0;
+        for (free, costs) in free.iter_mut().zip(columns) {
+            let start = earliest.max(*free);
+            latest = latest.max(start);
+            *free = start + u64::from(costs[step]);
+        }
+        all_started.push(latest);
+    }
+    free.into_iter().max().unwrap_or(0)
+}
+
+impl QuickRule for Rule {
+    fn run(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+        let activation = quick::activation(layer, trace, NAME)?;
+        let mut run = Run::default();
+        for bundle in self.node().bundles(layer) {
+            let part = self.run_bundle(layer, &bundle, &activation);
+            run.cycles += part.cycles;
+            run.weight_sets += part.weight_sets;
+            run.bricks += part.bricks;
+        }
+        let encoding = self.config.encoding;
+        let filters = layer.filters_per_group() as u64;
+        let terms = filters * tap_sums(layer, &activation, |code| encoding.terms(code)).iter().sum::<u64>();
+        let executed = filters * tap_sums(layer, &activation, |code| u8::from(code != 0)).iter().sum::<u64>();
+        let brick = u64::from(self.config.inputs_per_brick);
+        let activation_words = quick::words64(run.bricks * brick, layer.activation_bits);
+        let weight_words = quick::words64(run.weight_sets * brick * self.filters(), layer.weight_bits);
+
+        let mut result = LayerResult::new(layer);
+        result.cycles.add(&quick::COMPUTE, run.cycles);
+        result.events.add(&quick::EXECUTED, executed);
+        result.events.add(&quick::SKIPPED, result.macs - executed);
+        result.events.add(&quick::TERMS, terms);
+        result.events.add(&quick::IDLE, run.cycles.saturating_mul(self.lanes()) - terms);
+        result.events.add(&quick::ACTIVATION_READS, activation_words);
+        result.events.add(&quick::WEIGHT_READS, weight_words);
+        result.activity = vec![
+            Activity { component: "lanes", dynamic: vec![("add32.op", terms)], leakage: vec![] },
+            Activity {
+                component: "buffers",
+                dynamic: vec![("sram_32kib.word64", activation_words + weight_words)],
+                leakage: vec![],
+            },
+        ];
+        if layer.p * layer.q == 1 {
+            result.note("a single window: steps are dealt to the columns in turn");
+        }
+        Ok(result)
+    }
+}

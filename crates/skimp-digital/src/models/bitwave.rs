@@ -1,0 +1,200 @@
+//! BitWave: weights in sign-magnitude, zero bit columns of groups of weights skipped.
+//!
+//! Fidelity: quick rule. Eight weights of one filter along the input channels at one kernel tap form a *group*; its
+//! magnitudes form *bit columns*, one per bit position. A group takes as many cycles as it has columns that are not all
+//! zero, a group of zeros `empty_group_cycles`. Signs are stored as one more column and steer the additions. Filters in
+//! flight run their groups one after another, each at its own pace, and meet at the end of a group of windows; windows
+//! share their weights and so stay together.
+//!
+//! Beyond the published rule: channels are filled up to whole weight groups with zeros; groups of a layer run one after
+//! another, narrow ones do not share weight groups; filters of a layer with a single window (dense layers) spread over
+//! the lanes of the windows, too. Activations are not looked at. Operand supply costs no cycles.
+
+use rayon::prelude::*;
+use serde::Deserialize;
+use skimp_sim::{
+    Accelerator, AcceleratorModel, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic,
+    resolve_config,
+};
+use toml::Table;
+
+use super::config::{positive, typed};
+use super::quick::{self, QuickMachine, QuickRule};
+
+const NAME: &str = "bitwave";
+const PRESET: &str = include_str!("../../../../configs/accelerators/bitwave.toml");
+
+/// Width of weights at which the dense peak rate is stated: the width the design is made for.
+const PEAK_BITS: u32 = 8;
+
+/// The registered model.
+///
+/// # Source
+/// M. Shi et al., "BitWave: Exploiting Column-Based Bit-Level Sparsity for Deep Learning Acceleration", HPCA 2024, arXiv
+/// 2507.12444: sign-magnitude bit columns; area and power of the 16 nm design.
+/// Differs: the extents of the array and the clock are assumed; bit flipping, which makes more columns zero at some
+/// loss of accuracy, is a matter of the weights given.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BitWave;
+
+impl AcceleratorModel for BitWave {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        "skips zero bit columns of groups of sign-magnitude weights (quick rule)"
+    }
+
+    fn source(&self) -> &'static str {
+        "M. Shi et al., BitWave: Exploiting Column-Based Bit-Level Sparsity for Deep Learning Acceleration, HPCA 2024"
+    }
+
+    fn preset(&self) -> &'static str {
+        PRESET
+    }
+
+    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+        let resolved = resolve_config(PRESET, overrides)?;
+        let config: Config = typed(&resolved)?;
+        positive("clock_mhz", config.clock_mhz)?;
+        quick::extents(&[
+            ("weights_per_group", config.weights_per_group),
+            ("filters_in_parallel", config.filters_in_parallel),
+            ("windows_in_parallel", config.windows_in_parallel),
+        ])?;
+        if config.empty_group_cycles > 1 {
+            let reason = format!("expected 0 or 1, found {}", config.empty_group_cycles);
+            return Err(SimError::SettingValue { key: "empty_group_cycles".into(), reason });
+        }
+        let costs = CostTable::embedded(&config.costs)?;
+        let area_mm2 = costs.area_mm2("chip.area")?;
+        let rule = Rule { config };
+        Ok(Box::new(QuickMachine {
+            name: NAME,
+            resolved,
+            clock_mhz: rule.config.clock_mhz,
+            costs,
+            area_mm2,
+            dense_macs_per_cycle: rule.lanes() as f64 / f64::from(PEAK_BITS - 1),
+            energy_scope: "published chip power times runtime at an assumed clock; no breakdown by event, off-chip \
+                           memory is not included",
+            rule,
+        }))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    #[serde(rename = "schema")]
+    _schema: u32,
+    costs: String,
+    clock_mhz: f64,
+    weights_per_group: u32,
+    filters_in_parallel: u32,
+    windows_in_parallel: u32,
+    empty_group_cycles: u32,
+}
+
+static COLUMNS_USED: Statistic = Statistic {
+    name: "columns_executed",
+    unit: "columns",
+    description: "Bit columns of magnitudes that were processed, over all windows.",
+};
+static COLUMNS_SKIPPED: Statistic = Statistic {
+    name: "columns_skipped",
+    unit: "columns",
+    description: "Bit columns of magnitudes that were all zero and skipped, over all windows.",
+};
+static STORED_BITS: Statistic = Statistic {
+    name: "weight_bits_stored",
+    unit: "bits",
+    description: "Storage of the weights: columns that are not zero, signs, and a flag per column.",
+};
+
+#[derive(Debug)]
+struct Rule {
+    config: Config,
+}
+
+/// The weight groups of one filter.
+#[derive(Clone, Copy, Default)]
+struct FilterColumns {
+    cycles: u64,
+    used: u64,
+    groups: u64,
+    /// Groups with a weight that is not zero.
+    signed: u64,
+}
+
+impl Rule {
+    fn lanes(&self) -> u64 {
+        let config = &self.config;
+        [config.weights_per_group, config.filters_in_parallel, config.windows_in_parallel]
+            .map(u64::from)
+            .iter()
+            .product()
+    }
+
+    fn of_filter(&self, layer: &LayerWorkload, codes: &[i32]) -> FilterColumns {
+        let taps = layer.r * layer.s;
+        let mut columns = FilterColumns::default();
+        for run in codes.chunks(self.config.weights_per_group as usize * taps) {
+            for tap in 0..taps {
+                let bits = run.iter().skip(tap).step_by(taps).fold(0, |bits, code| bits | code.unsigned_abs());
+                let used = u64::from(bits.count_ones());
+                columns.groups += 1;
+                columns.used += used;
+                columns.signed += u64::from(used > 0);
+                columns.cycles += used.max(u64::from(self.config.empty_group_cycles));
+            }
+        }
+        columns
+    }
+}
+
+impl QuickRule for Rule {
+    fn run(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+        let weights = quick::weights(layer, NAME)?;
+        let filters: Vec<FilterColumns> =
+            weights.par_chunks(layer.inputs_per_output()).map(|codes| self.of_filter(layer, codes)).collect();
+        let windows = layer.p * layer.q;
+        let mut in_flight = self.config.filters_in_parallel as usize;
+        let mut groups_of_windows = windows.div_ceil(self.config.windows_in_parallel as usize) as u64;
+        if windows == 1 {
+            in_flight *= self.config.windows_in_parallel as usize;
+            groups_of_windows = 1;
+        }
+        let of_group = |filters: &[FilterColumns]| -> u64 {
+            filters.chunks(in_flight).filter_map(|block| block.iter().map(|filter| filter.cycles).max()).sum()
+        };
+        let images = layer.n as u64;
+        let cycles = images * groups_of_windows * filters.chunks(layer.filters_per_group()).map(of_group).sum::<u64>();
+
+        let sum = |part: fn(&FilterColumns) -> u64| filters.iter().map(part).sum::<u64>();
+        let (used, groups, signed) = (sum(|f| f.used), sum(|f| f.groups), sum(|f| f.signed));
+        let magnitude_bits = u64::from(layer.weight_bits.saturating_sub(1)).max(1);
+        let most_bits =
+            weights.iter().map(|code| u64::from(32 - code.unsigned_abs().leading_zeros())).max().unwrap_or(0);
+        let uses = images * windows as u64;
+        let executed = uses * weights.iter().filter(|&&code| code != 0).count() as u64;
+        let stored =
+            (used + signed) * u64::from(self.config.weights_per_group) + groups * magnitude_bits.max(most_bits);
+
+        let mut result = LayerResult::new(layer);
+        result.cycles.add(&quick::COMPUTE, cycles);
+        result.events.add(&quick::EXECUTED, executed);
+        result.events.add(&quick::SKIPPED, result.macs - executed);
+        result.events.add(&COLUMNS_USED, uses * used);
+        result.events.add(&COLUMNS_SKIPPED, uses * (groups * magnitude_bits.max(most_bits) - used));
+        let lane_columns = uses.saturating_mul(used).saturating_mul(u64::from(self.config.weights_per_group));
+        result.events.add(&quick::IDLE, cycles.saturating_mul(self.lanes()).saturating_sub(lane_columns));
+        result.events.add(&STORED_BITS, images * stored);
+        result.activity.push(Activity { component: "chip", dynamic: vec![], leakage: vec![("chip.power", cycles)] });
+        if windows == 1 {
+            result.note("a single window: filters spread over the lanes of the windows, too");
+        }
+        Ok(result)
+    }
+}

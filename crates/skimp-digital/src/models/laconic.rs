@@ -1,0 +1,246 @@
+//! Laconic: both operands as lists of powers of two, one product of terms per lane and cycle.
+//!
+//! Fidelity: quick rule. A tile is a grid of windows by filters; each of its processing elements multiplies 16
+//! activations by 16 weights. A step gives a row of elements the weights of its filter at one brick, and a column the
+//! activations of its window, and takes `max(1, greatest terms(a) · terms(w))` cycles over all lanes of the tile. Tiles
+//! work on different filters, each at its own pace, and meet at the end of each group of windows.
+//!
+//! Beyond the published rule: bricks and bundles as in DaDianNao (a filter has zero weights where it does not reach);
+//! windows are grouped in row-major order; padding is zeros. A layer with a single window (dense layers) deals its
+//! steps to the columns in turn, one per cycle at most. Terms are those of magnitudes; signs steer the additions.
+//! Operand supply and off-chip memory cost no cycles.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+use serde::Deserialize;
+use skimp_sim::{
+    Accelerator, AcceleratorModel, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError,
+    resolve_config,
+};
+use toml::Table;
+
+use super::bricks::{Bundle, Node};
+use super::config::{positive, typed};
+use super::quick::{self, QuickMachine, QuickRule};
+use super::windows::{Encoding, PixelMap, filters_of, multiplexed, paired_sum, tap_sums};
+
+const NAME: &str = "laconic";
+const PRESET: &str = include_str!("../../../../configs/accelerators/laconic.toml");
+
+/// Width of both codes at which the dense peak rate is stated.
+const PEAK_BITS: u32 = 16;
+
+/// The registered model.
+///
+/// # Source
+/// S. Sharify et al., "Laconic Deep Learning Inference Acceleration", ISCA 2019; earlier as arXiv 1805.04513. Extents of
+/// tiles and the treatment of single windows as in the simulator isakedo/DNNsim (`examples/Laconic/README.md`).
+/// Differs: the adder tree behind the histograms never stalls the lanes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Laconic;
+
+impl AcceleratorModel for Laconic {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        "skips zero bits of activations and weights, product by product of terms (quick rule)"
+    }
+
+    fn source(&self) -> &'static str {
+        "S. Sharify et al., Laconic Deep Learning Inference Acceleration, ISCA 2019"
+    }
+
+    fn preset(&self) -> &'static str {
+        PRESET
+    }
+
+    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+        let resolved = resolve_config(PRESET, overrides)?;
+        let config: Config = typed(&resolved)?;
+        positive("clock_mhz", config.clock_mhz)?;
+        quick::extents(&[
+            ("tiles", config.tiles),
+            ("filters_per_tile", config.filters_per_tile),
+            ("inputs_per_brick", config.inputs_per_brick),
+            ("windows_in_parallel", config.windows_in_parallel),
+        ])?;
+        let costs = CostTable::embedded(&config.costs)?;
+        let rule = Rule { config };
+        let encoding = rule.config.encoding;
+        // A weight's magnitude has one bit less than its code.
+        let most_products = encoding.most_terms(PEAK_BITS) * encoding.most_terms(PEAK_BITS - 1);
+        Ok(Box::new(QuickMachine {
+            name: NAME,
+            resolved,
+            clock_mhz: rule.config.clock_mhz,
+            costs,
+            area_mm2: 0.0,
+            dense_macs_per_cycle: rule.lanes() as f64 / f64::from(most_products),
+            energy_scope: "products of terms (as 8-bit additions) and reads of bricks and weights from on-chip memory \
+                           at generic 45 nm figures; no breakdown is published; off-chip memory is not included",
+            rule,
+        }))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    #[serde(rename = "schema")]
+    _schema: u32,
+    costs: String,
+    clock_mhz: f64,
+    tiles: u32,
+    filters_per_tile: u32,
+    inputs_per_brick: u32,
+    windows_in_parallel: u32,
+    encoding: Encoding,
+}
+
+#[derive(Debug)]
+struct Rule {
+    config: Config,
+}
+
+/// The greatest terms of a tile's filters at each tap and channel of a bundle, `[r, s, channel]`.
+type TileTerms = Vec<u8>;
+
+impl Rule {
+    fn node(&self) -> Node {
+        let filters = u64::from(self.config.tiles) * u64::from(self.config.filters_per_tile);
+        Node { filters, brick: self.brick() }
+    }
+
+    fn brick(&self) -> usize {
+        self.config.inputs_per_brick as usize
+    }
+
+    fn columns(&self) -> usize {
+        self.config.windows_in_parallel as usize
+    }
+
+    /// Products of terms per cycle.
+    fn lanes(&self) -> u64 {
+        [self.config.tiles, self.config.filters_per_tile, self.config.inputs_per_brick, self.config.windows_in_parallel]
+            .into_iter()
+            .map(u64::from)
+            .product()
+    }
+
+    /// The filters of a bundle, tile by tile.
+    fn tile_terms(&self, layer: &LayerWorkload, bundle: &Bundle, weights: &[i32]) -> Vec<TileTerms> {
+        let filters: Vec<usize> = filters_of(layer, &bundle.channels).collect();
+        let of_tile = |filters: &[usize]| filters_terms(layer, bundle, filters, weights, self.config.encoding);
+        filters.par_chunks(self.config.filters_per_tile as usize).map(of_tile).collect()
+    }
+
+    fn bundle_cycles(&self, layer: &LayerWorkload, bundle: &Bundle, activation: &[i32], weights: &[i32]) -> u64 {
+        let encoding = self.config.encoding;
+        let map = PixelMap::greatest(layer, &bundle.channels, 1, activation, |code| encoding.terms(code));
+        let tiles = self.tile_terms(layer, bundle, weights);
+        let windows = layer.p * layer.q;
+        let first_windows: Vec<usize> = (0..windows).step_by(self.columns()).collect();
+        let of_group = |&first: &usize| {
+            let group = first..(first + self.columns()).min(windows);
+            let inputs = group_terms(layer, &map, &group);
+            // Tiles in flight meet when the slowest is done.
+            let meet = |tiles: &[TileTerms]| {
+                tiles.iter().map(|tile| self.tile_cycles(&inputs, tile, map.lanes, windows == 1)).max()
+            };
+            tiles.chunks(self.config.tiles as usize).filter_map(meet).sum::<u64>()
+        };
+        first_windows.par_iter().map(of_group).sum()
+    }
+
+    fn tile_cycles(&self, inputs: &[u8], tile: &[u8], channels: usize, single_window: bool) -> u64 {
+        let bricks = inputs
+            .chunks(channels)
+            .zip(tile.chunks(channels))
+            .flat_map(|(inputs, weights)| inputs.chunks(self.brick()).zip(weights.chunks(self.brick())));
+        let steps = bricks.map(|(inputs, weights)| {
+            let greatest = inputs.iter().zip(weights).map(|(&a, &w)| u16::from(a) * u16::from(w)).max();
+            u64::from(greatest.unwrap_or(0).max(1))
+        });
+        if single_window { multiplexed(steps, self.columns()) } else { steps.sum() }
+    }
+}
+
+fn filters_terms(
+    layer: &LayerWorkload,
+    bundle: &Bundle,
+    filters: &[usize],
+    weights: &[i32],
+    encoding: Encoding,
+) -> TileTerms {
+    let (taps, lanes) = (layer.r * layer.s, bundle.channels.len());
+    let mut terms = vec![0u8; taps * lanes];
+    for &filter in filters {
+        let group = filter / layer.filters_per_group();
+        let first = group * layer.channels_per_group() - bundle.channels.start;
+        let codes = &weights[filter * layer.inputs_per_output()..][..layer.inputs_per_output()];
+        for (channel, codes) in codes.chunks(taps).enumerate() {
+            for (tap, &code) in codes.iter().enumerate() {
+                let slot = &mut terms[tap * lanes + first + channel];
+                *slot = (*slot).max(encoding.terms(code));
+            }
+        }
+    }
+    terms
+}
+
+/// The greatest terms over a group of windows at each tap and channel.
+fn group_terms(layer: &LayerWorkload, map: &PixelMap, group: &Range<usize>) -> Vec<u8> {
+    let mut terms = vec![0u8; layer.r * layer.s * map.lanes];
+    for (tap, terms) in terms.chunks_mut(map.lanes).enumerate() {
+        map.raise(layer, group.clone(), [tap / layer.s, tap % layer.s], terms);
+    }
+    terms
+}
+
+impl QuickRule for Rule {
+    fn run(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+        let weights = quick::weights(layer, NAME)?;
+        let activation = quick::activation(layer, trace, NAME)?;
+        let windows = layer.p * layer.q;
+        let (mut cycles, mut brick_steps, mut filter_steps) = (0, 0, 0);
+        for bundle in self.node().bundles(layer) {
+            cycles += self.bundle_cycles(layer, &bundle, &activation, weights);
+            let steps = (layer.r * layer.s * bundle.bricks) as u64;
+            let filters = filters_of(layer, &bundle.channels).len() as u64;
+            brick_steps += steps * windows as u64 * bundle.passes;
+            filter_steps += steps * windows.div_ceil(self.columns()) as u64 * filters;
+        }
+        let encoding = self.config.encoding;
+        let of_terms = tap_sums(layer, &activation, |code| encoding.terms(code));
+        let terms = paired_sum(layer, &of_terms, weights, |code| encoding.terms(code));
+        let non_zero = tap_sums(layer, &activation, |code| u8::from(code != 0));
+        let executed = paired_sum(layer, &non_zero, weights, |code| u8::from(code != 0));
+        let brick = u64::from(self.config.inputs_per_brick);
+        let activation_words = quick::words64(brick_steps * brick, layer.activation_bits);
+        let weight_words = quick::words64(filter_steps * brick, layer.weight_bits);
+
+        let mut result = LayerResult::new(layer);
+        result.cycles.add(&quick::COMPUTE, cycles);
+        result.events.add(&quick::EXECUTED, executed);
+        result.events.add(&quick::SKIPPED, result.macs - executed);
+        result.events.add(&quick::TERMS, terms);
+        result.events.add(&quick::IDLE, cycles.saturating_mul(self.lanes()) - terms);
+        result.events.add(&quick::ACTIVATION_READS, activation_words);
+        result.events.add(&quick::WEIGHT_READS, weight_words);
+        result.activity = vec![
+            Activity { component: "lanes", dynamic: vec![("add8.op", terms)], leakage: vec![] },
+            Activity {
+                component: "buffers",
+                dynamic: vec![("sram_32kib.word64", activation_words + weight_words)],
+                leakage: vec![],
+            },
+        ];
+        if windows == 1 {
+            result.note("a single window: steps are dealt to the columns in turn");
+        }
+        Ok(result)
+    }
+}

@@ -1,0 +1,147 @@
+//! What the models of one quick rule share: a shell around the rule, and checks of their settings.
+
+use std::fmt;
+
+use skimp_sim::{Accelerator, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic};
+use toml::Table;
+
+use super::config::positive;
+
+/// The remark that labels every result of a quick rule.
+pub(super) const FIDELITY: &str = "fidelity: quick rule, cycles from operand statistics under ideal operand supply";
+
+pub(super) static COMPUTE: Statistic = Statistic {
+    name: "compute",
+    unit: "cycles",
+    description: "Cycles in which the array works or waits in lock step.",
+};
+pub(super) static EXECUTED: Statistic = Statistic {
+    name: "executed_macs",
+    unit: "macs",
+    description: "Multiplications that took a slot and belong to the layer.",
+};
+pub(super) static SKIPPED: Statistic =
+    Statistic { name: "skipped_macs", unit: "macs", description: "Multiplications that took neither time nor energy." };
+pub(super) static TERMS: Statistic = Statistic {
+    name: "terms",
+    unit: "terms",
+    description: "Signed powers of two (or products of two) that were added up.",
+};
+pub(super) static IDLE: Statistic = Statistic {
+    name: "idle_slots",
+    unit: "slots",
+    description: "Cycles of a lane (or multiplier) without useful work.",
+};
+pub(super) static ACTIVATION_READS: Statistic = Statistic {
+    name: "activation_reads",
+    unit: "words",
+    description: "Words of 64 bits of activations read from on-chip memory.",
+};
+pub(super) static WEIGHT_READS: Statistic = Statistic {
+    name: "weight_reads",
+    unit: "words",
+    description: "Words of 64 bits of weights read from on-chip memory.",
+};
+
+/// A rule that turns one layer into cycles and events.
+pub(super) trait QuickRule: fmt::Debug + Send + Sync {
+    /// Runs a checked layer of one or more images (`n` scales what does not depend on values).
+    fn run(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError>;
+}
+
+/// An accelerator of one quick rule.
+#[derive(Debug)]
+pub(super) struct QuickMachine<R> {
+    pub(super) name: &'static str,
+    pub(super) resolved: Table,
+    pub(super) clock_mhz: f64,
+    pub(super) costs: CostTable,
+    /// 0 where none is published.
+    pub(super) area_mm2: f64,
+    /// Dense multiplications per cycle with operands of the widest kind.
+    pub(super) dense_macs_per_cycle: f64,
+    pub(super) energy_scope: &'static str,
+    pub(super) rule: R,
+}
+
+impl<R: QuickRule> Accelerator for QuickMachine<R> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn config(&self) -> &Table {
+        &self.resolved
+    }
+
+    fn clock_mhz(&self) -> f64 {
+        self.clock_mhz
+    }
+
+    fn area_mm2(&self) -> f64 {
+        self.area_mm2
+    }
+
+    fn peak_gmacs(&self) -> f64 {
+        self.dense_macs_per_cycle * self.clock_mhz * 1e-3
+    }
+
+    fn costs(&self) -> &CostTable {
+        &self.costs
+    }
+
+    fn energy_scope(&self) -> &'static str {
+        self.energy_scope
+    }
+
+    /// None: a quick rule gives neither area nor power of a chip.
+    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
+        Ok(Vec::new())
+    }
+
+    fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+        layer.check()?;
+        let mut result = self.rule.run(layer, trace)?;
+        result.note(FIDELITY);
+        Ok(result)
+    }
+}
+
+/// Greatest extent of an array's axis that a setting may ask for.
+const MAX_EXTENT: u32 = 4096;
+
+/// Refuses extents of an array that are 0 or beyond every array.
+pub(super) fn extents(settings: &[(&str, u32)]) -> Result<(), SimError> {
+    for &(key, value) in settings {
+        positive(key, f64::from(value))?;
+        if value > MAX_EXTENT {
+            let reason = format!("expected at most {MAX_EXTENT}, found {value}");
+            return Err(SimError::SettingValue { key: key.into(), reason });
+        }
+    }
+    Ok(())
+}
+
+/// The weight codes, or the error that names what is missing.
+pub(super) fn weights<'l>(layer: &'l LayerWorkload, accelerator: &'static str) -> Result<&'l [i32], SimError> {
+    let missing = || SimError::WeightsRequired { layer: layer.name.clone(), accelerator };
+    layer.weights.as_deref().ok_or_else(missing)
+}
+
+/// The activation codes of one image, or the error that names what is missing.
+pub(super) fn activation(
+    layer: &LayerWorkload,
+    trace: Option<&LayerTrace>,
+    accelerator: &'static str,
+) -> Result<std::sync::Arc<[i32]>, SimError> {
+    if layer.n != 1 {
+        let what = format!("{} images at once: activations differ between images", layer.n);
+        return Err(SimError::Unsupported { layer: layer.name.clone(), accelerator, what });
+    }
+    let missing = || SimError::TraceRequired { layer: layer.name.clone(), accelerator, trace: "activation" };
+    trace.ok_or_else(missing)?.activation()
+}
+
+/// Words of 64 bits that hold `values` codes of `bits` each.
+pub(super) fn words64(values: u64, bits: u32) -> u64 {
+    values.saturating_mul(u64::from(bits)).div_ceil(64)
+}

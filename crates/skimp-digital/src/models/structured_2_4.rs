@@ -1,0 +1,164 @@
+//! 2:4 structured sparsity: two of four weights along the input channels are kept, at twice the rate.
+//!
+//! Fidelity: quick rule. The dense organization is DaDianNao's (the sparse tensor core's own is not modeled). If in
+//! every filter, at every kernel tap, each run of four input channels holds at most two non-zero weights, the layer
+//! takes half the dense cycles, rounded up; else all of them. Weights of a layer that satisfies the pattern are stored
+//! as two codes and two 2-bit indices per four channels.
+//!
+//! Beyond the published rule: a last run of fewer than four channels is filled with zeros; layers with fewer than four
+//! channels per group run dense; groups and bundles as in DaDianNao. Zeros of activations are not used.
+
+use rayon::prelude::*;
+use serde::Deserialize;
+use skimp_sim::{
+    Accelerator, AcceleratorModel, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic,
+    resolve_config,
+};
+use toml::Table;
+
+use super::bricks::Node;
+use super::config::{positive, typed};
+use super::quick::{self, QuickMachine, QuickRule};
+
+const NAME: &str = "structured-2-4";
+const PRESET: &str = include_str!("../../../../configs/accelerators/structured-2-4.toml");
+
+/// Channels of a run, and how many of them are kept.
+const RUN: usize = 4;
+const KEPT: usize = 2;
+
+/// Bits that name one of four channels.
+const INDEX_BITS: u32 = 2;
+
+/// The registered model.
+///
+/// # Source
+/// A. Mishra et al., "Accelerating Sparse Deep Neural Networks", 2021, arXiv 2104.08378: pattern, rate, storage.
+/// Differs: the dense organization and its clock are DaDianNao's, so that the gain stands beside the other designs'.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Structured24;
+
+impl AcceleratorModel for Structured24 {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        "half the cycles where each four weights along the channels hold two zeros (quick rule)"
+    }
+
+    fn source(&self) -> &'static str {
+        "A. Mishra et al., Accelerating Sparse Deep Neural Networks, arXiv 2104.08378, 2021"
+    }
+
+    fn preset(&self) -> &'static str {
+        PRESET
+    }
+
+    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+        let resolved = resolve_config(PRESET, overrides)?;
+        let config: Config = typed(&resolved)?;
+        positive("clock_mhz", config.clock_mhz)?;
+        let node = Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
+        let costs = CostTable::embedded(&config.costs)?;
+        let rule = Rule { node };
+        Ok(Box::new(QuickMachine {
+            name: NAME,
+            resolved,
+            clock_mhz: config.clock_mhz,
+            costs,
+            area_mm2: 0.0,
+            dense_macs_per_cycle: rule.node.multipliers() as f64,
+            energy_scope: "16-bit multiplications and reads of weights, their indices and activations from on-chip \
+                           memory at generic 45 nm figures; no breakdown is published; off-chip memory is not included",
+            rule,
+        }))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    #[serde(rename = "schema")]
+    _schema: u32,
+    costs: String,
+    clock_mhz: f64,
+    tiles: u32,
+    filters_per_tile: u32,
+    inputs_per_brick: u32,
+}
+
+static DENSE_BITS: Statistic = Statistic {
+    name: "weight_bits_dense",
+    unit: "bits",
+    description: "Storage of all weights, runs of four filled up.",
+};
+static STORED_BITS: Statistic = Statistic {
+    name: "weight_bits_stored",
+    unit: "bits",
+    description: "Storage of the kept weights and their indices.",
+};
+
+#[derive(Debug)]
+struct Rule {
+    node: Node,
+}
+
+/// Whether each run of four input channels of each filter and tap holds at most two non-zero weights.
+fn satisfies_pattern(layer: &LayerWorkload, weights: &[i32]) -> bool {
+    let taps = layer.r * layer.s;
+    weights.par_chunks(layer.inputs_per_output()).all(|filter| {
+        filter.chunks(RUN * taps).all(|run| {
+            (0..taps).all(|tap| run.iter().skip(tap).step_by(taps).filter(|&&code| code != 0).count() <= KEPT)
+        })
+    })
+}
+
+impl QuickRule for Rule {
+    fn run(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+        let weights = quick::weights(layer, NAME)?;
+        let channels = layer.channels_per_group();
+        let sparse = channels >= RUN && satisfies_pattern(layer, weights);
+        let images = layer.n as u64;
+        let dense = self.node.dense_cycles(layer);
+        let cycles = images * if sparse { dense.div_ceil(2) } else { dense };
+
+        let runs = (layer.k * layer.r * layer.s) as u64 * channels.div_ceil(RUN) as u64;
+        let dense_bits = runs * RUN as u64 * u64::from(layer.weight_bits);
+        let sparse_bits = runs * KEPT as u64 * u64::from(layer.weight_bits + INDEX_BITS);
+        let stored_bits = if sparse { sparse_bits } else { dense_bits };
+        let kept_channels = channels / RUN * KEPT + (channels % RUN).min(KEPT);
+
+        let mut result = LayerResult::new(layer);
+        let executed = if sparse { result.macs / channels as u64 * kept_channels as u64 } else { result.macs };
+        // Every window reads every stored weight once.
+        let windows = images * (layer.p * layer.q) as u64;
+        let weight_words = windows.saturating_mul(stored_bits).div_ceil(64);
+        let bricks = images * dense;
+        let activation_words = quick::words64(bricks * self.node.brick as u64, layer.activation_bits);
+        result.cycles.add(&quick::COMPUTE, cycles);
+        result.events.add(&quick::EXECUTED, executed);
+        result.events.add(&quick::SKIPPED, result.macs - executed);
+        result.events.add(&quick::IDLE, cycles.saturating_mul(self.node.multipliers()).saturating_sub(executed));
+        result.events.add(&quick::ACTIVATION_READS, activation_words);
+        result.events.add(&quick::WEIGHT_READS, weight_words);
+        result.events.add(&DENSE_BITS, images * dense_bits);
+        result.events.add(&STORED_BITS, images * stored_bits);
+        result.activity = vec![
+            Activity { component: "multipliers", dynamic: vec![("mac16.op", executed)], leakage: vec![] },
+            Activity {
+                component: "buffers",
+                dynamic: vec![("sram_32kib.word64", activation_words + weight_words)],
+                leakage: vec![],
+            },
+        ];
+        result.note(if sparse {
+            "the weights satisfy the 2:4 pattern"
+        } else if channels < RUN {
+            "runs dense: fewer than four input channels per group"
+        } else {
+            "runs dense: the weights do not satisfy the 2:4 pattern"
+        });
+        Ok(result)
+    }
+}
