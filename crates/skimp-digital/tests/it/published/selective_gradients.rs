@@ -142,6 +142,24 @@ fn assert_same_gradients(layer: &LayerWorkload, activation: &[i32], weights: &[i
     computed
 }
 
+/// Codes of the embedded network's `block2_conv1` on its first image: activation `[48, 7, 7]`, weights and exact sums of
+/// the first four filters, a line each.
+const RECORDED: &str = include_str!("../data/sample_block2_conv1.txt");
+
+#[test]
+fn gradients_are_the_same_on_a_real_layer() {
+    let lines: Vec<Vec<i64>> =
+        RECORDED.lines().map(|line| line.split(' ').map(|code| code.parse().unwrap()).collect()).collect();
+    let narrow = |codes: &[i64]| codes.iter().map(|&code| i32::try_from(code).unwrap()).collect::<Vec<_>>();
+    let layer = LayerWorkload::conv("block2_conv1", 48, 7, 7, 4, 3);
+    let (activation, weights) = (narrow(&lines[0]), narrow(&lines[1]));
+    // No gradient is recorded; the layer's sums stand in for one.
+    let computed = assert_same_gradients(&layer, &activation, &weights, &lines[2]);
+    assert_eq!(computed, 48 * 49 - 1556);
+    let result = accelerator("selective-gradients", "").simulate_layer(&layer, Some(&trace(&layer, activation)));
+    assert_eq!(events(&result.unwrap(), "gradients_computed"), computed);
+}
+
 fn layers() -> impl Strategy<Value = LayerWorkload> {
     let extents = (1usize..3, 1usize..20, 1usize..8, 1usize..8, 1usize..8);
     (extents, 1usize..5, 1usize..4, 1usize..3).prop_filter_map(
