@@ -1,6 +1,8 @@
 //! Integration tests of the digital accelerators.
 
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod mapping;
 #[cfg(test)]
 mod pipeline;
