@@ -23,6 +23,9 @@ pub struct StudyConfig {
     pub title: String,
     /// One line for `skimp list studies`.
     pub summary: String,
+    /// What the variants of the comparisons add, as the subject of the report's first sentence.
+    #[serde(default = "StudyConfig::default_subject")]
+    pub subject: String,
     /// Label of the accelerator against which all others are set, layer by layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<String>,
@@ -219,6 +222,10 @@ pub enum OwnFigure {
     MeanLayerRuntimeReduction,
     /// Mean over the layers of the reduction in energy, first comparison.
     MeanLayerEnergyReduction,
+    /// Cycles of the study's baseline over those of `design`, whole network.
+    CyclesGain,
+    /// Energy of the study's baseline over that of `design`, whole network.
+    EnergyGain,
     /// None: the published figure stands alone, and the remark says why.
     None,
 }
@@ -235,12 +242,19 @@ pub struct PublishedConfig {
     pub source: String,
     /// Our figure for it.
     pub ours: OwnFigure,
+    /// Label of the accelerator whose gain it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub design: Option<String>,
     /// How the two differ.
     #[serde(default)]
     pub remark: String,
 }
 
 impl StudyConfig {
+    fn default_subject() -> String {
+        "Early negative detection".to_owned()
+    }
+
     /// Reads a study from TOML.
     ///
     /// # Errors
@@ -263,6 +277,17 @@ impl StudyConfig {
                         labels.join(", ")
                     )));
                 }
+            }
+        }
+        for figure in &config.published {
+            let gain = matches!(figure.ours, OwnFigure::CyclesGain | OwnFigure::EnergyGain);
+            let known = figure.design.as_ref().is_some_and(|design| labels.contains(&design.as_str()));
+            if gain && !(known && config.baseline.is_some()) {
+                return Err(invalid(format!(
+                    "published \"{}\": a gain needs a baseline and a design, one of: {}",
+                    figure.quantity,
+                    labels.join(", ")
+                )));
             }
         }
         if let Some(baseline) = config.baseline.as_ref().filter(|baseline| !labels.contains(&baseline.as_str())) {

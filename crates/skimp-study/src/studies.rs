@@ -9,6 +9,7 @@ static STUDIES: &[(&str, &str)] = &[
     ("sample", include_str!("../../../configs/studies/sample.toml")),
     ("cifar10-resnet20", include_str!("../../../configs/studies/cifar10-resnet20.toml")),
     ("vgg16-imagenet", include_str!("../../../configs/studies/vgg16-imagenet.toml")),
+    ("zero-skipping", include_str!("../../../configs/studies/zero-skipping.toml")),
     ("lecture-comparison", include_str!("../../../configs/studies/lecture-comparison.toml")),
     ("selective-gradients", include_str!("../../../configs/studies/selective-gradients.toml")),
 ];

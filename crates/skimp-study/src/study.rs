@@ -8,7 +8,8 @@ use skimp_digital::comparison_table;
 use skimp_graph::Executor;
 use skimp_graph::integer::IntegerEngine;
 use skimp_report::records::{
-    AcceleratorFigures, AccuracyRecord, Assumption, Comparison, Exactness, Provenance, PublishedFigure, Timing,
+    AcceleratorFigures, AcceleratorRecord, AccuracyRecord, Assumption, Comparison, Exactness, Provenance,
+    PublishedFigure, Timing,
 };
 use skimp_report::{StudyRecord, write_study};
 use skimp_sim::{ComparisonRow, find_model};
@@ -78,11 +79,12 @@ pub fn study(config: &StudyConfig, monitor: &dyn Monitor) -> Result<StudyRecord,
         ),
     };
     let comparisons = comparisons(config, &simulation);
-    let published = config.published.iter().map(|figure| published(figure, comparisons.first())).collect();
+    let published =
+        config.published.iter().map(|figure| published(figure, comparisons.first(), config, &simulation)).collect();
     Ok(StudyRecord {
         name: config.name.clone(),
         title: config.title.clone(),
-        subject: "Early negative detection".to_owned(),
+        subject: config.subject.clone(),
         model_name: network.name.clone(),
         data_name: images.name().to_owned(),
         n_images: simulation.record.images,
@@ -155,13 +157,29 @@ fn figures(row: &ComparisonRow) -> AcceleratorFigures {
     }
 }
 
-fn published(figure: &PublishedConfig, headline: Option<&Comparison>) -> PublishedFigure {
+fn published(
+    figure: &PublishedConfig,
+    headline: Option<&Comparison>,
+    config: &StudyConfig,
+    simulation: &Simulation,
+) -> PublishedFigure {
     let reduction = |percent: f64| format!("{:+.2} %", -percent);
-    let ours = headline.and_then(|comparison| match figure.ours {
-        OwnFigure::MeanLayerRuntimeReduction => Some(reduction(comparison.mean_layer_runtime_reduction_percent)),
-        OwnFigure::MeanLayerEnergyReduction => Some(reduction(comparison.mean_layer_energy_reduction_percent)),
+    let gain = |of: fn(&AcceleratorRecord) -> f64| {
+        let base = of(simulation.record.accelerator(config.baseline.as_deref()?)?);
+        let own = of(simulation.record.accelerator(figure.design.as_deref()?)?);
+        (own > 0.0).then(|| format!("{:.2}x", base / own))
+    };
+    let ours = match figure.ours {
+        OwnFigure::MeanLayerRuntimeReduction => {
+            headline.map(|comparison| reduction(comparison.mean_layer_runtime_reduction_percent))
+        }
+        OwnFigure::MeanLayerEnergyReduction => {
+            headline.map(|comparison| reduction(comparison.mean_layer_energy_reduction_percent))
+        }
+        OwnFigure::CyclesGain => gain(|accelerator| accelerator.total.cycles as f64),
+        OwnFigure::EnergyGain => gain(|accelerator| accelerator.total.energy_mj),
         OwnFigure::None => None,
-    });
+    };
     PublishedFigure {
         quantity: figure.quantity.clone(),
         published: figure.value.clone(),
