@@ -31,6 +31,8 @@ pub struct StudyOverrides {
     pub data: Option<String>,
     /// Another preprocessing.
     pub preprocess: Option<String>,
+    /// Another input height and width.
+    pub input_size: Option<[usize; 2]>,
     /// Another number of simulated images.
     pub images: Option<usize>,
     /// Another number of images for the accuracy.
@@ -59,6 +61,7 @@ impl StudyConfig {
         if overrides.preprocess.is_some() {
             data.preprocess.clone_from(&overrides.preprocess);
         }
+        config.network.input_size = overrides.input_size.or(config.network.input_size);
         data.images = overrides.images.unwrap_or(data.images);
         data.accuracy_images = overrides.accuracy_images.unwrap_or(data.accuracy_images);
         data.seed = overrides.seed.or(data.seed);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args};
 use skimp::StudyOverrides;
 
-use crate::common::{Failure, Format, json, preprocessing, print};
+use crate::common::{Failure, Format, input_size, json, preprocessing, print};
 
 #[derive(Args, Debug)]
 struct Arguments {
@@ -21,6 +21,9 @@ struct Arguments {
     /// Preprocessing to use instead of the study's
     #[arg(long, value_name = "NAME|KEYS", value_parser = preprocessing)]
     preprocess: Option<String>,
+    /// Input height and width, where the network leaves them open
+    #[arg(long, value_name = "N|HxW", value_parser = input_size)]
+    input_size: Option<[usize; 2]>,
     /// Images whose operand values drive the models
     #[arg(long, value_name = "N")]
     images: Option<usize>,
@@ -61,6 +64,7 @@ impl super::Command for Study {
             model: arguments.network,
             data: arguments.data,
             preprocess: arguments.preprocess,
+            input_size: arguments.input_size,
             images: arguments.images,
             accuracy_images: arguments.accuracy_images,
             seed: arguments.seed,

@@ -52,7 +52,8 @@ impl Section for Speedup {
         };
         Some(format!(
             "{}<p class=\"note\">Designs have different numbers of multipliers, clocks and nodes: cycles compare \
-             designs of one peak rate, time and energy what each design would need. Nothing is scaled between nodes. \
+             designs of one peak rate, time and energy what each design would need. Nothing is scaled between nodes, and energies cover what each design's own cost \
+             table covers (see Assumptions). \
              “Of its peak” is the dense rate over the design's own dense peak: above 100 % is work skipped.</p>\n{}{}",
             totals.to_html(),
             chart.to_html(&chart.table(3)),
