@@ -349,6 +349,12 @@ impl Accelerator for Engine {
         self.config.pes() as f64 * self.config.clock_mhz * 1e-3
     }
 
+    fn dram_gb_per_s(&self) -> Option<f64> {
+        // Words per cycle times bytes per word times MHz is 10^6 bytes per second.
+        let rate = self.config.tariff.dram_words_per_cycle * config::WORD_BYTES as f64 * self.config.clock_mhz * 1e-3;
+        rate.is_finite().then_some(rate)
+    }
+
     fn costs(&self) -> &CostTable {
         &self.config.costs
     }
