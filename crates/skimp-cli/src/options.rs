@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use skimp::{DataConfig, FirstLayer, QuantizationConfig, SplitConfig, WeightScales};
 
-use crate::common::{input_size, preprocessing};
+use crate::common::{Failure, input_size, preprocessing};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Split {
@@ -17,7 +17,7 @@ enum Split {
 pub(crate) struct DataOptions {
     /// Data set: `sample`, or NAME:DIR (see `skimp list datasets`)
     #[arg(long, value_name = "NAME[:DIR]")]
-    pub(crate) data: String,
+    data: Option<String>,
     /// Part of the data set
     #[arg(long, value_enum, default_value_t = Split::Test)]
     split: Split,
@@ -33,10 +33,18 @@ pub(crate) struct DataOptions {
 }
 
 impl DataOptions {
+    /// Whether a data set was named.
+    pub(crate) fn is_given(&self) -> bool {
+        self.data.is_some()
+    }
+
     /// As a configuration over `images` traced and `accuracy_images` evaluated images.
-    pub(crate) fn config(&self, images: usize, accuracy_images: usize) -> DataConfig {
-        DataConfig {
-            set: self.data.clone(),
+    pub(crate) fn config(&self, images: usize, accuracy_images: usize) -> Result<DataConfig, Failure> {
+        let set = self.data.clone().ok_or_else(|| {
+            Failure::usage(anyhow::anyhow!("a network needs --data NAME[:DIR] (see `skimp list datasets`)"))
+        })?;
+        Ok(DataConfig {
+            set,
             split: match self.split {
                 Split::Train => SplitConfig::Train,
                 Split::Test => SplitConfig::Test,
@@ -45,7 +53,7 @@ impl DataOptions {
             seed: self.seed,
             images,
             accuracy_images,
-        }
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use toml::Table;
 
-use crate::{CostTable, Energy, LayerResult, LayerTrace, LayerWorkload, SimError};
+use crate::{CostTable, Energy, LayerResult, LayerTrace, LayerWorkload, SimError, TimelineSpan};
 
 /// An entry of a registry: what an accelerator is called, where it comes from, and how one is made.
 pub trait AcceleratorModel: fmt::Debug + Send + Sync {
@@ -113,6 +113,15 @@ pub trait Accelerator: fmt::Debug + Send + Sync {
     /// [`SimError::TraceRequired`] or [`SimError::WeightsRequired`] if values are missing,
     /// [`SimError::Unsupported`] if the layer cannot be mapped, [`SimError::Trace`] if its trace fails.
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError>;
+
+    /// When each part is at work on one layer of one image, in the order of the starts. Unless a model knows more, its
+    /// phases laid end to end.
+    ///
+    /// # Errors
+    /// As [`simulate_layer`](Self::simulate_layer).
+    fn timeline(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<Vec<TimelineSpan>, SimError> {
+        Ok(TimelineSpan::phases(&self.simulate_layer(layer, trace)?))
+    }
 
     /// Prices a result of [`simulate_layer`](Self::simulate_layer), or a sum of them, with the default cost table.
     ///

@@ -23,6 +23,16 @@ pub enum StudyError {
         /// The key and the cause.
         cause: String,
     },
+    /// A topology is wrong.
+    #[error("{path}:{line}: {cause}", path = .path.display())]
+    InvalidTopology {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong.
+        cause: String,
+    },
     /// A file could not be read or written.
     #[error("{path}: {source}", path = .path.display())]
     Io {
@@ -82,7 +92,8 @@ impl StudyError {
                     | DataError::UnknownPreprocess { .. }
                     | DataError::InvalidPreprocess { .. }
             ),
-            StudyError::Io { .. }
+            StudyError::InvalidTopology { .. }
+            | StudyError::Io { .. }
             | StudyError::Graph(_)
             | StudyError::Quant(_)
             | StudyError::Report(_)

@@ -21,6 +21,8 @@ mod simulate;
 mod studies;
 mod study;
 mod tabular;
+mod timeline;
+mod topology;
 mod trace;
 
 pub use config::{
@@ -35,7 +37,8 @@ pub use lists::{LISTS, ListEntry, ListRecord, list};
 pub use monitor::{Monitor, Silent};
 pub use network::{EmbeddedNetwork, NETWORKS, Network};
 pub use run::run_network;
-pub use simulate::{SimulateConfig, Simulation, accelerator_configs, simulate};
+pub use simulate::{SimulateConfig, Simulation, accelerator_configs, simulate, simulate_topology};
 pub use studies::{StudyOverrides, embedded_studies};
 pub use study::{run_study, study};
 pub use tabular::Tabular;
+pub use topology::{Topology, export_topology, inspect_topology};

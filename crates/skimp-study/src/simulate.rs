@@ -1,6 +1,6 @@
 //! Accelerators on the real operand values of a network: the main pipeline.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use skimp_cpu::integer::IntegerExecutor;
@@ -9,12 +9,16 @@ use skimp_graph::integer::{IntegerEngine, Observation};
 use skimp_report::SimulationRecord;
 use skimp_report::records::{AcceleratorRecord, AcceleratorTotal, Breakdown, LayerRecord, LayerStatistics};
 use skimp_report::table::Table;
-use skimp_sim::{Accelerator, Energy, LayerResult, LayerTrace, apply_setting, find_model, resolve_config};
+use skimp_sim::{
+    Accelerator, Energy, LayerResult, LayerTrace, LayerWorkload, apply_setting, find_model, resolve_config,
+};
 use toml::Table as Settings;
 
 use crate::images::Images;
 use crate::layers::SimulatedLayer;
 use crate::monitor::step;
+use crate::timeline::{self, Timeline};
+use crate::topology::{Topology, operator};
 use crate::trace::{ExactnessTally, ImageTrace};
 use crate::{
     AcceleratorConfig, DataConfig, LayersConfig, Monitor, Network, QuantizationConfig, StudyError, Tabular, dump,
@@ -36,6 +40,8 @@ pub struct SimulateConfig {
     pub accelerators: Vec<AcceleratorConfig>,
     /// Where to write what the models saw of the first image.
     pub dump: Option<PathBuf>,
+    /// Where to write the timeline of the first image as Chrome trace JSON.
+    pub trace: Option<PathBuf>,
 }
 
 /// What a simulation found.
@@ -102,21 +108,40 @@ pub fn accelerator_configs(names: &[String], settings: &[String]) -> Result<Vec<
     Ok(configs)
 }
 
+/// Whether a layer's timeline is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timed {
+    Yes,
+    No,
+}
+
 /// One accelerator at work.
 struct Running {
     config: AcceleratorConfig,
     accelerator: Box<dyn Accelerator>,
     results: Vec<Option<LayerResult>>,
+    timeline: Timeline,
 }
 
 impl Running {
     fn new(config: &AcceleratorConfig, n_layers: usize) -> Result<Self, StudyError> {
         let accelerator = find_model(ACCELERATORS, &config.model)?.configure(&config.set)?;
-        Ok(Self { config: config.clone(), accelerator, results: vec![None; n_layers] })
+        let timeline = Timeline::new(config.label(), accelerator.clock_mhz());
+        Ok(Self { config: config.clone(), accelerator, results: vec![None; n_layers], timeline })
     }
 
-    fn simulate(&mut self, idx: usize, layer: &SimulatedLayer, trace: &LayerTrace) -> Result<(), StudyError> {
-        let result = self.accelerator.simulate_layer(&layer.operands.workload, Some(trace))?;
+    /// Runs layer `idx` on one image, and draws it if `timed`.
+    fn simulate(
+        &mut self,
+        idx: usize,
+        layer: &LayerWorkload,
+        trace: Option<&LayerTrace>,
+        timed: Timed,
+    ) -> Result<(), StudyError> {
+        if timed == Timed::Yes {
+            self.timeline.push(self.accelerator.timeline(layer, trace)?);
+        }
+        let result = self.accelerator.simulate_layer(layer, trace)?;
         match &mut self.results[idx] {
             Some(sum) => sum.merge(&result),
             empty => *empty = Some(result),
@@ -124,18 +149,19 @@ impl Running {
         Ok(())
     }
 
-    fn record(&self, layers: &[SimulatedLayer]) -> Result<AcceleratorRecord, StudyError> {
+    /// What it did; `layers` are operator and dense MACs of each layer.
+    fn record(&self, layers: &[(&str, u64)]) -> Result<AcceleratorRecord, StudyError> {
         let accelerator = &*self.accelerator;
         let mut records = Vec::with_capacity(layers.len());
         let (mut cycles, mut macs, mut energy_nj, mut images) = (0_u64, 0_u64, 0.0_f64, 1_u64);
-        for (layer, result) in layers.iter().zip(&self.results) {
+        for (&(operator, layer_macs), result) in layers.iter().zip(&self.results) {
             let Some(result) = result else { continue };
             let energy = accelerator.price(result)?;
             cycles += result.total_cycles();
             macs += result.macs;
             energy_nj += energy.total_nj();
             images = result.images.max(1);
-            records.push(layer_record(layer, result, &energy));
+            records.push(layer_record(operator, layer_macs, result, &energy));
         }
         let seconds = cycles as f64 / (accelerator.clock_mhz() * 1e6);
         let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
@@ -159,12 +185,12 @@ impl Running {
     }
 }
 
-fn layer_record(layer: &SimulatedLayer, result: &LayerResult, energy: &Energy) -> LayerRecord {
+fn layer_record(operator: &str, macs: u64, result: &LayerResult, energy: &Energy) -> LayerRecord {
     let phases = result.cycles.iter().map(|(statistic, count)| (statistic.name.to_owned(), count));
     LayerRecord {
         name: result.layer.clone(),
-        operator: layer.operator().to_owned(),
-        macs: layer.operands.workload.dense_macs(),
+        operator: operator.to_owned(),
+        macs,
         images: result.images,
         end: SimulatedLayer::end_status(result),
         cycles: Breakdown { total: result.total_cycles(), parts: phases.collect() },
@@ -179,6 +205,54 @@ fn json_config(config: &Settings) -> Result<serde_json::Map<String, serde_json::
         Ok(serde_json::Value::Object(map)) => Ok(map),
         _ => Err(StudyError::Usage("an accelerator's configuration has no JSON form".to_owned())),
     }
+}
+
+fn write_trace(path: Option<&Path>, running: &[Running]) -> Result<(), StudyError> {
+    let Some(path) = path else { return Ok(()) };
+    let timelines: Vec<_> = running.iter().map(|running| running.timeline.clone()).collect();
+    timeline::write(path, &timelines)
+}
+
+/// Simulates accelerators that need shapes only on the layers of a topology, once. Writes the timeline to `trace`.
+///
+/// # Errors
+/// [`StudyError::Sim`] naming the layer and the operand values that an accelerator needs.
+pub fn simulate_topology(
+    topology: &Topology,
+    quantization: &QuantizationConfig,
+    accelerators: &[AcceleratorConfig],
+    trace: Option<&Path>,
+    monitor: &dyn Monitor,
+) -> Result<Simulation, StudyError> {
+    let layers = topology.workloads(quantization);
+    let mut running = accelerators
+        .iter()
+        .map(|accelerator| Running::new(accelerator, layers.len()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let timed = if trace.is_some() { Timed::Yes } else { Timed::No };
+    monitor.stage("simulating layers", layers.len() as u64);
+    for (idx, layer) in layers.iter().enumerate() {
+        for accelerator in &mut running {
+            accelerator.simulate(idx, layer, None, timed)?;
+        }
+        step(monitor, 1)?;
+    }
+    write_trace(trace, &running)?;
+    let kinds: Vec<_> = layers.iter().map(|layer| (operator(layer), layer.dense_macs())).collect();
+    Ok(Simulation {
+        record: SimulationRecord {
+            model: topology.record(),
+            images: 1,
+            weight_bits: quantization.weight_bits,
+            activation_bits: quantization.activation_bits,
+            accelerators: running.iter().map(|running| running.record(&kinds)).collect::<Result<_, _>>()?,
+            ..SimulationRecord::default()
+        },
+        layers: Vec::new(),
+        n_outputs_compared: 0,
+        n_outputs_recomputed: 0,
+        float_nodes: Vec::new(),
+    })
 }
 
 /// Simulates accelerators on a network and real images.
@@ -223,7 +297,8 @@ pub(crate) fn simulate_on(
         executor.run_observed(&[input], &mut |observation| {
             if outcome.is_ok() {
                 let dump = config.dump.as_deref().filter(|_| image == 0);
-                outcome = observe(observation, &mut layers, &mut running, &exactness, dump);
+                let timed = if image == 0 && config.trace.is_some() { Timed::Yes } else { Timed::No };
+                outcome = observe(observation, &mut layers, &mut running, &exactness, dump, timed);
                 if outcome.is_ok() && observation.mac.is_some() {
                     outcome = step(monitor, 1);
                 }
@@ -231,13 +306,15 @@ pub(crate) fn simulate_on(
         })?;
         outcome?;
     }
+    write_trace(config.trace.as_deref(), &running)?;
+    let kinds: Vec<_> = layers.iter().map(|layer| (layer.operator(), layer.operands.workload.dense_macs())).collect();
     let record = SimulationRecord {
         model: network.record(),
         data: images.record()?,
         images: n_images as u64,
         weight_bits: config.quantization.weight_bits,
         activation_bits: config.quantization.activation_bits,
-        accelerators: running.iter().map(|running| running.record(&layers)).collect::<Result<_, _>>()?,
+        accelerators: running.iter().map(|running| running.record(&kinds)).collect::<Result<_, _>>()?,
         ..SimulationRecord::default()
     };
     let simulation = Simulation {
@@ -256,7 +333,8 @@ fn observe(
     layers: &mut [SimulatedLayer],
     running: &mut [Running],
     exactness: &Arc<ExactnessTally>,
-    dump: Option<&std::path::Path>,
+    dump: Option<&Path>,
+    timed: Timed,
 ) -> Result<(), StudyError> {
     let Some(mac) = &observation.mac else { return Ok(()) };
     let Some(idx) = layers.iter().position(|layer| layer.node_idx == observation.node_idx) else {
@@ -274,7 +352,7 @@ fn observe(
     });
     let trace = LayerTrace::new(&layer.operands.workload, image.clone());
     for accelerator in running {
-        accelerator.simulate(idx, layer, &trace)?;
+        accelerator.simulate(idx, &layer.operands.workload, Some(&trace), timed)?;
     }
     layer.add_image(&image);
     if let Some(folder) = dump {

@@ -69,6 +69,7 @@ pub fn study(config: &StudyConfig, monitor: &dyn Monitor) -> Result<StudyRecord,
         layers: config.layers.clone(),
         accelerators: config.accelerators.clone(),
         dump: None,
+        trace: None,
     };
     let (simulation, executor) =
         clock.time("quantize and simulate", || simulate::simulate_on(&network, &images, &simulate_config, monitor))?;

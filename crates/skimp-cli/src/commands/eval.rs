@@ -46,7 +46,7 @@ impl super::Command for Eval {
         global.apply_threads()?;
         let network = skimp::Network::open(&arguments.model)?;
         let config = EvaluateConfig {
-            data: arguments.data.config(0, arguments.limit.unwrap_or(usize::MAX)),
+            data: arguments.data.config(0, arguments.limit.unwrap_or(usize::MAX))?,
             input_size: arguments.data.input_size,
             engine: arguments.engine,
             quantization: arguments.quantization.config(),

@@ -6,7 +6,7 @@ use crate::common::{Failure, input_size, render};
 
 #[derive(Args, Debug)]
 struct Arguments {
-    /// ONNX file, or the name of an embedded network
+    /// ONNX file, the name of an embedded network, or a SCALE-Sim topology (.csv)
     #[arg(value_name = "MODEL")]
     model: String,
     /// Input height and width, where the network leaves them open
@@ -15,6 +15,9 @@ struct Arguments {
     /// Also write the network as plain ONNX to this file
     #[arg(long, value_name = "OUT.onnx")]
     export: Option<std::path::PathBuf>,
+    /// Also write convolutions and dense layers as a SCALE-Sim topology to this file
+    #[arg(long, value_name = "OUT.csv")]
+    topology: Option<std::path::PathBuf>,
 }
 
 /// The command.
@@ -40,10 +43,22 @@ impl super::Command for Inspect {
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
         global.apply_threads()?;
+        if skimp::Topology::is_named(&arguments.model) {
+            if arguments.input_size.is_some() || arguments.export.is_some() || arguments.topology.is_some() {
+                let cause = "a topology is shapes only: --input-size, --export and --topology do not apply";
+                return Err(Failure::usage(anyhow::anyhow!("{}: {cause}", arguments.model)));
+            }
+            let topology = skimp::Topology::open(std::path::Path::new(&arguments.model))?;
+            return global.emit(&render(&skimp::inspect_topology(&topology), global.format)?);
+        }
         let network = skimp::Network::open(&arguments.model)?;
         let record = skimp::inspect(&network, arguments.input_size)?;
         if let Some(path) = &arguments.export {
             network.export(path)?;
+        }
+        if let Some(path) = &arguments.topology {
+            let text = skimp::export_topology(&network, arguments.input_size)?;
+            skimp::write_file(path, text.as_bytes())?;
         }
         global.emit(&render(&record, global.format)?)
     }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args};
 use skimp::SimulateConfig;
 
-use crate::common::{Failure, render};
+use crate::common::{Failure, Global, render};
 use crate::options::{DataOptions, QuantizationOptions};
 
 #[derive(Args, Debug)]
 struct Arguments {
-    /// ONNX file, or the name of an embedded network
+    /// ONNX file, the name of an embedded network, or a SCALE-Sim topology (.csv: shapes only, no --data)
     #[arg(value_name = "MODEL")]
     model: String,
     /// Accelerators, separated by commas (see `skimp list accelerators`)
@@ -29,6 +29,9 @@ struct Arguments {
     /// Write operands, exact sums and end planes of the first image as .npy files into this folder
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
+    /// Write the timeline of the first image as Chrome trace JSON, for Perfetto
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
 }
 
 /// The command.
@@ -46,7 +49,8 @@ impl super::Command for Simulate {
                      skimp simulate sample-resnet --accelerator compend,dadiannao --data sample --images 4\n  \
                      skimp simulate net.onnx --accelerator compend --data cifar10:DIR --preprocess imagenet \\\n      \
                      --set compend.end=false --format json\n  \
-                     skimp simulate net.onnx --accelerator compend --data imagenet:DIR --dump DIR",
+                     skimp simulate net.onnx --accelerator compend --data imagenet:DIR --dump DIR\n  \
+                     skimp simulate topology.csv --accelerator systolic --set systolic.rows=8 --trace timeline.json",
             ),
         )
     }
@@ -55,18 +59,39 @@ impl super::Command for Simulate {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
         global.apply_threads()?;
         let accelerators = skimp::accelerator_configs(&arguments.accelerator, &arguments.set)?;
+        if skimp::Topology::is_named(&arguments.model) {
+            return topology(&arguments, &global, &accelerators);
+        }
         let network = skimp::Network::open(&arguments.model)?;
         let config = SimulateConfig {
-            data: arguments.data.config(arguments.images, 0),
+            data: arguments.data.config(arguments.images, 0)?,
             input_size: arguments.data.input_size,
             quantization: arguments.quantization.config(),
             layers: skimp::LayersConfig::default(),
             accelerators,
             dump: arguments.dump.clone(),
+            trace: arguments.trace.clone(),
         };
         let bars = global.bars();
         let simulation = skimp::simulate(&network, &config, &bars)?;
         drop(bars);
         global.emit(&render(&simulation, global.format)?)
     }
+}
+
+/// Shapes only: there are no images.
+fn topology(arguments: &Arguments, global: &Global, accelerators: &[skimp::AcceleratorConfig]) -> Result<(), Failure> {
+    if arguments.data.is_given() || arguments.dump.is_some() {
+        return Err(Failure::usage(anyhow::anyhow!("a topology has no values: --data and --dump do not apply")));
+    }
+    if arguments.images != 1 {
+        return Err(Failure::usage(anyhow::anyhow!("--images {}: a topology runs once", arguments.images)));
+    }
+    let topology = skimp::Topology::open(std::path::Path::new(&arguments.model))?;
+    let bars = global.bars();
+    let quantization = arguments.quantization.config();
+    let simulation =
+        skimp::simulate_topology(&topology, &quantization, accelerators, arguments.trace.as_deref(), &bars)?;
+    drop(bars);
+    global.emit(&render(&simulation, global.format)?)
 }

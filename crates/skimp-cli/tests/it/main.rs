@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod real_data;
+mod topology;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -22,7 +22,8 @@ pub struct SimulationRecord {
     pub skimp_version: String,
     /// The network.
     pub model: ModelRecord,
-    /// Where the images came from.
+    /// Where the images came from; left out where layers ran by their shapes only.
+    #[serde(default, skip_serializing_if = "DataRecord::is_none")]
     pub data: DataRecord,
     /// How many images were run.
     pub images: u64,
@@ -101,6 +102,13 @@ pub struct DataRecord {
     /// SHA-256 of what was read, where the data set has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+}
+
+impl DataRecord {
+    /// Whether there were no data.
+    pub fn is_none(&self) -> bool {
+        self.name.is_empty()
+    }
 }
 
 /// One accelerator variant and what it did.

@@ -85,13 +85,13 @@ pub fn totals_table(simulation: &SimulationRecord) -> Table {
         Column::number("gmacs", "rate", "GMAC/s"),
         Column::number("tops_per_w", "efficiency", "TOPS/W"),
     ];
-    let caption = format!(
-        "{} on {}, {} of {}, simulated",
-        simulation.model.name,
-        words_for_count(simulation.accelerators.len() as u64, "accelerator"),
-        words_for_count(simulation.images, "image"),
-        simulation.data.name
-    );
+    let accelerators = words_for_count(simulation.accelerators.len() as u64, "accelerator");
+    let images = words_for_count(simulation.images, "image");
+    let caption = if simulation.data.is_none() {
+        format!("{} on {accelerators}, shapes only, simulated", simulation.model.name)
+    } else {
+        format!("{} on {accelerators}, {images} of {}, simulated", simulation.model.name, simulation.data.name)
+    };
     let mut table = Table::new(caption, columns);
     let images = simulation.images.max(1) as f64;
     for accelerator in &simulation.accelerators {
