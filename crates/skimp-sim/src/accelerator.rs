@@ -4,7 +4,7 @@ use std::fmt;
 
 use toml::Table;
 
-use crate::{CostTable, Energy, LayerResult, LayerTrace, LayerWorkload, SimError, TimelineSpan};
+use crate::{CostTable, Energy, LayerEffect, LayerResult, LayerTrace, LayerWorkload, SimError, TimelineSpan, Tuner};
 
 /// An entry of a registry: what an accelerator is called, where it comes from, and how one is made.
 pub trait AcceleratorModel: fmt::Debug + Send + Sync {
@@ -121,6 +121,24 @@ pub trait Accelerator: fmt::Debug + Send + Sync {
     /// As [`simulate_layer`](Self::simulate_layer).
     fn timeline(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<Vec<TimelineSpan>, SimError> {
         Ok(TimelineSpan::phases(&self.simulate_layer(layer, trace)?))
+    }
+
+    /// What it does to the values of a network; `None` on exact accelerators.
+    fn effect(&self) -> Option<&dyn LayerEffect> {
+        None
+    }
+
+    /// Whether its configuration asks for [`tuned`](Self::tuned) before it runs.
+    fn needs_tuning(&self) -> bool {
+        false
+    }
+
+    /// The accelerator with parameters fitted to a network; `None` where there is nothing to fit.
+    ///
+    /// # Errors
+    /// [`SimError`] of the tuner, or if a layer cannot be searched.
+    fn tuned(&self, _tuner: &dyn Tuner) -> Result<Option<Box<dyn Accelerator>>, SimError> {
+        Ok(None)
     }
 
     /// Prices a result of [`simulate_layer`](Self::simulate_layer), or a sum of them, with the default cost table.

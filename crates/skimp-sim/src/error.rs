@@ -144,4 +144,7 @@ pub enum SimError {
         /// What was found.
         found: String,
     },
+    /// A search for parameters could not measure the network.
+    #[error("search for parameters: {0}")]
+    Tuning(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

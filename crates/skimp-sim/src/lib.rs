@@ -8,6 +8,7 @@
 mod accelerator;
 mod cost;
 mod counts;
+mod effect;
 mod energy;
 mod error;
 mod registry;
@@ -21,6 +22,7 @@ mod workload;
 pub use accelerator::{Accelerator, AcceleratorModel, ComparisonRow, Provenance};
 pub use cost::{COST_TABLES, CostEntry, CostTable, CostUnit};
 pub use counts::{Counts, Statistic};
+pub use effect::{LayerEffect, Tuner};
 pub use energy::{ComponentEnergy, Energy};
 pub use error::{SimError, TraceError};
 pub use registry::find_model;

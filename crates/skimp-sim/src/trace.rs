@@ -34,6 +34,24 @@ pub trait TraceProvider: fmt::Debug + Send + Sync {
     fn output_sums(&self) -> Result<Arc<[i64]>, TraceError> {
         Err(TraceError::NotOffered)
     }
+
+    /// What each sum starts from, bias plus residual, at accumulator scale, `[k, p, q]`.
+    ///
+    /// # Errors
+    /// As [`activation`](Self::activation).
+    fn start_values(&self) -> Result<Arc<[i64]>, TraceError> {
+        Err(TraceError::NotOffered)
+    }
+
+    /// Weight planes used by each output under predictive negative detection, `[k, p, q]`: the first plane `p` with
+    /// `P_p - share * (2^(B-p) - 1) * A < 0`, where `P_p` is the partial sum, `B` the weight width and `A` the sum of
+    /// the output's activations; `B` if there is none. Share 0 is exact early negative detection.
+    ///
+    /// # Errors
+    /// As [`activation`](Self::activation).
+    fn predictive_end_planes(&self, _share: f64) -> Result<Arc<[u8]>, TraceError> {
+        Err(TraceError::NotOffered)
+    }
 }
 
 /// A provider of recorded arrays.
@@ -47,6 +65,10 @@ pub struct RecordedTrace {
     pub end_planes_non_positive: Option<Arc<[u8]>>,
     /// Output sums.
     pub output_sums: Option<Arc<[i64]>>,
+    /// Bias plus residual.
+    pub start_values: Option<Arc<[i64]>>,
+    /// End planes of predictive negative detection, whatever its share.
+    pub predictive_end_planes: Option<Arc<[u8]>>,
 }
 
 impl TraceProvider for RecordedTrace {
@@ -64,6 +86,14 @@ impl TraceProvider for RecordedTrace {
 
     fn output_sums(&self) -> Result<Arc<[i64]>, TraceError> {
         self.output_sums.clone().ok_or(TraceError::NotOffered)
+    }
+
+    fn start_values(&self) -> Result<Arc<[i64]>, TraceError> {
+        self.start_values.clone().ok_or(TraceError::NotOffered)
+    }
+
+    fn predictive_end_planes(&self, _share: f64) -> Result<Arc<[u8]>, TraceError> {
+        self.predictive_end_planes.clone().ok_or(TraceError::NotOffered)
     }
 }
 
@@ -83,6 +113,7 @@ pub struct LayerTrace {
     end_planes_negative: Slot<u8>,
     end_planes_non_positive: Slot<u8>,
     output_sums: Slot<i64>,
+    start_values: Slot<i64>,
 }
 
 type Slot<T> = Mutex<Option<Arc<[T]>>>;
@@ -101,6 +132,7 @@ impl LayerTrace {
             end_planes_negative: Mutex::default(),
             end_planes_non_positive: Mutex::default(),
             output_sums: Mutex::default(),
+            start_values: Mutex::default(),
         }
     }
 
@@ -123,11 +155,26 @@ impl LayerTrace {
             EndTest::NonPositive => (&self.end_planes_non_positive, "end_planes (<= 0)"),
         };
         let bits = self.weight_bits;
-        let in_range = |planes: &[u8]| {
-            let outside = planes.iter().find(|&&plane| plane == 0 || u32::from(plane) > bits)?;
-            Some((format!("planes in 1..={bits}"), outside.to_string()))
-        };
-        self.cached(slot, name, |provider| provider.end_planes(test), self.output_count, in_range)
+        self.cached(slot, name, |provider| provider.end_planes(test), self.output_count, planes_within(bits))
+    }
+
+    /// Weight planes used by each output `[k, p, q]` under predictive negative detection; not kept.
+    ///
+    /// # Errors
+    /// As [`activation`](Self::activation).
+    pub fn predictive_end_planes(&self, share: f64) -> Result<Arc<[u8]>, SimError> {
+        let compute = |provider: &dyn TraceProvider| provider.predictive_end_planes(share);
+        let in_range = planes_within(self.weight_bits);
+        self.cached(&Mutex::default(), "predictive_end_planes", compute, self.output_count, in_range)
+    }
+
+    /// What each sum starts from, bias plus residual, `[k, p, q]`.
+    ///
+    /// # Errors
+    /// As [`activation`](Self::activation).
+    pub fn start_values(&self) -> Result<Arc<[i64]>, SimError> {
+        let name = "start_values";
+        self.cached(&self.start_values, name, |provider| provider.start_values(), self.output_count, |_| None)
     }
 
     /// Exact sums before the nonlinearity `[k, p, q]`.
@@ -192,6 +239,14 @@ impl LayerTrace {
         }
         let mut guard = slot.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(guard.get_or_insert(values).clone())
+    }
+}
+
+/// Finds a plane outside `1..=bits`.
+fn planes_within(bits: u32) -> impl FnOnce(&[u8]) -> Option<(String, String)> {
+    move |planes| {
+        let outside = planes.iter().find(|&&plane| plane == 0 || u32::from(plane) > bits)?;
+        Some((format!("planes in 1..={bits}"), outside.to_string()))
     }
 }
 

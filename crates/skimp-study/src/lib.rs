@@ -7,6 +7,7 @@
 mod config;
 mod describe;
 mod dump;
+mod effects;
 mod error;
 mod evaluate;
 mod images;

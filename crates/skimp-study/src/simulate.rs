@@ -7,19 +7,22 @@ use skimp_cpu::integer::IntegerExecutor;
 use skimp_digital::ACCELERATORS;
 use skimp_graph::integer::{IntegerEngine, Observation};
 use skimp_report::SimulationRecord;
-use skimp_report::records::{AcceleratorRecord, AcceleratorTotal, Breakdown, LayerRecord, LayerStatistics};
+use skimp_report::records::{
+    AcceleratorRecord, AcceleratorTotal, Breakdown, EffectAccuracy, LayerRecord, LayerStatistics,
+};
 use skimp_report::table::Table;
 use skimp_sim::{
     Accelerator, Energy, LayerResult, LayerTrace, LayerWorkload, apply_setting, find_model, resolve_config,
 };
 use toml::Table as Settings;
 
+use crate::effects::{Judge, image_trace};
 use crate::images::Images;
 use crate::layers::SimulatedLayer;
 use crate::monitor::step;
 use crate::timeline::{self, Timeline};
 use crate::topology::{Topology, operator};
-use crate::trace::{ExactnessTally, ImageTrace};
+use crate::trace::ExactnessTally;
 use crate::{
     AcceleratorConfig, DataConfig, LayersConfig, Monitor, Network, QuantizationConfig, StudyError, Tabular, dump,
     quantized,
@@ -28,7 +31,7 @@ use crate::{
 /// What to simulate.
 #[derive(Clone, Debug)]
 pub struct SimulateConfig {
-    /// Images; `images` of them drive the models.
+    /// Images; `images` of them drive the models, `accuracy_images` of them judge approximate ones.
     pub data: DataConfig,
     /// Input height and width, where the network leaves them open.
     pub input_size: Option<[usize; 2]>,
@@ -121,13 +124,14 @@ struct Running {
     accelerator: Box<dyn Accelerator>,
     results: Vec<Option<LayerResult>>,
     timeline: Timeline,
+    accuracy: Option<EffectAccuracy>,
 }
 
 impl Running {
     fn new(config: &AcceleratorConfig, n_layers: usize) -> Result<Self, StudyError> {
         let accelerator = find_model(ACCELERATORS, &config.model)?.configure(&config.set)?;
         let timeline = Timeline::new(config.label(), accelerator.clock_mhz());
-        Ok(Self { config: config.clone(), accelerator, results: vec![None; n_layers], timeline })
+        Ok(Self { config: config.clone(), accelerator, results: vec![None; n_layers], timeline, accuracy: None })
     }
 
     /// Runs layer `idx` on one image, and draws it if `timed`.
@@ -174,6 +178,7 @@ impl Running {
             peak_gmacs: Some(accelerator.peak_gmacs()).filter(|&peak| peak > 0.0),
             dram_gb_per_s: accelerator.dram_gb_per_s(),
             layers: records,
+            accuracy: self.accuracy.clone(),
             total: AcceleratorTotal {
                 cycles,
                 latency_ms: seconds * 1e3 / images as f64,
@@ -289,6 +294,18 @@ pub(crate) fn simulate_on(
         .collect::<Result<Vec<_>, _>>()?;
     let executor = IntegerExecutor::new(&quantized.graph)?;
     let exactness = Arc::new(ExactnessTally::default());
+    let n_judged = config.data.accuracy_images.min(images.len());
+    let judge = Judge { executor: &executor, images, layers: &layers, n_images: n_judged };
+    for running in &mut running {
+        if let Some(tuned) = judge.tuned(&*running.accelerator, monitor)? {
+            running.accelerator = tuned;
+        }
+    }
+    let effects: Vec<&dyn Accelerator> = running.iter().map(|running| &*running.accelerator).collect();
+    let accuracies = judge.accuracies(&effects, monitor)?;
+    for (running, accuracy) in running.iter_mut().zip(accuracies) {
+        running.accuracy = accuracy;
+    }
 
     monitor.stage("simulating layers", (n_images * layers.len()) as u64);
     for image in 0..n_images {
@@ -341,15 +358,8 @@ fn observe(
         return Ok(());
     };
     let layer = &mut layers[idx];
-    let image = Arc::new(ImageTrace {
-        layer: layer.operands.clone(),
-        activation: mac.input.data.as_slice().into(),
-        residual: mac.residual.map(Arc::from),
-        sums: mac.accumulators.into(),
-        exactness: exactness.clone(),
-        negative: Default::default(),
-        non_positive: Default::default(),
-    });
+    let residual = mac.residual.map(Arc::from);
+    let image = Arc::new(image_trace(layer, &mac.input.data, residual, mac.accumulators, exactness));
     let trace = LayerTrace::new(&layer.operands.workload, image.clone());
     for accelerator in running {
         accelerator.simulate(idx, &layer.operands.workload, Some(&trace), timed)?;

@@ -144,6 +144,20 @@ impl TraceProvider for ImageTrace {
     fn output_sums(&self) -> Result<Arc<[i64]>, TraceError> {
         Ok(self.sums.clone())
     }
+
+    fn start_values(&self) -> Result<Arc<[i64]>, TraceError> {
+        let per_channel = (self.layer.workload.p * self.layer.workload.q).max(1);
+        let bias = |idx: usize| self.layer.bias[idx / per_channel];
+        Ok(match &self.residual {
+            Some(residual) => residual.iter().enumerate().map(|(idx, &value)| bias(idx) + value).collect(),
+            None => (0..self.sums.len()).map(bias).collect(),
+        })
+    }
+
+    fn predictive_end_planes(&self, share: f64) -> Result<Arc<[u8]>, TraceError> {
+        let failed = |error: kernels::ConvError| TraceError::Failed(error.into());
+        Ok(kernels::predictive_end_planes(&self.problem(), share).map_err(failed)?.into())
+    }
 }
 
 /// Operands, weights and start value of output `idx` of a layer.

@@ -21,6 +21,9 @@ struct Arguments {
     /// Images whose operand values drive the models
     #[arg(long, value_name = "N", default_value_t = 1)]
     images: usize,
+    /// Labeled images on which approximate accelerators are judged and tuned; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    accuracy_images: usize,
     #[command(flatten)]
     quantization: QuantizationOptions,
     /// Change a setting of an accelerator's preset; may be repeated
@@ -64,7 +67,7 @@ impl super::Command for Simulate {
         }
         let network = skimp::Network::open(&arguments.model)?;
         let config = SimulateConfig {
-            data: arguments.data.config(arguments.images, 0)?,
+            data: arguments.data.config(arguments.images, arguments.accuracy_images)?,
             input_size: arguments.data.input_size,
             quantization: arguments.quantization.config(),
             layers: skimp::LayersConfig::default(),

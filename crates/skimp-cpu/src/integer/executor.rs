@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use skimp_graph::{
     Dim, GraphError, Tensor, ValueId,
     integer::{
-        self, IntegerEngine, IntegerGraph, IntegerNode, IntegerObserver, IntegerOp, IntegerTensor, MacObservation,
-        Observation, ValueKind,
+        self, IntegerEngine, IntegerGraph, IntegerNode, IntegerObserver, IntegerOp, IntegerTensor, MacHook, MacLayer,
+        MacObservation, MacOperands, Observation, ValueKind,
     },
 };
 
@@ -74,22 +74,30 @@ impl IntegerExecutor {
         inputs: &[Tensor],
         scratch: &mut LayerScratch,
         first_image: usize,
-        mut observer: Option<&mut IntegerObserver<'_>>,
+        mut watch: Watch<'_, '_>,
     ) -> Result<Vec<Tensor>, GraphError> {
         let graph = &self.graph;
         let mut values: Vec<Option<IntegerTensor>> = vec![None; graph.values.len()];
         for (input, tensor) in graph.inputs.iter().zip(inputs) {
             values[input.value.0] = Some(IntegerTensor::Real(tensor.clone()));
         }
-        let observed = if observer.is_some() { Observed::Yes } else { Observed::No };
         for (node_idx, node) in graph.nodes.iter().enumerate() {
             let operands: Vec<&IntegerTensor> = node
                 .inputs
                 .iter()
                 .map(|id| values[id.0].as_ref().expect("nodes are sorted, uses are counted"))
                 .collect();
-            let (outputs, accumulators) = self.run_node(node_idx, &operands, scratch, observed)?;
-            if let Some(observer) = &mut observer {
+            let hook = match watch {
+                Watch::Hook(hook) if hook.applies(node_idx) => Some(hook),
+                _ => None,
+            };
+            let (outputs, accumulators) = match (&node.op, hook) {
+                (IntegerOp::Mac(layer), Some(hook)) => {
+                    (vec![self.run_hooked(node_idx, layer, &operands, scratch, hook)?], None)
+                }
+                _ => self.run_node(node_idx, &operands, scratch, watch.observed())?,
+            };
+            if let Watch::Observer(observer) = &mut watch {
                 let mac = accumulators.as_ref().and_then(|(accumulators, residual)| {
                     let input = operands[0].as_codes()?;
                     Some(MacObservation { input, residual: residual.as_deref(), accumulators })
@@ -113,6 +121,32 @@ impl IntegerExecutor {
             }),
         };
         graph.outputs.iter().map(output).collect()
+    }
+
+    /// A multiply-accumulate layer with `hook` before and after its sums.
+    fn run_hooked(
+        &self,
+        node_idx: usize,
+        layer: &MacLayer,
+        operands: &[&IntegerTensor],
+        scratch: &mut LayerScratch,
+        hook: &dyn MacHook,
+    ) -> Result<IntegerTensor, GraphError> {
+        let node = &self.graph.nodes[node_idx];
+        let real = || GraphError::invalid_node(&node.name, "Mac", "an input is real, expected codes");
+        let mut input = operands[0].as_codes().ok_or_else(real)?.clone();
+        hook.change_input(node_idx, &mut input)?;
+        let input = IntegerTensor::Codes(input);
+        let mut changed = operands.to_vec();
+        changed[0] = &input;
+        let (_, inside) = self.run_node(node_idx, &changed, scratch, Observed::Yes)?;
+        let (mut accumulators, residual) = inside.ok_or_else(real)?;
+        let input = input.as_codes().ok_or_else(real)?;
+        let shape = layer.shape_on(&node.name, &input.shape)?;
+        let seen = MacOperands { node_idx, layer, shape: &shape, input, residual: residual.as_deref() };
+        hook.change_accumulators(&seen, &mut accumulators)?;
+        let kind = self.graph.values[node.outputs[0].0].kind;
+        layer.output(&node.name, &accumulators, layer.output_shape(&shape), &kind)
     }
 
     #[allow(clippy::type_complexity, reason = "outputs, and the inside of a layer")]
@@ -158,9 +192,48 @@ impl IntegerEngine for IntegerExecutor {
     }
 
     fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, GraphError> {
+        self.run_pieces(inputs, None)
+    }
+
+    fn run_with(&self, inputs: &[Tensor], hook: &dyn MacHook) -> Result<Vec<Tensor>, GraphError> {
+        self.run_pieces(inputs, Some(hook))
+    }
+
+    fn run_observed(&self, inputs: &[Tensor], observer: &mut IntegerObserver<'_>) -> Result<Vec<Tensor>, GraphError> {
         self.graph.bind(inputs)?;
+        let mut scratch = LayerScratch::default();
         let Some(n) = self.n_separable(inputs) else {
-            return self.run_piece(inputs, &mut LayerScratch::default(), 0, None);
+            return self.run_piece(inputs, &mut scratch, 0, Watch::Observer(observer));
+        };
+        let mut pieces = Vec::with_capacity(n);
+        for image in 0..n {
+            let cut: Vec<Tensor> = inputs.iter().map(|t| images(t, image, image + 1)).collect();
+            pieces.push(self.run_piece(&cut, &mut scratch, image, Watch::Observer(observer)));
+        }
+        joined(pieces)
+    }
+}
+
+/// Who looks on while the nodes run.
+enum Watch<'w, 'o> {
+    Nobody,
+    Observer(&'w mut IntegerObserver<'o>),
+    Hook(&'w dyn MacHook),
+}
+
+impl Watch<'_, '_> {
+    fn observed(&self) -> Observed {
+        if matches!(self, Watch::Observer(_)) { Observed::Yes } else { Observed::No }
+    }
+}
+
+impl IntegerExecutor {
+    /// Images in parallel, where the network treats them separately.
+    fn run_pieces(&self, inputs: &[Tensor], hook: Option<&dyn MacHook>) -> Result<Vec<Tensor>, GraphError> {
+        self.graph.bind(inputs)?;
+        let watch = || hook.map_or(Watch::Nobody, Watch::Hook);
+        let Some(n) = self.n_separable(inputs) else {
+            return self.run_piece(inputs, &mut LayerScratch::default(), 0, watch());
         };
         let piece = n.div_ceil(rayon::current_num_threads() * 2).clamp(1, MOST_IMAGES);
         let starts: Vec<usize> = (0..n).step_by(piece).collect();
@@ -168,23 +241,9 @@ impl IntegerEngine for IntegerExecutor {
             .into_par_iter()
             .map_init(LayerScratch::default, |scratch, start| {
                 let cut: Vec<Tensor> = inputs.iter().map(|t| images(t, start, (start + piece).min(n))).collect();
-                self.run_piece(&cut, scratch, start, None)
+                self.run_piece(&cut, scratch, start, watch())
             })
             .collect();
-        joined(pieces)
-    }
-
-    fn run_observed(&self, inputs: &[Tensor], observer: &mut IntegerObserver<'_>) -> Result<Vec<Tensor>, GraphError> {
-        self.graph.bind(inputs)?;
-        let mut scratch = LayerScratch::default();
-        let Some(n) = self.n_separable(inputs) else {
-            return self.run_piece(inputs, &mut scratch, 0, Some(observer));
-        };
-        let mut pieces = Vec::with_capacity(n);
-        for image in 0..n {
-            let cut: Vec<Tensor> = inputs.iter().map(|t| images(t, image, image + 1)).collect();
-            pieces.push(self.run_piece(&cut, &mut scratch, image, Some(observer)));
-        }
         joined(pieces)
     }
 }

@@ -12,12 +12,14 @@ mod dots;
 mod dots_x86;
 mod executor;
 mod pack;
+mod predict;
 mod refine;
 #[cfg(test)]
 mod tests;
 mod wide;
 
 pub use executor::IntegerExecutor;
+pub use predict::predictive_end_planes;
 pub use skimp_graph::integer::end::{ConvError, ConvProblem, EndPlanes};
 use skimp_numerics::EndTest;
 

@@ -58,8 +58,10 @@ pub(crate) fn full_operands(layer: LayerWorkload) -> (LayerWorkload, LayerTrace)
     let recorded = RecordedTrace {
         activation: Some(vec![activation; layer.input_count()].into()),
         end_planes_negative: Some(ends.clone()),
-        end_planes_non_positive: Some(ends),
+        end_planes_non_positive: Some(ends.clone()),
+        predictive_end_planes: Some(ends),
         output_sums: Some(vec![sum; layer.output_count()].into()),
+        start_values: Some(vec![0; layer.output_count()].into()),
     };
     let trace = LayerTrace::new(&layer, Arc::new(recorded));
     (layer, trace)

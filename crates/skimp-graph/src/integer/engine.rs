@@ -1,6 +1,6 @@
 //! The seam between an integer network and the engines that run it.
 
-use super::{CodeTensor, IntegerGraph};
+use super::{CodeTensor, IntegerGraph, MacLayer, MacShape};
 use crate::{GraphError, Tensor, ValueId};
 
 /// What a value holds while a network runs.
@@ -58,6 +58,45 @@ pub struct Observation<'a> {
 /// Called with the work of every node, in the order of nodes for each piece of the batch.
 pub type IntegerObserver<'a> = dyn FnMut(&Observation<'_>) + 'a;
 
+/// What one multiply-accumulate layer works on, as a [`MacHook`] sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct MacOperands<'a> {
+    /// Index of the node in [`IntegerGraph::nodes`].
+    pub node_idx: usize,
+    /// The layer.
+    pub layer: &'a MacLayer,
+    /// Extents on this input.
+    pub shape: &'a MacShape,
+    /// Activation codes as the layer reads them, without its input offset.
+    pub input: &'a CodeTensor,
+    /// Residual input at accumulator scale, shaped like the output.
+    pub residual: Option<&'a [i64]>,
+}
+
+/// Changes what multiply-accumulate layers compute: an approximate accelerator.
+///
+/// Engines may call it from several threads, for one or more images at a time, so a hook keeps no state between images.
+pub trait MacHook: std::fmt::Debug + Sync {
+    /// Whether the layer at `node_idx` is changed at all; others run at full speed.
+    fn applies(&self, node_idx: usize) -> bool;
+
+    /// Changes activation codes before the layer reads them; codes must stay in the range of their encoding.
+    ///
+    /// # Errors
+    /// Whatever keeps the hook from its work.
+    fn change_input(&self, _node_idx: usize, _input: &mut CodeTensor) -> Result<(), GraphError> {
+        Ok(())
+    }
+
+    /// Changes accumulators, shaped like the output, before the activation function.
+    ///
+    /// # Errors
+    /// Whatever keeps the hook from its work.
+    fn change_accumulators(&self, _operands: &MacOperands<'_>, _accumulators: &mut [i64]) -> Result<(), GraphError> {
+        Ok(())
+    }
+}
+
 /// An engine bound to one [`IntegerGraph`]. Every engine returns exactly what
 /// [`IntegerReference`](super::IntegerReference) returns.
 pub trait IntegerEngine: std::fmt::Debug + Send + Sync {
@@ -75,6 +114,12 @@ pub trait IntegerEngine: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`run`](IntegerEngine::run).
     fn run_observed(&self, inputs: &[Tensor], observer: &mut IntegerObserver<'_>) -> Result<Vec<Tensor>, GraphError>;
+
+    /// Like [`run`](IntegerEngine::run), with `hook` in the way of multiply-accumulate layers.
+    ///
+    /// # Errors
+    /// As [`run`](IntegerEngine::run), and those of the hook.
+    fn run_with(&self, inputs: &[Tensor], hook: &dyn MacHook) -> Result<Vec<Tensor>, GraphError>;
 }
 
 impl IntegerGraph {

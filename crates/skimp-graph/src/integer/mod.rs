@@ -16,7 +16,7 @@ mod shapes;
 mod types;
 
 pub use check::check;
-pub use engine::{IntegerEngine, IntegerObserver, IntegerTensor, MacObservation, Observation};
+pub use engine::{IntegerEngine, IntegerObserver, IntegerTensor, MacHook, MacObservation, MacOperands, Observation};
 pub use mac::MacShape;
 pub use nodes::evaluate;
 pub use pool::IntegerMeans;

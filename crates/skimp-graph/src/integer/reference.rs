@@ -1,8 +1,8 @@
 //! The exact integer interpreter: the specification of integer execution.
 
 use super::{
-    CodeTensor, IntegerEngine, IntegerGraph, IntegerNode, IntegerObserver, IntegerOp, IntegerTensor, MacLayer,
-    MacObservation, Observation, ValueKind, check, nodes,
+    CodeTensor, IntegerEngine, IntegerGraph, IntegerNode, IntegerObserver, IntegerOp, IntegerTensor, MacHook, MacLayer,
+    MacObservation, MacOperands, Observation, ValueKind, check, nodes,
 };
 use crate::{GraphError, Tensor};
 
@@ -34,14 +34,27 @@ impl<'g> IntegerReference<'g> {
         layer: &MacLayer,
         inputs: &[&IntegerTensor],
         observer: &mut IntegerObserver<'_>,
+        hook: Option<&dyn MacHook>,
     ) -> Result<Vec<IntegerTensor>, GraphError> {
         let node = &self.graph.nodes[node_idx];
-        let input = codes(node, inputs[0])?;
+        let hook = hook.filter(|hook| hook.applies(node_idx));
+        let mut changed = None;
+        if let Some(hook) = hook {
+            hook.change_input(node_idx, changed.insert(codes(node, inputs[0])?.clone()))?;
+        }
+        let input = match &changed {
+            Some(changed) => changed,
+            None => codes(node, inputs[0])?,
+        };
         let shape = layer.shape_on(&node.name, &input.shape)?;
         let output_shape = layer.output_shape(&shape);
         let residual = inputs.get(1).map(|tensor| codes(node, tensor)).transpose()?;
         let residual = layer.scaled_residual(&node.name, residual, &output_shape)?;
-        let accumulators = layer.accumulate(&shape, input, residual.as_deref());
+        let mut accumulators = layer.accumulate(&shape, input, residual.as_deref());
+        if let Some(hook) = hook {
+            let operands = MacOperands { node_idx, layer, shape: &shape, input, residual: residual.as_deref() };
+            hook.change_accumulators(&operands, &mut accumulators)?;
+        }
         let kind = self.graph.values[node.outputs[0].0].kind;
         let outputs = vec![layer.output(&node.name, &accumulators, output_shape, &kind)?];
         let mac = Some(MacObservation { input, residual: residual.as_deref(), accumulators: &accumulators });
@@ -57,16 +70,13 @@ fn codes<'a>(node: &IntegerNode, tensor: &'a IntegerTensor) -> Result<&'a CodeTe
     }
 }
 
-impl IntegerEngine for IntegerReference<'_> {
-    fn name(&self) -> &'static str {
-        "integer-reference"
-    }
-
-    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, GraphError> {
-        self.run_observed(inputs, &mut |_| {})
-    }
-
-    fn run_observed(&self, inputs: &[Tensor], observer: &mut IntegerObserver<'_>) -> Result<Vec<Tensor>, GraphError> {
+impl IntegerReference<'_> {
+    fn run_nodes(
+        &self,
+        inputs: &[Tensor],
+        observer: &mut IntegerObserver<'_>,
+        hook: Option<&dyn MacHook>,
+    ) -> Result<Vec<Tensor>, GraphError> {
         let graph = self.graph;
         let mut values: Vec<Option<IntegerTensor>> = vec![None; graph.values.len()];
         for (id, tensor) in graph.bind(inputs)? {
@@ -79,7 +89,7 @@ impl IntegerEngine for IntegerReference<'_> {
                 .map(|id| values[id.0].as_ref().expect("nodes are sorted, uses are counted"))
                 .collect();
             let outputs = match &node.op {
-                IntegerOp::Mac(layer) => self.run_mac(node_idx, layer, &operands, observer)?,
+                IntegerOp::Mac(layer) => self.run_mac(node_idx, layer, &operands, observer, hook)?,
                 _ => {
                     let (input_kinds, output_kinds) = (self.kinds(&node.inputs), self.kinds(&node.outputs));
                     let outputs = nodes::evaluate(node, &operands, &input_kinds, &output_kinds)?;
@@ -97,5 +107,23 @@ impl IntegerEngine for IntegerReference<'_> {
             }
         }
         graph.outputs.iter().map(|id| graph.real_output(*id, values[id.0].as_ref())).collect()
+    }
+}
+
+impl IntegerEngine for IntegerReference<'_> {
+    fn name(&self) -> &'static str {
+        "integer-reference"
+    }
+
+    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, GraphError> {
+        self.run_nodes(inputs, &mut |_| {}, None)
+    }
+
+    fn run_observed(&self, inputs: &[Tensor], observer: &mut IntegerObserver<'_>) -> Result<Vec<Tensor>, GraphError> {
+        self.run_nodes(inputs, observer, None)
+    }
+
+    fn run_with(&self, inputs: &[Tensor], hook: &dyn MacHook) -> Result<Vec<Tensor>, GraphError> {
+        self.run_nodes(inputs, &mut |_| {}, Some(hook))
     }
 }

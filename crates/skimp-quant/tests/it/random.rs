@@ -2,8 +2,8 @@
 
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_graph::{
-    Executor, Graph, Tensor,
-    integer::{IntegerEngine, IntegerReference, IntegerTensor},
+    Executor, Graph, GraphError, Tensor,
+    integer::{CodeTensor, IntegerEngine, IntegerReference, IntegerTensor, MacHook, MacOperands},
     reference::Reference,
     testing::{random_cnn, random_relu_cnn},
 };
@@ -92,6 +92,46 @@ fn fast_engine_equals_the_specification() {
         assert_eq!(bits(&got), bits(&expected), "seed {seed}, {config:?}");
         assert_eq!(bits(&executor.run(&inputs).unwrap()), bits(&expected), "seed {seed}, {config:?}");
     }
+}
+
+/// Halves the inputs of every layer, and negates each third sum.
+#[derive(Debug)]
+struct Disturb;
+
+impl MacHook for Disturb {
+    fn applies(&self, node_idx: usize) -> bool {
+        !node_idx.is_multiple_of(5)
+    }
+
+    fn change_input(&self, _node_idx: usize, input: &mut CodeTensor) -> Result<(), GraphError> {
+        input.data.iter_mut().for_each(|code| *code /= 2);
+        Ok(())
+    }
+
+    fn change_accumulators(&self, operands: &MacOperands<'_>, accumulators: &mut [i64]) -> Result<(), GraphError> {
+        assert_eq!(accumulators.len(), operands.shape.n_outputs());
+        let per_image = accumulators.len() / operands.shape.n;
+        for (i, sum) in accumulators.iter_mut().enumerate() {
+            *sum = if (i % per_image).is_multiple_of(3) { -*sum } else { *sum };
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn hooks_change_both_engines_alike() {
+    let configs = configs();
+    let mut n_changed = 0;
+    for seed in 0..60 {
+        let (graph, inputs) = if seed % 2 == 0 { random_cnn(seed) } else { random_relu_cnn(seed) };
+        let quantized = quantized(&graph, &inputs, &configs[seed as usize % configs.len()]);
+        let reference = IntegerReference::new(&quantized.graph).unwrap();
+        let expected = bits(&reference.run_with(&inputs, &Disturb).unwrap());
+        let executor = IntegerExecutor::new(&quantized.graph).unwrap();
+        assert_eq!(bits(&executor.run_with(&inputs, &Disturb).unwrap()), expected, "seed {seed}");
+        n_changed += usize::from(bits(&executor.run(&inputs).unwrap()) != expected);
+    }
+    assert!(n_changed > 30, "{n_changed}");
 }
 
 #[test]

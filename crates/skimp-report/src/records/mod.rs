@@ -9,8 +9,8 @@ mod simulation;
 mod study;
 
 pub use self::simulation::{
-    AcceleratorRecord, AcceleratorTotal, Breakdown, DataRecord, EndStatus, LayerRecord, ModelRecord, SIMULATION_SCHEMA,
-    SimulationRecord,
+    AcceleratorRecord, AcceleratorTotal, Breakdown, DataRecord, EffectAccuracy, EndStatus, LayerRecord, ModelRecord,
+    SIMULATION_SCHEMA, SimulationRecord,
 };
 pub use self::study::{
     AcceleratorFigures, Accuracy, AccuracyRecord, Assumption, Comparison, Exactness, InputDigest, LayerStatistics,

@@ -133,8 +133,22 @@ pub struct AcceleratorRecord {
     pub dram_gb_per_s: Option<f64>,
     /// One entry per layer that ran, in execution order.
     pub layers: Vec<LayerRecord>,
+    /// Accuracy, where the accelerator changes values and labeled images were run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<EffectAccuracy>,
     /// The whole run.
     pub total: AcceleratorTotal,
+}
+
+/// What an approximate accelerator does to the accuracy of the integer network.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EffectAccuracy {
+    /// Share of images that the exact integer network classifies right.
+    pub top1_exact: f64,
+    /// The same under the accelerator's effect.
+    pub top1: f64,
+    /// Images classified.
+    pub n_images: u64,
 }
 
 /// One layer on one accelerator.

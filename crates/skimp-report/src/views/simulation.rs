@@ -74,8 +74,11 @@ pub fn layer_energy(accelerator: &AcceleratorRecord) -> Table {
 }
 
 /// One row per accelerator: the whole network, per image.
+///
+/// Accuracy stands in it only if one of the accelerators changes values.
 pub fn totals_table(simulation: &SimulationRecord) -> Table {
-    let columns = vec![
+    let approximate = simulation.accelerators.iter().any(|accelerator| accelerator.accuracy.is_some());
+    let mut columns = vec![
         Column::text("accelerator", "accelerator"),
         Column::number("clock_mhz", "clock", "MHz"),
         Column::number("area_mm2", "area", "mm²"),
@@ -85,6 +88,11 @@ pub fn totals_table(simulation: &SimulationRecord) -> Table {
         Column::number("gmacs", "rate", "GMAC/s"),
         Column::number("tops_per_w", "efficiency", "TOPS/W"),
     ];
+    if approximate {
+        columns.push(Column::number("top1_percent", "top-1", "%"));
+        columns.push(Column::number("top1_exact_percent", "top-1, exact", "%"));
+        columns.push(Column::number("accuracy_images", "judged by", "images"));
+    }
     let accelerators = words_for_count(simulation.accelerators.len() as u64, "accelerator");
     let images = words_for_count(simulation.images, "image");
     let caption = if simulation.data.is_none() {
@@ -96,7 +104,7 @@ pub fn totals_table(simulation: &SimulationRecord) -> Table {
     let images = simulation.images.max(1) as f64;
     for accelerator in &simulation.accelerators {
         let total = &accelerator.total;
-        table.row(vec![
+        let mut row = vec![
             accelerator.label.clone().into(),
             Cell::Real(accelerator.clock_mhz, 0),
             Cell::real(accelerator.area_mm2, 2),
@@ -105,7 +113,14 @@ pub fn totals_table(simulation: &SimulationRecord) -> Table {
             Cell::Real(total.energy_mj / images, 3),
             Cell::Real(total.gmacs, 1),
             Cell::Real(total.tops_per_w, 3),
-        ]);
+        ];
+        if approximate {
+            let accuracy = accelerator.accuracy.as_ref();
+            row.push(Cell::real(accuracy.map(|accuracy| 100.0 * accuracy.top1), 2));
+            row.push(Cell::real(accuracy.map(|accuracy| 100.0 * accuracy.top1_exact), 2));
+            row.push(accuracy.map(|accuracy| accuracy.n_images).into());
+        }
+        table.row(row);
     }
     table
 }

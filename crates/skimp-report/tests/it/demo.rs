@@ -187,6 +187,7 @@ fn accelerator(
         peak_gmacs: Some(macs / seconds * 1.4e-9),
         dram_gb_per_s: (name == "compend").then_some(10.67),
         layers,
+        accuracy: None,
         total: AcceleratorTotal {
             cycles,
             latency_ms: seconds * 1e3 / IMAGES as f64,
