@@ -7,6 +7,7 @@ mod bitwave;
 mod bricks;
 pub mod cnvlutin;
 pub mod compend;
+mod compreend;
 mod config;
 pub mod dadiannao;
 pub mod eyeriss;
@@ -14,6 +15,7 @@ mod laconic;
 mod quick;
 mod scnn;
 pub mod selective_gradients;
+mod snapea;
 pub mod stripes;
 mod structured_2_4;
 pub mod systolic;
@@ -27,11 +29,13 @@ pub static ACCELERATORS: &[&dyn AcceleratorModel] = &[
     &bitwave::BitWave,
     &cnvlutin::Cnvlutin,
     &compend::Compend,
+    &compreend::Compreend,
     &dadiannao::DaDianNao,
     &eyeriss::Eyeriss,
     &laconic::Laconic,
     &scnn::Scnn,
     &selective_gradients::SelectiveGradients,
+    &snapea::Snapea,
     &stripes::Stripes,
     &structured_2_4::Structured24,
     &systolic::Systolic,

@@ -15,6 +15,8 @@ mod quick_rules;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]
+mod snapea;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tetris;

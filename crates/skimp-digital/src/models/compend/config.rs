@@ -9,7 +9,7 @@ use crate::models::config::{positive, typed};
 /// What the user may set; the preset documents each key.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Config {
+pub(in crate::models) struct Config {
     #[serde(rename = "schema")]
     _schema: u32,
     pub(super) end: bool,
@@ -40,7 +40,7 @@ pub(super) struct Config {
 }
 
 impl Config {
-    pub(super) fn from_table(resolved: &Table) -> Result<Config, SimError> {
+    pub(in crate::models) fn from_table(resolved: &Table) -> Result<Config, SimError> {
         let config: Config = typed(resolved)?;
         for (key, value) in [
             ("pu_rows", config.pu_rows),

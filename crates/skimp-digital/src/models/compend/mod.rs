@@ -37,12 +37,12 @@ pub mod slots;
 mod statistics;
 
 use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, EndOutcome, EndSupport, LayerResult, LayerTrace,
-    LayerWorkload, Provenance, SimError, resolve_config,
+    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, EndOutcome, EndSupport, LayerEffect,
+    LayerResult, LayerTrace, LayerWorkload, Provenance, SimError, resolve_config,
 };
 use toml::Table;
 
-use config::Config;
+pub(super) use config::Config;
 use mapping::{Layout, lay_out};
 use run::{RunCounts, run_all_planes, run_with_ends};
 use statistics as stat;
@@ -84,10 +84,17 @@ impl AcceleratorModel for Compend {
     fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
         let resolved = resolve_config(PRESET, overrides)?;
         let config = Config::from_table(&resolved)?;
-        let costs = CostTable::embedded(&config.costs)?;
-        let area_mm2 = area(&config, &costs)?;
-        Ok(Box::new(Machine { resolved, config, costs, area_mm2 }))
+        Ok(Box::new(Machine::new(NAME, resolved, config, StopRule::Proven)?))
     }
+}
+
+/// When an output stops.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum StopRule {
+    /// At the first plane after which the sum cannot become positive again.
+    Proven,
+    /// Where the planes left are expected to take this share of what they can take.
+    Predicted(f64),
 }
 
 /// Area of leaf units, buffers, network and controller; the published total lies above it by wiring and what else the
@@ -102,12 +109,40 @@ fn area(config: &Config, costs: &CostTable) -> Result<f64, SimError> {
         + costs.area_mm2("ctrl.area")?)
 }
 
+/// The array with one rule of stopping; ComPreEND shares it.
 #[derive(Debug)]
-struct Machine {
+pub(super) struct Machine {
+    name: &'static str,
     resolved: Table,
     config: Config,
     costs: CostTable,
     area_mm2: f64,
+    rule: StopRule,
+    effect: Option<PredictedStop>,
+}
+
+/// What predicted stops do to values: a positive output that was stopped becomes -1, which a ReLU makes 0.
+#[derive(Debug)]
+struct PredictedStop {
+    share: f64,
+    hardware: config::Hardware,
+}
+
+impl LayerEffect for PredictedStop {
+    fn applies(&self, layer: &LayerWorkload) -> bool {
+        let one_pass = |layout: Layout| layout.parts.iter().all(|part| part.leaves.len() == 1);
+        layer.end == EndSupport::Valid && lay_out(layer, &self.hardware).is_ok_and(one_pass)
+    }
+
+    fn sums(&self, layer: &LayerWorkload, operands: &LayerTrace, sums: &mut [i64]) -> Result<(), SimError> {
+        let planes = operands.predictive_end_planes(self.share)?;
+        for (sum, &plane) in sums.iter_mut().zip(planes.iter()) {
+            if u32::from(plane) < layer.weight_bits {
+                *sum = (*sum).min(-1);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether a layer runs with END, or why not.
@@ -117,6 +152,21 @@ enum Detection<'t> {
 }
 
 impl Machine {
+    pub(super) fn new(
+        name: &'static str,
+        resolved: Table,
+        config: Config,
+        rule: StopRule,
+    ) -> Result<Machine, SimError> {
+        let costs = CostTable::embedded(&config.costs)?;
+        let area_mm2 = area(&config, &costs)?;
+        let effect = match rule {
+            StopRule::Predicted(share) if config.end => Some(PredictedStop { share, hardware: config.hardware() }),
+            StopRule::Predicted(_) | StopRule::Proven => None,
+        };
+        Ok(Machine { name, resolved, config, costs, area_mm2, rule, effect })
+    }
+
     fn detection<'t>(
         &self,
         layer: &LayerWorkload,
@@ -135,7 +185,8 @@ impl Machine {
             return Ok(Detection::Off(format!("{inputs} inputs per output take {passes} passes")));
         }
         check_weight_codes(layer)?;
-        let missing = || SimError::TraceRequired { layer: layer.name.clone(), accelerator: NAME, trace: "end_planes" };
+        let missing =
+            || SimError::TraceRequired { layer: layer.name.clone(), accelerator: self.name, trace: "end_planes" };
         Ok(Detection::On(trace.ok_or_else(missing)?))
     }
 
@@ -251,7 +302,7 @@ fn describe(result: &mut LayerResult, layout: &Layout, divisions: u64) {
 
 impl Accelerator for Machine {
     fn name(&self) -> &'static str {
-        NAME
+        self.name
     }
 
     fn config(&self) -> &Table {
@@ -282,6 +333,10 @@ impl Accelerator for Machine {
     }
 
     fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
+        if self.name != NAME {
+            // Neither area nor power of ComPreEND is in the data at hand.
+            return Ok(Vec::new());
+        }
         // The layer whose weights fill the STT-RAM exactly; its power comes nearest to the published one.
         let layer = LayerWorkload::conv("VGG-16 C9", 512, 28, 28, 512, 3);
         let layout = lay_out(&layer, &self.config.hardware())?;
@@ -315,8 +370,13 @@ impl Accelerator for Machine {
         ])
     }
 
+    fn effect(&self) -> Option<&dyn LayerEffect> {
+        self.effect.as_ref().map(|effect| effect as &dyn LayerEffect)
+    }
+
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
-        let unsupported = |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: NAME, what };
+        let unsupported =
+            |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: self.name, what };
         layer.check()?;
         if layer.n != 1 {
             return Err(unsupported(format!("{} images at once; run them one after another", layer.n)));
@@ -334,7 +394,10 @@ impl Accelerator for Machine {
                 Ok(result)
             }
             Detection::On(trace) => {
-                let ends = trace.end_planes(self.config.test()?)?;
+                let ends = match self.rule {
+                    StopRule::Proven => trace.end_planes(self.config.test()?)?,
+                    StopRule::Predicted(share) => trace.predictive_end_planes(share)?,
+                };
                 let mut result = self.counts(layer, &layout, &run_with_ends(&layout, &ends, planes, pus_per_row));
                 result.end = Some(EndOutcome::On);
                 Ok(result)

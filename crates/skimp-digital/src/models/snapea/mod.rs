@@ -1,0 +1,366 @@
+//! SnaPEA: weights reordered by sign, stopped at the first negative partial sum, or predicted to end there.
+//!
+//! Each kernel multiplies its positive weights first, so the partial sum rises, then its negative ones, so it falls;
+//! after every negative weight its sign is checked. The first negative sum decides a ReLU's 0 (activations are not
+//! negative). Weights of 0 are dropped. In predictive mode a few *speculation weights* come first, and a sum that is at
+//! most the kernel's threshold after them is taken for negative: an approximation.
+//!
+//! Window-level model, counted from real operands. A PE has four lanes that take one window each and share the stream of
+//! weights and indices, so it takes as long as its slowest lane; a finished lane is gated.
+//!
+//! # Assumptions
+//! - Eight PEs share a kernel (fewer where it has no windows for them; the others then take further kernels); groups of
+//!   four consecutive windows go to them in turn. They wait for each other before the next kernel, unless
+//!   `kernel_barrier = false`.
+//! - The baseline (`mode = "dense"`) is the same array and mapping without order, checks and indices, zeros included.
+//! - Loading data takes no time of its own. Thresholds predict a negative at "at most"; ties take the lower index.
+//! - Layers in which early negative detection is not exact run all their weights, in order.
+//! - Energy: one 16-bit multiply-accumulate per executed weight, one read of an input per lane, one of a weight and an
+//!   index per PE, one comparison per check and one write per output, from 8 KiB memories. Gated lanes take none.
+//!   Neither static nor off-chip energy is included.
+//! - Pass 1 of the parameter search ranks kernels by the share of positive output that they squash on a few images
+//!   instead of by the network's accuracy for each kernel; passes 2 and 3 measure accuracy.
+
+mod array;
+mod order;
+mod scan;
+mod search;
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use serde::Deserialize;
+use skimp_sim::{
+    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, EndOutcome, EndSupport, LayerEffect,
+    LayerResult, LayerTrace, LayerWorkload, SimError, Statistic, Tuner, resolve_config,
+};
+use toml::Table;
+
+use self::array::{Array, ArrayCounts};
+use self::order::{KernelOrder, NegativeOrder};
+use self::scan::{Field, scan_filter};
+use self::search::{SearchConfig, Squash, search};
+use super::config::{positive, typed};
+
+const NAME: &str = "snapea";
+const PRESET: &str = include_str!("../../../../../configs/accelerators/snapea.toml");
+
+/// Width of operands in the energies.
+const OPERAND_BITS: u64 = 16;
+
+/// The registered model.
+///
+/// # Source
+/// V. Akhlaghi, A. Yazdanbakhsh, K. Samadi, R. K. Gupta, H. Esmaeilzadeh, "SnaPEA: Predictive Early Activation for
+/// Reducing Computation in Deep Convolutional Neural Networks", ISCA 2018.
+/// Differs: see the module's assumptions; energies are generic.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Snapea;
+
+impl AcceleratorModel for Snapea {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        "positive weights first, stops at the first negative sum; predicts negatives from a few weights"
+    }
+
+    fn source(&self) -> &'static str {
+        "V. Akhlaghi et al., SnaPEA: Predictive Early Activation for Reducing Computation in Deep Convolutional Neural \
+         Networks, ISCA 2018"
+    }
+
+    fn preset(&self) -> &'static str {
+        PRESET
+    }
+
+    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+        let resolved = resolve_config(PRESET, overrides)?;
+        let config: Config = typed(&resolved)?;
+        config.check()?;
+        let costs = CostTable::embedded(&config.costs)?;
+        Ok(Box::new(Machine { resolved, config, costs, predictions: None }))
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    Dense,
+    Exact,
+    Predictive,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    #[serde(rename = "schema")]
+    _schema: u32,
+    mode: Mode,
+    negative_order: String,
+    kernel_barrier: bool,
+    costs: String,
+    clock_mhz: f64,
+    #[serde(rename = "technology_nm")]
+    _technology_nm: u32,
+    pe_rows: u32,
+    pe_columns: u32,
+    lanes_per_pe: u32,
+    index_bits: u32,
+    max_accuracy_loss_percent: f64,
+    speculation_weights: Vec<usize>,
+    squashed_share_percent: Vec<f64>,
+}
+
+impl Config {
+    fn check(&self) -> Result<(), SimError> {
+        positive("clock_mhz", self.clock_mhz)?;
+        for (key, value) in
+            [("pe_rows", self.pe_rows), ("pe_columns", self.pe_columns), ("lanes_per_pe", self.lanes_per_pe)]
+        {
+            positive(key, f64::from(value))?;
+        }
+        let refuse = |key: &str, reason: &str| Err(SimError::SettingValue { key: key.into(), reason: reason.into() });
+        if !(0.0..=100.0).contains(&self.max_accuracy_loss_percent) {
+            return refuse("max_accuracy_loss_percent", "expected 0 to 100");
+        }
+        if self.speculation_weights.contains(&0) {
+            return refuse("speculation_weights", "expected numbers above 0");
+        }
+        let shares = &self.squashed_share_percent;
+        if shares.iter().any(|share| !(0.0..=100.0).contains(share)) || shares.windows(2).any(|pair| pair[0] < pair[1])
+        {
+            return refuse("squashed_share_percent", "expected shares of 0 to 100, the greatest first");
+        }
+        self.negative_order().map(|_| ())
+    }
+
+    fn negative_order(&self) -> Result<NegativeOrder, SimError> {
+        match self.negative_order.as_str() {
+            "magnitude" => Ok(NegativeOrder::Magnitude),
+            "index" => Ok(NegativeOrder::Index),
+            other => Err(SimError::SettingValue {
+                key: "negative_order".into(),
+                reason: format!("expected \"magnitude\" or \"index\", found {other:?}"),
+            }),
+        }
+    }
+
+    fn array(&self) -> Array {
+        Array {
+            pes: self.pe_rows as usize * self.pe_columns as usize,
+            pes_per_kernel: self.pe_rows as usize,
+            lanes: self.lanes_per_pe as usize,
+            kernel_barrier: self.kernel_barrier,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Machine {
+    resolved: Table,
+    config: Config,
+    costs: CostTable,
+    /// Found by a search; without them the predictive mode runs exactly.
+    predictions: Option<Arc<Squash>>,
+}
+
+static COMPUTE: Statistic =
+    Statistic { name: "compute", unit: "cycles", description: "Cycles of the slowest processing element." };
+static EXECUTED: Statistic =
+    Statistic { name: "executed_macs", unit: "macs", description: "Multiply-accumulates that were done." };
+static SKIPPED: Statistic =
+    Statistic { name: "skipped_macs", unit: "macs", description: "Multiply-accumulates that were never started." };
+static GATED: Statistic = Statistic {
+    name: "gated_slots",
+    unit: "slots",
+    description: "Cycles of lanes that waited for their PE's slowest.",
+};
+static IDLE: Statistic =
+    Statistic { name: "idle_slots", unit: "slots", description: "Cycles of lanes without a window or at a barrier." };
+static WEIGHT_READS: Statistic =
+    Statistic { name: "weight_reads", unit: "weights", description: "Weights read by a PE for all its lanes." };
+static INDEX_READS: Statistic =
+    Statistic { name: "index_reads", unit: "indices", description: "Entries of the index buffer read by a PE." };
+static SIGN_CHECKS: Statistic =
+    Statistic { name: "sign_checks", unit: "checks", description: "Sums compared with 0 or a threshold." };
+static PREDICTED: Statistic =
+    Statistic { name: "predicted_outputs", unit: "outputs", description: "Outputs predicted to be negative." };
+static WRONG: Statistic =
+    Statistic { name: "squashed_outputs", unit: "outputs", description: "Positive outputs predicted to be negative." };
+
+/// Sums over the kernels of a layer beyond those of the array.
+#[derive(Clone, Copy, Debug, Default)]
+struct Checks {
+    signs: u64,
+    predicted: u64,
+    squashed: u64,
+}
+
+impl Machine {
+    /// Every output takes as many multiply-accumulates as its kernel has weights in use.
+    fn uniform(&self, layer: &LayerWorkload, per_kernel: impl Fn(usize) -> u32 + Sync) -> ArrayCounts {
+        let (array, windows) = (self.config.array(), layer.p * layer.q);
+        let of_kernel = |filter: usize| array.kernel(std::iter::repeat_n(per_kernel(filter), windows), windows);
+        let kernels: Vec<_> = (0..layer.k).into_par_iter().map(of_kernel).collect();
+        array.layer(&kernels, windows)
+    }
+
+    fn early(&self, layer: &LayerWorkload, trace: &LayerTrace) -> Result<(ArrayCounts, Checks), SimError> {
+        let (array, windows, depth) = (self.config.array(), layer.p * layer.q, layer.inputs_per_output());
+        let field = Field::new(layer, &trace.activation()?);
+        let (starts, sums) = (trace.start_values()?, trace.output_sums()?);
+        let weights = layer.weights.as_deref().unwrap_or_default();
+        let negative = self.config.negative_order()?;
+        let predictions = self.predictions.as_deref().and_then(|squash| squash.of(layer));
+        let of_kernel = |filter: usize| {
+            let prediction = predictions.and_then(|known| known.kernels[filter]);
+            let n_speculation = prediction.map_or(0, |prediction| prediction.n_speculation);
+            let order = KernelOrder::new(&weights[filter * depth..(filter + 1) * depth], n_speculation, negative);
+            let here = filter * windows..(filter + 1) * windows;
+            let counts = scan_filter(&field, layer, filter, (&order, prediction), &starts[here.clone()]);
+            let mut checks = Checks::default();
+            let unchecked = (order.speculation.len() + order.positive.len()) as u32;
+            for (&(macs, predicted), &sum) in counts.iter().zip(&sums[here]) {
+                checks.signs += u64::from(prediction.is_some()) + u64::from(macs.saturating_sub(unchecked));
+                checks.predicted += u64::from(predicted);
+                checks.squashed += u64::from(predicted && sum > 0);
+            }
+            (array.kernel(counts.iter().map(|count| count.0), windows), checks)
+        };
+        let kernels: Vec<_> = (0..layer.k).into_par_iter().map(of_kernel).collect();
+        let mut checks = Checks::default();
+        for (_, of_kernel) in &kernels {
+            checks.signs += of_kernel.signs;
+            checks.predicted += of_kernel.predicted;
+            checks.squashed += of_kernel.squashed;
+        }
+        let kernels: Vec<_> = kernels.into_iter().map(|(kernel, _)| kernel).collect();
+        Ok((array.layer(&kernels, windows), checks))
+    }
+
+    fn result(&self, layer: &LayerWorkload, counts: &ArrayCounts, checks: Checks) -> LayerResult {
+        let array = self.config.array();
+        let slots = counts.cycles * (array.pes * array.lanes) as u64;
+        let mut result = LayerResult::new(layer);
+        let indices = if self.config.mode == Mode::Dense { 0 } else { counts.weight_reads };
+        result.cycles.add(&COMPUTE, counts.cycles);
+        for (statistic, count) in [
+            (&EXECUTED, counts.executed),
+            (&SKIPPED, result.macs - counts.executed),
+            (&GATED, counts.gated),
+            (&IDLE, slots - counts.executed - counts.gated),
+            (&WEIGHT_READS, counts.weight_reads),
+            (&INDEX_READS, indices),
+            (&SIGN_CHECKS, checks.signs),
+            (&PREDICTED, checks.predicted),
+            (&WRONG, checks.squashed),
+        ] {
+            result.events.add(statistic, count);
+        }
+        let index_bits = u64::from(self.config.index_bits);
+        let activity = |component, dynamic| Activity { component, dynamic: vec![dynamic], leakage: vec![] };
+        let outputs = layer.output_count() as u64;
+        result.activity = vec![
+            activity("mac", ("mac16.op", counts.executed)),
+            activity("check", ("add16.op", checks.signs)),
+            activity("input", ("sram_8kib.bit", OPERAND_BITS * counts.executed)),
+            activity("weight", ("sram_8kib.bit", OPERAND_BITS * counts.weight_reads)),
+            activity("index", ("sram_8kib.bit", index_bits * indices)),
+            activity("output", ("sram_8kib.bit", OPERAND_BITS * outputs)),
+        ];
+        result.mapping = vec![("pes_per_kernel", array.sharers(layer.p * layer.q) as u64)];
+        if let Some(known) = self.predictions.as_deref().and_then(|squash| squash.of(layer)) {
+            let predicting = known.kernels.iter().flatten().count();
+            result.note(format!("{predicting} of {} kernels predict", layer.k));
+        }
+        result
+    }
+}
+
+impl Accelerator for Machine {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn config(&self) -> &Table {
+        &self.resolved
+    }
+
+    fn clock_mhz(&self) -> f64 {
+        self.config.clock_mhz
+    }
+
+    fn area_mm2(&self) -> f64 {
+        0.0
+    }
+
+    fn peak_gmacs(&self) -> f64 {
+        let array = self.config.array();
+        (array.pes * array.lanes) as f64 * self.config.clock_mhz * 1e-3
+    }
+
+    fn costs(&self) -> &CostTable {
+        &self.costs
+    }
+
+    fn energy_scope(&self) -> &'static str {
+        "multiply-accumulates, comparisons and PE memories by a generic table; no static and no off-chip energy: compare \
+         with mode = \"dense\" of the same array only"
+    }
+
+    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
+        Ok(Vec::new())
+    }
+
+    fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+        layer.check()?;
+        if layer.n != 1 {
+            let what = format!("{} images at once; run them one after another", layer.n);
+            return Err(SimError::Unsupported { layer: layer.name.clone(), accelerator: NAME, what });
+        }
+        let depth = layer.inputs_per_output();
+        if self.config.mode == Mode::Dense {
+            return Ok(self.result(layer, &self.uniform(layer, |_| depth as u32), Checks::default()));
+        }
+        let missing = || SimError::WeightsRequired { layer: layer.name.clone(), accelerator: NAME };
+        let weights = layer.weights.as_deref().ok_or_else(missing)?;
+        if let EndSupport::Invalid(obstacle) = &layer.end {
+            let used = |filter: usize| {
+                weights[filter * depth..(filter + 1) * depth].iter().filter(|&&weight| weight != 0).count() as u32
+            };
+            let mut result = self.result(layer, &self.uniform(layer, used), Checks::default());
+            result.end = Some(EndOutcome::Off(obstacle.to_string()));
+            return Ok(result);
+        }
+        let trace = trace.ok_or_else(|| SimError::TraceRequired {
+            layer: layer.name.clone(),
+            accelerator: NAME,
+            trace: "activation, start_values and output_sums",
+        })?;
+        let (counts, checks) = self.early(layer, trace)?;
+        let mut result = self.result(layer, &counts, checks);
+        result.end = Some(EndOutcome::On);
+        Ok(result)
+    }
+
+    fn effect(&self) -> Option<&dyn LayerEffect> {
+        self.predictions.as_deref().map(|squash| squash as &dyn LayerEffect)
+    }
+
+    fn needs_tuning(&self) -> bool {
+        self.config.mode == Mode::Predictive
+    }
+
+    fn tuned(&self, tuner: &dyn Tuner) -> Result<Option<Box<dyn Accelerator>>, SimError> {
+        let config = SearchConfig {
+            max_accuracy_loss: self.config.max_accuracy_loss_percent / 100.0,
+            speculation_weights: self.config.speculation_weights.clone(),
+            squashed_shares: self.config.squashed_share_percent.iter().map(|percent| percent / 100.0).collect(),
+            negative_order: self.config.negative_order()?,
+        };
+        let predictions = Some(Arc::new(Squash(search(tuner, &config)?)));
+        Ok(Some(Box::new(Machine { predictions, ..self.clone() })))
+    }
+}

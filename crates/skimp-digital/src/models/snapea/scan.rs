@@ -1,0 +1,214 @@
+//! Multiply-accumulates of every output, by running each kernel over blocks of windows at once.
+
+use rayon::prelude::*;
+use skimp_sim::LayerWorkload;
+
+use super::order::{KernelOrder, Prediction};
+
+/// Windows that one block holds, junk between rows included.
+const BLOCK: usize = 512;
+
+/// Activations of one image, padded, with strides taken apart so that the windows of any tap are contiguous.
+#[derive(Debug)]
+pub(super) struct Field {
+    codes: Vec<u32>,
+    pitch: usize,
+    plane: usize,
+    p: usize,
+    q: usize,
+}
+
+impl Field {
+    pub(super) fn new(layer: &LayerWorkload, activation: &[i32]) -> Self {
+        let [sy, sx] = layer.strides;
+        let reach = |kernel: usize, axis: usize| (kernel - 1) * layer.dilations[axis] / layer.strides[axis] + 1;
+        let (rows, pitch) = (layer.p + reach(layer.r, 0), layer.q + reach(layer.s, 1));
+        let plane = rows * pitch;
+        let mut codes = vec![0; layer.c * sy * sx * plane + BLOCK];
+        codes[..layer.c * sy * sx * plane].par_chunks_mut((sy * sx * plane).max(1)).enumerate().for_each(
+            |(c, field)| {
+                for y in 0..layer.h {
+                    let padded = y + layer.pads_begin[0];
+                    let (phase, row) = (padded % sy, padded / sy);
+                    if row >= rows {
+                        break;
+                    }
+                    for x in 0..layer.w {
+                        let padded = x + layer.pads_begin[1];
+                        let column = padded / sx;
+                        if column < pitch {
+                            let code = activation[(c * layer.h + y) * layer.w + x];
+                            field[(phase * sx + padded % sx) * plane + row * pitch + column] = code.unsigned_abs();
+                        }
+                    }
+                }
+            },
+        );
+        Field { codes, pitch, plane, p: layer.p, q: layer.q }
+    }
+
+    /// Where the inputs of weight `idx` of a filter of `group` begin.
+    fn offset(&self, layer: &LayerWorkload, group: usize, idx: usize) -> usize {
+        let [sy, sx] = layer.strides;
+        let (c, tap) = (idx / (layer.r * layer.s), idx % (layer.r * layer.s));
+        let (y, x) = (tap / layer.s * layer.dilations[0], tap % layer.s * layer.dilations[1]);
+        let channel = group * layer.channels_per_group() + c;
+        ((channel * sy + y % sy) * sx + x % sx) * self.plane + y / sy * self.pitch + x / sx
+    }
+}
+
+/// One kernel, ready to run.
+#[derive(Debug)]
+struct Steps {
+    /// Where the inputs begin, and the weight.
+    steps: Vec<(usize, i32)>,
+    n_speculation: usize,
+    n_positive: usize,
+    threshold: Option<i64>,
+}
+
+impl Steps {
+    fn new(field: &Field, layer: &LayerWorkload, filter: usize, order: &KernelOrder, threshold: Option<i64>) -> Self {
+        let depth = layer.inputs_per_output();
+        let weights = layer.weights.as_deref().unwrap_or_default();
+        let group = filter / layer.filters_per_group();
+        let in_order = order.speculation.iter().chain(&order.positive).chain(&order.negative);
+        let step = |&idx: &usize| (field.offset(layer, group, idx), weights[filter * depth + idx]);
+        Steps {
+            steps: in_order.map(step).collect(),
+            n_speculation: order.speculation.len(),
+            n_positive: order.positive.len(),
+            threshold,
+        }
+    }
+}
+
+/// Executed multiply-accumulates of each output of filter `filter`, and whether it was predicted negative.
+pub(super) fn scan_filter(
+    field: &Field,
+    layer: &LayerWorkload,
+    filter: usize,
+    (order, prediction): (&KernelOrder, Option<Prediction>),
+    starts: &[i64],
+) -> Vec<(u32, bool)> {
+    let kernel = Steps::new(field, layer, filter, order, prediction.map(|prediction| prediction.threshold));
+    let mut counts = vec![(0, false); field.p * field.q];
+    let rows = (BLOCK / field.pitch).clamp(1, field.p);
+    let mut block = Block::default();
+    for first in (0..field.p).step_by(rows) {
+        let here = rows.min(field.p - first);
+        let mut column = 0;
+        while column < field.q {
+            // Whole rows where they fit, else pieces of one row.
+            let width = if here * field.pitch <= BLOCK { field.q } else { BLOCK.min(field.q - column) };
+            let len = (here - 1) * field.pitch + width;
+            let at = |row: usize, x: usize| (first + row) * field.q + column + x;
+            block.start(len, |sums| {
+                for row in 0..here {
+                    for x in 0..width {
+                        sums[row * field.pitch + x] = starts[at(row, x)];
+                    }
+                }
+            });
+            block.run(&kernel, &field.codes[first * field.pitch + column..]);
+            for row in 0..here {
+                for x in 0..width {
+                    counts[at(row, x)] = block.outcome(&kernel, row * field.pitch + x);
+                }
+            }
+            column += width;
+        }
+    }
+    counts
+}
+
+/// Partial sums of neighboring windows.
+#[derive(Debug, Default)]
+struct Block {
+    sums: Vec<i64>,
+    /// Sign checks that found a negative sum.
+    stops: Vec<u64>,
+    predicted: Vec<bool>,
+}
+
+impl Block {
+    fn start(&mut self, len: usize, fill: impl FnOnce(&mut [i64])) {
+        self.sums.clear();
+        self.sums.resize(len, 0);
+        fill(&mut self.sums);
+        self.stops.clear();
+        self.stops.resize(len, 0);
+        self.predicted.clear();
+        self.predicted.resize(len, false);
+    }
+
+    fn run(&mut self, kernel: &Steps, codes: &[u32]) {
+        let len = self.sums.len();
+        let checked = kernel.n_speculation + kernel.n_positive;
+        for (done, &(offset, weight)) in kernel.steps[..checked].iter().enumerate() {
+            if done == kernel.n_speculation {
+                self.predict(kernel);
+            }
+            add(&mut self.sums, &codes[offset..offset + len], weight);
+        }
+        if checked == kernel.n_speculation {
+            self.predict(kernel);
+        }
+        for &(offset, weight) in &kernel.steps[checked..] {
+            subtract_and_check(&mut self.sums, &mut self.stops, &codes[offset..offset + len], weight.unsigned_abs());
+        }
+    }
+
+    fn predict(&mut self, kernel: &Steps) {
+        if let Some(threshold) = kernel.threshold {
+            self.predicted.iter_mut().zip(&self.sums).for_each(|(predicted, &sum)| *predicted = sum <= threshold);
+        }
+    }
+
+    fn outcome(&self, kernel: &Steps, position: usize) -> (u32, bool) {
+        if self.predicted[position] {
+            return (kernel.n_speculation as u32, true);
+        }
+        // A negative sum stays negative: the first one is followed by such only.
+        let in_vain = self.stops[position].saturating_sub(1);
+        (kernel.steps.len() as u32 - in_vain as u32, false)
+    }
+}
+
+fn add(sums: &mut [i64], codes: &[u32], weight: i32) {
+    let magnitude = u64::from(weight.unsigned_abs());
+    if weight > 0 {
+        sums.iter_mut().zip(codes).for_each(|(sum, &code)| *sum += (u64::from(code) * magnitude) as i64);
+    } else {
+        sums.iter_mut().zip(codes).for_each(|(sum, &code)| *sum -= (u64::from(code) * magnitude) as i64);
+    }
+}
+
+fn subtract_and_check(sums: &mut [i64], stops: &mut [u64], codes: &[u32], magnitude: u32) {
+    for ((sum, stops), &code) in sums.iter_mut().zip(stops).zip(codes) {
+        *sum -= (u64::from(code) * u64::from(magnitude)) as i64;
+        *stops += (*sum as u64) >> 63;
+    }
+}
+
+/// Partial sums of filter `filter` after its speculation weights, `[p, q]`.
+pub(super) fn speculate(
+    field: &Field,
+    layer: &LayerWorkload,
+    filter: usize,
+    speculation: &[usize],
+    starts: &[i64],
+) -> Vec<i64> {
+    let depth = layer.inputs_per_output();
+    let group = filter / layer.filters_per_group();
+    let weights = layer.weights.as_deref().unwrap_or_default();
+    let mut sums = starts.to_vec();
+    for &idx in speculation {
+        let (offset, weight) = (field.offset(layer, group, idx), weights[filter * depth + idx]);
+        for (row, sums) in sums.chunks_exact_mut(field.q).enumerate() {
+            let first = offset + row * field.pitch;
+            add(sums, &field.codes[first..first + field.q], weight);
+        }
+    }
+    sums
+}

@@ -1,0 +1,149 @@
+//! SnaPEA against plain arithmetic, output by output.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use skimp_sim::{EndSupport, LayerTrace, LayerWorkload, RecordedTrace};
+
+use crate::support::accelerator;
+
+/// Operands of every output, padding as 0, and its weights.
+fn windows(layer: &LayerWorkload, activation: &[i32]) -> Vec<(Vec<i64>, Vec<i64>)> {
+    let mut all = Vec::new();
+    let (channels, weights) = (layer.channels_per_group(), layer.weights.as_deref().unwrap());
+    for k in 0..layer.k {
+        for (p, q) in (0..layer.p).flat_map(|p| (0..layer.q).map(move |q| (p, q))) {
+            let (mut a, mut w) = (Vec::new(), Vec::new());
+            for c in 0..channels {
+                for (r, s) in (0..layer.r).flat_map(|r| (0..layer.s).map(move |s| (r, s))) {
+                    let y = (p * layer.strides[0] + r * layer.dilations[0]).wrapping_sub(layer.pads_begin[0]);
+                    let x = (q * layer.strides[1] + s * layer.dilations[1]).wrapping_sub(layer.pads_begin[1]);
+                    let channel = k / layer.filters_per_group() * channels + c;
+                    let inside = y < layer.h && x < layer.w;
+                    a.push(if inside { i64::from(activation[(channel * layer.h + y) * layer.w + x]) } else { 0 });
+                    w.push(i64::from(weights[((k * channels + c) * layer.r + r) * layer.s + s]));
+                }
+            }
+            all.push((a, w));
+        }
+    }
+    all
+}
+
+/// Multiply-accumulates that the definition does, and its output.
+fn by_definition(a: &[i64], w: &[i64], start: i64) -> (u64, i64) {
+    let mut order: Vec<usize> = (0..w.len()).filter(|&i| w[i] > 0).collect();
+    let mut negative: Vec<usize> = (0..w.len()).filter(|&i| w[i] < 0).collect();
+    negative.sort_by_key(|&i| (w[i], i));
+    let n_positive = order.len();
+    order.extend(negative);
+    let mut sum = start;
+    for (done, &i) in order.iter().enumerate() {
+        sum += a[i] * w[i];
+        if done >= n_positive && sum < 0 {
+            return (done as u64 + 1, 0);
+        }
+    }
+    (order.len() as u64, sum.max(0))
+}
+
+fn layers() -> impl Strategy<Value = LayerWorkload> {
+    (1..4usize, 1..3usize, 1..4usize, 1..9usize, 1..40usize, (1..3usize, 1..4usize), 1..3usize).prop_map(
+        |(c, groups, kernel, h, w, strides, filters)| {
+            let mut layer = LayerWorkload::conv("c", c * groups, h, w, filters * groups, kernel);
+            layer.groups = groups;
+            layer.strides = [strides.0, strides.1];
+            layer.dilations = [1, 1 + h % 2];
+            layer.pads_begin = [kernel - 1, kernel - 1];
+            layer.pads_end = [kernel - 1, kernel - 1];
+            layer.set_output_extents();
+            layer
+        },
+    )
+}
+
+fn operands(layer: LayerWorkload, seed: u64) -> (LayerWorkload, Vec<i32>, Vec<i64>) {
+    let noise =
+        |i: usize, n: u64| ((i as u64 + 1).wrapping_mul(seed | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) % n;
+    let weights: Vec<i32> = (0..layer.weight_count()).map(|i| noise(i, 21) as i32 - 12).collect();
+    let activation = (0..layer.input_count()).map(|i| noise(i + 77, 9) as i32).collect();
+    let starts = (0..layer.output_count()).map(|i| noise(i + 999, 60) as i64 - 20).collect();
+    (LayerWorkload { weights: Some(weights.into()), ..layer }, activation, starts)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn exact_mode_counts_what_the_definition_does(layer in layers(), seed in any::<u64>()) {
+        let (layer, activation, starts) = operands(layer, seed);
+        if layer.check().is_err() {
+            return Ok(());
+        }
+        let (mut expected, mut sums) = (0, Vec::new());
+        for ((a, w), &start) in windows(&layer, &activation).iter().zip(&starts) {
+            let (macs, output) = by_definition(a, w, start);
+            let sum = start + a.iter().zip(w).map(|(a, w)| a * w).sum::<i64>();
+            // A negative start without negative weights ends negative with no check; a ReLU makes it 0 all the same.
+            prop_assert_eq!(output, sum.max(0));
+            expected += macs;
+            sums.push(sum);
+        }
+        let recorded = RecordedTrace {
+            activation: Some(activation.into()),
+            start_values: Some(starts.into()),
+            output_sums: Some(sums.into()),
+            ..RecordedTrace::default()
+        };
+        let trace = LayerTrace::new(&layer, Arc::new(recorded));
+        let result = accelerator("snapea", "").simulate_layer(&layer, Some(&trace)).unwrap();
+        let count = |name: &str| result.events.get(name).unwrap();
+        prop_assert_eq!(count("executed_macs"), expected);
+        prop_assert_eq!(count("executed_macs") + count("skipped_macs"), layer.dense_macs());
+        let slots = result.total_cycles() * 256;
+        prop_assert_eq!(count("executed_macs") + count("gated_slots") + count("idle_slots"), slots);
+        let dense = accelerator("snapea", "mode = \"dense\"").simulate_layer(&layer, None).unwrap();
+        prop_assert!(result.total_cycles() <= dense.total_cycles());
+        let loose = accelerator("snapea", "kernel_barrier = false").simulate_layer(&layer, Some(&trace)).unwrap();
+        prop_assert!(loose.total_cycles() <= result.total_cycles());
+    }
+}
+
+#[test]
+fn vectors_of_single_windows() {
+    // Weights, activations, multiply-accumulates until the sum is final.
+    for (weights, activation, macs) in [
+        (vec![3, -2, 1, -4], vec![1, 2, 3, 1], 4),
+        (vec![3, -2, 1, -4], vec![1, 4, 1, 3], 3),
+        (vec![-1, -1, -1, 2], vec![5, 5, 5, 1], 2),
+    ] {
+        let layer = LayerWorkload { weights: Some(weights.clone().into()), ..LayerWorkload::dense("d", 4, 1) };
+        let sum: i32 = weights.iter().zip(&activation).map(|(w, a)| w * a).sum();
+        let recorded = RecordedTrace {
+            activation: Some(activation.clone().into()),
+            start_values: Some(vec![0].into()),
+            output_sums: Some(vec![i64::from(sum)].into()),
+            ..RecordedTrace::default()
+        };
+        let trace = LayerTrace::new(&layer, Arc::new(recorded));
+        for order in ["magnitude", "index"] {
+            let machine = accelerator("snapea", &format!("negative_order = \"{order}\""));
+            let expected = if order == "index" && activation == [1, 2, 3, 1] { 4 } else { macs };
+            let result = machine.simulate_layer(&layer, Some(&trace)).unwrap();
+            let executed = result.events.get("executed_macs");
+            // By magnitude the first vector is 6, then 6 - 4 = 2, then -2: four as well.
+            assert_eq!(executed, Some(expected), "{weights:?} {activation:?} {order}");
+        }
+    }
+}
+
+#[test]
+fn layers_without_a_proof_run_their_weights() {
+    let layer = LayerWorkload {
+        weights: Some(vec![3, 0, 1, -4].into()),
+        end: EndSupport::Invalid(skimp_sim::EndObstacle::SignedInput),
+        ..LayerWorkload::dense("d", 4, 1)
+    };
+    let result = accelerator("snapea", "").simulate_layer(&layer, None).unwrap();
+    assert_eq!((result.events.get("executed_macs"), result.total_cycles()), (Some(3), 3));
+}
