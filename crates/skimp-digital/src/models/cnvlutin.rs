@@ -14,13 +14,15 @@
 //! DaDianNao. Where a window's bricks are no multiple of 16 the design can be slower than DaDianNao, up to 16 cycles for
 //! one brick: that loss is real under this lane assignment.
 //!
-//! Dynamic pruning takes codes of magnitude below a power of two for zero. It changes answers.
+//! Dynamic pruning takes codes of magnitude below a power of two for zero. It changes answers. With
+//! `search_thresholds` the exponents are raised, first all alike by bisection, then layer by layer, most work first,
+//! while the accuracy holds (the published search is not described in the data at hand).
 
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, AcceleratorModel, ComparisonRow, CostTable, LayerKind, LayerResult, LayerTrace, LayerWorkload,
-    SimError, Statistic, resolve_config,
+    Accelerator, AcceleratorModel, ComparisonRow, CostTable, LayerEffect, LayerKind, LayerResult, LayerTrace,
+    LayerWorkload, SimError, Statistic, Tuner, resolve_config,
 };
 use toml::Table;
 
@@ -28,7 +30,8 @@ use super::bricks::{
     BRICK_READS, Bundle, COMPUTE, EXECUTED, IDLE, Node, NodeActivity, SKIPPED, VALUE_BITS, WEIGHT_READS, check_generic,
     outputs, tap_position,
 };
-use super::config::{layer_values, positive, typed};
+use super::config::{layer_list, layer_values, positive, typed};
+use super::search::{Floor, by_work, check_loss, raise_all, raise_each};
 
 const NAME: &str = "cnvlutin";
 const PRESET: &str = include_str!("../../../../configs/accelerators/cnvlutin.toml");
@@ -83,6 +86,8 @@ struct Config {
     empty_brick_cycles: u32,
     threshold: u32,
     layer_thresholds: Vec<String>,
+    search_thresholds: bool,
+    max_accuracy_loss: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -104,6 +109,22 @@ struct Thresholds {
 impl Thresholds {
     fn of(&self, layer: &str) -> u32 {
         self.by_layer.iter().find(|(name, _)| name == layer).map_or(self.uniform, |&(_, threshold)| threshold)
+    }
+}
+
+/// Whether a layer's input is encoded: convolutions, but for the one that reads the network's input.
+fn is_encoded(layer: &LayerWorkload) -> bool {
+    layer.kind == LayerKind::Conv && !layer.first
+}
+
+impl LayerEffect for Thresholds {
+    fn applies(&self, layer: &LayerWorkload) -> bool {
+        is_encoded(layer) && self.of(&layer.name) > 1
+    }
+
+    fn activations(&self, layer: &LayerWorkload, codes: &mut [i32]) {
+        let threshold = self.of(&layer.name);
+        codes.iter_mut().filter(|code| code.unsigned_abs() < threshold).for_each(|code| *code = 0);
     }
 }
 
@@ -200,6 +221,7 @@ impl Machine {
         positive("clock_mhz", config.clock_mhz)?;
         positive("dadiannao_area_mm2", config.dadiannao_area_mm2)?;
         positive("area_overhead", config.area_overhead)?;
+        check_loss("max_accuracy_loss", config.max_accuracy_loss)?;
         if node.brick > 255 {
             return invalid("inputs_per_brick", format!("expected at most 255, found {}", node.brick));
         }
@@ -395,13 +417,16 @@ impl Accelerator for Machine {
             let (bits, most) = (layer.activation_bits, self.config.value_bits);
             return Err(unsupported(format!("activations of {bits} bits; ZFNAf stores {most}")));
         }
-        if layer.kind == LayerKind::Dense || layer.first {
+        if !is_encoded(layer) {
             let mut result = self.dense(layer);
             result.note(match layer.kind {
                 LayerKind::Dense => "dense layers run as on DaDianNao",
                 LayerKind::Conv => "the first layer's input is not encoded: runs as on DaDianNao",
             });
             return Ok(result);
+        }
+        if self.config.search_thresholds {
+            return Err(unsupported("a search of thresholds without labeled images".into()));
         }
         if layer.n != 1 {
             return Err(unsupported(format!("{} images at once; run them one after another", layer.n)));
@@ -413,5 +438,47 @@ impl Accelerator for Machine {
             return Err(SimError::InvalidLayer { layer: layer.name.clone(), reason });
         }
         Ok(self.sparse(layer, &codes))
+    }
+
+    fn effect(&self) -> Option<&dyn LayerEffect> {
+        let changes = self.thresholds.uniform > 1 || self.thresholds.by_layer.iter().any(|&(_, value)| value > 1);
+        changes.then_some(&self.thresholds)
+    }
+
+    fn needs_tuning(&self) -> bool {
+        self.config.search_thresholds
+    }
+
+    fn tuned(&self, tuner: &dyn Tuner) -> Result<Option<Box<dyn Accelerator>>, SimError> {
+        if !self.needs_tuning() {
+            return Ok(None);
+        }
+        let encoded: Vec<usize> = (0..tuner.layers().len()).filter(|&idx| is_encoded(&tuner.layers()[idx])).collect();
+        let layers: Vec<&LayerWorkload> = encoded.iter().map(|&idx| &tuner.layers()[idx]).collect();
+        let limits = encoded
+            .iter()
+            .map(|&idx| {
+                // At the limit the largest codes that were seen are left.
+                let mut largest = 1;
+                for trace in tuner.traces(idx) {
+                    largest = trace.activation()?.iter().map(|code| code.unsigned_abs()).fold(largest, u32::max);
+                }
+                Ok(largest.ilog2())
+            })
+            .collect::<Result<Vec<u32>, SimError>>()?;
+        let thresholds = |levels: &[u32]| Thresholds {
+            uniform: 1,
+            by_layer: layers.iter().zip(levels).map(|(layer, &level)| (layer.name.clone(), 1 << level)).collect(),
+        };
+        let floor = Floor::new(tuner, self.config.max_accuracy_loss)?;
+        let holds = |levels: &[u32]| floor.holds(tuner, &thresholds(levels));
+        let mut levels = vec![0; layers.len()];
+        raise_all(&mut levels, &limits, holds)?;
+        raise_each(&mut levels, &limits, &by_work(&layers), holds)?;
+        let mut resolved = self.resolved.clone();
+        resolved.insert("search_thresholds".into(), false.into());
+        resolved.insert("threshold".into(), 1.into());
+        resolved.insert("layer_thresholds".into(), layer_list(&thresholds(&levels).by_layer));
+        Ok(Some(Cnvlutin.configure(&resolved)?))
     }
 }

@@ -38,3 +38,8 @@ pub(super) fn layer_values(key: &str, entries: &[String]) -> Result<Vec<(String,
         })
         .collect()
 }
+
+/// The list setting that [`layer_values`] reads.
+pub(super) fn layer_list(values: &[(String, u32)]) -> toml::Value {
+    toml::Value::Array(values.iter().map(|(layer, value)| format!("{layer}={value}").into()).collect())
+}

@@ -14,6 +14,7 @@ pub mod eyeriss;
 mod laconic;
 mod quick;
 mod scnn;
+mod search;
 pub mod selective_gradients;
 mod snapea;
 pub mod stripes;

@@ -13,22 +13,25 @@
 //! Which bits. The source states precisions and not bit positions; the rule here (assumed) keeps a run of bits of the
 //! layer's codes: high bits are clipped by saturation, low bits are cut off (floor, as leaving out serial steps does).
 //! A `fixed` precision changes answers unless no code uses the bits left out; `lossless` takes the bits of the largest
-//! code of each layer and image, sign included where codes are signed, and changes nothing.
+//! code of each layer and image, sign included where codes are signed, and changes nothing. `search` begins with the
+//! bits of the largest codes in a few images, cuts off low bits, of all layers alike by bisection, then layer by layer,
+//! most work first, and at last clips high bits, while the accuracy holds.
 //!
 //! Assumptions. A18: speed-ups are compared with the MICRO version. Groups are bundled as on DaDianNao. Energy: a serial
 //! product of `b` bits is `b` additions of 16 bits; AND gates and registers are not priced.
 
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, AcceleratorModel, ComparisonRow, CostTable, LayerKind, LayerResult, LayerTrace, LayerWorkload,
-    SimError, Statistic, resolve_config,
+    Accelerator, AcceleratorModel, ComparisonRow, CostTable, LayerEffect, LayerKind, LayerResult, LayerTrace,
+    LayerWorkload, SimError, Statistic, Tuner, resolve_config,
 };
 use toml::Table;
 
 use super::bricks::{
     BRICK_READS, EXECUTED, Node, NodeActivity, SKIPPED, VALUE_BITS, WEIGHT_READS, check_generic, outputs,
 };
-use super::config::{layer_values, positive, typed};
+use super::config::{layer_list, layer_values, positive, typed};
+use super::search::{Floor, by_work, check_loss, raise_all, raise_each};
 
 const NAME: &str = "stripes";
 const PRESET: &str = include_str!("../../../../configs/accelerators/stripes.toml");
@@ -75,6 +78,7 @@ impl AcceleratorModel for Stripes {
 enum Precision {
     Lossless,
     Fixed,
+    Search,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -94,6 +98,7 @@ struct Config {
     precision_bits: u32,
     layer_precisions: Vec<String>,
     layer_clipped_bits: Vec<String>,
+    max_accuracy_loss: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -127,6 +132,84 @@ impl FixedBits {
         let high = width - find(&self.clipped).unwrap_or(0).min(width - 1);
         let bits = find(&self.precisions).unwrap_or(self.uniform).min(high);
         BitRun { low: high - bits, bits }
+    }
+}
+
+impl BitRun {
+    /// The code with the bits outside the run cut off (low) and clipped (high).
+    fn keep(self, code: i32, signed: bool) -> i32 {
+        let high = self.low + self.bits;
+        let (least, most) =
+            if signed { (-(1i64 << (high - 1)), (1i64 << (high - 1)) - 1) } else { (0, (1i64 << high) - 1) };
+        let clipped = i64::from(code).clamp(least, most);
+        // The range of a code of at most 16 bits.
+        ((clipped >> self.low) << self.low) as i32
+    }
+}
+
+impl LayerEffect for FixedBits {
+    fn applies(&self, layer: &LayerWorkload) -> bool {
+        layer.kind == LayerKind::Conv && self.of(layer).bits < layer.activation_bits
+    }
+
+    fn activations(&self, layer: &LayerWorkload, codes: &mut [i32]) {
+        let run = self.of(layer);
+        codes.iter_mut().for_each(|code| *code = run.keep(*code, layer.activation_signed));
+    }
+}
+
+/// Low and high bits that a search leaves out of each layer, beyond the high bits that no code seen uses.
+struct Searched<'t> {
+    layers: Vec<&'t LayerWorkload>,
+    /// Bits of the largest code seen.
+    bits: Vec<u32>,
+    low: Vec<u32>,
+    high: Vec<u32>,
+}
+
+impl<'t> Searched<'t> {
+    fn new(tuner: &'t dyn Tuner) -> Result<Self, SimError> {
+        let mut searched = Searched { layers: vec![], bits: vec![], low: vec![], high: vec![] };
+        for (idx, layer) in tuner.layers().iter().enumerate() {
+            if layer.kind != LayerKind::Conv || layer.activation_bits > FULL_BITS {
+                continue;
+            }
+            let mut bits = 1;
+            for trace in tuner.traces(idx) {
+                bits = lossless_bits(&trace.activation()?, layer.activation_signed).max(bits);
+            }
+            searched.layers.push(layer);
+            searched.bits.push(bits.min(layer.activation_bits));
+            searched.low.push(0);
+            searched.high.push(0);
+        }
+        Ok(searched)
+    }
+
+    fn kept(&self, low: &[u32], high: &[u32]) -> FixedBits {
+        let mut kept = FixedBits { uniform: FULL_BITS, precisions: vec![], clipped: vec![] };
+        for (idx, layer) in self.layers.iter().enumerate() {
+            let bits = self.bits[idx] - low[idx] - high[idx];
+            kept.precisions.push((layer.name.clone(), bits));
+            kept.clipped.push((layer.name.clone(), layer.activation_bits - self.bits[idx] + high[idx]));
+        }
+        kept
+    }
+
+    fn search(&mut self, tuner: &dyn Tuner, floor: Floor) -> Result<FixedBits, SimError> {
+        let holds = |kept: FixedBits| floor.holds(tuner, &kept);
+        if !holds(self.kept(&self.low, &self.high))? {
+            // Other images have larger codes.
+            self.bits = self.layers.iter().map(|layer| layer.activation_bits).collect();
+        }
+        let order = by_work(&self.layers);
+        let limits: Vec<u32> = self.bits.iter().map(|bits| bits - 1).collect();
+        let (mut low, mut high) = (self.low.clone(), self.high.clone());
+        raise_all(&mut low, &limits, |low| holds(self.kept(low, &high)))?;
+        raise_each(&mut low, &limits, &order, |low| holds(self.kept(low, &high)))?;
+        let limits: Vec<u32> = limits.iter().zip(&low).map(|(limit, low)| limit - low).collect();
+        raise_each(&mut high, &limits, &order, |high| holds(self.kept(&low, high)))?;
+        Ok(self.kept(&low, &high))
     }
 }
 
@@ -179,6 +262,7 @@ impl Machine {
         positive("clock_mhz", config.clock_mhz)?;
         positive("dadiannao_area_mm2", config.dadiannao_area_mm2)?;
         positive("area_overhead", config.area_overhead)?;
+        check_loss("max_accuracy_loss", config.max_accuracy_loss)?;
         let within = |key: &str, value: u32, range: std::ops::RangeInclusive<u32>| {
             if range.contains(&value) {
                 return Ok(value);
@@ -296,6 +380,9 @@ impl Accelerator for Machine {
             result.note("dense layers run at DaDianNao's speed and full width");
             return Ok(result);
         }
+        if self.config.precision == Precision::Search {
+            return Err(unsupported("a search of precisions without labeled images".into()));
+        }
         if layer.n != 1 && self.config.precision == Precision::Lossless {
             return Err(unsupported(format!("{} images at once; run them one after another", layer.n)));
         }
@@ -318,6 +405,29 @@ impl Accelerator for Machine {
         }
         Ok(result)
     }
+
+    fn effect(&self) -> Option<&dyn LayerEffect> {
+        let whole = self.kept.uniform == FULL_BITS && self.kept.precisions.is_empty() && self.kept.clipped.is_empty();
+        (self.config.precision == Precision::Fixed && !whole).then_some(&self.kept)
+    }
+
+    fn needs_tuning(&self) -> bool {
+        self.config.precision == Precision::Search
+    }
+
+    fn tuned(&self, tuner: &dyn Tuner) -> Result<Option<Box<dyn Accelerator>>, SimError> {
+        if !self.needs_tuning() {
+            return Ok(None);
+        }
+        let floor = Floor::new(tuner, self.config.max_accuracy_loss)?;
+        let kept = Searched::new(tuner)?.search(tuner, floor)?;
+        let mut resolved = self.resolved.clone();
+        resolved.insert("precision".into(), "fixed".into());
+        resolved.insert("precision_bits".into(), i64::from(FULL_BITS).into());
+        resolved.insert("layer_precisions".into(), layer_list(&kept.precisions));
+        resolved.insert("layer_clipped_bits".into(), layer_list(&kept.clipped));
+        Ok(Some(Stripes.configure(&resolved)?))
+    }
 }
 
 #[cfg(test)]
@@ -337,6 +447,25 @@ mod tests {
             (&[127, -128], true, 8),
         ] {
             assert_eq!(lossless_bits(codes, signed), bits, "{codes:?}");
+        }
+    }
+
+    #[test]
+    fn kept_bits() {
+        let run = BitRun { low: 2, bits: 4 };
+        for (code, signed, expected) in [
+            (0, false, 0),
+            (3, false, 0),
+            (63, false, 60),
+            (64, false, 60),
+            (21, false, 20),
+            (31, true, 28),
+            (32, true, 28),
+            (-1, true, -4),
+            (-32, true, -32),
+            (-40, true, -32),
+        ] {
+            assert_eq!(run.keep(code, signed), expected, "{code}");
         }
     }
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use skimp_digital::ACCELERATORS;
-use skimp_sim::{Accelerator, LayerResult, LayerTrace, LayerWorkload, RecordedTrace, find_model};
+use skimp_sim::{
+    Accelerator, LayerEffect, LayerResult, LayerTrace, LayerWorkload, RecordedTrace, SimError, Tuner, find_model,
+};
 use toml::Table;
 
 /// Rows and columns, input channels, output channels of VGG-16's convolutions at 224 x 224.
@@ -92,4 +94,66 @@ pub(crate) fn recorded_ends(number: usize) -> Option<Vec<u8>> {
         assert!(header.contains(field), "{}: {header:?} lacks {field}", path.display());
     }
     Some(bytes[10 + header_len..].to_vec())
+}
+
+/// A code before and after an effect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProbedCode {
+    before: i32,
+    after: i32,
+}
+
+impl ProbedCode {
+    /// Whether a code of at least `least` changed.
+    pub(crate) fn changed_from(self, least: i32) -> bool {
+        self.before != self.after && self.before.abs() >= least
+    }
+
+    /// Whether it moved by at least `least`.
+    pub(crate) fn moved_by(self, least: i32) -> bool {
+        (self.before - self.after).abs() >= least
+    }
+}
+
+/// A network whose accuracy is 1 unless an effect spoils a code from 0 to the largest.
+pub(crate) struct ProbeTuner {
+    layers: Vec<LayerWorkload>,
+    traces: Vec<[LayerTrace; 1]>,
+    largest: i32,
+    spoiled: fn(&str, ProbedCode) -> bool,
+}
+
+impl ProbeTuner {
+    pub(crate) fn new(layers: &[LayerWorkload], largest: i32, spoiled: fn(&str, ProbedCode) -> bool) -> Self {
+        let trace = |layer: &LayerWorkload| {
+            let codes: Vec<i32> = (0..layer.input_count() as i32).map(|code| code.min(largest)).collect();
+            let recorded = RecordedTrace { activation: Some(codes.into()), ..RecordedTrace::default() };
+            [LayerTrace::new(layer, Arc::new(recorded))]
+        };
+        Self { layers: layers.to_vec(), traces: layers.iter().map(trace).collect(), largest, spoiled }
+    }
+}
+
+impl Tuner for ProbeTuner {
+    fn layers(&self) -> &[LayerWorkload] {
+        &self.layers
+    }
+
+    fn traces(&self, layer_idx: usize) -> &[LayerTrace] {
+        &self.traces[layer_idx]
+    }
+
+    fn accuracy(&self, effect: Option<&dyn LayerEffect>) -> Result<f64, SimError> {
+        let Some(effect) = effect else { return Ok(1.0) };
+        for layer in self.layers.iter().filter(|layer| effect.applies(layer)) {
+            let before: Vec<i32> = (0..=self.largest).collect();
+            let mut after = before.clone();
+            effect.activations(layer, &mut after);
+            let mut codes = before.iter().zip(&after).map(|(&before, &after)| ProbedCode { before, after });
+            if codes.any(|code| (self.spoiled)(&layer.name, code)) {
+                return Ok(0.5);
+            }
+        }
+        Ok(1.0)
+    }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use skimp_digital::cnvlutin::{decode, encode, window};
 use skimp_sim::{LayerResult, LayerTrace, LayerWorkload, RecordedTrace};
 
-use crate::support::{accelerator, events, vgg16_conv};
+use crate::support::{ProbeTuner, accelerator, events, vgg16_conv};
 
 fn lane_cycles(bricks: &[u8], empty: u64) -> u64 {
     window(bricks.iter().copied(), empty, &mut [0; 16]).cycles
@@ -211,4 +211,24 @@ fn results_do_not_depend_on_threads_and_add_up() {
     forth.merge(&on(2, 1));
     back.merge(&on(2, 0));
     assert_eq!((forth.cycles, forth.events), (back.cycles, back.events));
+}
+
+#[test]
+fn thresholds_are_searched_under_the_bound() {
+    let first = LayerWorkload { first: true, ..LayerWorkload::conv("stem", 3, 8, 8, 16, 3) };
+    let layers = [first, LayerWorkload::conv("a", 16, 8, 8, 16, 3), LayerWorkload::conv("b", 16, 8, 8, 32, 3)];
+    // An answer is lost where a code of 8 or more becomes 0, in "b" already one of 4.
+    let tuner = ProbeTuner::new(&layers, 1000, |layer, code| code.changed_from(if layer == "b" { 4 } else { 8 }));
+    let tuned = accelerator("cnvlutin", "search_thresholds = true").tuned(&tuner).unwrap().unwrap();
+    assert_eq!(tuned.config()["layer_thresholds"].to_string(), "[\"a=8\", \"b=4\"]");
+    assert!(!tuned.needs_tuning());
+    let effect = tuned.effect().unwrap();
+    assert_eq!([0, 1, 2].map(|idx| effect.applies(&layers[idx])), [false, true, true]);
+    let mut codes = [0, -7, 7, 8, -8];
+    effect.activations(&layers[1], &mut codes);
+    assert_eq!(codes, [0, 0, 0, 8, -8]);
+    assert!(accelerator("cnvlutin", "").effect().is_none());
+    assert!(accelerator("cnvlutin", "").tuned(&tuner).unwrap().is_none());
+    let error = accelerator("cnvlutin", "search_thresholds = true").simulate_layer(&layers[1], None).unwrap_err();
+    assert!(error.to_string().contains("without labeled images"), "{error}");
 }

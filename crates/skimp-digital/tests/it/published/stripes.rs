@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use skimp_digital::stripes::serial_dot;
 use skimp_sim::{LayerTrace, LayerWorkload, RecordedTrace};
 
-use crate::support::{accelerator, events, vgg16_conv};
+use crate::support::{ProbeTuner, accelerator, events, vgg16_conv};
 
 fn fixed(bits: u32) -> String {
     format!("precision = \"fixed\"\nprecision_bits = {bits}")
@@ -71,6 +71,24 @@ fn dense_layers_and_full_precision_run_at_the_baseline() {
         let ours = stripes.simulate_layer(&layer, None).unwrap().total_cycles();
         assert_eq!(ours, dadiannao.simulate_layer(&layer, None).unwrap().total_cycles());
     }
+}
+
+#[test]
+fn precisions_are_searched_under_the_bound() {
+    let layers = [LayerWorkload::conv("a", 16, 8, 8, 16, 3), LayerWorkload::conv("b", 16, 8, 8, 32, 3)];
+    // Codes up to 1000: 10 bits. "a" stands errors below 8, "b" below 4, and neither stands a clipped code.
+    let tuner = ProbeTuner::new(&layers, 1000, |layer, code| code.moved_by(if layer == "b" { 4 } else { 8 }));
+    let tuned = accelerator("stripes", "precision = \"search\"").tuned(&tuner).unwrap().unwrap();
+    assert_eq!(tuned.config()["layer_precisions"].to_string(), "[\"a=7\", \"b=8\"]");
+    assert_eq!(tuned.config()["layer_clipped_bits"].to_string(), "[\"a=6\", \"b=6\"]");
+    assert!(!tuned.needs_tuning());
+    let mut codes = [7, 8, 1023, 1024];
+    tuned.effect().unwrap().activations(&layers[0], &mut codes);
+    assert_eq!(codes, [0, 8, 1016, 1016]);
+    assert!(accelerator("stripes", "").effect().is_none());
+    assert!(accelerator("stripes", "precision = \"fixed\"").effect().is_none());
+    let error = accelerator("stripes", "precision = \"search\"").simulate_layer(&layers[1], None).unwrap_err();
+    assert!(error.to_string().contains("without labeled images"), "{error}");
 }
 
 proptest! {
