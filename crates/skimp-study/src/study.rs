@@ -91,7 +91,7 @@ pub fn study(config: &StudyConfig, monitor: &dyn Monitor) -> Result<StudyRecord,
         n_images: simulation.record.images,
         seed: config.data.seed.unwrap_or(0),
         accuracy,
-        exactness: Some(Exactness {
+        exactness: (simulation.n_outputs_compared > 0).then_some(Exactness {
             bit_exact: true,
             n_outputs_compared: simulation.n_outputs_compared,
             n_outputs_different: 0,
