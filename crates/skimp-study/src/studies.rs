@@ -104,6 +104,14 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_example_is_a_study() {
+        let page = include_str!("../../../docs/studies.md");
+        let (_, rest) = page.split_once("```toml\n").unwrap();
+        let (example, _) = rest.split_once("```").unwrap();
+        StudyConfig::parse(example, "docs/studies.md").unwrap();
+    }
+
+    #[test]
     fn a_study_says_what_it_lacks() {
         let none = StudyOverrides::default();
         let error = StudyConfig::open("vgg16-imagenet", &none).unwrap_err();
