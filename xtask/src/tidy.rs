@@ -11,6 +11,7 @@ use crate::tools::say;
 /// Crates by level: a crate may depend only on crates of lower levels. A new crate or edge is a change of the
 /// architecture and is written down in ARCHITECTURE.md.
 const LEVELS: &[(&str, u32)] = &[
+    ("skimp-files", 0),
     ("skimp-numerics", 0),
     ("skimp-graph", 1),
     ("skimp-data", 1),

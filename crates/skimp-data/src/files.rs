@@ -1,7 +1,7 @@
-//! Reading whole files, plain or gzip-compressed, and writing them without leaving halves behind.
+//! Reading whole files, plain or gzip-compressed.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -61,25 +61,4 @@ pub(crate) fn check_end(reader: &mut dyn Read, expected: u64, path: &Path) -> Re
         0 => Ok(()),
         _ => Err(DataError::invalid(path, format!("expected {expected} bytes, found more"))),
     }
-}
-
-/// Writes a file under another name beside the target, then renames it, so that the target is either the old file or
-/// the complete new one. The unfinished file is removed when `write` fails.
-pub(crate) fn write_atomically(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<(), DataError> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    let written = File::create(&part).and_then(|file| {
-        let mut writer = BufWriter::new(file);
-        write(&mut writer)?;
-        writer.flush()
-    });
-    written.and_then(|()| fs::rename(&part, path)).map_err(|source| {
-        // The first error is the one to report; a leftover that cannot be removed changes nothing about it.
-        let _ = fs::remove_file(&part);
-        DataError::io(path)(source)
-    })
 }

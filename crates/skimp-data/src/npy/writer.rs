@@ -1,10 +1,9 @@
 //! Writing `.npy` files.
 
-use std::io::Write;
 use std::path::Path;
 
 use super::{header, reader::MAGIC};
-use crate::{DataError, files};
+use crate::DataError;
 
 /// A number type that can be written.
 pub trait Element: Copy {
@@ -54,7 +53,7 @@ pub fn write<T: Element>(path: impl AsRef<Path>, shape: &[usize], data: &[T]) ->
         return Err(DataError::ArrayShape { path: path.to_path_buf(), shape: shape.to_vec(), len: data.len() });
     }
     let start = file_start(&header::format(T::DESCR, shape));
-    files::write_atomically(path, |writer: &mut dyn Write| {
+    skimp_files::write(path, |writer| {
         writer.write_all(&start)?;
         let mut bytes = Vec::with_capacity(CHUNK.min(data.len()) * size_of::<T>());
         data.chunks(CHUNK).try_for_each(|chunk| {
@@ -63,6 +62,7 @@ pub fn write<T: Element>(path: impl AsRef<Path>, shape: &[usize], data: &[T]) ->
             writer.write_all(&bytes)
         })
     })
+    .map_err(DataError::io(path))
 }
 
 /// Magic number, version, length and the header padded with spaces so that the values start at a multiple of 64.

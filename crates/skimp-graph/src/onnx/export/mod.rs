@@ -5,8 +5,7 @@
 mod form;
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
@@ -30,33 +29,12 @@ const IR_VERSION: i64 = 8;
 /// A protobuf message cannot be longer.
 const MAX_BYTES: usize = i32::MAX as usize;
 
-/// Writes `graph` to `path` through a temporary file in the same folder.
+/// Writes `graph` to `path`; the file there is complete or untouched.
 pub(crate) fn export(graph: &Graph, path: &Path) -> Result<(), GraphError> {
     let model = Model::new(graph)?;
     model.check_size(path)?;
     let io_error = |source| GraphError::Io { path: path.to_owned(), source };
-    let temporary = temporary_path(path).map_err(io_error)?;
-    let file = OpenOptions::new().write(true).create_new(true).open(&temporary).map_err(io_error)?;
-    let written = write_file(&model, file).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|source| {
-        // The first error is the one worth reporting.
-        let _ = fs::remove_file(&temporary);
-        io_error(source)
-    })
-}
-
-fn temporary_path(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    temporary.push(format!(".{}.part", std::process::id()));
-    Ok(path.with_file_name(temporary))
-}
-
-fn write_file(model: &Model<'_>, file: File) -> io::Result<()> {
-    let mut out = BufWriter::new(file);
-    model.write(&mut out)?;
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    skimp_files::write(path, |mut out| model.write(&mut out)).map_err(io_error)
 }
 
 /// The bytes of the file.

@@ -1,0 +1,146 @@
+//! Result files that are either complete or absent.
+//!
+//! Every file that skimp writes goes through [`write`]: a reader sees the old content or the new, never a part of it,
+//! and a run that is killed or meets a full disk loses nothing that was there before.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Writes a file so that a reader sees the old content or the new, never a part of it.
+///
+/// The bytes go to a temporary file in the same folder, which is flushed to the disk and renamed. A symbolic link stays
+/// one: the file behind it is replaced, and keeps its permissions. What is not a file (`/dev/stdout`, `/dev/null`, a
+/// named pipe) is written to as it stands, since a rename would put a file in its place.
+///
+/// # Errors
+/// The first failure, of `content` or of the file system; the old file is untouched then, and the temporary one removed.
+/// A missing folder is an error, not created.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("codes.txt");
+/// skimp_files::write(&path, |out| out.write_all(b"0 1 1 2"))?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let target = behind_links(path);
+    let present = fs::metadata(&target).ok();
+    if let Some(present) = &present
+        && !present.is_file()
+    {
+        if present.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder"));
+        }
+        let mut out = BufWriter::new(OpenOptions::new().write(true).open(&target)?);
+        content(&mut out)?;
+        return out.flush();
+    }
+
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".skimp-").suffix(".part");
+    // Temporary files are private by default; results are as readable as any file the user makes.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder)?;
+    if let Some(present) = present {
+        file.as_file().set_permissions(present.permissions())?;
+    }
+    let mut out = BufWriter::with_capacity(1 << 16, &mut file);
+    content(&mut out)?;
+    out.flush()?;
+    drop(out);
+    file.as_file().sync_all()?;
+    file.persist(&target).map_err(|error| error.error)?;
+    // The rename itself reaches the disk with the folder. Not every file system can flush one: best effort.
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+/// The path itself, or what it leads to if it is a symbolic link to something that exists.
+fn behind_links(path: &Path) -> PathBuf {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+        write(path, |out| out.write_all(bytes))
+    }
+
+    fn n_entries(folder: &Path) -> usize {
+        fs::read_dir(folder).unwrap().count()
+    }
+
+    #[test]
+    fn replaces_and_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.json");
+        put(&path, b"old").unwrap();
+        put(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(n_entries(folder.path()), 1);
+    }
+
+    #[test]
+    fn a_failure_keeps_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.json");
+        put(&path, b"old").unwrap();
+        let failed = write(&path, |out| {
+            out.write_all(b"half of the ne")?;
+            Err(io::Error::other("the source ended"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "the source ended");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(n_entries(folder.path()), 1);
+    }
+
+    #[test]
+    fn folders_are_not_replaced_and_not_made() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(put(&folder.path().join("no").join("results.json"), b"").is_err());
+        let occupied = folder.path().join("occupied");
+        fs::create_dir(&occupied).unwrap();
+        assert_eq!(put(&occupied, b"").unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(n_entries(folder.path()), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_permissions_stay() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        put(&file, b"old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(&file, &link).unwrap();
+        put(&link, b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_not_a_file_is_written_to_not_replaced() {
+        use std::os::unix::net::UnixListener;
+        // A socket stands for devices here: not a file, and a rename would replace it.
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        assert!(put(&socket, b"text").is_err());
+        assert!(!fs::symlink_metadata(&socket).unwrap().is_file());
+        assert_eq!(n_entries(folder.path()), 1);
+    }
+}
