@@ -18,6 +18,7 @@ const LEVELS: &[(&str, u32)] = &[
     ("skimp-cpu", 2),
     ("skimp-quant", 2),
     ("skimp-sim", 3),
+    ("skimp-train", 3),
     ("skimp-digital", 4),
     ("skimp-report", 5),
     ("skimp-study", 6),

@@ -228,8 +228,12 @@ pub enum Op {
         /// Addend.
         bias: f32,
     },
-    /// Identity at inference.
-    Dropout,
+    /// Identity at inference. In training each element is set to zero with probability `ratio`, and the others are
+    /// divided by `1 − ratio`.
+    Dropout {
+        /// Share of elements dropped, in `[0, 1)`.
+        ratio: f32,
+    },
     /// Identity.
     Identity,
     /// Conversion to another element type.
@@ -286,7 +290,7 @@ impl Op {
             Op::Squeeze { .. } => "Squeeze",
             Op::Unsqueeze { .. } => "Unsqueeze",
             Op::Lrn { .. } => "LRN",
-            Op::Dropout => "Dropout",
+            Op::Dropout { .. } => "Dropout",
             Op::Identity => "Identity",
             Op::Cast { .. } => "Cast",
             Op::QuantizeLinear { .. } => "QuantizeLinear",

@@ -160,7 +160,7 @@ fn layer(
         | Op::Squeeze { .. }
         | Op::Unsqueeze { .. }
         | Op::Lrn { .. }
-        | Op::Dropout
+        | Op::Dropout { .. }
         | Op::Identity
         | Op::Cast { .. }
         | Op::QuantizeLinear { .. }
@@ -221,7 +221,7 @@ fn storages(graph: &Graph) -> Vec<usize> {
         let is_alias = matches!(
             node.op,
             Op::Identity
-                | Op::Dropout
+                | Op::Dropout { .. }
                 | Op::Flatten { .. }
                 | Op::Reshape { .. }
                 | Op::Squeeze { .. }

@@ -37,7 +37,7 @@ pub(crate) fn role(graph: &Graph, node: &Node, rank: usize) -> Role {
         | Op::Transpose { .. }
         | Op::Squeeze { .. }
         | Op::Unsqueeze { .. }
-        | Op::Dropout
+        | Op::Dropout { .. }
         | Op::Identity => Role::Move,
         Op::Pad(pad) if pad.mode != PadMode::Constant || pad.value.is_finite() => Role::Move,
         Op::Add | Op::Sub | Op::Relu | Op::Clip { .. } | Op::Sign => Role::Arithmetic,
@@ -301,7 +301,7 @@ fn keeps_non_negative(op: &Op, operands: &[bool]) -> bool {
         | Op::Transpose { .. }
         | Op::Squeeze { .. }
         | Op::Unsqueeze { .. }
-        | Op::Dropout
+        | Op::Dropout { .. }
         | Op::Identity => all,
         Op::Conv { .. }
         | Op::Gemm(_)

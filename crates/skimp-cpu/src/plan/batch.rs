@@ -77,7 +77,7 @@ fn keeps_images_apart(node: &skimp_graph::Node, single: &Shapes, constants: &[bo
         | Op::GlobalAveragePool
         | Op::GlobalMaxPool
         | Op::Lrn { .. }
-        | Op::Dropout
+        | Op::Dropout { .. }
         | Op::Identity
         | Op::Cast { .. } => true,
         Op::Softmax { axis } | Op::Split { axis, .. } => !is_first(*axis),

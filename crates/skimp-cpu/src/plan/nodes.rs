@@ -72,7 +72,7 @@ impl Builder<'_> {
             | Op::Reshape { .. }
             | Op::Squeeze { .. }
             | Op::Unsqueeze { .. }
-            | Op::Dropout
+            | Op::Dropout { .. }
             | Op::Identity => {
                 let x = self.computed(node, 0)?;
                 self.alias(out, x);

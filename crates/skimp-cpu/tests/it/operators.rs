@@ -128,7 +128,7 @@ fn data_movement_and_broadcasts() {
         Op::HardSigmoid { alpha: 0.3, beta: 0.4 },
         Op::Tanh,
         Op::Sign,
-        Op::Dropout,
+        Op::Dropout { ratio: 0.5 },
     ];
     let mut wrong = Vec::new();
     for (idx, op) in unary.into_iter().enumerate() {

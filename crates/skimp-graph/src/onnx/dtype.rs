@@ -92,7 +92,7 @@ fn domain(op: &Op) -> Domain {
         | Op::GlobalAveragePool
         | Op::GlobalMaxPool
         | Op::Lrn { .. }
-        | Op::Dropout => Domain::Float,
+        | Op::Dropout { .. } => Domain::Float,
         Op::Gemm(_)
         | Op::MatMul
         | Op::Relu

@@ -171,7 +171,7 @@ fn apply(call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
         | Op::Reshape { .. }
         | Op::Squeeze { .. }
         | Op::Unsqueeze { .. }
-        | Op::Dropout
+        | Op::Dropout { .. }
         | Op::Identity => one(call.input(0).data().clone()),
         Op::Transpose { perm } => one(moves::transpose(call, perm)?),
         Op::Lrn { size, alpha, beta, bias } => one(normalize::lrn(call, *size, [*alpha, *beta, *bias])?),

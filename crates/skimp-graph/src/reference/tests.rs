@@ -355,7 +355,7 @@ fn moves() {
         case("squeeze one", Op::Squeeze { axes: vec![-1] }, &[f(&[1, 2, 1], &[1.0, 2.0])], f(&[1, 2], &[1.0, 2.0])),
         case("unsqueeze", Op::Unsqueeze { axes: vec![0, -1] }, &[f(&[2], &[1.0, 2.0])], f(&[1, 2, 1], &[1.0, 2.0])),
         case("identity", Op::Identity, std::slice::from_ref(&row), row.clone()),
-        case("dropout", Op::Dropout, std::slice::from_ref(&row), row.clone()),
+        case("dropout", Op::Dropout { ratio: 0.5 }, std::slice::from_ref(&row), row.clone()),
     ]);
 }
 

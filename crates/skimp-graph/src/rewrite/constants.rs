@@ -84,7 +84,7 @@ fn is_foldable(op: &Op) -> bool {
         | Op::Transpose { .. }
         | Op::Squeeze { .. }
         | Op::Unsqueeze { .. }
-        | Op::Dropout
+        | Op::Dropout { .. }
         | Op::Identity
         | Op::Cast { .. }
         | Op::QuantizeLinear { .. } => true,

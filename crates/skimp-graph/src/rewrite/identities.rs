@@ -42,7 +42,7 @@ pub fn remove_identities(graph: &Graph) -> Graph {
 
 fn is_identity(node: &Node, input: Option<DType>) -> bool {
     match &node.op {
-        Op::Identity | Op::Dropout => true,
+        Op::Identity | Op::Dropout { .. } => true,
         Op::Cast { to } => Some(*to) == input,
         Op::Pad(pad) => pad.begin.iter().chain(&pad.end).all(|&pad| pad == 0),
         Op::Transpose { perm } => perm.iter().copied().eq(0..perm.len()),
@@ -129,7 +129,7 @@ fn dtypes(graph: &Graph) -> Vec<Option<DType>> {
             | Op::Squeeze { .. }
             | Op::Unsqueeze { .. }
             | Op::Lrn { .. }
-            | Op::Dropout
+            | Op::Dropout { .. }
             | Op::Identity => at(0),
         };
         for output in &node.outputs {

@@ -153,7 +153,7 @@ fn constants_fold_and_dead_nodes_go() {
 fn identities_go_and_names_of_outputs_stay() {
     let mut builder = GraphBuilder::new("identities");
     let x = gemm_input(&mut builder);
-    let y = builder.node("dropout", Op::Dropout, &[x]);
+    let y = builder.node("dropout", Op::Dropout { ratio: 0.5 }, &[x]);
     let y = builder.node("cast", Op::Cast { to: DType::F32 }, &[y]);
     let y = builder.node("relu", Op::Relu, &[y]);
     let pad = Pad { begin: vec![0; 2], end: vec![0; 2], mode: PadMode::Constant, value: 0.0 };

@@ -61,7 +61,7 @@ impl<'a> Context<'a> {
             | Op::Squeeze { .. }
             | Op::Unsqueeze { .. }
             | Op::Lrn { .. }
-            | Op::Dropout
+            | Op::Dropout { .. }
             | Op::Identity
             | Op::Cast { .. } => (1, 1),
         };
@@ -212,7 +212,7 @@ pub(super) fn outputs(op: &Op, node: &str, inputs: &[Option<&TensorType>]) -> Re
             }
             same(x)
         }
-        Op::Dropout | Op::Identity => same(x),
+        Op::Dropout { .. } | Op::Identity => same(x),
         Op::Cast { to } => Ok(vec![TensorType { dtype: *to, shape: x.shape.clone() }]),
         Op::QuantizeLinear { axis } => quantize(&context, x, *axis),
         Op::DequantizeLinear { axis } => dequantize(&context, x, *axis),

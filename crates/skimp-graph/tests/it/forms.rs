@@ -103,9 +103,13 @@ fn attribute_and_input_forms_agree() {
         (model(18, "ReduceMean", &[p("axes", &[2, 3])], &[]), mean(&[2, 3], true)),
         (model(18, "ReduceMean", &[], &[]), mean(&[], true)),
         (model(18, "ReduceMean", &[], &[int_attribute("noop_with_empty_axes", 1)]), Op::Identity),
-        (model(7, "Dropout", &[], &[float_attribute("ratio", 0.3)]), Op::Dropout),
-        (model(12, "Dropout", &[f("ratio", 0.3)], &[]), Op::Dropout),
-        (model(13, "Dropout", &[f("ratio", 0.3), ("training", tensor("training", BOOL, &[], &[0]))], &[]), Op::Dropout),
+        (model(7, "Dropout", &[], &[float_attribute("ratio", 0.3)]), Op::Dropout { ratio: 0.3 }),
+        (model(12, "Dropout", &[f("ratio", 0.3)], &[]), Op::Dropout { ratio: 0.3 }),
+        (model(13, "Dropout", &[], &[]), Op::Dropout { ratio: 0.5 }),
+        (
+            model(13, "Dropout", &[f("ratio", 0.3), ("training", tensor("training", BOOL, &[], &[0]))], &[]),
+            Op::Dropout { ratio: 0.3 },
+        ),
         (model(13, "Softmax", &[], &[]), Op::Softmax { axis: -1 }),
         (model(7, "Softmax", &[], &[int_attribute("axis", 3)]), Op::Softmax { axis: 3 }),
         (

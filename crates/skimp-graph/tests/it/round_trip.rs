@@ -61,7 +61,16 @@ fn unusual_forms_survive() {
         (DType::I8, vec![Op::Relu, Op::Clip { min: Some(-3.0), max: None }, Op::Cast { to: DType::Bool }]),
         (DType::F32, vec![Op::Reshape { shape: vec![0, -1], allow_zero: false }, Op::Squeeze { axes: vec![] }]),
         (DType::F32, vec![Op::Reshape { shape: vec![2, -1, 1], allow_zero: true }, Op::Squeeze { axes: vec![-1] }]),
-        (DType::F32, vec![Op::Dropout, Op::Identity, Op::Unsqueeze { axes: vec![-1, 0] }, Op::Flatten { axis: -2 }]),
+        (
+            DType::F32,
+            vec![
+                Op::Dropout { ratio: 0.5 },
+                Op::Dropout { ratio: 0.25 },
+                Op::Identity,
+                Op::Unsqueeze { axes: vec![-1, 0] },
+                Op::Flatten { axis: -2 },
+            ],
+        ),
     ];
     for (dtype, ops) in chains {
         let mut builder = GraphBuilder::new("chain");

@@ -57,7 +57,7 @@ fn broadcasts_within_images(inputs: &[&[usize]], constants: &[Option<Tensor>]) -
 /// Moves whose first output axis is the first input axis.
 fn move_keeps_images_apart(op: &Op) -> bool {
     match op {
-        Op::Identity | Op::Dropout => true,
+        Op::Identity | Op::Dropout { .. } => true,
         Op::Flatten { axis } => *axis == 1,
         Op::Reshape { shape, allow_zero } => shape.first() == Some(&0) && !allow_zero,
         Op::Transpose { perm } => perm.first() == Some(&0),

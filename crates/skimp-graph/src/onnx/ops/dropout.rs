@@ -1,8 +1,12 @@
-//! Dropout at inference: the identity. The ratio does not matter; the mask, where somebody reads it, is all true.
+//! Dropout at inference: the identity. The ratio is kept for training; the mask, where somebody reads it, is all true.
 
 use super::OnnxOperator;
+use super::clip;
+use crate::onnx::export::Form;
 use crate::onnx::import::{Importer, NodeView};
 use crate::{DType, Data, GraphError, Op};
+
+const DEFAULT_RATIO: f32 = 0.5;
 
 pub(super) struct Dropout;
 
@@ -22,11 +26,12 @@ impl OnnxOperator for Dropout {
         {
             return Err(node.unsupported("training mode"));
         }
+        let ratio = ratio(node, importer)?;
         let x = importer.value(node, 0)?;
         let outputs = node.outputs();
         let Some(mask) = outputs.get(1).map(String::as_str).filter(|name| !name.is_empty() && importer.is_read(name))
         else {
-            return importer.emit(node, Op::Dropout, vec![Some(x)]);
+            return importer.emit(node, Op::Dropout { ratio }, vec![Some(x)]);
         };
         if node.opset() < 10 {
             return Err(node.unsupported("the mask, which has no values at inference"));
@@ -35,10 +40,41 @@ impl OnnxOperator for Dropout {
         if first.is_empty() {
             return Err(node.invalid("the first output has no name"));
         }
-        importer.emit_as(node, node.name().to_owned(), Op::Dropout, vec![Some(x)], &[first])?;
+        importer.emit_as(node, node.name().to_owned(), Op::Dropout { ratio }, vec![Some(x)], &[first])?;
         // Between the bounds 1 and 1 everything is 1 (or NaN), and so true.
         let ones = importer.emit_step(node, "ones", Op::Clip { min: Some(1.0), max: Some(1.0) }, vec![Some(x)])?;
         let name = importer.free_node_name(&format!("{}.mask", node.name()));
         importer.emit_as(node, name, Op::Cast { to: DType::Bool }, vec![Some(ones)], &[mask]).map(|_| ())
     }
+}
+
+/// The ratio: an attribute before opset 12, then an input; a half where it is left out.
+fn ratio(node: &NodeView<'_>, importer: &mut Importer) -> Result<f32, GraphError> {
+    let ratio = if node.opset() < 12 {
+        node.float("ratio")?
+    } else {
+        match importer.parameter(node, 1)? {
+            Some(tensor) => match (tensor.as_f32(), tensor.elements::<f64>()) {
+                (Some(&[ratio]), _) => Some(ratio),
+                // Rounded: it is a probability.
+                (_, Some(&[ratio])) => Some(ratio as f32),
+                _ => return Err(node.invalid("the ratio is not one floating-point number")),
+            },
+            None => None,
+        }
+    }
+    .unwrap_or(DEFAULT_RATIO);
+    if (0.0..1.0).contains(&ratio) {
+        Ok(ratio)
+    } else {
+        Err(node.invalid(format!("a ratio of {ratio}, expected one in [0, 1)")))
+    }
+}
+
+pub(super) fn export(form: Form, ratio: f32, dtype: DType) -> Result<Form, String> {
+    if ratio.to_bits() == DEFAULT_RATIO.to_bits() {
+        return Ok(form);
+    }
+    let dtype = if dtype.is_float() { dtype } else { DType::F32 };
+    Ok(form.since(12).parameter(1, "ratio", clip::scalar(ratio, dtype)?))
 }

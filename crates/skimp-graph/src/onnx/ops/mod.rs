@@ -116,8 +116,8 @@ pub(crate) fn export(op: &Op, context: Context) -> Result<Form, String> {
         | Op::Sign
         | Op::GlobalAveragePool
         | Op::GlobalMaxPool
-        | Op::Dropout
         | Op::Identity => plain,
+        Op::Dropout { ratio } => dropout::export(plain, *ratio, context.dtype)?,
         Op::Concat { axis } => plain.int("axis", *axis),
         Op::Split { axis, sizes } => split::export(plain, *axis, sizes),
         Op::Slice(slice) => slice::export(plain, slice),

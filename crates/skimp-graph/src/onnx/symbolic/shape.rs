@@ -44,7 +44,7 @@ fn one(op: &Op, inputs: &[&Shape], symbols: &mut Symbols) -> Shape {
         | Op::Sign
         | Op::Softmax { .. }
         | Op::Lrn { .. }
-        | Op::Dropout
+        | Op::Dropout { .. }
         | Op::Identity
         | Op::Cast { .. }
         | Op::QuantizeLinear { .. }

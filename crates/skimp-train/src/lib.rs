@@ -1,0 +1,18 @@
+//! The training engine: a [`Graph`](skimp_graph::Graph) compiled for training, explicit gradients, losses at any
+//! tensor and precision policies.
+//!
+//! [`Model`] is the main type: [`Model::forward`], [`Model::backward`] and an optimizer's update of
+//! [`Model::params_mut`] make one training step. A [`Policy`] decides in which precision each tensor and each sum of
+//! the step is held; [`policy::POLICIES`] lists them. [`reference`] is the naive specification of every trainable
+//! operator. This crate does no terminal I/O.
+
+mod engine;
+mod error;
+mod loss;
+pub mod policy;
+pub mod reference;
+
+pub use engine::{Buffer, Mode, Model, ModelOptions, Param, ParamRole, SignGradient, SignZero, Storage};
+pub use error::TrainError;
+pub use loss::{LossKind, LossReport, LossSum, LossTerm, Target, Targets};
+pub use policy::Policy;

@@ -1,0 +1,374 @@
+//! Precision policies: how each tensor, each sum and each update of a training step is rounded.
+//!
+//! One object serves one run and holds its scales, histories and counters. The engine asks it at fixed places; the
+//! defaults of the trait are plain f32. A policy is a file here and a line in [`POLICIES`].
+
+mod fp32;
+
+use crate::{Param, TrainError};
+
+/// Every policy, in the order `skimp list` prints them.
+pub static POLICIES: &[&dyn PolicyEntry] = &[&fp32::Fp32Entry];
+
+/// The registration of a policy.
+pub trait PolicyEntry: Sync + std::fmt::Debug {
+    /// Name on the command line, kebab-case.
+    fn name(&self) -> &'static str;
+    /// One line for lists.
+    fn summary(&self) -> &'static str;
+    /// Authors, title, venue, year of the method.
+    fn source(&self) -> &'static str;
+    /// Names, default values and meaning of the switches that [`create`](PolicyEntry::create) takes.
+    fn switches(&self) -> &'static [Switch] {
+        &[]
+    }
+    /// A fresh policy. `switches` are `(name, value)` pairs that override defaults.
+    ///
+    /// # Errors
+    /// [`TrainError::Unknown`] for a switch that the policy does not have, [`TrainError::Option`] for a bad value.
+    fn create(&self, switches: &[(String, String)]) -> Result<Box<dyn Policy>, TrainError>;
+}
+
+/// A setting of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switch {
+    /// Name.
+    pub name: &'static str,
+    /// Value where nothing is set.
+    pub default: &'static str,
+    /// Meaning and valid values, one line.
+    pub summary: &'static str,
+}
+
+/// A fresh policy by name, written `name` or `name:switch=value,switch=value`.
+///
+/// # Errors
+/// [`TrainError::Unknown`] if the name or a switch is unknown, [`TrainError::Option`] for a bad value.
+pub fn create(text: &str) -> Result<Box<dyn Policy>, TrainError> {
+    let (name, switches) = text.split_once(':').unwrap_or((text, ""));
+    let entry = POLICIES.iter().find(|entry| entry.name() == name).ok_or_else(|| TrainError::Unknown {
+        kind: "policy",
+        name: name.to_owned(),
+        known: POLICIES.iter().map(|entry| entry.name()).collect::<Vec<_>>().join(", "),
+    })?;
+    let pairs = switches.split(',').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').ok_or_else(|| TrainError::Option {
+            name: format!("switches of policy {name}"),
+            expected: "switch=value".to_owned(),
+            found: pair.to_owned(),
+        })?;
+        Ok((key.to_owned(), value.to_owned()))
+    });
+    entry.create(&pairs.collect::<Result<Vec<_>, TrainError>>()?)
+}
+
+/// A layer as policies see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Index of the layer: all steps of the compiled network, in graph order.
+    pub layer: usize,
+    /// Name of the graph's node.
+    pub name: String,
+    /// What the layer computes.
+    pub kind: SiteKind,
+    /// Whether it is the first layer with a GEMM, which reads the images.
+    pub is_first: bool,
+    /// Whether it is the last layer with a GEMM, which makes the logits.
+    pub is_last: bool,
+}
+
+/// What a layer computes, as far as precision is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteKind {
+    /// A convolution: three GEMMs.
+    Conv,
+    /// A dense layer: three GEMMs.
+    Dense,
+    /// A batch normalization.
+    BatchNorm,
+    /// Anything else (activation, pooling, addition, ...).
+    Elementwise,
+}
+
+/// One of a layer's three GEMMs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pass {
+    /// Output from activation and weight.
+    Forward,
+    /// Gradient of the input from error and weight.
+    InputGrad,
+    /// Gradient of the weight from activation and error.
+    WeightGrad,
+}
+
+/// What a tensor is in its layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Weight operand of a GEMM.
+    Weight,
+    /// Bias, added to a GEMM's sums.
+    Bias,
+    /// Activation operand of a GEMM (the layer's input).
+    Activation,
+    /// Error operand of a GEMM (the gradient of the layer's output).
+    Error,
+    /// Result of the weight-gradient GEMM.
+    WeightGradient,
+    /// Result of a layer's forward computation, as stored.
+    Output,
+    /// Gradient of a layer's input, as stored.
+    InputGradient,
+}
+
+/// A tensor at a place where a policy may round it, as a row-major matrix of `rows` x `columns`.
+///
+/// Activations and errors are `[pixels of all images, channels]`; weights and their gradients
+/// `[taps x input channels, output channels]`, once per group.
+#[derive(Debug)]
+pub struct Operand<'a> {
+    /// What the tensor is.
+    pub role: Role,
+    /// The GEMM that reads (or made) it; [`Pass::Forward`] for [`Role::Output`], [`Pass::InputGrad`] for
+    /// [`Role::InputGradient`].
+    pub pass: Pass,
+    /// The elements, rounded in place.
+    pub values: &'a mut [f32],
+    /// Rows.
+    pub rows: usize,
+    /// Columns, contiguous.
+    pub columns: usize,
+    /// The axis that the GEMM sums over, for formats with blocks.
+    pub contraction: Contraction,
+}
+
+/// The axis of an [`Operand`] that its GEMM sums over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contraction {
+    /// Along a row: blocks are contiguous.
+    Columns,
+    /// Down a column. Blocks start anew every `run` rows (one kernel tap of a weight, or all rows).
+    Rows {
+        /// Rows that blocks may span.
+        run: usize,
+    },
+    /// Not an operand of a GEMM.
+    None,
+}
+
+/// How a GEMM multiplies and adds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Arithmetic {
+    /// f32, in the engine's order.
+    F32,
+    /// Operands rounded to bf16, products and sums in f32.
+    Bf16,
+    /// Exact products, sums rounded to a small format after each addition, in chunks.
+    Chunked(Chunked),
+}
+
+/// Chunk-based accumulation: each chunk of `chunk` products is summed in ascending order from zero, then the chunks'
+/// sums are added in ascending order; every addition is rounded to nearest even.
+///
+/// # Source
+/// Wang, Choi, Brand, Chen and Gopalakrishnan, "Training Deep Neural Networks with 8-bit Floating Point Numbers",
+/// NeurIPS 2018, section 2.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunked {
+    /// Exponent bits of the accumulator.
+    pub exponent_bits: u32,
+    /// Mantissa bits of the accumulator, without the hidden one.
+    pub mantissa_bits: u32,
+    /// Products per chunk; `usize::MAX` for no chunking.
+    pub chunk: usize,
+}
+
+/// How batch normalization estimates the spread of a channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum BatchNormKind {
+    /// The standard deviation.
+    Standard,
+    /// The mean over chunks of the batch of the range (maximum − minimum), times a constant.
+    ///
+    /// # Source
+    /// Banner, Hubara, Hoffer and Soudry, "Scalable Methods for 8-bit Training of Neural Networks", NeurIPS 2018,
+    /// section 3.
+    Range {
+        /// Chunks that batch, height and width are cut into.
+        n_chunks: usize,
+        /// Which constant.
+        constant: RangeConstant,
+    },
+}
+
+/// The constant of [`BatchNormKind::Range`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RangeConstant {
+    /// Of the released code: `0.5 · 0.35 · (1 + sqrt(π · ln 4)) / sqrt(2 · ln n)`, `n` elements per chunk.
+    Code,
+    /// Of the paper: `1 / sqrt(2 · ln n)`.
+    Paper,
+}
+
+/// An assignment of the optimizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assignment {
+    /// The gradient after weight decay.
+    Gradient,
+    /// The first moment (velocity).
+    Moment1,
+    /// The second moment (Adam).
+    Moment2,
+    /// The parameter.
+    Value,
+}
+
+/// What to do with the gradients of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Update the parameters.
+    Step,
+    /// Leave the parameters as they are (a gradient overflowed).
+    SkipStep,
+}
+
+/// How often rounding lost something, per tensor class.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CastCounts {
+    /// Class (`weight`, `activation`, `error`, `weight-gradient`, `update`, ...) and its counts, in first-use order.
+    pub classes: Vec<(&'static str, CastCount)>,
+}
+
+/// Counts of one tensor class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CastCount {
+    /// Elements rounded.
+    pub elements: u64,
+    /// Elements beyond the greatest number.
+    pub overflows: u64,
+    /// Non-zero elements that became zero.
+    pub underflows: u64,
+    /// Non-zero elements that became subnormal (or zero where the format flushes).
+    pub subnormals: u64,
+}
+
+impl CastCounts {
+    /// The counts of a class, made where they are missing.
+    pub fn class(&mut self, name: &'static str) -> &mut CastCount {
+        let idx = self.classes.iter().position(|(class, _)| *class == name).unwrap_or_else(|| {
+            self.classes.push((name, CastCount::default()));
+            self.classes.len() - 1
+        });
+        &mut self.classes[idx].1
+    }
+}
+
+/// Decides the precision of a training step. One object per run: scales, histories and counters live in it.
+///
+/// # Determinism
+/// Results depend on the arguments and on earlier calls only. The engine calls in a fixed order, from one thread.
+pub trait Policy: Send + std::fmt::Debug {
+    /// Name of its registration.
+    fn name(&self) -> &'static str;
+
+    /// Called before each training forward pass. Random numbers are keyed by seed, step and the operand's place.
+    fn begin_step(&mut self, _seed: u64, _step: u64, _n_images: usize) {}
+
+    /// How a GEMM multiplies and adds.
+    fn arithmetic(&self, _site: &Site, _pass: Pass) -> Arithmetic {
+        Arithmetic::F32
+    }
+
+    /// Whether [`cast`](Policy::cast) does anything to such a tensor. Where it does not, the engine makes no copy.
+    fn casts(&self, _site: &Site, _role: Role, _pass: Pass) -> bool {
+        false
+    }
+
+    /// Whether both GEMMs that read a tensor ([`Role::Weight`], [`Role::Activation`], [`Role::Error`]) take the same
+    /// rounded copy. If so, `cast` is called once, with the pass that comes first (forward; for errors the input
+    /// gradient, or the weight gradient where there is no other).
+    fn shares(&self, _site: &Site, _role: Role) -> bool {
+        true
+    }
+
+    /// Rounds a whole tensor in place: a copy of a GEMM's operand before the GEMM, or a result after it.
+    fn cast(&mut self, _site: &Site, _operand: Operand<'_>) {}
+
+    /// Factor on the loss's gradient.
+    fn loss_scale(&self) -> f32 {
+        1.0
+    }
+
+    /// Called when all gradients are there, scaled by [`loss_scale`](Policy::loss_scale): unscales them, looks for
+    /// overflow, adjusts scales.
+    fn after_backward(&mut self, _params: &mut [Param]) -> Verdict {
+        Verdict::Step
+    }
+
+    /// Whether [`round_update`](Policy::round_update) does anything. Where it does not, optimizers may fuse.
+    fn rounds_updates(&self) -> bool {
+        false
+    }
+
+    /// Rounds what an optimizer has just assigned for a parameter (in its storage order); `param_idx` is its index.
+    fn round_update(&mut self, _param_idx: usize, _role: crate::ParamRole, _kind: Assignment, _values: &mut [f32]) {}
+
+    /// How batch normalization estimates the spread.
+    fn batch_norm(&self) -> BatchNormKind {
+        BatchNormKind::Standard
+    }
+
+    /// What rounding has lost so far.
+    fn counts(&self) -> Option<&CastCounts> {
+        None
+    }
+
+    /// Everything that a resumed run needs, as named vectors of numbers that are kept exactly.
+    fn state(&self) -> Vec<(String, Vec<f64>)> {
+        Vec::new()
+    }
+
+    /// Takes over a [`state`](Policy::state).
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] if it is not one of this policy's.
+    fn restore(&mut self, state: &[(String, Vec<f64>)]) -> Result<(), TrainError> {
+        if state.is_empty() {
+            return Ok(());
+        }
+        Err(TrainError::Data {
+            what: format!("state of policy {}", self.name()),
+            expected: "nothing".to_owned(),
+            found: format!("{} entries", state.len()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_well_formed() {
+        let mut names: Vec<&str> = POLICIES.iter().map(|entry| entry.name()).collect();
+        let n_policies = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), n_policies, "names are unique");
+        for entry in POLICIES {
+            let name = entry.name();
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
+            assert!(!entry.summary().is_empty() && !entry.source().is_empty(), "{name}");
+            let policy = entry.create(&[]).expect("defaults are valid");
+            assert_eq!(policy.name(), name);
+            assert!(entry.create(&[("no-such-switch".to_owned(), "1".to_owned())]).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn policies_are_found_by_name() {
+        assert_eq!(create("fp32").expect("registered").name(), "fp32");
+        let error = create("fp99").expect_err("not registered").to_string();
+        assert!(error.starts_with("unknown policy \"fp99\", expected one of: fp32"), "{error}");
+        assert!(create("fp32:chunk").is_err());
+    }
+}
