@@ -34,4 +34,5 @@ pub use dataset::{Batch, Dataset, DatasetFormat, ImageSource, InputSpec, Split};
 pub use datasets::DATASETS;
 pub use error::DataError;
 pub use image::{Image, Samples};
+pub use nearest::{hint, nearest};
 pub use preprocess::{PRESETS, Preprocess};

@@ -2,7 +2,7 @@
 
 /// The candidate with the smallest edit distance to `name`, if that is close enough to be a likely misspelling.
 /// Ties keep the earlier candidate.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     let limit = name.chars().count().max(3) / 2;
     let (distance, best) = candidates.into_iter().map(|c| (edit_distance(&name, c), c)).min_by_key(|(d, _)| *d)?;
@@ -10,7 +10,7 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// `", did you mean …?"` for the end of an error message, or nothing.
-pub(crate) fn hint(nearest: Option<&str>) -> String {
+pub fn hint(nearest: Option<&str>) -> String {
     nearest.map(|n| format!(", did you mean \"{n}\"?")).unwrap_or_default()
 }
 

@@ -1,6 +1,11 @@
 //! What can go wrong in training.
 
+use std::path::PathBuf;
+
+use skimp_data::DataError;
 use skimp_graph::GraphError;
+
+use crate::spec::SpecError;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +62,63 @@ pub enum TrainError {
         /// The registered names, separated by commas.
         known: String,
     },
+    /// An optimizer, a schedule or an augmentation is written wrongly.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The data set cannot be read or does not fit the network's input.
+    #[error(transparent)]
+    Images(#[from] DataError),
+    /// A file could not be read or written.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A checkpoint is damaged, or is not one of this run.
+    #[error("{path}: {cause}", path = .path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// Which tensor or key, what was expected and what was found.
+        cause: String,
+    },
+    /// A loss or a parameter became NaN or infinite.
+    #[error("training diverged in epoch {epoch} at step {step}: {what}{}; {}", at(.layer.as_deref()), kept(.checkpoint.as_ref()))]
+    Diverged {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// Steps of the whole run that were done.
+        step: u64,
+        /// What was found where.
+        what: String,
+        /// The first layer, in graph order, with a number that is not finite.
+        layer: Option<String>,
+        /// The last good checkpoint.
+        checkpoint: Option<PathBuf>,
+    },
+    /// The run was asked to stop.
+    #[error("interrupted in epoch {epoch}; {}", kept(.checkpoint.as_ref()))]
+    Interrupted {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// The checkpoint to resume from.
+        checkpoint: Option<PathBuf>,
+    },
     /// The calls came in an order that makes no sense (`backward` before a training `forward`, ...).
     #[error("{0}")]
     Sequence(&'static str),
+}
+
+fn at(layer: Option<&str>) -> String {
+    layer.map_or_else(String::new, |layer| format!(", first in layer \"{layer}\""))
+}
+
+fn kept(checkpoint: Option<&PathBuf>) -> String {
+    match checkpoint {
+        Some(path) => format!("the last good checkpoint is {}", path.display()),
+        None => "there is no checkpoint yet".to_owned(),
+    }
 }

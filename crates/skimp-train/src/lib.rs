@@ -9,8 +9,11 @@
 mod engine;
 mod error;
 mod loss;
+pub mod optimizer;
 pub mod policy;
 pub mod reference;
+pub mod schedule;
+pub mod spec;
 
 pub use engine::{Buffer, Mode, Model, ModelOptions, Param, ParamRole, SignGradient, SignZero, Storage};
 pub use error::TrainError;
