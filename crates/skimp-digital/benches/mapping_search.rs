@@ -5,9 +5,9 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion};
+use criterion::{BatchSize, BenchmarkId, Criterion};
 use skimp_digital::tetris::blocking::{Accumulation, Goal, Nest, Problem, PsumRule, Score, Tariff, best, exhaustive};
-use skimp_digital::tetris::{TETRIS, TETRIS_L1, bypass};
+use skimp_digital::tetris::{Engine, TETRIS, TETRIS_L1, bypass};
 use skimp_sim::{Accelerator, LayerWorkload};
 
 /// VGG-16: 13 convolutions and three dense layers.
@@ -87,21 +87,29 @@ fn blockings(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Whole networks on one thread, batch 16: partitions, mappings and blockings of all 16 layers.
+/// Whole networks on one thread, batch 16: partitions, mappings and blockings of all 16 layers, of which 12 differ. An
+/// engine remembers the layers it has seen, so each round gets a fresh one; `each-layer` forgets between layers too.
 fn networks(criterion: &mut Criterion) {
     let layers = vgg16();
     let mut group = criterion.benchmark_group("mapping_search/vgg16");
     group.sample_size(10).measurement_time(Duration::from_secs(2));
     for (name, model) in [("tetris", &TETRIS), ("tetris-l1", &TETRIS_L1)] {
         for search in ["exhaustive", "bypass"] {
-            let mut settings = toml::Table::new();
-            settings.insert("search".into(), search.into());
-            let Ok(engine) = model.engine(&settings) else { continue };
+            let settings = toml::Table::from_iter([("search".to_owned(), search.into())]);
+            let engine = || model.engine(&settings).unwrap_or_else(|error| panic!("{error}"));
+            let cycles = |engine: &Engine, layer: &LayerWorkload| {
+                engine.simulate_layer(black_box(layer), None).map_or(0, |result| result.total_cycles())
+            };
             group.bench_function(BenchmarkId::new(search, name), |b| {
-                b.iter(|| {
-                    let results = layers.iter().map(|layer| engine.simulate_layer(black_box(layer), None));
-                    results.map(|result| result.map_or(0, |result| result.total_cycles())).sum::<u64>()
-                });
+                let all = |engine: Engine| layers.iter().map(|layer| cycles(&engine, layer)).sum::<u64>();
+                b.iter_batched(engine, all, BatchSize::PerIteration);
+            });
+            group.bench_function(BenchmarkId::new(format!("{search}-each-layer"), name), |b| {
+                let engines = || layers.iter().map(|_| engine()).collect::<Vec<_>>();
+                let all = |engines: Vec<Engine>| {
+                    engines.iter().zip(&layers).map(|(engine, layer)| cycles(engine, layer)).sum::<u64>()
+                };
+                b.iter_batched(engines, all, BatchSize::PerIteration);
             });
         }
     }

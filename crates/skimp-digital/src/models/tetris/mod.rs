@@ -33,6 +33,9 @@ pub mod partition;
 mod plan;
 pub mod row_stationary;
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use skimp_sim::{
     Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload,
     SimError, Statistic, resolve_config,
@@ -42,7 +45,7 @@ use toml::Table;
 use self::blocking::{FILTERS, IFMAPS, OFMAPS};
 use self::config::{Config, Search};
 use self::partition::Partition;
-use self::plan::Plan;
+use self::plan::{Plan, PlanKey};
 
 const NAME: &str = "tetris";
 const SOURCE: &str =
@@ -78,7 +81,7 @@ impl Tetris {
     pub fn engine(&self, overrides: &Table) -> Result<Engine, SimError> {
         let resolved = resolve_config(self.preset, overrides)?;
         let config = Config::new(&resolved)?;
-        Ok(Engine { name: self.name, resolved, config })
+        Ok(Engine { name: self.name, resolved, config, plans: Mutex::default() })
     }
 }
 
@@ -110,6 +113,8 @@ pub struct Engine {
     name: &'static str,
     resolved: Table,
     config: Config,
+    /// Networks repeat layers, and a layer meets many images: each shape is searched once.
+    plans: Mutex<HashMap<PlanKey, Plan>>,
 }
 
 static COMPUTE: Statistic =
@@ -182,11 +187,23 @@ impl Engine {
             return Err(self.unsupported(layer, format!("codes of {bits} bits, more than the 16 of a word")));
         }
         let images = self.config.batch.unwrap_or(layer.n as u64);
-        let plan = plan::plan(&self.config, layer, images, layout)?;
+        let plan = self.plan(layer, images, layout)?;
         let result = self
             .result(layer, &plan)
             .ok_or_else(|| self.unsupported(layer, format!("a batch of {images} images: its counts exceed 64 bits")))?;
         Ok((result, plan.partition))
+    }
+
+    fn plan(&self, layer: &LayerWorkload, images: u64, layout: Option<&Partition>) -> Result<Plan, SimError> {
+        let plans = || self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = PlanKey::new(layer, images, layout);
+        let known = plans().get(&key).copied();
+        if let Some(plan) = known {
+            return Ok(plan);
+        }
+        let plan = plan::plan(&self.config, layer, images, layout)?;
+        plans().insert(key, plan);
+        Ok(plan)
     }
 
     fn unsupported(&self, layer: &LayerWorkload, what: String) -> SimError {

@@ -13,7 +13,7 @@ use std::ops::Range;
 use skimp_sim::LayerWorkload;
 
 /// A split of a layer over a mesh, as (rows, columns) of the mesh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Partition {
     /// Parts of the batch.
     pub batch: [u64; 2],

@@ -2,7 +2,7 @@
 
 use skimp_sim::{LayerWorkload, SimError};
 
-use super::blocking::{Blocking, FILTERS, IFMAPS, Nest, OFMAPS, Problem, Score, best};
+use super::blocking::{Blocking, FILTERS, IFMAPS, Nest, OFMAPS, Problem, Score, Search as BlockingSearch};
 use super::bypass;
 use super::config::{Config, Search};
 use super::partition::{Partition, hop_words, partitions, share};
@@ -27,6 +27,32 @@ pub(super) struct Plan {
     pub(super) images: u64,
 }
 
+/// All that a plan depends on besides the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PlanKey {
+    extents: [usize; 6],
+    groups: usize,
+    strides: [usize; 2],
+    dilations: [usize; 2],
+    pads: [[usize; 2]; 2],
+    images: u64,
+    layout: Option<Partition>,
+}
+
+impl PlanKey {
+    pub(super) fn new(layer: &LayerWorkload, images: u64, layout: Option<&Partition>) -> Self {
+        PlanKey {
+            extents: [layer.c, layer.h, layer.w, layer.k, layer.r, layer.s],
+            groups: layer.groups,
+            strides: layer.strides,
+            dilations: layer.dilations,
+            pads: [layer.pads_begin, layer.pads_end],
+            images,
+            layout: layout.copied(),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Candidate {
     bound: Score,
@@ -44,20 +70,7 @@ pub(super) fn plan(
     images: u64,
     layout: Option<&Partition>,
 ) -> Result<Plan, SimError> {
-    let unsupported =
-        |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: super::NAME, what };
-    let mut candidates = Vec::new();
-    for partition in partitions(layer, images, config.mesh, config.partition) {
-        let layout = layout.unwrap_or(&partition);
-        let hops = hop_words(layer, images, &partition, layout, config.memory, config.mesh);
-        let part = largest_part(layer, images, &partition);
-        for mapping in mappings(&part, config.array[0], config.array[1]) {
-            let words = words(layer, images, &partition, &part, &mapping, hops);
-            let nest = nest(config, layer, images, &partition, &part, &mapping, &words);
-            let bound = Problem { nest, tariff: &config.tariff }.lower_bound();
-            candidates.push(Candidate { bound, partition, mapping, words, nest });
-        }
-    }
+    let mut candidates = candidates(config, layer, images, layout);
     candidates.sort_by(|a, b| {
         let order = a.bound.objective.total_cmp(&b.bound.objective);
         order.then(a.bound.tie.total_cmp(&b.bound.tie))
@@ -69,8 +82,12 @@ pub(super) fn plan(
             break;
         }
         let problem = Problem { nest: candidate.nest, tariff: &config.tariff };
+        let Some(search) = BlockingSearch::new(problem) else { continue };
+        if !search.floor.beats(limit) {
+            continue;
+        }
         let schedule = match config.search {
-            Search::Exhaustive => best(&problem, limit),
+            Search::Exhaustive => search.best(limit),
             Search::Bypass => bypass::schedule(&problem),
         };
         if let Some((score, blocking)) = schedule
@@ -83,11 +100,27 @@ pub(super) fn plan(
     }
     found.ok_or_else(|| {
         let need = 2 * layer.s + 1;
-        unsupported(format!(
-            "filter rows of {} words: {need} words, {} in a register file",
-            layer.s, config.register_words
-        ))
+        let what =
+            format!("filter rows of {} words: {need} words, {} in a register file", layer.s, config.register_words);
+        SimError::Unsupported { layer: layer.name.clone(), accelerator: super::NAME, what }
     })
+}
+
+/// All splits over the vaults, with all mappings on their arrays.
+fn candidates(config: &Config, layer: &LayerWorkload, images: u64, layout: Option<&Partition>) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
+    for partition in partitions(layer, images, config.mesh, config.partition) {
+        let layout = layout.unwrap_or(&partition);
+        let hops = hop_words(layer, images, &partition, layout, config.memory, config.mesh);
+        let part = largest_part(layer, images, &partition);
+        for mapping in mappings(&part, config.array[0], config.array[1]) {
+            let words = words(layer, images, &partition, &part, &mapping, hops);
+            let nest = nest(config, layer, images, &partition, &part, &mapping, &words);
+            let bound = Problem { nest, tariff: &config.tariff }.lower_bound();
+            candidates.push(Candidate { bound, partition, mapping, words, nest });
+        }
+    }
+    candidates
 }
 
 /// Extents of the part of the vault with the most work.
@@ -190,5 +223,67 @@ fn nest(
         array_input_once: float(words.array_input),
         array_once: float(words.array),
         hops_once: float(words.hops),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::blocking::exhaustive;
+    use super::super::{TETRIS, TETRIS_L1};
+    use super::*;
+
+    /// The best score of all splits, mappings and blockings, nothing left out.
+    fn literal(config: &Config, layer: &LayerWorkload, images: u64) -> Option<Score> {
+        let mut found: Option<Score> = None;
+        for candidate in candidates(config, layer, images, None) {
+            let problem = Problem { nest: candidate.nest, tariff: &config.tariff };
+            if let Some((score, _)) = exhaustive(&problem)
+                && found.is_none_or(|best| score.beats(best))
+            {
+                found = Some(score);
+            }
+        }
+        found
+    }
+
+    fn score(config: &Config, layer: &LayerWorkload, plan: &Plan) -> Score {
+        let matching = candidates(config, layer, plan.images, None)
+            .into_iter()
+            .find(|candidate| candidate.partition == plan.partition && candidate.mapping == plan.mapping);
+        let nest = matching.unwrap().nest;
+        let problem = Problem { nest, tariff: &config.tariff };
+        problem.evaluate(plan.blocking.factors, plan.blocking.inner).unwrap().0
+    }
+
+    #[test]
+    fn plans_are_as_good_as_the_best_of_everything() {
+        let mut strided = LayerWorkload::conv("strided", 6, 15, 11, 20, 5);
+        strided.strides = [2, 2];
+        strided.set_output_extents();
+        let layers = [
+            LayerWorkload::conv("square", 24, 14, 14, 32, 3),
+            LayerWorkload::conv("folded", 4, 30, 9, 12, 3),
+            strided,
+            LayerWorkload { groups: 8, ..LayerWorkload::conv("depthwise", 8, 12, 12, 8, 3) },
+            LayerWorkload::dense("dense", 120, 60),
+        ];
+        // Storage and memory small enough to matter.
+        let small = "buffer_bytes = 3000\nregister_bytes = 96\ndram_megabytes_per_s = 8000.0";
+        let mut failures = Vec::new();
+        for (model, settings) in [(&TETRIS, small), (&TETRIS, ""), (&TETRIS_L1, small)] {
+            for goal in ["e", "d", "ed"] {
+                let settings = format!("batch = 4\ngoal = \"{goal}\"\n{settings}");
+                let engine = model.engine(&settings.parse().unwrap()).unwrap();
+                for layer in &layers {
+                    let found = score(&engine.config, layer, &plan(&engine.config, layer, 4, None).unwrap());
+                    let best = literal(&engine.config, layer, 4).unwrap();
+                    let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
+                    if !close(found.objective, best.objective) || !close(found.tie, best.tie) {
+                        failures.push(format!("{} {settings}: {found:?}, best {best:?}", layer.name));
+                    }
+                }
+            }
+        }
+        assert!(failures.is_empty(), "{failures:#?}");
     }
 }

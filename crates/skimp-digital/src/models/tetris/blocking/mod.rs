@@ -4,9 +4,12 @@
 //! between buffer and register files, level 2 in the register files. Within a level only the innermost non-trivial
 //! loop matters for reuse. A kind of data lies in the buffer only if the buffer saves accesses; otherwise it bypasses it.
 //!
-//! [`exhaustive`] tries everything and is the specification. [`best`] finds a schedule of the same score by bounds:
-//! for fixed outer loops, larger register blocks never cost more accesses, so only the largest ones are tried, and
-//! outer loops whose memory traffic alone costs more than the best known schedule are left out.
+//! [`exhaustive`] tries everything and is the specification. [`best`] finds a schedule of the same score by bounds.
+
+mod search;
+
+pub(super) use search::Search;
+pub use search::{best, exhaustive};
 
 /// Number of loops, of kinds of data, and of blocking levels.
 const N: usize = 3;
@@ -24,6 +27,8 @@ pub const IFMAPS: usize = 1;
 pub const OFMAPS: usize = 2;
 /// The loop over which each kind of data can be reused.
 pub(super) const REUSE_LOOP: [usize; N] = [BATCH_LOOP, OFMAP_LOOP, IFMAP_LOOP];
+/// The loops over which each kind of data extends.
+const OWN_LOOPS: [[usize; 2]; N] = [[IFMAP_LOOP, OFMAP_LOOP], [IFMAP_LOOP, BATCH_LOOP], [OFMAP_LOOP, BATCH_LOOP]];
 
 /// Where partial sums that come back from memory are accumulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,11 +236,10 @@ pub struct Problem<'t> {
     pub tariff: &'t Tariff,
 }
 
-/// Bounds are taken a hair lower than computed, so that rounding never prunes an optimum.
-const BOUND_SLACK: f64 = 1.0 - 1e-12;
-
+/// Product over the loops that a kind of data has.
 fn product_of(datum: usize, counts: &[u64; N]) -> u64 {
-    (0..N).filter(|&l| l != REUSE_LOOP[datum]).map(|l| counts[l]).product()
+    let [a, b] = OWN_LOOPS[datum];
+    counts[a] * counts[b]
 }
 
 /// Rounds of fetching from memory.
@@ -246,20 +250,25 @@ fn memory_rounds(factors: &[u64; N], inner: usize) -> [u64; N] {
     })
 }
 
-/// Rounds of fetching at both levels. `inner` is a non-trivial loop of its level, if the level has one.
+/// Rounds of fetching into the array, with `memory` rounds of fetching from memory. `inner` is a non-trivial loop of
+/// `middle`, if there is one.
+fn array_rounds(outer: &[u64; N], middle: &[u64; N], inner: usize, memory: &[u64; N]) -> [u64; N] {
+    [0, 1, 2].map(|datum| {
+        let reuse = REUSE_LOOP[datum];
+        if product_of(datum, middle) == 1 {
+            memory[datum]
+        } else if inner == reuse {
+            outer[reuse]
+        } else {
+            outer[reuse] * middle[reuse]
+        }
+    })
+}
+
+/// Rounds of fetching at both levels.
 fn rounds_of(factors: &[[u64; N]; N], inner: [usize; 2]) -> [[u64; N]; 2] {
     let memory = memory_rounds(&factors[0], inner[0]);
-    let array = [0, 1, 2].map(|datum| {
-        let reuse = REUSE_LOOP[datum];
-        if product_of(datum, &factors[1]) == 1 {
-            memory[datum]
-        } else if inner[1] == reuse {
-            factors[0][reuse]
-        } else {
-            factors[0][reuse] * factors[1][reuse]
-        }
-    });
-    [memory, array]
+    [memory, array_rounds(&factors[0], &factors[1], inner[1], &memory)]
 }
 
 /// Loops that may stand innermost: the non-trivial ones, or any one if there is none.
@@ -308,12 +317,6 @@ impl Problem<'_> {
         tariff.goal.score(energy, cycles)
     }
 
-    /// A score that no schedule undercuts.
-    #[must_use]
-    pub fn lower_bound(&self) -> Score {
-        Bound::new(self).score([1; N])
-    }
-
     /// The schedule of these factors, or `None` if it does not fit.
     #[must_use]
     pub fn evaluate(&self, factors: [[u64; N]; N], inner: [usize; 2]) -> Option<(Score, Blocking)> {
@@ -358,54 +361,6 @@ impl Problem<'_> {
     }
 }
 
-/// What every schedule with given rounds of memory accesses pays at least: those accesses, one transfer over the array
-/// for each of them, and the time of computing or of memory.
-struct Bound<'t> {
-    tariff: &'t Tariff,
-    fixed_pj: f64,
-    compute_cycles: f64,
-    /// pJ and cycles per round of filters and ifmaps.
-    input: [(f64, f64); 2],
-    /// pJ of ofmaps per access of cells, transfer, and movement in network and array.
-    ofmap: [f64; 3],
-    ofmap_cycles: f64,
-}
-
-impl<'t> Bound<'t> {
-    fn new(problem: &Problem<'t>) -> Self {
-        let (nest, tariff) = (&problem.nest, problem.tariff);
-        let moved = |d: usize| nest.hops_once[d] * tariff.hop_pj + nest.array_once[d] * tariff.array_pj;
-        let memory_pj = tariff.dram_cell_pj + tariff.dram_transfer_pj;
-        let per_cycle = 1.0 / tariff.dram_words_per_cycle;
-        let ofmaps = nest.dram_once[OFMAPS];
-        Bound {
-            tariff,
-            fixed_pj: nest.macs * (tariff.mac_pj + 4.0 * tariff.register_pj),
-            compute_cycles: nest.compute_cycles,
-            input: [FILTERS, IFMAPS].map(|d| (nest.dram_once[d] * memory_pj + moved(d), nest.dram_once[d] * per_cycle)),
-            ofmap: [ofmaps * tariff.dram_cell_pj, ofmaps * tariff.dram_transfer_pj, moved(OFMAPS)],
-            ofmap_cycles: ofmaps * per_cycle,
-        }
-    }
-
-    fn score(&self, rounds: [u64; N]) -> Score {
-        let psum = self.tariff.psum;
-        let ofmap_rounds = rounds[OFMAPS];
-        let mut energy = self.fixed_pj;
-        let mut memory_cycles = self.ofmap_cycles * psum.die_bus(ofmap_rounds) as f64;
-        for (datum, (pj, cycles)) in self.input.iter().enumerate() {
-            energy += pj * rounds[datum] as f64;
-            memory_cycles += cycles * rounds[datum] as f64;
-        }
-        let moves = [psum.read_write(ofmap_rounds), psum.tsv(ofmap_rounds), psum.engine(ofmap_rounds)];
-        energy += self.ofmap.iter().zip(moves).map(|(pj, count)| pj * count as f64).sum::<f64>();
-        let cycles = self.compute_cycles.max(memory_cycles);
-        energy += cycles * self.tariff.static_pj_per_cycle;
-        let score = self.tariff.goal.score(energy, cycles);
-        Score { objective: score.objective * BOUND_SLACK, tie: score.tie * BOUND_SLACK }
-    }
-}
-
 /// Divisors in rising order.
 pub(super) fn divisors(value: u64) -> Vec<u64> {
     let mut small = Vec::new();
@@ -422,103 +377,4 @@ pub(super) fn divisors(value: u64) -> Vec<u64> {
     }
     small.extend(large.into_iter().rev());
     small
-}
-
-/// The first schedule of the best score among all factors and orders: the specification of [`best`].
-#[must_use]
-pub fn exhaustive(problem: &Problem<'_>) -> Option<(Score, Blocking)> {
-    let splits = problem.nest.counts.map(|count| {
-        let mut splits = Vec::new();
-        for outer in divisors(count) {
-            splits.extend(divisors(count / outer).into_iter().map(|middle| [outer, middle, count / outer / middle]));
-        }
-        splits
-    });
-    let mut found: Option<(Score, Blocking)> = None;
-    for i in &splits[IFMAP_LOOP] {
-        for o in &splits[OFMAP_LOOP] {
-            for b in &splits[BATCH_LOOP] {
-                let factors = [0, 1, 2].map(|level| [i[level], o[level], b[level]]);
-                let orders = inner_loops(factors[0]).flat_map(|a| inner_loops(factors[1]).map(move |b| [a, b]));
-                for inner in orders {
-                    if let Some(candidate) = problem.evaluate(factors, inner)
-                        && found.is_none_or(|(score, _)| candidate.0.beats(score))
-                    {
-                        found = Some(candidate);
-                    }
-                }
-            }
-        }
-    }
-    found
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Outer {
-    bound: Score,
-    factors: [u64; N],
-    inner: usize,
-}
-
-/// A schedule as good as the best of [`exhaustive`], if it beats `known`.
-#[must_use]
-pub fn best(problem: &Problem<'_>, known: Score) -> Option<(Score, Blocking)> {
-    let counts = problem.nest.counts;
-    let all = counts.map(divisors);
-    let bounds = Bound::new(problem);
-    let mut outers = Vec::new();
-    for &i in &all[IFMAP_LOOP] {
-        for &o in &all[OFMAP_LOOP] {
-            for &b in &all[BATCH_LOOP] {
-                let factors = [i, o, b];
-                for inner in inner_loops(factors) {
-                    let bound = bounds.score(memory_rounds(&factors, inner));
-                    if bound.beats(known) {
-                        outers.push(Outer { bound, factors, inner });
-                    }
-                }
-            }
-        }
-    }
-    outers.sort_unstable_by(|a, b| {
-        let order = a.bound.objective.total_cmp(&b.bound.objective).then(a.bound.tie.total_cmp(&b.bound.tie));
-        order.then((a.factors, a.inner).cmp(&(b.factors, b.inner)))
-    });
-    let mut limit = known;
-    let mut found = None;
-    for outer in &outers {
-        if !outer.bound.beats(limit) {
-            break;
-        }
-        expand(problem, outer, &all, &mut |candidate: (Score, Blocking)| {
-            if candidate.0.beats(limit) {
-                limit = candidate.0;
-                found = Some(candidate);
-            }
-        });
-    }
-    found
-}
-
-/// Every largest register block inside the outer loops.
-fn expand(problem: &Problem<'_>, outer: &Outer, all: &[Vec<u64>; N], visit: &mut impl FnMut((Score, Blocking))) {
-    let rest = [0, 1, 2].map(|l| problem.nest.counts[l] / outer.factors[l]);
-    let of_rest = |l: usize| all[l].iter().copied().filter(move |&d| rest[l].is_multiple_of(d));
-    for i in of_rest(IFMAP_LOOP) {
-        for o in of_rest(OFMAP_LOOP) {
-            if problem.register_need(&[i, o, 1]) > problem.nest.register_words {
-                break;
-            }
-            let fits = |&b: &u64| problem.register_need(&[i, o, b]) <= problem.nest.register_words;
-            let Some(b) = of_rest(BATCH_LOOP).take_while(fits).last() else { continue };
-            let block = [i, o, b];
-            let middle = [0, 1, 2].map(|l| rest[l] / block[l]);
-            for inner in inner_loops(middle) {
-                let evaluated = problem.evaluate_fitting([outer.factors, middle, block], [outer.inner, inner]);
-                if let Some(candidate) = evaluated {
-                    visit(candidate);
-                }
-            }
-        }
-    }
 }
