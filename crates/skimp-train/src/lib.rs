@@ -3,7 +3,7 @@
 //!
 //! [`Model`] is the main type: [`Model::forward`], [`Model::backward`] and an optimizer's update of
 //! [`Model::params_mut`] make one training step. A [`Policy`] decides in which precision each tensor and each sum of
-//! the step is held; [`policy::POLICIES`] lists them. [`reference`] is the naive specification of every trainable
+//! the step is held; [`policy::POLICIES`] lists them. [`mod@reference`] is the naive specification of every trainable
 //! operator. This crate does no terminal I/O.
 
 mod engine;

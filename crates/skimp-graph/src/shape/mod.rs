@@ -13,7 +13,8 @@ use std::ops::Index;
 use crate::{DType, Dim, Graph, GraphError, GraphInput, Op, Tensor, ValueId};
 
 pub use rules::broadcast;
-pub(crate) use rules::{matmul_operands, normalized_axes, normalized_axis, slice_bounds};
+pub(crate) use rules::slice_bounds;
+pub use rules::{MatMulOperands, matmul_operands, normalized_axes, normalized_axis};
 pub use window::{WindowAxis, window_axes};
 
 /// Most elements that a tensor, or all values of a graph together, may have.

@@ -220,7 +220,10 @@ pub(super) fn outputs(op: &Op, node: &str, inputs: &[Option<&TensorType>]) -> Re
 }
 
 /// An axis of a tensor of the given rank; a negative one counts from the end.
-pub(crate) fn normalized_axis(axis: i64, rank: usize) -> Result<usize, String> {
+///
+/// # Errors
+/// What is wrong, if the axis is out of range.
+pub fn normalized_axis(axis: i64, rank: usize) -> Result<usize, String> {
     let rank_i64 = i64::try_from(rank).map_err(|_| "rank is too large".to_owned())?;
     if axis < -rank_i64 || axis >= rank_i64 {
         return Err(format!("axis {axis} is out of range for {rank} dims"));
@@ -228,8 +231,11 @@ pub(crate) fn normalized_axis(axis: i64, rank: usize) -> Result<usize, String> {
     Ok(if axis < 0 { axis + rank_i64 } else { axis } as usize)
 }
 
-/// A mark for every axis that is among `axes`.
-pub(crate) fn normalized_axes(axes: &[i64], rank: usize) -> Result<Vec<bool>, String> {
+/// A mark for every axis that is among `axes`; negative ones count from the end.
+///
+/// # Errors
+/// What is wrong, if an axis is out of range or occurs twice.
+pub fn normalized_axes(axes: &[i64], rank: usize) -> Result<Vec<bool>, String> {
     let mut marked = vec![false; rank];
     for &axis in axes {
         if std::mem::replace(&mut marked[normalized_axis(axis, rank)?], true) {
@@ -326,20 +332,25 @@ fn gemm(context: &Context<'_>, a: &TensorType, attributes: &Gemm) -> Result<Vec<
 }
 
 /// How a matrix product is taken apart.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct MatMulOperands {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MatMulOperands {
     /// Shape of the result.
-    pub(crate) shape: Vec<usize>,
+    pub shape: Vec<usize>,
     /// Batch axes of the operands and of the result.
-    pub(crate) batch: [Vec<usize>; 3],
-    /// Rows of a, columns of a, columns of b.
-    pub(crate) m: usize,
-    pub(crate) k: usize,
-    pub(crate) n: usize,
+    pub batch: [Vec<usize>; 3],
+    /// Rows of a.
+    pub m: usize,
+    /// Columns of a, rows of b.
+    pub k: usize,
+    /// Columns of b.
+    pub n: usize,
 }
 
 /// NumPy's `matmul`: a vector counts as a row on the left and as a column on the right.
-pub(crate) fn matmul_operands(a: &[usize], b: &[usize]) -> Result<MatMulOperands, String> {
+///
+/// # Errors
+/// What is wrong, if an operand is a scalar or the extents do not match.
+pub fn matmul_operands(a: &[usize], b: &[usize]) -> Result<MatMulOperands, String> {
     if a.is_empty() || b.is_empty() {
         return Err("an operand is a scalar, expected a vector or matrix".to_owned());
     }
