@@ -1,0 +1,27 @@
+//! Training kernels over channels-last images (`[n][h][w][c]`, f32).
+//!
+//! Convolutions are direct: a padded copy of each image lies in scratch memory, and register tiles of pixels times
+//! output channels run over the taps without unfolding them. [`Arithmetic`] chooses how sums are formed; the order of
+//! the terms is part of each function's definition, so that every processor, instruction set and number of threads gives
+//! the same bits. Kernels run on the current rayon pool and allocate only when the [`Workspace`] has to grow.
+//!
+//! What these kernels do not do: change a tensor's number format (operands are f32; policies round them before), or keep
+//! anything between calls.
+
+mod arith;
+mod conv;
+mod depthwise;
+mod gather;
+mod pack;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod tile;
+mod weight_grad;
+mod workspace;
+
+pub use self::arith::{Arithmetic, ChunkedSum, Overflow};
+pub use self::conv::{conv_forward, conv_input_grad};
+pub use self::shape::{ConvShape, ShapeError};
+pub use self::weight_grad::conv_weight_grad;
+pub use self::workspace::Workspace;
