@@ -1,15 +1,18 @@
 //! What is registered.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 use skimp_data::{DATASETS, PRESETS};
 use skimp_digital::ACCELERATORS;
 use skimp_graph::onnx::operators;
+use skimp_numerics::formats::{FORMATS, FormatEntry};
 use skimp_report::table::{Column, Table};
 
 use crate::{NETWORKS, StudyError, Tabular, embedded_studies};
 
 /// What [`list`] lists.
-pub static LISTS: &[&str] = &["accelerators", "datasets", "preprocessings", "networks", "studies", "operators"];
+pub static LISTS: &[&str] =
+    &["accelerators", "datasets", "preprocessings", "networks", "studies", "operators", "formats"];
 
 /// Entries of one registry: `skimp.list/1`.
 #[derive(Clone, Debug, Serialize)]
@@ -32,11 +35,39 @@ pub struct ListEntry {
     /// Authors, venue, year; or where it comes from.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub source: String,
+    /// What else the registry tells, with the same keys for every entry; a missing fact is `null`.
+    #[serde(flatten)]
+    pub facts: Map<String, Value>,
 }
 
 impl ListEntry {
     fn new(name: impl Into<String>, summary: impl Into<String>, source: impl Into<String>) -> Self {
-        Self { name: name.into(), summary: summary.into(), source: source.into() }
+        Self { name: name.into(), summary: summary.into(), source: source.into(), facts: Map::new() }
+    }
+
+    fn format(format: &FormatEntry) -> Self {
+        let facts = [
+            ("bits", Value::from(format.bits())),
+            ("max", Value::from(format.max())),
+            ("min_normal", Value::from(format.min_normal())),
+            ("min_subnormal", Value::from(format.min_subnormal())),
+            ("specials", Value::from(format.specials())),
+        ];
+        let facts = facts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        Self { facts, ..Self::new(format.name, format.summary, format.source) }
+    }
+}
+
+/// A fact in a table: numbers shortly.
+fn shown(fact: &Value) -> String {
+    match fact {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => match other.as_f64() {
+            Some(number) if (1e-2..1e5).contains(&number.abs()) => format!("{number}"),
+            Some(number) => format!("{number:.4e}"),
+            None => other.to_string(),
+        },
     }
 }
 
@@ -44,13 +75,19 @@ impl Tabular for ListRecord {
     fn tables(&self) -> Vec<Table> {
         let with_source = self.entries.iter().any(|entry| !entry.source.is_empty());
         let mut columns = vec![Column::text("name", "name"), Column::text("summary", "summary")];
+        let facts =
+            self.entries.first().map(|entry| entry.facts.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        columns.extend(facts.iter().map(|key| Column::text(key.as_str(), key.replace('_', " "))));
         if with_source {
             let header = if self.list == "preprocessings" { "as keys" } else { "source" };
             columns.push(Column::text("source", header));
         }
         let mut table = Table::new(self.list.clone(), columns);
         for entry in &self.entries {
-            table.row(vec![entry.name.as_str().into(), entry.summary.as_str().into(), entry.source.as_str().into()]);
+            let mut cells = vec![entry.name.as_str().into(), entry.summary.as_str().into()];
+            cells.extend(facts.iter().map(|key| shown(&entry.facts[key]).into()));
+            cells.push(entry.source.as_str().into());
+            table.row(cells);
         }
         vec![table]
     }
@@ -70,6 +107,7 @@ pub fn list(what: &str) -> Result<ListRecord, StudyError> {
             embedded_studies()?.into_iter().map(|study| ListEntry::new(study.name, study.summary, "")).collect()
         }
         "operators" => operators().map(|name| ListEntry::new(name, "ONNX operator, import and export", "")).collect(),
+        "formats" => FORMATS.iter().map(|format| ListEntry::format(format)).collect(),
         _ => return Err(StudyError::Usage(format!("no list \"{what}\", expected one of: {}", LISTS.join(", ")))),
     };
     Ok(ListRecord { schema: "skimp.list/1", list: what.to_owned(), entries })

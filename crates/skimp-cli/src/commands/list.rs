@@ -22,7 +22,7 @@ impl super::Command for List {
     fn arguments(&self) -> clap::Command {
         Arguments::augment_args(
             clap::Command::new(self.name())
-                .about("List accelerators, data sets, preprocessings, embedded networks, studies or operators")
+                .about("List accelerators, data sets, preprocessings, networks, studies, operators or number formats")
                 .after_help("Examples:\n  skimp list accelerators\n  skimp list datasets --format json"),
         )
     }

@@ -145,7 +145,7 @@ fn the_embedded_study_writes_a_complete_folder() {
 
 #[test]
 fn lists_and_data_describe_themselves() {
-    for what in ["accelerators", "datasets", "preprocessings", "networks", "studies", "operators"] {
+    for what in ["accelerators", "datasets", "preprocessings", "networks", "studies", "operators", "formats"] {
         let record = json(&["list", what]);
         assert!(!record["entries"].as_array().unwrap().is_empty(), "{what}");
     }

@@ -1,0 +1,172 @@
+//! Sums in few bits, in chunks: the definition that fast kernels are compared with.
+
+use crate::FloatCast;
+
+/// A sum whose every addition is rounded to a format: terms are summed in chunks of consecutive ones, and the sums of the
+/// chunks are summed in order.
+///
+/// # Rounding
+/// `sum = round(sum + term)`, from zero, in ascending order, within a chunk and across chunks. A product is rounded to
+/// the format before it is added; products of two 8-bit floats are numbers of the 1-6-9 format already. The addition is
+/// made in f32 and its result rounded again, which equals one rounding for formats of at most 10 mantissa bits (with the
+/// hidden one, `24 ≥ 2 · 11 + 2`: Figueroa, "When is double rounding innocuous?", SIGNUM Newsletter 30(3), 1995).
+///
+/// # Source
+/// Wang et al., "Training Deep Neural Networks with 8-bit Floating Point Numbers", NeurIPS 2018, section 2.3.
+/// Differs: the order within a chunk, which the paper leaves open, is ascending.
+///
+/// # Examples
+/// ```
+/// use skimp_numerics::{ChunkedSum, FloatCast, formats::FP16_169};
+///
+/// let ones = vec![1.0; 4096];
+/// assert_eq!(ChunkedSum::new(FloatCast::new(FP16_169), 64).sum(&ones), 4096.0);
+/// assert_eq!(ChunkedSum::new(FloatCast::new(FP16_169), usize::MAX).sum(&ones), 1024.0);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ChunkedSum {
+    cast: FloatCast,
+    chunk: usize,
+}
+
+impl ChunkedSum {
+    /// Sums in chunks of `chunk` terms; 0 and [`usize::MAX`] mean one chunk.
+    pub fn new(cast: FloatCast, chunk: usize) -> Self {
+        Self { cast, chunk: if chunk == 0 { usize::MAX } else { chunk } }
+    }
+
+    /// The sum of the values.
+    pub fn sum(&self, values: &[f32]) -> f32 {
+        self.total(values.chunks(self.chunk.min(values.len().max(1))), |value| *value)
+    }
+
+    /// The sum of the products of two slices; of different lengths, of their common part.
+    pub fn dot(&self, a: &[f32], b: &[f32]) -> f32 {
+        let n = a.len().min(b.len());
+        let chunk = self.chunk.min(n.max(1));
+        let mut total = 0.0;
+        for (a, b) in a[..n].chunks(chunk).zip(b[..n].chunks(chunk)) {
+            let mut partial = 0.0;
+            for (a, b) in a.iter().zip(b) {
+                partial = self.cast.round(partial + self.cast.round(a * b));
+            }
+            total = self.cast.round(total + partial);
+        }
+        total
+    }
+
+    fn total<'a, T: 'a>(&self, chunks: impl Iterator<Item = &'a [T]>, term: impl Fn(&T) -> f32) -> f32 {
+        chunks.fold(0.0, |total, chunk| {
+            let partial = chunk.iter().fold(0.0, |partial, value| self.cast.round(partial + term(value)));
+            self.cast.round(total + partial)
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "results are compared exactly")]
+mod tests {
+    use super::*;
+    use crate::formats::{BF16, FP8_E4M3, FP8_E5M2, FP16, FP16_169, TF32};
+    use crate::rng::uniform_f64;
+    use crate::{FloatFormat, RandomBits, Rounding};
+
+    fn stall(format: FloatFormat, rounding: Rounding) -> f32 {
+        let cast = FloatCast::new(format).with_rounding(rounding);
+        ChunkedSum::new(cast, 0).sum(&vec![1.0; 10_000])
+    }
+
+    #[test]
+    fn sums_of_ones_stall() {
+        let cases = [
+            (FP8_E5M2, 8.0, 16.0),
+            (FP8_E4M3, 16.0, 32.0),
+            (BF16, 256.0, 512.0),
+            (FP16_169, 1024.0, 2048.0),
+            (FP16, 2048.0, 4096.0),
+        ];
+        for (format, even, away) in cases {
+            assert_eq!(stall(format, Rounding::NearestEven), even, "{format:?}");
+            assert_eq!(stall(format, Rounding::NearestAway), away, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn chunks_multiply_the_reach() {
+        let cases = [
+            (FP16_169, 8, [4096.0, 8192.0, 8192.0]),
+            (FP16_169, 32, [4096.0, 32768.0, 32768.0]),
+            (FP16_169, 64, [4096.0, 65536.0, 65536.0]),
+            (FP16_169, 128, [4096.0, 65536.0, 131_072.0]),
+            (FP16_169, 256, [4096.0, 65536.0, 131_072.0]),
+            // The significand of fp16 with the exponents of f32, and fp16 itself, which ends at 65504.
+            (TF32, 64, [4096.0, 65536.0, 131_072.0]),
+            (FP16, 64, [4096.0, 65504.0, 65504.0]),
+            (BF16, 64, [4096.0, 16384.0, 16384.0]),
+        ];
+        for (format, chunk, expected) in cases {
+            let cast = FloatCast::new(format).with_overflow(crate::Overflow::Saturate);
+            let got = [4096, 65_536, 131_072].map(|n| ChunkedSum::new(cast, chunk).sum(&vec![1.0; n]));
+            assert_eq!(got, expected, "{format:?} in chunks of {chunk}");
+        }
+    }
+
+    #[test]
+    fn random_terms_stall_at_4096_without_chunks() {
+        let cast = FloatCast::new(FP16_169);
+        let root3 = 3.0_f64.sqrt();
+        let mut terms: Vec<f32> =
+            (0..65_536).map(|i| (1.0 - root3 + 2.0 * root3 * uniform_f64(1, 2, i)) as f32).collect();
+        cast.round_slice(&mut terms, RandomBits::default());
+        for n in [16_384, 65_536] {
+            let terms = &terms[..n];
+            let truth: f64 = terms.iter().map(|&v| f64::from(v)).sum();
+            assert_eq!(ChunkedSum::new(cast, 0).sum(terms), 4096.0);
+            let chunked = f64::from(ChunkedSum::new(cast, 64).sum(terms));
+            assert!((chunked / truth - 1.0).abs() < 0.004, "{n}: {chunked} instead of {truth}");
+        }
+    }
+
+    #[test]
+    fn updates_stagnate_to_nearest_and_move_on_average_when_stochastic() {
+        // w = 1, a thousand times w += d; nearest exactly, stochastic within three of the published deviations of the
+        // mean of 50 runs.
+        let cases = [
+            (FP16_169, 1e-4_f32, 1.0, 1.1, 0.012),
+            (FP16_169, 9e-4, 1.0, 1.9, 0.029),
+            (FP16_169, 1e-3, 2.0, 2.0, 0.029),
+            (FP16_169, 2e-3, 3.906_25, 3.0, 0.047),
+            (BF16, 1e-4, 1.0, 1.1, 0.03),
+            (BF16, 9e-4, 1.0, 1.9, 0.06),
+            (BF16, 1e-3, 1.0, 2.0, 0.06),
+            (BF16, 2e-3, 1.0, 3.0, 0.1),
+            (FP16, 9e-4, 1.976_562_5, 1.9, 0.0074),
+        ];
+        for (format, d, nearest, exact, sigma) in cases {
+            let even = FloatCast::new(format);
+            assert_eq!((0..1000).fold(1.0, |w, _| even.round(w + d)), nearest, "{format:?} {d}");
+            let stochastic = even.with_rounding(Rounding::STOCHASTIC);
+            let runs = 50;
+            let mean = (0..runs)
+                .map(|run| {
+                    let random = RandomBits::new(11, run);
+                    f64::from((0..1000).fold(1.0, |w, i| stochastic.round_with(w + d, random.draw(16, i))))
+                })
+                .sum::<f64>()
+                / runs as f64;
+            assert!((mean - exact).abs() < 3.0 * sigma / (runs as f64).sqrt() + 2e-3, "{format:?} {d}: {mean}");
+        }
+    }
+
+    #[test]
+    fn dot_products_round_products_and_sums() {
+        let sum = ChunkedSum::new(FloatCast::new(FP16_169), 2);
+        // 3 · 341 = 1023; + 2 = 1025 is a tie between 1024 and 1026: even is 1024.
+        assert_eq!(sum.dot(&[3.0, 1.0, 1.0], &[341.0, 2.0, 0.0]), 1024.0);
+        assert_eq!(sum.dot(&[3.0, 1.0, 3.0], &[341.0, 0.0, 1.0]), 1026.0);
+        assert_eq!(sum.dot(&[], &[]), 0.0);
+        // The product itself is rounded: 1.001953125² = 1.003910064697...
+        let next = 1.0 + 1.0 / 512.0;
+        assert_eq!(sum.dot(&[next], &[next]), 1.0 + 2.0 / 512.0);
+    }
+}

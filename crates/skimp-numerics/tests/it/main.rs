@@ -1,0 +1,3 @@
+//! Integration tests of skimp-numerics.
+
+mod ml_dtypes;
