@@ -13,7 +13,8 @@ use std::time::Instant;
 use gemm::Parallelism;
 use rayon::ThreadPoolBuilder;
 use skimp_cpu::CpuExecutor;
-use skimp_graph::testing::{Weights, networks, random_tensor};
+use skimp_graph::networks::{self, Weights};
+use skimp_graph::testing::random_tensor;
 use skimp_graph::{AutoPad, DType, Dim, Executor, Graph, GraphBuilder, GraphError, Op, Tensor, Window};
 
 /// Runs per figure; the least time counts, as the machine may be shared.
@@ -218,11 +219,12 @@ fn network(name: &str, graph: &Graph, batch: usize) -> Result<(), Box<dyn Error>
 fn main() -> Result<(), Box<dyn Error>> {
     ThreadPoolBuilder::new().num_threads(1).build()?.install(|| layers().map_err(|error| error.to_string()))?;
     println!();
-    let resnet20 = networks::cifar_resnet(3, Weights::Random(1));
+    let built_in = |name: &str| networks::build(name, Weights::Seeded(1));
+    let resnet20 = built_in("resnet20")?;
     for batch in [1, 100, 500] {
         network("resnet20", &resnet20, batch)?;
     }
-    network("vgg16", &networks::vgg16(Weights::Random(1)), 1)?;
-    network("resnet18", &networks::resnet18(Weights::Random(1)), 1)?;
-    network("alexnet", &networks::alexnet(Weights::Random(1)), 1)
+    network("vgg16", &built_in("vgg16")?, 1)?;
+    network("resnet18", &built_in("resnet18")?, 1)?;
+    network("alexnet-caffe", &built_in("alexnet-caffe")?, 1)
 }

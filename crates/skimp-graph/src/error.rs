@@ -51,6 +51,22 @@ pub enum GraphError {
         /// What was expected and what was found.
         cause: String,
     },
+    /// No built-in network has this name.
+    #[error("no built-in network \"{name}\", expected one of: {known}")]
+    UnknownNetwork {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A setting of a built-in network is wrong.
+    #[error("network \"{network}\": {cause}")]
+    NetworkSetting {
+        /// Name of the network.
+        network: String,
+        /// What was expected and what was found.
+        cause: String,
+    },
     /// An input handed to a network does not fit it.
     #[error("input \"{input}\": {cause}")]
     InvalidInput {

@@ -9,6 +9,7 @@ mod error;
 mod executor;
 mod graph;
 pub mod integer;
+pub mod networks;
 pub mod onnx;
 mod op;
 pub mod reference;

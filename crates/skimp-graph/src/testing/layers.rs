@@ -4,17 +4,12 @@ use skimp_numerics::rng::{Draws, stream};
 
 use crate::{AutoPad, Gemm, GraphBuilder, Op, Tensor, ValueId, Window};
 
-/// Where a test network's parameters come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weights {
-    /// All zero, which costs no memory until somebody writes. For shapes and statistics.
-    Zero,
-    /// Random, with variances that keep activations near 1.
-    ///
-    /// # Determinism
-    /// The stream is the name of the parameter.
-    Random(u64),
-}
+/// Random parameters, with variances that keep activations near 1, from a seed.
+///
+/// # Determinism
+/// The stream is the name of the parameter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weights(pub(super) u64);
 
 /// A tensor of normal numbers of the given mean and deviation.
 ///
@@ -41,16 +36,6 @@ pub(super) fn square(kernel: usize, stride: usize, pad: usize) -> Window {
 }
 
 impl Weights {
-    fn tensor(self, name: &str, shape: Vec<usize>, mean: f32, deviation: f32) -> Tensor {
-        match self {
-            Weights::Zero => {
-                let n_elements = shape.iter().product();
-                Tensor::from_f32(shape, vec![0.0; n_elements])
-            }
-            Weights::Random(seed) => random_tensor(seed, name, shape, mean, deviation),
-        }
-    }
-
     /// Adds `{name}.{part}` as a constant.
     fn constant(
         self,
@@ -61,7 +46,7 @@ impl Weights {
         [mean, deviation]: [f32; 2],
     ) -> ValueId {
         let name = format!("{name}.{part}");
-        let tensor = self.tensor(&name, shape, mean, deviation);
+        let tensor = random_tensor(self.0, &name, shape, mean, deviation);
         builder.constant(name, tensor)
     }
 
@@ -84,13 +69,13 @@ impl Weights {
         builder.node(name, Op::Conv { window: conv.window, groups: conv.groups }, &inputs)
     }
 
-    /// Adds a batch normalization. Zero variances are harmless, since epsilon is added.
+    /// Adds a batch normalization.
     pub(super) fn batch_norm(self, builder: &mut GraphBuilder, name: &str, x: ValueId, channels: usize) -> ValueId {
         let mut inputs = vec![x];
         for (part, moments) in [("scale", [1.0, 0.2]), ("bias", [0.0, 0.2]), ("mean", [0.0, 0.2])] {
             inputs.push(self.constant(builder, name, part, vec![channels], moments));
         }
-        let variance = match self.tensor(&format!("{name}.variance"), vec![channels], 1.0, 0.3).into_f32() {
+        let variance = match random_tensor(self.0, &format!("{name}.variance"), vec![channels], 1.0, 0.3).into_f32() {
             Some(elements) => elements.into_iter().map(|v| v.abs()).collect(),
             None => vec![1.0; channels],
         };

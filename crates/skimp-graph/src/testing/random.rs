@@ -80,7 +80,7 @@ impl Generator {
     }
 
     fn weights(&self) -> Weights {
-        Weights::Random(self.seed)
+        Weights(self.seed)
     }
 
     /// Adds a node that maps one feature to one; `None` if the operator does not fit the shape.
