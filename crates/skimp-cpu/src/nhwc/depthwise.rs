@@ -110,13 +110,13 @@ impl Job<'_> {
         let (out, scratch) = (Shared(out.as_mut_ptr()), &*scratch);
         (0..self.n)
             .into_par_iter()
-            .for_each(|image| arith::run(isa, Arithmetic::F32, &Unit { job: self, image, out, scratch }));
+            .for_each(|image| arith::run(isa, Arithmetic::F32, Unit { job: self, image, out, scratch }));
     }
 }
 
 impl Task for Unit<'_> {
     #[inline(always)]
-    unsafe fn run<A: Arith>(&self, arith: A) {
+    unsafe fn run<A: Arith>(self, arith: A) {
         let job = self.job;
         let [h, w, c] = job.padded.image;
         let mut scratch = self.scratch.get();
@@ -199,7 +199,7 @@ pub(super) fn weight_grad(shape: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
         sums.fill(0.0);
         let images = slice * images..((slice + 1) * images).min(shape.n);
         let task = Slice { shape, x, dy, images, sums: Shared(sums.as_mut_ptr()), scratch };
-        arith::run(isa, Arithmetic::F32, &task);
+        arith::run(isa, Arithmetic::F32, task);
     });
     let (first, rest) = sums.split_at(len);
     dw.copy_from_slice(first);
@@ -223,7 +223,7 @@ const TAPS: usize = 4;
 
 impl Task for Slice<'_> {
     #[inline(always)]
-    unsafe fn run<A: Arith>(&self, arith: A) {
+    unsafe fn run<A: Arith>(self, arith: A) {
         let shape = self.shape;
         let padded = forward_padding(shape);
         let [h, w, c] = padded.image;

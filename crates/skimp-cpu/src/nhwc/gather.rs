@@ -119,7 +119,7 @@ impl Job<'_> {
             let (block, part) = (idx / n_parts, idx % n_parts);
             let images = block * images..((block + 1) * images).min(self.n);
             let panels = part * n_panels / n_parts..(part + 1) * n_panels / n_parts;
-            arith::run(self.isa, self.arithmetic, &Unit { job: self, images, panels, out, scratch });
+            arith::run(self.isa, self.arithmetic, Unit { job: self, images, panels, out, scratch });
         };
         if n_threads == 1 || products * self.lanes < SMALL {
             (0..n_blocks * n_parts).for_each(unit);
@@ -131,7 +131,7 @@ impl Job<'_> {
 
 impl Task for Unit<'_> {
     #[inline(always)]
-    unsafe fn run<A: Arith>(&self, arith: A) {
+    unsafe fn run<A: Arith>(self, arith: A) {
         let job = self.job;
         let mut scratch = self.scratch.get();
         let [h, w, c] = job.padded.image;

@@ -11,8 +11,11 @@
 mod arith;
 mod conv;
 mod depthwise;
+mod elementwise;
 mod gather;
+mod norm;
 mod pack;
+mod pool;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -22,6 +25,13 @@ mod workspace;
 
 pub use self::arith::{Arithmetic, ChunkedSum, Overflow};
 pub use self::conv::{conv_forward, conv_input_grad};
+pub use self::elementwise::{accumulate, add, bias_grad, nchw_to_nhwc, nhwc_to_nchw, relu_backward, relu_forward};
+pub use self::norm::{
+    Activation, BatchNorm, NormGrads, NormTensors, batch_norm_backward, batch_norm_forward, batch_statistics,
+};
+pub use self::pool::{
+    Divisor, PoolShape, average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward,
+};
 pub use self::shape::{ConvShape, ShapeError};
 pub use self::weight_grad::conv_weight_grad;
 pub use self::workspace::Workspace;

@@ -30,6 +30,18 @@ pub enum ShapeError {
         /// Extent of the image with its padding.
         padded: usize,
     },
+    /// A pooling window has too many positions to number them in a byte.
+    #[error("a pooling window of {positions} positions, expected at most 256")]
+    Positions {
+        /// Positions in the window.
+        positions: usize,
+    },
+    /// A pooling window sees padding only.
+    #[error("pooling window {window} of an axis lies in the padding")]
+    EmptyWindow {
+        /// Which window.
+        window: usize,
+    },
 }
 
 /// A convolution of a batch of channels-last images, or a fully connected layer.

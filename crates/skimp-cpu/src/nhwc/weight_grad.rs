@@ -173,7 +173,7 @@ impl Job<'_> {
                 chunk: *chunk,
                 scratch,
             };
-            arith::run(self.isa, self.arithmetic, &task);
+            arith::run(self.isa, self.arithmetic, task);
         };
         if n_threads == 1 || shape.macs() < 1 << 16 {
             (0..n_slices * n_parts).for_each(unit);
@@ -214,7 +214,7 @@ impl Unit<'_> {
 
 impl Task for Unit<'_> {
     #[inline(always)]
-    unsafe fn run<A: Arith>(&self, arith: A) {
+    unsafe fn run<A: Arith>(self, arith: A) {
         let Job { shape, .. } = self.job;
         let padded = self.job.padded();
         let [h, w, c] = padded.image;

@@ -188,11 +188,11 @@ pub(super) trait Task {
     ///
     /// # Safety
     /// The processor features of `A`.
-    unsafe fn run<A: Arith>(&self, arith: A);
+    unsafe fn run<A: Arith>(self, arith: A);
 }
 
 /// Does the work with the best code that `isa` and the processor have for this arithmetic.
-pub(super) fn run<T: Task>(isa: Isa, arithmetic: Arithmetic, task: &T) {
+pub(super) fn run<T: Task>(isa: Isa, arithmetic: Arithmetic, task: T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: `Isa` comes from detection, and bfloat16 is detected here.
     unsafe {
@@ -238,7 +238,7 @@ fn has_bf16() -> bool {
 /// Needs AVX-512 F, and `arith` no more.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn avx512<T: Task, A: Arith>(task: &T, arith: A) {
+unsafe fn avx512<T: Task, A: Arith>(task: T, arith: A) {
     // SAFETY: the caller's contract.
     unsafe { task.run(arith) }
 }
@@ -247,7 +247,7 @@ unsafe fn avx512<T: Task, A: Arith>(task: &T, arith: A) {
 /// Needs AVX-512 F and BF16.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn avx512_bf16<T: Task>(task: &T) {
+unsafe fn avx512_bf16<T: Task>(task: T) {
     // SAFETY: the caller's contract.
     unsafe { task.run(Avx512Bf16) }
 }
@@ -256,7 +256,7 @@ unsafe fn avx512_bf16<T: Task>(task: &T) {
 /// Needs AVX2 and FMA, and `arith` no more.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2<T: Task, A: Arith>(task: &T, arith: A) {
+unsafe fn avx2<T: Task, A: Arith>(task: T, arith: A) {
     // SAFETY: the caller's contract.
     unsafe { task.run(arith) }
 }

@@ -1,5 +1,7 @@
 //! The kernels against naive definitions, bit by bit.
 
+mod layers;
+
 use proptest::prelude::*;
 
 use super::*;
