@@ -15,7 +15,7 @@ pub mod reference;
 pub mod schedule;
 pub mod spec;
 
-pub use engine::{Buffer, Mode, Model, ModelOptions, Param, ParamRole, SignGradient, SignZero, Storage};
+pub use engine::{Buffer, Mode, Model, ModelOptions, Param, ParamRole, Storage};
 pub use error::TrainError;
 pub use loss::{LossKind, LossReport, LossSum, LossTerm, Target, Targets};
 pub use policy::Policy;

@@ -1,9 +1,17 @@
 //! A graph compiled for training.
 
+mod compile;
+mod fuse;
+mod kernels;
+mod losses;
 mod model;
 mod options;
 mod param;
+mod plan;
+mod step;
+mod steps;
+mod tensors;
 
 pub use model::Model;
-pub use options::{Mode, ModelOptions, SignGradient, SignZero};
+pub use options::{Mode, ModelOptions};
 pub use param::{Buffer, Param, ParamRole, Storage};

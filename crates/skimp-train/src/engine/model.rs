@@ -1,8 +1,14 @@
 //! The compiled network.
 
-use skimp_graph::Graph;
+use skimp_cpu::nhwc::Workspace;
+use skimp_graph::{Graph, Tensor, Value, ValueId};
 
-use super::{Buffer, Mode, ModelOptions, Param};
+use super::compile::{Compiled, compile};
+use super::kernels;
+use super::losses::{Prediction, Seed};
+use super::step::{Planned, Run};
+use super::tensors::{TensorId, TensorSpec, Tensors, zeros};
+use super::{Buffer, Mode, ModelOptions, Param, plan};
 use crate::TrainError;
 use crate::loss::{LossReport, LossSum, Targets};
 use crate::policy::Policy;
@@ -16,22 +22,76 @@ use crate::policy::Policy;
 #[derive(Debug)]
 pub struct Model {
     graph: Graph,
+    layers: Vec<String>,
+    steps: Vec<Planned>,
+    tensors: Tensors,
+    workspace: Workspace,
     params: Vec<Param>,
     buffers: Vec<Buffer>,
+    param_values: Vec<ValueId>,
+    buffer_values: Vec<ValueId>,
+    input: TensorId,
+    logits: TensorId,
+    max_batch: usize,
+    /// For each tensor, whether a trainable parameter lies upstream.
+    live: Vec<bool>,
+    /// For each parameter, whether its gradient has been written in this pass.
+    written: Vec<bool>,
+    last: Option<Last>,
     report: LossReport,
+}
+
+/// The last forward pass.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    batch: usize,
+    mode: Mode,
+    /// Whether the values that the backward pass reads are still there.
+    is_fresh: bool,
 }
 
 impl Model {
     /// Compiles a network with one input whose first axis is the batch.
     ///
     /// Constants that layers read as weights, biases, scales, shifts and slopes become parameters; running means and
-    /// variances become buffers. A softmax at the end is left out, so that the logits are what losses read.
+    /// variances become buffers. A constant operand of an addition or multiplication is a parameter if it is more than
+    /// one number and something trainable lies before it. A softmax at the end is left out, so that the logits are what
+    /// losses read.
     ///
     /// # Errors
     /// [`TrainError::Untrainable`] names a node without a gradient, [`TrainError::Network`] a network of another form,
     /// [`TrainError::Option`] a bad option, [`TrainError::Graph`] shapes that do not fit.
-    pub fn new(graph: &Graph, _options: &ModelOptions) -> Result<Self, TrainError> {
-        Ok(Self { graph: graph.clone(), params: Vec::new(), buffers: Vec::new(), report: LossReport::default() })
+    pub fn new(graph: &Graph, options: &ModelOptions) -> Result<Self, TrainError> {
+        let Compiled { graph, mut steps, specs, params, buffers, param_values, buffer_values, input, logits } =
+            compile(graph, options)?;
+        let max_batch = options.batch;
+        plan::assign_grad_modes(&mut steps, &specs);
+        let (values, grads) = plan::lifetimes(&steps, &specs);
+        let scratch_len = plan::scratch_len(&steps, &specs);
+        let live = vec![false; specs.len()];
+        let written = vec![false; params.len()];
+        let mut tensors = Tensors::new(specs, &values, &grads, max_batch, graph.name())?;
+        tensors.scratch = zeros(scratch_len, max_batch, graph.name())?;
+        let layers = graph.nodes().iter().map(|node| node.name.clone()).collect();
+        let (last, report) = (None, LossReport::default());
+        Ok(Self {
+            graph,
+            layers,
+            steps,
+            tensors,
+            workspace: Workspace::new(),
+            params,
+            buffers,
+            param_values,
+            buffer_values,
+            input,
+            logits,
+            max_batch,
+            live,
+            written,
+            last,
+            report,
+        })
     }
 
     /// Runs the network on `batch` images, NCHW.
@@ -40,15 +100,71 @@ impl Model {
     /// [`TrainError::Data`] if the number of elements does not fit, or `batch` is 0 or above the planned one.
     pub fn forward(
         &mut self,
-        _input: &[f32],
-        _batch: usize,
-        _mode: Mode,
-        _policy: &mut dyn Policy,
+        input: &[f32],
+        batch: usize,
+        mode: Mode,
+        policy: &mut dyn Policy,
     ) -> Result<(), TrainError> {
-        Err(self.unfinished())
+        self.last = None;
+        if batch == 0 || batch > self.max_batch {
+            return Err(TrainError::Data {
+                what: "batch".to_owned(),
+                expected: format!("1 to {} images", self.max_batch),
+                found: batch.to_string(),
+            });
+        }
+        let spec = self.tensors.spec(self.input);
+        if input.len() != spec.len() * batch {
+            return Err(TrainError::Data {
+                what: "images".to_owned(),
+                expected: format!("{batch} of shape {:?}, {} elements", spec.dims, spec.len() * batch),
+                found: format!("{} elements", input.len()),
+            });
+        }
+        // On a worker thread at once, so that the pieces of work need not be handed over one by one.
+        rayon::scope(|_| self.run_forward(input, batch, mode, policy))?;
+        self.last = Some(Last { batch, mode, is_fresh: true });
+        Ok(())
+    }
+
+    fn run_forward(
+        &mut self,
+        input: &[f32],
+        batch: usize,
+        mode: Mode,
+        policy: &mut dyn Policy,
+    ) -> Result<(), TrainError> {
+        if let Mode::Train { step, seed } = mode {
+            policy.begin_step(seed, step, batch);
+        }
+        let mut memory = self.tensors.take_value(self.input);
+        let spec = self.tensors.spec(self.input);
+        kernels::to_channels_last(&mut memory[..input.len()], input, spec.channels(), spec.pixels());
+        self.tensors.put_value(self.input, memory);
+        let mut run = Run {
+            batch,
+            mode,
+            policy,
+            params: &mut self.params,
+            buffers: &mut self.buffers,
+            tensors: &mut self.tensors,
+            workspace: &mut self.workspace,
+            live: &self.live,
+            written: &mut self.written,
+        };
+        for Planned { place, step } in &mut self.steps {
+            step.forward(place, &mut run)?;
+            for &output in &place.outputs {
+                run.cast_output(&place.site, output);
+            }
+        }
+        Ok(())
     }
 
     /// Computes the losses of the last training forward pass and the gradient of every trainable parameter.
+    ///
+    /// Gradients are multiplied by [`Policy::loss_scale`]; [`Policy::after_backward`] is left to the caller. Losses are
+    /// not.
     ///
     /// # Errors
     /// [`TrainError::Sequence`] without such a pass, [`TrainError::Data`] if labels or target tensors do not fit,
@@ -56,20 +172,107 @@ impl Model {
     pub fn backward(
         &mut self,
         losses: &LossSum,
-        _targets: &Targets<'_>,
-        _policy: &mut dyn Policy,
+        targets: &Targets<'_>,
+        policy: &mut dyn Policy,
     ) -> Result<&LossReport, TrainError> {
-        losses.check()?;
-        Err(self.unfinished())
+        let Some(Last { batch, mode: mode @ Mode::Train { .. }, is_fresh: true }) = self.last else {
+            return Err(TrainError::Sequence("a backward pass needs a training forward pass right before it"));
+        };
+        self.measure(losses, targets, batch, Some(f64::from(policy.loss_scale())))?;
+        self.last = Some(Last { batch, mode, is_fresh: false });
+        rayon::scope(|_| self.run_backward(batch, mode, policy))?;
+        Ok(&self.report)
     }
 
     /// The losses of the last forward pass, of any mode, without gradients.
     ///
     /// # Errors
-    /// As [`backward`](Model::backward).
-    pub fn evaluate(&mut self, losses: &LossSum, _targets: &Targets<'_>) -> Result<&LossReport, TrainError> {
+    /// [`TrainError::Sequence`] without such a pass, otherwise as [`backward`](Model::backward).
+    pub fn evaluate(&mut self, losses: &LossSum, targets: &Targets<'_>) -> Result<&LossReport, TrainError> {
+        let last = self.last.ok_or(TrainError::Sequence("losses need a forward pass before them"))?;
+        self.measure(losses, targets, last.batch, None)?;
+        Ok(&self.report)
+    }
+
+    /// Fills the report; with a loss scale, sets the gradients of all kept tensors too.
+    fn measure(
+        &mut self,
+        losses: &LossSum,
+        targets: &Targets<'_>,
+        batch: usize,
+        loss_scale: Option<f64>,
+    ) -> Result<(), TrainError> {
         losses.check()?;
-        Err(self.unfinished())
+        if loss_scale.is_some() {
+            for idx in 0..self.tensors.specs().len() {
+                if self.tensors.specs()[idx].kept {
+                    let mut memory = self.tensors.take_grad(TensorId(idx));
+                    memory.fill(0.0);
+                    self.tensors.put_grad(TensorId(idx), memory);
+                }
+            }
+        }
+        self.report.terms.clear();
+        self.report.total = 0.0;
+        for term in &losses.terms {
+            let id = match &term.tensor {
+                None => self.logits,
+                Some(name) => self.kept(name).ok_or_else(|| TrainError::Option {
+                    name: "loss tensor".to_owned(),
+                    expected: "the name of a kept value".to_owned(),
+                    found: format!("\"{name}\""),
+                })?,
+            };
+            let mut memory = self.tensors.take_grad(id);
+            let prediction = Prediction { spec: self.tensors.spec(id), values: self.tensors.value(id, batch), batch };
+            let factor = f64::from(term.factor);
+            // A kept tensor without anything trainable before it has no gradient.
+            let seed = loss_scale.filter(|_| !memory.is_empty());
+            let seed = seed.map(|scale| Seed { gradient: &mut memory, factor: factor * scale });
+            let value = prediction.loss(term, targets, seed);
+            self.tensors.put_grad(id, memory);
+            let value = value?;
+            self.report.terms.push(value);
+            self.report.total += factor * value;
+        }
+        let values = self.tensors.value(self.logits, batch);
+        let prediction = Prediction { spec: self.tensors.spec(self.logits), values, batch };
+        self.report.n_correct = prediction.n_correct(targets.labels);
+        self.report.n_images = batch;
+        Ok(())
+    }
+
+    fn run_backward(&mut self, batch: usize, mode: Mode, policy: &mut dyn Policy) -> Result<(), TrainError> {
+        self.live.fill(false);
+        for Planned { place, .. } in &self.steps {
+            let is_live = place.params.iter().any(|&param| self.params[param].is_trainable())
+                || place.inputs.iter().any(|port| self.live[port.id.0]);
+            for output in &place.outputs {
+                self.live[output.0] = is_live;
+            }
+        }
+        self.written.fill(false);
+        let mut run = Run {
+            batch,
+            mode,
+            policy,
+            params: &mut self.params,
+            buffers: &mut self.buffers,
+            tensors: &mut self.tensors,
+            workspace: &mut self.workspace,
+            live: &self.live,
+            written: &mut self.written,
+        };
+        for Planned { place, step } in self.steps.iter_mut().rev() {
+            if place.outputs.iter().all(|output| !run.live[output.0]) {
+                continue;
+            }
+            step.backward(place, &mut run)?;
+            for port in &place.inputs {
+                run.cast_input_grad(&place.site, port);
+            }
+        }
+        Ok(())
     }
 
     /// What the last [`backward`](Model::backward) or [`evaluate`](Model::evaluate) found.
@@ -77,14 +280,27 @@ impl Model {
         &self.report
     }
 
-    /// A copy of a kept value of the last forward pass, NCHW; `None` if the name is unknown or not kept.
-    pub fn tensor(&self, _name: &str) -> Option<Vec<f32>> {
-        None
+    fn kept(&self, name: &str) -> Option<TensorId> {
+        self.tensors.find(name).filter(|&id| self.tensors.spec(id).kept)
     }
 
-    /// The first output of the last forward pass, without a final softmax: `[n, classes]`.
+    /// A copy of a kept value of the last forward pass, NCHW; `None` if the name is unknown or not kept.
+    pub fn tensor(&self, name: &str) -> Option<Vec<f32>> {
+        let (last, id) = (self.last?, self.kept(name)?);
+        let (spec, values) = (self.tensors.spec(id), self.tensors.value(id, last.batch));
+        let mut planar = vec![0.0; values.len()];
+        kernels::to_planar(&mut planar, values, spec.channels(), spec.pixels());
+        Some(planar)
+    }
+
+    /// Extents of one image of a kept value, without the batch.
+    pub fn tensor_shape(&self, name: &str) -> Option<&[usize]> {
+        self.kept(name).map(|id| self.tensors.spec(id).dims.as_slice())
+    }
+
+    /// The first output of the last forward pass, without a final softmax: `[n, classes]`; empty before any pass.
     pub fn logits(&self) -> &[f32] {
-        &[]
+        self.last.map_or(&[], |last| self.tensors.value(self.logits, last.batch))
     }
 
     /// Every parameter, in the order of the layers that read them first.
@@ -107,35 +323,68 @@ impl Model {
         &mut self.buffers
     }
 
-    /// Names of the layers, by index.
-    pub fn layers(&self) -> Vec<&str> {
-        self.graph.nodes().iter().map(|node| node.name.as_str()).collect()
+    /// Names of the layers (the graph's nodes), by index.
+    pub fn layers(&self) -> &[String] {
+        &self.layers
     }
 
     /// Extents of one input image, without the batch: `[c, h, w]`.
     pub fn input_shape(&self) -> &[usize] {
-        &[]
+        &self.tensors.spec(self.input).dims
     }
 
     /// Number of classes: the extent of the logits' second axis.
     pub fn n_classes(&self) -> usize {
-        0
+        self.tensors.spec(self.logits).channels()
     }
 
-    /// The network with its present parameters and running statistics, for inference and export.
+    /// The largest batch.
+    pub fn max_batch(&self) -> usize {
+        self.max_batch
+    }
+
+    /// Bytes of activations, gradients of activations and scratch memory, without a policy's rounded copies.
+    pub fn n_activation_bytes(&self) -> usize {
+        self.tensors.n_bytes() + self.workspace.bytes()
+    }
+
+    /// The network with its present parameters and running statistics, for inference and export. Constants are folded
+    /// as [`skimp_graph::rewrite::fold_constants`] does; nothing else differs from the graph given.
     ///
     /// # Errors
     /// [`TrainError::Graph`] if the graph cannot be put together.
     pub fn to_graph(&self) -> Result<Graph, TrainError> {
-        Ok(self.graph.clone())
+        let (name, inputs, outputs, mut values, nodes) = self.graph.clone().into_parts();
+        let mut set = |id: ValueId, elements: Vec<f32>| {
+            let Value { constant, .. } = &mut values[id.0];
+            let shape = constant.as_ref().map(|tensor| tensor.shape().to_vec()).unwrap_or_default();
+            *constant = Some(Tensor::from_f32(shape, elements));
+        };
+        for (param, &id) in self.params.iter().zip(&self.param_values) {
+            set(id, param.graph_values());
+        }
+        for (buffer, &id) in self.buffers.iter().zip(&self.buffer_values) {
+            set(id, buffer.values.clone());
+        }
+        Ok(Graph::new(name, inputs, outputs, values, nodes)?)
     }
 
-    /// The first layer, in graph order, whose last output, parameters or gradients have a NaN or an infinity.
+    /// The first layer, in graph order, with a parameter or a running statistic that is NaN or infinite; else the last
+    /// layer, against graph order, with such a gradient; else the first one whose kept output has one.
     pub fn first_bad_layer(&self) -> Option<String> {
-        None
-    }
-
-    fn unfinished(&self) -> TrainError {
-        TrainError::Network { network: self.graph.name().to_owned(), cause: "training is not built yet".to_owned() }
+        let is_bad = |values: &[f32]| values.iter().any(|x| !x.is_finite());
+        let name = |layer: usize| self.layers[layer].clone();
+        let of_params = self.params.iter().filter(|p| is_bad(p.values())).map(Param::layer).min();
+        let of_grads = || self.params.iter().filter(|p| is_bad(p.grad())).map(Param::layer).max();
+        let of_outputs = || {
+            let batch = self.last?.batch;
+            let is_bad_output = |id: &TensorId| {
+                let spec: &TensorSpec = self.tensors.spec(*id);
+                spec.kept && is_bad(self.tensors.value(*id, batch))
+            };
+            let bad = self.steps.iter().find(|planned| planned.place.outputs.iter().any(is_bad_output));
+            bad.map(|planned| planned.place.site.layer)
+        };
+        of_params.or_else(of_grads).or_else(of_outputs).map(name)
     }
 }

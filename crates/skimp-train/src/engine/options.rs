@@ -1,5 +1,7 @@
 //! How a network is compiled and run.
 
+use crate::reference::SignTraining;
+
 /// Settings of a [`Model`](super::Model).
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelOptions {
@@ -12,49 +14,15 @@ pub struct ModelOptions {
     pub keep: Vec<String>,
     /// Share of the new batch in batch normalization's running mean and variance, in `[0, 1]`.
     pub batch_norm_momentum: f32,
-    /// The gradient of `Sign`.
-    pub sign_gradient: SignGradient,
-    /// What `Sign` makes of 0.
-    pub sign_zero: SignZero,
+    /// Values and gradient of `Sign`. An exported graph has ONNX's `Sign`, whatever is set here.
+    pub sign: SignTraining,
 }
 
 impl Default for ModelOptions {
-    /// Batch 64, momentum 0.1, [`SignGradient::Clipped`], [`SignZero::Zero`].
+    /// Batch 64, momentum 0.1, nothing kept, the default [`SignTraining`].
     fn default() -> Self {
-        Self {
-            batch: 64,
-            input_size: None,
-            keep: Vec::new(),
-            batch_norm_momentum: 0.1,
-            sign_gradient: SignGradient::default(),
-            sign_zero: SignZero::default(),
-        }
+        Self { batch: 64, input_size: None, keep: Vec::new(), batch_norm_momentum: 0.1, sign: SignTraining::default() }
     }
-}
-
-/// Straight-through estimators of the derivative of `Sign`.
-///
-/// # Source
-/// Bengio, Léonard and Courville, "Estimating or Propagating Gradients Through Stochastic Neurons for Conditional
-/// Computation", 2013 (identity); Hubara, Courbariaux, Soudry, El-Yaniv and Bengio, "Binarized Neural Networks",
-/// NIPS 2016, equation 4 (clipped).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SignGradient {
-    /// 1 where |x| ≤ 1, else 0.
-    #[default]
-    Clipped,
-    /// 1 everywhere.
-    Identity,
-}
-
-/// What `Sign` makes of 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SignZero {
-    /// 0, as ONNX has it.
-    #[default]
-    Zero,
-    /// +1, as binarization has it. The exported graph still has ONNX's `Sign`, which differs at exactly 0.
-    PlusOne,
 }
 
 /// What a forward pass is for.

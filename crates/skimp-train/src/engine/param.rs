@@ -24,12 +24,8 @@ pub enum Storage {
     Graph,
     /// A matrix, transposed: `[out, in]` in the graph, `[in, out]` here.
     Transposed,
-    /// A convolution weight `[k, c / groups, r, s]` in the graph, `[groups, r, s, c / groups, k / groups]` here. With
-    /// one input and one output channel per group (depthwise): `[r, s, k]`.
-    Conv {
-        /// Number of groups.
-        groups: usize,
-    },
+    /// A convolution weight: `[k, c / groups, r, s]` in the graph, `[r, s, c / groups, k]` here.
+    Conv,
 }
 
 /// A trainable tensor.
@@ -155,6 +151,16 @@ impl Param {
         (&mut self.values, &mut self.grad)
     }
 
+    /// Takes the gradient's memory out, so that the parameters can be read while it is written.
+    pub(crate) fn take_grad(&mut self) -> Vec<f32> {
+        std::mem::take(&mut self.grad)
+    }
+
+    /// Gives the memory of [`take_grad`](Param::take_grad) back.
+    pub(crate) fn put_grad(&mut self, memory: Vec<f32>) {
+        self.grad = memory;
+    }
+
     /// Elements in the graph's order.
     pub fn graph_values(&self) -> Vec<f32> {
         self.in_graph_order(&self.values)
@@ -205,25 +211,17 @@ impl Param {
                     }
                 }
             }
-            (Storage::Conv { groups }, [outputs, inputs, taps @ ..]) => {
+            (Storage::Conv, [outputs, inputs, taps @ ..]) => {
                 let (outputs, inputs, n_taps) = (*outputs, *inputs, taps.iter().product::<usize>());
-                let group_outputs = outputs / groups.max(1);
-                let depthwise = inputs == 1 && group_outputs == 1;
                 for k in 0..outputs {
-                    let (group, k_in_group) = (k / group_outputs, k % group_outputs);
                     for c in 0..inputs {
                         for tap in 0..n_taps {
-                            let stored = if depthwise {
-                                tap * outputs + k
-                            } else {
-                                ((group * n_taps + tap) * inputs + c) * group_outputs + k_in_group
-                            };
-                            visit((k * inputs + c) * n_taps + tap, stored);
+                            visit((k * inputs + c) * n_taps + tap, (tap * inputs + c) * outputs + k);
                         }
                     }
                 }
             }
-            (Storage::Graph | Storage::Transposed | Storage::Conv { .. }, _) => {
+            (Storage::Graph | Storage::Transposed | Storage::Conv, _) => {
                 (0..self.values.len()).for_each(|i| visit(i, i));
             }
         }
@@ -240,11 +238,9 @@ mod tests {
             (vec![2, 3], Storage::Transposed, vec![0.0, 3.0, 1.0, 4.0, 2.0, 5.0]),
             (vec![5], Storage::Graph, vec![0.0, 1.0, 2.0, 3.0, 4.0]),
             // [k = 2, c = 2, r = 1, s = 2] to [s, c, k].
-            (vec![2, 2, 1, 2], Storage::Conv { groups: 1 }, vec![0.0, 4.0, 2.0, 6.0, 1.0, 5.0, 3.0, 7.0]),
-            // Two groups of one output: depthwise with [s, k].
-            (vec![2, 1, 1, 3], Storage::Conv { groups: 2 }, vec![0.0, 3.0, 1.0, 4.0, 2.0, 5.0]),
-            // Two groups of two outputs over one input: [group, s, c, k].
-            (vec![4, 1, 1, 2], Storage::Conv { groups: 2 }, vec![0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]),
+            (vec![2, 2, 1, 2], Storage::Conv, vec![0.0, 4.0, 2.0, 6.0, 1.0, 5.0, 3.0, 7.0]),
+            // Depthwise: [k, 1, 1, s] to [s, k].
+            (vec![2, 1, 1, 3], Storage::Conv, vec![0.0, 3.0, 1.0, 4.0, 2.0, 5.0]),
         ];
         for (shape, storage, expected) in cases {
             let values: Vec<f32> = (0..shape.iter().product::<usize>()).map(|i| i as f32).collect();

@@ -5,6 +5,8 @@
 
 mod fp32;
 
+pub use skimp_cpu::nhwc::{Arithmetic, ChunkedSum, Overflow};
+
 use crate::{Param, TrainError};
 
 /// Every policy, in the order `skimp list` prints them.
@@ -153,33 +155,6 @@ pub enum Contraction {
     },
     /// Not an operand of a GEMM.
     None,
-}
-
-/// How a GEMM multiplies and adds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Arithmetic {
-    /// f32, in the engine's order.
-    F32,
-    /// Operands rounded to bf16, products and sums in f32.
-    Bf16,
-    /// Exact products, sums rounded to a small format after each addition, in chunks.
-    Chunked(Chunked),
-}
-
-/// Chunk-based accumulation: each chunk of `chunk` products is summed in ascending order from zero, then the chunks'
-/// sums are added in ascending order; every addition is rounded to nearest even.
-///
-/// # Source
-/// Wang, Choi, Brand, Chen and Gopalakrishnan, "Training Deep Neural Networks with 8-bit Floating Point Numbers",
-/// NeurIPS 2018, section 2.3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Chunked {
-    /// Exponent bits of the accumulator.
-    pub exponent_bits: u32,
-    /// Mantissa bits of the accumulator, without the hidden one.
-    pub mantissa_bits: u32,
-    /// Products per chunk; `usize::MAX` for no chunking.
-    pub chunk: usize,
 }
 
 /// How batch normalization estimates the spread of a channel.

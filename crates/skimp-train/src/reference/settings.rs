@@ -3,7 +3,6 @@
 use skimp_numerics::rng;
 
 use crate::policy::BatchNormKind;
-use crate::{SignGradient, SignZero};
 
 /// How operators behave in training.
 ///
@@ -93,19 +92,6 @@ impl SignTraining {
     /// The binary sigmoid of BinaryNet: 0 or 1, slope 1/2 where `|x| ≤ 1`.
     pub const BINARY_SIGMOID: Self =
         Self { values: SignValues::ZeroOne, estimator: SignEstimator::Clipped { slope: 0.5 } };
-
-    /// What the options of a model say.
-    pub fn new(gradient: SignGradient, zero: SignZero) -> Self {
-        let values = match zero {
-            SignZero::Zero => SignValues::Onnx,
-            SignZero::PlusOne => SignValues::PlusMinusOne,
-        };
-        let estimator = match gradient {
-            SignGradient::Clipped => SignEstimator::Clipped { slope: 1.0 },
-            SignGradient::Identity => SignEstimator::Identity,
-        };
-        Self { values, estimator }
-    }
 
     /// The value at `x`; NaN stays.
     pub fn value(&self, x: f64) -> f64 {

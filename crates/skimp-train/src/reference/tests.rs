@@ -6,7 +6,6 @@ use skimp_numerics::rng::{Draws, permutation, stream};
 
 use super::*;
 use crate::policy::{BatchNormKind, RangeConstant};
-use crate::{SignGradient, SignZero};
 
 /// What gradients are compared with, from inputs to outputs.
 type Function<'a> = dyn Fn(&[Option<Array>]) -> Vec<Vec<f64>> + 'a;
@@ -399,9 +398,8 @@ fn binarizations_have_their_values() {
     let of = |values: SignValues| SignTraining { values, ..SignTraining::default() };
     assert_eq!(values(of(SignValues::Onnx)), [-1.0, 0.0, 0.0, 1.0]);
     assert_eq!(values(of(SignValues::PlusMinusOne)), [-1.0, 1.0, 1.0, 1.0]);
-    let options = SignTraining::new(SignGradient::Identity, SignZero::PlusOne);
+    let options = SignTraining { values: SignValues::PlusMinusOne, estimator: SignEstimator::Identity };
     assert_eq!((values(options), options.slope(2.0)), (vec![-1.0, 1.0, 1.0, 1.0], 1.0));
-    assert_eq!(SignTraining::new(SignGradient::default(), SignZero::default()), SignTraining::default());
     assert_eq!(values(SignTraining::BINARY_SIGMOID), [0.0, 1.0, 1.0, 1.0]);
     let slopes = [-1.5, -1.0, 0.0, 1.0, 1.5].map(|x| SignTraining::BINARY_SIGMOID.slope(x)).to_vec();
     assert_eq!(slopes, [0.0, 0.5, 0.5, 0.5, 0.0]);

@@ -1,0 +1,176 @@
+//! One layer of the compiled network, as the driver sees it.
+
+use skimp_cpu::nhwc::Workspace;
+
+use super::tensors::{TensorId, Tensors};
+use super::{Buffer, Mode, Param};
+use crate::TrainError;
+use crate::policy::{Contraction, Operand, Pass, Policy, Role, Site};
+
+/// How a step's contribution to an input's gradient is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GradMode {
+    /// Nobody needs the gradient.
+    None,
+    /// It is the first contribution.
+    Write,
+    /// It is added to earlier ones.
+    Add,
+}
+
+/// A tensor that a step reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Port {
+    pub(crate) id: TensorId,
+    pub(crate) grad: GradMode,
+}
+
+/// Where a step stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) site: Site,
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) outputs: Vec<TensorId>,
+    /// Indices of the parameters it reads.
+    pub(crate) params: Vec<usize>,
+}
+
+/// What a step's backward pass reads besides the gradients of its outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Keeps {
+    pub(crate) inputs: bool,
+    pub(crate) outputs: bool,
+}
+
+/// One layer.
+pub(crate) trait Step: Send + std::fmt::Debug {
+    /// What must live until the backward pass.
+    fn keeps(&self) -> Keeps;
+
+    /// Computes the outputs.
+    fn forward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError>;
+
+    /// Computes the gradients of the inputs that are wanted and of the parameters.
+    fn backward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError>;
+}
+
+/// A step and its place.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) place: Place,
+    pub(crate) step: Box<dyn Step>,
+}
+
+/// What steps work on during a pass.
+pub(crate) struct Run<'a> {
+    pub(crate) batch: usize,
+    pub(crate) mode: Mode,
+    pub(crate) policy: &'a mut dyn Policy,
+    pub(crate) params: &'a mut [Param],
+    pub(crate) buffers: &'a mut [Buffer],
+    pub(crate) tensors: &'a mut Tensors,
+    pub(crate) workspace: &'a mut Workspace,
+    /// For each tensor, whether a trainable parameter lies upstream.
+    pub(crate) live: &'a [bool],
+    /// For each parameter, whether its gradient has a contribution already.
+    pub(crate) written: &'a mut [bool],
+}
+
+impl Run<'_> {
+    pub(crate) fn is_training(&self) -> bool {
+        matches!(self.mode, Mode::Train { .. })
+    }
+
+    /// The value of a tensor.
+    pub(crate) fn value(&self, id: TensorId) -> &[f32] {
+        self.tensors.value(id, self.batch)
+    }
+
+    /// The gradient of a tensor.
+    pub(crate) fn grad(&self, id: TensorId) -> &[f32] {
+        self.tensors.grad(id, self.batch)
+    }
+
+    /// Writes a tensor's value.
+    pub(crate) fn produce<R>(&mut self, id: TensorId, write: impl FnOnce(&mut [f32], &mut Self) -> R) -> R {
+        let mut memory = self.tensors.take_value(id);
+        let len = self.tensors.spec(id).len() * self.batch;
+        let result = write(&mut memory[..len], self);
+        self.tensors.put_value(id, memory);
+        result
+    }
+
+    /// Whether the gradient of an input is wanted.
+    pub(crate) fn wants(&self, port: &Port) -> bool {
+        port.grad != GradMode::None && self.live[port.id.0]
+    }
+
+    /// Contributes to an input's gradient: `write` fills its argument, whose old content means nothing.
+    pub(crate) fn contribute<R>(&mut self, port: &Port, write: impl FnOnce(&mut [f32], &mut Self) -> R) -> Option<R> {
+        if !self.wants(port) {
+            return None;
+        }
+        let len = self.tensors.spec(port.id).len() * self.batch;
+        let mut memory = self.tensors.take_grad(port.id);
+        let result = if port.grad == GradMode::Write {
+            write(&mut memory[..len], self)
+        } else {
+            let mut scratch = std::mem::take(&mut self.tensors.scratch);
+            let result = write(&mut scratch[..len], self);
+            super::kernels::add_assign(&mut memory[..len], &scratch[..len]);
+            self.tensors.scratch = scratch;
+            result
+        };
+        self.tensors.put_grad(port.id, memory);
+        Some(result)
+    }
+
+    /// Contributes to a parameter's gradient: `write` fills its argument, whose old content means nothing.
+    pub(crate) fn param_grad<R>(&mut self, idx: usize, write: impl FnOnce(&mut [f32], &mut Self) -> R) -> Option<R> {
+        if !self.params[idx].is_trainable() {
+            return None;
+        }
+        let mut memory = self.params[idx].take_grad();
+        let result = if std::mem::replace(&mut self.written[idx], true) {
+            let mut sum = memory.clone();
+            let result = write(&mut memory, self);
+            super::kernels::add_assign(&mut sum, &memory);
+            memory.copy_from_slice(&sum);
+            result
+        } else {
+            write(&mut memory, self)
+        };
+        self.params[idx].put_grad(memory);
+        Some(result)
+    }
+
+    /// Lets the policy round a step's stored output.
+    pub(crate) fn cast_output(&mut self, site: &Site, id: TensorId) {
+        if self.policy.casts(site, Role::Output, Pass::Forward) {
+            let (rows, columns) = self.matrix(id);
+            self.produce(id, |values, run| {
+                let contraction = Contraction::None;
+                let operand = Operand { role: Role::Output, pass: Pass::Forward, values, rows, columns, contraction };
+                run.policy.cast(site, operand);
+            });
+        }
+    }
+
+    /// Lets the policy round the gradient of a step's input.
+    pub(crate) fn cast_input_grad(&mut self, site: &Site, port: &Port) {
+        if self.wants(port) && self.policy.casts(site, Role::InputGradient, Pass::InputGrad) {
+            let (rows, columns) = self.matrix(port.id);
+            let mut memory = self.tensors.take_grad(port.id);
+            let values = &mut memory[..rows * columns];
+            let (role, pass, contraction) = (Role::InputGradient, Pass::InputGrad, Contraction::None);
+            self.policy.cast(site, Operand { role, pass, values, rows, columns, contraction });
+            self.tensors.put_grad(port.id, memory);
+        }
+    }
+
+    /// Rows and columns of a tensor seen as a matrix with the channels as columns.
+    pub(crate) fn matrix(&self, id: TensorId) -> (usize, usize) {
+        let spec = self.tensors.spec(id);
+        (spec.pixels() * self.batch, spec.channels())
+    }
+}

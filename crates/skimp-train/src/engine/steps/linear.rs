@@ -1,0 +1,179 @@
+//! Convolutions and dense layers: three GEMMs, whose operands the policy may round and whose sums it chooses.
+
+use skimp_cpu::nhwc::{ConvShape, conv_forward, conv_input_grad, conv_weight_grad};
+
+use crate::TrainError;
+use crate::engine::kernels::{ColumnSums, copy};
+use crate::engine::step::{Keeps, Place, Run, Step};
+use crate::policy::{Contraction, Operand, Pass, Policy, Role, Site};
+
+/// A convolution; a dense layer is one of a single pixel.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    /// For a batch of one.
+    shape: ConvShape,
+    weight: usize,
+    bias: Option<usize>,
+    sums: ColumnSums,
+    /// Rounded copies, made on first need. Those that both passes share live from the forward to the backward pass.
+    activation: Vec<f32>,
+    weights: Vec<f32>,
+    biases: Vec<f32>,
+    error: Vec<f32>,
+}
+
+/// A tensor's matrix: rows, columns, and the axis that the GEMM sums over.
+type Form = (usize, usize, Contraction);
+
+impl Linear {
+    pub(crate) fn new(shape: ConvShape, weight: usize, bias: Option<usize>) -> Self {
+        let sums = ColumnSums::new(shape.k);
+        let empty = Vec::new;
+        let (activation, weights, biases, error) = (empty(), empty(), empty(), empty());
+        Self { shape, weight, bias, sums, activation, weights, biases, error }
+    }
+
+    fn activation_form(&self, n: usize, pass: Pass) -> Form {
+        let rows = n * self.shape.h * self.shape.w;
+        (rows, self.shape.c, if pass == Pass::Forward { Contraction::Columns } else { Contraction::Rows { run: rows } })
+    }
+
+    fn error_form(&self, n: usize, pass: Pass) -> Form {
+        let rows = n * self.shape.p() * self.shape.q();
+        (
+            rows,
+            self.shape.k,
+            if pass == Pass::InputGrad { Contraction::Columns } else { Contraction::Rows { run: rows } },
+        )
+    }
+
+    fn weight_form(&self, pass: Pass) -> Form {
+        let run = self.shape.group_c();
+        let contraction = if pass == Pass::InputGrad { Contraction::Columns } else { Contraction::Rows { run } };
+        (self.shape.kh * self.shape.kw * run, self.shape.k, contraction)
+    }
+}
+
+/// Rounds a copy of `from` in `to`.
+fn rounded(
+    policy: &mut dyn Policy,
+    site: &Site,
+    (role, pass): (Role, Pass),
+    (rows, columns, contraction): Form,
+    from: &[f32],
+    to: &mut Vec<f32>,
+) {
+    if to.len() < from.len() {
+        to.resize(from.len(), 0.0);
+    }
+    let values = &mut to[..from.len()];
+    copy(values, from);
+    policy.cast(site, Operand { role, pass, values, rows, columns, contraction });
+}
+
+impl Step for Linear {
+    fn keeps(&self) -> Keeps {
+        Keeps { inputs: true, outputs: false }
+    }
+
+    fn forward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
+        let (site, x_id, n) = (&place.site, place.inputs[0].id, run.batch);
+        let shape = ConvShape { n, ..self.shape };
+        let pass = Pass::Forward;
+        let casts = |policy: &dyn Policy, role| policy.casts(site, role, pass);
+        let cast_x = casts(run.policy, Role::Activation);
+        let cast_w = casts(run.policy, Role::Weight);
+        let cast_b = self.bias.filter(|_| casts(run.policy, Role::Bias));
+        if cast_x {
+            let (form, to) = (self.activation_form(n, pass), &mut self.activation);
+            rounded(run.policy, site, (Role::Activation, pass), form, run.tensors.value(x_id, n), to);
+        }
+        if cast_w {
+            let (form, to) = (self.weight_form(pass), &mut self.weights);
+            rounded(run.policy, site, (Role::Weight, pass), form, run.params[self.weight].values(), to);
+        }
+        if let Some(bias) = cast_b {
+            let form = (1, shape.k, Contraction::None);
+            rounded(run.policy, site, (Role::Bias, pass), form, run.params[bias].values(), &mut self.biases);
+        }
+        let arithmetic = run.policy.arithmetic(site, pass);
+        run.produce(place.outputs[0], |y, run| {
+            let x = if cast_x { &self.activation[..shape.x_len()] } else { run.tensors.value(x_id, n) };
+            let w = if cast_w { self.weights.as_slice() } else { run.params[self.weight].values() };
+            let bias = match (self.bias, cast_b) {
+                (None, _) => None,
+                (Some(_), Some(_)) => Some(self.biases.as_slice()),
+                (Some(bias), None) => Some(run.params[bias].values()),
+            };
+            conv_forward(&shape, x, w, bias, y, arithmetic, run.workspace);
+        });
+        Ok(())
+    }
+
+    fn backward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
+        let (site, x_id, y_id, n) = (&place.site, place.inputs[0].id, place.outputs[0], run.batch);
+        let shape = ConvShape { n, ..self.shape };
+        if let Some(bias) = self.bias {
+            run.param_grad(bias, |grad, run| self.sums.sum(run.tensors.grad(y_id, n), grad));
+        }
+        let mut shared_error = false;
+        if run.wants(&place.inputs[0]) {
+            shared_error = self.input_grad(place, run, &shape);
+        }
+        if !run.params[self.weight].is_trainable() {
+            return Ok(());
+        }
+        let pass = Pass::WeightGrad;
+        let casts = |policy: &dyn Policy, role, pass| policy.casts(site, role, pass);
+        let cast_e = casts(run.policy, Role::Error, pass);
+        if cast_e && !(shared_error && run.policy.shares(site, Role::Error)) {
+            let (form, to) = (self.error_form(n, pass), &mut self.error);
+            rounded(run.policy, site, (Role::Error, pass), form, run.tensors.grad(y_id, n), to);
+        }
+        let is_shared = run.policy.shares(site, Role::Activation);
+        let cast_x = casts(run.policy, Role::Activation, if is_shared { Pass::Forward } else { pass });
+        if cast_x && !is_shared {
+            let (form, to) = (self.activation_form(n, pass), &mut self.activation);
+            rounded(run.policy, site, (Role::Activation, pass), form, run.tensors.value(x_id, n), to);
+        }
+        let arithmetic = run.policy.arithmetic(site, pass);
+        let cast_result = casts(run.policy, Role::WeightGradient, pass);
+        let (rows, columns, _) = self.weight_form(Pass::Forward);
+        run.param_grad(self.weight, |values, run| {
+            let x = if cast_x { &self.activation[..shape.x_len()] } else { run.tensors.value(x_id, n) };
+            let dy = if cast_e { &self.error[..shape.y_len()] } else { run.tensors.grad(y_id, n) };
+            conv_weight_grad(&shape, x, dy, values, arithmetic, run.workspace);
+            if cast_result {
+                let (role, contraction) = (Role::WeightGradient, Contraction::None);
+                run.policy.cast(site, Operand { role, pass, values, rows, columns, contraction });
+            }
+        });
+        Ok(())
+    }
+}
+
+impl Linear {
+    /// The gradient of the input; tells whether the error has been rounded for it.
+    fn input_grad(&mut self, place: &Place, run: &mut Run<'_>, shape: &ConvShape) -> bool {
+        let (site, y_id, n) = (&place.site, place.outputs[0], run.batch);
+        let pass = Pass::InputGrad;
+        let cast_e = run.policy.casts(site, Role::Error, pass);
+        if cast_e {
+            let (form, to) = (self.error_form(n, pass), &mut self.error);
+            rounded(run.policy, site, (Role::Error, pass), form, run.tensors.grad(y_id, n), to);
+        }
+        let is_shared = run.policy.shares(site, Role::Weight);
+        let cast_w = run.policy.casts(site, Role::Weight, if is_shared { Pass::Forward } else { pass });
+        if cast_w && !is_shared {
+            let (form, to) = (self.weight_form(pass), &mut self.weights);
+            rounded(run.policy, site, (Role::Weight, pass), form, run.params[self.weight].values(), to);
+        }
+        let arithmetic = run.policy.arithmetic(site, pass);
+        run.contribute(&place.inputs[0], |dx, run| {
+            let dy = if cast_e { &self.error[..shape.y_len()] } else { run.tensors.grad(y_id, n) };
+            let w = if cast_w { self.weights.as_slice() } else { run.params[self.weight].values() };
+            conv_input_grad(shape, dy, w, dx, arithmetic, run.workspace);
+        });
+        cast_e
+    }
+}

@@ -1,0 +1,9 @@
+//! The layers, one file each. What has no file of its own runs on [`naive`].
+
+pub(super) mod activation;
+pub(super) mod arithmetic;
+pub(super) mod dropout;
+pub(super) mod gather;
+pub(super) mod linear;
+pub(super) mod naive;
+pub(super) mod norm;

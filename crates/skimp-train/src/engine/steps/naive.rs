@@ -1,0 +1,136 @@
+//! Operators without a fast kernel, on the reference.
+//!
+//! Slow (naive loops in double precision, on one thread, with memory of their own), but every operator that the
+//! reference trains is trained here.
+
+use skimp_graph::{Op, Tensor};
+
+use crate::TrainError;
+use crate::engine::Mode;
+use crate::engine::kernels::{to_channels_last, to_planar};
+use crate::engine::step::{Keeps, Place, Run, Step};
+use crate::engine::tensors::TensorId;
+use crate::reference::{self, BatchNorm, Call, DropoutKey, SignTraining, Training, View};
+
+/// Where an input of the operator comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// The step's input with this number.
+    Port(usize),
+    /// The model's parameter with this index.
+    Param(usize),
+    /// A constant that is not trained.
+    Constant(Tensor),
+}
+
+/// Any operator.
+#[derive(Debug)]
+pub(crate) struct Naive {
+    pub(crate) op: Op,
+    pub(crate) sources: Vec<Option<Source>>,
+    pub(crate) sign: SignTraining,
+}
+
+/// A tensor in the graph's order, with the batch as its first axis.
+struct Planar {
+    shape: Vec<usize>,
+    elements: Vec<f32>,
+}
+
+fn planar(run: &Run<'_>, id: TensorId, interleaved: &[f32]) -> Planar {
+    let spec = run.tensors.spec(id);
+    let mut elements = vec![0.0; interleaved.len()];
+    to_planar(&mut elements, interleaved, spec.channels(), spec.pixels());
+    Planar { shape: std::iter::once(run.batch).chain(spec.dims.iter().copied()).collect(), elements }
+}
+
+impl Naive {
+    fn inputs(&self, place: &Place, run: &Run<'_>) -> Result<Vec<Option<Planar>>, TrainError> {
+        let of = |source: &Source| {
+            Ok(match source {
+                Source::Port(port) => planar(run, place.inputs[*port].id, run.value(place.inputs[*port].id)),
+                Source::Param(idx) => {
+                    Planar { shape: run.params[*idx].shape().to_vec(), elements: run.params[*idx].graph_values() }
+                }
+                Source::Constant(tensor) => {
+                    let elements = tensor.as_f32().map(<[f32]>::to_vec).ok_or_else(|| TrainError::Untrainable {
+                        node: place.site.name.clone(),
+                        op: self.op.name().to_owned(),
+                        cause: format!("a constant of type {}, expected f32", tensor.dtype()),
+                    })?;
+                    Planar { shape: tensor.shape().to_vec(), elements }
+                }
+            })
+        };
+        self.sources.iter().map(|source| source.as_ref().map(of).transpose()).collect()
+    }
+
+    fn training(&self, run: &Run<'_>) -> Training {
+        let batch_norm = if run.is_training() { BatchNorm::Batch(run.policy.batch_norm()) } else { BatchNorm::Frozen };
+        let dropout = match run.mode {
+            Mode::Train { seed, step } => Some(DropoutKey { seed, step }),
+            Mode::Eval => None,
+        };
+        Training { batch_norm, sign: self.sign, dropout }
+    }
+}
+
+impl Step for Naive {
+    fn keeps(&self) -> Keeps {
+        Keeps { inputs: true, outputs: false }
+    }
+
+    fn forward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
+        let inputs = self.inputs(place, run)?;
+        let inputs: Vec<Option<View<'_, f32>>> = inputs.iter().map(|x| x.as_ref().map(Planar::view)).collect();
+        let training = self.training(run);
+        let call = Call { op: &self.op, node: &place.site.name, training: &training, inputs: &inputs };
+        let result = reference::forward(&call)?;
+        for (&output, elements) in place.outputs.iter().zip(&result.outputs) {
+            run.produce(output, |y, run| {
+                let spec = run.tensors.spec(output);
+                to_channels_last(y, elements, spec.channels(), spec.pixels());
+            });
+        }
+        Ok(())
+    }
+
+    fn backward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
+        let inputs = self.inputs(place, run)?;
+        let inputs: Vec<Option<View<'_, f32>>> = inputs.iter().map(|x| x.as_ref().map(Planar::view)).collect();
+        let training = self.training(run);
+        let call = Call { op: &self.op, node: &place.site.name, training: &training, inputs: &inputs };
+        let errors: Vec<Option<Planar>> = place
+            .outputs
+            .iter()
+            .map(|&output| Some(run.grad(output)).filter(|dy| !dy.is_empty()).map(|dy| planar(run, output, dy)))
+            .collect();
+        let errors: Vec<Option<&[f32]>> = errors.iter().map(|e| e.as_ref().map(|e| e.elements.as_slice())).collect();
+        let gradients = reference::backward(&call, &errors)?;
+        for (source, gradient) in self.sources.iter().zip(&gradients) {
+            let (Some(source), Some(gradient)) = (source, gradient) else { continue };
+            match source {
+                Source::Port(port) => {
+                    let port = &place.inputs[*port];
+                    run.contribute(port, |dx, run| {
+                        let spec = run.tensors.spec(port.id);
+                        to_channels_last(dx, gradient, spec.channels(), spec.pixels());
+                    });
+                }
+                Source::Param(idx) => {
+                    run.param_grad(*idx, |grad, run| {
+                        grad.copy_from_slice(&run.params[*idx].in_storage_order(gradient));
+                    });
+                }
+                Source::Constant(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Planar {
+    fn view(&self) -> View<'_, f32> {
+        View { shape: &self.shape, data: &self.elements }
+    }
+}

@@ -1,0 +1,5 @@
+//! Integration tests of the training engine.
+
+mod model;
+mod nets;
+mod oracle;

@@ -1,0 +1,171 @@
+//! The engine against the reference operators.
+
+use skimp_graph::testing::random_tensor;
+use skimp_graph::{Executor, Graph, Tensor, reference};
+use skimp_train::reference::loss;
+use skimp_train::{LossSum, Mode, Model, ModelOptions, Targets, TrainError, policy};
+
+use crate::{nets, oracle};
+
+pub(crate) const STEP: Mode = Mode::Train { step: 3, seed: 7 };
+
+fn images(graph: &Graph, batch: usize) -> Vec<f32> {
+    let len: usize = graph.inputs()[0].dims[1..]
+        .iter()
+        .map(|dim| match dim {
+            skimp_graph::Dim::Fixed(n) => *n,
+            skimp_graph::Dim::Free(_) => panic!("fixed extents"),
+        })
+        .product();
+    random_tensor(11, "images", vec![batch * len], 0.1, 1.0).into_f32().expect("f32")
+}
+
+/// Largest difference over the largest magnitude.
+fn distance(found: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let most = expected.iter().fold(1e-3_f64, |most, x| most.max(x.abs()));
+    found.iter().zip(expected).map(|(f, e)| (f64::from(*f) - e).abs() / most).fold(0.0, f64::max)
+}
+
+/// The logits' name: the last value before a final softmax.
+fn logits_name(graph: &Graph) -> String {
+    let node = graph.nodes().last().expect("nodes");
+    let id = if node.op.name() == "Softmax" { node.inputs[0].expect("input") } else { node.outputs[0] };
+    graph.value(id).name.clone()
+}
+
+fn check(graph: &Graph, batch: usize, planned: usize) {
+    let images = images(graph, batch);
+    let logits = logits_name(graph);
+    let options = ModelOptions { batch: planned, ..ModelOptions::default() };
+    let mut model = Model::new(graph, &options).expect("trains");
+    let classes = model.n_classes();
+    let labels: Vec<usize> = (0..batch).map(|n| (n * 5 + 1) % classes).collect();
+    let trace = oracle::train(graph, &images, batch, &|name, value| {
+        (name == logits).then(|| loss::cross_entropy(&value.data, &labels, classes, f64::from(0.1_f32)).gradient)
+    });
+    let mut policy = policy::create("fp32").expect("registered");
+    let before: Vec<Vec<f32>> = model.buffers().iter().map(|b| b.values.clone()).collect();
+    // Twice: memory that steps share must not leak from one pass into the next.
+    for _ in 0..2 {
+        for (buffer, before) in model.buffers_mut().iter_mut().zip(&before) {
+            buffer.values.clone_from(before);
+        }
+        model.forward(&images, batch, STEP, policy.as_mut()).expect("fits");
+        // f32 sums of up to a few hundred terms, in another order than the f64 ones: a few hundred half-ulps.
+        assert!(distance(model.logits(), &trace.values[&logits].data) < 1e-5, "logits of {}", graph.name());
+        let report = model
+            .backward(&LossSum::cross_entropy(0.1), &Targets { labels: &labels, tensors: &[] }, policy.as_mut())
+            .expect("fits");
+        let expected = loss::cross_entropy(&trace.values[&logits].data, &labels, classes, f64::from(0.1_f32)).value;
+        assert!((report.total - expected).abs() < 1e-5, "loss of {}", graph.name());
+        assert!(!model.params().is_empty());
+        for param in model.params() {
+            let gradient = trace.gradients.get(param.name()).unwrap_or_else(|| panic!("{}", param.name()));
+            let found = distance(&param.graph_grad(), gradient);
+            assert!(found < 3e-5, "{} of {} is off by {found}", param.name(), graph.name());
+        }
+        for (buffer, before) in model.buffers().iter().zip(&before) {
+            let momentum = f64::from(0.1_f32);
+            let moved = before.iter().zip(&trace.statistics[&buffer.name]);
+            let moved: Vec<f64> = moved.map(|(&b, s)| (1.0 - momentum) * f64::from(b) + momentum * s).collect();
+            assert!(distance(&buffer.values, &moved) < 1e-5, "{} of {}", buffer.name, graph.name());
+        }
+    }
+    check_export(graph, &mut model, &images, batch);
+}
+
+/// An evaluation equals the reference executor on the exported graph.
+fn check_export(graph: &Graph, model: &mut Model, images: &[f32], batch: usize) {
+    let mut policy = policy::create("fp32").expect("registered");
+    model.forward(images, batch, Mode::Eval, policy.as_mut()).expect("fits");
+    let exported = model.to_graph().expect("well-formed");
+    let names = |graph: &Graph| graph.nodes().iter().map(|n| n.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&exported), names(graph));
+    let executor = reference::Reference::new(&exported);
+    let shape = std::iter::once(batch).chain(model.input_shape().iter().copied()).collect();
+    let logits = logits_name(graph);
+    let mut expected = Vec::new();
+    let mut observer = |id: skimp_graph::ValueId, tensor: &Tensor| {
+        if exported.value(id).name == logits {
+            expected = tensor.as_f32().expect("f32").iter().map(|&x| f64::from(x)).collect();
+        }
+    };
+    executor.run_observed(&[Tensor::from_f32(shape, images.to_vec())], &mut observer).expect("runs");
+    assert!(distance(model.logits(), &expected) < 1e-5, "exported {}", graph.name());
+}
+
+#[test]
+fn residual_networks_equal_the_reference() {
+    check(&nets::residual(), 5, 6);
+    check(&nets::residual(), 2, 2);
+}
+
+#[test]
+fn plain_networks_equal_the_reference() {
+    check(&nets::plain(), 3, 4);
+}
+
+#[test]
+fn mixed_networks_equal_the_reference() {
+    check(&nets::mixed(), 3, 3);
+}
+
+#[test]
+fn preprocessing_is_not_trained() {
+    let model = Model::new(&nets::mixed(), &ModelOptions::default()).expect("trains");
+    let names: Vec<&str> = model.params().iter().map(|p| p.name()).collect();
+    assert!(!names.contains(&"image_mean"), "{names:?}");
+    assert!(names.contains(&"factor") && names.contains(&"matmul.bias") && names.contains(&"slope"), "{names:?}");
+}
+
+#[test]
+fn frozen_parameters_get_no_gradient() {
+    let graph = nets::residual();
+    let mut model = Model::new(&graph, &ModelOptions::default()).expect("trains");
+    let mut policy = policy::create("fp32").expect("registered");
+    let images = images(&graph, 4);
+    let targets = Targets { labels: &[0, 1, 2, 3], tensors: &[] };
+    let step = |model: &mut Model, policy: &mut dyn policy::Policy| {
+        model.forward(&images, 4, STEP, policy).expect("fits");
+        model.backward(&LossSum::cross_entropy(0.0), &targets, policy).expect("fits");
+        model.params().iter().map(|p| p.grad().to_vec()).collect::<Vec<_>>()
+    };
+    let all = step(&mut model, policy.as_mut());
+    for param in model.params_mut() {
+        param.set_trainable(param.name().starts_with("fc") || param.name().starts_with("bn4"));
+    }
+    let some = step(&mut model, policy.as_mut());
+    for ((param, all), some) in model.params().iter().zip(all).zip(some) {
+        if param.is_trainable() {
+            assert_eq!(all, some, "{}", param.name());
+        } else {
+            assert!(some.iter().all(|&g| g == 0.0) && all.iter().any(|&g| g != 0.0), "{}", param.name());
+        }
+    }
+}
+
+#[test]
+fn wrong_calls_are_told() {
+    let graph = nets::residual();
+    let mut model = Model::new(&graph, &ModelOptions { batch: 2, ..ModelOptions::default() }).expect("trains");
+    let mut policy = policy::create("fp32").expect("registered");
+    let images = images(&graph, 3);
+    let mut forward = |images: &[f32], batch| model.forward(images, batch, STEP, policy.as_mut());
+    let message = |result: Result<(), TrainError>| result.expect_err("wrong").to_string();
+    assert_eq!(message(forward(&images, 3)), "batch: expected 1 to 2 images, found 3");
+    assert_eq!(message(forward(&[], 0)), "batch: expected 1 to 2 images, found 0");
+    assert_eq!(
+        message(forward(&images[1..193], 2)),
+        "images: expected 2 of shape [3, 8, 8], 384 elements, found 192 elements"
+    );
+    let losses = LossSum::cross_entropy(0.0);
+    let targets = Targets { labels: &[0], tensors: &[] };
+    assert!(matches!(model.backward(&losses, &targets, policy.as_mut()), Err(TrainError::Sequence(_))));
+    model.forward(&images[..192], 1, Mode::Eval, policy.as_mut()).expect("fits");
+    assert!(matches!(model.backward(&losses, &targets, policy.as_mut()), Err(TrainError::Sequence(_))));
+    assert!(model.evaluate(&losses, &targets).expect("fits").total > 0.0);
+    model.forward(&images[..192], 1, STEP, policy.as_mut()).expect("fits");
+    model.backward(&losses, &targets, policy.as_mut()).expect("fits");
+    assert!(matches!(model.backward(&losses, &targets, policy.as_mut()), Err(TrainError::Sequence(_))));
+}
