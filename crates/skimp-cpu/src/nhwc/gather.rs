@@ -176,10 +176,16 @@ impl Task for Unit<'_> {
                 };
                 // SAFETY: the features are the caller's; the phase was planned for this padded image and these panels.
                 unsafe {
-                    match (A::WIDE, n_vectors) {
-                        (true, 2) => tiles.run::<A, 8, 2>(arith),
-                        (true, _) => tiles.run::<A, 16, 1>(arith),
-                        (false, _) => tiles.run::<A, 4, 1>(arith),
+                    if A::WIDE {
+                        if n_vectors == 2 {
+                            tiles.run::<A, 8, 2>(arith);
+                        } else {
+                            tiles.run::<A, 16, 1>(arith);
+                        }
+                    } else if A::TILED {
+                        tiles.run::<A, 4, 1>(arith);
+                    } else {
+                        tiles.run::<A, 1, 1>(arith);
                     }
                 }
             }

@@ -291,7 +291,15 @@ impl Task for Unit<'_> {
                 };
                 // SAFETY: the features are the caller's; source, gradient and sums cover the block.
                 unsafe {
-                    if A::WIDE && n_vectors == 2 { rows.pairs_of_vectors(arith) } else { rows.single_vectors(arith) }
+                    if A::WIDE {
+                        if n_vectors == 2 {
+                            rows.pairs_of_vectors(arith);
+                        } else {
+                            rows.single_vectors(arith);
+                        }
+                    } else {
+                        rows.narrow(arith);
+                    }
                 }
             }
             if A::CHUNKED {
@@ -342,7 +350,6 @@ impl Rows {
             // SAFETY: the caller's contract.
             row += unsafe {
                 match left.next_multiple_of(4) {
-                    _ if !A::WIDE => self.tile::<A, 4, 1>(arith, row),
                     _ if left == 9 => self.tile::<A, 9, 1>(arith, row),
                     4 => self.tile::<A, 4, 1>(arith, row),
                     8 => self.tile::<A, 8, 1>(arith, row),
@@ -351,6 +358,23 @@ impl Rows {
                     _ => self.tile::<A, 24, 1>(arith, row),
                 }
             };
+        }
+    }
+
+    /// # Safety
+    /// As [`pairs_of_vectors`](Self::pairs_of_vectors).
+    #[inline(always)]
+    unsafe fn narrow<A: Arith>(&self, arith: A) {
+        let mut row = 0;
+        while row < self.rows {
+            // SAFETY: the caller's contract.
+            unsafe {
+                if A::TILED {
+                    row += self.tile::<A, 4, 1>(arith, row);
+                } else {
+                    row += self.tile::<A, 1, 1>(arith, row);
+                }
+            }
         }
     }
 

@@ -152,6 +152,8 @@ pub(super) trait Arith: Copy + Send + Sync {
     const CHUNKED: bool;
     /// Whether there are registers for tiles of 16 vectors and more.
     const WIDE: bool;
+    /// Whether tiles have several rows at all; plain code does not gain from them.
+    const TILED: bool = true;
 
     unsafe fn zero() -> Self::V;
     unsafe fn splat(from: *const f32) -> Self::V;

@@ -33,10 +33,21 @@ pub(in crate::nhwc) fn step_pair(sum: f32, a: f32, b: f32) -> f32 {
     flush(term(a, false).mul_add(term(b, false), sum))
 }
 
+/// Sixteen lanes.
+#[inline(always)]
+fn lanes(f: impl Fn(usize) -> f32) -> [f32; LANES] {
+    let mut v = [0.0; LANES];
+    for (i, lane) in v.iter_mut().enumerate() {
+        *lane = f(i);
+    }
+    v
+}
+
 macro_rules! memory {
     () => {
         type V = [f32; LANES];
         const WIDE: bool = false;
+        const TILED: bool = false;
 
         #[inline(always)]
         unsafe fn zero() -> Self::V {
@@ -77,7 +88,7 @@ macro_rules! memory {
 
         #[inline(always)]
         unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
-            std::array::from_fn(|i| a[i] + b[i])
+            lanes(|i| a[i] + b[i])
         }
     };
 }
@@ -89,7 +100,7 @@ impl Arith for PortableF32 {
 
     #[inline(always)]
     unsafe fn step(self, sum: Self::V, a: Self::V, b: Self::V) -> Self::V {
-        std::array::from_fn(|i| a[i].mul_add(b[i], sum[i]))
+        lanes(|i| a[i].mul_add(b[i], sum[i]))
     }
 
     #[inline(always)]
@@ -109,7 +120,7 @@ impl Arith for PortableBf16 {
 
     #[inline(always)]
     unsafe fn step(self, sum: Self::V, a: Self::V, b: Self::V) -> Self::V {
-        std::array::from_fn(|i| step_pair(sum[i], a[i], b[i]))
+        lanes(|i| step_pair(sum[i], a[i], b[i]))
     }
 
     #[inline(always)]
@@ -129,12 +140,12 @@ impl Arith for PortableChunked {
 
     #[inline(always)]
     unsafe fn step(self, sum: Self::V, a: Self::V, b: Self::V) -> Self::V {
-        std::array::from_fn(|i| self.0.round(a[i].mul_add(b[i], sum[i])))
+        lanes(|i| self.0.round(a[i].mul_add(b[i], sum[i])))
     }
 
     #[inline(always)]
     unsafe fn fold(self, total: Self::V, sum: Self::V) -> Self::V {
-        std::array::from_fn(|i| self.0.round(total[i] + sum[i]))
+        lanes(|i| self.0.round(total[i] + sum[i]))
     }
 
     fn chunk(self) -> usize {
