@@ -92,9 +92,11 @@ impl StudyError {
                     | DataError::UnknownPreprocess { .. }
                     | DataError::InvalidPreprocess { .. }
             ),
+            StudyError::Graph(error) => {
+                matches!(error, GraphError::UnknownNetwork { .. } | GraphError::NetworkSetting { .. })
+            }
             StudyError::InvalidTopology { .. }
             | StudyError::Io { .. }
-            | StudyError::Graph(_)
             | StudyError::Quant(_)
             | StudyError::Report(_)
             | StudyError::NotExact { .. }

@@ -205,6 +205,7 @@ pub fn evaluate(
     let images = Images::open(&config.data, &network.graph, config.input_size)?;
     let n_images = images.limited(config.data.accuracy_images, "images to evaluate")?;
     note_preprocess(config, &images, monitor);
+    network.note_untrained(monitor);
     let start = std::time::Instant::now();
     let tally = match config.engine {
         Engine::Integer => {

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use skimp_data::{DATASETS, PRESETS};
 use skimp_digital::ACCELERATORS;
+use skimp_graph::networks::{self, NetworkDefinition};
 use skimp_graph::onnx::operators;
 use skimp_numerics::formats::{FORMATS, FormatEntry};
 use skimp_report::table::{Column, Table};
@@ -93,6 +94,18 @@ impl Tabular for ListRecord {
     }
 }
 
+/// Whether an embedded network has this name, which then comes first where a network is opened.
+fn is_embedded(name: &str) -> bool {
+    NETWORKS.iter().any(|network| network.name == name)
+}
+
+/// A built-in network with its own settings.
+fn built_in_network(network: &NetworkDefinition) -> ListEntry {
+    let own: Vec<String> = network.settings.iter().map(|own| format!("{}={}", own.name, own.default)).collect();
+    let settings = if own.is_empty() { String::new() } else { format!("; settings: {}", own.join(", ")) };
+    ListEntry::new(network.name, format!("untrained: {}{settings}", network.summary), network.source)
+}
+
 /// The entries of a registry.
 ///
 /// # Errors
@@ -102,7 +115,11 @@ pub fn list(what: &str) -> Result<ListRecord, StudyError> {
         "accelerators" => ACCELERATORS.iter().map(|a| ListEntry::new(a.name(), a.summary(), a.source())).collect(),
         "datasets" => DATASETS.iter().map(|d| ListEntry::new(d.example(), d.summary(), d.source())).collect(),
         "preprocessings" => PRESETS.iter().map(|p| ListEntry::new(p.name, p.summary, p.keys)).collect(),
-        "networks" => NETWORKS.iter().map(|n| ListEntry::new(n.name, n.summary, n.source)).collect(),
+        "networks" => NETWORKS
+            .iter()
+            .map(|n| ListEntry::new(n.name, n.summary, n.source))
+            .chain(networks::networks().filter(|n| !is_embedded(n.name)).map(built_in_network))
+            .collect(),
         "studies" => {
             embedded_studies()?.into_iter().map(|study| ListEntry::new(study.name, study.summary, "")).collect()
         }

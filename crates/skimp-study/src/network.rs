@@ -1,14 +1,15 @@
-//! Networks: embedded ones by name, others by path.
+//! Networks: files by path, embedded and built-in ones by name.
 
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use skimp_graph::networks::{self, Weights};
 use skimp_graph::{Graph, onnx};
 use skimp_report::records::{InputDigest, ModelRecord};
 
-use crate::StudyError;
+use crate::{Monitor, StudyError};
 
-/// A network that ships with skimp.
+/// A trained network that ships with skimp.
 #[derive(Clone, Copy, Debug)]
 pub struct EmbeddedNetwork {
     /// Name on the command line.
@@ -20,7 +21,7 @@ pub struct EmbeddedNetwork {
     bytes: &'static [u8],
 }
 
-/// Every embedded network.
+/// Every embedded network. Built-in ones, which are untrained, are in [`skimp_graph::networks`].
 pub static NETWORKS: &[EmbeddedNetwork] = &[EmbeddedNetwork {
     name: "sample-resnet",
     summary: "small residual network for the embedded Fashion-MNIST sample",
@@ -33,43 +34,100 @@ pub static NETWORKS: &[EmbeddedNetwork] = &[EmbeddedNetwork {
 pub struct Network {
     /// The graph as imported: nothing is folded.
     pub graph: Graph,
-    /// Short name: of the embedded network, or the file's stem.
+    /// Short name: of the embedded or built-in network, or the file's stem.
     pub name: String,
-    /// The file; `None` for an embedded network.
+    /// The file; `None` for an embedded or built-in network.
     pub path: Option<PathBuf>,
-    /// SHA-256 of the file in lower-case hexadecimal digits.
+    /// SHA-256 of the file in lower-case hexadecimal digits; of name, settings and seed for a built-in network.
     pub sha256: String,
-    /// Size of the file.
+    /// Size of what the digest is of.
     pub size_bytes: u64,
+    /// Whether the weights are initial ones, so that answers mean nothing.
+    pub is_untrained: bool,
 }
 
 impl Network {
-    /// Opens an embedded network by name, or an ONNX file by path.
+    /// Opens an ONNX file by path, or an embedded or [built-in](networks) network by name. A file of that name wins, then
+    /// an embedded network.
+    ///
+    /// Built-in networks get the initial weights of seed 0.
     ///
     /// # Errors
-    /// [`StudyError::Io`] if the file cannot be read, [`StudyError::Graph`] if it is no network that skimp can run.
+    /// [`StudyError::Io`] if the file cannot be read, [`StudyError::Usage`] if there is neither a file nor a network of
+    /// that name, [`StudyError::Graph`] if it is no network that skimp can run.
     pub fn open(model: &str) -> Result<Self, StudyError> {
+        Self::open_with(model, Weights::Seeded(0))
+    }
+
+    /// As [`open`](Self::open), but the weights of a built-in network are zeros, which take neither time nor memory.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_for_counting(model: &str) -> Result<Self, StudyError> {
+        Self::open_with(model, Weights::Zero)
+    }
+
+    /// Opens what is to be trained: as [`open`](Self::open), but a built-in network, with initial weights of `seed`, comes
+    /// before an embedded one of the same name.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_for_training(model: &str, seed: u64) -> Result<Self, StudyError> {
+        match networks::find(model) {
+            Some(_) if !Path::new(model).exists() => Self::build(model, Weights::Seeded(seed)),
+            _ => Self::open(model),
+        }
+    }
+
+    fn open_with(model: &str, weights: Weights) -> Result<Self, StudyError> {
         if model.is_empty() {
             return Err(StudyError::Usage("no network given; use --network MODEL.onnx".to_owned()));
         }
-        let (name, path, bytes) = match NETWORKS.iter().find(|network| network.name == model) {
-            Some(network) => (network.name.to_owned(), None, bytes::Bytes::from_static(network.bytes)),
-            None => {
-                let path = PathBuf::from(model);
-                let bytes = read(&path)?;
-                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                (name, Some(path), bytes)
+        let path = PathBuf::from(model);
+        if !path.exists() {
+            if let Some(network) = NETWORKS.iter().find(|network| network.name == model) {
+                return Self::import(network.name.to_owned(), None, bytes::Bytes::from_static(network.bytes));
             }
-        };
+            if networks::find(model).is_some() {
+                return Self::build(model, weights);
+            }
+        }
+        let bytes = read(&path)?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self::import(name, Some(path), bytes)
+    }
+
+    /// A built-in network. Its digest is of what decides it: its name, settings and weights.
+    fn build(text: &str, weights: Weights) -> Result<Self, StudyError> {
+        let graph = networks::build(text, weights)?;
+        let identity = format!("built-in network {text}, {weights:?}");
+        Ok(Self {
+            name: graph.name().to_owned(),
+            graph,
+            path: None,
+            sha256: hex(&Sha256::digest(&identity)),
+            size_bytes: identity.len() as u64,
+            is_untrained: true,
+        })
+    }
+
+    fn import(name: String, path: Option<PathBuf>, bytes: bytes::Bytes) -> Result<Self, StudyError> {
         let sha256 = hex(&Sha256::digest(&bytes));
         let size_bytes = bytes.len() as u64;
-        let origin = path.clone().unwrap_or_else(|| PathBuf::from(model));
+        let origin = path.clone().unwrap_or_else(|| PathBuf::from(&name));
         let folder = path.as_deref().map(|path| match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         });
         let graph = onnx::import_bytes(bytes, folder, &origin.display().to_string())?;
-        Ok(Self { graph, name, path, sha256, size_bytes })
+        Ok(Self { graph, name, path, sha256, size_bytes, is_untrained: false })
+    }
+
+    /// Tells the monitor if the network's answers mean nothing.
+    pub(crate) fn note_untrained(&self, monitor: &dyn Monitor) {
+        if self.is_untrained {
+            monitor.note(&format!("{} is untrained: its weights are random", self.name));
+        }
     }
 
     pub(crate) fn record(&self) -> ModelRecord {
@@ -77,6 +135,7 @@ impl Network {
             name: self.name.clone(),
             path: self.path.as_ref().map(|path| path.display().to_string()),
             sha256: self.sha256.clone(),
+            untrained: self.is_untrained,
         }
     }
 
@@ -101,9 +160,10 @@ fn read(path: &Path) -> Result<bytes::Bytes, StudyError> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(bytes::Bytes::from(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let names: Vec<_> = NETWORKS.iter().map(|network| network.name).collect();
+            let embedded = NETWORKS.iter().map(|network| network.name);
+            let names: Vec<_> = embedded.chain(networks::networks().map(|network| network.name)).collect();
             Err(StudyError::Usage(format!(
-                "{}: no such file, and no embedded network of that name (embedded: {})",
+                "{}: no such file, and no network of that name (there are: {})",
                 path.display(),
                 names.join(", ")
             )))

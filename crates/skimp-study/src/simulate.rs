@@ -285,6 +285,7 @@ pub(crate) fn simulate_on(
     if config.data.preprocess.is_none() && images.name() != "sample" {
         monitor.note(&format!("no --preprocess given, using \"{}\"", images.preprocess_name()));
     }
+    network.note_untrained(monitor);
     let quantized = quantized::quantize_network(network, images, &config.quantization, monitor)?;
     let mut layers = crate::layers::simulated_layers(&quantized, images.input(), &config.layers)?;
     let mut running = config

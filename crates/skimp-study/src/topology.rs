@@ -71,6 +71,7 @@ impl Topology {
             name: self.name.clone(),
             path: Some(self.path.display().to_string()),
             sha256: self.sha256.clone(),
+            untrained: false,
         }
     }
 }

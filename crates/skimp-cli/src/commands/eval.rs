@@ -8,7 +8,7 @@ use crate::options::{DataOptions, QuantizationOptions};
 
 #[derive(Args, Debug)]
 struct Arguments {
-    /// ONNX file, or the name of an embedded network
+    /// ONNX file, or the name of a network (see `skimp list networks`)
     #[arg(value_name = "MODEL")]
     model: String,
     #[command(flatten)]

@@ -6,7 +6,7 @@ use crate::common::{Failure, input_size, render};
 
 #[derive(Args, Debug)]
 struct Arguments {
-    /// ONNX file, the name of an embedded network, or a SCALE-Sim topology (.csv)
+    /// ONNX file, the name of a network (see `skimp list networks`), or a SCALE-Sim topology (.csv)
     #[arg(value_name = "MODEL")]
     model: String,
     /// Input height and width, where the network leaves them open
@@ -35,7 +35,8 @@ impl super::Command for Inspect {
                 .after_help(
                     "Counts are for one image. 1 MAC is one multiply-accumulate. weights: convolution and dense \
                      weights only; parameters: with biases and batch-norm scale and shift.\n\nExamples:\n  \
-                     skimp inspect net.onnx\n  skimp inspect vgg16.onnx --input-size 224 --format json",
+                     skimp inspect net.onnx\n  skimp inspect vgg16.onnx --input-size 224 --format json\n  \
+                     skimp inspect resnet20:classes=100",
                 ),
         )
     }
@@ -51,7 +52,10 @@ impl super::Command for Inspect {
             let topology = skimp::Topology::open(std::path::Path::new(&arguments.model))?;
             return global.emit(&render(&skimp::inspect_topology(&topology), global.format)?);
         }
-        let network = skimp::Network::open(&arguments.model)?;
+        let network = match arguments.export {
+            Some(_) => skimp::Network::open(&arguments.model)?,
+            None => skimp::Network::open_for_counting(&arguments.model)?,
+        };
         let record = skimp::inspect(&network, arguments.input_size)?;
         if let Some(path) = &arguments.export {
             network.export(path)?;

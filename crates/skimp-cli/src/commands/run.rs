@@ -10,7 +10,7 @@ use crate::common::Failure;
 
 #[derive(Args, Debug)]
 struct Arguments {
-    /// ONNX file, or the name of an embedded network
+    /// ONNX file, or the name of a network (see `skimp list networks`)
     #[arg(value_name = "MODEL")]
     model: String,
     /// Input tensor (.npy, f32, batch first), as the network wants it: no preprocessing is done

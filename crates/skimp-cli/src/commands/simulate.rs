@@ -10,7 +10,7 @@ use crate::options::{DataOptions, QuantizationOptions};
 
 #[derive(Args, Debug)]
 struct Arguments {
-    /// ONNX file, the name of an embedded network, or a SCALE-Sim topology (.csv: shapes only, no --data)
+    /// ONNX file, the name of a network (see `skimp list networks`), or a SCALE-Sim topology (.csv: shapes only, no --data)
     #[arg(value_name = "MODEL")]
     model: String,
     /// Accelerators, separated by commas (see `skimp list accelerators`)

@@ -12,7 +12,7 @@ struct Arguments {
     /// Study file, or the name of an embedded study (see `skimp list studies`)
     #[arg(value_name = "STUDY", default_value = "sample")]
     study: String,
-    /// Network to use instead of the study's: ONNX file, or the name of an embedded network
+    /// Network to use instead of the study's: ONNX file, or the name of a network (see `skimp list networks`)
     #[arg(long, value_name = "MODEL")]
     network: Option<String>,
     /// Data set to use instead of the study's

@@ -8,6 +8,8 @@ use crate::{fails, ok, skimp, text};
 fn wrong_usage_exits_with_2() {
     fails(&["inspect"], 2, "MODEL");
     fails(&["inspect", "no-such-file.onnx"], 2, "no-such-file.onnx: no such file");
+    fails(&["inspect", "resnet21"], 2, "resnet20, resnet32");
+    fails(&["inspect", "resnet20:depth=3"], 2, "no setting \"depth\", expected one of: classes, channels, size");
     fails(&["eval", "sample-resnet", "--data", "cifar11:x"], 2, "cifar10");
     fails(&["eval", "sample-resnet", "--data", "cifar10"], 2, "cifar10:");
     fails(&["eval", "sample-resnet", "--data", "sample", "--preprocess", "imagnet"], 2, "imagenet");

@@ -31,6 +31,33 @@ fn inspect_counts_the_embedded_network() {
 }
 
 #[test]
+fn built_in_networks_go_where_models_go() {
+    let record = json(&["inspect", "resnet20:classes=100"]);
+    assert_eq!((&record["model"]["name"], &record["model"]["untrained"]), (&"resnet20".into(), &true.into()));
+    assert_eq!(record["total"]["weights"], 268_336 + 64 * 90);
+    assert_eq!(json(&["inspect", "sample-resnet"])["model"].get("untrained"), None);
+    let args = ["eval", "lenet-5", "--data", "sample", "--limit", "20"];
+    let output = skimp(&args);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("lenet-5 is untrained"), "{said}");
+    let names = json(&["list", "networks"]);
+    let names: BTreeSet<&str> =
+        names["entries"].as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap()).collect();
+    assert!(names.contains("sample-resnet") && names.contains("vgg-small"), "{names:?}");
+
+    // A file of the same name wins.
+    let folder = tempfile::tempdir().unwrap();
+    ok(&["inspect", "lenet-300-100", "--export", text(&folder.path().join("resnet20"))]);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_skimp"))
+        .args(["inspect", "resnet20", "--format", "json"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&record["total"]["weights"], &record["model"]["path"]), (&266_200.into(), &"resnet20".into()));
+}
+
+#[test]
 fn eval_reaches_88_percent_on_the_sample_in_float_and_integers() {
     let float = json(&["eval", "sample-resnet", "--data", "sample"]);
     assert_eq!((&float["schema"], &float["images"]), (&"skimp.evaluate/1".into(), &1000.into()));

@@ -78,11 +78,14 @@ impl SimulationRecord {
 pub struct ModelRecord {
     /// Short name, such as `vgg16`.
     pub name: String,
-    /// The path as the user gave it; `None` for an embedded network.
+    /// The path as the user gave it; `None` for an embedded or built-in network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// SHA-256 of the file, 64 lower-case hexadecimal digits.
+    /// SHA-256 of the file, 64 lower-case hexadecimal digits; of name, settings and seed for a built-in network.
     pub sha256: String,
+    /// Whether the weights are random initial ones, so that accuracies and densities mean nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untrained: bool,
 }
 
 /// The data set that was run.

@@ -249,6 +249,7 @@ pub(crate) fn study() -> StudyRecord {
                 name: "vgg16".to_owned(),
                 path: Some("vgg16.onnx".to_owned()),
                 sha256: digest.clone(),
+                untrained: false,
             },
             data: DataRecord {
                 name: "imagenet".to_owned(),
