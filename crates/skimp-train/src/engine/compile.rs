@@ -14,6 +14,7 @@ use super::steps::gather::Gather;
 use super::steps::linear::Linear;
 use super::steps::naive::{Naive, Source};
 use super::steps::norm::Norm;
+use super::steps::pool::{Pool, two};
 use super::tensors::{TensorId, TensorSpec};
 use super::{Buffer, ModelOptions, Param, ParamRole, Storage, fuse};
 use crate::TrainError;
@@ -235,6 +236,9 @@ impl<'a> Compiler<'a> {
             if let Op::Dropout { ratio } = node.op {
                 let dropout = Dropout::new(ratio, &node.name);
                 return self.push(idx, SiteKind::Elementwise, &dynamic, Vec::new(), Box::new(dropout));
+            }
+            if let Some(pool) = Pool::new(&node.op, &node.name, inputs[0], self.options.batch) {
+                return self.push(idx, SiteKind::Elementwise, &dynamic, Vec::new(), Box::new(pool));
             }
             let outputs: Vec<TensorSpec> = node.outputs.iter().map(|&id| self.spec(id, false)).collect();
             if let Some(gather) = Gather::new(&node.op, &node.name, &inputs, &outputs.iter().collect::<Vec<_>>())? {
@@ -511,15 +515,6 @@ impl<'a> Compiler<'a> {
         if let Some(last) = self.steps.iter_mut().rev().find(is_gemm) {
             last.place.site.is_last = true;
         }
-    }
-}
-
-/// One or two extents as two; a missing first one is `one`.
-fn two(extents: &[usize], one: usize) -> Option<[usize; 2]> {
-    match *extents {
-        [w] => Some([one, w]),
-        [h, w] => Some([h, w]),
-        _ => None,
     }
 }
 

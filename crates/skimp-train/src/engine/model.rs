@@ -1,10 +1,9 @@
 //! The compiled network.
 
-use skimp_cpu::nhwc::Workspace;
+use skimp_cpu::nhwc::{Workspace, nchw_to_nhwc, nhwc_to_nchw};
 use skimp_graph::{Graph, Tensor, Value, ValueId};
 
 use super::compile::{Compiled, compile};
-use super::kernels;
 use super::losses::{Prediction, Seed};
 use super::step::{Planned, Run};
 use super::tensors::{TensorId, TensorSpec, Tensors, zeros};
@@ -139,7 +138,7 @@ impl Model {
         }
         let mut memory = self.tensors.take_value(self.input);
         let spec = self.tensors.spec(self.input);
-        kernels::to_channels_last(&mut memory[..input.len()], input, spec.channels(), spec.pixels());
+        nchw_to_nhwc(input, spec.channels(), spec.pixels(), &mut memory[..input.len()]);
         self.tensors.put_value(self.input, memory);
         let mut run = Run {
             batch,
@@ -289,7 +288,7 @@ impl Model {
         let (last, id) = (self.last?, self.kept(name)?);
         let (spec, values) = (self.tensors.spec(id), self.tensors.value(id, last.batch));
         let mut planar = vec![0.0; values.len()];
-        kernels::to_planar(&mut planar, values, spec.channels(), spec.pixels());
+        nhwc_to_nchw(values, spec.channels(), spec.pixels(), &mut planar);
         Some(planar)
     }
 

@@ -1,6 +1,6 @@
 //! One layer of the compiled network, as the driver sees it.
 
-use skimp_cpu::nhwc::Workspace;
+use skimp_cpu::nhwc::{Workspace, accumulate};
 
 use super::tensors::{TensorId, Tensors};
 use super::{Buffer, Mode, Param};
@@ -117,12 +117,19 @@ impl Run<'_> {
         } else {
             let mut scratch = std::mem::take(&mut self.tensors.scratch);
             let result = write(&mut scratch[..len], self);
-            super::kernels::add_assign(&mut memory[..len], &scratch[..len]);
+            accumulate(&mut memory[..len], &scratch[..len], self.workspace);
             self.tensors.scratch = scratch;
             result
         };
         self.tensors.put_grad(port.id, memory);
         Some(result)
+    }
+
+    /// Adds a contribution to a tensor's gradient.
+    pub(crate) fn add_to_grad(&mut self, id: TensorId, part: &[f32]) {
+        let mut memory = self.tensors.take_grad(id);
+        accumulate(&mut memory[..part.len()], part, self.workspace);
+        self.tensors.put_grad(id, memory);
     }
 
     /// Contributes to a parameter's gradient: `write` fills its argument, whose old content means nothing.
@@ -134,7 +141,7 @@ impl Run<'_> {
         let result = if std::mem::replace(&mut self.written[idx], true) {
             let mut sum = memory.clone();
             let result = write(&mut memory, self);
-            super::kernels::add_assign(&mut sum, &memory);
+            accumulate(&mut sum, &memory, self.workspace);
             memory.copy_from_slice(&sum);
             result
         } else {

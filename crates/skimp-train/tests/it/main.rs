@@ -3,3 +3,5 @@
 mod model;
 mod nets;
 mod oracle;
+mod pytorch;
+mod steps;

@@ -1,5 +1,6 @@
 //! Elementwise functions of one tensor.
 
+use skimp_cpu::nhwc::{relu_backward, relu_forward};
 use skimp_graph::Op;
 
 use crate::TrainError;
@@ -130,6 +131,12 @@ impl Step for Activation {
 
     fn forward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
         let activation = *self;
+        if activation == Self::Relu {
+            run.produce(place.outputs[0], |y, run| {
+                relu_forward(run.tensors.value(place.inputs[0].id, run.batch), y, run.workspace);
+            });
+            return Ok(());
+        }
         run.produce(place.outputs[0], |y, run| {
             zip1(y, run.value(place.inputs[0].id), |y, x| activation.forward(y, x));
         });
@@ -138,6 +145,13 @@ impl Step for Activation {
 
     fn backward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
         let activation = *self;
+        if activation == Self::Relu {
+            run.contribute(&place.inputs[0], |dx, run| {
+                let (y, dy) = (run.tensors.value(place.outputs[0], run.batch), place.outputs[0]);
+                relu_backward(y, run.tensors.grad(dy, run.batch), dx, run.workspace);
+            });
+            return Ok(());
+        }
         let kept = if self.uses_output() { place.outputs[0] } else { place.inputs[0].id };
         run.contribute(&place.inputs[0], |dx, run| {
             zip2(dx, run.grad(place.outputs[0]), run.value(kept), |dx, dy, x| activation.backward(dx, dy, x));

@@ -1,9 +1,9 @@
 //! Convolutions and dense layers: three GEMMs, whose operands the policy may round and whose sums it chooses.
 
-use skimp_cpu::nhwc::{ConvShape, conv_forward, conv_input_grad, conv_weight_grad};
+use skimp_cpu::nhwc::{ConvShape, bias_grad, conv_forward, conv_input_grad, conv_weight_grad};
 
 use crate::TrainError;
-use crate::engine::kernels::{ColumnSums, copy};
+use crate::engine::kernels::copy;
 use crate::engine::step::{Keeps, Place, Run, Step};
 use crate::policy::{Contraction, Operand, Pass, Policy, Role, Site};
 
@@ -14,7 +14,6 @@ pub(crate) struct Linear {
     shape: ConvShape,
     weight: usize,
     bias: Option<usize>,
-    sums: ColumnSums,
     /// Rounded copies, made on first need. Those that both passes share live from the forward to the backward pass.
     activation: Vec<f32>,
     weights: Vec<f32>,
@@ -27,10 +26,9 @@ type Form = (usize, usize, Contraction);
 
 impl Linear {
     pub(crate) fn new(shape: ConvShape, weight: usize, bias: Option<usize>) -> Self {
-        let sums = ColumnSums::new(shape.k);
         let empty = Vec::new;
         let (activation, weights, biases, error) = (empty(), empty(), empty(), empty());
-        Self { shape, weight, bias, sums, activation, weights, biases, error }
+        Self { shape, weight, bias, activation, weights, biases, error }
     }
 
     fn activation_form(&self, n: usize, pass: Pass) -> Form {
@@ -114,7 +112,7 @@ impl Step for Linear {
         let (site, x_id, y_id, n) = (&place.site, place.inputs[0].id, place.outputs[0], run.batch);
         let shape = ConvShape { n, ..self.shape };
         if let Some(bias) = self.bias {
-            run.param_grad(bias, |grad, run| self.sums.sum(run.tensors.grad(y_id, n), grad));
+            run.param_grad(bias, |grad, run| bias_grad(run.tensors.grad(y_id, n), grad, run.workspace));
         }
         let mut shared_error = false;
         if run.wants(&place.inputs[0]) {

@@ -7,3 +7,5 @@ pub(super) mod gather;
 pub(super) mod linear;
 pub(super) mod naive;
 pub(super) mod norm;
+pub(super) mod pool;
+mod range_norm;

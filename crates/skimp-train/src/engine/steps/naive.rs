@@ -3,11 +3,11 @@
 //! Slow (naive loops in double precision, on one thread, with memory of their own), but every operator that the
 //! reference trains is trained here.
 
+use skimp_cpu::nhwc::{nchw_to_nhwc, nhwc_to_nchw};
 use skimp_graph::{Op, Tensor};
 
 use crate::TrainError;
 use crate::engine::Mode;
-use crate::engine::kernels::{to_channels_last, to_planar};
 use crate::engine::step::{Keeps, Place, Run, Step};
 use crate::engine::tensors::TensorId;
 use crate::reference::{self, BatchNorm, Call, DropoutKey, SignTraining, Training, View};
@@ -40,7 +40,7 @@ struct Planar {
 fn planar(run: &Run<'_>, id: TensorId, interleaved: &[f32]) -> Planar {
     let spec = run.tensors.spec(id);
     let mut elements = vec![0.0; interleaved.len()];
-    to_planar(&mut elements, interleaved, spec.channels(), spec.pixels());
+    nhwc_to_nchw(interleaved, spec.channels(), spec.pixels(), &mut elements);
     Planar { shape: std::iter::once(run.batch).chain(spec.dims.iter().copied()).collect(), elements }
 }
 
@@ -89,7 +89,7 @@ impl Step for Naive {
         for (&output, elements) in place.outputs.iter().zip(&result.outputs) {
             run.produce(output, |y, run| {
                 let spec = run.tensors.spec(output);
-                to_channels_last(y, elements, spec.channels(), spec.pixels());
+                nchw_to_nhwc(elements, spec.channels(), spec.pixels(), y);
             });
         }
         Ok(())
@@ -114,7 +114,7 @@ impl Step for Naive {
                     let port = &place.inputs[*port];
                     run.contribute(port, |dx, run| {
                         let spec = run.tensors.spec(port.id);
-                        to_channels_last(dx, gradient, spec.channels(), spec.pixels());
+                        nchw_to_nhwc(gradient, spec.channels(), spec.pixels(), dx);
                     });
                 }
                 Source::Param(idx) => {

@@ -1,29 +1,34 @@
 //! Batch normalization, with the addition and the ReLU behind it where the network has them.
 
+use skimp_cpu::nhwc::{
+    Activation, BatchNorm, NormGrads, NormTensors, batch_norm_backward, batch_norm_forward, batch_statistics,
+};
+
+use super::range_norm;
 use crate::TrainError;
-use crate::engine::kernels::{ColumnSums, per_image};
 use crate::engine::step::{GradMode, Keeps, Place, Run, Step};
+use crate::policy::BatchNormKind;
 
 /// `y = relu(scale · (x − mean) / sqrt(variance + epsilon) + shift + residual)`, the last two parts optional.
 ///
 /// Inputs: x, and the residual if there is one. In training, mean and (biased) variance are those of the batch; the
-/// running ones move towards them, the variance unbiased. Sums are taken per slice of the batch, and the slices' sums
-/// added in order.
+/// running ones move towards them, the variance unbiased. A policy's range batch norm runs on the reference.
 #[derive(Debug)]
 pub(crate) struct Norm {
-    pub(crate) scale: usize,
-    pub(crate) shift: usize,
-    pub(crate) mean_buffer: usize,
-    pub(crate) variance_buffer: usize,
-    pub(crate) epsilon: f32,
-    pub(crate) momentum: f32,
-    pub(crate) relu: bool,
-    pub(crate) mean: Vec<f32>,
-    pub(crate) inverse: Vec<f32>,
-    /// Two sums per channel.
-    pub(crate) sums: ColumnSums,
-    /// Per channel, three coefficients.
-    pub(crate) coefficients: Vec<[f32; 3]>,
+    pub(super) scale: usize,
+    pub(super) shift: usize,
+    pub(super) mean_buffer: usize,
+    pub(super) variance_buffer: usize,
+    pub(super) epsilon: f32,
+    pub(super) momentum: f32,
+    pub(super) activation: Activation,
+    mean: Vec<f32>,
+    variance: Vec<f32>,
+    inverse: Vec<f32>,
+    scale_grad: Vec<f32>,
+    shift_grad: Vec<f32>,
+    /// Room for an input's gradient that is added to others, made on first need.
+    spare: Vec<f32>,
 }
 
 impl Norm {
@@ -34,6 +39,7 @@ impl Norm {
         relu: bool,
         channels: usize,
     ) -> Self {
+        let zeros = || vec![0.0; channels];
         Self {
             scale,
             shift,
@@ -41,150 +47,127 @@ impl Norm {
             variance_buffer,
             epsilon,
             momentum,
-            relu,
-            mean: vec![0.0; channels],
-            inverse: vec![0.0; channels],
-            sums: ColumnSums::new(2 * channels),
-            coefficients: vec![[0.0; 3]; channels],
+            activation: if relu { Activation::Relu } else { Activation::Identity },
+            mean: zeros(),
+            variance: zeros(),
+            inverse: zeros(),
+            scale_grad: zeros(),
+            shift_grad: zeros(),
+            spare: Vec::new(),
         }
     }
 
-    fn channels(&self) -> usize {
-        self.coefficients.len()
-    }
-
-    /// Finds the batch's statistics and moves the running ones.
-    fn measure(&mut self, x: &[f32], epsilon: f32, running: [&mut [f32]; 2]) {
-        let channels = self.channels();
-        let n_rows = x.len() / channels.max(1);
-        let sums = self.sums.reduce(n_rows, |rows, partial| {
-            for row in x[rows.start * channels..rows.end * channels].chunks_exact(channels) {
-                for (sum, &x) in partial.iter_mut().zip(row) {
-                    *sum += f64::from(x);
+    /// Finds the batch's statistics and moves the running ones; or takes the running ones.
+    fn measure(&mut self, place: &Place, run: &mut Run<'_>) {
+        let is_training = run.is_training();
+        let Run { batch, buffers, tensors, workspace, .. } = run;
+        let x = tensors.value(place.inputs[0].id, *batch);
+        if is_training {
+            batch_statistics(x, &mut self.mean, &mut self.variance, workspace);
+            let n = x.len() as f64 / self.mean.len().max(1) as f64;
+            let unbiased = if n > 1.0 { n / (n - 1.0) } else { 1.0 };
+            let momentum = f64::from(self.momentum);
+            let mut average = |buffer: usize, news: &[f32], factor: f64| {
+                for (running, &new) in buffers[buffer].values.iter_mut().zip(news) {
+                    *running = ((1.0 - momentum) * f64::from(*running) + momentum * factor * f64::from(new)) as f32;
                 }
-            }
-        });
-        let n = n_rows as f64;
-        for (mean, &sum) in self.mean.iter_mut().zip(sums) {
-            *mean = (sum / n) as f32;
+            };
+            average(self.mean_buffer, &self.mean, 1.0);
+            average(self.variance_buffer, &self.variance, unbiased);
+        } else {
+            self.mean.copy_from_slice(&buffers[self.mean_buffer].values);
+            self.variance.copy_from_slice(&buffers[self.variance_buffer].values);
         }
-        let mean = &self.mean;
-        let sums = self.sums.reduce(n_rows, |rows, partial| {
-            for row in x[rows.start * channels..rows.end * channels].chunks_exact(channels) {
-                for ((sum, &x), &mean) in partial.iter_mut().zip(row).zip(mean) {
-                    let difference = f64::from(x) - f64::from(mean);
-                    *sum += difference * difference;
-                }
-            }
-        });
-        let momentum = f64::from(self.momentum);
-        let [running_mean, running_variance] = running;
-        let unbiased = if n > 1.0 { n / (n - 1.0) } else { 1.0 };
-        let average = |running: f32, new: f64| ((1.0 - momentum) * f64::from(running) + momentum * new) as f32;
-        for c in 0..channels {
-            let variance = sums[c] / n;
-            self.inverse[c] = (1.0 / (variance + f64::from(epsilon)).sqrt()) as f32;
-            running_mean[c] = average(running_mean[c], f64::from(self.mean[c]));
-            running_variance[c] = average(running_variance[c], variance * unbiased);
+        for (inverse, &variance) in self.inverse.iter_mut().zip(&self.variance) {
+            *inverse = (1.0 / (f64::from(variance) + f64::from(self.epsilon)).sqrt()) as f32;
         }
     }
 }
 
+/// Whether the policy wants a range instead of a deviation in this pass.
+fn is_range(run: &Run<'_>) -> bool {
+    run.is_training() && matches!(run.policy.batch_norm(), BatchNormKind::Range { .. })
+}
+
 impl Step for Norm {
     fn keeps(&self) -> Keeps {
-        Keeps { inputs: true, outputs: self.relu }
+        Keeps { inputs: true, outputs: self.activation == Activation::Relu }
     }
 
     fn forward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
-        let (x_id, channels) = (place.inputs[0].id, self.channels());
-        if run.is_training() {
-            let mut mean = std::mem::take(&mut run.buffers[self.mean_buffer].values);
-            let mut variance = std::mem::take(&mut run.buffers[self.variance_buffer].values);
-            self.measure(run.value(x_id), self.epsilon, [&mut mean, &mut variance]);
-            run.buffers[self.mean_buffer].values = mean;
-            run.buffers[self.variance_buffer].values = variance;
-        } else {
-            self.mean.copy_from_slice(&run.buffers[self.mean_buffer].values);
-            for (inverse, &variance) in self.inverse.iter_mut().zip(&run.buffers[self.variance_buffer].values) {
-                *inverse = (1.0 / (f64::from(variance) + f64::from(self.epsilon)).sqrt()) as f32;
-            }
+        if is_range(run) {
+            return range_norm::forward(self, place, run);
         }
-        let (scale, shift) = (run.params[self.scale].values(), run.params[self.shift].values());
-        for c in 0..channels {
-            let factor = scale[c] * self.inverse[c];
-            self.coefficients[c] = [factor, shift[c] - self.mean[c] * factor, 0.0];
-        }
-        let (relu, coefficients) = (self.relu, &self.coefficients);
+        self.measure(place, run);
         run.produce(place.outputs[0], |y, run| {
-            let x = run.value(x_id);
-            let residual = place.inputs.get(1).map(|port| run.value(port.id));
-            per_image(y, channels, |row, y| {
-                let at = row * channels;
-                for (((y, &x), &[factor, addend, _]), c) in y.iter_mut().zip(&x[at..]).zip(coefficients).zip(0..) {
-                    let sum = x * factor + addend + residual.map_or(0.0, |residual| residual[at + c]);
-                    *y = if relu && sum <= 0.0 { 0.0 } else { sum };
-                }
-            });
+            let Run { batch, params, tensors, workspace, .. } = run;
+            let norm = BatchNorm {
+                mean: &self.mean,
+                inverse_deviation: &self.inverse,
+                scale: params[self.scale].values(),
+                shift: params[self.shift].values(),
+            };
+            let residual = place.inputs.get(1).map(|port| tensors.value(port.id, *batch));
+            let x = tensors.value(place.inputs[0].id, *batch);
+            batch_norm_forward(&norm, x, residual, self.activation, y, workspace);
         });
         Ok(())
     }
 
     fn backward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
-        let (x_id, y_id, channels, relu) = (place.inputs[0].id, place.outputs[0], self.channels(), self.relu);
-        let Self { mean, inverse, sums, coefficients, .. } = self;
-        let (x, dy) = (run.value(x_id), run.grad(y_id));
+        if is_range(run) {
+            return range_norm::backward(self, place, run);
+        }
+        let (x_port, residual_port) = (place.inputs[0], place.inputs.get(1).copied());
+        let (x_id, y_id) = (x_port.id, place.outputs[0]);
+        let len = run.value(x_id).len();
+        // The kernel fills both gradients at once. The one of x goes through spare memory where it is added to others
+        // or where nobody wants it; the residual's goes through the scratch memory where it is added.
+        let direct = run.wants(&x_port) && x_port.grad == GradMode::Write;
+        if !direct && self.spare.len() < len {
+            self.spare.resize(len, 0.0);
+        }
+        let mut spare = std::mem::take(&mut self.spare);
+        let mut dx_memory = if direct { run.tensors.take_grad(x_id) } else { Vec::new() };
+        let residual_port = residual_port.filter(|port| run.wants(port));
+        let mut residual_memory = match residual_port {
+            Some(port) if port.grad == GradMode::Write => run.tensors.take_grad(port.id),
+            Some(_) => std::mem::take(&mut run.tensors.scratch),
+            None => Vec::new(),
+        };
+        let Run { batch, params, tensors, workspace, .. } = &mut *run;
+        let norm = BatchNorm {
+            mean: &self.mean,
+            inverse_deviation: &self.inverse,
+            scale: params[self.scale].values(),
+            shift: params[self.shift].values(),
+        };
+        let (x, dy) = (tensors.value(x_id, *batch), tensors.grad(y_id, *batch));
         // Without a ReLU the output need not live on.
-        let y = if relu { run.value(y_id) } else { dy };
-        let error = |i: usize| if relu && y[i] <= 0.0 { 0.0 } else { dy[i] };
-        let n_rows = x.len() / channels.max(1);
-        let sums = sums.reduce(n_rows, |rows, partial| {
-            let (shift, scale) = partial.split_at_mut(channels);
-            for row in rows {
-                for c in 0..channels {
-                    let i = row * channels + c;
-                    let error = f64::from(error(i));
-                    shift[c] += error;
-                    scale[c] += error * f64::from((x[i] - mean[c]) * inverse[c]);
-                }
+        let y = if self.activation == Activation::Relu { tensors.value(y_id, *batch) } else { &[] };
+        let grads = NormGrads {
+            dx: if direct { &mut dx_memory[..len] } else { &mut spare[..len] },
+            residual_grad: residual_port.map(|_| &mut residual_memory[..len]),
+            dscale: &mut self.scale_grad,
+            dshift: &mut self.shift_grad,
+        };
+        batch_norm_backward(&norm, &NormTensors { x, y, dy }, self.activation, grads, workspace);
+        match residual_port {
+            Some(port) if port.grad == GradMode::Write => run.tensors.put_grad(port.id, residual_memory),
+            Some(port) => {
+                run.add_to_grad(port.id, &residual_memory[..len]);
+                run.tensors.scratch = residual_memory;
             }
-        });
-        let (shift_sums, scale_sums) = sums.split_at(channels);
-        for (idx, sums) in [(self.shift, shift_sums), (self.scale, scale_sums)] {
-            run.param_grad(idx, |grad, _| grad.iter_mut().zip(sums).for_each(|(grad, &sum)| *grad = sum as f32));
+            None => {}
         }
-        // dx = factor · (error − mean of errors − x̂ · mean of (errors · x̂)), with x̂ = (x − mean) · inverse.
-        let n = n_rows as f64;
-        let scale = run.params[self.scale].values();
-        for c in 0..channels {
-            let factor = f64::from(scale[c]) * f64::from(inverse[c]);
-            let slope = -factor * scale_sums[c] / n * f64::from(inverse[c]);
-            let offset = -factor * shift_sums[c] / n - slope * f64::from(mean[c]);
-            coefficients[c] = [factor as f32, slope as f32, offset as f32];
+        if direct {
+            run.tensors.put_grad(x_id, dx_memory);
+        } else if run.wants(&x_port) {
+            run.add_to_grad(x_id, &spare[..len]);
         }
-        run.contribute(&place.inputs[0], |dx, run| {
-            let (x, dy) = (run.value(x_id), run.grad(y_id));
-            let y = if relu { run.value(y_id) } else { dy };
-            per_image(dx, channels, |row, dx| {
-                for (c, (dx, &[factor, slope, offset])) in dx.iter_mut().zip(&*coefficients).enumerate() {
-                    let i = row * channels + c;
-                    let error = if relu && y[i] <= 0.0 { 0.0 } else { dy[i] };
-                    *dx = error * factor + (x[i] * slope + offset);
-                }
-            });
-        });
-        if let Some(port) = place.inputs.get(1) {
-            debug_assert!(port.grad != GradMode::None || !run.wants(port), "modes are consistent");
-            run.contribute(port, |dx, run| {
-                let dy = run.grad(y_id);
-                let y = if relu { run.value(y_id) } else { dy };
-                per_image(dx, channels, |row, dx| {
-                    for (c, dx) in dx.iter_mut().enumerate() {
-                        let i = row * channels + c;
-                        *dx = if relu && y[i] <= 0.0 { 0.0 } else { dy[i] };
-                    }
-                });
-            });
-        }
+        self.spare = spare;
+        run.param_grad(self.scale, |grad, _| grad.copy_from_slice(&self.scale_grad));
+        run.param_grad(self.shift, |grad, _| grad.copy_from_slice(&self.shift_grad));
         Ok(())
     }
 }
