@@ -1,7 +1,10 @@
 //! Integration tests of the training engine.
 
+mod casts;
 mod model;
 mod nets;
 mod oracle;
 mod pytorch;
+mod random;
 mod steps;
+mod trained;

@@ -9,7 +9,7 @@ use crate::{nets, oracle};
 
 pub(crate) const STEP: Mode = Mode::Train { step: 3, seed: 7 };
 
-fn images(graph: &Graph, batch: usize) -> Vec<f32> {
+pub(crate) fn images(graph: &Graph, batch: usize) -> Vec<f32> {
     let len: usize = graph.inputs()[0].dims[1..]
         .iter()
         .map(|dim| match dim {
@@ -21,16 +21,19 @@ fn images(graph: &Graph, batch: usize) -> Vec<f32> {
 }
 
 /// Largest difference over the largest magnitude.
-fn distance(found: &[f32], expected: &[f64]) -> f64 {
+pub(crate) fn distance(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let most = expected.iter().fold(1e-3_f64, |most, x| most.max(x.abs()));
     found.iter().zip(expected).map(|(f, e)| (f64::from(*f) - e).abs() / most).fold(0.0, f64::max)
 }
 
 /// The logits' name: the last value before a final softmax.
-fn logits_name(graph: &Graph) -> String {
-    let node = graph.nodes().last().expect("nodes");
-    let id = if node.op.name() == "Softmax" { node.inputs[0].expect("input") } else { node.outputs[0] };
+pub(crate) fn logits_name(graph: &Graph) -> String {
+    let output = graph.outputs()[0];
+    let producer = graph.producers()[output.0].expect("a computed output");
+    let node = &graph.nodes()[producer];
+    let is_left_out = node.op.name() == "Softmax" && graph.outputs().len() == 1;
+    let id = if is_left_out { node.inputs[0].expect("input") } else { output };
     graph.value(id).name.clone()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use skimp_graph::{Graph, Op, ValueId};
-use skimp_train::reference::{self, BatchNorm, Call, DropoutKey, Forward, SignTraining, Training, View};
+use skimp_train::reference::{self, Call, DropoutKey, Forward, Training, View};
 
 /// A tensor in the graph's order.
 #[derive(Clone, Debug)]
@@ -28,18 +28,17 @@ pub(crate) fn train(
     batch: usize,
     seeds: &dyn Fn(&str, &Array) -> Option<Vec<f64>>,
 ) -> Trace {
-    run(graph, input, batch, Some(DropoutKey { seed: 7, step: 3 }), SignTraining::default(), seeds)
+    let training = Training { dropout: Some(DropoutKey { seed: 7, step: 3 }), ..Training::default() };
+    run(graph, input, batch, &training, seeds)
 }
 
 pub(crate) fn run(
     graph: &Graph,
     input: &[f32],
     batch: usize,
-    dropout: Option<DropoutKey>,
-    sign: SignTraining,
+    training: &Training,
     seeds: &dyn Fn(&str, &Array) -> Option<Vec<f64>>,
 ) -> Trace {
-    let training = Training { batch_norm: BatchNorm::default(), sign, dropout };
     let name = |id: ValueId| graph.value(id).name.clone();
     let mut trace = Trace::default();
     for value in graph.values() {
@@ -61,7 +60,7 @@ pub(crate) fn run(
         let inputs: Vec<Option<Array>> =
             node.inputs.iter().map(|id| id.map(|id| trace.values[&name(id)].clone())).collect();
         let views: Vec<Option<View<'_, f64>>> = inputs.iter().map(|x| x.as_ref().map(Array::view)).collect();
-        let call = Call { op: &node.op, node: &node.name, training: &training, inputs: &views };
+        let call = Call { op: &node.op, node: &node.name, training, inputs: &views };
         let Forward { outputs, shapes, moments, .. } = reference::forward(&call).expect("runs");
         if let (Op::BatchNormalization { .. }, Some(moments)) = (&node.op, moments) {
             let channels = moments.mean.len();
@@ -83,7 +82,7 @@ pub(crate) fn run(
     for node in graph.nodes().iter().rev() {
         let inputs: Vec<Option<&Array>> = node.inputs.iter().map(|id| id.map(|id| &trace.values[&name(id)])).collect();
         let views: Vec<Option<View<'_, f64>>> = inputs.iter().map(|x| x.map(Array::view)).collect();
-        let call = Call { op: &node.op, node: &node.name, training: &training, inputs: &views };
+        let call = Call { op: &node.op, node: &node.name, training, inputs: &views };
         let errors: Vec<Option<&[f64]>> =
             node.outputs.iter().map(|&id| trace.gradients.get(&name(id)).map(Vec::as_slice)).collect();
         if errors.iter().all(Option::is_none) {

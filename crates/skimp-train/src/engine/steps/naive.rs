@@ -10,6 +10,7 @@ use crate::TrainError;
 use crate::engine::Mode;
 use crate::engine::step::{Keeps, Place, Run, Step};
 use crate::engine::tensors::TensorId;
+use crate::policy::{Arithmetic, Pass, Role, SiteKind};
 use crate::reference::{self, BatchNorm, Call, DropoutKey, SignTraining, Training, View};
 
 /// Where an input of the operator comes from.
@@ -65,6 +66,25 @@ impl Naive {
         self.sources.iter().map(|source| source.as_ref().map(of).transpose()).collect()
     }
 
+    /// Matrix products that are computed here know no precision but f32.
+    fn check_precision(&self, place: &Place, run: &Run<'_>) -> Result<(), TrainError> {
+        let site = &place.site;
+        let operands = [Role::Activation, Role::Weight, Role::Error, Role::WeightGradient, Role::Bias];
+        let passes = [Pass::Forward, Pass::InputGrad, Pass::WeightGrad];
+        let is_plain = |pass: Pass| {
+            run.policy.arithmetic(site, pass) == Arithmetic::F32
+                && !operands.into_iter().any(|role| run.policy.casts(site, role, pass))
+        };
+        if !matches!(site.kind, SiteKind::Conv | SiteKind::Dense) || passes.into_iter().all(is_plain) {
+            return Ok(());
+        }
+        Err(TrainError::Untrainable {
+            node: site.name.clone(),
+            op: self.op.name().to_owned(),
+            cause: format!("in the precision of policy {}; only fp32 is possible in this form", run.policy.name()),
+        })
+    }
+
     fn training(&self, run: &Run<'_>) -> Training {
         let batch_norm = if run.is_training() { BatchNorm::Batch(run.policy.batch_norm()) } else { BatchNorm::Frozen };
         let dropout = match run.mode {
@@ -81,6 +101,7 @@ impl Step for Naive {
     }
 
     fn forward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
+        self.check_precision(place, run)?;
         let inputs = self.inputs(place, run)?;
         let inputs: Vec<Option<View<'_, f32>>> = inputs.iter().map(|x| x.as_ref().map(Planar::view)).collect();
         let training = self.training(run);
