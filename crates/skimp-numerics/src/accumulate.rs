@@ -6,10 +6,12 @@ use crate::FloatCast;
 /// chunks are summed in order.
 ///
 /// # Rounding
-/// `sum = round(sum + term)`, from zero, in ascending order, within a chunk and across chunks. A product is rounded to
-/// the format before it is added; products of two 8-bit floats are numbers of the 1-6-9 format already. The addition is
-/// made in f32 and its result rounded again, which equals one rounding for formats of at most 10 mantissa bits (with the
-/// hidden one, `24 ≥ 2 · 11 + 2`: Figueroa, "When is double rounding innocuous?", SIGNUM Newsletter 30(3), 1995).
+/// `sum = round(sum + term)`, from zero, in ascending order, within a chunk and across chunks; zeros are positive. The
+/// addition is made in f32 and its result rounded again, which equals one rounding for terms and formats of at most 10
+/// mantissa bits (with the hidden one, `24 ≥ 2 · 11 + 2`: Figueroa, "When is double rounding innocuous?", SIGNUM
+/// Newsletter 30(3), 1995). A product is exact: `sum = round(fma(a, b, sum))` with a fused multiply-add in f32. Products of
+/// two 8-bit floats have few enough bits for the sum to be rounded once in effect; products of wider operands may be
+/// rounded twice.
 ///
 /// # Source
 /// Wang et al., "Training Deep Neural Networks with 8-bit Floating Point Numbers", NeurIPS 2018, section 2.3.
@@ -48,18 +50,22 @@ impl ChunkedSum {
         for (a, b) in a[..n].chunks(chunk).zip(b[..n].chunks(chunk)) {
             let mut partial = 0.0;
             for (a, b) in a.iter().zip(b) {
-                partial = self.cast.round(partial + self.cast.round(a * b));
+                partial = self.round(a.mul_add(*b, partial));
             }
-            total = self.cast.round(total + partial);
+            total = self.round(total + partial);
         }
         total
     }
 
     fn total<'a, T: 'a>(&self, chunks: impl Iterator<Item = &'a [T]>, term: impl Fn(&T) -> f32) -> f32 {
         chunks.fold(0.0, |total, chunk| {
-            let partial = chunk.iter().fold(0.0, |partial, value| self.cast.round(partial + term(value)));
-            self.cast.round(total + partial)
+            let partial = chunk.iter().fold(0.0, |partial, value| self.round(partial + term(value)));
+            self.round(total + partial)
         })
+    }
+
+    fn round(&self, sum: f32) -> f32 {
+        self.cast.round(sum) + 0.0
     }
 }
 
@@ -165,8 +171,12 @@ mod tests {
         assert_eq!(sum.dot(&[3.0, 1.0, 1.0], &[341.0, 2.0, 0.0]), 1024.0);
         assert_eq!(sum.dot(&[3.0, 1.0, 3.0], &[341.0, 0.0, 1.0]), 1026.0);
         assert_eq!(sum.dot(&[], &[]), 0.0);
-        // The product itself is rounded: 1.001953125² = 1.003910064697...
+        // 1.001953125² = 1.003910064697...
         let next = 1.0 + 1.0 / 512.0;
         assert_eq!(sum.dot(&[next], &[next]), 1.0 + 2.0 / 512.0);
+        // The product is exact: it breaks the tie at 1 + 1/1024, which its rounded value would not.
+        let small = 1.0 / 1024.0 + 2.0_f32.powi(-17);
+        assert_eq!(sum.dot(&[1.0, small], &[1.0, 1.0]), 1.0 + 1.0 / 512.0);
+        assert_eq!(sum.dot(&[-1e-30], &[1e-9]).to_bits(), 0, "zeros are positive");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Policy, PolicyEntry};
 use crate::TrainError;
+use crate::spec::Spec;
 
 /// The registration.
 #[derive(Debug)]
@@ -24,13 +25,8 @@ impl PolicyEntry for Fp32Entry {
         "IEEE Standard for Floating-Point Arithmetic, IEEE 754-2019, binary32"
     }
 
-    fn create(&self, switches: &[(String, String)]) -> Result<Box<dyn Policy>, TrainError> {
-        match switches.first() {
-            None => Ok(Box::new(Fp32)),
-            Some((name, _)) => {
-                Err(TrainError::Unknown { kind: "switch of policy fp32", name: name.clone(), known: "none".to_owned() })
-            }
-        }
+    fn create(&self, _spec: &mut Spec) -> Result<Box<dyn Policy>, TrainError> {
+        Ok(Box::new(Fp32))
     }
 }
 

@@ -3,14 +3,46 @@
 //! One object serves one run and holds its scales, histories and counters. The engine asks it at fixed places; the
 //! defaults of the trait are plain f32. A policy is a file here and a line in [`POLICIES`].
 
+mod bf16;
+mod chunked_fp8;
+mod dfxp;
+mod flexpoint;
+mod fp16;
 mod fp32;
+mod fp8_ibm;
+mod fp8_ocp;
+mod hfp8;
+mod int8_banner;
+mod ledger;
+mod loss_scale;
+mod mx;
+mod mxfp4;
+mod mxfp6;
+mod mxfp8;
+mod switches;
+#[cfg(test)]
+mod testing;
 
 pub use skimp_cpu::nhwc::{Arithmetic, ChunkedSum, Overflow};
 
+use crate::spec::Spec;
 use crate::{Param, TrainError};
 
 /// Every policy, in the order `skimp list` prints them.
-pub static POLICIES: &[&dyn PolicyEntry] = &[&fp32::Fp32Entry];
+pub static POLICIES: &[&dyn PolicyEntry] = &[
+    &fp32::Fp32Entry,
+    &fp16::Fp16Entry,
+    &bf16::Bf16Entry,
+    &dfxp::DfxpEntry,
+    &flexpoint::FlexpointEntry,
+    &fp8_ibm::Fp8IbmEntry,
+    &hfp8::Hfp8Entry,
+    &int8_banner::Int8BannerEntry,
+    &fp8_ocp::Fp8OcpEntry,
+    &mxfp8::Mxfp8Entry,
+    &mxfp6::Mxfp6Entry,
+    &mxfp4::Mxfp4Entry,
+];
 
 /// The registration of a policy.
 pub trait PolicyEntry: Sync + std::fmt::Debug {
@@ -20,15 +52,15 @@ pub trait PolicyEntry: Sync + std::fmt::Debug {
     fn summary(&self) -> &'static str;
     /// Authors, title, venue, year of the method.
     fn source(&self) -> &'static str;
-    /// Names, default values and meaning of the switches that [`create`](PolicyEntry::create) takes.
+    /// Names, default values and meaning of the switches that [`create`](PolicyEntry::create) reads.
     fn switches(&self) -> &'static [Switch] {
         &[]
     }
-    /// A fresh policy. `switches` are `(name, value)` pairs that override defaults.
+    /// A fresh policy with the switches of `spec`, which is emptied of them.
     ///
     /// # Errors
-    /// [`TrainError::Unknown`] for a switch that the policy does not have, [`TrainError::Option`] for a bad value.
-    fn create(&self, switches: &[(String, String)]) -> Result<Box<dyn Policy>, TrainError>;
+    /// [`TrainError::Spec`] for a bad value.
+    fn create(&self, spec: &mut Spec) -> Result<Box<dyn Policy>, TrainError>;
 }
 
 /// A setting of a policy.
@@ -45,23 +77,12 @@ pub struct Switch {
 /// A fresh policy by name, written `name` or `name:switch=value,switch=value`.
 ///
 /// # Errors
-/// [`TrainError::Unknown`] if the name or a switch is unknown, [`TrainError::Option`] for a bad value.
+/// [`TrainError::Spec`] if the name or a switch is unknown, naming the valid ones, or a value is bad.
 pub fn create(text: &str) -> Result<Box<dyn Policy>, TrainError> {
-    let (name, switches) = text.split_once(':').unwrap_or((text, ""));
-    let entry = POLICIES.iter().find(|entry| entry.name() == name).ok_or_else(|| TrainError::Unknown {
-        kind: "policy",
-        name: name.to_owned(),
-        known: POLICIES.iter().map(|entry| entry.name()).collect::<Vec<_>>().join(", "),
-    })?;
-    let pairs = switches.split(',').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (key, value) = pair.split_once('=').ok_or_else(|| TrainError::Option {
-            name: format!("switches of policy {name}"),
-            expected: "switch=value".to_owned(),
-            found: pair.to_owned(),
-        })?;
-        Ok((key.to_owned(), value.to_owned()))
-    });
-    entry.create(&pairs.collect::<Result<Vec<_>, TrainError>>()?)
+    let mut spec = Spec::parse("policy", text)?;
+    let policy = spec.find(POLICIES, |entry| entry.name())?.create(&mut spec)?;
+    spec.finish()?;
+    Ok(policy)
 }
 
 /// A layer as policies see it.
@@ -222,8 +243,8 @@ pub struct CastCount {
     pub overflows: u64,
     /// Non-zero elements that became zero.
     pub underflows: u64,
-    /// Non-zero elements that became subnormal (or zero where the format flushes).
-    pub subnormals: u64,
+    /// Elements that would have become subnormal and were flushed to zero.
+    pub flushed: u64,
 }
 
 impl CastCounts {
@@ -324,18 +345,51 @@ mod tests {
 
     #[test]
     fn entries_are_well_formed() {
-        let mut names: Vec<&str> = POLICIES.iter().map(|entry| entry.name()).collect();
-        let n_policies = names.len();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), n_policies, "names are unique");
-        for entry in POLICIES {
+        for (i, entry) in POLICIES.iter().enumerate() {
             let name = entry.name();
+            assert!(POLICIES[..i].iter().all(|other| other.name() != name), "{name} twice");
             assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
             assert!(!entry.summary().is_empty() && !entry.source().is_empty(), "{name}");
-            let policy = entry.create(&[]).expect("defaults are valid");
-            assert_eq!(policy.name(), name);
-            assert!(entry.create(&[("no-such-switch".to_owned(), "1".to_owned())]).is_err(), "{name}");
+            assert_eq!(create(name).expect("defaults are valid").name(), name);
+            for switch in entry.switches() {
+                assert!(!switch.summary.is_empty(), "{name}:{}", switch.name);
+                let text = format!("{name}:{}={}", switch.name, switch.default);
+                assert!(create(&text).is_ok(), "{text}");
+                let error = create(&format!("{name}:{}=?", switch.name)).expect_err("not a value").to_string();
+                assert!(error.contains(&format!("{}=?: expected ", switch.name)), "{error}");
+            }
+            // All switches that the policy reads are listed, in order.
+            let error = create(&format!("{name}:no-such-switch=1")).expect_err("no such switch").to_string();
+            let names: Vec<&str> = entry.switches().iter().map(|switch| switch.name).collect();
+            let valid = error.rsplit("valid are ").next().unwrap_or_default();
+            let mut read: Vec<&str> = valid.split(", ").filter(|name| *name != "none").collect();
+            assert_eq!(read.len(), names.len(), "{error}");
+            read.retain(|name| !names.contains(name));
+            assert!(read.is_empty(), "{name} reads {read:?}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_every_switch() {
+        let text = include_str!("../../../../docs/precision.md");
+        for entry in POLICIES {
+            assert!(text.contains(&format!("`{}`", entry.name())), "{}", entry.name());
+            let (_, section) = text.split_once(&format!("### `{}`", entry.name())).unwrap_or_default();
+            for switch in entry.switches() {
+                let row = format!("| `{}` | `{}` | {} |", switch.name, switch.default, switch.summary);
+                let section = section.split("###").next().unwrap_or_default();
+                assert!(section.contains(&row), "{}: docs/precision.md lacks {row}", entry.name());
+            }
+        }
+    }
+
+    #[test]
+    fn all_defaults_together_are_the_default() {
+        for entry in POLICIES {
+            let pairs = entry.switches().iter().map(|switch| format!("{}={}", switch.name, switch.default));
+            let text = format!("{}:{}", entry.name(), pairs.collect::<Vec<_>>().join(","));
+            let (all, none) = (create(&text).expect("valid"), create(entry.name()).expect("valid"));
+            assert_eq!(format!("{all:?}"), format!("{none:?}"), "{text}");
         }
     }
 
@@ -343,7 +397,10 @@ mod tests {
     fn policies_are_found_by_name() {
         assert_eq!(create("fp32").expect("registered").name(), "fp32");
         let error = create("fp99").expect_err("not registered").to_string();
-        assert!(error.starts_with("unknown policy \"fp99\", expected one of: fp32"), "{error}");
+        assert!(
+            error.starts_with("unknown policy \"fp99\"") && error.contains("valid are fp32, fp16, bf16"),
+            "{error}"
+        );
         assert!(create("fp32:chunk").is_err());
     }
 }

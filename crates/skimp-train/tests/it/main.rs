@@ -4,6 +4,7 @@ mod casts;
 mod model;
 mod nets;
 mod oracle;
+mod policies;
 mod pytorch;
 mod random;
 mod steps;
