@@ -38,10 +38,14 @@ pub(crate) fn logits_name(graph: &Graph) -> String {
 }
 
 fn check(graph: &Graph, batch: usize, planned: usize) {
+    let options = ModelOptions { batch: planned, ..ModelOptions::default() };
+    check_with(graph, batch, &options);
+}
+
+fn check_with(graph: &Graph, batch: usize, options: &ModelOptions) {
     let images = images(graph, batch);
     let logits = logits_name(graph);
-    let options = ModelOptions { batch: planned, ..ModelOptions::default() };
-    let mut model = Model::new(graph, &options).expect("trains");
+    let mut model = Model::new(graph, options).expect("trains");
     let classes = model.n_classes();
     let labels: Vec<usize> = (0..batch).map(|n| (n * 5 + 1) % classes).collect();
     let trace = oracle::train(graph, &images, batch, &|name, value| {
@@ -57,6 +61,10 @@ fn check(graph: &Graph, batch: usize, planned: usize) {
         model.forward(&images, batch, STEP, policy.as_mut()).expect("fits");
         // f32 sums of up to a few hundred terms, in another order than the f64 ones: a few hundred half-ulps.
         assert!(distance(model.logits(), &trace.values[&logits].data) < 1e-5, "logits of {}", graph.name());
+        for name in &options.keep {
+            let found = model.tensor(name).unwrap_or_else(|| panic!("{name} is kept"));
+            assert!(distance(&found, &trace.values[name].data) < 1e-5, "{name} of {}", graph.name());
+        }
         let report = model
             .backward(&LossSum::cross_entropy(0.1), &Targets { labels: &labels, tensors: &[] }, policy.as_mut())
             .expect("fits");
@@ -112,6 +120,23 @@ fn plain_networks_equal_the_reference() {
 #[test]
 fn mixed_networks_equal_the_reference() {
     check(&nets::mixed(), 3, 3);
+}
+
+#[test]
+fn sequences_and_shared_weights_equal_the_reference() {
+    check(&nets::sequence(), 3, 3);
+    check(&nets::shared(), 3, 4);
+}
+
+#[test]
+fn kept_values_are_readable_and_change_nothing() {
+    for graph in [nets::residual(), nets::plain(), nets::mixed(), nets::sequence()] {
+        let computed = graph.nodes().iter().flat_map(|node| &node.outputs);
+        let mut keep: Vec<String> = computed.map(|&id| graph.value(id).name.clone()).collect();
+        // A final softmax is left out unless somebody wants it.
+        keep.retain(|name| name != "softmax");
+        check_with(&graph, 3, &ModelOptions { batch: 3, keep, ..ModelOptions::default() });
+    }
 }
 
 #[test]

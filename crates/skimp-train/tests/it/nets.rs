@@ -168,3 +168,40 @@ pub(crate) fn mixed() -> Graph {
     let y = net.op("reshape", Op::Reshape { shape: vec![0, -1], allow_zero: false }, &[y]);
     net.finish(y)
 }
+
+/// One spatial axis: convolutions (strided, depthwise), batch norm, pools.
+pub(crate) fn sequence() -> Graph {
+    let along = |kernel: usize, stride: usize, pad: usize| Window {
+        kernel: vec![kernel],
+        strides: vec![stride],
+        dilations: vec![1],
+        pads_begin: vec![pad],
+        pads_end: vec![pad],
+        ..window(1, 1, 0)
+    };
+    let (mut net, x) = Net::new("sequence", &[3, 20]);
+    let y = net.conv("conv1", x, [6, 3], along(5, 1, 2), 1);
+    let y = net.norm("bn1", y, 6);
+    let y = net.op("relu1", Op::Relu, &[y]);
+    let y = net.op("pool1", Op::MaxPool(along(3, 2, 1)), &[y]);
+    let y = net.conv_bias("depthwise", y, [6, 6], along(3, 2, 1), 6);
+    let y = net.op("relu2", Op::Relu, &[y]);
+    let y = net.op("pool2", Op::GlobalMaxPool, &[y]);
+    let y = net.op("flatten", Op::Flatten { axis: 1 }, &[y]);
+    let y = net.dense("fc", y, [4, 6]);
+    net.finish(y)
+}
+
+/// A weight and a batch norm's parameters that two layers share.
+pub(crate) fn shared() -> Graph {
+    let (mut net, x) = Net::new("shared", &[4, 6, 6]);
+    let weight = net.constant("weight", &[4, 4, 3, 3], 0.0, 0.3);
+    let bias = net.constant("bias", &[4], 0.0, 0.3);
+    let conv = || Op::Conv { window: window(3, 1, 1), groups: 1 };
+    let y = net.op("conv1", conv(), &[x, weight, bias]);
+    let y = net.op("relu1", Op::Relu, &[y]);
+    let y = net.op("conv2", conv(), &[y, weight, bias]);
+    let y = net.op("relu2", Op::Relu, &[y]);
+    let y = net.op("mean", Op::ReduceMean { axes: vec![2, -1], keep_dims: false }, &[y]);
+    net.finish(y)
+}

@@ -174,3 +174,15 @@ fn bad_layers_are_named() {
     params[conv3].values_mut()[0] = f32::NAN;
     assert_eq!(run.model.first_bad_layer().as_deref(), Some("conv3"));
 }
+
+#[test]
+fn large_batches_fit_into_memory() {
+    fn is_send<T: Send>(_: &T) {}
+    let graph = networks::build("vgg-small", Weights::Zero).expect("built in");
+    let model = Model::new(&graph, &ModelOptions { batch: 128, ..ModelOptions::default() }).expect("trains");
+    is_send(&model);
+    // Values, gradients and momentum of the parameters come on top of the activations.
+    let n_params: usize = model.params().iter().map(|param| param.len()).sum();
+    let n_bytes = model.n_activation_bytes() + 3 * 4 * n_params;
+    assert!(n_bytes < 3 << 28, "{n_bytes} bytes, expected less than 0.75 GiB");
+}

@@ -159,3 +159,48 @@ impl Step for Activation {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{self, Call, Training, View};
+
+    #[test]
+    fn activations_equal_the_reference() {
+        let onnx = SignTraining::default();
+        let plus_minus_one = SignTraining { values: SignValues::PlusMinusOne, estimator: SignEstimator::Identity };
+        let cases = [
+            (Op::Relu, onnx),
+            (Op::LeakyRelu { alpha: 0.1 }, onnx),
+            (Op::Clip { min: Some(-1.0), max: Some(3.0) }, onnx),
+            (Op::Clip { min: None, max: Some(0.5) }, onnx),
+            (Op::Sigmoid, onnx),
+            (Op::HardSigmoid { alpha: 0.25, beta: 0.5 }, onnx),
+            (Op::HardSwish, onnx),
+            (Op::Tanh, onnx),
+            (Op::Sign, onnx),
+            (Op::Sign, plus_minus_one),
+            (Op::Sign, SignTraining::BINARY_SIGMOID),
+        ];
+        // Kinks among them: 0, ±0.5, ±1, ±2, ±3.
+        let x: Vec<f32> = (-40..=40).map(|i| i as f32 / 8.0).collect();
+        let dy: Vec<f32> = (0..x.len()).map(|i| ((i * 7 % 13) as f32 - 6.0) / 4.0).collect();
+        for (op, sign) in cases {
+            let activation = Activation::of(&op, sign).expect("an activation");
+            let training = Training { sign, ..Training::default() };
+            let inputs = [Some(View { shape: &[81], data: &x })];
+            let call = Call { op: &op, node: "a", training: &training, inputs: &inputs };
+            let expected = reference::forward(&call).expect("runs").outputs.remove(0);
+            let gradient = reference::backward(&call, &[Some(&dy)]).expect("runs").remove(0).expect("a gradient");
+            let (mut y, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+            activation.forward(&mut y, &x);
+            activation.backward(&mut dx, &dy, if activation.uses_output() { &y } else { &x });
+            for i in 0..x.len() {
+                // f32 formulas against f64 ones, rounded once: a few units of 2^-24, of 1 where they subtract from it.
+                let close = |found: f32, expected: f32| (found - expected).abs() <= 4e-7 * expected.abs().max(1.0);
+                assert!(close(y[i], expected[i]), "{op:?} at {}: {}, expected {}", x[i], y[i], expected[i]);
+                assert!(close(dx[i], gradient[i]), "{op:?}' at {}: {}, expected {}", x[i], dx[i], gradient[i]);
+            }
+        }
+    }
+}
