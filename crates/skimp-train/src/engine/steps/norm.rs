@@ -4,15 +4,16 @@ use skimp_cpu::nhwc::{
     Activation, BatchNorm, NormGrads, NormTensors, batch_norm_backward, batch_norm_forward, batch_statistics,
 };
 
-use super::range_norm;
+use super::range_norm::{Extremes, Slope};
 use crate::TrainError;
 use crate::engine::step::{GradMode, Keeps, Place, Run, Step};
-use crate::policy::BatchNormKind;
+use crate::policy::{BatchNormKind, RangeConstant};
 
 /// `y = relu(scale · (x − mean) / sqrt(variance + epsilon) + shift + residual)`, the last two parts optional.
 ///
 /// Inputs: x, and the residual if there is one. In training, mean and (biased) variance are those of the batch; the
-/// running ones move towards them, the variance unbiased. A policy's range batch norm runs on the reference.
+/// running ones move towards them, the variance unbiased. With a policy's range batch norm, the square of the scaled
+/// range stands for the variance.
 #[derive(Debug)]
 pub(crate) struct Norm {
     pub(super) scale: usize,
@@ -27,6 +28,8 @@ pub(crate) struct Norm {
     inverse: Vec<f32>,
     scale_grad: Vec<f32>,
     shift_grad: Vec<f32>,
+    extremes: Extremes,
+    slopes: Vec<Slope>,
     /// Room for an input's gradient that is added to others, made on first need.
     spare: Vec<f32>,
 }
@@ -53,19 +56,29 @@ impl Norm {
             inverse: zeros(),
             scale_grad: zeros(),
             shift_grad: zeros(),
+            extremes: Extremes::default(),
+            slopes: vec![Slope::default(); channels],
             spare: Vec::new(),
         }
     }
 
     /// Finds the batch's statistics and moves the running ones; or takes the running ones.
     fn measure(&mut self, place: &Place, run: &mut Run<'_>) {
-        let is_training = run.is_training();
+        let (is_training, range) = (run.is_training(), range(run));
         let Run { batch, buffers, tensors, workspace, .. } = run;
         let x = tensors.value(place.inputs[0].id, *batch);
         if is_training {
             batch_statistics(x, &mut self.mean, &mut self.variance, workspace);
             let n = x.len() as f64 / self.mean.len().max(1) as f64;
-            let unbiased = if n > 1.0 { n / (n - 1.0) } else { 1.0 };
+            let unbiased = if n > 1.0 && range.is_none() { n / (n - 1.0) } else { 1.0 };
+            if let Some((n_chunks, constant)) = range {
+                self.extremes.find(x, self.mean.len(), n_chunks, constant);
+                for (channel, variance) in self.variance.iter_mut().enumerate() {
+                    let deviation = self.extremes.deviation(channel, self.mean.len(), self.epsilon);
+                    self.inverse[channel] = (1.0 / deviation) as f32;
+                    *variance = (deviation * deviation - f64::from(self.epsilon)).max(0.0) as f32;
+                }
+            }
             let momentum = f64::from(self.momentum);
             let mut average = |buffer: usize, news: &[f32], factor: f64| {
                 for (running, &new) in buffers[buffer].values.iter_mut().zip(news) {
@@ -78,15 +91,21 @@ impl Norm {
             self.mean.copy_from_slice(&buffers[self.mean_buffer].values);
             self.variance.copy_from_slice(&buffers[self.variance_buffer].values);
         }
+        if range.is_some() {
+            return;
+        }
         for (inverse, &variance) in self.inverse.iter_mut().zip(&self.variance) {
             *inverse = (1.0 / (f64::from(variance) + f64::from(self.epsilon)).sqrt()) as f32;
         }
     }
 }
 
-/// Whether the policy wants a range instead of a deviation in this pass.
-fn is_range(run: &Run<'_>) -> bool {
-    run.is_training() && matches!(run.policy.batch_norm(), BatchNormKind::Range { .. })
+/// Chunks and constant of the policy's range batch norm, if this pass has one.
+fn range(run: &Run<'_>) -> Option<(usize, RangeConstant)> {
+    match run.policy.batch_norm() {
+        BatchNormKind::Range { n_chunks, constant } if run.is_training() => Some((n_chunks, constant)),
+        BatchNormKind::Range { .. } | BatchNormKind::Standard => None,
+    }
 }
 
 impl Step for Norm {
@@ -95,9 +114,6 @@ impl Step for Norm {
     }
 
     fn forward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
-        if is_range(run) {
-            return range_norm::forward(self, place, run);
-        }
         self.measure(place, run);
         run.produce(place.outputs[0], |y, run| {
             let Run { batch, params, tensors, workspace, .. } = run;
@@ -115,9 +131,7 @@ impl Step for Norm {
     }
 
     fn backward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
-        if is_range(run) {
-            return range_norm::backward(self, place, run);
-        }
+        let range = range(run);
         let (x_port, residual_port) = (place.inputs[0], place.inputs.get(1).copied());
         let (x_id, y_id) = (x_port.id, place.outputs[0]);
         let len = run.value(x_id).len();
@@ -152,6 +166,14 @@ impl Step for Norm {
             dshift: &mut self.shift_grad,
         };
         batch_norm_backward(&norm, &NormTensors { x, y, dy }, self.activation, grads, workspace);
+        if range.is_some() {
+            for (channel, slope) in self.slopes.iter_mut().enumerate() {
+                let (mean, inverse, product) = (self.mean[channel], self.inverse[channel], self.scale_grad[channel]);
+                *slope = Slope { mean, inverse, gain: norm.scale[channel] * inverse, product };
+            }
+            let dx = if direct { &mut dx_memory[..len] } else { &mut spare[..len] };
+            self.extremes.correct(dx, x, &self.slopes);
+        }
         match residual_port {
             Some(port) if port.grad == GradMode::Write => run.tensors.put_grad(port.id, residual_memory),
             Some(port) => {

@@ -1,101 +1,95 @@
-//! Range batch normalization (see [`crate::policy::BatchNormKind::Range`]) on the reference.
+//! What range batch normalization does differently: the spread of a channel, and the gradient through it.
+//!
+//! The same function as [`crate::reference`] with [`crate::policy::BatchNormKind::Range`], which cites its source.
 
-use skimp_cpu::nhwc::{Activation, nchw_to_nhwc, nhwc_to_nchw};
-use skimp_graph::Op;
+use std::f64::consts::PI;
 
-use super::norm::Norm;
-use crate::TrainError;
-use crate::engine::step::{Place, Run};
-use crate::reference::{self, BatchNorm, Call, Forward, Training, View};
+use rayon::prelude::*;
 
-/// The operator's inputs in the graph's order.
-struct Inputs {
-    shape: Vec<usize>,
-    channels: Vec<usize>,
-    tensors: [Vec<f32>; 5],
+use crate::engine::kernels::per_image;
+use crate::policy::RangeConstant;
+
+/// Least and greatest element (the first of each) of every chunk of every channel; made on first need.
+#[derive(Debug, Default)]
+pub(super) struct Extremes {
+    /// `[chunk][channel]`: value and pixel of the least and of the greatest element.
+    found: Vec<[Extreme; 2]>,
+    /// What the sum of a channel's ranges is multiplied by.
+    factor: f64,
 }
 
-impl Inputs {
-    fn new(norm: &Norm, place: &Place, run: &Run<'_>) -> Self {
-        let id = place.inputs[0].id;
-        let spec = run.tensors.spec(id);
-        let x = planar(run.value(id), spec.channels(), spec.pixels());
-        let param = |idx: usize| run.params[idx].values().to_vec();
-        let buffer = |idx: usize| run.buffers[idx].values.clone();
-        let tensors = [x, param(norm.scale), param(norm.shift), buffer(norm.mean_buffer), buffer(norm.variance_buffer)];
-        let shape = std::iter::once(run.batch).chain(spec.dims.iter().copied()).collect();
-        Self { shape, channels: vec![spec.channels()], tensors }
+#[derive(Clone, Copy, Debug, Default)]
+struct Extreme {
+    value: f32,
+    pixel: u32,
+}
+
+impl Extremes {
+    /// Finds the extremes of `x`, `[pixels][channels]`.
+    pub(super) fn find(&mut self, x: &[f32], channels: usize, n_chunks: usize, constant: RangeConstant) {
+        let n = x.len() / channels.max(1);
+        let n_chunks = n_chunks.min(n / 2).max(1);
+        let spread = (2.0 * (n.max(2) as f64 / n_chunks as f64).ln()).sqrt();
+        let factor = match constant {
+            RangeConstant::Code => 0.5 * 0.35 * (1.0 + (PI * 4.0_f64.ln()).sqrt()) / spread,
+            RangeConstant::Paper => 1.0 / spread,
+        };
+        self.factor = factor / n_chunks as f64;
+        self.found.resize(n_chunks * channels, [Extreme::default(); 2]);
+        self.found.par_chunks_mut(channels.max(1)).enumerate().for_each(|(chunk, found)| {
+            let pixels = chunk * n / n_chunks..(chunk + 1) * n / n_chunks;
+            for (offset, row) in x[pixels.start * channels..pixels.end * channels].chunks_exact(channels).enumerate() {
+                // 2^32 pixels would be 16 GiB for each channel of each tensor.
+                let pixel = (pixels.start + offset) as u32;
+                for ([low, high], &value) in found.iter_mut().zip(row) {
+                    if offset == 0 || value < low.value {
+                        *low = Extreme { value, pixel };
+                    }
+                    if offset == 0 || value > high.value {
+                        *high = Extreme { value, pixel };
+                    }
+                }
+            }
+        });
     }
 
-    fn views(&self) -> [Option<View<'_, f32>>; 5] {
-        let [x, scale, shift, mean, variance] = &self.tensors;
-        let view = |data, shape| Some(View { shape, data });
-        let (shape, channels) = (self.shape.as_slice(), self.channels.as_slice());
-        [view(x, shape), view(scale, channels), view(shift, channels), view(mean, channels), view(variance, channels)]
+    /// The deviation of a channel, epsilon included.
+    pub(super) fn deviation(&self, channel: usize, channels: usize, epsilon: f32) -> f64 {
+        let ranges = self.found.iter().skip(channel).step_by(channels.max(1));
+        let sum: f64 = ranges.map(|[low, high]| f64::from(high.value) - f64::from(low.value)).sum();
+        self.factor * sum + f64::from(epsilon)
     }
-}
 
-fn planar(interleaved: &[f32], channels: usize, pixels: usize) -> Vec<f32> {
-    let mut planar = vec![0.0; interleaved.len()];
-    nhwc_to_nchw(interleaved, channels, pixels, &mut planar);
-    planar
-}
-
-fn training(run: &Run<'_>) -> Training {
-    Training { batch_norm: BatchNorm::Batch(run.policy.batch_norm()), ..Training::default() }
-}
-
-pub(super) fn forward(norm: &Norm, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
-    let inputs = Inputs::new(norm, place, run);
-    let (op, training, views) = (Op::BatchNormalization { epsilon: norm.epsilon }, training(run), inputs.views());
-    let call = Call { op: &op, node: &place.site.name, training: &training, inputs: &views };
-    let Forward { outputs, moments, .. } = reference::forward(&call)?;
-    if let Some(moments) = moments {
-        for c in 0..inputs.channels[0] {
-            let running = [norm.mean_buffer, norm.variance_buffer];
-            let before = running.map(|buffer| f64::from(run.buffers[buffer].values[c]));
-            for (buffer, after) in running.into_iter().zip(moments.running(c, f64::from(norm.momentum), before)) {
-                run.buffers[buffer].values[c] = after as f32;
+    /// Turns the gradient of the standard batch norm into that of the range: takes its way through the standard
+    /// deviation out, and sends it to the extremes.
+    ///
+    /// `slopes` are the channels' `scale / deviation` and `Σ e · h`, with `e` the error and `h` the normalized value.
+    pub(super) fn correct(&self, dx: &mut [f32], x: &[f32], slopes: &[Slope]) {
+        let channels = slopes.len();
+        let n = (x.len() / channels.max(1)) as f32;
+        per_image(dx, channels, |pixel, dx| {
+            let x = &x[pixel * channels..][..channels];
+            for ((dx, &x), slope) in dx.iter_mut().zip(x).zip(slopes) {
+                *dx += slope.gain * (slope.product * slope.inverse / n) * (x - slope.mean);
+            }
+        });
+        for found in self.found.chunks_exact(channels.max(1)) {
+            for (channel, ([low, high], slope)) in found.iter().zip(slopes).enumerate() {
+                let part = (self.factor * f64::from(slope.product) * f64::from(slope.gain)) as f32;
+                dx[high.pixel as usize * channels + channel] -= part;
+                dx[low.pixel as usize * channels + channel] += part;
             }
         }
     }
-    run.produce(place.outputs[0], |y, run| {
-        let spec = run.tensors.spec(place.outputs[0]);
-        if let Some(z) = outputs.first() {
-            nchw_to_nhwc(z, spec.channels(), spec.pixels(), y);
-        }
-        if let Some(port) = place.inputs.get(1) {
-            y.iter_mut().zip(run.value(port.id)).for_each(|(y, residual)| *y += residual);
-        }
-        if norm.activation == Activation::Relu {
-            y.iter_mut().for_each(|y| *y = if 0.0 > *y { 0.0 } else { *y });
-        }
-    });
-    Ok(())
 }
 
-pub(super) fn backward(norm: &Norm, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
-    let inputs = Inputs::new(norm, place, run);
-    let (op, training, views) = (Op::BatchNormalization { epsilon: norm.epsilon }, training(run), inputs.views());
-    let call = Call { op: &op, node: &place.site.name, training: &training, inputs: &views };
-    let y_id = place.outputs[0];
-    let spec = run.tensors.spec(y_id);
-    let (channels, pixels) = (spec.channels(), spec.pixels());
-    let mut error = run.grad(y_id).to_vec();
-    if norm.activation == Activation::Relu {
-        error.iter_mut().zip(run.value(y_id)).for_each(|(error, &y)| *error = if y > 0.0 { *error } else { 0.0 });
-    }
-    if let Some(port) = place.inputs.get(1) {
-        run.contribute(port, |dx, _| dx.copy_from_slice(&error));
-    }
-    let gradients = reference::backward(&call, &[Some(&planar(&error, channels, pixels))])?;
-    if let Some(Some(gradient)) = gradients.first() {
-        run.contribute(&place.inputs[0], |dx, _| nchw_to_nhwc(gradient, channels, pixels, dx));
-    }
-    for (idx, gradient) in [norm.scale, norm.shift].into_iter().zip(gradients.iter().skip(1)) {
-        if let Some(gradient) = gradient {
-            run.param_grad(idx, |grad, _| grad.copy_from_slice(gradient));
-        }
-    }
-    Ok(())
+/// Constants of a channel for [`Extremes::correct`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slope {
+    pub(super) mean: f32,
+    pub(super) inverse: f32,
+    /// `scale · inverse`.
+    pub(super) gain: f32,
+    /// Gradient of the scale.
+    pub(super) product: f32,
 }
