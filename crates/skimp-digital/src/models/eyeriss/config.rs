@@ -27,6 +27,8 @@ pub(super) struct Config {
     ifmap_words: u32,
     psum_words: u32,
     buffer_bytes: u32,
+    channels_in_pass: u32,
+    filter_prefetch: bool,
     filter_words_per_cycle: u32,
     ifmap_words_per_cycle: u32,
     psum_words_per_cycle: u32,
@@ -43,6 +45,10 @@ pub(super) struct Hardware {
     pub(super) ifmap_words: u64,
     pub(super) psum_words: u64,
     pub(super) buffer_words: u64,
+    /// Most channels that a pass accumulates.
+    pub(super) channels_in_pass: u64,
+    /// Whether the free words of the filter register files take the next pass's filters.
+    pub(super) filter_prefetch: bool,
     pub(super) filter_rate: u64,
     pub(super) ifmap_rate: u64,
     pub(super) psum_rate: u64,
@@ -98,6 +104,8 @@ impl Config {
             ifmap_words: u64::from(self.ifmap_words),
             psum_words: u64::from(self.psum_words),
             buffer_words: u64::from(self.buffer_bytes / 2),
+            channels_in_pass: if self.channels_in_pass == 0 { u64::MAX } else { u64::from(self.channels_in_pass) },
+            filter_prefetch: self.filter_prefetch,
             filter_rate: u64::from(self.filter_words_per_cycle),
             ifmap_rate: u64::from(self.ifmap_words_per_cycle),
             psum_rate: u64::from(self.psum_words_per_cycle),

@@ -158,7 +158,8 @@ fn best_of_strips(x: &Extents, pieces: Pieces, column_strips: u64, hw: &Hardware
             0 => slots / set_rows.div_ceil(hw.columns),
             beside => slots * beside,
         };
-        for channel_sets in 1..=sets.min(x.c.div_ceil(channels_per_pe)) {
+        for channel_sets in 1..=sets.min(x.c.div_ceil(channels_per_pe)).min(hw.channels_in_pass) {
+            let channels_per_pe = channels_per_pe.min(hw.channels_in_pass / channel_sets);
             let filter_sets = (sets / channel_sets).min(x.k);
             let group_sets = (sets / (channel_sets * filter_sets)).min(x.groups);
             let mut images = x.n;
@@ -173,7 +174,9 @@ fn best_of_strips(x: &Extents, pieces: Pieces, column_strips: u64, hw: &Hardware
                     group_sets,
                     images,
                 };
-                if let Some(mapping) = candidate.evaluate(x, pieces, hw) {
+                // All filters that fit, or so few that the next ones fit beside them.
+                let shares = if hw.filter_prefetch { [1, 2].as_slice() } else { &[1] };
+                for mapping in shares.iter().filter_map(|share| candidate.evaluate(x, pieces, hw, *share)) {
                     let rank = mapping.rank(hw);
                     if best.as_ref().is_none_or(|(least, _)| rank < *least) {
                         best = Some((rank, mapping));
@@ -208,7 +211,8 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn evaluate(&self, x: &Extents, pieces: Pieces, hw: &Hardware) -> Option<Mapping> {
+    /// Filters take at most one `share`-th of their register files.
+    fn evaluate(&self, x: &Extents, pieces: Pieces, hw: &Hardware, share: u64) -> Option<Mapping> {
         let (r, t, g, n) = (self.channel_sets, self.filter_sets, self.group_sets, self.images);
         let n_pieces = pieces.rows * pieces.columns;
         let channel_rounds = x.c.div_ceil(self.channels_per_pe * r);
@@ -220,7 +224,7 @@ impl Candidate {
         let psums_of_filter = n * g * self.set_rows * strip_columns;
         let filter = g * q * r * pieces.r * pieces.s;
         let fitting = free / (t * (psums_of_filter + filter));
-        let most = hw.psum_words.min(hw.filter_words / (q * pieces.s)).min(fitting).min(x.k);
+        let most = hw.psum_words.min(hw.filter_words / share / (q * pieces.s)).min(fitting).min(x.k);
         if most == 0 {
             return None;
         }
@@ -245,6 +249,7 @@ impl Candidate {
         let piece_columns = self.column_strips * pieces.columns * x.input_columns(strip_columns, pieces.s);
         let buffer_ifmap = product(&[channels, piece_rows, piece_columns, filter_rounds])?;
         let rounds = channel_rounds * n_pieces;
+        let load = Load { words: buffer_filter, passes, kept: p * q * pieces.s, compute };
         let outputs = x.n * x.outputs;
         let psums = product(&[outputs, rounds])?;
         let busiest = buffer_ifmap.div_ceil(hw.ifmap_rate).max(psums.div_ceil(hw.psum_rate));
@@ -267,7 +272,7 @@ impl Candidate {
             images_in_pass: n,
             passes,
             compute,
-            fill: buffer_filter.div_ceil(hw.filter_rate) + passes * (pieces.r + q * pieces.s),
+            fill: load.exposed_cycles(hw) + passes * (pieces.r + q * pieces.s),
             buffer_stall: busiest.saturating_sub(compute),
             buffer_ifmap,
             buffer_filter,
@@ -278,5 +283,30 @@ impl Candidate {
             dram_filter: buffer_filter,
             dram_ofmap: outputs,
         })
+    }
+}
+
+/// The loading of filters into the register files, over all passes.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    words: u64,
+    passes: u64,
+    /// Words of a pass in one register file.
+    kept: u64,
+    compute: u64,
+}
+
+impl Load {
+    /// Cycles in which the array waits. With prefetching, what fits beside the words in use is loaded during the pass
+    /// before; the first pass waits for all of its filters.
+    fn exposed_cycles(&self, hw: &Hardware) -> u64 {
+        let cycles = self.words.div_ceil(hw.filter_rate);
+        if !hw.filter_prefetch {
+            return cycles;
+        }
+        let free = (hw.filter_words - self.kept).min(self.kept);
+        let later = u128::from(self.words - self.words.div_ceil(self.passes));
+        let early = later * u128::from(free) / u128::from(self.kept * hw.filter_rate);
+        cycles - u64::try_from(early).map_or(self.compute, |early| early.min(self.compute))
     }
 }

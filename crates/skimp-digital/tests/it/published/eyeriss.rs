@@ -31,19 +31,19 @@ fn mapped(result: &LayerResult, name: &str) -> u64 {
     result.mapping.iter().find(|(known, _)| *known == name).unwrap().1
 }
 
-/// Pseudo-random codes of which about `percent` are 0.
-fn codes(count: usize, percent: u64, seed: u64) -> Vec<i32> {
+/// Pseudo-random codes of which about `zeros` in a thousand are 0.
+fn codes(count: usize, zeros: u64, seed: u64) -> Vec<i32> {
     let mut state = seed;
     let mut draw = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state >> 33
     };
-    (0..count).map(|_| if draw() % 100 < percent { 0 } else { (draw() % 1000) as i32 + 1 }).collect()
+    (0..count).map(|_| if draw() % 1000 < zeros { 0 } else { (draw() % 1000) as i32 + 1 }).collect()
 }
 
-fn sparse_trace(layer: &LayerWorkload, percent: u64) -> LayerTrace {
-    let sums = codes(layer.output_count(), percent, 2).into_iter().map(i64::from).collect();
-    let activation = codes(layer.input_count(), percent, 1).into();
+fn sparse_trace(layer: &LayerWorkload, zeros: u64) -> LayerTrace {
+    let sums = codes(layer.output_count(), zeros, 2).into_iter().map(i64::from).collect();
+    let activation = codes(layer.input_count(), zeros, 1).into();
     let recorded = RecordedTrace { activation: Some(activation), output_sums: Some(sums), ..RecordedTrace::default() };
     LayerTrace::new(layer, Arc::new(recorded))
 }
@@ -57,34 +57,85 @@ fn onchip_mw(name: &str, settings: &str, layer: &LayerWorkload, trace: Option<&L
     (result, power)
 }
 
-/// Latency in ms, power in mW, active elements of the chip at 200 MHz; then ours as shares of the first two. The test
-/// of nn_dataflow accepts 80 to 100 % of latency and 60 to 100 % of power.
-///
-/// CONV5 lies outside: 1.5 % above in latency, because each pass loads its filters before it computes and the chip loses
-/// half as much there (4 % against 11 % on CONV4, whose passes are alike: what hides it is not published); 0.6 % above
-/// in power, because the measured figure holds the gating of real images and ours none.
-const ALEXNET: [(f64, f64, f64, f64, f64); 5] = [
-    (16.5, 332.0, 151.25, 0.931, 0.663),
-    (39.2, 288.0, 135.0, 0.857, 0.772),
-    (21.8, 266.0, 156.0, 0.931, 0.870),
-    (16.0, 235.0, 156.0, 0.952, 0.985),
-    (10.0, 236.0, 156.0, 1.015, 1.006),
+/// The chip at 200 MHz on four images, and our shares of it.
+#[derive(Debug)]
+struct Measured {
+    latency_ms: f64,
+    power_mw: f64,
+    active: f64,
+    /// Zeros in a thousand activations.
+    zeros: u64,
+    latency_share: f64,
+    power_share: f64,
+    dense_power_share: f64,
+}
+
+const fn measured(chip: [f64; 3], zeros: u64, shares: [f64; 3]) -> Measured {
+    let [latency_ms, power_mw, active] = chip;
+    let [latency_share, power_share, dense_power_share] = shares;
+    Measured { latency_ms, power_mw, active, zeros, latency_share, power_share, dense_power_share }
+}
+
+/// The test of nn_dataflow accepts 80 to 100 % of latency and 60 to 100 % of power. The chip's power holds the gating of
+/// real images, so ours is taken at their share of zeros; without gating it is more. Zeros: JSSC 52(1), 2017, table V, as
+/// transcribed in the open data of cucapra/fodlam.
+const ALEXNET: [Measured; 5] = [
+    measured([16.5, 332.0, 151.25], 0, [0.908, 0.678, 0.678]),
+    measured([39.2, 288.0, 135.0], 387, [0.847, 0.660, 0.783]),
+    measured([21.8, 266.0, 156.0], 725, [0.882, 0.686, 0.949]),
+    measured([16.0, 235.0, 156.0], 793, [0.901, 0.753, 1.075]),
+    measured([10.0, 236.0, 156.0], 776, [0.962, 0.757, 1.071]),
 ];
 
 #[test]
 fn alexnet_latency_and_power() {
-    for (layer, (latency, power, active, latency_share, power_share)) in alexnet().iter().zip(ALEXNET) {
-        let (result, milliwatts) = onchip_mw("eyeriss", "clock_mhz = 200.0", layer, None);
-        let name = &layer.name;
-        let share = result.total_cycles() as f64 / 200e3 / latency;
-        assert!((share - latency_share).abs() < 1e-3, "{name}: {share} of the latency");
-        assert!((milliwatts / power - power_share).abs() < 1e-3, "{name}: {} of the power", milliwatts / power);
-        let found = result.macs as f64 / cycles(&result, "compute") as f64;
-        assert!((found - active).abs() < 0.01, "{name}: {found} active elements");
-        assert_eq!(cycles(&result, "dram_stall"), 0, "{name}");
-        if name != "CONV5" {
-            assert!((0.8..=1.0).contains(&share) && (0.6..=1.0).contains(&(milliwatts / power)), "{name}");
+    let mut failures = Vec::new();
+    for (layer, chip) in alexnet().iter().zip(ALEXNET) {
+        let trace = sparse_trace(layer, chip.zeros);
+        let (result, gated_mw) = onchip_mw("eyeriss", "clock_mhz = 200.0", layer, Some(&trace));
+        let (_, dense_mw) = onchip_mw("eyeriss", "clock_mhz = 200.0", layer, None);
+        let latency = result.total_cycles() as f64 / 200e3 / chip.latency_ms;
+        let active = result.macs as f64 / cycles(&result, "compute") as f64;
+        let shares = [latency, gated_mw / chip.power_mw, dense_mw / chip.power_mw];
+        let expected = [chip.latency_share, chip.power_share, chip.dense_power_share];
+        let near = shares.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-3);
+        let accepted = (0.8..=1.0).contains(&shares[0]) && (0.6..=1.0).contains(&shares[1]);
+        if !near || !accepted || (active - chip.active).abs() > 0.01 || cycles(&result, "dram_stall") > 0 {
+            failures.push(format!("{}: {shares:.3?} of latency and power, {active} active elements", layer.name));
         }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn filters_are_not_loaded_between_passes_alone() {
+    // CONV5 multiplies for 9.58 of its 10.0 ms. Loading its filters at four words per cycle takes longer than the rest,
+    // so a model that waits for that exceeds the chip's latency, whatever the mapping.
+    let layer = &alexnet()[4];
+    let serial =
+        accelerator("eyeriss", "clock_mhz = 200.0\nfilter_prefetch = false").simulate_layer(layer, None).unwrap();
+    let rest = 2_000_000 - layer.dense_macs() / 156;
+    assert_eq!(rest, 83_072);
+    assert!(layer.weight_count() as u64 / 4 > rest);
+    assert_eq!(serial.total_cycles(), 2_030_400);
+    // CONV4 has the same passes (table III), half again as many, and loses four times as much: no cost of a pass gives both.
+    let lost = |layer: &LayerWorkload, milliseconds: f64| milliseconds * 200e3 - layer.dense_macs() as f64 / 156.0;
+    let [fourth, fifth] = [lost(&alexnet()[3], 16.0), lost(layer, 10.0)];
+    assert!((3.8..4.0).contains(&(fourth / fifth)), "{fourth} {fifth}");
+}
+
+#[test]
+fn buffer_accesses_of_the_chip() {
+    // Channels that a pass accumulates on the chip (JSSC 52(1), 2017, table III; CONV3 by its accesses, the table's four
+    // do not give them), and its accesses of the global buffer in MB (table V), both as transcribed in the open data of
+    // cucapra/fodlam. Filters pass the buffer but are not counted there.
+    let chip = [(1, 18.5), (2, 77.6), (6, 50.2), (6, 37.4), (6, 24.9)];
+    for (layer, (channels, megabytes)) in alexnet().iter().zip(chip) {
+        let settings = format!("channels_in_pass = {channels}\nfilter_prefetch = false");
+        let result = accelerator("eyeriss", &settings).simulate_layer(layer, None).unwrap();
+        let words = events(&result, "buffer_accesses") - events(&result, "dram_filter_words");
+        let share = words as f64 * 2e-6 / megabytes;
+        assert!((0.93..1.01).contains(&share), "{}: {share}", layer.name);
     }
 }
 
@@ -92,7 +143,7 @@ fn alexnet_latency_and_power() {
 fn gating_lowers_power_and_no_time() {
     for layer in alexnet() {
         let (dense, dense_mw) = onchip_mw("eyeriss", "clock_mhz = 200.0", &layer, None);
-        let (gated, gated_mw) = onchip_mw("eyeriss", "clock_mhz = 200.0", &layer, Some(&sparse_trace(&layer, 60)));
+        let (gated, gated_mw) = onchip_mw("eyeriss", "clock_mhz = 200.0", &layer, Some(&sparse_trace(&layer, 600)));
         assert_eq!(gated.total_cycles(), dense.total_cycles());
         let share = events(&gated, "gated_macs") as f64 / gated.macs as f64;
         assert!((0.58..0.72).contains(&share), "{}: {share}", layer.name);
@@ -102,7 +153,7 @@ fn gating_lowers_power_and_no_time() {
 
 #[test]
 fn alexnet_off_chip_accesses() {
-    // Published: 0.0029 words per multiply-accumulate, compressed maps. Ours is 0.0045 before compression: the search
+    // Published: 0.0029 words per multiply-accumulate, compressed maps. Ours is 0.0050 before compression: the search
     // takes the fastest mapping and then the least movement, the chip's favor reuse in the buffer.
     let (mut words, mut macs) = (0, 0);
     for layer in alexnet() {
@@ -111,22 +162,67 @@ fn alexnet_off_chip_accesses() {
         macs += result.macs;
     }
     let per_mac = words as f64 / macs as f64;
-    assert!((per_mac - 0.00449).abs() < 1e-4, "{per_mac}");
+    assert!((per_mac - 0.00502).abs() < 5e-5, "{per_mac}");
+}
+
+/// VGG-16 on the chip, three images at 200 MHz: milliseconds of processing, MB of the global buffer, and channels that a
+/// pass accumulates, which follow from the accesses (two for each output and round). JSSC 52(1), 2017, table VI, as
+/// transcribed in the open data of cucapra/fodlam; the latency of CONV2-2 from the table's total, since its digits are
+/// misread there.
+const VGG16: [(f64, f64, u64); 13] = [
+    (38.0, 112.5, 1),
+    (810.6, 2402.8, 1),
+    (405.3, 1201.4, 1),
+    (810.7, 2402.8, 1),
+    (204.0, 607.4, 2),
+    (408.1, 1214.8, 2),
+    (408.1, 1214.8, 2),
+    (105.1, 321.8, 4),
+    (210.0, 643.7, 4),
+    (210.0, 643.7, 4),
+    (48.3, 90.0, 8),
+    (48.5, 90.0, 8),
+    (48.5, 90.0, 8),
+];
+
+fn vgg16_milliseconds(settings: impl Fn(usize) -> String) -> Vec<(f64, f64)> {
+    (1..=13)
+        .map(|number| {
+            let layer = LayerWorkload { n: 3, ..vgg16_conv(number) };
+            let chip = accelerator("eyeriss", &format!("clock_mhz = 200.0\n{}", settings(number - 1)));
+            let result = chip.simulate_layer(&layer, None).unwrap();
+            let words = events(&result, "buffer_accesses") - events(&result, "dram_filter_words");
+            (result.total_cycles() as f64 / 200e3, words as f64 * 2e-6)
+        })
+        .collect()
 }
 
 #[test]
 fn vgg16_frame_rate() {
-    // Published: 0.7 frames per second at 200 MHz and batch 3, of which three quarters of the time are no multiplying;
-    // the closed form has no such losses and comes near the array's peak. Not a model of the chip's controller.
-    let milliseconds: f64 = (1..=13)
-        .map(|number| {
-            let layer = LayerWorkload { n: 3, ..vgg16_conv(number) };
-            let result = accelerator("eyeriss", "clock_mhz = 200.0").simulate_layer(&layer, None).unwrap();
-            result.total_cycles() as f64 / 200e3
-        })
-        .sum();
-    let frames = 3e3 / milliseconds;
-    assert!((frames - 2.02).abs() < 0.02, "{frames}");
+    // Published: 0.7 frames per second, of 4,309.5 ms for three images; 3,755.2 of them process. Our search takes the
+    // fastest mapping: 2.1 frames per second.
+    let frames = |milliseconds: f64| 3e3 / milliseconds;
+    let fastest: f64 = vgg16_milliseconds(|_| String::new()).iter().map(|(milliseconds, _)| milliseconds).sum();
+    assert!((frames(fastest) - 2.106).abs() < 0.01, "{}", frames(fastest));
+    // What it has less of is partial sums in the buffer: the chip accumulates one channel of the wide layers in a pass.
+    // Held to the chip's channels, the network of partial sums bounds ours as it bounds the chip's, layer by layer.
+    let held = vgg16_milliseconds(|idx| format!("channels_in_pass = {}", VGG16[idx].2));
+    let mut failures = Vec::new();
+    for (idx, ((ours_ms, ours_mb), (chip_ms, chip_mb, _))) in held.iter().zip(VGG16).enumerate() {
+        let (time, traffic) = (ours_ms / chip_ms, ours_mb / chip_mb);
+        // The first layer waits for off-chip memory; its accesses stay below the chip's, as its channels are few.
+        let ranges = if idx == 0 { [1.1..1.2, 0.5..1.1] } else { [0.85..0.96, 0.98..1.07] };
+        if !ranges[0].contains(&time) || !ranges[1].contains(&traffic) {
+            failures.push(format!("layer {}: {time:.3} of the time, {traffic:.3} of the traffic", idx + 1));
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+    let processing: f64 = held.iter().map(|(milliseconds, _)| milliseconds).sum();
+    let chip: f64 = VGG16.iter().map(|(milliseconds, ..)| milliseconds).sum();
+    assert!((chip - 3755.2).abs() < 0.11, "{chip}");
+    assert!((processing / chip - 0.94).abs() < 0.01, "{processing}");
+    // With the chip's 554 ms outside processing, which are not modeled:
+    assert!((frames(processing + 4309.5 - 3755.2) - 0.735).abs() < 0.01);
 }
 
 #[test]
@@ -169,10 +265,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn work_is_conserved_and_bounded(layer in layers(), percent in 0u64..=100) {
+    fn work_is_conserved_and_bounded(layer in layers(), zeros in 0u64..=1000) {
         let eyeriss = accelerator("eyeriss", "");
         let dense = eyeriss.simulate_layer(&layer, None).unwrap();
-        let trace = sparse_trace(&layer, percent);
+        let trace = sparse_trace(&layer, zeros);
         let result = eyeriss.simulate_layer(&layer, Some(&trace)).unwrap();
         prop_assert_eq!(events(&result, "executed_macs") + events(&result, "gated_macs"), result.macs);
         prop_assert_eq!(events(&result, "idle_slots") + result.macs, 168 * cycles(&result, "compute"));

@@ -154,18 +154,95 @@ fn memory_options_order_as_expected() {
     assert!(naive > totals(&TETRIS, "", &layers[10..]).1);
 }
 
+/// Where the gains of T-16 over L-1 come from, on one network.
+#[derive(Debug)]
+struct Gains {
+    network: &'static str,
+    speed: f64,
+    /// How much better the arrays are filled, per element; and how much less memory is waited for.
+    utilization: f64,
+    waiting: f64,
+    energy: f64,
+    /// What the 2D table of costs makes of T-16's own counts, and what it makes of L-1's beyond that.
+    costs: f64,
+    counts: f64,
+    /// Speed and energy over four engines of L-1.
+    four: [f64; 2],
+}
+
 #[test]
 fn gains_of_the_presets() {
     // Published: 4.1x performance and 1.5x less energy than accelerators on low-power 2D memory; the source at hand does
-    // not say which 2D configuration that is. It can hardly be L-1: T-16 has 12.25 times as many processing elements,
-    // and the authors' own test asks for more than ten times its speed. Asserted is what the presets give.
-    let layers: Vec<_> = (1..=13).map(|number| LayerWorkload { n: 16, ..vgg16_conv(number) }).collect();
-    for (network, layers, speed, energy) in
-        [("AlexNet", alexnet(), 13.0..16.0, 1.6..1.9), ("VGG-16", layers, 13.0..16.0, 1.6..1.9)]
-    {
-        let (l1_cycles, l1_mj, _) = totals(&TETRIS_L1, "", &layers);
-        let (t16_cycles, t16_mj, _) = totals(&TETRIS, "", &layers);
-        let gains = (l1_cycles as f64 / t16_cycles as f64, l1_mj / t16_mj);
-        assert!(speed.contains(&gains.0) && energy.contains(&gains.1), "{network}: {gains:?}");
+    // not say which 2D configuration that is. It is not L-1: T-16 has 12.25 times its elements, and the authors' own
+    // test asks for more than ten times its speed. Four engines of L-1 on the same memory come near both figures.
+    let vgg: Vec<_> = (1..=13).map(|number| LayerWorkload { n: 16, ..vgg16_conv(number) }).collect();
+    let expected = [
+        (
+            alexnet(),
+            Gains {
+                network: "AlexNet",
+                speed: 14.02,
+                utilization: 1.164,
+                waiting: 0.983,
+                energy: 1.80,
+                costs: 1.57,
+                counts: 1.144,
+                four: [3.34, 1.55],
+            },
+        ),
+        (
+            vgg,
+            Gains {
+                network: "VGG-16",
+                speed: 15.21,
+                utilization: 1.242,
+                waiting: 1.0,
+                energy: 1.79,
+                costs: 1.44,
+                counts: 1.243,
+                four: [3.59, 1.47],
+            },
+        ),
+    ];
+    let compute = |results: &[LayerResult]| -> f64 {
+        results.iter().map(|result| result.cycles.get("compute").unwrap() as f64).sum()
+    };
+    let mut failures = Vec::new();
+    for (layers, expected) in expected {
+        let (l1_cycles, l1_mj, l1) = totals(&TETRIS_L1, "", &layers);
+        let (t16_cycles, t16_mj, t16) = totals(&TETRIS, "", &layers);
+        let (_, planar_mj, _) = totals(&TETRIS, "costs = \"tetris-45nm-2d\"\naccumulation = \"engine\"", &layers);
+        let (four_cycles, four_mj, _) = totals(&TETRIS_L1, "vault_rows = 2\nvault_columns = 2", &layers);
+        let speed = l1_cycles as f64 / t16_cycles as f64;
+        let computing = compute(&l1) / compute(&t16);
+        let found = Gains {
+            network: expected.network,
+            speed,
+            utilization: computing * 256.0 / 3136.0,
+            waiting: speed / computing,
+            energy: l1_mj / t16_mj,
+            costs: planar_mj / t16_mj,
+            counts: l1_mj / planar_mj,
+            four: [four_cycles as f64 / t16_cycles as f64, four_mj / t16_mj],
+        };
+        let pairs = |gains: &Gains| {
+            let [four_speed, four_energy] = gains.four;
+            let Gains { speed, utilization, waiting, energy, costs, counts, .. } = *gains;
+            [speed, utilization, waiting, energy, costs, counts, four_speed, four_energy]
+        };
+        if pairs(&found).iter().zip(pairs(&expected)).any(|(found, expected)| (found / expected - 1.0).abs() > 5e-3) {
+            failures.push(format!("found {found:.3?}, expected {expected:?}"));
+        }
     }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn gains_over_four_engines_on_one_image() {
+    let mut layers: Vec<_> = (1..=13).map(vgg16_conv).collect();
+    layers.extend([(25_088, 4096), (4096, 4096), (4096, 1000)].map(|(c, k)| LayerWorkload::dense("fc", c, k)));
+    let (four_cycles, four_mj, _) = totals(&TETRIS_L1, "batch = 1\nvault_rows = 2\nvault_columns = 2", &layers);
+    let (t16_cycles, t16_mj, _) = totals(&TETRIS, "batch = 1", &layers);
+    let gains = [four_cycles as f64 / t16_cycles as f64, four_mj / t16_mj];
+    assert!((gains[0] - 4.09).abs() < 0.01 && (gains[1] - 1.61).abs() < 0.01, "{gains:?}");
 }
