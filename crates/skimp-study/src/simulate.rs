@@ -142,10 +142,10 @@ impl Running {
         trace: Option<&LayerTrace>,
         timed: Timed,
     ) -> Result<(), StudyError> {
-        if timed == Timed::Yes {
-            self.timeline.push(self.accelerator.timeline(layer, trace)?);
-        }
         let result = self.accelerator.simulate_layer(layer, trace)?;
+        if timed == Timed::Yes {
+            self.timeline.push(self.accelerator.timeline(layer, trace, &result)?);
+        }
         match &mut self.results[idx] {
             Some(sum) => sum.merge(&result),
             empty => *empty = Some(result),

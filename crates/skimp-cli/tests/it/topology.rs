@@ -69,3 +69,34 @@ fn a_timeline_is_a_chrome_trace() {
         }
     }
 }
+
+#[test]
+fn a_timeline_of_compend_shows_slots() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace.json");
+    let args = ["simulate", "sample-resnet", "--data", "sample", "--images", "1", "--accelerator", "compend"];
+    let record = json(&[&args[..], &["--trace", text(&trace)]].concat());
+    assert_eq!(record, json(&args), "drawing changes nothing");
+    let file = std::fs::read_to_string(&trace).unwrap();
+    let layers = record["accelerators"][0]["layers"].as_array().unwrap().len();
+    assert!(file.len() < layers * 2010 * 200, "{} bytes of {layers} layers", file.len());
+    let document: serde_json::Value = serde_json::from_str(&file).unwrap();
+    let events = document["traceEvents"].as_array().unwrap();
+    let tracks: Vec<_> = events.iter().filter(|event| event["name"] == "thread_name").collect();
+    let track = |name: &str| tracks.iter().find(|event| event["args"]["name"] == name).unwrap()["tid"].clone();
+    let spans = |name: &str| {
+        let tid = track(name);
+        events.iter().filter(|event| event["ph"] == "X" && event["tid"] == tid).collect::<Vec<_>>()
+    };
+    let number = |span: &serde_json::Value, key: &str| span["args"][key].as_u64().unwrap();
+    let (running, windows) = (spans("run_pu"), spans("windows"));
+    for window in &windows {
+        let inside = |phase: &&&serde_json::Value| {
+            let end = |span: &serde_json::Value| number(span, "start_cycle") + number(span, "cycles");
+            number(phase, "start_cycle") <= number(window, "start_cycle") && end(window) <= end(phase)
+        };
+        assert_eq!(running.iter().filter(inside).count(), 1, "{window}");
+    }
+    assert!(windows.len() > layers);
+    assert!(spans("division 0 slot 7").iter().all(|span| span["name"].as_str().unwrap().starts_with("filter ")));
+}

@@ -20,6 +20,20 @@ const TOP: usize = 5;
 const CONTROLLER: usize = 6;
 const ISSUE_REGISTER: usize = 7;
 
+/// A plane that enters the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Issue {
+    /// Division.
+    pub division: usize,
+    /// Filter, counted within the division.
+    pub filter: usize,
+    /// Plane, from 1.
+    pub plane: u8,
+    /// Cycle of the window in which it stands in the issue register. Its slot is this modulo [`SLOTS`]; it reaches the
+    /// controller seven cycles later, unless the division is done before.
+    pub cycle: u64,
+}
+
 /// One division: its queue, its live table of eight positions, its part of each stage.
 #[derive(Debug)]
 struct Division<'e> {
@@ -109,12 +123,22 @@ impl<'e> Division<'e> {
 /// Runs one window: `divisions[d]` holds the end planes of division `d`'s filters in their order, each 1 to `planes`.
 #[must_use]
 pub fn run_window(divisions: &[&[u8]], planes: u8) -> SlotCounts {
+    watch_window(divisions, planes, &mut |_| ())
+}
+
+/// [`run_window`], showing each plane as it enters, in the order of cycles and divisions.
+pub fn watch_window(divisions: &[&[u8]], planes: u8, watch: &mut dyn FnMut(Issue)) -> SlotCounts {
     let mut divisions: Vec<_> = divisions.iter().map(|ends| Division::new(ends, planes)).collect();
     let mut counts = SlotCounts::default();
     if divisions.iter().all(|division| division.finished) {
         return counts;
     }
     while divisions.iter().any(|division| !division.finished) {
+        for (division, state) in divisions.iter().enumerate() {
+            if let Some(Plane { filter, plane }) = state.stages[ISSUE_REGISTER] {
+                watch(Issue { division, filter, plane, cycle: counts.cycles });
+            }
+        }
         let seen = |stage: usize| divisions.iter().filter(|d| d.stages[stage].is_some()).count() as u64;
         counts.cycles += 1;
         counts.wb_active += seen(WEIGHT_BUFFER).min(1);

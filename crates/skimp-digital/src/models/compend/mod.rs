@@ -35,10 +35,13 @@ mod mapping;
 mod run;
 pub mod slots;
 mod statistics;
+mod timeline;
+
+use std::sync::Arc;
 
 use skimp_sim::{
     Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, EndOutcome, EndSupport, LayerEffect,
-    LayerResult, LayerTrace, LayerWorkload, Provenance, SimError, resolve_config,
+    LayerResult, LayerTrace, LayerWorkload, Provenance, SimError, TimelineSpan, resolve_config,
 };
 use toml::Table;
 
@@ -188,6 +191,13 @@ impl Machine {
         let missing =
             || SimError::TraceRequired { layer: layer.name.clone(), accelerator: self.name, trace: "end_planes" };
         Ok(Detection::On(trace.ok_or_else(missing)?))
+    }
+
+    fn end_planes(&self, trace: &LayerTrace) -> Result<Arc<[u8]>, SimError> {
+        match self.rule {
+            StopRule::Proven => trace.end_planes(self.config.test()?),
+            StopRule::Predicted(share) => trace.predictive_end_planes(share),
+        }
     }
 
     fn counts(&self, layer: &LayerWorkload, layout: &Layout, run: &RunCounts) -> LayerResult {
@@ -394,14 +404,36 @@ impl Accelerator for Machine {
                 Ok(result)
             }
             Detection::On(trace) => {
-                let ends = match self.rule {
-                    StopRule::Proven => trace.end_planes(self.config.test()?)?,
-                    StopRule::Predicted(share) => trace.predictive_end_planes(share)?,
-                };
+                let ends = self.end_planes(trace)?;
                 let mut result = self.counts(layer, &layout, &run_with_ends(&layout, &ends, planes, pus_per_row));
                 result.end = Some(EndOutcome::On);
                 Ok(result)
             }
         }
+    }
+
+    /// The phases, and below them the slots of the first windows.
+    fn timeline(
+        &self,
+        layer: &LayerWorkload,
+        trace: Option<&LayerTrace>,
+        result: &LayerResult,
+    ) -> Result<Vec<TimelineSpan>, SimError> {
+        let mut spans = TimelineSpan::phases(result);
+        let layout = lay_out(layer, &self.config.hardware())?;
+        let running = spans.iter().find(|span| span.track == stat::RUN_PU.name).map(|span| span.start_cycle);
+        let (Some(start_cycle), Some(part)) = (running, layout.parts.first()) else { return Ok(spans) };
+        let planes = layer.weight_bits as u8;
+        let ends = match self.detection(layer, &layout, trace)? {
+            Detection::Off(_) => None,
+            Detection::On(trace) => Some(self.end_planes(trace)?),
+        };
+        // Padding filters lie beyond the last channel and take all planes.
+        let end = |filter: usize, window: usize| match &ends {
+            Some(ends) => ends.get(filter * part.windows as usize + window).copied().unwrap_or(planes),
+            None => planes,
+        };
+        spans.extend(timeline::slot_spans(part, planes, start_cycle, end));
+        Ok(spans)
     }
 }
