@@ -173,6 +173,7 @@ impl Running {
             name: accelerator.name().to_owned(),
             label: self.config.label().to_owned(),
             config: json_config(accelerator.config())?,
+            costs: accelerator.costs().name.clone(),
             clock_mhz: accelerator.clock_mhz(),
             area_mm2: Some(accelerator.area_mm2()).filter(|&area_mm2| area_mm2 > 0.0),
             peak_gmacs: Some(accelerator.peak_gmacs()).filter(|&peak| peak > 0.0),

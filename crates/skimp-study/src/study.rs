@@ -181,15 +181,21 @@ fn published(
         let own = of(simulation.record.accelerator(figure.design.as_deref()?)?);
         (own > 0.0).then(|| format!("{:.2}x", base / own))
     };
+    let same_costs = || {
+        let costs = |label: Option<&str>| Some(&simulation.record.accelerator(label?)?.costs);
+        costs(config.baseline.as_deref()) == costs(figure.design.as_deref())
+    };
     let ours = match figure.ours {
         OwnFigure::MeanLayerRuntimeReduction => {
             headline.map(|comparison| reduction(comparison.mean_layer_runtime_reduction_percent))
         }
         OwnFigure::MeanLayerEnergyReduction => {
-            headline.map(|comparison| reduction(comparison.mean_layer_energy_reduction_percent))
+            let comparable = headline.filter(|comparison| !comparison.costs_differ);
+            comparable.map(|comparison| reduction(comparison.mean_layer_energy_reduction_percent))
         }
         OwnFigure::CyclesGain => gain(|accelerator| accelerator.total.cycles as f64),
-        OwnFigure::EnergyGain => gain(|accelerator| accelerator.total.energy_mj),
+        OwnFigure::EnergyGain if same_costs() => gain(|accelerator| accelerator.total.energy_mj),
+        OwnFigure::EnergyGain => None,
         OwnFigure::None => None,
     };
     PublishedFigure {

@@ -71,6 +71,18 @@ impl SimulationRecord {
     pub fn accelerator(&self, label: &str) -> Option<&AcceleratorRecord> {
         self.accelerators.iter().find(|accelerator| accelerator.label == label)
     }
+
+    /// The design that the energies of `accelerator` are set against: of those priced by the same cost table, the one
+    /// labeled `preferred`, else the first.
+    pub fn energy_baseline<'a>(
+        &'a self,
+        accelerator: &'a AcceleratorRecord,
+        preferred: Option<&str>,
+    ) -> &'a AcceleratorRecord {
+        let alike = || self.accelerators.iter().filter(|other| other.costs == accelerator.costs);
+        let named = alike().find(|other| Some(other.label.as_str()) == preferred);
+        named.or_else(|| alike().next()).unwrap_or(accelerator)
+    }
 }
 
 /// The network that was run.
@@ -123,6 +135,10 @@ pub struct AcceleratorRecord {
     pub label: String,
     /// The resolved configuration.
     pub config: Map<String, Value>,
+    /// Name of the cost table that priced the energies. Energies of different tables do not compare. Empty in records
+    /// of versions that did not name it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub costs: String,
     /// Clock.
     pub clock_mhz: f64,
     /// Area of the chip as far as its cost table knows it.

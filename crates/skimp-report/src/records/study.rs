@@ -215,6 +215,9 @@ pub struct Comparison {
     pub total_energy_reduction_percent: f64,
     /// Layers that the means cover.
     pub n_layers: u64,
+    /// Whether the two are priced by different cost tables: the energy reductions then mean nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub costs_differ: bool,
 }
 
 impl Comparison {
@@ -241,6 +244,7 @@ impl Comparison {
             total_runtime_reduction_percent: reduction_percent(baseline.total.latency_ms, variant.total.latency_ms),
             total_energy_reduction_percent: reduction_percent(baseline.total.energy_mj, variant.total.energy_mj),
             n_layers: pairs.len() as u64,
+            costs_differ: baseline.costs != variant.costs,
         }
     }
 }

@@ -75,7 +75,7 @@ pub fn layer_energy(accelerator: &AcceleratorRecord) -> Table {
 
 /// One row per accelerator: the whole network, per image.
 ///
-/// Accuracy stands in it only if one of the accelerators changes values.
+/// Accuracy stands in it only if one of the accelerators changes values. Energies compare where `priced by` is the same.
 pub fn totals_table(simulation: &SimulationRecord) -> Table {
     let approximate = simulation.accelerators.iter().any(|accelerator| accelerator.accuracy.is_some());
     let mut columns = vec![
@@ -87,6 +87,7 @@ pub fn totals_table(simulation: &SimulationRecord) -> Table {
         Column::number("energy_per_image_mj", "energy", "mJ per image"),
         Column::number("gmacs", "rate", "GMAC/s"),
         Column::number("tops_per_w", "efficiency", "TOPS/W"),
+        Column::text("costs", "priced by"),
     ];
     if approximate {
         columns.push(Column::number("top1_percent", "top-1", "%"));
@@ -113,6 +114,7 @@ pub fn totals_table(simulation: &SimulationRecord) -> Table {
             Cell::Real(total.energy_mj / images, 3),
             Cell::Real(total.gmacs, 1),
             Cell::Real(total.tops_per_w, 3),
+            accelerator.costs.clone().into(),
         ];
         if approximate {
             let accuracy = accelerator.accuracy.as_ref();

@@ -13,6 +13,8 @@ pub fn summary_sentence(study: &StudyRecord) -> Option<String> {
     let energy = comparison.total_energy_reduction_percent;
     let amount = |percent: f64| format!("{} %", number::fixed(percent.abs(), 1));
     let change = match (runtime >= 0.0, energy >= 0.0) {
+        (true, _) if comparison.costs_differ => format!("saves {} of the run time", amount(runtime)),
+        (false, _) if comparison.costs_differ => format!("adds {} to the run time", amount(runtime)),
         (true, true) => format!("saves {} of the run time and {} of the energy", amount(runtime), amount(energy)),
         (true, false) => format!("saves {} of the run time but adds {} to the energy", amount(runtime), amount(energy)),
         (false, true) => format!("adds {} to the run time but saves {} of the energy", amount(runtime), amount(energy)),
@@ -42,7 +44,7 @@ pub fn summary_sentence(study: &StudyRecord) -> Option<String> {
     Some(sentence)
 }
 
-/// Reductions in percent of the named baselines.
+/// Reductions in percent of the named baselines. Energies of different cost tables are not compared.
 pub fn comparison_table(comparisons: &[Comparison]) -> Table {
     let columns = vec![
         Column::text("variant", "variant"),
@@ -55,15 +57,16 @@ pub fn comparison_table(comparisons: &[Comparison]) -> Table {
         Column::number("n_layers", "layers", ""),
     ];
     let mut table = Table::new("Savings against the named baseline, simulated", columns);
+    let energy = |comparison: &Comparison, percent| Cell::real((!comparison.costs_differ).then_some(percent), 2);
     for comparison in comparisons {
         table.row(vec![
             comparison.variant.clone().into(),
             comparison.baseline.clone().into(),
             Cell::Real(comparison.total_runtime_reduction_percent, 2),
-            Cell::Real(comparison.total_energy_reduction_percent, 2),
+            energy(comparison, comparison.total_energy_reduction_percent),
             Cell::real(speed_up(comparison.total_runtime_reduction_percent), 2),
             Cell::Real(comparison.mean_layer_runtime_reduction_percent, 2),
-            Cell::Real(comparison.mean_layer_energy_reduction_percent, 2),
+            energy(comparison, comparison.mean_layer_energy_reduction_percent),
             comparison.n_layers.into(),
         ]);
     }

@@ -182,6 +182,7 @@ fn accelerator(
         name: name.to_owned(),
         label: label.to_owned(),
         config,
+        costs: if name == "compend" { "compend-45nm" } else { "dadiannao-28nm" }.to_owned(),
         clock_mhz,
         area_mm2,
         peak_gmacs: Some(macs / seconds * 1.4e-9),

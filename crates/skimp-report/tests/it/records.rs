@@ -1,6 +1,7 @@
 //! Records through JSON, CSV and terminal tables.
 
 use skimp_report::records::{Breakdown, Comparison, EndStatus, LayerRecord, LayerStatistics};
+use skimp_report::table::Cell;
 use skimp_report::{IndexMap, SimulationRecord, StudyRecord, WRITERS, views, write_study};
 
 use crate::demo;
@@ -27,7 +28,7 @@ fn a_simulation_has_the_documented_keys_in_order() {
     assert_eq!(keys(&value), expected);
     let accelerator = &value["accelerators"][1];
     let expected =
-        ["name", "label", "config", "clock_mhz", "area_mm2", "peak_gmacs", "dram_gb_per_s", "layers", "total"];
+        ["name", "label", "config", "costs", "clock_mhz", "area_mm2", "peak_gmacs", "dram_gb_per_s", "layers", "total"];
     assert_eq!(keys(accelerator), expected);
     assert_eq!(keys(&accelerator["total"]), ["cycles", "latency_ms", "energy_mj", "tops_per_w", "gmacs"]);
     let layer = &accelerator["layers"][0];
@@ -212,4 +213,34 @@ fn comparisons_average_layers_by_name() {
         assert!((got - expected).abs() < 1e-12, "{percents:?}");
     }
     assert_eq!(comparison.n_layers, 2);
+}
+
+#[test]
+fn energies_compare_within_one_cost_table() {
+    let mut study = demo::study();
+    let simulation = study.simulation.clone().unwrap();
+    let [plain, end, dadiannao] = [0, 1, 2].map(|idx| &simulation.accelerators[idx]);
+    assert_eq!((plain.costs.as_str(), dadiannao.costs.as_str()), ("compend-45nm", "dadiannao-28nm"));
+    let baseline = |of, preferred| simulation.energy_baseline(of, preferred).label.as_str();
+    assert_eq!(baseline(end, Some(&dadiannao.label)), plain.label);
+    assert_eq!(baseline(plain, Some(&end.label)), end.label);
+    assert_eq!(baseline(dadiannao, None), dadiannao.label);
+
+    assert!(!Comparison::between(plain, end).costs_differ);
+    study.comparisons = vec![Comparison::between(dadiannao, end)];
+    assert!(study.comparisons[0].costs_differ);
+    let sentence = views::summary_sentence(&study).unwrap();
+    assert!(!sentence.contains("energy"), "{sentence}");
+    let table = views::comparison_table(&study.comparisons);
+    let cell = |key: &str| &table.rows[0][table.columns.iter().position(|column| column.key == key).unwrap()];
+    assert_eq!(cell("total_energy_reduction_percent"), &Cell::Empty);
+    assert_ne!(cell("total_runtime_reduction_percent"), &Cell::Empty);
+
+    study.baseline = Some(dadiannao.label.clone());
+    let page = skimp_report::html::render(&study);
+    for needle in ["priced by different cost tables", "Energies compare only among designs priced by one cost table"] {
+        assert!(page.contains(needle), "{needle}");
+    }
+    // ComPEND is set against its own form without END, DaDianNao against nothing.
+    assert!(page.contains(&format!("{} over {}", end.label, plain.label)));
 }

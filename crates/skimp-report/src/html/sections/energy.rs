@@ -1,5 +1,7 @@
 //! Energy per layer.
 
+use indexmap::IndexMap;
+
 use super::Section;
 use super::stacks::{Parts, Quantity, change, figure};
 use crate::StudyRecord;
@@ -29,8 +31,22 @@ impl Section for Energy {
         let intro = change(study, "J", per_image).map_or_else(String::new, |change| {
             format!("<p>Whole network, per image: {}. Hatched: static energy.</p>\n", escape(&change))
         });
-        Some(format!("{intro}{figure}"))
+        Some(format!("{intro}{}{figure}", warning(&study.simulation.as_ref()?.accelerators)))
     }
+}
+
+/// Which cost table prices which designs, where there are several.
+fn warning(accelerators: &[AcceleratorRecord]) -> String {
+    let mut designs: IndexMap<&str, Vec<&str>> = IndexMap::new();
+    for accelerator in accelerators {
+        designs.entry(&accelerator.costs).or_default().push(&accelerator.label);
+    }
+    if designs.len() < 2 {
+        return String::new();
+    }
+    let list: Vec<_> = designs.iter().map(|(costs, labels)| format!("{costs}: {}", labels.join(", "))).collect();
+    let list = escape(&list.join("; "));
+    format!("<p class=\"note\">Energies compare only among designs priced by one cost table. {list}.</p>\n")
 }
 
 /// Joules per image by component.

@@ -4,20 +4,14 @@ use super::Section;
 use crate::StudyRecord;
 use crate::html::chart::{Chart, N_COLORS, Series, View};
 use crate::html::escape;
-use crate::records::{AcceleratorRecord, LayerRecord};
+use crate::records::{AcceleratorRecord, LayerRecord, SimulationRecord};
 use crate::table::{Cell, Column, Table};
 
 /// Speed-up and energy over the study's baseline.
 pub(super) struct Speedup;
 
-/// What is divided: a name, and what a layer needs.
-type Quantity = (&'static str, fn(&AcceleratorRecord, &LayerRecord) -> f64);
-
-static QUANTITIES: &[Quantity] = &[
-    ("speed-up in cycles", |_, layer| layer.cycles.total as f64),
-    ("speed-up in time", |accelerator, layer| layer.cycles.total as f64 / accelerator.clock_mhz),
-    ("energy gain", |_, layer| layer.energy_nj.total),
-];
+/// What is divided: what a layer needs.
+type Quantity = fn(&AcceleratorRecord, &LayerRecord) -> f64;
 
 impl Section for Speedup {
     fn id(&self) -> &'static str {
@@ -35,13 +29,28 @@ impl Section for Speedup {
         if others.is_empty() {
             return None;
         }
-        let views: Vec<View> = QUANTITIES.iter().map(|quantity| view(baseline, &others, *quantity)).collect();
-        let totals = totals(baseline, &simulation.accelerators);
+        let over_baseline: Vec<_> = others.iter().map(|&other| (baseline, other)).collect();
+        let over_alike: Vec<_> = simulation
+            .accelerators
+            .iter()
+            .map(|accelerator| (simulation.energy_baseline(accelerator, Some(&baseline.label)), accelerator))
+            .filter(|(alike, accelerator)| alike.label != accelerator.label)
+            .collect();
+        let mut views = vec![
+            view(baseline, "speed-up in cycles", &over_baseline, |_, layer| layer.cycles.total as f64),
+            view(baseline, "speed-up in time", &over_baseline, |accelerator, layer| {
+                layer.cycles.total as f64 / accelerator.clock_mhz
+            }),
+        ];
+        if !over_alike.is_empty() {
+            views.push(view(baseline, "energy gain", &over_alike, |_, layer| layer.energy_nj.total));
+        }
+        let totals = totals(baseline, simulation);
         let chart = Chart {
             id: "speed-up-chart",
             caption: format!(
-                "Gain over {} per layer: its cycles, time or energy divided by the design's; above 1 is better. \
-                 Simulated.",
+                "Gain over {} per layer: its cycles or time divided by the design's; energies are divided only among designs \
+                 priced by one cost table. Above 1 is better. Simulated.",
                 baseline.label
             ),
             value_title: "gain".to_owned(),
@@ -52,8 +61,9 @@ impl Section for Speedup {
         };
         Some(format!(
             "{}<p class=\"note\">Designs have different numbers of multipliers, clocks and nodes: cycles compare \
-             designs of one peak rate, time and energy what each design would need. Nothing is scaled between nodes, and energies cover what each design's own cost \
-             table covers (see Assumptions). \
+             designs of one peak rate, time what each design would need. Nothing is scaled between nodes. Energies compare \
+             only where they are priced by the same cost table (what each covers: see Assumptions); each group of designs \
+             with one table has its own baseline, marked “baseline”. \
              “Of its peak” is the dense rate over the design's own dense peak: above 100 % is work skipped.</p>\n{}{}",
             totals.to_html(),
             chart.to_html(&chart.table(3)),
@@ -66,16 +76,26 @@ fn gain(base: f64, new: f64) -> Option<f64> {
     (base > 0.0 && new > 0.0).then(|| base / new)
 }
 
-fn view(baseline: &AcceleratorRecord, others: &[&AcceleratorRecord], (name, of): Quantity) -> View {
-    let value = |other: &AcceleratorRecord, layer: &LayerRecord| {
-        let own = other.layers.iter().find(|own| own.name == layer.name)?;
-        gain(of(baseline, layer), of(other, own))
+/// A series for each design of `pairs`, which stand after what they are set against.
+fn view(
+    baseline: &AcceleratorRecord,
+    name: &str,
+    pairs: &[(&AcceleratorRecord, &AcceleratorRecord)],
+    of: Quantity,
+) -> View {
+    let value = |base: &AcceleratorRecord, other: &AcceleratorRecord, layer: &LayerRecord| {
+        let find = |side: &AcceleratorRecord| Some(of(side, side.layers.iter().find(|own| own.name == layer.name)?));
+        gain(find(base)?, find(other)?)
     };
-    let series = others.iter().enumerate().map(|(idx, other)| Series {
-        name: other.label.clone(),
+    let series = pairs.iter().enumerate().map(|(idx, (base, other))| Series {
+        name: if base.label == baseline.label {
+            other.label.clone()
+        } else {
+            format!("{} over {}", other.label, base.label)
+        },
         color: idx % N_COLORS,
         hatched: idx >= N_COLORS,
-        values: baseline.layers.iter().map(|layer| value(other, layer)).collect(),
+        values: baseline.layers.iter().map(|layer| value(base, other, layer)).collect(),
         ..Series::default()
     });
     View {
@@ -85,25 +105,34 @@ fn view(baseline: &AcceleratorRecord, others: &[&AcceleratorRecord], (name, of):
     }
 }
 
-fn totals(baseline: &AcceleratorRecord, accelerators: &[AcceleratorRecord]) -> Table {
+fn totals(baseline: &AcceleratorRecord, simulation: &SimulationRecord) -> Table {
     let columns = vec![
         Column::text("design", "design"),
         Column::number("cycles_gain", "speed-up in cycles", "×"),
         Column::number("time_gain", "speed-up in time", "×"),
-        Column::number("energy_gain", "energy gain", "×"),
         Column::number("of_peak_percent", "of its peak", "%"),
+        Column::text("costs", "priced by"),
+        Column::number("energy_per_image_mj", "energy", "mJ per image"),
+        Column::number("energy_gain", "energy gain", "×"),
+        Column::text("energy_baseline", "over"),
     ];
     let mut table = Table::new(format!("Whole network over {}, simulated", baseline.label), columns);
+    let images = simulation.images.max(1) as f64;
     let base = &baseline.total;
-    for accelerator in accelerators {
+    for accelerator in &simulation.accelerators {
         let total = &accelerator.total;
         let of_peak = accelerator.peak_gmacs.filter(|&peak| peak > 0.0).map(|peak| 100.0 * total.gmacs / peak);
+        let alike = simulation.energy_baseline(accelerator, Some(&baseline.label));
+        let over = if alike.label == accelerator.label { "baseline" } else { &alike.label };
         table.row(vec![
             accelerator.label.clone().into(),
             Cell::real(gain(base.cycles as f64, total.cycles as f64), 2),
             Cell::real(gain(base.latency_ms, total.latency_ms), 2),
-            Cell::real(gain(base.energy_mj, total.energy_mj), 2),
             Cell::real(of_peak, 1),
+            accelerator.costs.clone().into(),
+            Cell::Real(total.energy_mj / images, 3),
+            Cell::real(gain(alike.total.energy_mj, total.energy_mj), 2),
+            over.into(),
         ]);
     }
     table

@@ -42,18 +42,22 @@ fn key_table(study: &StudyRecord, comparison: &Comparison) -> Table {
     let accelerator = |label| study.simulation.as_ref().and_then(|simulation| simulation.accelerator(label));
     let pair = (accelerator(&comparison.baseline), accelerator(&comparison.variant));
     let images = study.simulation.as_ref().map_or(1, |simulation| simulation.images.max(1)) as f64;
-    let mut quantity = |name: &str, unit: &str, of: &dyn Fn(&AcceleratorRecord) -> f64, reduction: f64| {
+    let mut quantity = |name: &str, unit: &str, of: &dyn Fn(&AcceleratorRecord) -> f64, change: Cell| {
         let cell = |side: Option<&AcceleratorRecord>| Cell::from(side.map(|side| number::si(of(side), unit)));
-        table.row(vec![name.into(), cell(pair.0), cell(pair.1), change(reduction)]);
+        table.row(vec![name.into(), cell(pair.0), cell(pair.1), change]);
+    };
+    let energy_change = |reduction| match comparison.costs_differ {
+        true => Cell::Text("priced by different cost tables".to_owned()),
+        false => change(reduction),
     };
     let (runtime, energy) = (comparison.total_runtime_reduction_percent, comparison.total_energy_reduction_percent);
-    quantity("run time per image", "s", &|side| side.total.latency_ms * 1e-3, runtime);
-    quantity("energy per image", "J", &|side| side.total.energy_mj * 1e-3 / images, energy);
+    quantity("run time per image", "s", &|side| side.total.latency_ms * 1e-3, change(runtime));
+    quantity("energy per image", "J", &|side| side.total.energy_mj * 1e-3 / images, energy_change(energy));
 
     let over = format!("mean of {} layers' changes", comparison.n_layers);
-    let mut mean = |name: String, reduction| table.row(vec![name.into(), Cell::Empty, Cell::Empty, change(reduction)]);
-    mean(format!("run time, {over}"), comparison.mean_layer_runtime_reduction_percent);
-    mean(format!("energy, {over}"), comparison.mean_layer_energy_reduction_percent);
+    let mut mean = |name: String, change| table.row(vec![name.into(), Cell::Empty, Cell::Empty, change]);
+    mean(format!("run time, {over}"), change(comparison.mean_layer_runtime_reduction_percent));
+    mean(format!("energy, {over}"), energy_change(comparison.mean_layer_energy_reduction_percent));
 
     if let Some(accuracy) = &study.accuracy {
         let before = accuracy.integer.as_ref().map(|accuracy| accuracy.top1);
