@@ -165,6 +165,13 @@ pub(crate) fn zeros(len: usize, batch: usize, network: &str) -> Result<Vec<f32>,
         network: network.to_owned(),
         cause: format!("{batch} images of {len} elements do not fit into memory"),
     })?;
+    // An allocation that fails would end the process; asked for this way, it can be told.
+    let mut probe: Vec<f32> = Vec::new();
+    probe.try_reserve_exact(n_elements).map_err(|_| TrainError::Network {
+        network: network.to_owned(),
+        cause: format!("no memory for {batch} images of {len} elements"),
+    })?;
+    drop(probe);
     Ok(vec![0.0; n_elements])
 }
 

@@ -1,10 +1,11 @@
 //! The engine against the reference operators.
 
 use skimp_graph::testing::random_tensor;
-use skimp_graph::{Executor, Graph, Tensor, reference};
+use skimp_graph::{Executor, Graph, Op, Tensor, reference};
 use skimp_train::reference::loss;
 use skimp_train::{LossSum, Mode, Model, ModelOptions, Targets, TrainError, policy};
 
+use crate::nets::Net;
 use crate::{nets, oracle};
 
 pub(crate) const STEP: Mode = Mode::Train { step: 3, seed: 7 };
@@ -196,4 +197,25 @@ fn wrong_calls_are_told() {
     model.forward(&images[..192], 1, STEP, policy.as_mut()).expect("fits");
     model.backward(&losses, &targets, policy.as_mut()).expect("fits");
     assert!(matches!(model.backward(&losses, &targets, policy.as_mut()), Err(TrainError::Sequence(_))));
+}
+
+#[test]
+fn networks_that_do_not_fit_are_told() {
+    let fail = |graph: &Graph, options: &ModelOptions| Model::new(graph, options).expect_err("wrong").to_string();
+    let graph = nets::residual();
+    let with_batch = |batch| ModelOptions { batch, ..ModelOptions::default() };
+    assert_eq!(fail(&graph, &with_batch(0)), "batch: expected at least 1, found 0");
+    let message = fail(&graph, &with_batch(usize::MAX / 1000));
+    assert!(message.starts_with("network \"residual\":") && message.contains("memory"), "{message}");
+    let keep = ModelOptions { keep: vec!["nothing".into()], ..ModelOptions::default() };
+    assert_eq!(fail(&graph, &keep), "keep: expected names of values that the network computes, found \"nothing\"");
+    let size = ModelOptions { input_size: Some(vec![3, 8, 9]), ..ModelOptions::default() };
+    assert_eq!(fail(&graph, &size), "network \"residual\": axis 3 has 8 elements, given are 9");
+    let (mut net, x) = Net::new("transposed", &[2, 2, 2]);
+    let y = net.op("swap", Op::Transpose { perm: vec![1, 0, 2, 3] }, &[x]);
+    let graph = net.finish(y);
+    assert_eq!(
+        fail(&graph, &ModelOptions::default()),
+        "node \"swap\" (Transpose): cannot be trained: its output does not have the batch as its first axis"
+    );
 }

@@ -192,7 +192,7 @@ pub(crate) fn sequence() -> Graph {
     net.finish(y)
 }
 
-/// A weight and a batch norm's parameters that two layers share.
+/// A weight and a bias that two layers share, and a tensor that one layer reads twice.
 pub(crate) fn shared() -> Graph {
     let (mut net, x) = Net::new("shared", &[4, 6, 6]);
     let weight = net.constant("weight", &[4, 4, 3, 3], 0.0, 0.3);
@@ -201,7 +201,10 @@ pub(crate) fn shared() -> Graph {
     let y = net.op("conv1", conv(), &[x, weight, bias]);
     let y = net.op("relu1", Op::Relu, &[y]);
     let y = net.op("conv2", conv(), &[y, weight, bias]);
-    let y = net.op("relu2", Op::Relu, &[y]);
+    let a = net.op("relu2", Op::Relu, &[y]);
+    // The normalized tensor is its own residual.
+    let y = net.norm("bn", a, 4);
+    let y = net.op("add", Op::Add, &[y, a]);
     let y = net.op("mean", Op::ReduceMean { axes: vec![2, -1], keep_dims: false }, &[y]);
     net.finish(y)
 }

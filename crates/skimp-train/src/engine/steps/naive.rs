@@ -129,7 +129,14 @@ impl Step for Naive {
         let errors: Vec<Option<&[f32]>> = errors.iter().map(|e| e.as_ref().map(|e| e.elements.as_slice())).collect();
         let gradients = reference::backward(&call, &errors)?;
         for (source, gradient) in self.sources.iter().zip(&gradients) {
-            let (Some(source), Some(gradient)) = (source, gradient) else { continue };
+            let Some(source) = source else { continue };
+            let Some(gradient) = gradient else {
+                // The operator takes it for a constant; others may add to the gradient.
+                if let Source::Port(port) = source {
+                    run.contribute(&place.inputs[*port], |dx, _| dx.fill(0.0));
+                }
+                continue;
+            };
             match source {
                 Source::Port(port) => {
                     let port = &place.inputs[*port];

@@ -174,6 +174,13 @@ impl Step for Norm {
             let dx = if direct { &mut dx_memory[..len] } else { &mut spare[..len] };
             self.extremes.correct(dx, x, &self.slopes);
         }
+        // First x, then the residual: both may be the same tensor.
+        if direct {
+            run.tensors.put_grad(x_id, dx_memory);
+        } else if run.wants(&x_port) {
+            run.add_to_grad(x_id, &spare[..len]);
+        }
+        self.spare = spare;
         match residual_port {
             Some(port) if port.grad == GradMode::Write => run.tensors.put_grad(port.id, residual_memory),
             Some(port) => {
@@ -182,12 +189,6 @@ impl Step for Norm {
             }
             None => {}
         }
-        if direct {
-            run.tensors.put_grad(x_id, dx_memory);
-        } else if run.wants(&x_port) {
-            run.add_to_grad(x_id, &spare[..len]);
-        }
-        self.spare = spare;
         run.param_grad(self.scale, |grad, _| grad.copy_from_slice(&self.scale_grad));
         run.param_grad(self.shift, |grad, _| grad.copy_from_slice(&self.shift_grad));
         Ok(())
