@@ -146,7 +146,8 @@ pub enum Role {
 /// A tensor at a place where a policy may round it, as a row-major matrix of `rows` x `columns`.
 ///
 /// Activations and errors are `[pixels of all images, channels]`; weights and their gradients
-/// `[taps x input channels, output channels]`, once per group.
+/// `[groups x taps x input channels of a group, output channels of a group]`, those of depthwise layers
+/// `[taps, channels]`. Operands whose GEMM sums over channels are `[pixels of all images x groups, channels of a group]`.
 #[derive(Debug)]
 pub struct Operand<'a> {
     /// What the tensor is.

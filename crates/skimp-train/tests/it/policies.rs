@@ -2,8 +2,12 @@
 
 use std::sync::OnceLock;
 
+use skimp_cpu::nhwc::{Arithmetic, ChunkedSum, ConvShape, Workspace, conv_forward};
 use skimp_data::{Samples, Split};
+use skimp_graph::testing::random_tensor;
 use skimp_graph::{Graph, Op};
+use skimp_numerics::formats::{FP8_152, FP16_169};
+use skimp_numerics::{FloatCast, RandomBits};
 use skimp_train::optimizer::{Optimizer, OptimizerConfig};
 use skimp_train::policy::{POLICIES, Policy, Verdict};
 use skimp_train::{LossSum, Mode, Model, ModelOptions, Targets, policy};
@@ -233,7 +237,7 @@ fn switches_change_what_is_trained() {
     for (name, switches) in [
         ("fp8-ibm", "chunk=0 accumulate=fp32 update=nearest update=fp32 last=8 first=8 loss-scale=1"),
         ("hfp8", "code0=subnormal weight-gradient=8"),
-        ("int8-banner", "gradient-bits=8 activation-chunks=1 last=32 true-zero=true"),
+        ("int8-banner", "range-bn=paper range-bn=off gradient-bits=8 activation-chunks=1 last=32 true-zero=true"),
         ("mxfp8", "forward=e5m2 backward=e5m2 scale=ceil round=stochastic bf16=true exempt=ends"),
         ("fp8-ocp", "scaling=none scaling=current margin=2 exempt=first"),
         ("dfxp:warm-up=0", "propagation-bits=12 update-bits=0 round=stochastic"),
@@ -249,4 +253,27 @@ fn switches_change_what_is_trained() {
     }
     // Rounding operands in a pass of its own changes nothing but the counting.
     assert!(bits("bf16:count=true") == bits("bf16"));
+}
+
+#[test]
+fn chunked_sums_of_the_kernels_are_those_of_the_definition() {
+    let (inputs, outputs, images) = (300, 40, 3);
+    let operand = |name: &str, n: usize| {
+        let mut values = random_tensor(3, name, vec![n], 0.05, 1.0).into_f32().expect("f32");
+        FloatCast::new(FP8_152).round_slice(&mut values, RandomBits::default());
+        values
+    };
+    let (x, weight) = (operand("x", images * inputs), operand("weight", inputs * outputs));
+    for chunk in [1, 64, 100, usize::MAX] {
+        let sum = ChunkedSum { chunk, ..ChunkedSum::FP16_169 };
+        let mut y = vec![0.0; images * outputs];
+        let shape = ConvShape::dense(images, inputs, outputs);
+        conv_forward(&shape, &x, &weight, None, &mut y, Arithmetic::Chunked(sum), &mut Workspace::new());
+        let definition = skimp_numerics::ChunkedSum::new(FloatCast::new(FP16_169), chunk);
+        for (i, found) in y.iter().enumerate() {
+            let column: Vec<f32> = (0..inputs).map(|k| weight[k * outputs + i % outputs]).collect();
+            let expected = definition.dot(&x[i / outputs * inputs..][..inputs], &column);
+            assert_eq!(found.to_bits(), expected.to_bits(), "chunks of {chunk}, output {i}");
+        }
+    }
 }

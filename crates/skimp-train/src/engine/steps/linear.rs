@@ -33,22 +33,30 @@ impl Linear {
 
     fn activation_form(&self, n: usize, pass: Pass) -> Form {
         let rows = n * self.shape.h * self.shape.w;
-        (rows, self.shape.c, if pass == Pass::Forward { Contraction::Columns } else { Contraction::Rows { run: rows } })
+        match pass {
+            Pass::Forward => (rows * self.shape.groups, self.shape.group_c(), Contraction::Columns),
+            _ => (rows, self.shape.c, Contraction::Rows { run: rows }),
+        }
     }
 
     fn error_form(&self, n: usize, pass: Pass) -> Form {
         let rows = n * self.shape.p() * self.shape.q();
-        (
-            rows,
-            self.shape.k,
-            if pass == Pass::InputGrad { Contraction::Columns } else { Contraction::Rows { run: rows } },
-        )
+        match pass {
+            Pass::InputGrad => (rows * self.shape.groups, self.shape.group_k(), Contraction::Columns),
+            _ => (rows, self.shape.k, Contraction::Rows { run: rows }),
+        }
     }
 
     fn weight_form(&self, pass: Pass) -> Form {
-        let run = self.shape.group_c();
-        let contraction = if pass == Pass::InputGrad { Contraction::Columns } else { Contraction::Rows { run } };
-        (self.shape.kh * self.shape.kw * run, self.shape.k, contraction)
+        let (taps, groups) = (self.shape.kh * self.shape.kw, self.shape.groups);
+        match (self.shape.group_c(), self.shape.group_k()) {
+            // Stored with all groups in a row; each product sums over one of them.
+            (1, 1) if groups > 1 => (taps, groups, Contraction::Rows { run: 1 }),
+            (_, columns) if pass == Pass::InputGrad => {
+                (groups * taps * self.shape.group_c(), columns, Contraction::Columns)
+            }
+            (run, columns) => (groups * taps * run, columns, Contraction::Rows { run }),
+        }
     }
 }
 
