@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion};
-use skimp_digital::compend::{Compend, literal, slots};
+use skimp_digital::compend::{COMPEND, literal, slots};
 use skimp_sim::{AcceleratorModel, LayerTrace, LayerWorkload, RecordedTrace};
 
 const PLANES: u8 = 16;
@@ -89,7 +89,7 @@ fn vgg16(criterion: &mut Criterion) {
             (layer, trace)
         })
         .collect();
-    let Ok(compend) = Compend.configure(&toml::Table::new()) else { return };
+    let Ok(compend) = COMPEND.configure(&toml::Table::new()) else { return };
     let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(1).build() else { return };
     let mut group = criterion.benchmark_group("compend_simulate");
     group.sample_size(10).measurement_time(Duration::from_secs(2));

@@ -8,5 +8,5 @@ mod models;
 
 pub use comparison::comparison_table;
 pub use models::{
-    ACCELERATORS, cnvlutin, compend, dadiannao, eyeriss, selective_gradients, stripes, systolic, tetris, zena,
+    ACCELERATORS, Entry, cnvlutin, compend, dadiannao, eyeriss, selective_gradients, stripes, systolic, tetris, zena,
 };

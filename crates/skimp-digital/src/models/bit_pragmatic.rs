@@ -15,14 +15,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError,
-    resolve_config,
-};
+use skimp_sim::{Accelerator, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError};
 use toml::Table;
 
 use super::bricks::{Bundle, Node};
 use super::config::{positive, typed};
+use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 use super::windows::{Encoding, PixelMap, multiplexed, tap_sums};
 
@@ -41,54 +39,40 @@ const MAX_SLACK: usize = 1024;
 /// J. Albericio et al., "Bit-Pragmatic Deep Neural Network Computing", MICRO 2017, arXiv 1610.06920: terms of
 /// activations, synchronization of columns.
 /// Differs: the shifters' limited reach (two-stage shifting) is not modeled; every term takes one cycle.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BitPragmatic;
+pub(super) static BIT_PRAGMATIC: Entry = Entry {
+    name: NAME,
+    summary: "skips zero bits of activations, 16 windows in step with each other (quick rule)",
+    source: "J. Albericio et al., Bit-Pragmatic Deep Neural Network Computing, MICRO 2017",
+    preset: PRESET,
+    build,
+};
 
-impl AcceleratorModel for BitPragmatic {
-    fn name(&self) -> &'static str {
-        NAME
+fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+    let config: Config = typed(&resolved)?;
+    positive("clock_mhz", config.clock_mhz)?;
+    quick::extents(&[
+        ("tiles", config.tiles),
+        ("filters_per_tile", config.filters_per_tile),
+        ("inputs_per_brick", config.inputs_per_brick),
+        ("windows_in_parallel", config.windows_in_parallel),
+    ])?;
+    if config.slack_registers > MAX_SLACK {
+        let reason = format!("expected at most {MAX_SLACK}, found {}", config.slack_registers);
+        return Err(SimError::SettingValue { key: "slack_registers".into(), reason });
     }
-
-    fn summary(&self) -> &'static str {
-        "skips zero bits of activations, 16 windows in step with each other (quick rule)"
-    }
-
-    fn source(&self) -> &'static str {
-        "J. Albericio et al., Bit-Pragmatic Deep Neural Network Computing, MICRO 2017"
-    }
-
-    fn preset(&self) -> &'static str {
-        PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        let resolved = resolve_config(PRESET, overrides)?;
-        let config: Config = typed(&resolved)?;
-        positive("clock_mhz", config.clock_mhz)?;
-        quick::extents(&[
-            ("tiles", config.tiles),
-            ("filters_per_tile", config.filters_per_tile),
-            ("inputs_per_brick", config.inputs_per_brick),
-            ("windows_in_parallel", config.windows_in_parallel),
-        ])?;
-        if config.slack_registers > MAX_SLACK {
-            let reason = format!("expected at most {MAX_SLACK}, found {}", config.slack_registers);
-            return Err(SimError::SettingValue { key: "slack_registers".into(), reason });
-        }
-        let costs = CostTable::embedded(&config.costs)?;
-        let rule = Rule { config };
-        Ok(Box::new(QuickMachine {
-            name: NAME,
-            resolved,
-            clock_mhz: rule.config.clock_mhz,
-            costs,
-            area_mm2: 0.0,
-            dense_macs_per_cycle: rule.lanes() as f64 / f64::from(rule.config.encoding.most_terms(PEAK_BITS)),
-            energy_scope: "term additions and reads of bricks and weights from on-chip memory at generic 45 nm figures; \
-                           no breakdown is published; off-chip memory is not included",
-            rule,
-        }))
-    }
+    let costs = CostTable::embedded(&config.costs)?;
+    let rule = Rule { config };
+    Ok(Box::new(QuickMachine {
+        name: NAME,
+        resolved,
+        clock_mhz: rule.config.clock_mhz,
+        costs,
+        area_mm2: 0.0,
+        dense_macs_per_cycle: rule.lanes() as f64 / f64::from(rule.config.encoding.most_terms(PEAK_BITS)),
+        energy_scope: "term additions and reads of bricks and weights from on-chip memory at generic 45 nm figures; \
+                       no breakdown is published; off-chip memory is not included",
+        rule,
+    }))
 }
 
 #[derive(Debug, Deserialize)]

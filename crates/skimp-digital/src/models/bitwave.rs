@@ -12,13 +12,11 @@
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic,
-    resolve_config,
-};
+use skimp_sim::{Accelerator, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic};
 use toml::Table;
 
 use super::config::{positive, typed};
+use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 
 const NAME: &str = "bitwave";
@@ -34,54 +32,40 @@ const PEAK_BITS: u32 = 8;
 /// 2507.12444: sign-magnitude bit columns; area and power of the 16 nm design.
 /// Differs: the extents of the array and the clock are assumed; bit flipping, which makes more columns zero at some
 /// loss of accuracy, is a matter of the weights given.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BitWave;
+pub(super) static BITWAVE: Entry = Entry {
+    name: NAME,
+    summary: "skips zero bit columns of groups of sign-magnitude weights (quick rule)",
+    source: "M. Shi et al., BitWave: Exploiting Column-Based Bit-Level Sparsity for Deep Learning Acceleration, HPCA 2024",
+    preset: PRESET,
+    build,
+};
 
-impl AcceleratorModel for BitWave {
-    fn name(&self) -> &'static str {
-        NAME
+fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+    let config: Config = typed(&resolved)?;
+    positive("clock_mhz", config.clock_mhz)?;
+    quick::extents(&[
+        ("weights_per_group", config.weights_per_group),
+        ("filters_in_parallel", config.filters_in_parallel),
+        ("windows_in_parallel", config.windows_in_parallel),
+    ])?;
+    if config.empty_group_cycles > 1 {
+        let reason = format!("expected 0 or 1, found {}", config.empty_group_cycles);
+        return Err(SimError::SettingValue { key: "empty_group_cycles".into(), reason });
     }
-
-    fn summary(&self) -> &'static str {
-        "skips zero bit columns of groups of sign-magnitude weights (quick rule)"
-    }
-
-    fn source(&self) -> &'static str {
-        "M. Shi et al., BitWave: Exploiting Column-Based Bit-Level Sparsity for Deep Learning Acceleration, HPCA 2024"
-    }
-
-    fn preset(&self) -> &'static str {
-        PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        let resolved = resolve_config(PRESET, overrides)?;
-        let config: Config = typed(&resolved)?;
-        positive("clock_mhz", config.clock_mhz)?;
-        quick::extents(&[
-            ("weights_per_group", config.weights_per_group),
-            ("filters_in_parallel", config.filters_in_parallel),
-            ("windows_in_parallel", config.windows_in_parallel),
-        ])?;
-        if config.empty_group_cycles > 1 {
-            let reason = format!("expected 0 or 1, found {}", config.empty_group_cycles);
-            return Err(SimError::SettingValue { key: "empty_group_cycles".into(), reason });
-        }
-        let costs = CostTable::embedded(&config.costs)?;
-        let area_mm2 = costs.area_mm2("chip.area")?;
-        let rule = Rule { config };
-        Ok(Box::new(QuickMachine {
-            name: NAME,
-            resolved,
-            clock_mhz: rule.config.clock_mhz,
-            costs,
-            area_mm2,
-            dense_macs_per_cycle: rule.lanes() as f64 / f64::from(PEAK_BITS - 1),
-            energy_scope: "published chip power times runtime at an assumed clock; no breakdown by event, off-chip \
-                           memory is not included",
-            rule,
-        }))
-    }
+    let costs = CostTable::embedded(&config.costs)?;
+    let area_mm2 = costs.area_mm2("chip.area")?;
+    let rule = Rule { config };
+    Ok(Box::new(QuickMachine {
+        name: NAME,
+        resolved,
+        clock_mhz: rule.config.clock_mhz,
+        costs,
+        area_mm2,
+        dense_macs_per_cycle: rule.lanes() as f64 / f64::from(PEAK_BITS - 1),
+        energy_scope: "published chip power times runtime at an assumed clock; no breakdown by event, off-chip \
+                       memory is not included",
+        rule,
+    }))
 }
 
 #[derive(Debug, Deserialize)]

@@ -13,13 +13,14 @@
 
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, LayerKind, LayerResult, LayerTrace,
-    LayerWorkload, Provenance, SimError, resolve_config,
+    Accelerator, Activity, ComparisonRow, CostTable, LayerKind, LayerResult, LayerTrace, LayerWorkload, Provenance,
+    SimError,
 };
 use toml::Table;
 
 use super::bricks::{self, BRICK_READS, COMPUTE, EXECUTED, IDLE, NodeActivity, WEIGHT_READS, check_generic};
 use super::config::{positive, typed};
+use super::entry::Entry;
 
 const NAME: &str = "dadiannao";
 /// The table of the published chip: its area and power whatever prices the events.
@@ -31,41 +32,27 @@ const PRESET: &str = include_str!("../../../../configs/accelerators/dadiannao.to
 /// # Source
 /// Y. Chen et al., "DaDianNao: A Machine-Learning Supercomputer", MICRO 2014; cycle model as in J. Albericio et al.,
 /// "Cnvlutin", ISCA 2016, and P. Judd et al., "Stripes", MICRO 2016.
-#[derive(Clone, Copy, Debug)]
-pub struct DaDianNao;
+pub static DADIANNAO: Entry = Entry {
+    name: NAME,
+    summary: "dense node of 16 tiles with 16 x 16 multipliers, weights in on-chip eDRAM; skips nothing",
+    source: "Y. Chen et al., DaDianNao: A Machine-Learning Supercomputer, MICRO 2014",
+    preset: PRESET,
+    build,
+};
 
-impl AcceleratorModel for DaDianNao {
-    fn name(&self) -> &'static str {
-        NAME
+fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+    let config: Config = typed(&resolved)?;
+    let node = bricks::Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
+    positive("clock_mhz", config.clock_mhz)?;
+    let costs = CostTable::embedded(&config.costs)?;
+    let by_event = costs.power_mw("chip.power").is_err();
+    if by_event {
+        check_generic(&costs, &["sram_1mib.bit", "mac16.op"])?;
     }
-
-    fn summary(&self) -> &'static str {
-        "dense node of 16 tiles with 16 x 16 multipliers, weights in on-chip eDRAM; skips nothing"
-    }
-
-    fn source(&self) -> &'static str {
-        "Y. Chen et al., DaDianNao: A Machine-Learning Supercomputer, MICRO 2014"
-    }
-
-    fn preset(&self) -> &'static str {
-        PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        let resolved = resolve_config(PRESET, overrides)?;
-        let config: Config = typed(&resolved)?;
-        let node = bricks::Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
-        positive("clock_mhz", config.clock_mhz)?;
-        let costs = CostTable::embedded(&config.costs)?;
-        let by_event = costs.power_mw("chip.power").is_err();
-        if by_event {
-            check_generic(&costs, &["sram_1mib.bit", "mac16.op"])?;
-        }
-        let chip = CostTable::embedded(CHIP_TABLE)?;
-        let area_mm2 = chip.area_mm2("chip.area")?;
-        let power_mw = chip.power_mw("chip.power")?;
-        Ok(Box::new(Chip { resolved, config, node, costs, by_event, area_mm2, power_mw }))
-    }
+    let chip = CostTable::embedded(CHIP_TABLE)?;
+    let area_mm2 = chip.area_mm2("chip.area")?;
+    let power_mw = chip.power_mw("chip.power")?;
+    Ok(Box::new(Chip { resolved, config, node, costs, by_event, area_mm2, power_mw }))
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,7 +127,7 @@ impl Accelerator for Chip {
             note: note.to_owned(),
         };
         Ok(vec![
-            row(Provenance::Published, self.config.published_throughput_gmacs, DaDianNao.source()),
+            row(Provenance::Published, self.config.published_throughput_gmacs, DADIANNAO.source),
             row(
                 Provenance::Modeled,
                 self.peak_gmacs(),

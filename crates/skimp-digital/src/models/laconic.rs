@@ -14,14 +14,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError,
-    resolve_config,
-};
+use skimp_sim::{Accelerator, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError};
 use toml::Table;
 
 use super::bricks::{Bundle, Node};
 use super::config::{positive, typed};
+use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 use super::windows::{Encoding, PixelMap, filters_of, multiplexed, paired_sum, tap_sums};
 
@@ -37,53 +35,39 @@ const PEAK_BITS: u32 = 16;
 /// S. Sharify et al., "Laconic Deep Learning Inference Acceleration", ISCA 2019; earlier as arXiv 1805.04513. Extents of
 /// tiles and the treatment of single windows as in the simulator isakedo/DNNsim (`examples/Laconic/README.md`).
 /// Differs: the adder tree behind the histograms never stalls the lanes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Laconic;
+pub(super) static LACONIC: Entry = Entry {
+    name: NAME,
+    summary: "skips zero bits of activations and weights, product by product of terms (quick rule)",
+    source: "S. Sharify et al., Laconic Deep Learning Inference Acceleration, ISCA 2019",
+    preset: PRESET,
+    build,
+};
 
-impl AcceleratorModel for Laconic {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn summary(&self) -> &'static str {
-        "skips zero bits of activations and weights, product by product of terms (quick rule)"
-    }
-
-    fn source(&self) -> &'static str {
-        "S. Sharify et al., Laconic Deep Learning Inference Acceleration, ISCA 2019"
-    }
-
-    fn preset(&self) -> &'static str {
-        PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        let resolved = resolve_config(PRESET, overrides)?;
-        let config: Config = typed(&resolved)?;
-        positive("clock_mhz", config.clock_mhz)?;
-        quick::extents(&[
-            ("tiles", config.tiles),
-            ("filters_per_tile", config.filters_per_tile),
-            ("inputs_per_brick", config.inputs_per_brick),
-            ("windows_in_parallel", config.windows_in_parallel),
-        ])?;
-        let costs = CostTable::embedded(&config.costs)?;
-        let rule = Rule { config };
-        let encoding = rule.config.encoding;
-        // A weight's magnitude has one bit less than its code.
-        let most_products = encoding.most_terms(PEAK_BITS) * encoding.most_terms(PEAK_BITS - 1);
-        Ok(Box::new(QuickMachine {
-            name: NAME,
-            resolved,
-            clock_mhz: rule.config.clock_mhz,
-            costs,
-            area_mm2: 0.0,
-            dense_macs_per_cycle: rule.lanes() as f64 / f64::from(most_products),
-            energy_scope: "products of terms (as 8-bit additions) and reads of bricks and weights from on-chip memory \
-                           at generic 45 nm figures; no breakdown is published; off-chip memory is not included",
-            rule,
-        }))
-    }
+fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+    let config: Config = typed(&resolved)?;
+    positive("clock_mhz", config.clock_mhz)?;
+    quick::extents(&[
+        ("tiles", config.tiles),
+        ("filters_per_tile", config.filters_per_tile),
+        ("inputs_per_brick", config.inputs_per_brick),
+        ("windows_in_parallel", config.windows_in_parallel),
+    ])?;
+    let costs = CostTable::embedded(&config.costs)?;
+    let rule = Rule { config };
+    let encoding = rule.config.encoding;
+    // A weight's magnitude has one bit less than its code.
+    let most_products = encoding.most_terms(PEAK_BITS) * encoding.most_terms(PEAK_BITS - 1);
+    Ok(Box::new(QuickMachine {
+        name: NAME,
+        resolved,
+        clock_mhz: rule.config.clock_mhz,
+        costs,
+        area_mm2: 0.0,
+        dense_macs_per_cycle: rule.lanes() as f64 / f64::from(most_products),
+        energy_scope: "products of terms (as 8-bit additions) and reads of bricks and weights from on-chip memory \
+                       at generic 45 nm figures; no breakdown is published; off-chip memory is not included",
+        rule,
+    }))
 }
 
 #[derive(Debug, Deserialize)]

@@ -10,6 +10,7 @@ pub mod compend;
 mod compreend;
 mod config;
 pub mod dadiannao;
+mod entry;
 pub mod eyeriss;
 mod laconic;
 mod quick;
@@ -24,24 +25,26 @@ pub mod tetris;
 mod windows;
 pub mod zena;
 
+pub use entry::Entry;
+
 /// Every digital accelerator, in the order in which lists print them.
 pub static ACCELERATORS: &[&dyn AcceleratorModel] = &[
-    &bit_pragmatic::BitPragmatic,
-    &bitwave::BitWave,
+    &bit_pragmatic::BIT_PRAGMATIC,
+    &bitwave::BITWAVE,
     &cnvlutin::Cnvlutin,
-    &compend::Compend,
+    &compend::COMPEND,
     &compreend::Compreend,
-    &dadiannao::DaDianNao,
-    &eyeriss::Eyeriss,
-    &laconic::Laconic,
-    &scnn::Scnn,
-    &selective_gradients::SelectiveGradients,
+    &dadiannao::DADIANNAO,
+    &eyeriss::EYERISS,
+    &laconic::LACONIC,
+    &scnn::SCNN,
+    &selective_gradients::SELECTIVE_GRADIENTS,
     &snapea::Snapea,
     &stripes::Stripes,
-    &structured_2_4::Structured24,
-    &systolic::Systolic,
-    &systolic::TpuV1,
+    &structured_2_4::STRUCTURED_2_4,
+    &systolic::SYSTOLIC,
+    &systolic::TPU_V1,
     &tetris::TETRIS,
     &tetris::TETRIS_L1,
-    &zena::Zena,
+    &zena::ZENA,
 ];

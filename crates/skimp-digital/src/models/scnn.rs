@@ -14,13 +14,11 @@
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic,
-    resolve_config,
-};
+use skimp_sim::{Accelerator, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic};
 use toml::Table;
 
 use super::config::{positive, typed};
+use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 use super::windows::{paired_sum, tap_sums};
 
@@ -33,51 +31,37 @@ const PRESET: &str = include_str!("../../../../configs/accelerators/scnn.toml");
 /// A. Parashar et al., "SCNN: An Accelerator for Compressed-sparse Convolutional Neural Networks", ISCA 2017, arXiv
 /// 1708.04485: dataflow, elements, multipliers.
 /// Differs: no conflicts between accumulator banks, no loading of weights; the output channels of a group are assumed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Scnn;
+pub(super) static SCNN: Entry = Entry {
+    name: NAME,
+    summary: "multiplies non-zero weights by non-zero activations, all with all, on 8 x 8 map tiles (quick rule)",
+    source: "A. Parashar et al., SCNN: An Accelerator for Compressed-sparse Convolutional Neural Networks, ISCA 2017",
+    preset: PRESET,
+    build,
+};
 
-impl AcceleratorModel for Scnn {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn summary(&self) -> &'static str {
-        "multiplies non-zero weights by non-zero activations, all with all, on 8 x 8 map tiles (quick rule)"
-    }
-
-    fn source(&self) -> &'static str {
-        "A. Parashar et al., SCNN: An Accelerator for Compressed-sparse Convolutional Neural Networks, ISCA 2017"
-    }
-
-    fn preset(&self) -> &'static str {
-        PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        let resolved = resolve_config(PRESET, overrides)?;
-        let config: Config = typed(&resolved)?;
-        positive("clock_mhz", config.clock_mhz)?;
-        quick::extents(&[
-            ("pe_rows", config.pe_rows),
-            ("pe_columns", config.pe_columns),
-            ("weights_per_cycle", config.weights_per_cycle),
-            ("activations_per_cycle", config.activations_per_cycle),
-            ("output_channels_per_group", config.output_channels_per_group),
-        ])?;
-        let costs = CostTable::embedded(&config.costs)?;
-        let rule = Rule { config };
-        Ok(Box::new(QuickMachine {
-            name: NAME,
-            resolved,
-            clock_mhz: rule.config.clock_mhz,
-            costs,
-            area_mm2: 0.0,
-            dense_macs_per_cycle: rule.multipliers() as f64,
-            energy_scope: "16-bit multiplications with their addition and reads of operands from on-chip memory at \
-                           generic 45 nm figures; accumulator banks, crossbar and off-chip memory are not included",
-            rule,
-        }))
-    }
+fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+    let config: Config = typed(&resolved)?;
+    positive("clock_mhz", config.clock_mhz)?;
+    quick::extents(&[
+        ("pe_rows", config.pe_rows),
+        ("pe_columns", config.pe_columns),
+        ("weights_per_cycle", config.weights_per_cycle),
+        ("activations_per_cycle", config.activations_per_cycle),
+        ("output_channels_per_group", config.output_channels_per_group),
+    ])?;
+    let costs = CostTable::embedded(&config.costs)?;
+    let rule = Rule { config };
+    Ok(Box::new(QuickMachine {
+        name: NAME,
+        resolved,
+        clock_mhz: rule.config.clock_mhz,
+        costs,
+        area_mm2: 0.0,
+        dense_macs_per_cycle: rule.multipliers() as f64,
+        energy_scope: "16-bit multiplications with their addition and reads of operands from on-chip memory at \
+                       generic 45 nm figures; accumulator banks, crossbar and off-chip memory are not included",
+        rule,
+    }))
 }
 
 #[derive(Debug, Deserialize)]

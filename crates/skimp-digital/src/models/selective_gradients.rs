@@ -39,52 +39,36 @@
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload,
-    SimError, Statistic, resolve_config,
+    Accelerator, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic,
 };
 use toml::Table;
 
 use super::config::{positive, typed};
+use super::entry::Entry;
 
 const NAME: &str = "selective-gradients";
 const PRESET: &str = include_str!("../../../../configs/accelerators/selective-gradients.toml");
 
 /// The registered model; the module describes it.
-#[derive(Clone, Copy, Debug)]
-pub struct SelectiveGradients;
+pub static SELECTIVE_GRADIENTS: Entry = Entry {
+    name: NAME,
+    summary: "backward pass: skips input gradients that a ReLU discards (window-level, input gradients only)",
+    source: "G. Lee, H. Park, N. Kim, J. Yu, S. Jo, K. Choi, Acceleration of DNN Backward Propagation by Selective \
+     Computation of Gradients, DAC 2019",
+    preset: PRESET,
+    build,
+};
 
-impl AcceleratorModel for SelectiveGradients {
-    fn name(&self) -> &'static str {
-        NAME
+fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+    let config: Config = typed(&resolved)?;
+    for (key, value) in
+        [("output_lanes", config.output_lanes), ("input_lanes", config.input_lanes), ("word_bytes", config.word_bytes)]
+    {
+        positive(key, f64::from(value))?;
     }
-
-    fn summary(&self) -> &'static str {
-        "backward pass: skips input gradients that a ReLU discards (window-level, input gradients only)"
-    }
-
-    fn source(&self) -> &'static str {
-        "G. Lee, H. Park, N. Kim, J. Yu, S. Jo, K. Choi, Acceleration of DNN Backward Propagation by Selective \
-         Computation of Gradients, DAC 2019"
-    }
-
-    fn preset(&self) -> &'static str {
-        PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        let resolved = resolve_config(PRESET, overrides)?;
-        let config: Config = typed(&resolved)?;
-        for (key, value) in [
-            ("output_lanes", config.output_lanes),
-            ("input_lanes", config.input_lanes),
-            ("word_bytes", config.word_bytes),
-        ] {
-            positive(key, f64::from(value))?;
-        }
-        positive("clock_mhz", config.clock_mhz)?;
-        let costs = CostTable::embedded(&config.costs)?;
-        Ok(Box::new(Unit { resolved, config, costs }))
-    }
+    positive("clock_mhz", config.clock_mhz)?;
+    let costs = CostTable::embedded(&config.costs)?;
+    Ok(Box::new(Unit { resolved, config, costs }))
 }
 
 #[derive(Debug, Deserialize)]

@@ -10,14 +10,12 @@
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic,
-    resolve_config,
-};
+use skimp_sim::{Accelerator, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic};
 use toml::Table;
 
 use super::bricks::Node;
 use super::config::{positive, typed};
+use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 
 const NAME: &str = "structured-2-4";
@@ -35,45 +33,31 @@ const INDEX_BITS: u32 = 2;
 /// # Source
 /// A. Mishra et al., "Accelerating Sparse Deep Neural Networks", 2021, arXiv 2104.08378: pattern, rate, storage.
 /// Differs: the dense organization and its clock are DaDianNao's, so that the gain stands beside the other designs'.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Structured24;
+pub(super) static STRUCTURED_2_4: Entry = Entry {
+    name: NAME,
+    summary: "half the cycles where each four weights along the channels hold two zeros (quick rule)",
+    source: "A. Mishra et al., Accelerating Sparse Deep Neural Networks, arXiv 2104.08378, 2021",
+    preset: PRESET,
+    build,
+};
 
-impl AcceleratorModel for Structured24 {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn summary(&self) -> &'static str {
-        "half the cycles where each four weights along the channels hold two zeros (quick rule)"
-    }
-
-    fn source(&self) -> &'static str {
-        "A. Mishra et al., Accelerating Sparse Deep Neural Networks, arXiv 2104.08378, 2021"
-    }
-
-    fn preset(&self) -> &'static str {
-        PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        let resolved = resolve_config(PRESET, overrides)?;
-        let config: Config = typed(&resolved)?;
-        positive("clock_mhz", config.clock_mhz)?;
-        let node = Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
-        let costs = CostTable::embedded(&config.costs)?;
-        let rule = Rule { node };
-        Ok(Box::new(QuickMachine {
-            name: NAME,
-            resolved,
-            clock_mhz: config.clock_mhz,
-            costs,
-            area_mm2: 0.0,
-            dense_macs_per_cycle: rule.node.multipliers() as f64,
-            energy_scope: "16-bit multiplications and reads of weights, their indices and activations from on-chip \
-                           memory at generic 45 nm figures; no breakdown is published; off-chip memory is not included",
-            rule,
-        }))
-    }
+fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+    let config: Config = typed(&resolved)?;
+    positive("clock_mhz", config.clock_mhz)?;
+    let node = Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
+    let costs = CostTable::embedded(&config.costs)?;
+    let rule = Rule { node };
+    Ok(Box::new(QuickMachine {
+        name: NAME,
+        resolved,
+        clock_mhz: config.clock_mhz,
+        costs,
+        area_mm2: 0.0,
+        dense_macs_per_cycle: rule.node.multipliers() as f64,
+        energy_scope: "16-bit multiplications and reads of weights, their indices and activations from on-chip \
+                       memory at generic 45 nm figures; no breakdown is published; off-chip memory is not included",
+        rule,
+    }))
 }
 
 #[derive(Debug, Deserialize)]

@@ -20,13 +20,13 @@
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload,
-    SimError, Statistic, resolve_config,
+    Accelerator, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic,
 };
 use toml::Table;
 
 use super::bricks::{EXECUTED, SKIPPED, check_generic, outputs, tap_position};
 use super::config::{positive, typed};
+use super::entry::Entry;
 
 const NAME: &str = "zena";
 const PRESET: &str = include_str!("../../../../configs/accelerators/zena.toml");
@@ -40,44 +40,30 @@ const VALUE_BITS: u32 = 16;
 /// D. Kim, J. Ahn, S. Yoo, "ZeNA: Zero-Aware Neural Network Accelerator", IEEE Design & Test 35(1), 2018, and "A novel
 /// zero weight/activation-aware hardware architecture of convolutional neural network", DATE 2017.
 /// Differs: array size, grouping and clock are assumed; energy is priced by a generic table; buffers are ideal.
-#[derive(Clone, Copy, Debug)]
-pub struct Zena;
+pub static ZENA: Entry = Entry {
+    name: NAME,
+    summary: "skips zero weights and zero activations by their bit vectors; window-level model of an assumed array",
+    source: "D. Kim, J. Ahn, S. Yoo, ZeNA: Zero-Aware Neural Network Accelerator, IEEE Design & Test 35(1), 2018",
+    preset: PRESET,
+    build,
+};
 
-impl AcceleratorModel for Zena {
-    fn name(&self) -> &'static str {
-        NAME
+fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+    let config: Config = typed(&resolved)?;
+    positive("clock_mhz", config.clock_mhz)?;
+    positive("pes_per_group", f64::from(config.pes_per_group))?;
+    positive("pes", f64::from(config.pes))?;
+    if !config.pes.is_multiple_of(config.pes_per_group) || config.pes > 1 << 20 {
+        let reason = format!("expected a multiple of pes_per_group up to 1048576, found {}", config.pes);
+        return Err(SimError::SettingValue { key: "pes".into(), reason });
     }
-
-    fn summary(&self) -> &'static str {
-        "skips zero weights and zero activations by their bit vectors; window-level model of an assumed array"
+    if config.least_cycles > 1 << 10 {
+        let reason = format!("expected at most 1024, found {}", config.least_cycles);
+        return Err(SimError::SettingValue { key: "least_cycles".into(), reason });
     }
-
-    fn source(&self) -> &'static str {
-        "D. Kim, J. Ahn, S. Yoo, ZeNA: Zero-Aware Neural Network Accelerator, IEEE Design & Test 35(1), 2018"
-    }
-
-    fn preset(&self) -> &'static str {
-        PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        let resolved = resolve_config(PRESET, overrides)?;
-        let config: Config = typed(&resolved)?;
-        positive("clock_mhz", config.clock_mhz)?;
-        positive("pes_per_group", f64::from(config.pes_per_group))?;
-        positive("pes", f64::from(config.pes))?;
-        if !config.pes.is_multiple_of(config.pes_per_group) || config.pes > 1 << 20 {
-            let reason = format!("expected a multiple of pes_per_group up to 1048576, found {}", config.pes);
-            return Err(SimError::SettingValue { key: "pes".into(), reason });
-        }
-        if config.least_cycles > 1 << 10 {
-            let reason = format!("expected at most 1024, found {}", config.least_cycles);
-            return Err(SimError::SettingValue { key: "least_cycles".into(), reason });
-        }
-        let costs = CostTable::embedded(&config.costs)?;
-        check_generic(&costs, &["sram_8kib.bit", "sram_32kib.bit", "mac16.op"])?;
-        Ok(Box::new(Array { resolved, config, costs }))
-    }
+    let costs = CostTable::embedded(&config.costs)?;
+    check_generic(&costs, &["sram_8kib.bit", "sram_32kib.bit", "mac16.op"])?;
+    Ok(Box::new(Array { resolved, config, costs }))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -58,13 +58,16 @@ fn plain(line: &str) -> String {
     line
 }
 
-/// The documentation of the model's module, and the source section of its type.
+/// The documentation of the model's module, and the source section of its entry, or of its type if it has one.
 fn documentation(model: &dyn AcceleratorModel, sources: &BTreeMap<PathBuf, String>) -> (String, String) {
     let debug = format!("{model:?}");
-    let name = debug.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-    let declaration = format!("struct {name}");
-    let declares = |line: &str| line.split_once(&declaration).is_some_and(|(_, rest)| rest.starts_with([';', ' ']));
-    let text = sources.values().find(|text| text.contains("impl AcceleratorModel") && text.lines().any(declares));
+    let declaration = match debug.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default() {
+        "Entry" => format!("static {}", model.name().to_uppercase().replace('-', "_")),
+        name => format!("struct {name}"),
+    };
+    let declares =
+        |line: &str| line.split_once(&declaration).is_some_and(|(_, rest)| rest.starts_with([';', ':', ' ']));
+    let text = sources.values().find(|text| text.lines().any(declares));
     let text = text.unwrap_or_else(|| panic!("no {declaration}"));
     let lines: Vec<&str> = text.lines().collect();
     let module = lines.iter().map_while(|line| line.strip_prefix("//!"));

@@ -40,10 +40,12 @@ mod timeline;
 use std::sync::Arc;
 
 use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, EndOutcome, EndSupport, LayerEffect,
-    LayerResult, LayerTrace, LayerWorkload, Provenance, SimError, TimelineSpan, resolve_config,
+    Accelerator, Activity, ComparisonRow, CostTable, EndOutcome, EndSupport, LayerEffect, LayerResult, LayerTrace,
+    LayerWorkload, Provenance, SimError, TimelineSpan,
 };
 use toml::Table;
+
+use crate::models::entry::Entry;
 
 pub(super) use config::Config;
 use mapping::{Layout, lay_out};
@@ -63,32 +65,18 @@ const PUBLISHED_BITS: u32 = 16;
 /// Network Accelerator", ICS 2018. Cycle rules validated against the recorded runs of iamjinholee/endasim, commit
 /// fbb1102 (2020).
 /// Differs: block, division and row counts that do not divide are counted exactly instead of truncated.
-#[derive(Clone, Copy, Debug)]
-pub struct Compend;
+pub static COMPEND: Entry = Entry {
+    name: NAME,
+    summary: "bit-serial weights, most significant plane first; stops an output at its first negative partial sum",
+    source: "D. Lee, S. Kang, K. Choi, ComPEND: Computation Pruning through Early Negative Detection for ReLU in a Deep \
+     Neural Network Accelerator, ICS 2018",
+    preset: PRESET,
+    build,
+};
 
-impl AcceleratorModel for Compend {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn summary(&self) -> &'static str {
-        "bit-serial weights, most significant plane first; stops an output at its first negative partial sum"
-    }
-
-    fn source(&self) -> &'static str {
-        "D. Lee, S. Kang, K. Choi, ComPEND: Computation Pruning through Early Negative Detection for ReLU in a Deep \
-         Neural Network Accelerator, ICS 2018"
-    }
-
-    fn preset(&self) -> &'static str {
-        PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        let resolved = resolve_config(PRESET, overrides)?;
-        let config = Config::from_table(&resolved)?;
-        Ok(Box::new(Machine::new(NAME, resolved, config, StopRule::Proven)?))
-    }
+fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+    let config = Config::from_table(&resolved)?;
+    Ok(Box::new(Machine::new(NAME, resolved, config, StopRule::Proven)?))
 }
 
 /// When an output stops.

@@ -43,10 +43,12 @@ mod mapping;
 mod statistics;
 
 use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload,
-    Nonlinearity, Provenance, SimError, TraceError, resolve_config,
+    Accelerator, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, Nonlinearity, Provenance,
+    SimError, TraceError,
 };
 use toml::Table;
+
+use crate::models::entry::Entry;
 
 pub use compression::{nonzero_activation_macs, run_length_words};
 use config::Config;
@@ -71,33 +73,19 @@ const WORDS_PER_CODED: u64 = 4;
 /// of stanford-mast/nn_dataflow; what the chip measured: JSSC 52(1), 2017, tables III, V and VI, as transcribed in the open
 /// data of cucapra/fodlam.
 /// Differs: the mapping is searched by the model, and network and link widths are assumed.
-#[derive(Clone, Copy, Debug)]
-pub struct Eyeriss;
+pub static EYERISS: Entry = Entry {
+    name: NAME,
+    summary: "row stationary on 12 x 14 elements; gates zero activations, run-length codes maps (closed form)",
+    source: "Y.-H. Chen, T. Krishna, J. Emer, V. Sze, Eyeriss: An Energy-Efficient Reconfigurable Accelerator for Deep \
+     Convolutional Neural Networks, ISSCC 2016 and JSSC 2017",
+    preset: PRESET,
+    build,
+};
 
-impl AcceleratorModel for Eyeriss {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn summary(&self) -> &'static str {
-        "row stationary on 12 x 14 elements; gates zero activations, run-length codes maps (closed form)"
-    }
-
-    fn source(&self) -> &'static str {
-        "Y.-H. Chen, T. Krishna, J. Emer, V. Sze, Eyeriss: An Energy-Efficient Reconfigurable Accelerator for Deep \
-         Convolutional Neural Networks, ISSCC 2016 and JSSC 2017"
-    }
-
-    fn preset(&self) -> &'static str {
-        PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        let resolved = resolve_config(PRESET, overrides)?;
-        let config = Config::from_table(&resolved)?;
-        let costs = CostTable::embedded(&config.costs)?;
-        Ok(Box::new(Chip { resolved, config, costs }))
-    }
+fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+    let config = Config::from_table(&resolved)?;
+    let costs = CostTable::embedded(&config.costs)?;
+    Ok(Box::new(Chip { resolved, config, costs }))
 }
 
 #[derive(Debug)]

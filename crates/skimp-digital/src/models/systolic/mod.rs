@@ -26,10 +26,12 @@ mod array;
 
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, Counts, LayerResult, LayerTrace, LayerWorkload,
-    SimError, Statistic, resolve_config,
+    Accelerator, Activity, ComparisonRow, CostTable, Counts, LayerResult, LayerTrace, LayerWorkload, SimError,
+    Statistic,
 };
 use toml::Table;
+
+use crate::models::entry::Entry;
 
 use super::config::{positive, typed};
 
@@ -46,30 +48,13 @@ const TPU_PRESET: &str = include_str!("../../../../../configs/accelerators/tpu-v
 /// Differs: cycles are counted, not numbered from 0; output extents round down unless `scale_sim_output_rounding` is
 /// set; outputs written with `output_stationary` are the outputs, without `rows + columns` more for each fold; off-chip
 /// memory is a closed form.
-#[derive(Clone, Copy, Debug)]
-pub struct Systolic;
-
-impl AcceleratorModel for Systolic {
-    fn name(&self) -> &'static str {
-        "systolic"
-    }
-
-    fn summary(&self) -> &'static str {
-        "systolic array of any size, weight, output or input stationary, in the conventions of SCALE-Sim; closed form"
-    }
-
-    fn source(&self) -> &'static str {
-        "R. Raj et al., SCALE-Sim v3: A Modular Cycle-Accurate Systolic Accelerator Simulator, ISPASS 2025"
-    }
-
-    fn preset(&self) -> &'static str {
-        SYSTOLIC_PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        Ok(Box::new(SystolicArray::new(self.name(), SYSTOLIC_PRESET, overrides)?))
-    }
-}
+pub static SYSTOLIC: Entry = Entry {
+    name: "systolic",
+    summary: "systolic array of any size, weight, output or input stationary, in the conventions of SCALE-Sim; closed form",
+    source: "R. Raj et al., SCALE-Sim v3: A Modular Cycle-Accurate Systolic Accelerator Simulator, ISPASS 2025",
+    preset: SYSTOLIC_PRESET,
+    build: |resolved| Ok(Box::new(SystolicArray::new("systolic", resolved)?)),
+};
 
 /// TPU v1: a preset of the array with tiles from a weight memory and activations on chip.
 ///
@@ -77,30 +62,13 @@ impl AcceleratorModel for Systolic {
 /// N. Jouppi et al., "In-Datacenter Performance Analysis of a Tensor Processing Unit", ISCA 2017.
 /// Differs: only convolutions and dense layers run; activation functions, pooling and the barriers between layers take
 /// no time; the host link is not modeled: activations that do not fit the unified buffer go to the weight memory.
-#[derive(Clone, Copy, Debug)]
-pub struct TpuV1;
-
-impl AcceleratorModel for TpuV1 {
-    fn name(&self) -> &'static str {
-        "tpu-v1"
-    }
-
-    fn summary(&self) -> &'static str {
-        "256 x 256 systolic array of 8-bit multipliers, weights from DDR3 in tiles of 64 KiB; closed form"
-    }
-
-    fn source(&self) -> &'static str {
-        "N. Jouppi et al., In-Datacenter Performance Analysis of a Tensor Processing Unit, ISCA 2017"
-    }
-
-    fn preset(&self) -> &'static str {
-        TPU_PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        Ok(Box::new(SystolicArray::new(self.name(), TPU_PRESET, overrides)?))
-    }
-}
+pub static TPU_V1: Entry = Entry {
+    name: "tpu-v1",
+    summary: "256 x 256 systolic array of 8-bit multipliers, weights from DDR3 in tiles of 64 KiB; closed form",
+    source: "N. Jouppi et al., In-Datacenter Performance Analysis of a Tensor Processing Unit, ISCA 2017",
+    preset: TPU_PRESET,
+    build: |resolved| Ok(Box::new(SystolicArray::new("tpu-v1", resolved)?)),
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -189,8 +157,7 @@ struct SystolicArray {
 }
 
 impl SystolicArray {
-    fn new(name: &'static str, preset: &str, overrides: &Table) -> Result<Self, SimError> {
-        let resolved = resolve_config(preset, overrides)?;
+    fn new(name: &'static str, resolved: Table) -> Result<Self, SimError> {
         let config: Config = typed(&resolved)?;
         config.check()?;
         let array = Array {
