@@ -1,9 +1,10 @@
 //! Training kernels, layer by layer: forward pass, input gradient and weight gradient, batch 64.
 //!
-//!     cargo bench -p skimp-cpu --bench nhwc [-- --threads N] [--only TEXT] [--arithmetic f32|bf16|chunked]
+//!     cargo bench -p skimp-cpu --bench nhwc -- [--threads N] [--only TEXT] [--arithmetic f32|bf16|chunked] [--sparse]
 //!
 //! Figures are GFLOP/s (two operations for each multiply-accumulate, padding included) of the fastest run, since the
-//! machine may be shared. `benches/pytorch_conv.py` measures beside PyTorch; for that, `--serve` times one layer and
+//! machine may be shared. `--sparse` compares the two kernels of the input gradient, multiplying and skipping zero
+//! errors, in alternation: the time of the first over that of the second. `benches/pytorch_conv.py` measures beside PyTorch; for that, `--serve` times one layer and
 //! pass for each line it reads.
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -12,7 +13,10 @@ use std::io::BufRead;
 use std::time::Instant;
 
 use rayon::ThreadPoolBuilder;
-use skimp_cpu::nhwc::{Arithmetic, ChunkedSum, ConvShape, Workspace, conv_forward, conv_input_grad, conv_weight_grad};
+use skimp_cpu::nhwc::{
+    Arithmetic, ChunkedSum, ConvShape, Workspace, Zeros, conv_forward, conv_input_grad, conv_input_grad_with,
+    conv_weight_grad, skips_zeros,
+};
 
 /// Images in a batch.
 const BATCH: usize = 64;
@@ -79,14 +83,25 @@ impl Operands {
     }
 
     /// The fastest of some runs, in seconds.
+    ///
+    /// On one thread, a run that took long is also timed by the processor time that the kernel of the system counts,
+    /// which other programs on the same cores do not add to.
     fn time(&mut self, pass: usize, arithmetic: Arithmetic, workspace: &mut Workspace, n_runs: usize) -> f64 {
+        let is_alone = rayon::current_num_threads() == 1;
         let times = (0..n_runs).map(|_| {
-            let start = Instant::now();
+            let (start, cpu_start) = (Instant::now(), cpu_seconds());
             self.run(pass, arithmetic, workspace);
-            start.elapsed().as_secs_f64()
+            let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu_start);
+            if is_alone && cpu > 0.05 { wall.min(cpu) } else { wall }
         });
         times.fold(f64::INFINITY, f64::min)
     }
+}
+
+/// Processor time of this thread; 0 where the system does not tell.
+fn cpu_seconds() -> f64 {
+    let counters = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    counters.split(' ').next().and_then(|nanoseconds| nanoseconds.parse::<f64>().ok()).map_or(0.0, |ns| ns * 1e-9)
 }
 
 fn table(only: &str, arithmetic: Arithmetic) {
@@ -102,6 +117,46 @@ fn table(only: &str, arithmetic: Arithmetic) {
         });
         println!("{:18} {:10.1} {:10.1} {:10.1}", layer.0, rates[0], rates[1], rates[2]);
     }
+}
+
+/// Densities of the errors at which skipping them is compared.
+const DENSITIES: [f32; 7] = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7];
+
+/// The gain of skipping zero errors, at random positions.
+fn sparse(only: &str) -> Result<(), String> {
+    let header: Vec<String> = DENSITIES.iter().map(|density| format!("{density:>6.2}")).collect();
+    println!("{:18} {}  speed-up by density; * where skipping is chosen", "input gradient", header.join("  "));
+    let mut workspace = Workspace::new();
+    for layer in LAYERS.iter().filter(|layer| layer.0.contains(only)) {
+        let mut operands = Operands::new(layer);
+        let dense = operands.dy.clone();
+        let mut line = format!("{:18}", layer.0);
+        for density in DENSITIES {
+            // The noise of the errors' own low bits decides which of them stay.
+            let keeps = |x: f32| (x.to_bits() >> 3 & 0xFFF) as f32 / 4096.0 < density;
+            operands.dy = dense.iter().map(|&x| if keeps(x) { x } else { 0.0 }).collect();
+            let mut best = [f64::INFINITY; 2];
+            let mut results = Vec::new();
+            for _ in 0..(1e10 / operands.shape.macs() as f64).clamp(3.0, 30.0) as usize {
+                for (best, zeros) in best.iter_mut().zip([Zeros::Multiply, Zeros::Skip]) {
+                    let Operands { shape, w, dy, out, .. } = &mut operands;
+                    let dx = &mut out[..shape.x_len()];
+                    let (start, cpu_start) = (Instant::now(), cpu_seconds());
+                    conv_input_grad_with(shape, dy, w, dx, (Arithmetic::F32, zeros), &mut workspace);
+                    let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu_start);
+                    *best = best.min(if cpu > 0.05 { wall.min(cpu) } else { wall });
+                    results.push(dx.iter().fold(0_u64, |hash, x| hash.rotate_left(7) ^ u64::from(x.to_bits())));
+                }
+            }
+            if results.iter().any(|result| *result != results[0]) {
+                return Err(format!("{}: the kernels disagree", layer.0));
+            }
+            let mark = if skips_zeros(&operands.shape, &operands.dy, Arithmetic::F32) { '*' } else { ' ' };
+            line += &format!(" {:6.2}{mark}", best[0] / best[1]);
+        }
+        println!("{line}");
+    }
+    Ok(())
 }
 
 /// Answers each line `LAYER PASS` with the seconds of the fastest of three runs.
@@ -136,6 +191,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
     if arguments.iter().any(|arg| arg == "--serve") {
         return pool.install(|| serve(arithmetic).map_err(|error| error.to_string())).map_err(Into::into);
+    }
+    if arguments.iter().any(|arg| arg == "--sparse") {
+        return pool.install(|| sparse(&only)).map_err(Into::into);
     }
     pool.install(|| table(&only, arithmetic));
     Ok(())

@@ -1,10 +1,14 @@
 //! Convolution: forward pass and input gradient, planned as gathering jobs.
 
+use rayon::prelude::*;
+
 use super::arith::{Arithmetic, LANES, pair};
 use super::gather::{Job, Phase, Segment, panel_vectors};
 use super::pack::{Padded, vectors};
 use super::shape::ConvShape;
+use super::sparse;
 use super::workspace::{Workspace, grown};
+use crate::kernels::Isa;
 
 /// Convolution, or a fully connected layer.
 ///
@@ -99,7 +103,26 @@ pub fn conv_forward(
     job.run(y, scratch);
 }
 
+/// Which kernel computes an input gradient; both give the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Zeros {
+    /// The one that is expected to be faster for the shape and the density of a sample of the errors.
+    Auto,
+    /// Zero errors are multiplied like others.
+    Multiply,
+    /// Zero errors are skipped, where the shape and the arithmetic have a kernel for that (f32, one group).
+    Skip,
+}
+
+/// Whether [`conv_input_grad`] skips the zeros of these errors on this processor.
+pub fn skips_zeros(shape: &ConvShape, dy: &[f32], arithmetic: Arithmetic) -> bool {
+    sparse::pays(shape, Isa::detect(), arithmetic, dy)
+}
+
 /// Gradient of a convolution with respect to its input.
+///
+/// Zero errors, as a ReLU or a max pool behind the convolution leaves them, are skipped where that is expected to be
+/// faster; the result does not tell.
 ///
 /// # Shapes
 /// As in [`ConvShape`]: `dy` like the output, `dx` like the input.
@@ -107,8 +130,8 @@ pub fn conv_forward(
 /// # Rounding
 /// Each element starts with zero and adds the products of the output pixels that its value went into, in their order
 /// (rows, columns, output channels), by the rules of `arithmetic`; at last +0 is added, so no zero is negative. Weights
-/// are expected to be finite, so that outputs beyond the border count as zeros. Every processor and any number of
-/// threads gives the same bits.
+/// are expected to be finite, so that outputs beyond the border count as zeros and zero errors can be skipped. Every
+/// processor and any number of threads gives the same bits.
 ///
 /// # Panics
 /// If a slice does not have the length that a checked `shape` gives it.
@@ -120,6 +143,21 @@ pub fn conv_input_grad(
     arithmetic: Arithmetic,
     workspace: &mut Workspace,
 ) {
+    conv_input_grad_with(shape, dy, weight, dx, (arithmetic, Zeros::Auto), workspace);
+}
+
+/// [`conv_input_grad`] by the kernel that `zeros` names.
+///
+/// # Panics
+/// If a slice does not have the length that a checked `shape` gives it.
+pub fn conv_input_grad_with(
+    shape: &ConvShape,
+    dy: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+    (arithmetic, zeros): (Arithmetic, Zeros),
+    workspace: &mut Workspace,
+) {
     assert_eq!(weight.len(), shape.weight_len(), "as many weights as the shape has");
     if super::depthwise::applies(shape, arithmetic) {
         super::depthwise::input_grad(shape, dy, weight, dx, workspace);
@@ -127,7 +165,12 @@ pub fn conv_input_grad(
     }
     let isa = workspace.isa;
     let pairs = arithmetic == Arithmetic::Bf16;
-    let per_panel = panel_vectors(isa, arithmetic);
+    let skips = match zeros {
+        Zeros::Auto => sparse::pays(shape, isa, arithmetic, dy),
+        Zeros::Multiply => false,
+        Zeros::Skip => arithmetic == Arithmetic::F32 && shape.groups == 1,
+    };
+    let per_panel = if skips { sparse::panel_vectors(isa, shape.c) } else { panel_vectors(isa, arithmetic) };
     let padded = grad_padding(shape);
     let Workspace { segments, phases, packed, bias: start, scratch, .. } = workspace;
     let n_words = plan_phases(shape, &padded, pairs, segments, phases);
@@ -143,6 +186,12 @@ pub fn conv_input_grad(
         panels.fill_transposed(&mut packed[taken..taken + words], weight, shape, position, pairs);
         taken += words;
     }
+    let out_image = shape.h * shape.w * shape.c;
+    if skips {
+        let job = sparse::Job { isa, n: shape.n, c: shape.c, dy, padded, out_image, phases, segments, packed };
+        job.run(dx, scratch);
+        return;
+    }
     let start = starts(start, None, shape.groups, lanes);
     let job = Job {
         isa,
@@ -150,7 +199,7 @@ pub fn conv_input_grad(
         n: shape.n,
         source: dy,
         padded,
-        out_image: shape.h * shape.w * shape.c,
+        out_image,
         phases,
         segments,
         packed,
@@ -194,27 +243,30 @@ struct Panels {
 }
 
 impl Panels {
-    /// Calls `row(group, first lane, depth index, lanes to fill)` for every row; lanes that do not exist become zero.
-    fn fill(&self, packed: &mut [f32], mut row: impl FnMut(usize, usize, usize, &mut [f32])) {
+    /// Calls `panel(group, first lane, lanes, words)` for every panel.
+    fn each(&self, packed: &mut [f32], panel: impl Fn(usize, usize, usize, &mut [f32]) + Sync) {
         let group_words = vectors(self.lanes) * LANES * self.depth;
         if group_words == 0 {
             return;
         }
-        for (group, words) in packed.chunks_exact_mut(group_words).enumerate().take(self.groups) {
-            let mut rest = words;
-            let mut first = 0;
-            while first < self.lanes {
-                let width = self.per_panel.min(vectors(self.lanes - first)) * LANES;
-                let (panel, tail) = rest.split_at_mut(width * self.depth);
-                let n_lanes = width.min(self.lanes - first);
-                for (depth, to) in panel.chunks_exact_mut(width).enumerate() {
-                    to[n_lanes..].fill(0.0);
-                    row(group, first, depth, &mut to[..n_lanes]);
-                }
-                rest = tail;
-                first += width;
+        let words = self.per_panel * LANES * self.depth;
+        packed.par_chunks_exact_mut(group_words).enumerate().take(self.groups).for_each(|(group, packed)| {
+            packed.par_chunks_mut(words).enumerate().for_each(|(idx, to)| {
+                let first = idx * self.per_panel * LANES;
+                panel(group, first, (to.len() / self.depth).min(self.lanes - first), to);
+            });
+        });
+    }
+
+    /// Calls `row(group, first lane, depth index, lanes to fill)` for every row; lanes that do not exist become zero.
+    fn fill(&self, packed: &mut [f32], row: impl Fn(usize, usize, usize, &mut [f32]) + Sync) {
+        self.each(packed, |group, first, n_lanes, panel| {
+            let width = panel.len() / self.depth;
+            for (depth, to) in panel.chunks_exact_mut(width).enumerate() {
+                to[n_lanes..].fill(0.0);
+                row(group, first, depth, &mut to[..n_lanes]);
             }
-        }
+        });
     }
 
     /// Panels for the input gradient of the input rows and columns `[a, b]` within the strides: lanes are input
@@ -222,32 +274,32 @@ impl Panels {
     fn fill_transposed(&self, packed: &mut [f32], weight: &[f32], shape: &ConvShape, phase: [usize; 2], pairs: bool) {
         let (cg, k, kg) = (shape.group_c(), shape.k, shape.group_k());
         let run = if pairs { kg.div_ceil(2) } else { kg };
-        let group_words = vectors(self.lanes) * LANES * self.depth;
-        for group in 0..self.groups {
-            for first in (0..self.lanes).step_by(self.per_panel * LANES) {
-                let width = self.per_panel.min(vectors(self.lanes - first)) * LANES;
-                let n_lanes = width.min(self.lanes - first);
-                let panel = &mut packed[group * group_words + first * self.depth..][..width * self.depth];
-                for (tap, block) in taps(shape, phase).zip(panel.chunks_exact_mut(width * run)) {
-                    for lane in 0..width {
-                        if lane >= n_lanes {
-                            block.iter_mut().skip(lane).step_by(width).for_each(|to| *to = 0.0);
-                            continue;
-                        }
-                        let from = &weight[(tap * cg + first + lane) * k + group * kg..][..kg];
-                        let to = block.iter_mut().skip(lane).step_by(width);
+        self.each(packed, |group, first, n_lanes, panel| {
+            let width = panel.len() / self.depth;
+            for (tap, block) in taps(shape, phase).zip(panel.chunks_exact_mut(width * run)) {
+                // In parts that stay in the cache while all lanes are filled.
+                for (part, rows) in block.chunks_mut(width * TRANSPOSED_ROWS).enumerate() {
+                    let n_rows = rows.len() / width;
+                    let channels = part * TRANSPOSED_ROWS * if pairs { 2 } else { 1 };
+                    for lane in 0..n_lanes {
+                        let from = &weight[(tap * cg + first + lane) * k + group * kg..][channels..kg];
+                        let to = rows[lane..].iter_mut().step_by(width);
                         if pairs {
                             to.zip(from.chunks(2))
                                 .for_each(|(to, w)| *to = pair(w[0], w.get(1).copied().unwrap_or(0.0)));
                         } else {
-                            to.zip(from).for_each(|(to, &w)| *to = w);
+                            to.zip(&from[..n_rows]).for_each(|(to, &w)| *to = w);
                         }
                     }
+                    rows.chunks_exact_mut(width).for_each(|row| row[n_lanes..].fill(0.0));
                 }
             }
-        }
+        });
     }
 }
+
+/// Rows of a panel that are filled lane by lane.
+const TRANSPOSED_ROWS: usize = 32;
 
 /// For an axis and a position within its stride, the kernel positions that reach such input positions, in descending
 /// order, each with the output position it links to the first of them.

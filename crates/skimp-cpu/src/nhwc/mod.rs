@@ -17,6 +17,7 @@ mod norm;
 mod pack;
 mod pool;
 mod shape;
+mod sparse;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -24,7 +25,7 @@ mod weight_grad;
 mod workspace;
 
 pub use self::arith::{Arithmetic, ChunkedSum, Overflow};
-pub use self::conv::{conv_forward, conv_input_grad};
+pub use self::conv::{Zeros, conv_forward, conv_input_grad, conv_input_grad_with, skips_zeros};
 pub use self::elementwise::{accumulate, add, bias_grad, nchw_to_nhwc, nhwc_to_nchw, relu_backward, relu_forward};
 pub use self::norm::{
     Activation, BatchNorm, NormGrads, NormTensors, batch_norm_backward, batch_norm_forward, batch_statistics,

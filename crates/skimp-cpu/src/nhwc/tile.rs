@@ -102,6 +102,8 @@ pub(super) struct Walk {
     pub(super) extent: [usize; 3],
     /// Words of the source from one image, row and column of outputs to the next.
     pub(super) source: [usize; 3],
+    /// Words of the gradient from one output to the next.
+    pub(super) gradient: usize,
 }
 
 /// Which part of a chunked sum comes next.
@@ -181,8 +183,8 @@ impl Sums {
 /// `sums[i][lane] += sum over images, rows and columns, ascending, of source word i · gradient lane`.
 ///
 /// # Safety
-/// The processor features of `A`. `source` points to `MR` readable words at every pixel of the walk; `gradient` holds
-/// `NR` vectors for each of them, in order; `sums` is valid.
+/// The processor features of `A`. `source` points to `MR` readable words at every pixel of the walk; `gradient` to `NR`
+/// vectors for each of them, in order; `sums` is valid.
 #[inline(always)]
 pub(super) unsafe fn outer<A: Arith, const MR: usize, const NR: usize>(
     arith: A,
@@ -221,7 +223,7 @@ pub(super) unsafe fn outer<A: Arith, const MR: usize, const NR: usize>(
                             }
                         }
                         a_at = a_at.add(walk.source[2]);
-                        b_at = b_at.add(NR * LANES);
+                        b_at = b_at.wrapping_add(walk.gradient);
                     }
                     columns -= n;
                     if A::CHUNKED {

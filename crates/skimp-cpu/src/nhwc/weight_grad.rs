@@ -24,8 +24,11 @@ const SLICED_WEIGHTS: usize = 40_000;
 /// Slices that the batch is summed in, where it is.
 const SLICES: usize = 8;
 
+/// Rows of the gradient up to which the errors are read where they lie.
+const FEW_ROWS: usize = 64;
+
 /// Words that a tile may read past the last row it needs.
-const SLACK: usize = 24;
+const SLACK: usize = 16;
 
 /// Images of one slice of the batch: all, or an even number of about an eighth where there are at most 40,000 weights.
 pub(super) fn slice_images(shape: &ConvShape, arithmetic: Arithmetic) -> usize {
@@ -225,11 +228,15 @@ impl Task for Unit<'_> {
         let n_bands = self.job.n_bands();
         let width = per_panel.min(vectors(lanes)) * LANES;
         let step = if A::PAIRS { 2 } else { 1 };
-        let n_block = self.block(image_words, pixels * width);
         // Tiles of the last rows may read on; that is fine inside the copy, but not past the end of the input.
         let is_exact = self.job.band(0).rows.is_multiple_of(4);
         let source_direct = !A::PAIRS && padded.is_identity() && is_exact;
-        let gradient_direct = !A::PAIRS && shape.groups == 1 && lanes == width && group_panels == 1;
+        // Copying the gradient's lanes pays where many rows read them.
+        let gradient_direct = !A::PAIRS
+            && shape.groups == 1
+            && lanes.is_multiple_of(LANES)
+            && (group_panels == 1 || shape.weight_len() / lanes <= FEW_ROWS);
+        let n_block = self.block(image_words, pixels * if gradient_direct { shape.k } else { width });
         let walk_source = [image_words, shape.strides[0] * padded.extent[1] * c, shape.strides[1] * c];
         let mut scratch = self.scratch.get();
         let copy_words = if source_direct { 0 } else { image_words * n_block + SLACK };
@@ -264,11 +271,18 @@ impl Task for Unit<'_> {
                     self.pack::<A>(images.clone(), group * lanes + first, n_lanes, n_vectors * LANES, panel);
                     packed = panel_idx;
                 }
-                let gradient =
-                    if gradient_direct { self.job.dy[start * pixels * shape.k..].as_ptr() } else { panel.as_ptr() };
+                let (gradient, gradient_step) = if gradient_direct {
+                    (self.job.dy[start * pixels * shape.k + first..].as_ptr(), shape.k)
+                } else {
+                    (panel.as_ptr(), n_vectors * LANES)
+                };
                 let column = band.row * shape.k + group * lanes + first;
                 let rows = Rows {
-                    walk: Walk { extent: [n_images, shape.p(), shape.q()], source: walk_source },
+                    walk: Walk {
+                        extent: [n_images, shape.p(), shape.q()],
+                        source: walk_source,
+                        gradient: gradient_step,
+                    },
                     // SAFETY: bands and groups lie within the padded image.
                     source: unsafe { source.add(band.source + group * shape.group_c()) },
                     gradient,
@@ -354,8 +368,7 @@ impl Rows {
                     4 => self.tile::<A, 4, 1>(arith, row),
                     8 => self.tile::<A, 8, 1>(arith, row),
                     12 => self.tile::<A, 12, 1>(arith, row),
-                    16 | 20 => self.tile::<A, 16, 1>(arith, row),
-                    _ => self.tile::<A, 24, 1>(arith, row),
+                    _ => self.tile::<A, 16, 1>(arith, row),
                 }
             };
         }

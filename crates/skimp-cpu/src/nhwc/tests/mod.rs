@@ -276,6 +276,24 @@ proptest! {
     }
 
     #[test]
+    fn skipping_zero_errors_changes_no_bit(shape in shapes(), seed in 0_u64..1000, density in 0.0_f32..1.0) {
+        let shape = if shape.groups == 1 { shape } else { ConvShape { groups: 1, ..shape } };
+        let keeps = noise(shape.y_len(), seed + 7);
+        let errors = noise(shape.y_len(), seed + 3).into_iter().zip(keeps);
+        let dy: Vec<f32> = errors.map(|(dy, keep)| if (keep + 1.0) / 2.0 < density { dy } else { dy * 0.0 }).collect();
+        let w = noise(shape.weight_len(), seed + 2);
+        let dx = naive_input_grad(&shape, &dy, &w, Arithmetic::F32);
+        for isa in Isa::available() {
+            for zeros in [Zeros::Auto, Zeros::Multiply, Zeros::Skip] {
+                let mut out = vec![f32::NAN; dx.len()];
+                let how = (Arithmetic::F32, zeros);
+                conv_input_grad_with(&shape, &dy, &w, &mut out, how, &mut Workspace::with_isa(isa));
+                differences(&format!("{isa:?} {zeros:?}"), &out, &dx)?;
+            }
+        }
+    }
+
+    #[test]
     fn bf16_sums_match_the_definition(shape in shapes(), seed in 0_u64..1000) {
         check(&shape, Arithmetic::Bf16, seed)?;
     }
@@ -289,4 +307,34 @@ proptest! {
         let sum = ChunkedSum { mantissa_bits: 3, min_exponent: -2, max_exponent: 2, ..sum };
         check(&shape, Arithmetic::Chunked(sum), seed)?;
     }
+}
+
+/// Channels that fill several panels, and weights that take several passes.
+#[test]
+fn wide_layers_skip_zero_errors_in_passes() {
+    for (channels, kernel, stride) in [([130, 256], 3, 1), ([48, 200], 3, 2), ([100, 384], 1, 1), ([64, 40], 5, 1)] {
+        let shape = ConvShape::square(2, [4, 5], channels, kernel, stride, kernel / 2);
+        let dy: Vec<f32> = noise(shape.y_len(), 1).into_iter().map(|x| if x > 0.5 { x } else { 0.0 }).collect();
+        let w = noise(shape.weight_len(), 2);
+        let dx = naive_input_grad(&shape, &dy, &w, Arithmetic::F32);
+        for isa in Isa::available() {
+            let mut out = vec![f32::NAN; dx.len()];
+            let how = (Arithmetic::F32, Zeros::Skip);
+            conv_input_grad_with(&shape, &dy, &w, &mut out, how, &mut Workspace::with_isa(isa));
+            differences(&format!("{isa:?} {channels:?}"), &out, &dx).expect("the same bits");
+        }
+    }
+}
+
+#[test]
+fn zero_errors_are_skipped_where_they_are_many() {
+    let shape = ConvShape::square(2, [8, 8], [64, 64], 3, 1, 1);
+    let errors = |density: f32| -> Vec<f32> {
+        noise(shape.y_len(), 5).into_iter().map(|x| if (x + 1.0) / 2.0 < density { x } else { 0.0 }).collect()
+    };
+    let skips = |shape: &ConvShape, density: f32| sparse::pays(shape, Isa::detect(), Arithmetic::F32, &errors(density));
+    assert_eq!(skips(&shape, 0.1), Isa::detect() != Isa::Portable);
+    assert!(!skips(&shape, 0.9));
+    assert!(!skips(&ConvShape { groups: 2, ..shape }, 0.1));
+    assert!(!sparse::pays(&shape, Isa::detect(), Arithmetic::Bf16, &errors(0.1)));
 }
