@@ -58,6 +58,7 @@ pub struct Graph {
     outputs: Vec<ValueId>,
     values: Vec<Value>,
     nodes: Vec<Node>,
+    metadata: Vec<(String, String)>,
 }
 
 impl Graph {
@@ -75,7 +76,27 @@ impl Graph {
     ) -> Result<Self, GraphError> {
         let name = name.into();
         let nodes = check::sorted(&name, &inputs, &outputs, &values, nodes)?;
-        Ok(Self { name, inputs, outputs, values, nodes })
+        Ok(Self { name, inputs, outputs, values, nodes, metadata: Vec::new() })
+    }
+
+    /// The same graph with a note that travels with it into ONNX files (`metadata_props`); a note with the same key is
+    /// replaced.
+    #[must_use]
+    pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        let key = key.into();
+        self.metadata.retain(|(known, _)| *known != key);
+        self.metadata.push((key, value.into()));
+        self
+    }
+
+    /// The note under `key`.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+
+    /// All notes, in the order in which they were added.
+    pub fn all_metadata(&self) -> &[(String, String)] {
+        &self.metadata
     }
 
     /// Name of the network.
@@ -135,7 +156,7 @@ impl Graph {
         producers
     }
 
-    /// The parts, for a rewrite that ends in [`Graph::new`].
+    /// The parts, for a rewrite that ends in [`Graph::new`]. Metadata is left behind.
     pub fn into_parts(self) -> (String, Vec<GraphInput>, Vec<ValueId>, Vec<Value>, Vec<Node>) {
         (self.name, self.inputs, self.outputs, self.values, self.nodes)
     }

@@ -14,6 +14,7 @@ mod fixed_multiplier;
 mod float;
 pub mod formats;
 mod inverted;
+mod requantize;
 pub mod rng;
 mod rounding;
 
@@ -31,4 +32,5 @@ pub use float::{FloatCast, FloatFormat, FormatError, Specials, ZeroExponent};
 pub use inverted::{
     inverted_code, inverted_plane_bit, inverted_range, inverted_value, is_inverted_width, truncate_after_plane,
 };
+pub use requantize::{Multiplier, Requantization, Requantizer, doubling_high_mul, rounding_shift_right};
 pub use rounding::{CastCounts, MAX_RANDOM_BITS, Overflow, RandomBits, Rounding, Subnormals};

@@ -33,17 +33,20 @@ struct Parts {
     outputs: Vec<ValueId>,
     values: Vec<Value>,
     nodes: Vec<Node>,
+    metadata: Vec<(String, String)>,
 }
 
 impl Parts {
     fn of(graph: &Graph) -> Self {
+        let metadata = graph.all_metadata().to_vec();
         let (name, inputs, outputs, values, nodes) = graph.clone().into_parts();
-        Self { name, inputs, outputs, values, nodes }
+        Self { name, inputs, outputs, values, nodes, metadata }
     }
 
     fn finish(self) -> Graph {
-        Graph::new(self.name, self.inputs, self.outputs, self.values, self.nodes)
-            .expect("a rewrite keeps a graph well-formed")
+        let graph = Graph::new(self.name, self.inputs, self.outputs, self.values, self.nodes)
+            .expect("a rewrite keeps a graph well-formed");
+        self.metadata.into_iter().fold(graph, |graph, (key, value)| graph.with_metadata(key, value))
     }
 
     /// Adds a constant named `name`, or with a number behind it where that is taken.

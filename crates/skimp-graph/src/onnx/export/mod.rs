@@ -13,8 +13,8 @@ use prost::Message as _;
 pub(crate) use form::{Context, Form, signed};
 
 use super::proto::{
-    DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TensorTypeProto,
-    TypeProto, ValueInfoProto,
+    DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto,
+    TensorTypeProto, TypeProto, ValueInfoProto,
 };
 use super::symbolic::{self, Extent, Shape, Symbol, Symbols};
 use super::{MAX_OPSET, dtype, ops, tensor};
@@ -66,6 +66,7 @@ impl<'a> Model<'a> {
         }
         let (input, output) = interface(graph, &dtypes);
         let constants = graph.values().iter().filter_map(|value| Some((value.name.as_str(), value.constant.as_ref()?)));
+        let metadata = graph.all_metadata().iter().cloned();
         Ok(Self {
             head: ModelProto {
                 ir_version: IR_VERSION,
@@ -73,6 +74,7 @@ impl<'a> Model<'a> {
                 producer_version: env!("CARGO_PKG_VERSION").to_owned(),
                 graph: None,
                 opset_import: vec![OperatorSetIdProto { domain: String::new(), version: opset }],
+                metadata_props: metadata.map(|(key, value)| StringStringEntryProto { key, value }).collect(),
             },
             graph: GraphProto { node: nodes, name: graph.name().to_owned(), input, output, ..GraphProto::default() },
             constants: constants.collect(),

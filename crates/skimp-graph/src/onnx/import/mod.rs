@@ -27,6 +27,7 @@ pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Resu
     }
     let model = ModelProto::decode(bytes).map_err(|error| invalid(format!("not an ONNX model: {error}")))?;
     let opset = opset(&model).map_err(invalid)?;
+    let metadata = model.metadata_props;
     let graph = model.graph.ok_or_else(|| invalid("the model has no graph".to_owned()))?;
     if let Some(sparse) = graph.sparse_initializer.first() {
         let name = sparse.values.as_ref().map_or("", |values| values.name.as_str());
@@ -62,7 +63,8 @@ pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Resu
         importer.check_outputs(&node)?;
     }
     let outputs: Vec<&str> = output.iter().map(|v| v.name.as_str()).collect();
-    importer.finish(name, &outputs)
+    let graph = importer.finish(name, &outputs)?;
+    Ok(metadata.into_iter().fold(graph, |graph, entry| graph.with_metadata(entry.key, entry.value)))
 }
 
 /// The version of the default operator set.
