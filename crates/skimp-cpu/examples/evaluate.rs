@@ -1,4 +1,4 @@
-//! Runs an ONNX network on the CPU executor and prints how fast.
+//! Runs an ONNX network on the CPU executor (one in QDQ form on the 8-bit executor) and prints how fast.
 //!
 //! ```text
 //! evaluate MODEL.onnx [--threads N] [--batch N] [--size HxW] [--repeat N] [--input X.f32 [--output Y.f32]]
@@ -16,6 +16,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use skimp_cpu::CpuExecutor;
+use skimp_cpu::affine::AffineExecutor;
+use skimp_graph::affine::{is_quantized, lower};
 use skimp_graph::{Executor, Tensor, onnx, shape};
 
 /// A record of a CIFAR-10 file: one label, 32 x 32 pixels of red, then green, then blue.
@@ -60,14 +62,20 @@ fn main() -> Result<()> {
         }
         None => shapes.into_iter().map(synthetic).collect(),
     };
-    let outputs = executor.run(&inputs)?;
+    // A network in QDQ form is computed on codes.
+    let quantized = if is_quantized(&graph) { Some(AffineExecutor::new(&lower(&graph)?)) } else { None };
+    let run = || match &quantized {
+        Some(quantized) => quantized.run(&inputs),
+        None => executor.run(&inputs),
+    };
+    let outputs = run()?;
     if let Some(path) = &arguments.output {
         let elements = outputs.first().and_then(Tensor::as_f32).context("the first output is not f32")?;
         std::fs::write(path, elements.iter().flat_map(|y| y.to_le_bytes()).collect::<Vec<u8>>())?;
     }
     let time = || -> Result<f64> {
         let start = Instant::now();
-        executor.run(&inputs)?;
+        run()?;
         Ok(start.elapsed().as_secs_f64())
     };
     let mut stdout = std::io::stdout().lock();

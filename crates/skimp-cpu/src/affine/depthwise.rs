@@ -1,0 +1,91 @@
+//! Depthwise convolutions on bytes.
+
+use skimp_graph::affine::AffineLayer;
+
+use super::Isa;
+use super::conv::{Ends, Images, Windows};
+use super::finish::Finish;
+use super::layout::LANES;
+
+/// A layer of which each output channel reads the one input channel of the same number.
+#[derive(Debug)]
+pub(super) struct Depthwise {
+    pub(super) ends: Ends,
+    pub(super) init: Vec<i32>,
+    pub(super) taps: Vec<usize>,
+    /// `[tap][channel]`, padded to whole blocks.
+    pub(super) weight: Vec<i16>,
+    origin: usize,
+    row_step: usize,
+    col_step: usize,
+    pub(super) finish: Finish,
+}
+
+impl Depthwise {
+    /// Whether `layer` is one.
+    pub(super) fn fits(layer: &AffineLayer) -> bool {
+        layer.weight_shape[1] == 1 && layer.groups == layer.weight_shape[0] && layer.groups > 1
+    }
+
+    pub(super) fn new(layer: &AffineLayer, ends: Ends, windows: Windows<'_>, finish: Finish) -> Self {
+        let Windows { zero, rows, cols } = windows;
+        let [k, _, r, s] = layer.weight_shape;
+        let padded = k.next_multiple_of(LANES);
+        let input = &ends.input;
+        let tap = |i: usize| i / s * rows.dilation * input.row_pitch() + i % s * cols.dilation * input.pitch;
+        let mut weight = vec![0; padded * r * s];
+        let mut init = vec![0; padded];
+        for (k_idx, own) in layer.weight.chunks(r * s).enumerate() {
+            let sum: i32 = own.iter().map(|&w| i32::from(w)).sum();
+            init[k_idx] = layer.bias[k_idx].wrapping_sub(zero.wrapping_mul(sum));
+            own.iter().enumerate().for_each(|(tap, &w)| weight[tap * padded + k_idx] = w);
+        }
+        let (top, left) = (input.halo.top - rows.pad_begin, input.halo.left - cols.pad_begin);
+        Self {
+            init,
+            taps: (0..r * s).map(tap).collect(),
+            weight,
+            origin: top * input.row_pitch() + left * input.pitch,
+            row_step: rows.stride * input.row_pitch(),
+            col_step: cols.stride * input.pitch,
+            ends,
+            finish,
+        }
+    }
+
+    /// Position of the window of output pixel `i`.
+    pub(super) fn window(&self, i: usize) -> usize {
+        let width = self.ends.output.width;
+        self.origin + i / width * self.row_step + i % width * self.col_step
+    }
+}
+
+/// Runs a layer on one image.
+pub(super) fn run(layer: &Depthwise, images: Images<'_>, output: &mut [u8], isa: Isa) {
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx512Vnni && layer.ends.output.pitch >= LANES {
+        super::x86::depthwise::run(layer, images, output);
+        return;
+    }
+    let _ = isa;
+    let padded = layer.init.len();
+    for pixel in 0..layer.ends.output.n_pixels() {
+        let (from, to) = (layer.window(pixel), layer.ends.output.pixel(pixel));
+        for first in (0..padded).step_by(LANES) {
+            let mut sums: [i32; LANES] = std::array::from_fn(|lane| layer.init[first + lane]);
+            let n = LANES.min(layer.ends.output.pitch - first);
+            for (tap, weights) in layer.taps.iter().zip(layer.weight.chunks_exact(padded)) {
+                let bytes = &images.input[from + tap + first..][..n];
+                for ((sum, &x), &w) in sums.iter_mut().zip(bytes).zip(&weights[first..]) {
+                    *sum = sum.wrapping_add(i32::from(x) * i32::from(w));
+                }
+            }
+            let mut other = [0; LANES];
+            if let (Some(bytes), Some(layout)) = (images.other, layer.ends.other) {
+                other[..n].copy_from_slice(&bytes[layout.pixel(pixel) + first..][..n]);
+            }
+            let bytes = layer.finish.block(first, &sums, &other);
+            output[to + first..][..n].copy_from_slice(&bytes[..n]);
+        }
+    }
+}
