@@ -12,6 +12,25 @@ const BIN_SHIFT: u32 = 23 - BIN_MANTISSA_BITS;
 /// One bin for each sign-less f32 prefix.
 const N_BINS: usize = 1 << (31 - BIN_SHIFT);
 
+/// A bin of a histogram.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SignedBin {
+    /// Least and greatest magnitude.
+    pub(crate) bounds: [f64; 2],
+    pub(crate) negative: bool,
+    /// Number of elements.
+    pub(crate) n: u64,
+}
+
+impl SignedBin {
+    /// The element that stands for the bin; 0 for the bin that holds 0.
+    pub(crate) fn value(&self) -> f64 {
+        let [least, greatest] = self.bounds;
+        let magnitude = if least > 0.0 { (least + greatest) / 2.0 } else { 0.0 };
+        if self.negative { -magnitude } else { magnitude }
+    }
+}
+
 /// What calibration knows about one value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValueStatistics {
@@ -22,22 +41,38 @@ pub struct ValueStatistics {
     /// Number of elements by magnitude. Bins hold the magnitudes that agree in exponent and leading mantissa bits, so
     /// counts do not depend on the order of images, and a bin is at most 2^−9 of its value wide.
     bins: Vec<u64>,
+    /// The same for elements below zero alone; empty where there was none.
+    negative_bins: Vec<u64>,
 }
 
 impl ValueStatistics {
-    fn new(shape: &[usize]) -> Self {
-        Self { min: f32::INFINITY, max: f32::NEG_INFINITY, n_elements: 0, shape: shape.to_vec(), bins: vec![0; N_BINS] }
+    pub(crate) fn new(shape: &[usize]) -> Self {
+        Self {
+            min: f32::INFINITY,
+            max: f32::NEG_INFINITY,
+            n_elements: 0,
+            shape: shape.to_vec(),
+            bins: vec![0; N_BINS],
+            negative_bins: Vec::new(),
+        }
     }
 
     /// Adds elements; the first one that is not finite is returned.
-    fn add(&mut self, elements: &[f32]) -> Result<(), f32> {
+    pub(crate) fn add(&mut self, elements: &[f32]) -> Result<(), f32> {
         for &x in elements {
             if !x.is_finite() {
                 return Err(x);
             }
             self.min = self.min.min(x);
             self.max = self.max.max(x);
-            self.bins[(x.abs().to_bits() >> BIN_SHIFT) as usize] += 1;
+            let bin = (x.abs().to_bits() >> BIN_SHIFT) as usize;
+            self.bins[bin] += 1;
+            if x < 0.0 {
+                if self.negative_bins.is_empty() {
+                    self.negative_bins.resize(N_BINS, 0);
+                }
+                self.negative_bins[bin] += 1;
+            }
         }
         self.n_elements += elements.len() as u64;
         Ok(())
@@ -61,6 +96,18 @@ impl ValueStatistics {
     /// Shape on the first batch seen.
     pub fn shape(&self) -> &[usize] {
         &self.shape
+    }
+
+    /// Bins that hold elements, in ascending order: least and greatest magnitude, sign, and number of elements.
+    pub(crate) fn signed_bins(&self) -> impl Iterator<Item = SignedBin> {
+        let bin = |bin: usize, negative: bool, n: u64| {
+            let bounds = [(bin as u32) << BIN_SHIFT, (((bin as u32) + 1) << BIN_SHIFT) - 1];
+            SignedBin { bounds: bounds.map(|bits| f64::from(f32::from_bits(bits))), negative, n }
+        };
+        let below = self.negative_bins.iter().enumerate().rev().filter(|(_, n)| **n > 0);
+        let above = self.bins.iter().enumerate().map(|(i, &n)| (i, n - self.negative_bins.get(i).unwrap_or(&0)));
+        let above = above.filter(|(_, n)| *n > 0);
+        below.map(move |(i, &n)| bin(i, true, n)).chain(above.map(move |(i, n)| bin(i, false, n)))
     }
 
     /// The magnitude that the greatest code stands for.

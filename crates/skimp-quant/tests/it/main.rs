@@ -3,6 +3,12 @@
 #[cfg(test)]
 mod accuracy;
 #[cfg(test)]
+mod affine;
+#[cfg(test)]
+mod onnxruntime;
+#[cfg(test)]
+mod qdq;
+#[cfg(test)]
 mod random;
 #[cfg(test)]
 mod surroundings;
