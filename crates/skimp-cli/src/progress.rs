@@ -79,7 +79,8 @@ impl Monitor for Bars {
             }
             return;
         }
-        let style = ProgressStyle::with_template("{msg:<28} {wide_bar:.cyan/dim} {pos}/{len} {elapsed} (eta {eta})");
+        let style =
+            ProgressStyle::with_template("{msg:<28} {wide_bar:.cyan/dim} {pos}/{len} {prefix}{elapsed} (eta {eta})");
         let bar = ProgressBar::new(n_steps).with_message(name.to_owned());
         if let Ok(style) = style {
             bar.set_style(style);
@@ -91,6 +92,12 @@ impl Monitor for Bars {
     fn advance(&self, n: u64) {
         if let Some(bar) = &*self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
             bar.inc(n);
+        }
+    }
+
+    fn status(&self, text: &str) {
+        if let Some(bar) = &*self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            bar.set_prefix(format!("{text}  "));
         }
     }
 

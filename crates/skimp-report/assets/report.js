@@ -159,7 +159,7 @@
       this.chart = new Chart(this.canvas, this.config(labels, series, groups, horizontal, width));
     }
 
-    // Points over logarithmic axes, with the roof of each cloud as a line.
+    // Points over numeric axes, with the roof of each cloud as a line.
     drawScatter(printing) {
       const { spec } = this;
       const clouds = spec.scatter.clouds.filter((cloud) => !this.hiddenNames.has(cloud.name));
@@ -182,10 +182,10 @@
         pointHitRadius: 0,
       }));
       const axis = (title, unit) => ({
-        type: "logarithmic",
+        type: spec.scatter.linear ? "linear" : "logarithmic",
         grid: { color: color("--line") },
         border: { display: false },
-        title: { display: true, text: `${title} (${unit})`, color: color("--muted") },
+        title: { display: true, text: unit ? `${title} (${unit})` : title, color: color("--muted") },
         ticks: { color: color("--text"), font: { size: 11 }, maxTicksLimit: 8 },
       });
       if (this.chart) this.chart.destroy();
@@ -208,8 +208,10 @@
               borderColor: color("--line"),
               borderWidth: 1,
               callbacks: {
-                label: ({ dataset, raw }) =>
-                  ` ${dataset.label}, ${raw.name}: ${format(raw.y)} ${spec.unit} at ${format(raw.x)} ${spec.scatter.x_unit}`,
+                label: ({ dataset, raw }) => {
+                  const value = ` ${dataset.label}, ${raw.name}: ${format(raw.y)} ${spec.unit}`;
+                  return spec.scatter.linear ? value : `${value} at ${format(raw.x)} ${spec.scatter.x_unit}`;
+                },
               },
             },
           },

@@ -7,6 +7,7 @@ use skimp_graph::GraphError;
 use skimp_quant::QuantError;
 use skimp_report::ReportError;
 use skimp_sim::SimError;
+use skimp_train::TrainError;
 
 /// An error of a pipeline: most carry the error of the crate that met it.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,9 @@ pub enum StudyError {
     /// The network cannot be quantized as asked.
     #[error(transparent)]
     Quant(#[from] QuantError),
+    /// Training failed, or was asked for something that cannot be.
+    #[error(transparent)]
+    Train(#[from] TrainError),
     /// An accelerator cannot be configured, or cannot run a layer.
     #[error(transparent)]
     Sim(#[from] SimError),
@@ -94,6 +98,9 @@ impl StudyError {
             ),
             StudyError::Graph(error) => {
                 matches!(error, GraphError::UnknownNetwork { .. } | GraphError::NetworkSetting { .. })
+            }
+            StudyError::Train(error) => {
+                matches!(error, TrainError::Spec(_) | TrainError::Option { .. } | TrainError::Unknown { .. })
             }
             StudyError::InvalidTopology { .. }
             | StudyError::Io { .. }

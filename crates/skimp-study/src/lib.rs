@@ -25,6 +25,7 @@ mod tabular;
 mod timeline;
 mod topology;
 mod trace;
+mod train;
 
 pub use config::{
     AcceleratorConfig, ComparisonConfig, DataConfig, FirstLayer, LayersConfig, NetworkConfig, OwnFigure,
@@ -43,3 +44,4 @@ pub use studies::{StudyOverrides, embedded_studies};
 pub use study::{run_study, study};
 pub use tabular::Tabular;
 pub use topology::{Topology, export_topology, inspect_topology};
+pub use train::{OutputRecord, TrainConfig, TrainRecord, TrainRun, Validation, train};

@@ -8,12 +8,29 @@ use skimp_graph::networks::{self, NetworkDefinition};
 use skimp_graph::onnx::operators;
 use skimp_numerics::formats::{FORMATS, FormatEntry};
 use skimp_report::table::{Column, Table};
+use skimp_train::augment::AUGMENTATIONS;
+use skimp_train::log::LOG_FORMATS;
+use skimp_train::optimizer::OPTIMIZERS;
+use skimp_train::policy::POLICIES;
+use skimp_train::schedule::SCHEDULES;
 
 use crate::{NETWORKS, StudyError, Tabular, embedded_studies};
 
 /// What [`list`] lists.
-pub static LISTS: &[&str] =
-    &["accelerators", "datasets", "preprocessings", "networks", "studies", "operators", "formats"];
+pub static LISTS: &[&str] = &[
+    "accelerators",
+    "datasets",
+    "preprocessings",
+    "networks",
+    "studies",
+    "operators",
+    "formats",
+    "optimizers",
+    "schedules",
+    "augmentations",
+    "policies",
+    "logs",
+];
 
 /// Entries of one registry: `skimp.list/1`.
 #[derive(Clone, Debug, Serialize)]
@@ -123,6 +140,11 @@ pub fn list(what: &str) -> Result<ListRecord, StudyError> {
         "studies" => {
             embedded_studies()?.into_iter().map(|study| ListEntry::new(study.name, study.summary, "")).collect()
         }
+        "optimizers" => OPTIMIZERS.iter().map(|o| ListEntry::new(o.name(), o.summary(), o.source())).collect(),
+        "schedules" => SCHEDULES.iter().map(|s| ListEntry::new(s.name(), s.summary(), s.source())).collect(),
+        "augmentations" => AUGMENTATIONS.iter().map(|a| ListEntry::new(a.name(), a.summary(), a.source())).collect(),
+        "policies" => POLICIES.iter().map(|p| ListEntry::new(p.name(), p.summary(), p.source())).collect(),
+        "logs" => LOG_FORMATS.iter().map(|l| ListEntry::new(l.name(), l.summary(), l.source())).collect(),
         "operators" => operators().map(|name| ListEntry::new(name, "ONNX operator, import and export", "")).collect(),
         "formats" => FORMATS.iter().map(|format| ListEntry::format(format)).collect(),
         _ => return Err(StudyError::Usage(format!("no list \"{what}\", expected one of: {}", LISTS.join(", ")))),

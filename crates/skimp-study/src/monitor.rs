@@ -10,6 +10,9 @@ pub trait Monitor: Sync {
     /// `n` more steps of the stage are done.
     fn advance(&self, n: u64);
 
+    /// How the present stage is doing, in a few words that replace the ones before.
+    fn status(&self, _text: &str) {}
+
     /// Something the user should know, once.
     fn note(&self, text: &str);
 

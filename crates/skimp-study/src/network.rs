@@ -161,7 +161,11 @@ fn read(path: &Path) -> Result<bytes::Bytes, StudyError> {
         Ok(bytes) => Ok(bytes::Bytes::from(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let embedded = NETWORKS.iter().map(|network| network.name);
-            let names: Vec<_> = embedded.chain(networks::networks().map(|network| network.name)).collect();
+            let built_in = networks::networks().map(|network| network.name);
+            let mut names: Vec<_> = embedded.chain(built_in).collect();
+            // Embedded ones are built-in ones, trained.
+            names.sort_unstable();
+            names.dedup();
             Err(StudyError::Usage(format!(
                 "{}: no such file, and no network of that name (there are: {})",
                 path.display(),

@@ -6,14 +6,19 @@
 //! the step is held; [`policy::POLICIES`] lists them. [`mod@reference`] is the naive specification of every trainable
 //! operator. This crate does no terminal I/O.
 
+pub mod augment;
+pub mod checkpoint;
 mod engine;
 mod error;
+pub mod loader;
+pub mod log;
 mod loss;
 pub mod optimizer;
 pub mod policy;
 pub mod reference;
 pub mod schedule;
 pub mod spec;
+pub mod trainer;
 
 pub use engine::{Buffer, Mode, Model, ModelOptions, Param, ParamRole, Storage};
 pub use error::TrainError;

@@ -9,6 +9,7 @@ mod report;
 mod run;
 mod simulate;
 mod study;
+mod train;
 
 use clap::{ArgMatches, Args, FromArgMatches};
 
@@ -30,6 +31,7 @@ pub(crate) static COMMANDS: &[&dyn Command] = &[
     &inspect::Inspect,
     &run::Run,
     &eval::Eval,
+    &train::Train,
     &simulate::Simulate,
     &report::Report,
     &data::Data,

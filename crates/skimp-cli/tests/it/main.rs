@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod real_data;
 mod topology;
+mod train;
 
 use std::path::Path;
 use std::process::{Command, Output};

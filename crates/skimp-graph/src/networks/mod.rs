@@ -21,6 +21,7 @@ mod layers;
 mod lenet;
 mod mobilenet;
 mod resnet;
+mod sample_resnet;
 mod settings;
 mod vgg;
 mod vgg_small;
@@ -38,6 +39,7 @@ pub use settings::{Setting, Settings};
 /// Every family of networks, in the order `skimp list networks` prints them.
 static FAMILIES: &[&[NetworkDefinition]] = &[
     lenet::NETWORKS,
+    sample_resnet::NETWORKS,
     conv4::NETWORKS,
     vgg_small::NETWORKS,
     cifar_resnet::NETWORKS,

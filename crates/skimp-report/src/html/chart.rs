@@ -31,20 +31,22 @@ pub(super) struct Chart {
     pub(super) max: Option<f64>,
     /// The names of the groups in drawing order. Fewer than two: no groups.
     pub(super) groups: Vec<String>,
-    /// Points instead of bars, both axes logarithmic.
+    /// Points instead of bars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) scatter: Option<Scatter>,
     /// What can be shown, one at a time. More than one: the page offers a choice.
     pub(super) views: Vec<View>,
 }
 
-/// Points and lines over two logarithmic axes.
+/// Points and lines over two numeric axes.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Scatter {
     /// Title of the horizontal axis, without the unit.
     pub(super) x_title: String,
     /// Its unit.
     pub(super) x_unit: String,
+    /// Linear axes instead of logarithmic ones.
+    pub(super) linear: bool,
     /// The clouds; each view's series stays empty.
     pub(super) clouds: Vec<Cloud>,
 }

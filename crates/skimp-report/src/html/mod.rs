@@ -55,7 +55,7 @@ fn header(study: &StudyRecord, title: &str) -> String {
     let mut facts = vec![
         ("network", study.model_name.clone()),
         ("data", study.data_name.clone()),
-        ("simulated on", words_for_count(study.n_images, "image")),
+        ("simulated on", if study.n_images > 0 { words_for_count(study.n_images, "image") } else { String::new() }),
         ("seed", study.seed.to_string()),
     ];
     if let Some(simulation) = &study.simulation {
@@ -66,9 +66,10 @@ fn header(study: &StudyRecord, title: &str) -> String {
     let facts = facts.iter().map(|(name, value)| format!("<div><dt>{name}</dt><dd>{}</dd></div>", escape(value)));
     format!(
         "<a class=\"skip\" href=\"#main\">Skip to the results</a>\n<header>\n<div class=\"head\">\n\
-         <div>\n<p class=\"kind\">skimp study{}</p>\n<h1>{title}</h1>\n</div>\n\
+         <div>\n<p class=\"kind\">skimp {}{}</p>\n<h1>{title}</h1>\n</div>\n\
          <button type=\"button\" id=\"theme\" hidden>Theme: system</button>\n</div>\n\
          <dl class=\"facts\">{}</dl>\n</header>\n",
+        if study.training.is_some() && study.simulation.is_none() { "train" } else { "study" },
         if study.name.is_empty() { String::new() } else { format!(" · {}", escape(&study.name)) },
         facts.collect::<String>()
     )

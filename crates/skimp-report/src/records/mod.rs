@@ -7,6 +7,7 @@
 
 mod simulation;
 mod study;
+mod training;
 
 pub use self::simulation::{
     AcceleratorRecord, AcceleratorTotal, Breakdown, DataRecord, EffectAccuracy, EndStatus, LayerRecord, ModelRecord,
@@ -16,6 +17,7 @@ pub use self::study::{
     AcceleratorFigures, Accuracy, AccuracyRecord, Assumption, Comparison, Exactness, InputDigest, LayerStatistics,
     Provenance, PublishedFigure, STUDY_SCHEMA, StudyRecord, Timing,
 };
+pub use self::training::{TrainingEpoch, TrainingRecord};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

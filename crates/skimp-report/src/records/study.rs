@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EndStatus, SimulationRecord};
+use super::{EndStatus, SimulationRecord, TrainingRecord};
 use crate::ReportError;
 
 /// The schema of [`StudyRecord`].
@@ -42,6 +42,9 @@ pub struct StudyRecord {
     /// What the accelerators did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulation: Option<SimulationRecord>,
+    /// How the network was trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingRecord>,
     /// Label of the accelerator against which all others are set, layer by layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<String>,
@@ -83,6 +86,7 @@ impl Default for StudyRecord {
             exactness: None,
             layers: Vec::new(),
             simulation: None,
+            training: None,
             baseline: None,
             comparisons: Vec::new(),
             accelerator_figures: Vec::new(),

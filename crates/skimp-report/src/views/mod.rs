@@ -2,6 +2,7 @@
 
 mod simulation;
 mod study;
+mod training;
 
 pub(crate) use self::simulation::{words, words_for_count};
 
@@ -11,3 +12,4 @@ pub use self::simulation::{
 pub use self::study::{
     comparison_table, end_planes_table, figures_table, layers_table, published_table, study_text, summary_sentence,
 };
+pub use self::training::training_table;

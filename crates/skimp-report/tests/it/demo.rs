@@ -8,7 +8,7 @@ use skimp_report::IndexMap;
 use skimp_report::records::{
     AcceleratorFigures, AcceleratorRecord, AcceleratorTotal, Accuracy, AccuracyRecord, Assumption, Breakdown,
     Comparison, DataRecord, EndStatus, Exactness, InputDigest, LayerRecord, LayerStatistics, ModelRecord, Provenance,
-    PublishedFigure, SimulationRecord, StudyRecord, Timing,
+    PublishedFigure, SimulationRecord, StudyRecord, Timing, TrainingEpoch, TrainingRecord,
 };
 
 /// name, output side, input channels, output channels, MEM_STT, STT_WB, MEM_AB, AB_PU, RUN_PU.
@@ -263,6 +263,7 @@ pub(crate) fn study() -> StudyRecord {
             accelerators: vec![baseline, variant, dense],
             ..Default::default()
         }),
+        training: Some(training()),
         published: published(&comparisons[0]),
         comparisons,
         accelerator_figures: figures(),
@@ -278,6 +279,36 @@ pub(crate) fn study() -> StudyRecord {
             Timing { step: "simulate".to_owned(), seconds: 3.02 },
         ],
         ..StudyRecord::default()
+    }
+}
+
+/// A run of twelve epochs, the last without validation.
+pub(crate) fn training() -> TrainingRecord {
+    let epochs = (1..=12_u64).map(|epoch| {
+        let left = 0.7_f64.powi(epoch as i32);
+        TrainingEpoch {
+            epoch,
+            step: 391 * epoch,
+            learning_rate: 0.1 * (13 - epoch) as f64 / 12.0,
+            train_loss: 0.2 + 2.0 * left,
+            train_accuracy: 0.95 - 0.7 * left,
+            validation_loss: (epoch < 12).then_some(0.3 + 1.8 * left),
+            validation_accuracy: (epoch < 12).then_some(0.92 - 0.6 * left),
+            skipped_steps: 0,
+            seconds: 41.5,
+            images_per_second: 1204.8,
+        }
+    });
+    TrainingRecord {
+        precision: "fp32".to_owned(),
+        optimizer: "sgd:momentum=0.9".to_owned(),
+        schedule: "cosine".to_owned(),
+        loss: "cross-entropy".to_owned(),
+        batch_size: 128,
+        n_train_images: 50_000,
+        n_validation_images: 10_000,
+        n_parameters: 272_474,
+        epochs: epochs.collect(),
     }
 }
 

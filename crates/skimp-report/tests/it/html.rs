@@ -44,10 +44,22 @@ fn nothing_is_loaded() {
 fn each_chart_has_a_label_and_its_numbers() {
     let page = render(&demo::study());
     let charts = page.matches("<figure class=\"chart\"").count();
-    assert_eq!(charts, 7);
+    assert_eq!(charts, 10);
     assert_eq!(page.matches("<canvas role=\"img\" aria-label=\"").count(), charts);
     assert_eq!(page.matches("</figure>\n<details class=\"data\">").count(), charts);
     assert_eq!(page.matches("<table").count(), page.matches("<caption>").count());
+}
+
+#[test]
+fn a_training_run_is_a_page_of_its_own() {
+    let page = render(&StudyRecord { training: Some(demo::training()), ..StudyRecord::default() });
+    assert!(page.contains("<p class=\"kind\">skimp train</p>"));
+    assert!(!page.contains("simulated on"));
+    assert_eq!(page.matches("<figure class=\"chart\"").count(), 3);
+    assert!(page.contains("\"linear\":true") && page.contains("272,474 parameters trained on 50,000 images"));
+    // No validation in the last epoch: its line ends before it, and the table has a gap.
+    assert_eq!(page.matches("[\"epoch 11\",").count(), 5);
+    assert_eq!(page.matches("[\"epoch 12\",").count(), 3);
 }
 
 #[test]

@@ -121,12 +121,12 @@ impl Optimizer {
         }
     }
 
-    /// The state as named tensors, `SLOT/PARAMETER`, in the graph's order of elements.
-    pub fn state(&self, params: &[Param]) -> Vec<(String, Vec<f32>)> {
+    /// The state as tensors named `SLOT/PARAMETER`, with their parameters, in the graph's order of elements.
+    pub fn state<'a>(&self, params: &'a [Param]) -> Vec<(String, &'a Param, Vec<f32>)> {
         let trainable = params.iter().zip(&self.slots).filter(|(param, _)| param.is_trainable());
         let named = trainable.flat_map(|(param, slots)| {
             let slots = self.rule.slots().iter().zip(slots);
-            slots.map(|(slot, values)| (format!("{slot}/{}", param.name()), param.in_graph_order(values)))
+            slots.map(move |(slot, values)| (format!("{slot}/{}", param.name()), param, param.in_graph_order(values)))
         });
         named.collect()
     }

@@ -15,6 +15,7 @@ mod sparsity;
 mod speedup;
 mod stacks;
 mod summary;
+mod training;
 
 use crate::StudyRecord;
 
@@ -33,6 +34,7 @@ pub trait Section: Sync {
 /// Every section, in the order of the page.
 pub static SECTIONS: &[&dyn Section] = &[
     &summary::Summary,
+    &training::Training,
     &accelerators::Accelerators,
     &speedup::Speedup,
     &roofline::Roofline,

@@ -61,7 +61,12 @@ impl Section for Roofline {
             value_title: "rate".to_owned(),
             unit: "GMAC/s".to_owned(),
             category_title: "design".to_owned(),
-            scatter: Some(Scatter { x_title: "operational intensity".into(), x_unit: "MAC/byte".into(), clouds }),
+            scatter: Some(Scatter {
+                x_title: "operational intensity".into(),
+                x_unit: "MAC/byte".into(),
+                linear: false,
+                clouds,
+            }),
             views: vec![View::default()],
             ..Chart::default()
         };

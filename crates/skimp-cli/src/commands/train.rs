@@ -1,0 +1,207 @@
+//! `skimp train`: train a network, or go on training one.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::{ArgMatches, Args};
+use skimp::{TrainConfig, TrainRun, Validation};
+
+use crate::common::{Failure, input_size, preprocessing, print, render};
+
+#[derive(Args, Debug)]
+struct Arguments {
+    /// Built-in network (see `skimp list networks`), trained from scratch; or an ONNX file, trained further
+    #[arg(value_name = "NETWORK|MODEL.onnx")]
+    network: String,
+    #[command(flatten)]
+    data: TrainingData,
+    #[command(flatten)]
+    recipe: Recipe,
+    #[command(flatten)]
+    place: Place,
+}
+
+// Which images, and how they reach the network.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Data")]
+struct TrainingData {
+    /// Data set: `sample`, or NAME:DIR (see `skimp list datasets`); its training split is trained on
+    #[arg(long, value_name = "NAME[:DIR]")]
+    data: String,
+    /// Preprocessing: a name, or keys (see `skimp list preprocessings`) [default: the data set's own]
+    #[arg(long, value_name = "NAME|KEYS", value_parser = preprocessing)]
+    preprocess: Option<String>,
+    /// Input height and width, where the network leaves them open
+    #[arg(long, value_name = "N|HxW", value_parser = input_size)]
+    input_size: Option<[usize; 2]>,
+    /// Train on N images, chosen by the seed [default: all]
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
+    /// Measure after each epoch on: the `test` split, N held-out training images, or `none`
+    #[arg(long, value_name = "test|N|none", default_value = "test")]
+    validation: Validation,
+    /// Measure on the first N validation images only
+    #[arg(long, value_name = "N")]
+    validation_images: Option<usize>,
+    /// Random change of training images, repeatable: flip, crop:pad=4, … (see `skimp list augmentations`)
+    #[arg(long, value_name = "NAME[:KEY=VALUE]")]
+    augment: Vec<String>,
+}
+
+// What is minimized, and how.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Training")]
+struct Recipe {
+    /// Passes over the training images
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    epochs: u64,
+    /// Images of a batch
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    batch_size: usize,
+    /// Leave out the last batch of an epoch where it is smaller than the others
+    #[arg(long)]
+    drop_last: bool,
+    /// Base learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 0.01)]
+    lr: f64,
+    /// Learning rate over the run: constant, step:at=80/120, cosine:warmup=5, … (see `skimp list schedules`)
+    #[arg(long, value_name = "NAME[:KEYS]", default_value = "constant")]
+    schedule: String,
+    /// Update rule: sgd, adam, adamw, with settings (see `skimp list optimizers`)
+    #[arg(long, value_name = "NAME[:KEYS]", default_value = "sgd")]
+    optimizer: String,
+    /// The optimizer's setting `momentum`
+    #[arg(long, value_name = "M")]
+    momentum: Option<f64>,
+    /// The optimizer's setting `nesterov=true`
+    #[arg(long)]
+    nesterov: bool,
+    /// Weight decay
+    #[arg(long, value_name = "L", default_value_t = 0.0)]
+    weight_decay: f64,
+    /// Parameters that do not decay, a list of: weight, bias, scale, shift, slope
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    no_decay: Vec<String>,
+    /// Scale gradients down to this norm, all together
+    #[arg(long, value_name = "NORM")]
+    clip_norm: Option<f64>,
+    /// Cut each gradient to this magnitude
+    #[arg(long, value_name = "LIMIT")]
+    clip_value: Option<f64>,
+    /// What is minimized: cross-entropy[:label_smoothing=S], squared-hinge, hinge
+    #[arg(long, value_name = "NAME[:KEYS]", default_value = "cross-entropy")]
+    loss: String,
+    /// Number formats and arithmetic (see `skimp list policies`)
+    #[arg(long, value_name = "POLICY[:KEYS]", default_value = "fp32")]
+    precision: String,
+    /// Parameter that stays as it is, repeatable; a `*` at the end stands for any ending
+    #[arg(long, value_name = "NAME")]
+    freeze: Vec<String>,
+    /// Share of the new batch in batch normalization's running statistics
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    batch_norm_momentum: f32,
+    /// Seed of initial weights, order, augmentation, dropout and rounding
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    seed: u64,
+}
+
+// Where the run writes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Run")]
+struct Place {
+    /// Go on from the last checkpoint, or start if there is none
+    #[arg(long)]
+    resume: bool,
+    /// Folder of checkpoints, logs and report [default: beside the output, MODEL.train]
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Write a checkpoint after every N steps, besides that at the end of each epoch
+    #[arg(long, value_name = "N")]
+    checkpoint_every: Option<u64>,
+    /// Logs: csv, tensorboard, or none
+    #[arg(long, value_name = "FORMATS", value_delimiter = ',', default_value = "csv,tensorboard")]
+    log: Vec<String>,
+}
+
+/// The command.
+pub(crate) struct Train;
+
+impl super::Command for Train {
+    fn name(&self) -> &'static str {
+        "train"
+    }
+
+    fn arguments(&self) -> clap::Command {
+        Arguments::augment_args(
+            clap::Command::new(self.name()).about("Train a network on a data set").after_help(
+                "--output names the trained network (ONNX). Checkpoints, logs, results.json and report.html lie in \
+                 MODEL.train beside it; Ctrl-C writes a checkpoint before it ends the run. The result depends neither \
+                 on --threads nor on how often the run was interrupted. docs/training.md explains every flag.\n\n\
+                 Examples:\n  \
+                 skimp train sample-resnet --data sample --epochs 5 --lr 0.05 --momentum 0.9 -o net.onnx\n  \
+                 skimp train resnet20 --data cifar10:DIR --epochs 160 --batch-size 128 --lr 0.1 --schedule step:at=80/120 \
+                 --weight-decay 1e-4 --augment flip --augment crop:pad=4 --resume -o resnet20.onnx\n  \
+                 skimp train net.onnx --data cifar10:DIR --preprocess imagenet --epochs 2 --lr 0.001 -o tuned.onnx",
+            ),
+        )
+    }
+
+    fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
+        let (arguments, global) = super::parsed::<Arguments>(matches)?;
+        global.apply_threads()?;
+        let output = global
+            .output
+            .clone()
+            .filter(|path| path.as_os_str() != "-")
+            .ok_or_else(|| Failure::usage(anyhow!("a trained network needs a file: give --output MODEL.onnx")))?;
+        let Arguments { network, data, recipe, place } = arguments;
+        let run = TrainRun {
+            output,
+            folder: place.folder,
+            resume: place.resume,
+            checkpoint_every: place.checkpoint_every,
+            logs: place.log,
+        };
+        let bars = global.bars();
+        let record = skimp::train(&config(network, data, recipe), &run, &bars)?;
+        drop(bars);
+        print(&render(&record, global.format)?)
+    }
+}
+
+fn config(network: String, data: TrainingData, recipe: Recipe) -> TrainConfig {
+    let mut optimizer = recipe.optimizer;
+    let settings = [
+        recipe.momentum.map(|momentum| format!("momentum={momentum}")),
+        recipe.nesterov.then(|| "nesterov=true".to_owned()),
+    ];
+    for setting in settings.into_iter().flatten() {
+        optimizer.push(if optimizer.contains(':') { ',' } else { ':' });
+        optimizer.push_str(&setting);
+    }
+    TrainConfig {
+        network,
+        input_size: data.input_size,
+        data: data.data,
+        preprocess: data.preprocess,
+        images: data.images,
+        validation: data.validation,
+        validation_images: data.validation_images,
+        epochs: recipe.epochs,
+        batch_size: recipe.batch_size,
+        drop_last: recipe.drop_last,
+        learning_rate: recipe.lr,
+        schedule: recipe.schedule,
+        optimizer,
+        weight_decay: recipe.weight_decay,
+        no_decay: recipe.no_decay,
+        clip_norm: recipe.clip_norm,
+        clip_value: recipe.clip_value,
+        loss: recipe.loss,
+        augment: data.augment,
+        precision: recipe.precision,
+        freeze: recipe.freeze,
+        batch_norm_momentum: recipe.batch_norm_momentum,
+        seed: recipe.seed,
+    }
+}

@@ -1,0 +1,195 @@
+//! What a training run is asked for.
+
+use serde::{Deserialize, Serialize};
+use skimp_train::augment::Augment;
+use skimp_train::log::LOG_FORMATS;
+use skimp_train::optimizer::{GradientClip, OptimizerConfig};
+use skimp_train::schedule::Schedule;
+use skimp_train::spec::{Spec, SpecError};
+use skimp_train::{LossKind, LossSum, ParamRole, Target, TrainError};
+
+use crate::StudyError;
+
+/// Everything that decides the trained weights; with the digests of network and data it repeats the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// A built-in network (trained from scratch), an embedded one, or an ONNX file (trained further).
+    pub network: String,
+    /// Input height and width, where the network leaves them open.
+    pub input_size: Option<[usize; 2]>,
+    /// The data set, `NAME[:DIR]`.
+    pub data: String,
+    /// Preprocessing; the data set's own where none is given.
+    pub preprocess: Option<String>,
+    /// Train on this many images of the training split, chosen by the seed; all where none is given.
+    pub images: Option<usize>,
+    /// What the network is measured on after each epoch.
+    pub validation: Validation,
+    /// Measure on the first of them only.
+    pub validation_images: Option<usize>,
+    /// Passes over the training images.
+    pub epochs: u64,
+    /// Images of a batch.
+    pub batch_size: usize,
+    /// Whether the last batch of an epoch is left out where it is smaller than the others.
+    pub drop_last: bool,
+    /// Base learning rate.
+    pub learning_rate: f64,
+    /// The learning rate over the run, such as `cosine:warmup=2`.
+    pub schedule: String,
+    /// The update rule, such as `sgd:momentum=0.9`.
+    pub optimizer: String,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Kinds of parameters that do not decay: `weight`, `bias`, `scale`, `shift`, `slope`.
+    pub no_decay: Vec<String>,
+    /// Greatest norm of all gradients together.
+    pub clip_norm: Option<f64>,
+    /// Greatest magnitude of one gradient.
+    pub clip_value: Option<f64>,
+    /// What is minimized: `cross-entropy[:label_smoothing=S]`, `squared-hinge` or `hinge`.
+    pub loss: String,
+    /// Augmentations, such as `flip` and `crop:pad=4`, in order.
+    pub augment: Vec<String>,
+    /// The precision policy, `NAME[:switch=value,...]`.
+    pub precision: String,
+    /// Parameters that stay as they are: names, or beginnings of names that end in `*`.
+    pub freeze: Vec<String>,
+    /// Share of the new batch in batch normalization's running statistics.
+    pub batch_norm_momentum: f32,
+    /// Seed of weights, order, augmentation, dropout and rounding.
+    pub seed: u64,
+}
+
+impl Default for TrainConfig {
+    /// Ten epochs of gradient descent with momentum at a constant rate of 0.01.
+    fn default() -> Self {
+        Self {
+            network: String::new(),
+            input_size: None,
+            data: String::new(),
+            preprocess: None,
+            images: None,
+            validation: Validation::Test,
+            validation_images: None,
+            epochs: 10,
+            batch_size: 64,
+            drop_last: false,
+            learning_rate: 0.01,
+            schedule: "constant".to_owned(),
+            optimizer: "sgd".to_owned(),
+            weight_decay: 0.0,
+            no_decay: Vec::new(),
+            clip_norm: None,
+            clip_value: None,
+            loss: "cross-entropy".to_owned(),
+            augment: Vec::new(),
+            precision: "fp32".to_owned(),
+            freeze: Vec::new(),
+            batch_norm_momentum: 0.1,
+            seed: 0,
+        }
+    }
+}
+
+/// What a network is measured on after each epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Validation {
+    /// The test split. It takes no part in training, and nothing is chosen by it.
+    #[default]
+    Test,
+    /// This many images of the training split, chosen by the seed and not trained on.
+    HeldOut(usize),
+    /// Nothing.
+    None,
+}
+
+impl std::str::FromStr for Validation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "test" => Ok(Self::Test),
+            "none" => Ok(Self::None),
+            _ => match text.parse() {
+                Ok(n) if n > 0 => Ok(Self::HeldOut(n)),
+                _ => Err(format!("\"{text}\": expected test, none, or a number of training images to hold out")),
+            },
+        }
+    }
+}
+
+/// A configuration whose texts have been understood.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) schedule: Schedule,
+    pub(super) augment: Augment,
+    pub(super) optimizer: OptimizerConfig,
+    pub(super) losses: LossSum,
+}
+
+impl TrainConfig {
+    /// Understands every text before anything is opened.
+    pub(super) fn check(&self) -> Result<Checked, StudyError> {
+        if self.batch_size == 0 {
+            return Err(StudyError::Usage("batch size: expected at least 1, found 0".to_owned()));
+        }
+        let roles: Result<Vec<ParamRole>, StudyError> = self.no_decay.iter().map(|name| role(name)).collect();
+        let optimizer = OptimizerConfig {
+            rule: self.optimizer.clone(),
+            weight_decay: self.weight_decay,
+            no_decay: roles?,
+            clip: GradientClip { norm: self.clip_norm, value: self.clip_value },
+        };
+        // Nothing is trained by it: the settings are checked.
+        skimp_train::optimizer::Optimizer::new(&optimizer, &[])?;
+        Ok(Checked {
+            schedule: Schedule::parse(&self.schedule).map_err(TrainError::from)?,
+            augment: Augment::parse(&self.augment).map_err(TrainError::from)?,
+            losses: losses(&self.loss).map_err(TrainError::from)?,
+            optimizer,
+        })
+    }
+}
+
+/// Every kind of parameter, as written.
+const ROLES: [(&str, ParamRole); 5] = [
+    ("weight", ParamRole::Weight),
+    ("bias", ParamRole::Bias),
+    ("scale", ParamRole::Scale),
+    ("shift", ParamRole::Shift),
+    ("slope", ParamRole::Slope),
+];
+
+fn role(name: &str) -> Result<ParamRole, StudyError> {
+    ROLES.iter().find(|(known, _)| *known == name).map(|&(_, role)| role).ok_or_else(|| {
+        let names = ROLES.map(|(name, _)| name).join(", ");
+        StudyError::Usage(format!("no parameters are of the kind \"{name}\", expected one of: {names}"))
+    })
+}
+
+/// The losses that need labels only.
+const LOSSES: [&str; 3] = ["cross-entropy", "squared-hinge", "hinge"];
+
+fn losses(text: &str) -> Result<LossSum, SpecError> {
+    let mut spec = Spec::parse("loss", text)?;
+    let kind = match spec.find(&LOSSES, |name| name)? {
+        "squared-hinge" => LossKind::SquaredHinge,
+        "hinge" => LossKind::Hinge,
+        _ => LossKind::CrossEntropy { label_smoothing: spec.number("label_smoothing", 0.0, 0.0..=1.0)? as f32 },
+    };
+    spec.finish()?;
+    Ok(LossSum::one(kind, Target::Labels))
+}
+
+/// The log formats of those names.
+pub(super) fn log_formats(names: &[String]) -> Result<Vec<&'static dyn skimp_train::log::LogFormat>, StudyError> {
+    let find = |name: &String| {
+        let format = Spec::parse("log format", name)?.find(LOG_FORMATS, |format| format.name())?;
+        Ok(format)
+    };
+    let formats: Result<Vec<_>, SpecError> = names.iter().filter(|name| *name != "none").map(find).collect();
+    Ok(formats.map_err(TrainError::from)?)
+}

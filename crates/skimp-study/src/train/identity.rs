@@ -1,0 +1,80 @@
+//! What a checkpoint belongs to: the configuration and the digests of what was read.
+
+use std::path::Path;
+
+use skimp_data::{Dataset, Split};
+use skimp_report::records::DataRecord;
+use skimp_train::TrainError;
+use toml::{Table, Value};
+
+use super::config::TrainConfig;
+use super::data::Data;
+use crate::{Network, StudyError};
+
+/// Configuration and inputs of a run.
+#[derive(Debug)]
+pub(super) struct Identity {
+    config: TrainConfig,
+    network_sha256: String,
+    pub(super) training: DataRecord,
+    pub(super) test: Option<DataRecord>,
+}
+
+impl Identity {
+    pub(super) fn new(config: &TrainConfig, network: &Network, data: &Data) -> Result<Self, StudyError> {
+        let record = |dataset: &Dataset| -> Result<DataRecord, StudyError> {
+            let split = if dataset.split() == Split::Train { "train" } else { "test" };
+            Ok(DataRecord {
+                name: dataset.name().to_owned(),
+                spec: Some(config.data.clone()),
+                split: Some(split.to_owned()),
+                preprocess: Some(data.preprocess.clone()),
+                sha256: Some(dataset.digest()?.to_owned()),
+            })
+        };
+        Ok(Self {
+            config: TrainConfig { preprocess: Some(data.preprocess.clone()), ..config.clone() },
+            network_sha256: network.sha256.clone(),
+            training: record(data.training())?,
+            test: data.test().map(record).transpose()?,
+        })
+    }
+
+    /// As a table: the configuration, and `[inputs]` with the digests.
+    pub(super) fn table(&self) -> Result<Table, StudyError> {
+        let mut table = Table::try_from(&self.config)
+            .map_err(|error| StudyError::Usage(format!("the configuration cannot be written: {error}")))?;
+        let mut inputs = Table::new();
+        inputs.insert("network_sha256".to_owned(), self.network_sha256.clone().into());
+        for (key, data) in [("train_sha256", Some(&self.training)), ("test_sha256", self.test.as_ref())] {
+            if let Some(digest) = data.and_then(|data| data.sha256.clone()) {
+                inputs.insert(key.to_owned(), digest.into());
+            }
+        }
+        table.insert("inputs".to_owned(), Value::Table(inputs));
+        Ok(table)
+    }
+
+    /// As TOML.
+    pub(super) fn text(&self) -> Result<String, StudyError> {
+        toml::to_string(&self.table()?)
+            .map_err(|error| StudyError::Usage(format!("the configuration cannot be written: {error}")))
+    }
+
+    /// Checks that a checkpoint was written by this run. The places of network and data, which their digests stand for,
+    /// and the number of epochs may differ.
+    pub(super) fn check(&self, path: &Path, written: &Table) -> Result<(), StudyError> {
+        let now = self.table()?;
+        let keys =
+            now.keys().chain(written.keys()).filter(|key| !["epochs", "data", "network"].contains(&key.as_str()));
+        for key in keys {
+            let (now, then) = (now.get(key), written.get(key));
+            if now != then {
+                let show = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+                let cause = format!("it is of a run with {key} = {}, this run has {}", show(then), show(now));
+                return Err(TrainError::Checkpoint { path: path.to_owned(), cause }.into());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+//! Training: a network, a data set and a configuration become a trained network, its checkpoints, logs and report.
+
+mod config;
+mod data;
+mod identity;
+mod observe;
+mod record;
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use skimp_graph::onnx;
+use skimp_report::records::{InputDigest, TrainingRecord};
+use skimp_report::{StudyRecord, write_atomic, write_study};
+use skimp_train::checkpoint::Checkpoint;
+use skimp_train::trainer::{CheckpointConfig, Trainer, TrainerConfig, folder_beside};
+use skimp_train::{Model, ModelOptions, policy};
+
+pub use self::config::{TrainConfig, Validation};
+pub use self::record::{OutputRecord, TrainRecord};
+
+use self::data::Data;
+use self::identity::Identity;
+use self::observe::Watch;
+use crate::network::hex;
+use crate::{Monitor, Network, StudyError};
+
+/// Where a run writes, and whether it goes on: nothing here changes the trained weights.
+#[derive(Clone, Debug, Default)]
+pub struct TrainRun {
+    /// The trained network, an ONNX file.
+    pub output: PathBuf,
+    /// Folder of checkpoints, logs and report; beside the output (`net.onnx` → `net.train`) where none is given.
+    pub folder: Option<PathBuf>,
+    /// Go on from the folder's checkpoint if there is one.
+    pub resume: bool,
+    /// Steps between two checkpoints within an epoch; one at the end of each epoch otherwise.
+    pub checkpoint_every: Option<u64>,
+    /// Log formats.
+    pub logs: Vec<String>,
+}
+
+/// Trains a network.
+///
+/// # Determinism
+/// The trained network is a function of the configuration, the network and the images: the same bits on any number of
+/// threads, and however often the run was killed and resumed.
+///
+/// # Errors
+/// [`StudyError`] naming the setting, file, image, layer or tensor. The last good checkpoint stays in all cases.
+pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Result<TrainRecord, StudyError> {
+    let checked = config.check()?;
+    let mut policy = policy::create(&config.precision)?;
+    let logs = config::log_formats(&run.logs)?;
+    let folder = run.folder.clone().unwrap_or_else(|| folder_beside(&run.output));
+    let checkpoint = open_folder(&folder, run)?;
+
+    let network = Network::open_for_training(&config.network, config.seed)?;
+    monitor.stage("opening the data", 1);
+    let data = Data::open(config, &network.graph)?;
+    let (training, validation) = data.loaders(config, checked.augment)?;
+    let input = data.input;
+    let options = ModelOptions {
+        batch: config.batch_size,
+        input_size: Some(vec![input.channels, input.height, input.width]),
+        batch_norm_momentum: config.batch_norm_momentum,
+        ..ModelOptions::default()
+    };
+    let mut model = Model::new(&network.graph, &options)?;
+    freeze(&mut model, &config.freeze)?;
+    let identity = Identity::new(config, &network, &data)?;
+
+    let n_parameters = model.params().iter().filter(|param| param.is_trainable()).map(|param| param.len() as u64).sum();
+    let record = TrainingRecord {
+        precision: config.precision.clone(),
+        optimizer: config.optimizer.clone(),
+        schedule: config.schedule.clone(),
+        loss: config.loss.clone(),
+        batch_size: config.batch_size as u64,
+        n_train_images: training.n_images() as u64,
+        n_validation_images: validation.as_ref().map_or(0, |validation| validation.n_images() as u64),
+        n_parameters,
+        epochs: Vec::new(),
+    };
+    let steps_per_epoch = training.steps_per_epoch();
+    let trainer = TrainerConfig {
+        epochs: config.epochs,
+        learning_rate: config.learning_rate,
+        schedule: checked.schedule,
+        optimizer: checked.optimizer,
+        losses: checked.losses,
+        seed: config.seed,
+        checkpoints: Some(CheckpointConfig {
+            folder: folder.clone(),
+            every_steps: run.checkpoint_every,
+            config: identity.table()?,
+        }),
+    };
+    let mut trainer = Trainer::new(&mut model, &mut *policy, trainer, training, validation)?;
+    if let Some(checkpoint) = checkpoint {
+        let (path, written) = (checkpoint.path().to_owned(), checkpoint.config().clone());
+        trainer.resume(checkpoint)?;
+        identity.check(&path, &written)?;
+        monitor.note(&format!("going on from step {} of {}", trainer.state().step, trainer.n_steps()));
+    }
+    let step = trainer.state().step;
+    let logs = logs.iter().map(|format| format.open(&folder, step)).collect::<Result<Vec<_>, _>>()?;
+    let watch = Watch::new(monitor, logs, config.epochs, steps_per_epoch);
+    watch.begin(step);
+    let history = trainer.run(&watch)?.to_vec();
+
+    let bytes = onnx::export_bytes(&model.to_graph()?)?;
+    write_atomic(&run.output, &bytes)?;
+    let record = TrainingRecord { epochs: history.iter().map(record::epoch).collect(), ..record };
+    let last = record.epochs.last();
+    let record = TrainRecord {
+        schema: "skimp.train/1",
+        skimp_version: env!("CARGO_PKG_VERSION"),
+        model: network.record(),
+        data: identity.training.clone(),
+        validation_data: identity.test.clone(),
+        output: OutputRecord {
+            path: run.output.display().to_string(),
+            sha256: hex(&Sha256::digest(&bytes)),
+            size_bytes: bytes.len() as u64,
+        },
+        folder: folder.display().to_string(),
+        config: config.clone(),
+        top1: last.and_then(|epoch| epoch.validation_accuracy),
+        loss: last.and_then(|epoch| epoch.validation_loss),
+        seconds: record.epochs.iter().map(|epoch| epoch.seconds).sum(),
+        training: record,
+    };
+    write_study(&folder, &report(&record, &network, &identity)?)?;
+    Ok(record)
+}
+
+/// Makes the folder, checks that it can be written to, and looks for a checkpoint.
+fn open_folder(folder: &Path, run: &TrainRun) -> Result<Option<Checkpoint>, StudyError> {
+    if run.output.as_os_str().is_empty() {
+        return Err(StudyError::Usage("no output given; use -o MODEL.onnx".to_owned()));
+    }
+    let parent = run.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    for place in [parent, folder] {
+        let failed = |source| StudyError::Io { path: place.to_owned(), source };
+        if place == folder {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        // Better now than after the run.
+        tempfile::Builder::new().prefix(".skimp-").tempfile_in(place).map_err(failed)?;
+    }
+    let checkpoint = folder.join(skimp_train::checkpoint::CHECKPOINT_FILE);
+    if run.resume {
+        return Ok(Checkpoint::load(folder)?);
+    }
+    if checkpoint.exists() {
+        return Err(StudyError::Usage(format!(
+            "{}: there is a checkpoint of another run; use --resume to go on, or remove {} to begin anew",
+            checkpoint.display(),
+            folder.display()
+        )));
+    }
+    Ok(None)
+}
+
+/// Freezes the parameters whose names are given, or begin as given with a `*` at the end.
+fn freeze(model: &mut Model, patterns: &[String]) -> Result<(), StudyError> {
+    for pattern in patterns {
+        let fits = |name: &str| pattern.strip_suffix('*').map_or(name == pattern, |start| name.starts_with(start));
+        let mut found = false;
+        for param in model.params_mut().iter_mut().filter(|param| fits(param.name())) {
+            param.set_trainable(false);
+            found = true;
+        }
+        if !found {
+            let names: Vec<&str> = model.params().iter().map(|param| param.name()).take(8).collect();
+            return Err(StudyError::Usage(format!(
+                "no parameter is called \"{pattern}\"; there are {} and others",
+                names.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The run as a study, for the report.
+fn report(record: &TrainRecord, network: &Network, identity: &Identity) -> Result<StudyRecord, StudyError> {
+    let mut inputs = vec![network.digest()];
+    for data in [Some(&identity.training), identity.test.as_ref()].into_iter().flatten() {
+        inputs.push(InputDigest {
+            path: format!(
+                "{} ({} split)",
+                data.spec.as_deref().unwrap_or(&data.name),
+                data.split.as_deref().unwrap_or("train")
+            ),
+            sha256: data.sha256.clone().unwrap_or_default(),
+            size_bytes: 0,
+        });
+    }
+    Ok(StudyRecord {
+        name: network.name.clone(),
+        title: format!("{} trained on {}", network.name, record.data.name),
+        model_name: network.name.clone(),
+        data_name: record.data.name.clone(),
+        seed: record.config.seed,
+        training: Some(record.training.clone()),
+        config_toml: identity.text()?,
+        inputs,
+        ..StudyRecord::default()
+    })
+}

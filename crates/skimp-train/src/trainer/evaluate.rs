@@ -1,0 +1,48 @@
+//! Loss and accuracy on images that are not trained on.
+
+use super::AHEAD;
+use crate::loader::Loader;
+use crate::policy::Policy;
+use crate::{LossSum, Mode, Model, Targets, TrainError};
+
+/// Loss and accuracy over a set of images.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// Mean loss.
+    pub loss: f64,
+    /// Images whose greatest logit is their label's.
+    pub n_correct: u64,
+    /// Images.
+    pub n_images: u64,
+}
+
+impl Evaluation {
+    /// Share of images classified correctly.
+    pub fn accuracy(&self) -> f64 {
+        self.n_correct as f64 / self.n_images.max(1) as f64
+    }
+}
+
+/// Runs the first epoch of `loader` through the network in inference mode.
+///
+/// # Errors
+/// An image that cannot be read, or whatever the model reports.
+pub fn evaluate(
+    model: &mut Model,
+    policy: &mut dyn Policy,
+    loader: &Loader,
+    losses: &LossSum,
+) -> Result<Evaluation, TrainError> {
+    let mut sum = Evaluation::default();
+    for batch in loader.stream(0..loader.steps_per_epoch(), AHEAD) {
+        let batch = batch?;
+        let n_images = batch.labels.len();
+        model.forward(&batch.images, n_images, Mode::Eval, policy)?;
+        let report = model.evaluate(losses, &Targets { labels: &batch.labels, tensors: &[] })?;
+        sum.loss += report.total * n_images as f64;
+        sum.n_correct += report.n_correct as u64;
+        sum.n_images += n_images as u64;
+    }
+    sum.loss /= sum.n_images.max(1) as f64;
+    Ok(sum)
+}

@@ -1,0 +1,161 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use skimp_data::{Dataset, InputSpec, Split};
+use skimp_graph::networks::{self, Weights};
+
+use super::*;
+use crate::augment::Augment;
+use crate::loader::{LastBatch, LoaderConfig, Order};
+use crate::{ModelOptions, policy};
+
+const BATCH: usize = 16;
+
+fn model(network: &str) -> Model {
+    let graph = networks::build(network, Weights::Seeded(1)).unwrap();
+    Model::new(&graph, &ModelOptions { batch: BATCH, ..ModelOptions::default() }).unwrap()
+}
+
+fn loader(images: std::ops::Range<usize>, order: Order) -> Loader {
+    let config = LoaderConfig {
+        batch: BATCH,
+        seed: 1,
+        order,
+        last_batch: LastBatch::Keep,
+        preprocess: "sample".parse().unwrap(),
+        input: InputSpec { channels: 1, height: 28, width: 28 },
+        augment: Augment::parse(&["crop:pad=2"]).unwrap(),
+    };
+    Loader::new(Arc::new(Dataset::open("sample", Split::Train).unwrap()), images.collect(), config).unwrap()
+}
+
+fn config(folder: Option<&Path>) -> TrainerConfig {
+    TrainerConfig {
+        epochs: 3,
+        learning_rate: 0.05,
+        schedule: Schedule::parse("cosine").unwrap(),
+        optimizer: OptimizerConfig { weight_decay: 1e-4, ..OptimizerConfig::default() },
+        losses: LossSum::cross_entropy(0.0),
+        seed: 1,
+        checkpoints: folder.map(|folder| CheckpointConfig {
+            folder: folder.to_owned(),
+            every_steps: Some(3),
+            config: toml::Table::from_iter([("seed".to_owned(), 1.into())]),
+        }),
+    }
+}
+
+/// Asks to stop before the step of that number.
+struct StopAt(AtomicU64);
+
+impl Observer for StopAt {
+    fn interrupted(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::SeqCst) == 0
+    }
+}
+
+fn bits(model: &Model) -> Vec<(String, Vec<u32>)> {
+    let params = model.params().iter().map(|param| (param.name().to_owned(), param.graph_values()));
+    let buffers = model.buffers().iter().map(|buffer| (buffer.name.clone(), buffer.values.clone()));
+    params.chain(buffers).map(|(name, values)| (name, values.iter().map(|value| value.to_bits()).collect())).collect()
+}
+
+/// Weights and history of an uninterrupted run without checkpoints: 3 epochs of 4 steps, the last of 10 images.
+fn uninterrupted(network: &str) -> (Vec<(String, Vec<u32>)>, Vec<EpochRecord>) {
+    let (mut model, mut policy) = (model(network), policy::create("fp32").unwrap());
+    let validation = Some(loader(100..130, Order::Sequential));
+    let mut trainer =
+        Trainer::new(&mut model, &mut *policy, config(None), loader(0..58, Order::Shuffled), validation).unwrap();
+    let history = trainer.run(&Unobserved).unwrap().to_vec();
+    (bits(&model), history)
+}
+
+fn without_times(history: &[EpochRecord]) -> Vec<EpochRecord> {
+    history.iter().map(|record| EpochRecord { seconds: 0.0, images_per_second: 0.0, ..record.clone() }).collect()
+}
+
+#[test]
+fn a_run_learns_and_records() {
+    let (_, history) = uninterrupted("lenet-300-100");
+    assert_eq!(history.iter().map(|record| (record.epoch, record.step)).collect::<Vec<_>>(), [(1, 4), (2, 8), (3, 12)]);
+    assert!(history[2].train_loss < 0.8 * history[0].train_loss, "{history:?}");
+    assert!(history[2].train_accuracy > history[0].train_accuracy, "{history:?}");
+    assert!(history.iter().all(|record| record.validation_accuracy.is_some() && record.skipped_steps == 0));
+    // The last step of the cosine of 12 steps.
+    let last = 0.05 * 0.5 * (1.0 + (std::f64::consts::PI * 11.0 / 12.0).cos());
+    assert!((history[2].learning_rate - last).abs() < 1e-12);
+}
+
+/// Stopped before every step in turn, by request, and resumed by new objects: the same weights to the bit.
+#[test]
+fn an_interrupted_run_ends_with_the_same_bits() {
+    for (network, stops) in [("lenet-300-100", &[0, 1, 8, 11][..]), ("sample-resnet", &[6])] {
+        let (expected, history) = uninterrupted(network);
+        for &stop in stops {
+            let folder = tempfile::tempdir().unwrap();
+            for (part, observer) in
+                [&StopAt(AtomicU64::new(stop)) as &dyn Observer, &Unobserved].into_iter().enumerate()
+            {
+                let (mut model, mut policy) = (model(network), policy::create("fp32").unwrap());
+                let validation = Some(loader(100..130, Order::Sequential));
+                let training = loader(0..58, Order::Shuffled);
+                let config = config(Some(folder.path()));
+                let mut trainer = Trainer::new(&mut model, &mut *policy, config, training, validation).unwrap();
+                if let Some(checkpoint) = Checkpoint::load(folder.path()).unwrap() {
+                    trainer.resume(checkpoint).unwrap();
+                    assert_eq!((part, trainer.state().step), (1, stop));
+                }
+                let result = trainer.run(observer).map(<[EpochRecord]>::to_vec);
+                match (part, result) {
+                    (0, Err(TrainError::Interrupted { checkpoint: Some(_), .. })) => {}
+                    (1, Ok(found)) => {
+                        assert_eq!(without_times(&found), without_times(&history), "{network} stopped at {stop}");
+                        assert_eq!(bits(&model), expected, "{network} stopped at {stop}");
+                    }
+                    (_, other) => panic!("{network} stopped at {stop}, part {part}: {other:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn divergence_names_the_layer_and_keeps_the_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut model, mut policy) = (model("sample-resnet"), policy::create("fp32").unwrap());
+    let config = TrainerConfig {
+        learning_rate: 1e30,
+        schedule: Schedule::parse("constant:warmup=1").unwrap(),
+        ..config(Some(folder.path()))
+    };
+    let mut trainer = Trainer::new(&mut model, &mut *policy, config, loader(0..58, Order::Shuffled), None).unwrap();
+    let error = trainer.run(&Unobserved).unwrap_err();
+    let TrainError::Diverged { layer: Some(layer), .. } = &error else { panic!("{error:?}") };
+    assert!(error.to_string().starts_with("training diverged in epoch 1 at step "), "{error}");
+    assert!(!layer.is_empty());
+    if let Some(checkpoint) = Checkpoint::load(folder.path()).unwrap() {
+        let mut other =
+            Trainer::new(&mut model, &mut *policy, super::tests::config(None), loader(0..58, Order::Shuffled), None)
+                .unwrap();
+        other.resume(checkpoint).unwrap();
+        assert!(model.params().iter().all(|param| param.values().iter().all(|value| value.is_finite())));
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let error = |config: TrainerConfig, network: &str| {
+        let (mut model, mut policy) = (model(network), policy::create("fp32").unwrap());
+        Trainer::new(&mut model, &mut *policy, config, loader(0..58, Order::Shuffled), None).unwrap_err().to_string()
+    };
+    assert_eq!(error(TrainerConfig { epochs: 0, ..config(None) }, "lenet-5"), "epochs: expected at least 1, found 0");
+    assert_eq!(
+        error(TrainerConfig { learning_rate: f64::NAN, ..config(None) }, "lenet-5"),
+        "learning rate: expected a number above 0, found NaN"
+    );
+    let labels = error(config(None), "lenet-5:classes=4");
+    assert!(
+        labels.starts_with("data set \"sample\", image ") && labels.contains("expected a label below 4"),
+        "{labels}"
+    );
+}
