@@ -35,7 +35,7 @@ fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
 /// The step of a folder's checkpoint; 0 without one.
 fn checkpoint_step(folder: &Path) -> u64 {
     let text = std::fs::read_to_string(folder.join("checkpoint.toml")).unwrap_or_default();
-    text.lines().find_map(|line| line.strip_prefix("step = ")).map_or(0, |step| step.parse().unwrap())
+    text.lines().find_map(|line| line.strip_prefix("step = ")).map_or(0, |step| step.parse().expect("a number"))
 }
 
 #[test]
@@ -70,7 +70,14 @@ fn a_trained_network_is_a_plain_one_with_a_report() {
     // Finished is finished: nothing is trained again, and the network is the same.
     let again = folder.path().join("again.onnx");
     let resumed = json(&with(&[
-        "--schedule", "cosine:warmup=1", "--nesterov", "--resume", "--folder", text(&run), "-o", text(&again),
+        "--schedule",
+        "cosine:warmup=1",
+        "--nesterov",
+        "--resume",
+        "--folder",
+        text(&run),
+        "-o",
+        text(&again),
     ]));
     assert_eq!(resumed["output"]["sha256"], record["output"]["sha256"]);
 }
@@ -167,7 +174,7 @@ fn wrong_settings_exit_with_2() {
     fails(&["--no-decay", "biases"], "expected one of: weight, bias");
     fails(&["--batch-size", "0"], "batch size: expected at least 1, found 0");
     fails(&["--epochs", "0"], "epochs: expected at least 1, found 0");
-    fails(&["--lr", "-1"], "learning rate: expected a number above 0");
+    fails(&["--lr=-1"], "learning rate: expected a number above 0");
     fails(&["--weight-decay", "nan"], "weight decay: expected a number from 0");
     fails(&["--validation", "0"], "expected test, none, or a number");
     fails(&["--validation", "4000"], "expected fewer than the 4000 training images");
@@ -184,7 +191,7 @@ fn data_that_do_not_fit_exit_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let write = |name: &str, shape: &[usize]| {
-        skimp::data::npy::write(&path(name), shape, &vec![7_u8; shape.iter().product()]).unwrap();
+        skimp::data::npy::write(path(name), shape, &vec![7_u8; shape.iter().product()]).unwrap();
     };
     write("gray.npy", &[4, 1, 28, 28]);
     write("color.npy", &[4, 3, 28, 28]);
@@ -218,7 +225,12 @@ fn checkpoints_of_other_runs_are_refused() {
     let arguments = train("lenet-5", &["--resume"]);
     ok(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     fails("lenet-5", &[], 2, "use --resume to go on");
-    fails("lenet-300-100", &["--resume"], 1, "tensor \"param/fc1.weight\": expected F32 [300, 784], found F32 [500, 800]");
+    fails(
+        "lenet-300-100",
+        &["--resume"],
+        1,
+        "tensor \"param/fc1.weight\": expected F32 [300, 784], found F32 [500, 800]",
+    );
     fails("lenet-5", &["--resume", "--seed", "1"], 1, "it is of a run with inputs = ");
     fails("lenet-5", &["--resume", "--lr", "0.5"], 1, "it is of a run with learning_rate = 0.01, this run has 0.5");
     let tensors = run.join("step-00000001.safetensors");

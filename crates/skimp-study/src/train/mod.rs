@@ -106,7 +106,9 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
     let step = trainer.state().step;
     let logs = logs.iter().map(|format| format.open(&folder, step)).collect::<Result<Vec<_>, _>>()?;
     let watch = Watch::new(monitor, logs, config.epochs, steps_per_epoch);
-    watch.begin(step);
+    if step < trainer.n_steps() {
+        watch.begin(step);
+    }
     let history = trainer.run(&watch)?.to_vec();
 
     let bytes = onnx::export_bytes(&model.to_graph()?)?;
