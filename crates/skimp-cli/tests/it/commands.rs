@@ -126,10 +126,7 @@ fn a_dump_agrees_with_its_definition() {
             assert!(folder.path().join(format!("{stem}.{kind}.npy")).is_file(), "{stem}.{kind}.npy");
         }
     }
-    let Ok(python) = std::env::var("SKIMP_PYTHON") else {
-        crate::skipped("SKIMP_PYTHON is not set, so the dump is not checked with NumPy");
-        return;
-    };
+    let Some(python) = skimp_testkit::python("numpy to check the dump") else { return };
     // The program that the documentation shows, on every layer.
     let page = include_str!("../../../../docs/simulate.md");
     let (_, rest) = page.split_once("```python\n").unwrap();

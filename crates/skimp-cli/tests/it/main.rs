@@ -40,11 +40,6 @@ fn json(args: &[&str]) -> serde_json::Value {
     serde_json::from_str(&ok(&args)).expect("stdout is JSON")
 }
 
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn skipped(why: &str) {
-    eprintln!("skipped: {why}");
-}
-
 fn text(path: &Path) -> &str {
     path.to_str().expect("temporary paths are UTF-8")
 }

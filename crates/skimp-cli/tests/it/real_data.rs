@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use crate::{json, text};
 
 fn data(needed: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("SKIMP_DATA").map(PathBuf::from).filter(|folder| folder.join(needed).exists());
-    if folder.is_none() {
-        crate::skipped(&format!("SKIMP_DATA is not set or has no {needed}"));
+    let folder = skimp_testkit::data(needed)?;
+    let exists = folder.join(needed).exists();
+    if !exists {
+        skimp_testkit::skipped(&format!("SKIMP_DATA has no {needed}"));
     }
-    folder
+    exists.then_some(folder)
 }
 
 #[test]

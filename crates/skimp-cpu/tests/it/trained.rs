@@ -40,11 +40,7 @@ impl Preparation {
 }
 
 fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("SKIMP_DATA").map(PathBuf::from);
-    if folder.is_none() {
-        eprintln!("skipped: SKIMP_DATA does not name the folder of the real data");
-    }
-    folder
+    skimp_testkit::data("networks and images")
 }
 
 fn test_records(folder: &Path) -> Vec<u8> {

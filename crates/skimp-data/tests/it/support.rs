@@ -1,6 +1,5 @@
 //! What several tests use.
 
-use std::env;
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
@@ -8,11 +7,7 @@ use skimp_data::{Batch, Dataset, InputSpec, Preprocess, Split, npy};
 
 /// The folder with real data below `SKIMP_DATA`, or `None` with a message.
 pub(crate) fn real_data(name: &str) -> Option<PathBuf> {
-    let root = env::var_os("SKIMP_DATA").filter(|root| !root.is_empty());
-    if root.is_none() {
-        eprintln!("skipped: SKIMP_DATA is not set, so there is no real {name} to read");
-    }
-    root.map(|root| PathBuf::from(root).join(name))
+    Some(skimp_testkit::data(name)?.join(name))
 }
 
 pub(crate) fn open(text: &str) -> Dataset {

@@ -1,6 +1,5 @@
 //! VGG-16's layers, recorded end planes, and short cuts to the models.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use skimp_digital::ACCELERATORS;
@@ -79,11 +78,7 @@ pub(crate) fn events(result: &LayerResult, event: &str) -> u64 {
 
 /// The end planes of C5 to C13 recorded by endasim, `[k, p, q]`; `None` and a message without `SKIMP_DATA`.
 pub(crate) fn recorded_ends(number: usize) -> Option<Vec<u8>> {
-    let Some(data) = std::env::var_os("SKIMP_DATA") else {
-        eprintln!("skipped: SKIMP_DATA is not set, so the recorded end planes are not at hand");
-        return None;
-    };
-    let path = PathBuf::from(data).join(format!("compend/c{number}.end_planes.npy"));
+    let path = skimp_testkit::data("the recorded end planes")?.join(format!("compend/c{number}.end_planes.npy"));
     let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let layer = vgg16_conv(number);
     assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00", "{}: expected .npy version 1.0", path.display());

@@ -12,11 +12,8 @@ use crate::compare::max_difference;
 use crate::round_trip::through_file;
 
 fn networks() -> Vec<PathBuf> {
-    let Some(data) = std::env::var_os("SKIMP_DATA") else {
-        eprintln!("skipped: SKIMP_DATA does not name the data folder");
-        return Vec::new();
-    };
-    let entries = std::fs::read_dir(Path::new(&data).join("models")).expect("SKIMP_DATA has a folder models");
+    let Some(data) = skimp_testkit::data("models") else { return Vec::new() };
+    let entries = std::fs::read_dir(data.join("models")).expect("SKIMP_DATA has a folder models");
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "onnx"));
     paths.sort();
@@ -50,10 +47,7 @@ fn read_tensors(path: &Path) -> Vec<Tensor> {
 
 /// Runs models in onnxruntime; for each its inputs and its outputs, or `None` without a Python that has it.
 fn run_in_onnxruntime(folder: &Path, models: &[(&Path, usize)]) -> Option<Vec<(Vec<Tensor>, Vec<Tensor>)>> {
-    let Some(python) = std::env::var_os("SKIMP_PYTHON") else {
-        eprintln!("skipped: SKIMP_PYTHON does not name a Python with onnxruntime and numpy");
-        return None;
-    };
+    let python = skimp_testkit::python("onnxruntime and numpy")?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node_cases/onnxruntime_outputs.py");
     let mut command = Command::new(&python);
     command.arg(script);

@@ -38,10 +38,7 @@ fn numbers() -> Vec<f32> {
 
 #[test]
 fn conversions_agree_with_ml_dtypes() {
-    let Some(python) = std::env::var_os("SKIMP_PYTHON") else {
-        eprintln!("skipped: SKIMP_PYTHON does not name a Python with numpy and ml_dtypes");
-        return;
-    };
+    let Some(python) = skimp_testkit::python("numpy and ml_dtypes") else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (input, output) = (folder.path().join("numbers.bin"), folder.path().join("codes.bin"));
     let numbers = numbers();

@@ -13,11 +13,7 @@ use skimp_quant::{
 
 /// The folder with real data, or `None` with a message.
 fn data_root() -> Option<PathBuf> {
-    let root = std::env::var_os("SKIMP_DATA").filter(|root| !root.is_empty()).map(PathBuf::from);
-    if root.is_none() {
-        eprintln!("skipped: SKIMP_DATA is not set, so there are no real images and networks");
-    }
-    root
+    skimp_testkit::data("images and networks")
 }
 
 fn slow() -> bool {

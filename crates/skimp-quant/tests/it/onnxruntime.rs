@@ -27,15 +27,12 @@ fn read_tensors(path: &Path) -> Vec<Tensor> {
 fn models() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut models = vec![root.join("../../assets/networks/sample-resnet.onnx")];
-    match std::env::var_os("SKIMP_DATA") {
-        Some(data) => {
-            for name in
-                ["cifar10_resnet20", "cifar10_resnet20_projection", "cifar10_resnet8", "cifar10_resnet14_projection"]
-            {
-                models.push(Path::new(&data).join(format!("models/{name}.onnx")));
-            }
+    if let Some(data) = skimp_testkit::data("CIFAR networks, to compare more than the embedded one") {
+        for name in
+            ["cifar10_resnet20", "cifar10_resnet20_projection", "cifar10_resnet8", "cifar10_resnet14_projection"]
+        {
+            models.push(data.join(format!("models/{name}.onnx")));
         }
-        None => eprintln!("skipped in part: SKIMP_DATA does not name the data folder, so there are no CIFAR networks"),
     }
     models
 }
@@ -58,10 +55,7 @@ fn step(graph: &Graph, i: usize) -> Option<f32> {
 
 #[test]
 fn onnxruntime_gives_the_same_answers() {
-    let Some(python) = std::env::var_os("SKIMP_PYTHON") else {
-        eprintln!("skipped: SKIMP_PYTHON does not name a Python with onnxruntime and numpy");
-        return;
-    };
+    let Some(python) = skimp_testkit::python("onnxruntime and numpy") else { return };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../skimp-graph/tests/node_cases/onnxruntime_outputs.py");
     let folder = tempfile::tempdir().unwrap();
     let symmetric = QdqConfig {

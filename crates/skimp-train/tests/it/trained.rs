@@ -1,7 +1,5 @@
 //! Trained networks of other frameworks, where the data folder is at hand.
 
-use std::path::PathBuf;
-
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{Executor, Tensor, onnx, reference};
 use skimp_train::{LossSum, Mode, Model, ModelOptions, Targets, policy};
@@ -10,10 +8,7 @@ use crate::model::{STEP, distance};
 
 #[test]
 fn imported_networks_train() {
-    let Some(folder) = std::env::var_os("SKIMP_DATA").map(PathBuf::from) else {
-        eprintln!("skipped: SKIMP_DATA names no folder with models");
-        return;
-    };
+    let Some(folder) = skimp_testkit::data("models") else { return };
     for name in ["cifar10_resnet8", "cifar10_resnet14_projection", "cifar10_cnv_w1a1_binary"] {
         let graph = onnx::import(&folder.join("models").join(format!("{name}.onnx"))).expect("imports");
         let mut model = Model::new(&graph, &ModelOptions { batch: 2, ..ModelOptions::default() }).expect("trains");
