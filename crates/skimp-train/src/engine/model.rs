@@ -6,7 +6,7 @@ use skimp_graph::{Graph, Tensor, Value, ValueId};
 use super::compile::{Compiled, compile};
 use super::losses::{Prediction, Seed};
 use super::step::{Planned, Run};
-use super::tensors::{TensorId, TensorSpec, Tensors, zeros};
+use super::tensors::{TensorId, Tensors, zeros};
 use super::{Buffer, Mode, ModelOptions, Param, plan};
 use crate::TrainError;
 use crate::loss::{LossReport, LossSum, Targets};
@@ -36,6 +36,10 @@ pub struct Model {
     live: Vec<bool>,
     /// For each parameter, whether its gradient has been written in this pass.
     written: Vec<bool>,
+    /// For each tensor, whether its value is still there when the losses are computed.
+    lasting: Vec<bool>,
+    /// The first layer that made a NaN or an infinity in the last forward pass whose loss was one.
+    bad_output: Option<usize>,
     last: Option<Last>,
     report: LossReport,
 }
@@ -68,6 +72,7 @@ impl Model {
         let (values, grads) = plan::lifetimes(&steps, &specs);
         let scratch_len = plan::scratch_len(&steps, &specs);
         let live = vec![false; specs.len()];
+        let lasting = values.iter().map(|value| value.death > steps.len()).collect();
         let written = vec![false; params.len()];
         let mut tensors = Tensors::new(specs, &values, &grads, max_batch, graph.name())?;
         tensors.scratch = zeros(scratch_len, max_batch, graph.name())?;
@@ -88,6 +93,8 @@ impl Model {
             max_batch,
             live,
             written,
+            lasting,
+            bad_output: None,
             last,
             report,
         })
@@ -104,7 +111,7 @@ impl Model {
         mode: Mode,
         policy: &mut dyn Policy,
     ) -> Result<(), TrainError> {
-        self.last = None;
+        (self.last, self.bad_output) = (None, None);
         if batch == 0 || batch > self.max_batch {
             return Err(TrainError::Data {
                 what: "batch".to_owned(),
@@ -238,7 +245,18 @@ impl Model {
         let prediction = Prediction { spec: self.tensors.spec(self.logits), values, batch };
         self.report.n_correct = prediction.n_correct(targets.labels);
         self.report.n_images = batch;
+        if !self.report.total.is_finite() {
+            self.bad_output = self.first_bad_output(batch);
+        }
         Ok(())
+    }
+
+    /// The first layer with an output that is still there and has a NaN or an infinity.
+    fn first_bad_output(&self, batch: usize) -> Option<usize> {
+        let is_bad =
+            |id: &TensorId| self.lasting[id.0] && self.tensors.value(*id, batch).iter().any(|x| !x.is_finite());
+        let bad = self.steps.iter().find(|planned| planned.place.outputs.iter().any(is_bad));
+        bad.map(|planned| planned.place.site.layer)
     }
 
     fn run_backward(&mut self, batch: usize, mode: Mode, policy: &mut dyn Policy) -> Result<(), TrainError> {
@@ -368,22 +386,14 @@ impl Model {
         Ok(Graph::new(name, inputs, outputs, values, nodes)?)
     }
 
-    /// The first layer, in graph order, with a parameter or a running statistic that is NaN or infinite; else the last
-    /// layer, against graph order, with such a gradient; else the first one whose kept output has one.
+    /// The layer to blame for a NaN or an infinity, if there is one: the first one, in graph order, with such a
+    /// parameter; else the first one that made such an output in the last forward pass (known where the loss became NaN
+    /// or infinite, and of the values that the backward pass needs); else the last one with such a gradient, where
+    /// gradients come from.
     pub fn first_bad_layer(&self) -> Option<String> {
         let is_bad = |values: &[f32]| values.iter().any(|x| !x.is_finite());
-        let name = |layer: usize| self.layers[layer].clone();
         let of_params = self.params.iter().filter(|p| is_bad(p.values())).map(Param::layer).min();
         let of_grads = || self.params.iter().filter(|p| is_bad(p.grad())).map(Param::layer).max();
-        let of_outputs = || {
-            let batch = self.last?.batch;
-            let is_bad_output = |id: &TensorId| {
-                let spec: &TensorSpec = self.tensors.spec(*id);
-                spec.kept && is_bad(self.tensors.value(*id, batch))
-            };
-            let bad = self.steps.iter().find(|planned| planned.place.outputs.iter().any(is_bad_output));
-            bad.map(|planned| planned.place.site.layer)
-        };
-        of_params.or_else(of_grads).or_else(of_outputs).map(name)
+        of_params.or(self.bad_output).or_else(of_grads).map(|layer| self.layers[layer].clone())
     }
 }

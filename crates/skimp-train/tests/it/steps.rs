@@ -169,6 +169,17 @@ fn bad_layers_are_named() {
     let mut run = Run::new(&graph, 2);
     run.step(0);
     assert_eq!(run.model.first_bad_layer(), None);
+    // Sums of 72 products of activations near 1 with 1e38 overflow, and everything behind them becomes NaN.
+    let conv2 = run.model.params().iter().position(|param| param.name() == "conv2.weight").expect("a parameter");
+    let weight = run.model.params()[conv2].values().to_vec();
+    run.model.params_mut()[conv2].values_mut().fill(1e38);
+    let policy = run.policy.as_mut();
+    run.model.forward(&run.images, 2, Mode::Train { step: 1, seed: 1 }, policy).expect("fits");
+    let targets = Targets { labels: &run.labels, tensors: &[] };
+    let loss = run.model.backward(&run.losses, &targets, policy).expect("fits").total;
+    assert!(loss.is_nan(), "{loss}");
+    assert_eq!(run.model.first_bad_layer().as_deref(), Some("conv2"));
+    run.model.params_mut()[conv2].values_mut().copy_from_slice(&weight);
     let params = run.model.params_mut();
     let conv3 = params.iter().position(|param| param.name() == "conv3.weight").expect("a parameter");
     params[conv3].values_mut()[0] = f32::NAN;
