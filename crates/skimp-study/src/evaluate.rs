@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 use skimp_cpu::CpuExecutor;
+use skimp_cpu::affine::AffineExecutor;
 use skimp_cpu::integer::IntegerExecutor;
+use skimp_graph::affine::is_quantized;
 use skimp_graph::integer::IntegerEngine;
 use skimp_graph::reference::Reference;
 use skimp_graph::{Executor, GraphError, Tensor};
@@ -11,7 +13,7 @@ use skimp_report::table::{Cell, Column, Table};
 
 use crate::images::Images;
 use crate::monitor::step;
-use crate::{DataConfig, Monitor, Network, QuantizationConfig, StudyError, Tabular, quantized};
+use crate::{DataConfig, Monitor, Network, QuantizationConfig, StudyError, Tabular, quantize, quantized};
 
 /// Images in flight at once: enough for both cores, little enough for large images.
 const BATCH_ELEMENTS: usize = 1 << 21;
@@ -23,7 +25,7 @@ pub enum Engine {
     Reference,
     /// The fast f32 executor.
     Cpu,
-    /// The exact integer executor, after quantization.
+    /// Integers: a network in QDQ form as its scales and zero points say, any other one exactly, after quantization.
     Integer,
 }
 
@@ -77,12 +79,15 @@ pub struct EvaluateRecord {
     pub data: DataRecord,
     /// Engine that computed.
     pub engine: &'static str,
-    /// Width of the weights, for the integer engine.
+    /// Width of the weights, for the integer engine on a float network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_bits: Option<u32>,
-    /// Width of the activations, for the integer engine.
+    /// Width of the activations, for the integer engine on a float network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation_bits: Option<u32>,
+    /// How accumulators become codes, for the integer engine on a network in QDQ form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requantization: Option<&'static str>,
     /// Images classified.
     pub images: u64,
     /// Images whose label is the first guess.
@@ -207,7 +212,15 @@ pub fn evaluate(
     note_preprocess(config, &images, monitor);
     network.note_untrained(monitor);
     let start = std::time::Instant::now();
+    let mut requantization = None;
     let tally = match config.engine {
+        Engine::Integer if is_quantized(&network.graph) => {
+            let lowered = quantize::lowered(&network.graph, monitor)?;
+            requantization = Some(lowered.rounding.name());
+            let executor = AffineExecutor::new(&lowered);
+            monitor.stage("classifying images", n_images as u64);
+            classify(&images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?
+        }
         Engine::Integer => {
             let quantized = quantized::quantize_network(network, &images, &config.quantization, monitor)?;
             let executor = IntegerExecutor::new(&quantized.graph)?;
@@ -222,15 +235,16 @@ pub fn evaluate(
     };
     let seconds = start.elapsed().as_secs_f64();
     let accuracy = tally.accuracy();
-    let integer = config.engine == Engine::Integer;
+    let bits = |width: u32| (config.engine == Engine::Integer && requantization.is_none()).then_some(width);
     Ok(EvaluateRecord {
         schema: "skimp.evaluate/1",
         skimp_version: env!("CARGO_PKG_VERSION"),
         model: network.record(),
         data: images.record()?,
         engine: config.engine.name(),
-        weight_bits: integer.then_some(config.quantization.weight_bits),
-        activation_bits: integer.then_some(config.quantization.activation_bits),
+        weight_bits: bits(config.quantization.weight_bits),
+        activation_bits: bits(config.quantization.activation_bits),
+        requantization,
         images: tally.images,
         correct: tally.top1,
         correct_top5: (tally.n_classes > 5).then_some(tally.top5),

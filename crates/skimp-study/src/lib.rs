@@ -16,6 +16,7 @@ mod layers;
 mod lists;
 mod monitor;
 mod network;
+mod quantize;
 mod quantized;
 mod run;
 mod simulate;
@@ -38,6 +39,9 @@ pub use inspect::{InspectLayer, InspectRecord, InspectTotal, NamedShape, inspect
 pub use lists::{LISTS, ListEntry, ListRecord, list};
 pub use monitor::{Monitor, Silent};
 pub use network::{EmbeddedNetwork, NETWORKS, Network};
+pub use quantize::{
+    EncodingRecord, FloatNodeRecord, QuantizeNetworkConfig, QuantizeRecord, QuantizedLayerRecord, quantize,
+};
 pub use run::run_network;
 pub use simulate::{SimulateConfig, Simulation, accelerator_configs, simulate, simulate_topology};
 pub use studies::{StudyOverrides, embedded_studies};

@@ -16,7 +16,7 @@ struct Arguments {
     /// Evaluate the first N images only
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Which engine computes; `integer` quantizes the network first
+    /// Which engine computes; `integer` quantizes a network first that is not quantized yet
     #[arg(long, default_value = "cpu", value_parser = Engine::parse, value_name = "reference|cpu|integer")]
     engine: Engine,
     #[command(flatten)]

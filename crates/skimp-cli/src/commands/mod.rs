@@ -5,6 +5,7 @@ mod data;
 mod eval;
 mod inspect;
 mod list;
+mod quantize;
 mod report;
 mod run;
 mod simulate;
@@ -31,6 +32,7 @@ pub(crate) static COMMANDS: &[&dyn Command] = &[
     &inspect::Inspect,
     &run::Run,
     &eval::Eval,
+    &quantize::Quantize,
     &train::Train,
     &simulate::Simulate,
     &report::Report,

@@ -16,8 +16,8 @@ struct Arguments {
     /// Input tensor (.npy, f32, batch first), as the network wants it: no preprocessing is done
     #[arg(long, value_name = "X.npy")]
     input: PathBuf,
-    /// Which engine computes
-    #[arg(long, default_value = "cpu", value_parser = Engine::parse, value_name = "reference|cpu")]
+    /// Which engine computes; `integer` takes networks from `skimp quantize`
+    #[arg(long, default_value = "cpu", value_parser = Engine::parse, value_name = "reference|cpu|integer")]
     engine: Engine,
 }
 

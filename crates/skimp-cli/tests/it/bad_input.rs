@@ -28,6 +28,14 @@ fn wrong_usage_exits_with_2() {
     fails(&["study", "no-such-study"], 2, "no embedded study of that name");
     fails(&["study", "vgg16-imagenet"], 2, "--network");
     fails(&["list", "accelerator"], 2, "accelerators");
+    let quantize = ["quantize", "sample-resnet", "--data", "sample"];
+    fails(&quantize, 2, "--output");
+    let with =
+        |extra: &[&str], message: &str| fails(&[&quantize[..], &["-o", "never.onnx"], extra].concat(), 2, message);
+    with(&["--calibration", "max"], "min-max, percentile:P, mse or entropy");
+    with(&["--activations", "4"], "expected 8");
+    with(&["--weights", "9"], "2..=8");
+    with(&["--requantization", "nearest"], "float, gemmlowp, single");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use crate::{json, ok, skimp, text};
 #[test]
 fn help_names_every_command_and_each_has_examples() {
     let help = ok(&["--help"]);
-    for command in ["study", "inspect", "run", "eval", "simulate", "report", "data", "list", "completions"] {
+    for command in ["study", "inspect", "run", "eval", "quantize", "simulate", "report", "data", "list", "completions"]
+    {
         assert!(help.contains(command), "{command} is not in --help");
         assert!(ok(&[command, "--help"]).contains("Example"), "{command} --help has no example");
     }
@@ -203,4 +204,23 @@ fn run_and_export_agree_between_engines() {
 fn quiet_runs_say_nothing_on_stderr() {
     let output = skimp(&["eval", "sample-resnet", "--data", "sample", "--limit", "5", "-q"]);
     assert!(output.status.success() && output.stderr.is_empty());
+}
+
+#[test]
+fn a_quantized_network_keeps_its_accuracy_on_every_engine() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sample8.onnx");
+    let said = ok(&["quantize", "sample-resnet", "--data", "sample", "--format", "json", "-q", "-o", text(&file)]);
+    let record: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(record["schema"], "skimp.quantize/1");
+    assert_eq!((&record["requantization"], &record["float_nodes"]), (&"float".into(), &serde_json::json!([])));
+    let top1 = |model: &str, engine: &str| {
+        let said =
+            ok(&["eval", model, "--data", "sample", "--limit", "200", "--engine", engine, "--format", "json", "-q"]);
+        serde_json::from_str::<serde_json::Value>(&said).unwrap()["top1"].as_f64().unwrap()
+    };
+    let float = top1("sample-resnet", "cpu");
+    for engine in ["integer", "cpu"] {
+        assert!((top1(text(&file), engine) - float).abs() < 0.03, "{engine}");
+    }
 }

@@ -1,0 +1,137 @@
+//! `skimp quantize`: a network in 8 bits, as plain ONNX.
+
+use anyhow::anyhow;
+use clap::{ArgMatches, Args, ValueEnum};
+use skimp::graph::affine::CodeType;
+use skimp::quant::{OutputForm, Scheme};
+use skimp::{QuantizeNetworkConfig, WeightScales};
+
+use crate::common::{Failure, print, render};
+use crate::options::DataOptions;
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ZeroPoints {
+    Symmetric,
+    Asymmetric,
+}
+
+impl ZeroPoints {
+    fn scheme(self) -> Scheme {
+        match self {
+            Self::Symmetric => Scheme::Symmetric,
+            Self::Asymmetric => Scheme::Asymmetric,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Scales {
+    PerLayer,
+    PerChannel,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Codes {
+    Uint8,
+    Int8,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Form {
+    Codes,
+    Accumulators,
+}
+
+#[derive(Args, Debug)]
+struct Arguments {
+    /// ONNX file, or the name of an embedded network
+    #[arg(value_name = "MODEL")]
+    model: String,
+    #[command(flatten)]
+    data: DataOptions,
+    /// Width of the weights, 2 to 8; stored as int8
+    #[arg(long, value_name = "BITS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=8))]
+    weights: u32,
+    /// Width of the activations: 8
+    #[arg(long, value_name = "BITS", default_value_t = 8)]
+    activations: u32,
+    /// Zero points of the activations: fixed (least code or middle), or where the range wants them
+    #[arg(long, value_enum, default_value_t = ZeroPoints::Asymmetric)]
+    scheme: ZeroPoints,
+    /// Zero points of the weights: 0, or where the range wants them
+    #[arg(long, value_enum, default_value_t = ZeroPoints::Symmetric)]
+    weight_scheme: ZeroPoints,
+    /// One weight scale for each layer, or for each output channel
+    #[arg(long, value_enum, default_value_t = Scales::PerChannel)]
+    weight_scales: Scales,
+    /// Type of the activation codes
+    #[arg(long, value_enum, default_value_t = Codes::Uint8)]
+    activation_type: Codes,
+    /// Ranges of the activations: `min-max`, `percentile:P`, `mse` or `entropy`
+    #[arg(long, value_name = "METHOD", default_value = "min-max")]
+    calibration: String,
+    /// Images that set the ranges
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    calibration_images: usize,
+    /// How accumulators become codes: `float` (ONNX), `gemmlowp` (two roundings) or `single`
+    #[arg(long, value_name = "NAME", default_value = "float")]
+    requantization: String,
+    /// Outputs: dequantized codes, or scaled accumulators of a last layer
+    #[arg(long, value_enum, default_value_t = Form::Codes)]
+    outputs: Form,
+}
+
+/// The command.
+pub(crate) struct Quantize;
+
+impl super::Command for Quantize {
+    fn name(&self) -> &'static str {
+        "quantize"
+    }
+
+    fn arguments(&self) -> clap::Command {
+        Arguments::augment_args(
+            clap::Command::new(self.name()).about("Quantize a network to 8 bits and write it as QDQ ONNX").after_help(
+                "--output names the ONNX file. Any ONNX runtime runs it; `skimp eval --engine integer` computes it on \
+                 codes only.\n\nExamples:\n  skimp quantize net.onnx --data cifar10:DIR --split train -o net8.onnx\n  \
+                 skimp quantize net.onnx --data cifar10:DIR --scheme symmetric --calibration entropy -o net8.onnx\n  \
+                 skimp eval net8.onnx --data cifar10:DIR --engine integer",
+            ),
+        )
+    }
+
+    fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
+        let (arguments, global) = super::parsed::<Arguments>(matches)?;
+        global.apply_threads()?;
+        let Some(output) = global.output.as_deref().filter(|path| path.as_os_str() != "-") else {
+            return Err(Failure::usage(anyhow!("skimp quantize needs --output OUT.onnx")));
+        };
+        let network = skimp::Network::open(&arguments.model)?;
+        let config = QuantizeNetworkConfig {
+            data: arguments.data.config(arguments.calibration_images, 0)?,
+            input_size: arguments.data.input_size,
+            weight_bits: arguments.weights,
+            activation_bits: arguments.activations,
+            weight_scales: match arguments.weight_scales {
+                Scales::PerLayer => WeightScales::PerLayer,
+                Scales::PerChannel => WeightScales::PerChannel,
+            },
+            weight_scheme: arguments.weight_scheme.scheme(),
+            activation_scheme: arguments.scheme.scheme(),
+            activation_type: match arguments.activation_type {
+                Codes::Uint8 => CodeType::U8,
+                Codes::Int8 => CodeType::I8,
+            },
+            calibration: arguments.calibration,
+            requantization: arguments.requantization,
+            output: match arguments.outputs {
+                Form::Codes => OutputForm::Codes,
+                Form::Accumulators => OutputForm::Accumulators,
+            },
+        };
+        let bars = global.bars();
+        let record = skimp::quantize(&network, &config, output, &bars)?;
+        drop(bars);
+        print(&render(&record, global.format)?)
+    }
+}

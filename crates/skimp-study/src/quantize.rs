@@ -1,0 +1,308 @@
+//! From a float network to a network in QDQ form.
+
+use std::path::Path;
+
+use serde::Serialize;
+use skimp_cpu::CpuExecutor;
+use skimp_graph::affine::{self, AffineEncoding, CodeType, Requantization};
+use skimp_graph::{Graph, onnx};
+use skimp_quant::{AffineRange, Calibrator, OutputForm, QdqConfig, QdqNetwork, Scheme, WeightGranularity};
+use skimp_report::records::{DataRecord, ModelRecord};
+use skimp_report::table::{Cell, Column, Table};
+
+use crate::images::Images;
+use crate::monitor::step;
+use crate::{DataConfig, Monitor, Network, StudyError, Tabular, WeightScales};
+
+/// What to quantize, and how.
+#[derive(Clone, Debug)]
+pub struct QuantizeNetworkConfig {
+    /// Images that set the ranges; `images` of them are taken.
+    pub data: DataConfig,
+    /// Input height and width, where the network leaves them open.
+    pub input_size: Option<[usize; 2]>,
+    /// Width of the weights, 2 to 8.
+    pub weight_bits: u32,
+    /// Width of the activations: 8.
+    pub activation_bits: u32,
+    /// How many scales the weights of a layer have.
+    pub weight_scales: WeightScales,
+    /// Where the zero points of weights lie.
+    pub weight_scheme: Scheme,
+    /// Where the zero points of activations lie.
+    pub activation_scheme: Scheme,
+    /// How activation codes are stored.
+    pub activation_type: CodeType,
+    /// Ranges of activations: `min-max`, `percentile:P`, `mse` or `entropy`.
+    pub calibration: String,
+    /// How accumulators become codes: `float`, `gemmlowp` or `single`.
+    pub requantization: String,
+    /// What the network puts out.
+    pub output: OutputForm,
+}
+
+/// A quantized network: `skimp.quantize/1`.
+#[derive(Clone, Debug, Serialize)]
+pub struct QuantizeRecord {
+    /// `skimp.quantize/1`.
+    pub schema: &'static str,
+    /// Version of the program.
+    pub skimp_version: &'static str,
+    /// The float network.
+    pub model: ModelRecord,
+    /// The calibration data.
+    pub data: DataRecord,
+    /// Images that set the ranges.
+    pub calibration_images: usize,
+    /// Width of the weights.
+    pub weight_bits: u32,
+    /// Width of the activations.
+    pub activation_bits: u32,
+    /// `per-layer` or `per-channel`.
+    pub weight_scales: &'static str,
+    /// `symmetric` or `asymmetric`.
+    pub weight_scheme: &'static str,
+    /// `symmetric` or `asymmetric`.
+    pub activation_scheme: &'static str,
+    /// `uint8` or `int8`.
+    pub activation_type: &'static str,
+    /// How ranges were set.
+    pub calibration: String,
+    /// How accumulators become codes.
+    pub requantization: &'static str,
+    /// `codes` or `accumulators`.
+    pub output: &'static str,
+    /// Size of the float network.
+    pub bytes_before: u64,
+    /// Size of the file written.
+    pub bytes_after: u64,
+    /// Convolutions and dense layers.
+    pub layers: Vec<QuantizedLayerRecord>,
+    /// Values that are stored as codes.
+    pub values: Vec<EncodingRecord>,
+    /// Nodes that compute in floating point.
+    pub float_nodes: Vec<FloatNodeRecord>,
+}
+
+/// A layer with weights in few bits.
+#[derive(Clone, Debug, Serialize)]
+pub struct QuantizedLayerRecord {
+    /// Name of its node.
+    pub name: String,
+    /// Operator it was.
+    pub operator: &'static str,
+    /// `k, c / groups, r, s`.
+    pub weight_shape: [usize; 4],
+    /// The least weight scale.
+    pub weight_scale_min: f32,
+    /// The greatest weight scale.
+    pub weight_scale_max: f32,
+    /// Weight scales, one or one for each output channel.
+    pub weight_scales: usize,
+    /// Scale of its input.
+    pub input_scale: f32,
+    /// Zero point of its input.
+    pub input_zero_point: i32,
+}
+
+/// What the codes of a value stand for: `real = (code − zero_point) · scale`.
+#[derive(Clone, Debug, Serialize)]
+pub struct EncodingRecord {
+    /// Name of the value.
+    pub name: String,
+    /// Scale.
+    pub scale: f32,
+    /// Zero point.
+    pub zero_point: i32,
+}
+
+/// A node that computes in floating point.
+#[derive(Clone, Debug, Serialize)]
+pub struct FloatNodeRecord {
+    /// Name of the node.
+    pub name: String,
+    /// Its operator.
+    pub operator: &'static str,
+}
+
+impl Tabular for QuantizeRecord {
+    fn tables(&self) -> Vec<Table> {
+        let mut layers = Table::new(
+            format!(
+                "{}: weights {} bits {} {}, activations {} {}, {} on {} images, {} requantization; {} of {} bytes",
+                self.model.name,
+                self.weight_bits,
+                self.weight_scheme,
+                self.weight_scales,
+                self.activation_type,
+                self.activation_scheme,
+                self.calibration,
+                self.calibration_images,
+                self.requantization,
+                self.bytes_after,
+                self.bytes_before
+            ),
+            vec![
+                Column::text("name", "layer"),
+                Column::text("operator", "operator"),
+                Column::text("weight_shape", "weight"),
+                Column::number("input_scale", "input scale", ""),
+                Column::number("input_zero_point", "zero point", ""),
+                Column::number("weight_scale_min", "least weight scale", ""),
+                Column::number("weight_scale_max", "greatest", ""),
+            ],
+        );
+        for layer in &self.layers {
+            let [k, c, r, s] = layer.weight_shape;
+            layers.row(vec![
+                layer.name.as_str().into(),
+                layer.operator.into(),
+                format!("{k}x{c}x{r}x{s}").as_str().into(),
+                Cell::real(f64::from(layer.input_scale), 6),
+                Cell::real(f64::from(layer.input_zero_point), 0),
+                Cell::real(f64::from(layer.weight_scale_min), 6),
+                Cell::real(f64::from(layer.weight_scale_max), 6),
+            ]);
+        }
+        let mut tables = vec![layers];
+        if !self.float_nodes.is_empty() {
+            let columns = vec![Column::text("name", "node"), Column::text("operator", "operator")];
+            let mut floats = Table::new("in floating point", columns);
+            for node in &self.float_nodes {
+                floats.row(vec![node.name.as_str().into(), node.operator.into()]);
+            }
+            tables.push(floats);
+        }
+        tables
+    }
+}
+
+/// Calibrates a network on the first images, quantizes it, and writes it to `output` as ONNX in QDQ form.
+///
+/// # Errors
+/// [`StudyError::Usage`] for a setting that cannot be, or a network that is quantized already; otherwise the error of
+/// the step that failed. Nothing is written then.
+pub fn quantize(
+    network: &Network,
+    config: &QuantizeNetworkConfig,
+    output: &Path,
+    monitor: &dyn Monitor,
+) -> Result<QuantizeRecord, StudyError> {
+    let settings = checked(config)?;
+    if affine::is_quantized(&network.graph) {
+        return Err(StudyError::Usage(format!("network \"{}\" is quantized already", network.name)));
+    }
+    let images = Images::open(&config.data, &network.graph, config.input_size)?;
+    let n_images = images.limited(config.data.images, "calibration images")?;
+    let executor = CpuExecutor::new(&network.graph)?;
+    let mut calibrator = Calibrator::new(&network.graph);
+    monitor.stage("calibrating", n_images as u64);
+    for image in 0..n_images {
+        let (input, _) = images.batch(image..image + 1)?;
+        calibrator.observe(&executor, &[input])?;
+        step(monitor, 1)?;
+    }
+    monitor.stage("quantizing", 1);
+    let quantized = skimp_quant::quantize_qdq(&network.graph, &settings, &calibrator.finish()?)?;
+    onnx::export(&quantized.graph, output)?;
+    let io = |source| StudyError::Io { path: output.to_owned(), source };
+    let bytes_after = std::fs::metadata(output).map_err(io)?.len();
+    record(network, config, &settings, &images, &quantized, bytes_after)
+}
+
+fn checked(config: &QuantizeNetworkConfig) -> Result<QdqConfig, StudyError> {
+    if config.activation_bits != 8 {
+        return Err(StudyError::Usage(format!(
+            "{} activation bits, expected 8 (skimp eval and simulate --engine integer take 2 to 16)",
+            config.activation_bits
+        )));
+    }
+    let requantization = Requantization::parse(&config.requantization).ok_or_else(|| {
+        let known = Requantization::ALL.map(Requantization::name).join(", ");
+        StudyError::Usage(format!("requantization \"{}\", expected one of {known}", config.requantization))
+    })?;
+    Ok(QdqConfig {
+        weight_bits: config.weight_bits,
+        weight_granularity: match config.weight_scales {
+            WeightScales::PerLayer => WeightGranularity::PerLayer,
+            WeightScales::PerChannel => WeightGranularity::PerChannel,
+        },
+        weight_scheme: config.weight_scheme,
+        activation_type: config.activation_type,
+        activation_scheme: config.activation_scheme,
+        range: AffineRange::parse(&config.calibration).map_err(StudyError::Usage)?,
+        requantization,
+        output: config.output,
+    })
+}
+
+fn record(
+    network: &Network,
+    config: &QuantizeNetworkConfig,
+    settings: &QdqConfig,
+    images: &Images,
+    quantized: &QdqNetwork,
+    bytes_after: u64,
+) -> Result<QuantizeRecord, StudyError> {
+    let layer = |layer: &skimp_quant::QdqLayer| QuantizedLayerRecord {
+        name: layer.name.clone(),
+        operator: layer.op,
+        weight_shape: layer.weight_shape,
+        weight_scale_min: layer.weight_scales.iter().copied().fold(f32::INFINITY, f32::min),
+        weight_scale_max: layer.weight_scales.iter().copied().fold(0.0, f32::max),
+        weight_scales: layer.weight_scales.len(),
+        input_scale: layer.input.scale,
+        input_zero_point: layer.input.zero_point,
+    };
+    let value = |value: &skimp_quant::QdqValue| {
+        let AffineEncoding { scale, zero_point, .. } = value.encoding;
+        EncodingRecord { name: value.name.clone(), scale, zero_point }
+    };
+    Ok(QuantizeRecord {
+        schema: "skimp.quantize/1",
+        skimp_version: env!("CARGO_PKG_VERSION"),
+        model: network.record(),
+        data: images.record()?,
+        calibration_images: quantized.n_calibration_images,
+        weight_bits: settings.weight_bits,
+        activation_bits: config.activation_bits,
+        weight_scales: match config.weight_scales {
+            WeightScales::PerLayer => "per-layer",
+            WeightScales::PerChannel => "per-channel",
+        },
+        weight_scheme: settings.weight_scheme.name(),
+        activation_scheme: settings.activation_scheme.name(),
+        activation_type: match settings.activation_type {
+            CodeType::U8 => "uint8",
+            CodeType::I8 => "int8",
+        },
+        calibration: settings.range.to_string(),
+        requantization: settings.requantization.name(),
+        output: match settings.output {
+            OutputForm::Codes => "codes",
+            OutputForm::Accumulators => "accumulators",
+        },
+        bytes_before: network.size_bytes,
+        bytes_after,
+        layers: quantized.layers.iter().map(layer).collect(),
+        values: quantized.values.iter().map(value).collect(),
+        float_nodes: quantized
+            .float_nodes
+            .iter()
+            .map(|node| FloatNodeRecord { name: node.name.clone(), operator: node.op })
+            .collect(),
+    })
+}
+
+/// The 8-bit network behind a graph in QDQ form, and a note on what stays in floating point.
+pub(crate) fn lowered(graph: &Graph, monitor: &dyn Monitor) -> Result<affine::AffineGraph, StudyError> {
+    let lowered = affine::lower(graph)?;
+    let floats: Vec<String> = lowered.float_nodes().map(|node| format!("{} ({})", node.name, node.op.name())).collect();
+    if !floats.is_empty() {
+        const MAX_LISTED: usize = 5;
+        let more = if floats.len() > MAX_LISTED { ", ..." } else { "" };
+        let listed = floats[..floats.len().min(MAX_LISTED)].join(", ");
+        monitor.note(&format!("{} nodes run in floating point: {listed}{more}", floats.len()));
+    }
+    Ok(lowered)
+}
