@@ -15,7 +15,7 @@ use serde::Deserialize;
 use skimp_sim::{Accelerator, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic};
 use toml::Table;
 
-use super::config::{positive, typed};
+use super::config::{extents, positive, typed};
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 
@@ -43,7 +43,7 @@ pub(super) static BITWAVE: Entry = Entry {
 fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
     let config: Config = typed(&resolved)?;
     positive("clock_mhz", config.clock_mhz)?;
-    quick::extents(&[
+    extents(&[
         ("weights_per_group", config.weights_per_group),
         ("filters_in_parallel", config.filters_in_parallel),
         ("windows_in_parallel", config.windows_in_parallel),

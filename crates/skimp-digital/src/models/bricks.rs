@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use skimp_sim::{Activity, CostTable, LayerWorkload, SimError, Statistic};
 
-use super::config::positive;
+use super::config::extents;
 
 /// Width of stored activations and weights.
 pub(super) const VALUE_BITS: u64 = 16;
@@ -51,17 +51,7 @@ pub(super) struct Bundle {
 impl Node {
     /// Checks the extents of a configuration.
     pub(super) fn new(tiles: u32, filters_per_tile: u32, inputs_per_brick: u32) -> Result<Node, SimError> {
-        for (key, value) in
-            [("tiles", tiles), ("filters_per_tile", filters_per_tile), ("inputs_per_brick", inputs_per_brick)]
-        {
-            positive(key, f64::from(value))?;
-            if value > 1 << 12 {
-                return Err(SimError::SettingValue {
-                    key: key.into(),
-                    reason: format!("expected at most 4096, found {value}"),
-                });
-            }
-        }
+        extents(&[("tiles", tiles), ("filters_per_tile", filters_per_tile), ("inputs_per_brick", inputs_per_brick)])?;
         Ok(Node { filters: u64::from(tiles) * u64::from(filters_per_tile), brick: inputs_per_brick as usize })
     }
 

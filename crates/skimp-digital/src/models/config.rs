@@ -23,6 +23,21 @@ pub(super) fn positive(key: &str, value: f64) -> Result<(), SimError> {
     Err(SimError::SettingValue { key: key.into(), reason: format!("expected a number above 0, found {value}") })
 }
 
+/// Greatest extent of an array's axis that a setting may ask for.
+const MAX_EXTENT: u32 = 4096;
+
+/// Refuses extents of an array that are 0 or beyond every array.
+pub(super) fn extents(settings: &[(&str, u32)]) -> Result<(), SimError> {
+    for &(key, value) in settings {
+        positive(key, f64::from(value))?;
+        if value > MAX_EXTENT {
+            let reason = format!("expected at most {MAX_EXTENT}, found {value}");
+            return Err(SimError::SettingValue { key: key.into(), reason });
+        }
+    }
+    Ok(())
+}
+
 /// Entries `LAYER=NUMBER` of a list setting. The name may hold `=`; the last one counts.
 pub(super) fn layer_values(key: &str, entries: &[String]) -> Result<Vec<(String, u32)>, SimError> {
     let malformed = |entry: &str| SimError::SettingValue {

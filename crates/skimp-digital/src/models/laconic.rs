@@ -18,7 +18,7 @@ use skimp_sim::{Accelerator, Activity, CostTable, LayerResult, LayerTrace, Layer
 use toml::Table;
 
 use super::bricks::{Bundle, Node};
-use super::config::{positive, typed};
+use super::config::{extents, positive, typed};
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 use super::windows::{Encoding, PixelMap, filters_of, multiplexed, paired_sum, tap_sums};
@@ -46,7 +46,7 @@ pub(super) static LACONIC: Entry = Entry {
 fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
     let config: Config = typed(&resolved)?;
     positive("clock_mhz", config.clock_mhz)?;
-    quick::extents(&[
+    extents(&[
         ("tiles", config.tiles),
         ("filters_per_tile", config.filters_per_tile),
         ("inputs_per_brick", config.inputs_per_brick),

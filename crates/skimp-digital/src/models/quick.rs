@@ -1,11 +1,9 @@
-//! What the models of one quick rule share: a shell around the rule, and checks of their settings.
+//! What the models of one quick rule share: a shell around the rule, and checks of their operands.
 
 use std::fmt;
 
 use skimp_sim::{Accelerator, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic};
 use toml::Table;
-
-use super::config::positive;
 
 /// The remark that labels every result of a quick rule.
 pub(super) const FIDELITY: &str = "fidelity: quick rule, cycles from operand statistics under ideal operand supply";
@@ -104,21 +102,6 @@ impl<R: QuickRule> Accelerator for QuickMachine<R> {
         result.note(FIDELITY);
         Ok(result)
     }
-}
-
-/// Greatest extent of an array's axis that a setting may ask for.
-const MAX_EXTENT: u32 = 4096;
-
-/// Refuses extents of an array that are 0 or beyond every array.
-pub(super) fn extents(settings: &[(&str, u32)]) -> Result<(), SimError> {
-    for &(key, value) in settings {
-        positive(key, f64::from(value))?;
-        if value > MAX_EXTENT {
-            let reason = format!("expected at most {MAX_EXTENT}, found {value}");
-            return Err(SimError::SettingValue { key: key.into(), reason });
-        }
-    }
-    Ok(())
 }
 
 /// The weight codes, or the error that names what is missing.

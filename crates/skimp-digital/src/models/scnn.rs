@@ -17,7 +17,7 @@ use serde::Deserialize;
 use skimp_sim::{Accelerator, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic};
 use toml::Table;
 
-use super::config::{positive, typed};
+use super::config::{extents, positive, typed};
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 use super::windows::{paired_sum, tap_sums};
@@ -42,7 +42,7 @@ pub(super) static SCNN: Entry = Entry {
 fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
     let config: Config = typed(&resolved)?;
     positive("clock_mhz", config.clock_mhz)?;
-    quick::extents(&[
+    extents(&[
         ("pe_rows", config.pe_rows),
         ("pe_columns", config.pe_columns),
         ("weights_per_cycle", config.weights_per_cycle),
