@@ -83,18 +83,43 @@ impl Operands {
     }
 
     /// The fastest of some runs, in seconds.
-    ///
-    /// On one thread, a run that took long is also timed by the processor time that the kernel of the system counts,
-    /// which other programs on the same cores do not add to.
     fn time(&mut self, pass: usize, arithmetic: Arithmetic, workspace: &mut Workspace, n_runs: usize) -> f64 {
-        let is_alone = rayon::current_num_threads() == 1;
-        let times = (0..n_runs).map(|_| {
-            let (start, cpu_start) = (Instant::now(), cpu_seconds());
-            self.run(pass, arithmetic, workspace);
-            let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu_start);
-            if is_alone && cpu > 0.05 { wall.min(cpu) } else { wall }
-        });
-        times.fold(f64::INFINITY, f64::min)
+        let mut clock = Clock::default();
+        (0..n_runs).for_each(|_| clock.time(|| self.run(pass, arithmetic, workspace)));
+        clock.seconds()
+    }
+}
+
+/// Times runs of one thing on a machine that may be shared.
+struct Clock {
+    fastest: f64,
+    cpu: f64,
+    runs: usize,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { fastest: f64::INFINITY, cpu: 0.0, runs: 0 }
+    }
+}
+
+impl Clock {
+    fn time(&mut self, run: impl FnOnce()) {
+        let (start, cpu_start) = (Instant::now(), cpu_seconds());
+        run();
+        self.fastest = self.fastest.min(start.elapsed().as_secs_f64());
+        self.cpu += cpu_seconds() - cpu_start;
+        self.runs += 1;
+    }
+
+    /// The fastest run; on one thread, if that is less, the mean processor time of the runs, to which other programs
+    /// on the same cores do not add. (The system counts that in steps of a few milliseconds.)
+    fn seconds(&self) -> f64 {
+        if rayon::current_num_threads() == 1 && self.cpu > 0.2 {
+            self.fastest.min(self.cpu / self.runs as f64)
+        } else {
+            self.fastest
+        }
     }
 }
 
@@ -135,16 +160,14 @@ fn sparse(only: &str) -> Result<(), String> {
             // The noise of the errors' own low bits decides which of them stay.
             let keeps = |x: f32| (x.to_bits() >> 3 & 0xFFF) as f32 / 4096.0 < density;
             operands.dy = dense.iter().map(|&x| if keeps(x) { x } else { 0.0 }).collect();
-            let mut best = [f64::INFINITY; 2];
+            let mut clocks = [Clock::default(), Clock::default()];
             let mut results = Vec::new();
             for _ in 0..(1e10 / operands.shape.macs() as f64).clamp(3.0, 30.0) as usize {
-                for (best, zeros) in best.iter_mut().zip([Zeros::Multiply, Zeros::Skip]) {
+                for (clock, zeros) in clocks.iter_mut().zip([Zeros::Multiply, Zeros::Skip]) {
                     let Operands { shape, w, dy, out, .. } = &mut operands;
                     let dx = &mut out[..shape.x_len()];
-                    let (start, cpu_start) = (Instant::now(), cpu_seconds());
-                    conv_input_grad_with(shape, dy, w, dx, (Arithmetic::F32, zeros), &mut workspace);
-                    let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu_start);
-                    *best = best.min(if cpu > 0.05 { wall.min(cpu) } else { wall });
+                    let how = (Arithmetic::F32, zeros);
+                    clock.time(|| conv_input_grad_with(shape, dy, w, dx, how, &mut workspace));
                     results.push(dx.iter().fold(0_u64, |hash, x| hash.rotate_left(7) ^ u64::from(x.to_bits())));
                 }
             }
@@ -152,7 +175,7 @@ fn sparse(only: &str) -> Result<(), String> {
                 return Err(format!("{}: the kernels disagree", layer.0));
             }
             let mark = if skips_zeros(&operands.shape, &operands.dy, Arithmetic::F32) { '*' } else { ' ' };
-            line += &format!(" {:6.2}{mark}", best[0] / best[1]);
+            line += &format!(" {:6.2}{mark}", clocks[0].seconds() / clocks[1].seconds());
         }
         println!("{line}");
     }

@@ -24,6 +24,9 @@ const PASS_WORDS: usize = 8 << 10;
 /// Words of a pixel that a stretch of the list covers at least, where a pixel's weights fill the cache several times.
 const GRANULE: usize = 128;
 
+/// Input pixels from which lists can pay.
+const PIXELS: usize = 64;
+
 /// Elements that the density is estimated from: this many runs of this length, evenly spaced.
 const SAMPLE: [usize; 2] = [64, 64];
 
@@ -45,7 +48,9 @@ fn density(dy: &[f32]) -> f32 {
 /// The limits are a little below the densities at which the bench `nhwc` with `--sparse` found both kernels to take the
 /// same time, on AVX-512: about 0.17, 0.35 and 0.41.
 pub(super) fn pays(shape: &ConvShape, isa: Isa, arithmetic: Arithmetic, dy: &[f32]) -> bool {
-    if isa == Isa::Portable || arithmetic != Arithmetic::F32 || shape.groups > 1 || shape.k <= LANES {
+    // A list serves one image; few pixels do not pay for reading the weights.
+    let is_small = shape.k <= LANES || shape.h * shape.w < PIXELS;
+    if isa == Isa::Portable || arithmetic != Arithmetic::F32 || shape.groups > 1 || is_small {
         return false;
     }
     let limit = match vectors(shape.c) {

@@ -336,5 +336,6 @@ fn zero_errors_are_skipped_where_they_are_many() {
     assert_eq!(skips(&shape, 0.1), Isa::detect() != Isa::Portable);
     assert!(!skips(&shape, 0.9));
     assert!(!skips(&ConvShape { groups: 2, ..shape }, 0.1));
+    assert!(!sparse::pays(&ConvShape::dense(64, 512, 512), Isa::detect(), Arithmetic::F32, &[0.0; 512 * 64]));
     assert!(!sparse::pays(&shape, Isa::detect(), Arithmetic::Bf16, &errors(0.1)));
 }
