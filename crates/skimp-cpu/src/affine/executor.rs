@@ -215,6 +215,9 @@ impl Run<'_> {
                     }
                 });
             }
+            Step::Gather { gather, input, output } => {
+                self.by_image(store, [*input], *output, |[input], output| gather.run(input, output));
+            }
             Step::Concat { inputs, output } => self.concat(inputs, *output, store),
             Step::Copy { input, output } => {
                 let (from, to) = (self.layout(*input), self.layout(*output));

@@ -10,6 +10,7 @@ mod conv;
 mod depthwise;
 mod executor;
 mod finish;
+mod gather;
 mod layout;
 mod plan;
 mod pool;

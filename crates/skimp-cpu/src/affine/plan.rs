@@ -9,6 +9,7 @@ use skimp_graph::{GraphError, Op, ValueId};
 use super::conv::{Conv, Ends, Tail, Windows};
 use super::depthwise::Depthwise;
 use super::finish::{Finish, Join};
+use super::gather::Gather;
 use super::layout::{Halo, byte};
 use super::pool::Mean;
 use super::store::Coded;
@@ -64,6 +65,12 @@ pub(super) enum Step {
     },
     /// A channel vector under another shape.
     Copy {
+        input: usize,
+        output: usize,
+    },
+    /// Any other move.
+    Gather {
+        gather: Box<Gather>,
         input: usize,
         output: usize,
     },
@@ -325,11 +332,23 @@ impl Planner<'_> {
             Op::Flatten { .. } | Op::Reshape { .. } | Op::Squeeze { .. } | Op::Unsqueeze { .. } | Op::Identity => {
                 let same = [from, to].iter().all(|coded| coded.layout.n_pixels() == 1)
                     && (from.layout.channels, from.shape[0]) == (to.layout.channels, to.shape[0]);
-                same.then_some(Step::Copy { input: input_idx, output })
+                let copy = same.then_some(Step::Copy { input: input_idx, output });
+                copy.or_else(|| gathered(op, (input_idx, from), (output, to)))
             }
+            Op::Slice(_) | Op::Pad(_) | Op::Transpose { .. } => gathered(op, (input_idx, from), (output, to)),
             _ => None,
         })
     }
+}
+
+/// A move by its indices.
+fn gathered(op: &Op, (input, from): (usize, &Coded), (output, to): (usize, &Coded)) -> Option<Step> {
+    let pad = match op {
+        // What pads is a code already.
+        Op::Pad(pad) => byte(pad.value as i32, to.encoding.code_type),
+        _ => 0,
+    };
+    Gather::new(op, from, to, pad).map(|gather| Step::Gather { gather: Box::new(gather), input, output })
 }
 
 type MeanWindows = ([WindowAxis; 2], bool);
