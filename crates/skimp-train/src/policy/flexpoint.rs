@@ -139,8 +139,13 @@ struct Flexpoint {
 impl Flexpoint {
     fn round(&mut self, key: (usize, u8), class: &'static str, values: &mut [f32], random: RandomBits, learns: bool) {
         let mut new = Tensor::default();
-        let tensor =
-            if learns { self.tensors.entry(key).or_default() } else { self.tensors.get_mut(&key).unwrap_or(&mut new) };
+        let room = self.rule.history + 1;
+        let fresh = || Tensor { exponent: 0, maxima: VecDeque::with_capacity(room) };
+        let tensor = if learns {
+            self.tensors.entry(key).or_insert_with(fresh)
+        } else {
+            self.tensors.get_mut(&key).unwrap_or(&mut new)
+        };
         if tensor.maxima.is_empty() {
             let most = largest(values);
             if most > 0.0 && most.is_finite() {

@@ -1,7 +1,7 @@
 //! Mixed precision in half floats.
 
 use skimp_numerics::formats::FP16;
-use skimp_numerics::{FloatCast, Overflow};
+use skimp_numerics::{FloatCast, Overflow, Rounding};
 
 use super::ledger::{Ledger, class, foreign};
 use super::loss_scale::LossScale;
@@ -22,6 +22,8 @@ struct Fp16 {
     cast: FloatCast,
     scale: LossScale,
     stores: bool,
+    /// Whether a gradient of this step saturated: rounding modes that never give infinity hide overflow otherwise.
+    saturated: bool,
 }
 
 impl PolicyEntry for Fp16Entry {
@@ -59,7 +61,7 @@ impl PolicyEntry for Fp16Entry {
             _ => None,
         })?;
         let cast = FloatCast::new(FP16).with_rounding(rounding).with_overflow(Overflow::Special);
-        Ok(Box::new(Fp16 { ledger: Ledger::default(), cast, scale, stores }))
+        Ok(Box::new(Fp16 { ledger: Ledger::default(), cast, scale, stores, saturated: false }))
     }
 }
 
@@ -70,6 +72,7 @@ impl Policy for Fp16 {
 
     fn begin_step(&mut self, seed: u64, step: u64, _n_images: usize) {
         self.ledger.begin(seed, step);
+        self.saturated = false;
     }
 
     fn casts(&self, _site: &Site, role: Role, _pass: Pass) -> bool {
@@ -80,7 +83,10 @@ impl Policy for Fp16 {
     }
 
     fn cast(&mut self, _site: &Site, operand: Operand<'_>) {
-        self.ledger.round(class(operand.role), &self.cast, operand.values);
+        let lost = self.ledger.round(class(operand.role), &self.cast, operand.values);
+        let is_nearest = matches!(self.cast.rounding(), Rounding::NearestEven | Rounding::NearestAway);
+        let is_gradient = matches!(operand.role, Role::Error | Role::WeightGradient | Role::InputGradient);
+        self.saturated |= !is_nearest && is_gradient && lost.overflow > 0;
     }
 
     fn loss_scale(&self) -> f32 {
@@ -89,7 +95,7 @@ impl Policy for Fp16 {
 
     fn after_backward(&mut self, params: &mut [Param]) -> Verdict {
         self.ledger.end();
-        self.scale.unscale_checked(params)
+        self.scale.unscale_unless(self.saturated, params)
     }
 
     fn counts(&self) -> Option<&CastCounts> {

@@ -151,11 +151,15 @@ impl Fp8Ocp {
                 let amax = largest(values);
                 let is_training = self.ledger.is_training();
                 let rule = self.rule;
-                let first = || Tensor { scale: rule.scale(1.0, max, amax), present: 0.0, past: VecDeque::new() };
+                let first = |room| Tensor {
+                    scale: rule.scale(1.0, max, amax),
+                    present: 0.0,
+                    past: VecDeque::with_capacity(room),
+                };
                 if !is_training {
-                    return self.tensors.get(&key).map_or_else(|| first().scale, |tensor| tensor.scale);
+                    return self.tensors.get(&key).map_or_else(|| first(0).scale, |tensor| tensor.scale);
                 }
-                let tensor = self.tensors.entry(key).or_insert_with(first);
+                let tensor = self.tensors.entry(key).or_insert_with(|| first(rule.history + 1));
                 tensor.present = if amax.is_finite() { tensor.present.max(amax) } else { tensor.present };
                 tensor.scale
             }

@@ -57,7 +57,10 @@ impl PolicyEntry for Int8BannerEntry {
 
     fn create(&self, spec: &mut Spec) -> Result<Box<dyn Policy>, TrainError> {
         let bits = integer(spec, "bits", 8, 2..=16)? as u32;
-        let width = |spec: &mut Spec, key, default| integer(spec, key, default, 0..=16).map(|bits| bits as u32);
+        let width = |spec: &mut Spec, key, default| match integer(spec, key, default, 0..=16)? {
+            1 => Err(spec.invalid(key, "1", "0 or a whole number from 2 to 16")),
+            bits => Ok(bits as u32),
+        };
         let gradient_bits = width(spec, "gradient-bits", 16)?;
         let weight_round = rounding_switch(spec, "weight-round", Rounding::NearestEven)?;
         let activation_round = rounding_switch(spec, "activation-round", Rounding::NearestEven)?;
@@ -162,8 +165,8 @@ impl Policy for Int8Banner {
     fn cast(&mut self, _site: &Site, operand: Operand<'_>) {
         let (bits, rounding) = self.form(operand.role, operand.pass);
         let (low, high) = self.range(&operand);
-        // A grid of one bit does not exist; a range that is not finite leaves the NaN or infinity to be found.
-        if bits < 2 || !(high - low).is_finite() {
+        // A range that is not finite leaves the NaN or infinity to be found.
+        if bits == 0 || !(high - low).is_finite() {
             return;
         }
         let grid = RangeGrid::new(bits, low, high);

@@ -75,11 +75,12 @@ impl Ledger {
         }
     }
 
-    /// Rounds a tensor and counts.
-    pub(super) fn round(&mut self, class: &'static str, cast: &FloatCast, values: &mut [f32]) {
+    /// Rounds a tensor and counts; tells what was lost.
+    pub(super) fn round(&mut self, class: &'static str, cast: &FloatCast, values: &mut [f32]) -> Lost {
         let random = self.random();
         let lost = in_pieces(values, |piece, offset| cast.round_slice(piece, random.skip(offset)));
         self.tally(class, lost);
+        lost
     }
 
     pub(super) fn counts(&self) -> &CastCounts {

@@ -72,7 +72,12 @@ impl LossScale {
 
     /// Divides gradients by the scale unless one is infinite or NaN, and moves a dynamic scale.
     pub(super) fn unscale_checked(&mut self, params: &mut [Param]) -> Verdict {
-        let overflowed = params.iter().any(|param| param.grad().par_chunks(1 << 15).any(has_special));
+        self.unscale_unless(false, params)
+    }
+
+    /// The same, where an overflow may be known already.
+    pub(super) fn unscale_unless(&mut self, overflowed: bool, params: &mut [Param]) -> Verdict {
+        let overflowed = overflowed || params.iter().any(|param| param.grad().par_chunks(1 << 15).any(has_special));
         if overflowed {
             self.moved(true);
             return Verdict::SkipStep;

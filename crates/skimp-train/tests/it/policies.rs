@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use allocation_counter::measure;
 use skimp_cpu::nhwc::{Arithmetic, ChunkedSum, ConvShape, Workspace, conv_forward};
 use skimp_data::{Samples, Split};
 use skimp_graph::testing::random_tensor;
@@ -71,6 +72,7 @@ struct Run {
     model: Model,
     policy: Box<dyn Policy>,
     optimizer: Optimizer,
+    losses: LossSum,
     n_skipped: usize,
 }
 
@@ -87,7 +89,7 @@ impl Run {
         let policy = policy::create(policy).expect("a policy");
         let config = OptimizerConfig { rule: "sgd:momentum=0.9".to_owned(), weight_decay: 1e-4, ..Default::default() };
         let optimizer = Optimizer::new(&config, model.params()).expect("a rule");
-        Self { model, policy, optimizer, n_skipped: 0 }
+        Self { model, policy, optimizer, losses: LossSum::cross_entropy(0.0), n_skipped: 0 }
     }
 
     /// Step `step` of training, on the images of a fixed order; the loss.
@@ -99,7 +101,7 @@ impl Run {
         let policy = self.policy.as_mut();
         self.model.forward(images, BATCH, Mode::Train { step, seed: 1 }, policy).expect("fits");
         let targets = Targets { labels, tensors: &[] };
-        let loss = self.model.backward(&LossSum::cross_entropy(0.0), &targets, policy).expect("fits").total;
+        let loss = self.model.backward(&self.losses, &targets, policy).expect("fits").total;
         match policy.after_backward(self.model.params_mut()) {
             Verdict::Step => self.optimizer.step(self.model.params_mut(), 0.02, policy),
             Verdict::SkipStep => self.n_skipped += 1,
@@ -122,7 +124,7 @@ impl Run {
             let labels = &set.labels[first..first + BATCH];
             self.model.forward(images, BATCH, Mode::Eval, self.policy.as_mut()).expect("fits");
             let targets = Targets { labels, tensors: &[] };
-            n_correct += self.model.evaluate(&LossSum::cross_entropy(0.0), &targets).expect("fits").n_correct;
+            n_correct += self.model.evaluate(&self.losses, &targets).expect("fits").n_correct;
         }
         n_correct as f64 / 500.0
     }
@@ -186,6 +188,20 @@ fn policies_give_the_same_bits_on_any_number_of_threads() {
 }
 
 #[test]
+fn steady_steps_allocate_nothing() {
+    // One thread: allocations are counted per thread.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    for name in POLICIES.iter().map(|entry| entry.name()).chain(["dfxp:warm-up=0,interval=50", "mxfp8:bf16=true"]) {
+        let count = pool.install(|| {
+            let mut run = Run::new(name);
+            run.steps(0..2);
+            measure(|| run.steps(2..4)).count_total
+        });
+        assert_eq!(count, 0, "{name}");
+    }
+}
+
+#[test]
 fn a_restored_policy_goes_on_to_the_bit() {
     // Changes of scales fall before and after the interruption.
     let names = POLICIES.iter().map(|entry| match entry.name() {
@@ -215,7 +231,13 @@ fn a_restored_policy_goes_on_to_the_bit() {
 
 #[test]
 fn overflowing_steps_are_skipped_until_the_scale_fits() {
-    let mut run = Run::new("fp16:initial-scale=1e12,backoff=0.0625");
+    for round in ["nearest-even", "stochastic", "toward-zero"] {
+        skips_until_the_scale_fits(round);
+    }
+}
+
+fn skips_until_the_scale_fits(round: &str) {
+    let mut run = Run::new(&format!("fp16:initial-scale=1e12,backoff=0.0625,round={round}"));
     let before = run.bits().len();
     assert!(before > 0 && run.policy.loss_scale() > 1e11);
     let first: Vec<u32> = run.model.params().iter().flat_map(|param| param.values()).map(|v| v.to_bits()).collect();
