@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::StudyError;
+use crate::{PrecisionConfig, StudyError};
 
 /// Version of the study file's format.
 pub const STUDY_SCHEMA: u32 = 1;
@@ -39,8 +39,12 @@ pub struct StudyConfig {
     /// Which layers are simulated.
     #[serde(default)]
     pub layers: LayersConfig,
-    /// Accelerators, in the order of the report.
+    /// Accelerators, in the order of the report. A study has accelerators or a training.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accelerators: Vec<AcceleratorConfig>,
+    /// The network trained under several precision policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<PrecisionConfig>,
     /// Pairs to compare.
     #[serde(default)]
     pub comparisons: Vec<ComparisonConfig>,
@@ -265,8 +269,15 @@ impl StudyConfig {
         if config.schema != STUDY_SCHEMA {
             return Err(invalid(format!("schema is {}, expected {STUDY_SCHEMA}", config.schema)));
         }
-        if config.accelerators.is_empty() {
-            return Err(invalid("there is no [[accelerators]] entry, expected at least one".to_owned()));
+        match &config.training {
+            None if config.accelerators.is_empty() => {
+                return Err(invalid("there is no [[accelerators]] entry, expected at least one".to_owned()));
+            }
+            Some(_) if !config.accelerators.is_empty() => {
+                return Err(invalid("[training] and [[accelerators]] exclude each other".to_owned()));
+            }
+            Some(training) => training.check().map_err(invalid)?,
+            None => {}
         }
         let mut labels: Vec<&str> = config.accelerators.iter().map(AcceleratorConfig::label).collect();
         for comparison in &config.comparisons {

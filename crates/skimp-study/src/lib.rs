@@ -48,4 +48,4 @@ pub use studies::{StudyOverrides, embedded_studies};
 pub use study::{run_study, study};
 pub use tabular::Tabular;
 pub use topology::{Topology, export_topology, inspect_topology};
-pub use train::{OutputRecord, TrainConfig, TrainRecord, TrainRun, Validation, train};
+pub use train::{OutputRecord, PolicyConfig, PrecisionConfig, TrainConfig, TrainRecord, TrainRun, Validation, train};

@@ -12,6 +12,7 @@ static STUDIES: &[(&str, &str)] = &[
     ("zero-skipping", include_str!("../../../configs/studies/zero-skipping.toml")),
     ("lecture-comparison", include_str!("../../../configs/studies/lecture-comparison.toml")),
     ("selective-gradients", include_str!("../../../configs/studies/selective-gradients.toml")),
+    ("low-precision-training", include_str!("../../../configs/studies/low-precision-training.toml")),
 ];
 
 /// The embedded studies.

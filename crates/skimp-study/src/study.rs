@@ -16,6 +16,7 @@ use skimp_sim::{ComparisonRow, find_model};
 
 use crate::evaluate::{Engine, classify, float_executor};
 use crate::images::Images;
+use crate::train::precision_study;
 use crate::{
     Monitor, Network, OwnFigure, PublishedConfig, SimulateConfig, Simulation, StudyConfig, StudyError, simulate,
 };
@@ -59,6 +60,9 @@ fn prepare_folder(folder: &Path) -> Result<(), StudyError> {
 /// # Errors
 /// [`StudyError`] naming the file, node, layer or setting.
 pub fn study(config: &StudyConfig, monitor: &dyn Monitor) -> Result<StudyRecord, StudyError> {
+    if let Some(training) = &config.training {
+        return precision_study(config, training, monitor);
+    }
     let mut clock = Clock::default();
     let network = clock.time("load the network", || Network::open(&config.network.model))?;
     let images = Images::open(&config.data, &network.graph, config.network.input_size)?;

@@ -5,10 +5,12 @@
 //! order in which they were filled), and units as suffixes of the keys: `_mhz`, `_mm2`, `_ms`, `_nj`, `_mj`, `_bits`.
 //! Fields that may be missing are `Option` and left out of the JSON when they are `None`.
 
+mod precision;
 mod simulation;
 mod study;
 mod training;
 
+pub use self::precision::{CastRecord, CurvePoint, PolicyRecord, PolicyRun, PrecisionRecord, Spread};
 pub use self::simulation::{
     AcceleratorRecord, AcceleratorTotal, Breakdown, DataRecord, EffectAccuracy, EndStatus, LayerRecord, ModelRecord,
     SIMULATION_SCHEMA, SimulationRecord,

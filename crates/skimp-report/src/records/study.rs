@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EndStatus, SimulationRecord, TrainingRecord};
+use super::{EndStatus, PrecisionRecord, SimulationRecord, TrainingRecord};
 use crate::ReportError;
 
 /// The schema of [`StudyRecord`].
@@ -45,6 +45,9 @@ pub struct StudyRecord {
     /// How the network was trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingRecord>,
+    /// What one network became under several precision policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<PrecisionRecord>,
     /// Label of the accelerator against which all others are set, layer by layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<String>,
@@ -87,6 +90,7 @@ impl Default for StudyRecord {
             layers: Vec::new(),
             simulation: None,
             training: None,
+            precision: None,
             baseline: None,
             comparisons: Vec::new(),
             accelerator_figures: Vec::new(),

@@ -1,11 +1,14 @@
 //! Records as tables for people and programs.
 
+mod precision;
 mod simulation;
 mod study;
 mod training;
 
+pub(crate) use self::precision::mean_curve;
 pub(crate) use self::simulation::{words, words_for_count};
 
+pub use self::precision::{casts_table, curves_table, precision_table};
 pub use self::simulation::{
     cycles_table, energy_table, events_table, layer_cycles, layer_energy, simulation_csv, simulation_text, totals_table,
 };

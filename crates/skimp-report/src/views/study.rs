@@ -1,5 +1,6 @@
 //! Tables of a [`StudyRecord`].
 
+use super::precision::precision_table;
 use super::simulation::{totals_table, words_for_count};
 use crate::number;
 use crate::records::{AcceleratorFigures, Comparison, LayerStatistics, Provenance, PublishedFigure, StudyRecord};
@@ -227,6 +228,12 @@ pub fn study_text(study: &StudyRecord) -> String {
     }
     if !study.accelerator_figures.is_empty() {
         parts.push(figures_table(&study.accelerator_figures).to_text());
+    }
+    if let Some(precision) = &study.precision {
+        let mut table = precision_table(precision);
+        // What is written in the study's file belongs in the report, not in a terminal's columns.
+        table.columns.truncate(7);
+        parts.push(table.to_text());
     }
     if !study.published.is_empty() {
         let mut table = published_table(&study.published);

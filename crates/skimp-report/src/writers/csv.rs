@@ -4,7 +4,8 @@ use super::{OutputFile, Writer};
 use crate::table::Table;
 use crate::{ReportError, StudyRecord, views};
 
-/// Writes `layers.csv`, `end_planes.csv`, `cycles.csv`, `energy.csv` and `events.csv`.
+/// Writes `layers.csv`, `end_planes.csv`, `cycles.csv`, `energy.csv` and `events.csv`; of precision policies
+/// `precision.csv`, `casts.csv` and `curves.csv`.
 pub(super) struct Csv;
 
 impl Writer for Csv {
@@ -13,7 +14,7 @@ impl Writer for Csv {
     }
 
     fn summary(&self) -> &'static str {
-        "layers.csv, end_planes.csv, cycles.csv, energy.csv, events.csv: one row per observation"
+        "layers, end_planes, cycles, energy, events, precision, casts, curves (.csv): one row per observation"
     }
 
     /// Tables without rows are left out.
@@ -26,6 +27,11 @@ impl Writer for Csv {
             tables.push(("cycles.csv", views::cycles_table(simulation)));
             tables.push(("energy.csv", views::energy_table(simulation)));
             tables.push(("events.csv", views::events_table(simulation)));
+        }
+        if let Some(precision) = &study.precision {
+            tables.push(("precision.csv", views::precision_table(precision)));
+            tables.push(("casts.csv", views::casts_table(precision)));
+            tables.push(("curves.csv", views::curves_table(precision)));
         }
         tables.retain(|(_, table)| !table.rows.is_empty());
         tables.into_iter().map(|(name, table)| Ok(OutputFile { name, text: table.to_csv()? })).collect()

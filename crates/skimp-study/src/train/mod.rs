@@ -4,6 +4,7 @@ mod config;
 mod data;
 mod identity;
 mod observe;
+mod precision;
 mod record;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use skimp_train::trainer::{CheckpointConfig, Trainer, TrainerConfig, folder_besi
 use skimp_train::{Model, ModelOptions, policy};
 
 pub use self::config::{TrainConfig, Validation};
+pub(crate) use self::precision::study as precision_study;
+pub use self::precision::{PolicyConfig, PrecisionConfig};
 pub use self::record::{OutputRecord, TrainRecord};
 
 use self::data::Data;

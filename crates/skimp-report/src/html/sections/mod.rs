@@ -7,6 +7,7 @@ mod end_off;
 mod end_planes;
 mod energy;
 mod planes_used;
+mod precision;
 mod provenance;
 mod published;
 mod roofline;
@@ -35,6 +36,7 @@ pub trait Section: Sync {
 pub static SECTIONS: &[&dyn Section] = &[
     &summary::Summary,
     &training::Training,
+    &precision::Precision,
     &accelerators::Accelerators,
     &speedup::Speedup,
     &roofline::Roofline,
