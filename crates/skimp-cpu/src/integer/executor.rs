@@ -4,8 +4,11 @@ mod conv;
 mod finish;
 mod layer;
 mod pool;
+mod recording;
 mod separable;
 mod vector;
+
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use skimp_graph::{
@@ -15,6 +18,8 @@ use skimp_graph::{
         MacObservation, MacOperands, Observation, ValueKind,
     },
 };
+
+pub use self::recording::Recording;
 
 use self::layer::{LayerResult, LayerScratch, Observed, PreparedLayer};
 
@@ -69,23 +74,47 @@ impl IntegerExecutor {
         (n > 1 && !fixed && separable::is_separable(&self.graph, &shapes, n)).then_some(n)
     }
 
+    /// The number of images and how many make a piece, if the batch may be cut.
+    fn pieces(&self, inputs: &[Tensor]) -> Option<(usize, usize)> {
+        let n = self.n_separable(inputs)?;
+        Some((n, n.div_ceil(rayon::current_num_threads() * 2).clamp(1, MOST_IMAGES)))
+    }
+
     fn run_piece(
         &self,
         inputs: &[Tensor],
         scratch: &mut LayerScratch,
         first_image: usize,
-        mut watch: Watch<'_, '_>,
+        watch: Watch<'_, '_>,
     ) -> Result<Vec<Tensor>, GraphError> {
-        let graph = &self.graph;
-        let mut values: Vec<Option<IntegerTensor>> = vec![None; graph.values.len()];
-        for (input, tensor) in graph.inputs.iter().zip(inputs) {
-            values[input.value.0] = Some(IntegerTensor::Real(tensor.clone()));
+        let mut values = self.input_values(inputs);
+        self.run_nodes(&mut values, 0, (scratch, first_image), Kept::InUse, watch)?;
+        self.outputs(&values)
+    }
+
+    /// Room for every value, holding the inputs.
+    fn input_values(&self, inputs: &[Tensor]) -> Vec<Option<Arc<IntegerTensor>>> {
+        let mut values = vec![None; self.graph.values.len()];
+        for (input, tensor) in self.graph.inputs.iter().zip(inputs) {
+            values[input.value.0] = Some(Arc::new(IntegerTensor::Real(tensor.clone())));
         }
-        for (node_idx, node) in graph.nodes.iter().enumerate() {
+        values
+    }
+
+    /// Runs the nodes from `first` on; `values` hold what they read.
+    fn run_nodes(
+        &self,
+        values: &mut [Option<Arc<IntegerTensor>>],
+        first: usize,
+        (scratch, first_image): (&mut LayerScratch, usize),
+        kept: Kept,
+        mut watch: Watch<'_, '_>,
+    ) -> Result<(), GraphError> {
+        for (node_idx, node) in self.graph.nodes.iter().enumerate().skip(first) {
             let operands: Vec<&IntegerTensor> = node
                 .inputs
                 .iter()
-                .map(|id| values[id.0].as_ref().expect("nodes are sorted, uses are counted"))
+                .map(|id| values[id.0].as_deref().expect("nodes are sorted, uses are counted"))
                 .collect();
             let hook = match watch {
                 Watch::Hook(hook) if hook.applies(node_idx) => Some(hook),
@@ -105,22 +134,28 @@ impl IntegerExecutor {
                 observer(&Observation { node_idx, first_image, outputs: &outputs, mac });
             }
             for (id, output) in node.outputs.iter().zip(outputs) {
-                values[id.0] = Some(output);
+                values[id.0] = Some(Arc::new(output));
             }
-            for id in &node.inputs {
-                if self.last_use[id.0] == Some(node_idx) {
-                    values[id.0] = None;
+            if kept == Kept::InUse {
+                for id in &node.inputs {
+                    if self.last_use[id.0] == Some(node_idx) {
+                        values[id.0] = None;
+                    }
                 }
             }
         }
-        let output = |id: &ValueId| match &values[id.0] {
+        Ok(())
+    }
+
+    fn outputs(&self, values: &[Option<Arc<IntegerTensor>>]) -> Result<Vec<Tensor>, GraphError> {
+        let output = |id: &ValueId| match values[id.0].as_deref() {
             Some(IntegerTensor::Real(tensor)) => Ok(tensor.clone()),
             _ => Err(GraphError::InvalidGraph {
-                graph: graph.name.clone(),
-                cause: format!("output \"{}\" is not a real value", graph.values[id.0].name),
+                graph: self.graph.name.clone(),
+                cause: format!("output \"{}\" is not a real value", self.graph.values[id.0].name),
             }),
         };
-        graph.outputs.iter().map(output).collect()
+        self.graph.outputs.iter().map(output).collect()
     }
 
     /// A multiply-accumulate layer with `hook` before and after its sums.
@@ -214,6 +249,13 @@ impl IntegerEngine for IntegerExecutor {
     }
 }
 
+/// Which values outlive their last use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    InUse,
+    Every,
+}
+
 /// Who looks on while the nodes run.
 enum Watch<'w, 'o> {
     Nobody,
@@ -232,10 +274,9 @@ impl IntegerExecutor {
     fn run_pieces(&self, inputs: &[Tensor], hook: Option<&dyn MacHook>) -> Result<Vec<Tensor>, GraphError> {
         self.graph.bind(inputs)?;
         let watch = || hook.map_or(Watch::Nobody, Watch::Hook);
-        let Some(n) = self.n_separable(inputs) else {
+        let Some((n, piece)) = self.pieces(inputs) else {
             return self.run_piece(inputs, &mut LayerScratch::default(), 0, watch());
         };
-        let piece = n.div_ceil(rayon::current_num_threads() * 2).clamp(1, MOST_IMAGES);
         let starts: Vec<usize> = (0..n).step_by(piece).collect();
         let pieces: Vec<Result<Vec<Tensor>, GraphError>> = starts
             .into_par_iter()

@@ -18,7 +18,7 @@ mod refine;
 mod tests;
 mod wide;
 
-pub use executor::IntegerExecutor;
+pub use executor::{IntegerExecutor, Recording};
 pub use predict::predictive_end_planes;
 pub use skimp_graph::integer::end::{ConvError, ConvProblem, EndPlanes};
 use skimp_numerics::EndTest;

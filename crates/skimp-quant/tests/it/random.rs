@@ -129,6 +129,12 @@ fn hooks_change_both_engines_alike() {
         let expected = bits(&reference.run_with(&inputs, &Disturb).unwrap());
         let executor = IntegerExecutor::new(&quantized.graph).unwrap();
         assert_eq!(bits(&executor.run_with(&inputs, &Disturb).unwrap()), expected, "seed {seed}");
+        // From the values of an undisturbed run, twice: it must not be used up.
+        let recording = executor.record(&inputs).unwrap();
+        assert!(recording.bytes() > 0);
+        for _ in 0..2 {
+            assert_eq!(bits(&executor.run_recorded(&recording, &Disturb).unwrap()), expected, "seed {seed}");
+        }
         n_changed += usize::from(bits(&executor.run(&inputs).unwrap()) != expected);
     }
     assert!(n_changed > 30, "{n_changed}");
