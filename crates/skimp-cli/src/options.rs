@@ -1,14 +1,64 @@
 //! Flags that several commands share, with one meaning everywhere.
 
 use clap::{Args, ValueEnum};
-use skimp::{DataConfig, FirstLayer, QuantizationConfig, SplitConfig, WeightScales};
+use skimp::{DataConfig, FirstLayer, JudgeBy, QuantizationConfig, SplitConfig, WeightScales};
 
 use crate::common::{Failure, input_size, preprocessing};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Split {
+pub(crate) enum Split {
     Train,
     Test,
+}
+
+impl Split {
+    /// As in a configuration.
+    pub(crate) fn config(self) -> SplitConfig {
+        match self {
+            Split::Train => SplitConfig::Train,
+            Split::Test => SplitConfig::Test,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Judge {
+    Labels,
+    Answers,
+}
+
+impl Judge {
+    /// As in a configuration.
+    pub(crate) fn config(self) -> JudgeBy {
+        match self {
+            Judge::Labels => JudgeBy::Labels,
+            Judge::Answers => JudgeBy::Answers,
+        }
+    }
+}
+
+// How parameters of approximate accelerators are searched and judged.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Approximate accelerators")]
+pub(crate) struct TuningOptions {
+    /// Images on which a search of parameters looks at accuracy; never those that judge its result
+    #[arg(long, value_name = "N")]
+    pub(crate) tuning_images: Option<usize>,
+    /// Take the images of a search from this part of the data set, instead of those that follow the judging ones
+    #[arg(long, value_enum)]
+    pub(crate) tuning_split: Option<Split>,
+    /// What counts as right: the images' labels, or the exact network's own answers
+    #[arg(long, value_enum)]
+    pub(crate) judge_by: Option<Judge>,
+}
+
+impl TuningOptions {
+    /// Puts what was given on top of `data`.
+    pub(crate) fn apply(&self, data: &mut DataConfig) {
+        data.tuning_images = self.tuning_images.unwrap_or(data.tuning_images);
+        data.tuning_split = self.tuning_split.map(Split::config).or(data.tuning_split);
+        data.judge_by = self.judge_by.map_or(data.judge_by, Judge::config);
+    }
 }
 
 // Which images, and how they reach the network.
@@ -45,14 +95,12 @@ impl DataOptions {
         })?;
         Ok(DataConfig {
             set,
-            split: match self.split {
-                Split::Train => SplitConfig::Train,
-                Split::Test => SplitConfig::Test,
-            },
+            split: self.split.config(),
             preprocess: self.preprocess.clone(),
             seed: self.seed,
             images,
             accuracy_images,
+            ..DataConfig::default()
         })
     }
 }

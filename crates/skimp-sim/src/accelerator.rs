@@ -4,7 +4,10 @@ use std::fmt;
 
 use toml::Table;
 
-use crate::{CostTable, Energy, LayerEffect, LayerResult, LayerTrace, LayerWorkload, SimError, TimelineSpan, Tuner};
+use crate::{
+    CostTable, Energy, LayerEffect, LayerResult, LayerTrace, LayerWorkload, Loss, LossEvent, SimError, TimelineSpan,
+    Tuner, losses,
+};
 
 /// An entry of a registry: what an accelerator is called, where it comes from, and how one is made.
 pub trait AcceleratorModel: fmt::Debug + Send + Sync {
@@ -126,6 +129,17 @@ pub trait Accelerator: fmt::Debug + Send + Sync {
         result: &LayerResult,
     ) -> Result<Vec<TimelineSpan>, SimError> {
         Ok(TimelineSpan::phases(result))
+    }
+
+    /// The events that count slots without useful work, for [`why`](Self::why).
+    fn loss_events(&self) -> Vec<LossEvent> {
+        vec![LossEvent::IDLE]
+    }
+
+    /// Why a result of [`simulate_layer`](Self::simulate_layer), or a sum of them, lies below the peak rate: the largest
+    /// loss first, from the result's own counters.
+    fn why(&self, result: &LayerResult) -> Vec<Loss> {
+        losses(result, &self.loss_events(), self.peak_gmacs() * 1e3 / self.clock_mhz())
     }
 
     /// What it does to the values of a network; `None` on exact accelerators.

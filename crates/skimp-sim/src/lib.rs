@@ -17,6 +17,7 @@ mod settings;
 mod timeline;
 mod totals;
 mod trace;
+mod why;
 mod workload;
 
 pub use accelerator::{Accelerator, AcceleratorModel, ComparisonRow, Provenance};
@@ -32,4 +33,5 @@ pub use skimp_numerics::EndTest;
 pub use timeline::TimelineSpan;
 pub use totals::{RunTotals, mean_reduction};
 pub use trace::{LayerTrace, RecordedTrace, TraceProvider};
+pub use why::{Loss, LossEvent, losses};
 pub use workload::{EndObstacle, EndSupport, LayerKind, LayerWorkload, Nonlinearity};

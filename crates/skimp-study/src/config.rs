@@ -97,11 +97,47 @@ pub struct DataConfig {
     /// Images on which accuracy is measured; 0 measures none.
     #[serde(default)]
     pub accuracy_images: usize,
+    /// Images on which searches of parameters look at accuracy; never those of `accuracy_images`.
+    #[serde(default = "DataConfig::default_tuning_images")]
+    pub tuning_images: usize,
+    /// Where the images of a search come from: the first ones of another part of the set; `None`: those that follow
+    /// the `accuracy_images`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning_split: Option<SplitConfig>,
+    /// What counts as a right answer of an approximate accelerator.
+    #[serde(default)]
+    pub judge_by: JudgeBy,
+}
+
+/// What counts as a right answer of an approximate accelerator, while it is judged or tuned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JudgeBy {
+    /// The images' labels.
+    #[default]
+    Labels,
+    /// The exact integer network's own answers: for images whose labels the network does not know.
+    Answers,
+}
+
+impl JudgeBy {
+    /// `labels` or `answers`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            JudgeBy::Labels => "labels",
+            JudgeBy::Answers => "answers",
+        }
+    }
 }
 
 impl DataConfig {
     fn default_images() -> usize {
         1
+    }
+
+    fn default_tuning_images() -> usize {
+        100
     }
 }
 
@@ -114,6 +150,9 @@ impl Default for DataConfig {
             seed: None,
             images: 1,
             accuracy_images: 0,
+            tuning_images: Self::default_tuning_images(),
+            tuning_split: None,
+            judge_by: JudgeBy::Labels,
         }
     }
 }

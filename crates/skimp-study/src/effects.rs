@@ -1,28 +1,24 @@
-//! Approximate accelerators: the accuracy of a network under their effect, and the search for their parameters.
+//! Approximate accelerators: the accuracy of a network under their effect.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use skimp_cpu::integer::IntegerExecutor;
-use skimp_graph::GraphError;
 use skimp_graph::integer::{CodeTensor, IntegerEngine, MacHook, MacOperands};
+use skimp_graph::{GraphError, Tensor};
 use skimp_report::records::EffectAccuracy;
-use skimp_sim::{Accelerator, LayerEffect, LayerTrace, LayerWorkload, SimError, Tuner};
+use skimp_sim::{Accelerator, LayerEffect, LayerTrace, SimError};
 
-use crate::evaluate::{Tally, classify};
+use crate::evaluate::{Tally, batches};
 use crate::images::Images;
 use crate::layers::SimulatedLayer;
+use crate::monitor::step;
 use crate::trace::{ExactnessTally, ImageTrace};
-use crate::{Monitor, Silent, StudyError};
-
-/// Images whose operands a search may look at.
-const TUNING_TRACES: usize = 4;
-
-/// Most outputs of the network times images whose traces a search keeps.
-const TUNING_OUTPUTS: usize = 1 << 23;
+use crate::{JudgeBy, Monitor, StudyError};
 
 /// An effect in the way of a network's layers.
 #[derive(Debug)]
-struct EffectHook<'a> {
+pub(crate) struct EffectHook<'a> {
     layers: &'a [SimulatedLayer],
     effect: &'a dyn LayerEffect,
 }
@@ -87,25 +83,61 @@ pub(crate) fn image_trace(
     }
 }
 
-/// The network, its images, and how many of them judge an effect.
-#[derive(Clone, Copy, Debug)]
+/// The network and the images that judge an effect.
+#[derive(Clone, Debug)]
 pub(crate) struct Judge<'a> {
     pub(crate) executor: &'a IntegerExecutor,
     pub(crate) images: &'a Images,
     pub(crate) layers: &'a [SimulatedLayer],
-    pub(crate) n_images: usize,
+    /// Images of the run's order that are classified.
+    pub(crate) range: Range<usize>,
+    pub(crate) judge_by: JudgeBy,
+}
+
+/// Some images and the answers that count as right.
+pub(crate) struct JudgedBatch {
+    pub(crate) inputs: Tensor,
+    pub(crate) answers: Vec<usize>,
 }
 
 impl Judge<'_> {
-    fn tally(&self, effect: Option<&dyn LayerEffect>, monitor: &dyn Monitor) -> Result<Tally, StudyError> {
-        let layers = self.layers;
-        classify(self.images, self.n_images, monitor, |inputs| {
-            let inputs = std::slice::from_ref(inputs);
-            match effect {
-                None => self.executor.run(inputs),
-                Some(effect) => self.executor.run_with(inputs, &EffectHook { layers, effect }),
+    /// Batches of images in order.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        batches(self.range.clone(), self.images.input())
+    }
+
+    /// One batch, with its labels or the exact network's answers.
+    pub(crate) fn batch(&self, range: Range<usize>) -> Result<JudgedBatch, StudyError> {
+        let (inputs, labels) = self.images.batch(range)?;
+        let answers = match self.judge_by {
+            JudgeBy::Labels => labels,
+            JudgeBy::Answers => first_guesses(&self.executor.run(std::slice::from_ref(&inputs))?, labels.len())?,
+        };
+        Ok(JudgedBatch { inputs, answers })
+    }
+
+    /// The hook that puts `effect` in the way of the layers.
+    pub(crate) fn hook<'e>(&'e self, effect: &'e dyn LayerEffect) -> EffectHook<'e> {
+        EffectHook { layers: self.layers, effect }
+    }
+
+    /// Accuracy of the exact network (`None`) and under each effect.
+    fn tallies(&self, effects: &[Option<&dyn LayerEffect>], monitor: &dyn Monitor) -> Result<Vec<Tally>, StudyError> {
+        let mut tallies = vec![Tally::default(); effects.len()];
+        for range in self.batches() {
+            let n_images = range.len() as u64;
+            let batch = self.batch(range)?;
+            let inputs = std::slice::from_ref(&batch.inputs);
+            for (tally, effect) in tallies.iter_mut().zip(effects) {
+                let outputs = match effect {
+                    None => self.executor.run(inputs)?,
+                    Some(effect) => self.executor.run_with(inputs, &self.hook(*effect))?,
+                };
+                tally.add_outputs(&outputs, &batch.answers)?;
+                step(monitor, n_images)?;
             }
-        })
+        }
+        Ok(tallies)
     }
 
     /// Accuracy of the exact network and under the effects of `accelerators`, in their order; `None` for exact ones
@@ -115,95 +147,35 @@ impl Judge<'_> {
         accelerators: &[&dyn Accelerator],
         monitor: &dyn Monitor,
     ) -> Result<Vec<Option<EffectAccuracy>>, StudyError> {
-        let n_effects = accelerators.iter().filter(|accelerator| accelerator.effect().is_some()).count();
-        if n_effects == 0 || self.n_images == 0 {
-            return Ok(vec![None; accelerators.len()]);
+        let changing: Vec<usize> =
+            (0..accelerators.len()).filter(|&idx| accelerators[idx].effect().is_some()).collect();
+        let mut accuracies = vec![None; accelerators.len()];
+        if changing.is_empty() || self.range.is_empty() {
+            return Ok(accuracies);
         }
-        monitor.stage("accuracy of approximate accelerators", ((n_effects + 1) * self.n_images) as u64);
-        let exact = self.tally(None, monitor)?.accuracy();
-        let mut accuracies = Vec::with_capacity(accelerators.len());
-        for accelerator in accelerators {
-            accuracies.push(match accelerator.effect() {
-                None => None,
-                Some(effect) => {
-                    let changed = self.tally(Some(effect), monitor)?.accuracy();
-                    Some(EffectAccuracy { top1_exact: exact.top1, top1: changed.top1, n_images: changed.n_images })
-                }
+        monitor.stage("accuracy of approximate accelerators", ((changing.len() + 1) * self.range.len()) as u64);
+        let mut effects = vec![None];
+        effects.extend(changing.iter().map(|&idx| accelerators[idx].effect()));
+        let tallies = self.tallies(&effects, monitor)?;
+        for (&idx, tally) in changing.iter().zip(&tallies[1..]) {
+            let (exact, changed) = (tallies[0].accuracy(), tally.accuracy());
+            accuracies[idx] = Some(EffectAccuracy {
+                judged_by: self.judge_by.name().to_owned(),
+                top1_exact: exact.top1,
+                top1: changed.top1,
+                n_images: changed.n_images,
             });
         }
         Ok(accuracies)
     }
-
-    /// The accelerator with searched parameters, if it asks for a search.
-    ///
-    /// The search sees labels and operands of the same images that judge it.
-    pub(crate) fn tuned(
-        &self,
-        accelerator: &dyn Accelerator,
-        monitor: &dyn Monitor,
-    ) -> Result<Option<Box<dyn Accelerator>>, StudyError> {
-        if !accelerator.needs_tuning() {
-            return Ok(None);
-        }
-        if self.n_images == 0 {
-            let name = accelerator.name();
-            return Err(StudyError::Usage(format!(
-                "{name} searches its parameters under a limit of accuracy: give --accuracy-images above 0"
-            )));
-        }
-        monitor.stage(&format!("searching parameters of {}", accelerator.name()), 0);
-        let tuned = accelerator.tuned(&NetworkTuner::new(*self, monitor)?);
-        if monitor.interrupted() {
-            return Err(StudyError::Interrupted);
-        }
-        Ok(tuned?)
-    }
 }
 
-/// The integer network as a search sees it.
-struct NetworkTuner<'a> {
-    judge: Judge<'a>,
-    monitor: &'a dyn Monitor,
-    workloads: Vec<LayerWorkload>,
-    traces: Vec<Vec<LayerTrace>>,
-}
-
-impl<'a> NetworkTuner<'a> {
-    fn new(judge: Judge<'a>, monitor: &'a dyn Monitor) -> Result<Self, StudyError> {
-        let workloads: Vec<_> = judge.layers.iter().map(|layer| layer.operands.workload.clone()).collect();
-        let outputs: usize = workloads.iter().map(LayerWorkload::output_count).sum();
-        let n_traces = (TUNING_OUTPUTS / outputs.max(1)).clamp(1, TUNING_TRACES).min(judge.n_images);
-        let mut traces: Vec<Vec<LayerTrace>> = workloads.iter().map(|_| Vec::new()).collect();
-        let exactness = Arc::default();
-        for image in 0..n_traces {
-            let (input, _) = judge.images.batch(image..image + 1)?;
-            judge.executor.run_observed(&[input], &mut |observation| {
-                let Some(mac) = &observation.mac else { return };
-                let is_here = |layer: &SimulatedLayer| layer.node_idx == observation.node_idx;
-                let Some(idx) = judge.layers.iter().position(is_here) else { return };
-                let residual = mac.residual.map(Arc::from);
-                let image = image_trace(&judge.layers[idx], &mac.input.data, residual, mac.accumulators, &exactness);
-                traces[idx].push(LayerTrace::new(&workloads[idx], Arc::new(image)));
-            })?;
-        }
-        Ok(Self { judge, monitor, workloads, traces })
+/// The class of the greatest logit for each of `n` images; the lower class among equals.
+fn first_guesses(outputs: &[Tensor], n: usize) -> Result<Vec<usize>, StudyError> {
+    let logits = outputs.first().and_then(Tensor::as_f32).unwrap_or_default();
+    if n == 0 || logits.is_empty() || !logits.len().is_multiple_of(n) {
+        return Err(StudyError::Usage("the network's first output is no list of classes for each image".to_owned()));
     }
-}
-
-impl Tuner for NetworkTuner<'_> {
-    fn layers(&self) -> &[LayerWorkload] {
-        &self.workloads
-    }
-
-    fn traces(&self, layer_idx: usize) -> &[LayerTrace] {
-        self.traces.get(layer_idx).map_or(&[], Vec::as_slice)
-    }
-
-    fn accuracy(&self, effect: Option<&dyn LayerEffect>) -> Result<f64, SimError> {
-        if self.monitor.interrupted() {
-            return Err(SimError::Tuning(Box::new(StudyError::Interrupted)));
-        }
-        let tally = self.judge.tally(effect, &Silent).map_err(|error| SimError::Tuning(Box::new(error)))?;
-        Ok(tally.accuracy().top1)
-    }
+    let first = |row: &[f32]| (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best });
+    Ok(logits.chunks_exact(logits.len() / n).map(first).collect())
 }

@@ -1,9 +1,12 @@
 //! Accuracy of a network on a data set.
 
+use std::ops::Range;
+
 use serde::Serialize;
 use skimp_cpu::CpuExecutor;
 use skimp_cpu::affine::AffineExecutor;
 use skimp_cpu::integer::IntegerExecutor;
+use skimp_data::InputSpec;
 use skimp_graph::affine::is_quantized;
 use skimp_graph::integer::IntegerEngine;
 use skimp_graph::reference::Reference;
@@ -169,6 +172,12 @@ impl Tally {
         Ok(())
     }
 
+    /// Adds a network's outputs for a batch.
+    pub(crate) fn add_outputs(&mut self, outputs: &[Tensor], labels: &[usize]) -> Result<(), StudyError> {
+        let logits = outputs.first().ok_or_else(|| StudyError::Usage("the network has no output".to_owned()))?;
+        self.add(logits, labels)
+    }
+
     pub(crate) fn accuracy(self) -> Accuracy {
         let share = |count: u64| count as f64 / self.images.max(1) as f64;
         Accuracy { top1: share(self.top1), top5: (self.n_classes > 5).then(|| share(self.top5)), n_images: self.images }
@@ -182,20 +191,20 @@ pub(crate) fn classify(
     monitor: &dyn Monitor,
     mut run: impl FnMut(&Tensor) -> Result<Vec<Tensor>, GraphError>,
 ) -> Result<Tally, StudyError> {
-    let input = images.input();
-    let batch = (BATCH_ELEMENTS / (input.channels * input.height * input.width).max(1)).clamp(2, 512);
     let mut tally = Tally::default();
-    let mut first = 0;
-    while first < n_images {
-        let next = (first + batch).min(n_images);
-        let (inputs, labels) = images.batch(first..next)?;
-        let outputs = run(&inputs)?;
-        let logits = outputs.first().ok_or_else(|| StudyError::Usage("the network has no output".to_owned()))?;
-        tally.add(logits, &labels)?;
-        step(monitor, (next - first) as u64)?;
-        first = next;
+    for range in batches(0..n_images, images.input()) {
+        let n_images = range.len() as u64;
+        let (inputs, labels) = images.batch(range)?;
+        tally.add_outputs(&run(&inputs)?, &labels)?;
+        step(monitor, n_images)?;
     }
     Ok(tally)
+}
+
+/// Cuts images into batches of a size that suits their extents.
+pub(crate) fn batches(range: Range<usize>, input: InputSpec) -> impl Iterator<Item = Range<usize>> + use<> {
+    let batch = (BATCH_ELEMENTS / (input.channels * input.height * input.width).max(1)).clamp(2, 512);
+    range.clone().step_by(batch).map(move |first| first..(first + batch).min(range.end))
 }
 
 /// Measures accuracy.

@@ -57,6 +57,11 @@ impl Images {
         Ok(n.min(self.len()))
     }
 
+    /// Part of the data set.
+    pub(crate) fn split(&self) -> SplitConfig {
+        self.split
+    }
+
     /// Name of the data set.
     pub(crate) fn name(&self) -> &str {
         self.dataset.name()

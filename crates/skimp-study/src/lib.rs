@@ -4,6 +4,8 @@
 //! accelerators on its real operand values, [`run_study`] does it all and writes a report. Long runs tell a [`Monitor`]
 //! where they are. This crate prints nothing and reads no environment.
 
+#[cfg(test)]
+mod approximate_tests;
 mod config;
 mod describe;
 mod dump;
@@ -16,6 +18,8 @@ mod layers;
 mod lists;
 mod monitor;
 mod network;
+#[cfg(test)]
+mod published_tests;
 mod quantize;
 mod quantized;
 mod run;
@@ -27,9 +31,10 @@ mod timeline;
 mod topology;
 mod trace;
 mod train;
+mod tuning;
 
 pub use config::{
-    AcceleratorConfig, ComparisonConfig, DataConfig, FirstLayer, LayersConfig, NetworkConfig, OwnFigure,
+    AcceleratorConfig, ComparisonConfig, DataConfig, FirstLayer, JudgeBy, LayersConfig, NetworkConfig, OwnFigure,
     PublishedConfig, QuantizationConfig, STUDY_SCHEMA, SplitConfig, StudyConfig, WeightScales,
 };
 pub use describe::{DataSetRecord, SplitRecord, describe_data};

@@ -8,11 +8,12 @@ use skimp_digital::ACCELERATORS;
 use skimp_graph::integer::{IntegerEngine, Observation};
 use skimp_report::SimulationRecord;
 use skimp_report::records::{
-    AcceleratorRecord, AcceleratorTotal, Breakdown, EffectAccuracy, LayerRecord, LayerStatistics,
+    AcceleratorRecord, AcceleratorTotal, Breakdown, EffectAccuracy, LayerRecord, LayerStatistics, TuningRecord,
 };
 use skimp_report::table::Table;
 use skimp_sim::{
-    Accelerator, Energy, LayerResult, LayerTrace, LayerWorkload, apply_setting, find_model, resolve_config,
+    Accelerator, EndOutcome, Energy, LayerResult, LayerTrace, LayerWorkload, RunTotals, apply_setting, find_model,
+    resolve_config,
 };
 use toml::Table as Settings;
 
@@ -23,6 +24,7 @@ use crate::monitor::step;
 use crate::timeline::{self, Timeline};
 use crate::topology::{Topology, operator};
 use crate::trace::ExactnessTally;
+use crate::tuning::{TuningImages, tuned};
 use crate::{
     AcceleratorConfig, DataConfig, LayersConfig, Monitor, Network, QuantizationConfig, StudyError, Tabular, dump,
     quantized,
@@ -125,13 +127,21 @@ struct Running {
     results: Vec<Option<LayerResult>>,
     timeline: Timeline,
     accuracy: Option<EffectAccuracy>,
+    tuning: Option<TuningRecord>,
 }
 
 impl Running {
     fn new(config: &AcceleratorConfig, n_layers: usize) -> Result<Self, StudyError> {
         let accelerator = find_model(ACCELERATORS, &config.model)?.configure(&config.set)?;
         let timeline = Timeline::new(config.label(), accelerator.clock_mhz());
-        Ok(Self { config: config.clone(), accelerator, results: vec![None; n_layers], timeline, accuracy: None })
+        Ok(Self {
+            config: config.clone(),
+            accelerator,
+            results: vec![None; n_layers],
+            timeline,
+            accuracy: None,
+            tuning: None,
+        })
     }
 
     /// Runs layer `idx` on one image, and draws it if `timed`.
@@ -157,18 +167,14 @@ impl Running {
     fn record(&self, layers: &[(&str, u64)]) -> Result<AcceleratorRecord, StudyError> {
         let accelerator = &*self.accelerator;
         let mut records = Vec::with_capacity(layers.len());
-        let (mut cycles, mut macs, mut energy_nj, mut images) = (0_u64, 0_u64, 0.0_f64, 1_u64);
-        for (&(operator, layer_macs), result) in layers.iter().zip(&self.results) {
+        let mut priced = Vec::with_capacity(layers.len());
+        for (&layer, result) in layers.iter().zip(&self.results) {
             let Some(result) = result else { continue };
             let energy = accelerator.price(result)?;
-            cycles += result.total_cycles();
-            macs += result.macs;
-            energy_nj += energy.total_nj();
-            images = result.images.max(1);
-            records.push(layer_record(operator, layer_macs, result, &energy));
+            records.push(layer_record(layer, accelerator, result, &energy));
+            priced.push((result, energy));
         }
-        let seconds = cycles as f64 / (accelerator.clock_mhz() * 1e6);
-        let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
+        let totals = RunTotals::new(priced.iter().map(|(result, energy)| (*result, energy)), accelerator.clock_mhz());
         Ok(AcceleratorRecord {
             name: accelerator.name().to_owned(),
             label: self.config.label().to_owned(),
@@ -180,18 +186,29 @@ impl Running {
             dram_gb_per_s: accelerator.dram_gb_per_s(),
             layers: records,
             accuracy: self.accuracy.clone(),
+            tuning: self.tuning.clone(),
             total: AcceleratorTotal {
-                cycles,
-                latency_ms: seconds * 1e3 / images as f64,
-                energy_mj: energy_nj * 1e-6,
-                tops_per_w: ratio(2.0 * macs as f64, energy_nj) * 1e-3,
-                gmacs: ratio(macs as f64, seconds) * 1e-9,
+                cycles: totals.cycles,
+                latency_ms: totals.latency_ms,
+                // Over all images; the totals hold the mean of one.
+                energy_mj: priced.iter().map(|(_, energy)| energy.total_nj()).sum::<f64>() * 1e-6,
+                tops_per_w: totals.tops_per_w,
+                gmacs: totals.tops * 500.0,
             },
         })
     }
 }
 
-fn layer_record(operator: &str, macs: u64, result: &LayerResult, energy: &Energy) -> LayerRecord {
+fn layer_record(
+    (operator, macs): (&str, u64),
+    accelerator: &dyn Accelerator,
+    result: &LayerResult,
+    energy: &Energy,
+) -> LayerRecord {
+    let mut why: Vec<String> = accelerator.why(result).into_iter().map(|loss| loss.text).collect();
+    if let Some(EndOutcome::Off(reason)) = &result.end {
+        why.push(format!("early negative detection is off: {reason}"));
+    }
     let phases = result.cycles.iter().map(|(statistic, count)| (statistic.name.to_owned(), count));
     LayerRecord {
         name: result.layer.clone(),
@@ -202,6 +219,7 @@ fn layer_record(operator: &str, macs: u64, result: &LayerResult, energy: &Energy
         cycles: Breakdown { total: result.total_cycles(), parts: phases.collect() },
         events: result.events.iter().map(|(statistic, count)| (statistic.name.to_owned(), count)).collect(),
         energy_nj: Breakdown { total: energy.total_nj(), parts: energy.terms().into_iter().collect() },
+        why,
         notes: result.notes.clone(),
     }
 }
@@ -296,13 +314,14 @@ pub(crate) fn simulate_on(
         .collect::<Result<Vec<_>, _>>()?;
     let executor = IntegerExecutor::new(&quantized.graph)?;
     let exactness = Arc::new(ExactnessTally::default());
-    let n_judged = config.data.accuracy_images.min(images.len());
-    let judge = Judge { executor: &executor, images, layers: &layers, n_images: n_judged };
-    for running in &mut running {
-        if let Some(tuned) = judge.tuned(&*running.accelerator, monitor)? {
-            running.accelerator = tuned;
-        }
-    }
+    let judge = Judge {
+        executor: &executor,
+        images,
+        layers: &layers,
+        range: 0..config.data.accuracy_images.min(images.len()),
+        judge_by: config.data.judge_by,
+    };
+    tune(network, config, &judge, &mut running, monitor)?;
     let effects: Vec<&dyn Accelerator> = running.iter().map(|running| &*running.accelerator).collect();
     let accuracies = judge.accuracies(&effects, monitor)?;
     for (running, accuracy) in running.iter_mut().zip(accuracies) {
@@ -344,6 +363,29 @@ pub(crate) fn simulate_on(
         float_nodes: quantized.report.float_nodes.iter().map(|node| format!("{} ({})", node.name, node.op)).collect(),
     };
     Ok((simulation, executor))
+}
+
+/// Searches parameters for the accelerators that ask for it, on images that do not judge them.
+fn tune(
+    network: &Network,
+    config: &SimulateConfig,
+    judge: &Judge<'_>,
+    running: &mut [Running],
+    monitor: &dyn Monitor,
+) -> Result<(), StudyError> {
+    if running.iter().all(|running| !running.accelerator.needs_tuning()) {
+        return Ok(());
+    }
+    let open = |data: &DataConfig| Images::open(data, &network.graph, config.input_size);
+    let tuning_images = TuningImages::open(&config.data, judge.images, open)?;
+    let judge = tuning_images.judge(judge);
+    for running in running.iter_mut().filter(|running| running.accelerator.needs_tuning()) {
+        if let Some(found) = tuned(&judge, &*running.accelerator, monitor)? {
+            running.accelerator = found.accelerator;
+            running.tuning = Some(found.record);
+        }
+    }
+    Ok(())
 }
 
 /// Shows one node's work on one image to every accelerator.

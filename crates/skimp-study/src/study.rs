@@ -18,7 +18,8 @@ use crate::evaluate::{Engine, classify, float_executor};
 use crate::images::Images;
 use crate::train::precision_study;
 use crate::{
-    Monitor, Network, OwnFigure, PublishedConfig, SimulateConfig, Simulation, StudyConfig, StudyError, simulate,
+    JudgeBy, Monitor, Network, OwnFigure, PublishedConfig, SimulateConfig, Simulation, StudyConfig, StudyError,
+    simulate,
 };
 
 /// Seconds of each finished step.
@@ -79,6 +80,8 @@ pub fn study(config: &StudyConfig, monitor: &dyn Monitor) -> Result<StudyRecord,
         clock.time("quantize and simulate", || simulate::simulate_on(&network, &images, &simulate_config, monitor))?;
     let accuracy = match config.data.accuracy_images {
         0 => None,
+        // Labels that the network does not know say nothing of it.
+        _ if config.data.judge_by == JudgeBy::Answers => None,
         n => Some(
             clock.time("measure accuracy", || accuracy(&network, &executor, &images, n.min(images.len()), monitor))?,
         ),

@@ -6,7 +6,7 @@ use clap::{ArgMatches, Args};
 use skimp::SimulateConfig;
 
 use crate::common::{Failure, Global, render};
-use crate::options::{DataOptions, QuantizationOptions};
+use crate::options::{DataOptions, QuantizationOptions, TuningOptions};
 
 #[derive(Args, Debug)]
 struct Arguments {
@@ -21,9 +21,11 @@ struct Arguments {
     /// Images whose operand values drive the models
     #[arg(long, value_name = "N", default_value_t = 1)]
     images: usize,
-    /// Labeled images on which approximate accelerators are judged and tuned; 0 for none
+    /// Images on which approximate accelerators are judged; 0 for none
     #[arg(long, value_name = "N", default_value_t = 200)]
     accuracy_images: usize,
+    #[command(flatten)]
+    tuning: TuningOptions,
     #[command(flatten)]
     quantization: QuantizationOptions,
     /// Change a setting of an accelerator's preset; may be repeated
@@ -66,8 +68,10 @@ impl super::Command for Simulate {
             return topology(&arguments, &global, &accelerators);
         }
         let network = skimp::Network::open(&arguments.model)?;
+        let mut data = arguments.data.config(arguments.images, arguments.accuracy_images)?;
+        arguments.tuning.apply(&mut data);
         let config = SimulateConfig {
-            data: arguments.data.config(arguments.images, arguments.accuracy_images)?,
+            data,
             input_size: arguments.data.input_size,
             quantization: arguments.quantization.config(),
             layers: skimp::LayersConfig::default(),

@@ -6,6 +6,7 @@ use clap::{ArgMatches, Args};
 use skimp::StudyOverrides;
 
 use crate::common::{Failure, Format, input_size, json, preprocessing, print};
+use crate::options::TuningOptions;
 
 #[derive(Args, Debug)]
 struct Arguments {
@@ -30,6 +31,8 @@ struct Arguments {
     /// Images on which accuracy is measured; 0 measures none
     #[arg(long, value_name = "N")]
     accuracy_images: Option<usize>,
+    #[command(flatten)]
+    tuning: TuningOptions,
     /// Take images at random, keyed by this seed, instead of the first ones
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
@@ -69,7 +72,8 @@ impl super::Command for Study {
             accuracy_images: arguments.accuracy_images,
             seed: arguments.seed,
         };
-        let config = skimp::StudyConfig::open(&arguments.study, &overrides)?;
+        let mut config = skimp::StudyConfig::open(&arguments.study, &overrides)?;
+        arguments.tuning.apply(&mut config.data);
         let folder = global.output.clone().unwrap_or_else(|| PathBuf::from("skimp-study"));
         let bars = global.bars();
         let record = skimp::run_study(&config, &folder, &bars)?;

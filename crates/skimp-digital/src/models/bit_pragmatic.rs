@@ -201,6 +201,10 @@ fn with_slack(columns: &[Vec<u8>], registers: usize) -> u64 {
 }
 
 impl QuickRule for Rule {
+    fn idle(&self) -> (u64, &'static str) {
+        (self.lanes(), "lanes wait for the most terms of their step, or have no filter, window or channel")
+    }
+
     fn run(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         let activation = quick::activation(layer, trace, NAME)?;
         let mut run = Run::default();

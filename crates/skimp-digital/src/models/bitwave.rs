@@ -139,6 +139,10 @@ impl Rule {
 }
 
 impl QuickRule for Rule {
+    fn idle(&self) -> (u64, &'static str) {
+        (self.lanes(), "lanes wait for the group with the most bit columns, or have no filter or window")
+    }
+
     fn run(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         let weights = quick::weights(layer, NAME)?;
         let filters: Vec<FilterColumns> =

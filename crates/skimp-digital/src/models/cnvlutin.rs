@@ -22,7 +22,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
     Accelerator, AcceleratorModel, ComparisonRow, CostTable, LayerEffect, LayerKind, LayerResult, LayerTrace,
-    LayerWorkload, SimError, Statistic, Tuner, resolve_config,
+    LayerWorkload, LossEvent, SimError, Statistic, Tuner, resolve_config,
 };
 use toml::Table;
 
@@ -438,6 +438,15 @@ impl Accelerator for Machine {
             return Err(SimError::InvalidLayer { layer: layer.name.clone(), reason });
         }
         Ok(self.sparse(layer, &codes))
+    }
+
+    fn loss_events(&self) -> Vec<LossEvent> {
+        let waits = "lanes wait for the slowest lane of a window";
+        let waits = LossEvent { event: BARRIER.name, part_of: Some(IDLE.name), ..LossEvent::idle(waits) };
+        vec![
+            LossEvent { slots: self.node.filters as f64, ..waits },
+            LossEvent::idle("empty bricks, and extents that do not fill lanes and filters"),
+        ]
     }
 
     fn effect(&self) -> Option<&dyn LayerEffect> {

@@ -2,13 +2,15 @@
 //!
 //! Mapping, slot pipeline and energies are those of [`compend`](super::compend). In `mode = "predictive"` an output stops
 //! where its remaining planes are *expected* to make it negative: an approximation, whose effect on accuracy a pipeline
-//! measures. The rule is a reconstruction (see the preset); the 2 to 12 % of planes that the published exact mode saves
+//! measures. `mode = "search"` first looks for the greatest share that keeps the accuracy on the images of the search, by
+//! bisection in hundredths. The rule is a reconstruction (see the preset); the 2 to 12 % of planes that the published exact mode saves
 //! over ComPEND have no known mechanism and are not modeled.
 
 use skimp_sim::{Accelerator, AcceleratorModel, SimError, resolve_config};
 use toml::Table;
 
-use super::compend::{Config, Machine, StopRule};
+use super::compend::{Config, Machine, ShareSearch, StopRule};
+use super::search::check_loss;
 
 const NAME: &str = "compreend";
 const PRESET: &str = include_str!("../../../../configs/accelerators/compreend.toml");
@@ -43,20 +45,37 @@ impl AcceleratorModel for Compreend {
     fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
         let resolved = resolve_config(PRESET, overrides)?;
         let mut array = resolved.clone();
-        let rule = rule(array.remove("mode").as_ref(), array.remove("predictive_share").as_ref())?;
-        Ok(Box::new(Machine::new(NAME, resolved, Config::from_table(&array)?, rule)?))
+        let (rule, searched) = rule(array.remove("mode").as_ref(), array.remove("predictive_share").as_ref())?;
+        let max_accuracy_loss = array.remove("max_accuracy_loss_percent").and_then(|percent| percent.as_float());
+        let max_accuracy_loss = max_accuracy_loss.unwrap_or(f64::NAN) / 100.0;
+        check_loss("max_accuracy_loss_percent", max_accuracy_loss)?;
+        let machine = Machine::new(NAME, resolved, Config::from_table(&array)?, rule)?;
+        Ok(Box::new(match searched {
+            true => machine.searching(ShareSearch { max_accuracy_loss, configure: with_share }),
+            false => machine,
+        }))
     }
 }
 
-fn rule(mode: Option<&toml::Value>, share: Option<&toml::Value>) -> Result<StopRule, SimError> {
+/// The accelerator of a search that found `share`.
+fn with_share(resolved: &Table, share: f64) -> Result<Box<dyn Accelerator>, SimError> {
+    let mut resolved = resolved.clone();
+    resolved.insert("mode".into(), "predictive".into());
+    resolved.insert("predictive_share".into(), share.into());
+    Compreend.configure(&resolved)
+}
+
+/// When outputs stop, and whether the share is to be searched.
+fn rule(mode: Option<&toml::Value>, share: Option<&toml::Value>) -> Result<(StopRule, bool), SimError> {
     let refuse = |key: &str, reason: String| Err(SimError::SettingValue { key: key.into(), reason });
     let share = share.and_then(toml::Value::as_float).unwrap_or(f64::NAN);
     if !(0.0..=1.0).contains(&share) {
         return refuse("predictive_share", format!("expected 0 to 1, found {share}"));
     }
     match mode.and_then(toml::Value::as_str) {
-        Some("exact") => Ok(StopRule::Proven),
-        Some("predictive") => Ok(StopRule::Predicted(share)),
-        other => refuse("mode", format!("expected \"exact\" or \"predictive\", found {other:?}")),
+        Some("exact") => Ok((StopRule::Proven, false)),
+        Some("predictive") => Ok((StopRule::Predicted(share), false)),
+        Some("search") => Ok((StopRule::Predicted(share), true)),
+        other => refuse("mode", format!("expected \"exact\", \"predictive\" or \"search\", found {other:?}")),
     }
 }

@@ -185,6 +185,10 @@ fn group_terms(layer: &LayerWorkload, map: &PixelMap, group: &Range<usize>) -> V
 }
 
 impl QuickRule for Rule {
+    fn idle(&self) -> (u64, &'static str) {
+        (self.lanes(), "lanes wait for the most products of terms of their step, or have no filter, window or channel")
+    }
+
     fn run(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         let weights = quick::weights(layer, NAME)?;
         let activation = quick::activation(layer, trace, NAME)?;

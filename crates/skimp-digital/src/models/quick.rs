@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use skimp_sim::{Accelerator, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic};
+use skimp_sim::{
+    Accelerator, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, LossEvent, SimError, Statistic,
+};
 use toml::Table;
 
 /// The remark that labels every result of a quick rule.
@@ -45,6 +47,9 @@ pub(super) static WEIGHT_READS: Statistic = Statistic {
 pub(super) trait QuickRule: fmt::Debug + Send + Sync {
     /// Runs a checked layer of one or more images (`n` scales what does not depend on values).
     fn run(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError>;
+
+    /// Lanes that [`IDLE`] counts in a cycle, and what idles them.
+    fn idle(&self) -> (u64, &'static str);
 }
 
 /// An accelerator of one quick rule.
@@ -94,6 +99,11 @@ impl<R: QuickRule> Accelerator for QuickMachine<R> {
     /// None: a quick rule gives neither area nor power of a chip.
     fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
         Ok(Vec::new())
+    }
+
+    fn loss_events(&self) -> Vec<LossEvent> {
+        let (lanes, text) = self.rule.idle();
+        vec![LossEvent { slots: self.dense_macs_per_cycle / lanes as f64, ..LossEvent::idle(text) }]
     }
 
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {

@@ -212,6 +212,13 @@ impl Rule {
 }
 
 impl QuickRule for Rule {
+    fn idle(&self) -> (u64, &'static str) {
+        (
+            self.multipliers(),
+            "multipliers without a pair of values: small groups of them, and elements that wait for the slowest",
+        )
+    }
+
     fn run(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         let weights = quick::weights(layer, NAME)?;
         let activation = quick::activation(layer, trace, NAME)?;

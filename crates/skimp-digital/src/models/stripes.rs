@@ -23,7 +23,7 @@
 use serde::Deserialize;
 use skimp_sim::{
     Accelerator, AcceleratorModel, ComparisonRow, CostTable, LayerEffect, LayerKind, LayerResult, LayerTrace,
-    LayerWorkload, SimError, Statistic, Tuner, resolve_config,
+    LayerWorkload, LossEvent, SimError, Statistic, Tuner, resolve_config,
 };
 use toml::Table;
 
@@ -404,6 +404,11 @@ impl Accelerator for Machine {
             result.note(format!("{outputs} windows are no multiple of {windows}: the last step is not full"));
         }
         Ok(result)
+    }
+
+    fn loss_events(&self) -> Vec<LossEvent> {
+        let text = "windows, filters or channels that do not fill the array";
+        vec![LossEvent { event: BITS_IDLE.name, slots: 1.0 / f64::from(FULL_BITS), ..LossEvent::idle(text) }]
     }
 
     fn effect(&self) -> Option<&dyn LayerEffect> {

@@ -99,6 +99,10 @@ fn satisfies_pattern(layer: &LayerWorkload, weights: &[i32]) -> bool {
 }
 
 impl QuickRule for Rule {
+    fn idle(&self) -> (u64, &'static str) {
+        (self.node.multipliers(), "filters, channels or bricks that do not fill the array")
+    }
+
     fn run(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         let weights = quick::weights(layer, NAME)?;
         let channels = layer.channels_per_group();

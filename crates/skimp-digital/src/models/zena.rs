@@ -20,7 +20,8 @@
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic,
+    Accelerator, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, LossEvent, SimError,
+    Statistic,
 };
 use toml::Table;
 
@@ -319,6 +320,12 @@ impl Accelerator for Array {
 
     fn peak_gmacs(&self) -> f64 {
         f64::from(self.config.pes) * self.config.clock_mhz * 1e-3
+    }
+
+    fn loss_events(&self) -> Vec<LossEvent> {
+        let waits = "elements wait for the slowest one of their group";
+        let waits = LossEvent { event: GROUP_WAIT.name, part_of: Some(IDLE.name), ..LossEvent::idle(waits) };
+        vec![waits, LossEvent::idle("kernels or windows that do not fill the groups")]
     }
 
     fn costs(&self) -> &CostTable {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use skimp_sim::{EndSupport, LayerTrace, LayerWorkload, RecordedTrace};
 
-use crate::support::accelerator;
+use crate::support::{accelerator, events};
 
 /// Operands of every output, padding as 0, and its weights.
 fn windows(layer: &LayerWorkload, activation: &[i32]) -> Vec<(Vec<i64>, Vec<i64>)> {
@@ -106,6 +106,21 @@ proptest! {
         prop_assert!(result.total_cycles() <= dense.total_cycles());
         let loose = accelerator("snapea", "kernel_barrier = false").simulate_layer(&layer, Some(&trace)).unwrap();
         prop_assert!(loose.total_cycles() <= result.total_cycles());
+        // Without barriers nothing waits; the executed work is the same, and no array beats its own rate.
+        let free = "kernel_barrier = false\nlane_barrier = false";
+        let free = accelerator("snapea", free).simulate_layer(&layer, Some(&trace)).unwrap();
+        prop_assert!(free.total_cycles() <= loose.total_cycles());
+        prop_assert_eq!((events(&free, "executed_macs"), events(&free, "gated_slots")), (expected, 0));
+        prop_assert!(free.total_cycles() * 256 >= expected);
+        // No order of the negative part executes less than the best one of each window.
+        let executed = |order: &str| {
+            let machine = accelerator("snapea", &format!("negative_order = \"{order}\""));
+            events(&machine.simulate_layer(&layer, Some(&trace)).unwrap(), "executed_macs")
+        };
+        let oracle = executed("oracle");
+        for order in ["magnitude", "index", "contribution"] {
+            prop_assert!(oracle <= executed(order), "{}", order);
+        }
     }
 }
 
@@ -134,6 +149,43 @@ fn vectors_of_single_windows() {
             // By magnitude the first vector is 6, then 6 - 4 = 2, then -2: four as well.
             assert_eq!(executed, Some(expected), "{weights:?} {activation:?} {order}");
         }
+    }
+}
+
+#[test]
+fn given_predictions_stop_after_their_speculation_weights() {
+    let weights = vec![4, -1, 2, -3, 1, -2];
+    let layer = LayerWorkload { weights: Some(weights.clone().into()), ..LayerWorkload::dense("d", 6, 1) };
+    let run = |activation: [i32; 6], threshold: i64| {
+        let sum: i32 = weights.iter().zip(&activation).map(|(w, a)| w * a).sum();
+        let recorded = RecordedTrace {
+            activation: Some(activation.to_vec().into()),
+            start_values: Some(vec![0].into()),
+            output_sums: Some(vec![i64::from(sum)].into()),
+            ..RecordedTrace::default()
+        };
+        let trace = LayerTrace::new(&layer, Arc::new(recorded));
+        let settings = format!("mode = \"predictive\"\nkernel_predictions = [\"d=0:2:{threshold}\"]");
+        let machine = accelerator("snapea", &settings);
+        assert!(!machine.needs_tuning());
+        let result = machine.simulate_layer(&layer, Some(&trace)).unwrap();
+        let mut sums = [i64::from(sum)];
+        machine.effect().unwrap().sums(&layer, &trace, &mut sums).unwrap();
+        (events(&result, "executed_macs"), events(&result, "squashed_outputs"), sums[0])
+    };
+    // Speculation weights are the 4 and the 2 of lower index: 4 · 1 + 2 · 1 = 6.
+    assert_eq!(run([1, 1, 1, 0, 0, 0], 6), (2, 1, -1));
+    assert_eq!(run([1, 1, 1, 0, 0, 0], 5), (6, 0, 5));
+    // Predicted and negative anyway: nothing is squashed, the sum stays.
+    assert_eq!(run([0, 0, 0, 9, 0, 0], 0), (2, 0, -27));
+    let model = skimp_sim::find_model(skimp_digital::ACCELERATORS, "snapea").unwrap();
+    for (settings, needle) in [
+        ("kernel_predictions = [\"d\"]", "LAYER=KERNEL:WEIGHTS:THRESHOLD"),
+        ("kernel_criterion = \"x\"", "\"accuracy\" or \"none\""),
+        ("mode = \"predictive\"\nnegative_order = \"oracle\"", "bound of the exact mode"),
+    ] {
+        let error = model.configure(&settings.parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains(needle), "{error}");
     }
 }
 

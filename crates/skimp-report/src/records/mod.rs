@@ -13,7 +13,7 @@ mod training;
 pub use self::precision::{CastRecord, CurvePoint, PolicyRecord, PolicyRun, PrecisionRecord, Spread};
 pub use self::simulation::{
     AcceleratorRecord, AcceleratorTotal, Breakdown, DataRecord, EffectAccuracy, EndStatus, LayerRecord, ModelRecord,
-    SIMULATION_SCHEMA, SimulationRecord,
+    SIMULATION_SCHEMA, SimulationRecord, TuningRecord,
 };
 pub use self::study::{
     AcceleratorFigures, Accuracy, AccuracyRecord, Assumption, Comparison, Exactness, InputDigest, LayerStatistics,

@@ -155,6 +155,9 @@ pub struct AcceleratorRecord {
     /// Accuracy, where the accelerator changes values and labeled images were run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<EffectAccuracy>,
+    /// The search that found the accelerator's parameters, if there was one; on other images than those of `accuracy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<TuningRecord>,
     /// The whole run.
     pub total: AcceleratorTotal,
 }
@@ -162,12 +165,30 @@ pub struct AcceleratorRecord {
 /// What an approximate accelerator does to the accuracy of the integer network.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EffectAccuracy {
+    /// What counts as right: `labels`, or `answers` of the exact integer network.
+    #[serde(default)]
+    pub judged_by: String,
     /// Share of images that the exact integer network classifies right.
     pub top1_exact: f64,
     /// The same under the accelerator's effect.
     pub top1: f64,
     /// Images classified.
     pub n_images: u64,
+}
+
+/// What a search for an accelerator's parameters saw.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TuningRecord {
+    /// Part of the data set: `train` or `test`.
+    pub split: String,
+    /// First image of the search in that part, in the run's order.
+    pub first_image: u64,
+    /// Images of the search.
+    pub n_images: u64,
+    /// Share of them that the exact integer network gets right.
+    pub top1_exact: f64,
+    /// The same with the parameters found.
+    pub top1: f64,
 }
 
 /// One layer on one accelerator.
@@ -190,6 +211,10 @@ pub struct LayerRecord {
     pub events: IndexMap<String, u64>,
     /// Energy in nJ, by component.
     pub energy_nj: Breakdown<f64>,
+    /// Why it took longer than its multiply-accumulates at peak rate, from its counters, the largest loss first; and why
+    /// early negative detection was off.
+    #[serde(default)]
+    pub why: Vec<String>,
     /// What the reader should know about this layer: a mapping rule, a fallback.
     #[serde(default)]
     pub notes: Vec<String>,

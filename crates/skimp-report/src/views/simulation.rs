@@ -73,6 +73,17 @@ pub fn layer_energy(accelerator: &AcceleratorRecord) -> Table {
     table
 }
 
+/// Why each layer of one accelerator took longer than its multiply-accumulates at peak rate; layers without a loss are
+/// left out.
+pub fn layer_why(accelerator: &AcceleratorRecord) -> Table {
+    let columns = vec![Column::text("layer", "layer"), Column::text("why", "why")];
+    let mut table = Table::new(format!("{}: what each layer loses", accelerator.label), columns);
+    for layer in accelerator.layers.iter().filter(|layer| !layer.why.is_empty()) {
+        table.row(vec![layer.name.clone().into(), layer.why.join("; ").into()]);
+    }
+    table
+}
+
 /// One row per accelerator: the whole network, per image.
 ///
 /// Accuracy stands in it only if one of the accelerators changes values. Energies compare where `priced by` is the same.
@@ -139,6 +150,10 @@ pub fn simulation_text(simulation: &SimulationRecord) -> String {
         tables.push(layer_cycles(accelerator).to_text());
         if accelerator.layers.iter().any(|layer| layer.energy_nj.total > 0.0) {
             tables.push(layer_energy(accelerator).to_text());
+        }
+        let why = layer_why(accelerator);
+        if !why.rows.is_empty() {
+            tables.push(why.to_text());
         }
     }
     tables.push(totals_table(simulation).to_text());

@@ -140,6 +140,7 @@ fn compend_layer(idx: usize, end: bool) -> LayerRecord {
         cycles: Breakdown { total, parts },
         events: IndexMap::from([("pu_accesses".to_owned(), run * 144), ("ctrl_decisions".to_owned(), run)]),
         energy_nj: Breakdown { total: energy.values().sum(), parts: energy },
+        why: vec!["12.5 % of the slots: lanes wait".to_owned()],
         notes: Vec::new(),
     }
 }
@@ -188,6 +189,7 @@ fn accelerator(
         peak_gmacs: Some(macs / seconds * 1.4e-9),
         dram_gb_per_s: (name == "compend").then_some(10.67),
         layers,
+        tuning: None,
         accuracy: None,
         total: AcceleratorTotal {
             cycles,

@@ -32,7 +32,8 @@ fn a_simulation_has_the_documented_keys_in_order() {
     assert_eq!(keys(accelerator), expected);
     assert_eq!(keys(&accelerator["total"]), ["cycles", "latency_ms", "energy_mj", "tops_per_w", "gmacs"]);
     let layer = &accelerator["layers"][0];
-    assert_eq!(keys(layer), ["name", "operator", "macs", "images", "end", "cycles", "events", "energy_nj", "notes"]);
+    let expected = ["name", "operator", "macs", "images", "end", "cycles", "events", "energy_nj", "why", "notes"];
+    assert_eq!(keys(layer), expected);
     assert_eq!(keys(&layer["end"]), ["enabled", "reason"]);
     assert_eq!(keys(&layer["cycles"]), ["total", "mem_stt", "stt_wb", "mem_wb", "mem_ab", "ab_pu", "run_pu"]);
     assert_eq!(layer["cycles"]["run_pu"], 4 * 3_612_672);

@@ -41,7 +41,7 @@ use std::sync::Arc;
 
 use skimp_sim::{
     Accelerator, Activity, ComparisonRow, CostTable, EndOutcome, EndSupport, LayerEffect, LayerResult, LayerTrace,
-    LayerWorkload, Provenance, SimError, TimelineSpan,
+    LayerWorkload, Loss, Provenance, SimError, TimelineSpan, Tuner, losses,
 };
 use toml::Table;
 
@@ -51,6 +51,8 @@ pub(super) use config::Config;
 use mapping::{Layout, lay_out};
 use run::{RunCounts, run_all_planes, run_with_ends};
 use statistics as stat;
+
+use super::search::{Floor, raise_all};
 
 const NAME: &str = "compend";
 const PRESET: &str = include_str!("../../../../../configs/accelerators/compend.toml");
@@ -110,7 +112,26 @@ pub(super) struct Machine {
     area_mm2: f64,
     rule: StopRule,
     effect: Option<PredictedStop>,
+    search: Option<ShareSearch>,
 }
+
+/// Makes an accelerator from a configuration and a share.
+pub(super) type ConfigureShare = fn(&Table, f64) -> Result<Box<dyn Accelerator>, SimError>;
+
+/// A search for the share of a predicted stop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ShareSearch {
+    /// Share of the images of the search whose answers may turn wrong.
+    pub(super) max_accuracy_loss: f64,
+    /// Makes the accelerator from its configuration and the share found.
+    pub(super) configure: ConfigureShare,
+}
+
+/// Losses below this share of the cycles are not worth a word.
+const LEAST_SHARE: f64 = 0.005;
+
+/// Steps of a search for the share: hundredths.
+const SHARE_STEPS: u32 = 100;
 
 /// What predicted stops do to values: a positive output that was stopped becomes -1, which a ReLU makes 0.
 #[derive(Debug)]
@@ -155,7 +176,12 @@ impl Machine {
             StopRule::Predicted(share) if config.end => Some(PredictedStop { share, hardware: config.hardware() }),
             StopRule::Predicted(_) | StopRule::Proven => None,
         };
-        Ok(Machine { name, resolved, config, costs, area_mm2, rule, effect })
+        Ok(Machine { name, resolved, config, costs, area_mm2, rule, effect, search: None })
+    }
+
+    /// The machine, to be tuned before it runs.
+    pub(super) fn searching(self, search: ShareSearch) -> Machine {
+        Machine { search: Some(search), ..self }
     }
 
     fn detection<'t>(
@@ -372,10 +398,54 @@ impl Accelerator for Machine {
         self.effect.as_ref().map(|effect| effect as &dyn LayerEffect)
     }
 
+    /// The processing units' own losses, from planes, beside the phases of memory.
+    fn why(&self, result: &LayerResult) -> Vec<Loss> {
+        let mut all = losses(result, &[], 1.0);
+        let divisions = result.mapping.iter().find(|entry| entry.0 == "divisions").map_or(0, |entry| entry.1);
+        let total = (result.total_cycles() * divisions) as f64;
+        let slots = (result.cycles.get(stat::RUN_PU.name).unwrap_or(0) * divisions) as f64;
+        let planes = |name: &str| result.events.get(name).unwrap_or(0) as f64;
+        let (issued, useful) = (planes(stat::PLANES_ISSUED.name), planes(stat::PLANES_USEFUL.name));
+        for (counter, lost, text) in [
+            (
+                stat::RUN_PU.name,
+                slots - issued,
+                "divisions wait for the longest output of a window, or for the pipeline",
+            ),
+            (stat::PLANES_ISSUED.name, issued - useful, "planes issued before the end of their output was known"),
+        ] {
+            if total > 0.0 && lost / total >= LEAST_SHARE {
+                let share = lost / total;
+                all.push(Loss { counter, share, text: format!("{:.1} % of the cycles: {text}", 100.0 * share) });
+            }
+        }
+        all.sort_by(|a, b| b.share.total_cmp(&a.share));
+        all
+    }
+
+    fn needs_tuning(&self) -> bool {
+        self.search.is_some()
+    }
+
+    fn tuned(&self, tuner: &dyn Tuner) -> Result<Option<Box<dyn Accelerator>>, SimError> {
+        let Some(search) = self.search else { return Ok(None) };
+        let floor = Floor::new(tuner, search.max_accuracy_loss)?;
+        let share = |level: u32| f64::from(level) / f64::from(SHARE_STEPS);
+        let mut level = [0];
+        raise_all(&mut level, &[SHARE_STEPS], |level| {
+            let effect = PredictedStop { share: share(level[0]), hardware: self.config.hardware() };
+            floor.holds(tuner, &effect)
+        })?;
+        (search.configure)(&self.resolved, share(level[0])).map(Some)
+    }
+
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         let unsupported =
             |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: self.name, what };
         layer.check()?;
+        if self.search.is_some() {
+            return Err(unsupported("a search of the predictive share without labeled images".into()));
+        }
         if layer.n != 1 {
             return Err(unsupported(format!("{} images at once; run them one after another", layer.n)));
         }

@@ -11,20 +11,23 @@
 //! # Assumptions
 //! - Eight PEs share a kernel (fewer where it has no windows for them; the others then take further kernels); groups of
 //!   four consecutive windows go to them in turn. They wait for each other before the next kernel, unless
-//!   `kernel_barrier = false`.
+//!   `kernel_barrier = false`; columns of them take kernels in turn, unless `kernel_assignment = "dynamic"`.
+//! - What keeps the exact mode from its bound can be switched off one by one: those two, `lane_barrier`, `index_bits`,
+//!   and the order of the negative part (`contribution` and `oracle` are bounds).
 //! - The baseline (`mode = "dense"`) is the same array and mapping without order, checks and indices, zeros included.
 //! - Loading data takes no time of its own. Thresholds predict a negative at "at most"; ties take the lower index.
 //! - Layers in which early negative detection is not exact run all their weights, in order.
 //! - Energy: one 16-bit multiply-accumulate per executed weight, one read of an input per lane, one of a weight and an
 //!   index per PE, one comparison per check and one write per output, from 8 KiB memories. Gated lanes take none.
 //!   Neither static nor off-chip energy is included.
-//! - Pass 1 of the parameter search ranks kernels by the share of positive output that they squash on a few images
-//!   instead of by the network's accuracy for each kernel; passes 2 and 3 measure accuracy.
+//! - The parameter search is the paper's three passes on labeled images (see `search.rs` for what it adds);
+//!   `kernel_criterion = "none"` leaves the first pass's measurement of accuracy out.
 
 mod array;
 mod order;
 mod scan;
 mod search;
+mod squash;
 
 use std::sync::Arc;
 
@@ -32,14 +35,15 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
     Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, EndOutcome, EndSupport, LayerEffect,
-    LayerResult, LayerTrace, LayerWorkload, SimError, Statistic, Tuner, resolve_config,
+    LayerResult, LayerTrace, LayerWorkload, LossEvent, SimError, Statistic, Tuner, resolve_config,
 };
 use toml::Table;
 
-use self::array::{Array, ArrayCounts};
+use self::array::{Array, ArrayCounts, Assignment};
 use self::order::{KernelOrder, NegativeOrder};
-use self::scan::{Field, scan_filter};
-use self::search::{SearchConfig, Squash, search};
+use self::scan::{Field, scan_filter, scan_oracle};
+use self::search::{KernelCriterion, SearchConfig, search};
+use self::squash::{LayerPredictions, Squash};
 use super::config::{positive, typed};
 
 const NAME: &str = "snapea";
@@ -80,7 +84,10 @@ impl AcceleratorModel for Snapea {
         let config: Config = typed(&resolved)?;
         config.check()?;
         let costs = CostTable::embedded(&config.costs)?;
-        Ok(Box::new(Machine { resolved, config, costs, predictions: None }))
+        let given = config.kernel_predictions.iter().map(|text| LayerPredictions::parse(text));
+        let given = given.collect::<Result<Vec<_>, _>>()?;
+        let predictions = (config.mode == Mode::Predictive && !given.is_empty()).then(|| Arc::new(Squash(given)));
+        Ok(Box::new(Machine { resolved, config, costs, predictions }))
     }
 }
 
@@ -100,6 +107,8 @@ struct Config {
     mode: Mode,
     negative_order: String,
     kernel_barrier: bool,
+    lane_barrier: bool,
+    kernel_assignment: Assignment,
     costs: String,
     clock_mhz: f64,
     #[serde(rename = "technology_nm")]
@@ -107,8 +116,11 @@ struct Config {
     pe_rows: u32,
     pe_columns: u32,
     lanes_per_pe: u32,
+    pes_per_kernel: u32,
     index_bits: u32,
+    kernel_predictions: Vec<String>,
     max_accuracy_loss_percent: f64,
+    kernel_criterion: String,
     speculation_weights: Vec<usize>,
     squashed_share_percent: Vec<f64>,
 }
@@ -116,9 +128,12 @@ struct Config {
 impl Config {
     fn check(&self) -> Result<(), SimError> {
         positive("clock_mhz", self.clock_mhz)?;
-        for (key, value) in
-            [("pe_rows", self.pe_rows), ("pe_columns", self.pe_columns), ("lanes_per_pe", self.lanes_per_pe)]
-        {
+        for (key, value) in [
+            ("pe_rows", self.pe_rows),
+            ("pe_columns", self.pe_columns),
+            ("lanes_per_pe", self.lanes_per_pe),
+            ("pes_per_kernel", self.pes_per_kernel),
+        ] {
             positive(key, f64::from(value))?;
         }
         let refuse = |key: &str, reason: &str| Err(SimError::SettingValue { key: key.into(), reason: reason.into() });
@@ -133,16 +148,34 @@ impl Config {
         {
             return refuse("squashed_share_percent", "expected shares of 0 to 100, the greatest first");
         }
-        self.negative_order().map(|_| ())
+        self.kernel_criterion()?;
+        let order = self.negative_order()?;
+        if self.mode == Mode::Predictive && matches!(order, NegativeOrder::Oracle | NegativeOrder::Contribution) {
+            return refuse("negative_order", "a bound of the exact mode: predictions need \"magnitude\" or \"index\"");
+        }
+        Ok(())
+    }
+
+    fn kernel_criterion(&self) -> Result<KernelCriterion, SimError> {
+        match self.kernel_criterion.as_str() {
+            "accuracy" => Ok(KernelCriterion::Accuracy),
+            "none" => Ok(KernelCriterion::None),
+            other => Err(SimError::SettingValue {
+                key: "kernel_criterion".into(),
+                reason: format!("expected \"accuracy\" or \"none\", found {other:?}"),
+            }),
+        }
     }
 
     fn negative_order(&self) -> Result<NegativeOrder, SimError> {
         match self.negative_order.as_str() {
             "magnitude" => Ok(NegativeOrder::Magnitude),
             "index" => Ok(NegativeOrder::Index),
+            "contribution" => Ok(NegativeOrder::Contribution),
+            "oracle" => Ok(NegativeOrder::Oracle),
             other => Err(SimError::SettingValue {
                 key: "negative_order".into(),
-                reason: format!("expected \"magnitude\" or \"index\", found {other:?}"),
+                reason: format!("expected \"magnitude\", \"index\", \"contribution\" or \"oracle\", found {other:?}"),
             }),
         }
     }
@@ -150,9 +183,11 @@ impl Config {
     fn array(&self) -> Array {
         Array {
             pes: self.pe_rows as usize * self.pe_columns as usize,
-            pes_per_kernel: self.pe_rows as usize,
+            pes_per_kernel: (self.pes_per_kernel as usize).min(self.pe_rows as usize * self.pe_columns as usize),
             lanes: self.lanes_per_pe as usize,
             kernel_barrier: self.kernel_barrier,
+            lane_barrier: self.lane_barrier,
+            assignment: self.kernel_assignment,
         }
     }
 }
@@ -213,13 +248,24 @@ impl Machine {
         let (starts, sums) = (trace.start_values()?, trace.output_sums()?);
         let weights = layer.weights.as_deref().unwrap_or_default();
         let negative = self.config.negative_order()?;
+        let sums_of = if negative == NegativeOrder::Contribution { field.channel_sums(layer) } else { Vec::new() };
         let predictions = self.predictions.as_deref().and_then(|squash| squash.of(layer));
         let of_kernel = |filter: usize| {
-            let prediction = predictions.and_then(|known| known.kernels[filter]);
+            let prediction = predictions.and_then(|known| known.kernels.get(filter).copied().flatten());
             let n_speculation = prediction.map_or(0, |prediction| prediction.n_speculation);
-            let order = KernelOrder::new(&weights[filter * depth..(filter + 1) * depth], n_speculation, negative);
+            let own = &weights[filter * depth..(filter + 1) * depth];
+            let mut order = KernelOrder::new(own, n_speculation, negative);
             let here = filter * windows..(filter + 1) * windows;
-            let counts = scan_filter(&field, layer, filter, (&order, prediction), &starts[here.clone()]);
+            let counts = match negative {
+                NegativeOrder::Oracle => scan_oracle(&field, layer, filter, &order, &starts[here.clone()]),
+                NegativeOrder::Contribution => {
+                    let first = filter / layer.filters_per_group() * layer.channels_per_group();
+                    let means: Vec<u64> = (0..depth).map(|idx| sums_of[first + idx / (layer.r * layer.s)]).collect();
+                    order.by_contribution(own, &means);
+                    scan_filter(&field, layer, filter, (&order, prediction), &starts[here.clone()])
+                }
+                _ => scan_filter(&field, layer, filter, (&order, prediction), &starts[here.clone()]),
+            };
             let mut checks = Checks::default();
             let unchecked = (order.speculation.len() + order.positive.len()) as u32;
             for (&(macs, predicted), &sum) in counts.iter().zip(&sums[here]) {
@@ -345,22 +391,32 @@ impl Accelerator for Machine {
         Ok(result)
     }
 
+    fn loss_events(&self) -> Vec<LossEvent> {
+        let gated = "lanes wait for the slowest window of their element";
+        let idle = "elements without a window or kernel, or waiting for others at the end of a kernel or of the layer";
+        vec![LossEvent { event: GATED.name, ..LossEvent::idle(gated) }, LossEvent::idle(idle)]
+    }
+
     fn effect(&self) -> Option<&dyn LayerEffect> {
         self.predictions.as_deref().map(|squash| squash as &dyn LayerEffect)
     }
 
     fn needs_tuning(&self) -> bool {
-        self.config.mode == Mode::Predictive
+        self.config.mode == Mode::Predictive && self.predictions.is_none()
     }
 
     fn tuned(&self, tuner: &dyn Tuner) -> Result<Option<Box<dyn Accelerator>>, SimError> {
         let config = SearchConfig {
             max_accuracy_loss: self.config.max_accuracy_loss_percent / 100.0,
+            kernel_criterion: self.config.kernel_criterion()?,
             speculation_weights: self.config.speculation_weights.clone(),
             squashed_shares: self.config.squashed_share_percent.iter().map(|percent| percent / 100.0).collect(),
             negative_order: self.config.negative_order()?,
         };
-        let predictions = Some(Arc::new(Squash(search(tuner, &config)?)));
-        Ok(Some(Box::new(Machine { predictions, ..self.clone() })))
+        let found = search(tuner, &config)?;
+        let mut resolved = self.resolved.clone();
+        let written: Vec<toml::Value> = found.iter().map(|layer| layer.to_string().into()).collect();
+        resolved.insert("kernel_predictions".into(), written.into());
+        Ok(Some(Box::new(Machine { resolved, predictions: Some(Arc::new(Squash(found))), ..self.clone() })))
     }
 }

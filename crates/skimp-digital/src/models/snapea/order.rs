@@ -16,6 +16,11 @@ pub(super) enum NegativeOrder {
     Magnitude,
     /// As in memory.
     Index,
+    /// Largest mean product first: magnitude times the mean activation of its input channel on the image at hand. A
+    /// bound of what orders fixed in advance can reach, since a real one knows other images only.
+    Contribution,
+    /// Largest product of each window first: a bound of any order, which no hardware can know.
+    Oracle,
 }
 
 /// Positions of a kernel's weights in the order in which they are multiplied. Weights of 0 are dropped.
@@ -37,27 +42,40 @@ impl KernelOrder {
     /// index among equals.
     #[must_use]
     pub(super) fn new(weights: &[i32], n_speculation: usize, negative: NegativeOrder) -> Self {
-        let mut by_magnitude: Vec<usize> = (0..weights.len()).filter(|&idx| weights[idx] != 0).collect();
         let magnitude = |idx: usize| weights[idx].unsigned_abs();
-        by_magnitude.sort_by_key(|&idx| (magnitude(idx), idx));
-        let speculation = speculated(&by_magnitude, n_speculation, &magnitude);
+        let speculation = speculation(weights, n_speculation);
+        let mut taken = vec![false; weights.len()];
+        speculation.iter().for_each(|&idx| taken[idx] = true);
         let mut order = KernelOrder { speculation, ..KernelOrder::default() };
         for (idx, &weight) in weights.iter().enumerate() {
-            if weight == 0 || order.speculation.contains(&idx) {
+            if weight == 0 || taken[idx] {
                 continue;
             }
             if weight > 0 { order.positive.push(idx) } else { order.negative.push(idx) }
         }
-        if negative == NegativeOrder::Magnitude {
+        if negative != NegativeOrder::Index {
             order.negative.sort_by_key(|&idx| (std::cmp::Reverse(magnitude(idx)), idx));
         }
         order
     }
+
+    /// Sorts the negative part by magnitude times `means` of the weights' inputs, largest first.
+    pub(super) fn by_contribution(&mut self, weights: &[i32], means: &[u64]) {
+        let product = |idx: usize| u128::from(weights[idx].unsigned_abs()) * u128::from(means[idx]);
+        self.negative.sort_by_key(|&idx| (std::cmp::Reverse(product(idx)), idx));
+    }
 }
 
-fn speculated(by_magnitude: &[usize], groups: usize, magnitude: &impl Fn(usize) -> u32) -> Vec<usize> {
+/// The speculation weights of a kernel: see [`KernelOrder::new`].
+pub(super) fn speculation(weights: &[i32], n_speculation: usize) -> Vec<usize> {
+    if n_speculation == 0 {
+        return Vec::new();
+    }
+    let magnitude = |idx: usize| weights[idx].unsigned_abs();
+    let mut by_magnitude: Vec<usize> = (0..weights.len()).filter(|&idx| weights[idx] != 0).collect();
+    by_magnitude.sort_unstable_by_key(|&idx| (magnitude(idx), idx));
     let n = by_magnitude.len();
-    let groups = groups.min(n);
+    let groups = n_speculation.min(n);
     let mut chosen: Vec<usize> = (0..groups)
         .filter_map(|group| {
             let members = &by_magnitude[group * n / groups..(group + 1) * n / groups];

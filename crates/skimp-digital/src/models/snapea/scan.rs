@@ -47,6 +47,13 @@ impl Field {
         Field { codes, pitch, plane, p: layer.p, q: layer.q }
     }
 
+    /// Sum of the activations of each channel.
+    pub(super) fn channel_sums(&self, layer: &LayerWorkload) -> Vec<u64> {
+        let per_channel = layer.strides[0] * layer.strides[1] * self.plane;
+        let sum = |codes: &[u32]| codes.iter().map(|&code| u64::from(code)).sum();
+        self.codes[..layer.c * per_channel].chunks_exact(per_channel).map(sum).collect()
+    }
+
     /// Where the inputs of weight `idx` of a filter of `group` begin.
     fn offset(&self, layer: &LayerWorkload, group: usize, idx: usize) -> usize {
         let [sy, sx] = layer.strides;
@@ -191,24 +198,68 @@ fn subtract_and_check(sums: &mut [i64], stops: &mut [u64], codes: &[u32], magnit
     }
 }
 
-/// Partial sums of filter `filter` after its speculation weights, `[p, q]`.
-pub(super) fn speculate(
+/// Multiply-accumulates of each output if the negative part ran by the size of each window's products: the fewest of any
+/// order.
+pub(super) fn scan_oracle(
     field: &Field,
     layer: &LayerWorkload,
     filter: usize,
-    speculation: &[usize],
+    order: &KernelOrder,
     starts: &[i64],
-) -> Vec<i64> {
-    let depth = layer.inputs_per_output();
-    let group = filter / layer.filters_per_group();
+) -> Vec<(u32, bool)> {
+    let kernel = Steps::new(field, layer, filter, order, None);
+    let mut products = Vec::new();
+    let of_window = |(window, &start): (usize, &i64)| {
+        let at = window / field.q * field.pitch + window % field.q;
+        let product = |&(offset, weight): &(usize, i32)| i64::from(field.codes[offset + at]) * i64::from(weight);
+        let mut sum = start + kernel.steps[..kernel.n_positive].iter().map(product).sum::<i64>();
+        products.clear();
+        products.extend(kernel.steps[kernel.n_positive..].iter().map(product).filter(|&product| product < 0));
+        if sum + products.iter().sum::<i64>() >= 0 {
+            return (kernel.steps.len() as u32, false);
+        }
+        products.sort_unstable();
+        let falls = |&product: &i64| {
+            sum += product;
+            sum < 0
+        };
+        // A sum that is negative from the start is found so by the first check.
+        let checked = products.iter().position(falls).map_or(1, |position| position as u32 + 1);
+        ((kernel.n_positive as u32 + checked).min(kernel.steps.len() as u32), false)
+    };
+    starts.iter().enumerate().map(of_window).collect()
+}
+
+/// Adds the products of filter `filter`'s weights `speculation` to `sums`, `[p, q]`; `activation` is `[c, h, w]`.
+pub(super) fn speculate(
+    layer: &LayerWorkload,
+    activation: &[i32],
+    filter: usize,
+    speculation: &[usize],
+    sums: &mut [i64],
+) {
+    let (depth, taps) = (layer.inputs_per_output(), layer.r * layer.s);
     let weights = layer.weights.as_deref().unwrap_or_default();
-    let mut sums = starts.to_vec();
+    let first_channel = filter / layer.filters_per_group() * layer.channels_per_group();
     for &idx in speculation {
-        let (offset, weight) = (field.offset(layer, group, idx), weights[filter * depth + idx]);
-        for (row, sums) in sums.chunks_exact_mut(field.q).enumerate() {
-            let first = offset + row * field.pitch;
-            add(sums, &field.codes[first..first + field.q], weight);
+        let (channel, tap) = (first_channel + idx / taps, idx % taps);
+        let weight = i64::from(weights[filter * depth + idx]);
+        let columns = inside(layer, 1, tap % layer.s * layer.dilations[1]);
+        for row in inside(layer, 0, tap / layer.s * layer.dilations[0]) {
+            let y = row * layer.strides[0] + tap / layer.s * layer.dilations[0] - layer.pads_begin[0];
+            let line = &activation[(channel * layer.h + y) * layer.w..][..layer.w];
+            let first = columns.start * layer.strides[1] + tap % layer.s * layer.dilations[1];
+            let codes = line[(first.saturating_sub(layer.pads_begin[1])).min(layer.w)..].iter();
+            let sums = sums[row * layer.q..][columns.clone()].iter_mut();
+            sums.zip(codes.step_by(layer.strides[1])).for_each(|(sum, &code)| *sum += i64::from(code) * weight);
         }
     }
-    sums
+}
+
+/// Output positions of an axis whose input at `offset` of their window is no padding.
+fn inside(layer: &LayerWorkload, axis: usize, offset: usize) -> std::ops::Range<usize> {
+    let (extent, outputs) = if axis == 0 { (layer.h, layer.p) } else { (layer.w, layer.q) };
+    let (stride, pad) = (layer.strides[axis], layer.pads_begin[axis]);
+    let first = pad.saturating_sub(offset).div_ceil(stride).min(outputs);
+    first..(pad + extent).saturating_sub(offset).div_ceil(stride).clamp(first, outputs)
 }

@@ -1,62 +1,43 @@
 //! The three passes that find the parameters of the predictive mode.
+//!
+//! # Source
+//! V. Akhlaghi et al., SnaPEA, ISCA 2018, the algorithm of its parameter search: kernel profiling, local and global
+//! optimization.
+//! Differs: the thresholds of the grid are placed by shares of a kernel's positive output; the error of a kernel's sets
+//! is measured from the cheapest one on until one keeps the bound, and is taken to be no greater for the milder sets
+//! behind it.
+
+use std::sync::Arc;
 
 use rayon::prelude::*;
-use skimp_sim::{EndSupport, LayerEffect, LayerTrace, LayerWorkload, SimError, Tuner};
+use skimp_sim::{LayerTrace, LayerWorkload, SimError, Tuner};
 
 use super::order::{KernelOrder, NegativeOrder, Prediction};
 use super::scan::{Field, scan_filter, speculate};
+use super::squash::{LayerPredictions, Squash};
 
-/// The kernels of one layer, `None` where a kernel does not predict.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct LayerPredictions {
-    pub(super) layer: String,
-    pub(super) kernels: Vec<Option<Prediction>>,
+/// What the first pass asks of a kernel's parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KernelCriterion {
+    /// The network's accuracy when only this kernel predicts.
+    Accuracy,
+    /// Nothing: the grid alone bounds them. For networks with too many kernels to measure.
+    None,
 }
 
 /// What bounds a search.
 #[derive(Clone, Debug)]
 pub(super) struct SearchConfig {
     pub(super) max_accuracy_loss: f64,
+    pub(super) kernel_criterion: KernelCriterion,
     pub(super) speculation_weights: Vec<usize>,
     /// Shares of a kernel's positive output that may be squashed, the most first.
     pub(super) squashed_shares: Vec<f64>,
     pub(super) negative_order: NegativeOrder,
 }
 
-/// What predictions do to values: a positive output that is predicted negative becomes -1, which a ReLU makes 0.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Squash(pub(super) Vec<LayerPredictions>);
-
-impl Squash {
-    pub(super) fn of(&self, layer: &LayerWorkload) -> Option<&LayerPredictions> {
-        let known = self.0.iter().find(|known| known.layer == layer.name)?;
-        (known.kernels.len() == layer.k && known.kernels.iter().any(Option::is_some)).then_some(known)
-    }
-}
-
-impl LayerEffect for Squash {
-    fn applies(&self, layer: &LayerWorkload) -> bool {
-        self.of(layer).is_some()
-    }
-
-    fn sums(&self, layer: &LayerWorkload, operands: &LayerTrace, sums: &mut [i64]) -> Result<(), SimError> {
-        let (Some(predictions), Some(weights)) = (self.of(layer), layer.weights.as_deref()) else { return Ok(()) };
-        let field = Field::new(layer, &operands.activation()?);
-        let starts = operands.start_values()?;
-        let (depth, windows) = (layer.inputs_per_output(), layer.p * layer.q);
-        sums.par_chunks_mut(windows).zip(&predictions.kernels).enumerate().for_each(|(filter, (sums, prediction))| {
-            let Some(prediction) = prediction else { return };
-            let weights = &weights[filter * depth..(filter + 1) * depth];
-            let order = KernelOrder::new(weights, prediction.n_speculation, NegativeOrder::Index);
-            let of_filter = &starts[filter * windows..(filter + 1) * windows];
-            let partial = speculate(&field, layer, filter, &order.speculation, of_filter);
-            for (sum, partial) in sums.iter_mut().zip(partial) {
-                *sum = if partial <= prediction.threshold { (*sum).min(-1) } else { *sum };
-            }
-        });
-        Ok(())
-    }
-}
+/// One way to run a kernel: its parameters, or `None` for exact, and its multiply-accumulates on the traces.
+type KernelSet = (Option<Prediction>, u64);
 
 /// One way to run a layer.
 #[derive(Clone, Debug)]
@@ -68,147 +49,221 @@ struct Candidate {
     loss: f64,
 }
 
+/// A layer's candidates, least work first; the last one is exact.
+struct Layer {
+    name: String,
+    candidates: Vec<Candidate>,
+    chosen: usize,
+}
+
 /// Finds predictions under which the network loses at most the allowed accuracy.
 ///
-/// Pass 1, kernels: for each number of speculation weights and each allowed share of squashed positive output, the
-/// greatest threshold that keeps to the share on the traces. Pass 2, layers: for each share, every kernel takes the
-/// parameters of the least work; the layer's loss is measured on the labeled images. Pass 3, network: from the least
-/// work of every layer towards exact, the step of the best loss saved per work added, until the measured loss is
-/// allowed.
+/// Pass 1, kernels: for each point of the grid (number of speculation weights, share of positive output squashed) the
+/// multiply-accumulates on the traces; the points that lose at most the allowed accuracy when only this kernel predicts
+/// are kept, cheapest first. Pass 2, layers: candidate `t` gives every kernel its `t`-th set; its loss is measured when
+/// only this layer predicts. Pass 3, network: from the least work of every layer towards exact, the step of the best
+/// loss saved per work added, until the measured loss is allowed.
 pub(super) fn search(tuner: &dyn Tuner, config: &SearchConfig) -> Result<Vec<LayerPredictions>, SimError> {
-    let exact = tuner.accuracy(None)?;
+    let bound = Bound { exact: tuner.accuracy(None)?, max_loss: config.max_accuracy_loss + 1e-9 };
     let mut layers = Vec::new();
     for (idx, layer) in tuner.layers().iter().enumerate() {
-        if layer.end != EndSupport::Valid || tuner.traces(idx).is_empty() {
+        if layer.end.obstacle().is_some() || layer.weights.is_none() || tuner.traces(idx).is_empty() {
             continue;
         }
-        let mut candidates = layer_candidates(layer, tuner.traces(idx), config)?;
-        for candidate in &mut candidates {
-            if candidate.kernels.iter().any(Option::is_some) {
-                let only =
-                    Squash(vec![LayerPredictions { layer: layer.name.clone(), kernels: candidate.kernels.clone() }]);
-                candidate.loss = exact - tuner.accuracy(Some(&only))?;
+        let mut kernels = kernel_sets(layer, tuner.traces(idx), config)?;
+        if config.kernel_criterion == KernelCriterion::Accuracy {
+            for (kernel, sets) in kernels.iter_mut().enumerate() {
+                keep_within_bound(tuner, bound, layer, kernel, sets)?;
             }
         }
-        layers.push((layer.name.clone(), candidates));
+        let candidates = layer_candidates(tuner, bound, layer, &kernels)?;
+        layers.push(Layer { name: layer.name.clone(), candidates, chosen: 0 });
     }
-    let mut chosen = vec![0; layers.len()];
-    loop {
-        let network = Squash(
-            layers
-                .iter()
-                .zip(&chosen)
-                .map(|((layer, candidates), &choice)| LayerPredictions {
-                    layer: layer.clone(),
-                    kernels: candidates[choice].kernels.clone(),
-                })
-                .collect(),
-        );
-        if exact - tuner.accuracy(Some(&network))? <= config.max_accuracy_loss {
-            return Ok(network.0);
-        }
-        let merit = |idx: usize| {
-            let candidates = &layers[idx].1;
-            let (now, next) = (&candidates[chosen[idx]], candidates.get(chosen[idx] + 1)?);
-            Some((now.loss - next.loss) / (next.work.saturating_sub(now.work).max(1)) as f64)
-        };
-        let best = (0..layers.len())
-            .filter_map(|idx| merit(idx).map(|merit| (idx, merit)))
-            .reduce(|best, other| if other.1 > best.1 { other } else { best });
-        match best {
-            Some((idx, _)) => chosen[idx] += 1,
-            // Every layer is exact: nothing is left to lose.
-            None => return Ok(network.0),
-        }
+    global(tuner, bound, layers)
+}
+
+/// Accuracy of the exact network, and what may be lost.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    exact: f64,
+    max_loss: f64,
+}
+
+impl Bound {
+    fn loss(self, tuner: &dyn Tuner, predictions: Vec<LayerPredictions>) -> Result<f64, SimError> {
+        Ok(self.exact - tuner.accuracy(Some(&Squash(predictions)))?)
     }
 }
 
-/// Candidates of one layer, least work first; the last one is exact.
-fn layer_candidates(
+/// Pass 1: drops the cheapest sets of one kernel until one loses at most the bound.
+fn keep_within_bound(
+    tuner: &dyn Tuner,
+    bound: Bound,
     layer: &LayerWorkload,
-    traces: &[LayerTrace],
-    config: &SearchConfig,
-) -> Result<Vec<Candidate>, SimError> {
-    let mut operands = Vec::new();
-    for trace in traces {
-        operands.push((Field::new(layer, &trace.activation()?), trace.start_values()?, trace.output_sums()?));
+    kernel: usize,
+    sets: &mut Vec<KernelSet>,
+) -> Result<(), SimError> {
+    while let Some((Some(prediction), _)) = sets.first() {
+        let mut only = vec![None; layer.k];
+        only[kernel] = Some(*prediction);
+        if bound.loss(tuner, vec![LayerPredictions::new(&layer.name, only)])? <= bound.max_loss {
+            break;
+        }
+        sets.remove(0);
     }
-    let profiles: Vec<Vec<(Option<Prediction>, u64)>> =
-        (0..layer.k).into_par_iter().map(|filter| profile(layer, filter, &operands, config)).collect();
-    let mut candidates: Vec<Candidate> = (0..=config.squashed_shares.len())
-        .map(|share| Candidate {
-            kernels: profiles.iter().map(|kernel| kernel[share].0).collect(),
-            work: profiles.iter().map(|kernel| kernel[share].1).sum(),
+    Ok(())
+}
+
+/// Pass 2: candidates of one layer with their measured loss, those beyond the bound left out.
+fn layer_candidates(
+    tuner: &dyn Tuner,
+    bound: Bound,
+    layer: &LayerWorkload,
+    kernels: &[Vec<KernelSet>],
+) -> Result<Vec<Candidate>, SimError> {
+    let most = kernels.iter().map(Vec::len).max().unwrap_or(1);
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for rank in 0..most {
+        let of_rank = |sets: &Vec<KernelSet>| sets[rank.min(sets.len() - 1)];
+        let kernels: Vec<KernelSet> = kernels.iter().map(of_rank).collect();
+        let mut candidate = Candidate {
+            work: kernels.iter().map(|set| set.1).sum(),
+            kernels: kernels.into_iter().map(|set| set.0).collect(),
             loss: 0.0,
-        })
-        .collect();
-    candidates.dedup_by(|next, kept| next.kernels == kept.kernels);
+        };
+        if candidate.kernels.iter().any(Option::is_some) {
+            candidate.loss = bound.loss(tuner, vec![LayerPredictions::new(&layer.name, candidate.kernels.clone())])?;
+            if candidate.loss > bound.max_loss {
+                continue;
+            }
+        }
+        candidates.push(candidate);
+    }
     Ok(candidates)
 }
 
-type Operands = (Field, std::sync::Arc<[i64]>, std::sync::Arc<[i64]>);
+/// Pass 3.
+fn global(tuner: &dyn Tuner, bound: Bound, mut layers: Vec<Layer>) -> Result<Vec<LayerPredictions>, SimError> {
+    loop {
+        let of_layer =
+            |layer: &Layer| LayerPredictions::new(&layer.name, layer.candidates[layer.chosen].kernels.clone());
+        let network: Vec<LayerPredictions> = layers.iter().map(of_layer).filter(LayerPredictions::predicts).collect();
+        if network.is_empty() || bound.loss(tuner, network.clone())? <= bound.max_loss {
+            return Ok(network);
+        }
+        let merit = |layer: &Layer| {
+            let (now, next) = (&layer.candidates[layer.chosen], layer.candidates.get(layer.chosen + 1)?);
+            Some((now.loss - next.loss) / (next.work.saturating_sub(now.work).max(1)) as f64)
+        };
+        let best = (0..layers.len())
+            .filter_map(|idx| merit(&layers[idx]).map(|merit| (idx, merit)))
+            .reduce(|best, other| if other.1 > best.1 { other } else { best });
+        match best {
+            Some((idx, _)) => layers[idx].chosen += 1,
+            // Every layer is exact: nothing is left to lose.
+            None => return Ok(network),
+        }
+    }
+}
 
-/// The best parameters of one kernel for each share, and its exact form last; each with its work.
-fn profile(
+/// A layer's operands on one image.
+struct Operands {
+    field: Field,
+    activation: Arc<[i32]>,
+    starts: Arc<[i64]>,
+    sums: Arc<[i64]>,
+}
+
+/// The sets of every kernel of the grid that save work, cheapest first; the exact one last.
+fn kernel_sets(
     layer: &LayerWorkload,
-    filter: usize,
-    operands: &[Operands],
+    traces: &[LayerTrace],
     config: &SearchConfig,
-) -> Vec<(Option<Prediction>, u64)> {
+) -> Result<Vec<Vec<KernelSet>>, SimError> {
+    let mut operands = Vec::new();
+    for trace in traces {
+        let activation = trace.activation()?;
+        let field = Field::new(layer, &activation);
+        operands.push(Operands { field, activation, starts: trace.start_values()?, sums: trace.output_sums()? });
+    }
+    Ok((0..layer.k).into_par_iter().map(|filter| profile(layer, filter, &operands, config)).collect())
+}
+
+/// One output under some number of speculation weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Outcome {
+    /// Sum after the speculation weights.
+    partial: i64,
+    /// Exact sum.
+    sum: i64,
+    /// Multiply-accumulates unless it is predicted negative.
+    macs: u64,
+}
+
+fn profile(layer: &LayerWorkload, filter: usize, operands: &[Operands], config: &SearchConfig) -> Vec<KernelSet> {
     let (depth, windows) = (layer.inputs_per_output(), layer.p * layer.q);
     let weights = &layer.weights.as_deref().unwrap_or_default()[filter * depth..(filter + 1) * depth];
     let here = filter * windows..(filter + 1) * windows;
-    let work = |order: &KernelOrder, prediction: Option<Prediction>| -> u64 {
-        let of_image = |(field, starts, _): &Operands| {
-            let counts = scan_filter(field, layer, filter, (order, prediction), &starts[here.clone()]);
-            counts.iter().map(|&(macs, _)| u64::from(macs)).sum::<u64>()
-        };
-        operands.iter().map(of_image).sum()
-    };
-    let exact = (None, work(&KernelOrder::new(weights, 0, config.negative_order), None));
-    let mut best = vec![exact; config.squashed_shares.len() + 1];
-    for &n_speculation in config.speculation_weights.iter().filter(|&&n| 2 * n <= depth) {
+    let outcomes = |n_speculation: usize| {
         let order = KernelOrder::new(weights, n_speculation, config.negative_order);
-        let mut outputs: Vec<(i64, i64)> = Vec::new();
-        for (field, starts, sums) in operands {
-            let partial = speculate(field, layer, filter, &order.speculation, &starts[here.clone()]);
-            outputs.extend(partial.into_iter().zip(sums[here.clone()].iter().copied()));
+        let mut outcomes = Vec::with_capacity(windows * operands.len());
+        for image in operands {
+            let starts = &image.starts[here.clone()];
+            let mut partial = starts.to_vec();
+            speculate(layer, &image.activation, filter, &order.speculation, &mut partial);
+            let macs = scan_filter(&image.field, layer, filter, (&order, None), starts);
+            let sums = &image.sums[here.clone()];
+            outcomes.extend(partial.iter().zip(sums).zip(macs).map(|((&partial, &sum), (macs, _))| Outcome {
+                partial,
+                sum,
+                macs: u64::from(macs),
+            }));
         }
-        outputs.sort_unstable();
-        let mut last = None;
-        for (share, best) in config.squashed_shares.iter().zip(&mut best) {
-            let Some(threshold) = greatest_threshold(&outputs, *share) else { continue };
-            let prediction = Prediction { n_speculation, threshold };
-            let macs = match last {
-                Some((known, macs)) if known == prediction => macs,
-                _ => work(&order, Some(prediction)),
-            };
-            last = Some((prediction, macs));
-            if macs < best.1 {
-                *best = (Some(prediction), macs);
+        outcomes.sort_unstable();
+        (order.speculation.len() as u64, outcomes)
+    };
+    let exact: u64 = outcomes(0).1.iter().map(|outcome| outcome.macs).sum();
+    let mut sets: Vec<KernelSet> = Vec::new();
+    let mut best: Vec<KernelSet> = vec![(None, exact); config.squashed_shares.len()];
+    for &n_speculation in config.speculation_weights.iter().filter(|&&n| 2 * n <= depth) {
+        let (n_executed, outcomes) = outcomes(n_speculation);
+        for (&share, best) in config.squashed_shares.iter().zip(&mut best) {
+            let Some((threshold, work)) = threshold(&outcomes, n_executed, share) else { continue };
+            if work < best.1 {
+                *best = (Some(Prediction { n_speculation, threshold }), work);
             }
         }
     }
-    best
+    // A milder share that costs no more than a bolder one takes its place.
+    for set in best.into_iter().filter(|set| set.0.is_some()).rev() {
+        if sets.last().is_none_or(|milder| set.1 < milder.1) {
+            sets.push(set);
+        }
+    }
+    sets.reverse();
+    sets.push((None, exact));
+    sets
 }
 
-/// The greatest partial sum at or below which outputs hold at most `share` of all positive output. `outputs` are pairs of
-/// partial and final sum in ascending order.
-fn greatest_threshold(outputs: &[(i64, i64)], share: f64) -> Option<i64> {
-    let positive: f64 = outputs.iter().map(|&(_, sum)| sum.max(0) as f64).sum();
-    let mut squashed = 0.0;
-    let mut threshold = None;
-    for (idx, &(partial, sum)) in outputs.iter().enumerate() {
-        squashed += sum.max(0) as f64;
+/// The greatest partial sum at or below which outputs hold at most `share` of all positive output, and the
+/// multiply-accumulates under it. `outcomes` ascend by partial sum; those predicted negative take `n_executed`.
+fn threshold(outcomes: &[Outcome], n_executed: u64, share: f64) -> Option<(i64, u64)> {
+    let positive: f64 = outcomes.iter().map(|outcome| outcome.sum.max(0) as f64).sum();
+    let all: u64 = outcomes.iter().map(|outcome| outcome.macs).sum();
+    let (mut squashed, mut macs) = (0.0, 0);
+    let mut found = None;
+    for (idx, outcome) in outcomes.iter().enumerate() {
+        squashed += outcome.sum.max(0) as f64;
+        macs += outcome.macs;
         if squashed > share * positive {
             break;
         }
         // Equal partial sums are squashed together.
-        if outputs.get(idx + 1).is_none_or(|next| next.0 != partial) {
-            threshold = Some(partial);
+        if outcomes.get(idx + 1).is_none_or(|next| next.partial != outcome.partial) {
+            found = Some((outcome.partial, (idx as u64 + 1) * n_executed + all - macs));
         }
     }
-    threshold
+    found
 }
 
 #[cfg(test)]
@@ -217,11 +272,14 @@ mod tests {
 
     #[test]
     fn thresholds_keep_to_the_share() {
-        let outputs = [(-9, -5), (-4, 1), (-4, -2), (0, 3), (2, -1), (3, 6)];
-        assert_eq!(greatest_threshold(&outputs, 0.0), Some(-9));
-        assert_eq!(greatest_threshold(&outputs, 0.1), Some(-4));
-        assert_eq!(greatest_threshold(&outputs, 0.4), Some(2));
-        assert_eq!(greatest_threshold(&outputs, 1.0), Some(3));
-        assert_eq!(greatest_threshold(&[(1, 4)], 0.5), None);
+        let outcomes: Vec<Outcome> = [(-9, -5), (-4, 1), (-4, -2), (0, 3), (2, -1), (3, 6)]
+            .map(|(partial, sum)| Outcome { partial, sum, macs: 10 })
+            .to_vec();
+        let found = |share| threshold(&outcomes, 2, share);
+        assert_eq!(found(0.0), Some((-9, 52)));
+        assert_eq!(found(0.1), Some((-4, 36)));
+        assert_eq!(found(0.4), Some((2, 20)));
+        assert_eq!(found(1.0), Some((3, 12)));
+        assert_eq!(threshold(&[Outcome { partial: 1, sum: 4, macs: 10 }], 2, 0.5), None);
     }
 }

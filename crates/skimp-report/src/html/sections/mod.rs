@@ -6,6 +6,7 @@ mod assumptions;
 mod end_off;
 mod end_planes;
 mod energy;
+mod losses;
 mod planes_used;
 mod precision;
 mod provenance;
@@ -42,6 +43,7 @@ pub static SECTIONS: &[&dyn Section] = &[
     &roofline::Roofline,
     &runtime::Runtime,
     &energy::Energy,
+    &losses::Losses,
     &end_planes::EndPlanes,
     &planes_used::PlanesUsed,
     &sparsity::Sparsity,
