@@ -1,6 +1,6 @@
 //! Result files that are either complete or absent.
 //!
-//! Every file that skimp writes goes through [`write`]: a reader sees the old content or the new, never a part of it,
+//! Every file that skimp writes goes through [`write()`]: a reader sees the old content or the new, never a part of it,
 //! and a run that is killed or meets a full disk loses nothing that was there before.
 
 use std::fs::{self, File, OpenOptions};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::ReportError;
 
-/// Writes a file so that a reader sees the old content or the new, never a part of it; see [`skimp_files::write`].
+/// Writes a file so that a reader sees the old content or the new, never a part of it; see [`skimp_files::write()`].
 ///
 /// # Errors
 /// [`ReportError::Io`] naming `path`.
