@@ -7,8 +7,9 @@
 use skimp_report::IndexMap;
 use skimp_report::records::{
     AcceleratorFigures, AcceleratorRecord, AcceleratorTotal, Accuracy, AccuracyRecord, Assumption, Breakdown,
-    Comparison, DataRecord, EndStatus, Exactness, InputDigest, LayerRecord, LayerStatistics, ModelRecord, Provenance,
-    PublishedFigure, SimulationRecord, StudyRecord, Timing, TrainingEpoch, TrainingRecord,
+    CastRecord, Comparison, CurvePoint, DataRecord, EndStatus, Exactness, InputDigest, LayerRecord, LayerStatistics,
+    ModelRecord, PolicyRecord, PolicyRun, PrecisionRecord, Provenance, PublishedFigure, SimulationRecord, Spread,
+    StudyRecord, Timing, TrainingEpoch, TrainingRecord,
 };
 
 /// name, output side, input channels, output channels, MEM_STT, STT_WB, MEM_AB, AB_PU, RUN_PU.
@@ -266,6 +267,7 @@ pub(crate) fn study() -> StudyRecord {
             ..Default::default()
         }),
         training: Some(training()),
+        precision: Some(precision()),
         published: published(&comparisons[0]),
         comparisons,
         accelerator_figures: figures(),
@@ -311,6 +313,41 @@ pub(crate) fn training() -> TrainingRecord {
         n_validation_images: 10_000,
         n_parameters: 272_474,
         epochs: epochs.collect(),
+    }
+}
+
+/// Two policies with two seeds each.
+fn precision() -> PrecisionRecord {
+    let policy = |label: &str, tops: [f64; 2], casts: Vec<CastRecord>| PolicyRecord {
+        label: label.to_owned(),
+        precision: label.to_owned(),
+        top1: Spread::of(&tops),
+        difference: Spread::of(&[tops[0] - 0.90, tops[1] - 0.91]),
+        casts,
+        runs: (1..)
+            .zip(tops)
+            .map(|(seed, top1)| PolicyRun {
+                seed,
+                top1: Some(top1),
+                diverged: None,
+                curve: (1..=4_u64)
+                    .map(|epoch| CurvePoint { epoch, train_loss: 2.0 / epoch as f64, ..CurvePoint::default() })
+                    .collect(),
+            })
+            .collect(),
+        ..PolicyRecord::default()
+    };
+    let errors =
+        CastRecord { class: "error".to_owned(), elements: 1_000_000, overflows: 3, underflows: 12_000, flushed: 0 };
+    PrecisionRecord {
+        baseline: "fp32".to_owned(),
+        seeds: vec![1, 2],
+        epochs: 4,
+        batch_size: 32,
+        n_train_images: 1600,
+        n_validation_images: 1000,
+        n_parameters: 59_498,
+        policies: vec![policy("fp32", [0.90, 0.91], Vec::new()), policy("fp8-ibm", [0.89, 0.905], vec![errors])],
     }
 }
 

@@ -121,6 +121,9 @@ fn every_writer_writes_and_the_folder_is_complete() {
         "cycles.csv",
         "energy.csv",
         "events.csv",
+        "precision.csv",
+        "casts.csv",
+        "curves.csv",
         "report.html",
     ];
     assert_eq!(names, expected);
