@@ -1,8 +1,6 @@
 //! Published gains beside what the models give on a real network: one test for each design that skips, with the gap and
 //! its likely cause. They need `SKIMP_DATA`, a folder with `cifar10/` and `models/`.
 
-use std::path::PathBuf;
-
 use skimp_report::records::AcceleratorRecord;
 
 use crate::{
@@ -11,10 +9,7 @@ use crate::{
 
 /// VGG-16's convolutions on one CIFAR-10 image of 64 x 64; `None` and a message without `SKIMP_DATA`.
 fn vgg16(accelerators: &[(&str, &str)]) -> Option<Vec<AcceleratorRecord>> {
-    let Some(data) = std::env::var_os("SKIMP_DATA").map(PathBuf::from) else {
-        eprintln!("skipped: SKIMP_DATA is not set, so there is no real network to measure");
-        return None;
-    };
+    let data = skimp_testkit::data("a real network to measure")?;
     let network = Network::open(data.join("models/imagenet_vgg16_conv_cifar10_head.onnx").to_str().unwrap()).unwrap();
     let config = |&(model, settings): &(&str, &str)| AcceleratorConfig {
         model: model.to_owned(),

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
     Accelerator, AcceleratorModel, ComparisonRow, CostTable, LayerEffect, LayerKind, LayerResult, LayerTrace,
-    LayerWorkload, LossEvent, SimError, Statistic, Tuner, resolve_config,
+    LayerWorkload, LossEvent, SimError, Statistic, Tuner,
 };
 use toml::Table;
 
@@ -31,6 +31,7 @@ use super::bricks::{
     outputs, tap_position,
 };
 use super::config::{layer_list, layer_values, positive, typed};
+use super::entry::Entry;
 use super::search::{Floor, by_work, check_loss, raise_all, raise_each};
 
 const NAME: &str = "cnvlutin";
@@ -42,31 +43,17 @@ const PRESET: &str = include_str!("../../../../configs/accelerators/cnvlutin.tom
 /// J. Albericio, P. Judd, T. Hetherington, T. Aamodt, N. Enright Jerger, A. Moshovos, "Cnvlutin: Ineffectual-Neuron-Free
 /// Deep Neural Network Computing", ISCA 2016.
 /// Differs: the cost of an empty brick and of bricks in the padding is a parameter; energy is priced by a generic table.
-#[derive(Clone, Copy, Debug)]
-pub struct Cnvlutin;
+pub static CNVLUTIN: Entry = Entry {
+    name: NAME,
+    summary: "DaDianNao with decoupled activation lanes that skip zero activations; window-level model",
+    source: "J. Albericio et al., Cnvlutin: Ineffectual-Neuron-Free Deep Neural Network Computing, ISCA 2016",
+    preset: PRESET,
+    build,
+};
 
-impl AcceleratorModel for Cnvlutin {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn summary(&self) -> &'static str {
-        "DaDianNao with decoupled activation lanes that skip zero activations; window-level model"
-    }
-
-    fn source(&self) -> &'static str {
-        "J. Albericio et al., Cnvlutin: Ineffectual-Neuron-Free Deep Neural Network Computing, ISCA 2016"
-    }
-
-    fn preset(&self) -> &'static str {
-        PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        let resolved = resolve_config(PRESET, overrides)?;
-        let config: Config = typed(&resolved)?;
-        Ok(Box::new(Machine::new(resolved, config)?))
-    }
+fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+    let config: Config = typed(&resolved)?;
+    Ok(Box::new(Machine::new(resolved, config)?))
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -488,6 +475,6 @@ impl Accelerator for Machine {
         resolved.insert("search_thresholds".into(), false.into());
         resolved.insert("threshold".into(), 1.into());
         resolved.insert("layer_thresholds".into(), layer_list(&thresholds(&levels).by_layer));
-        Ok(Some(Cnvlutin.configure(&resolved)?))
+        Ok(Some(CNVLUTIN.configure(&resolved)?))
     }
 }

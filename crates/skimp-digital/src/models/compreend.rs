@@ -6,10 +6,11 @@
 //! bisection in hundredths. The rule is a reconstruction (see the preset); the 2 to 12 % of planes that the published exact mode saves
 //! over ComPEND have no known mechanism and are not modeled.
 
-use skimp_sim::{Accelerator, AcceleratorModel, SimError, resolve_config};
+use skimp_sim::{Accelerator, AcceleratorModel, SimError};
 use toml::Table;
 
 use super::compend::{Config, Machine, ShareSearch, StopRule};
+use super::entry::Entry;
 use super::search::check_loss;
 
 const NAME: &str = "compreend";
@@ -21,40 +22,26 @@ const PRESET: &str = include_str!("../../../../configs/accelerators/compreend.to
 /// N. Kim, H. Park, D. Lee, S. Kang, J. Lee, K. Choi, "ComPreEND: Computation Pruning through Predictive Early Negative
 /// Detection for ReLU in a Deep Neural Network Accelerator", IEEE Transactions on Computers 71(7), 2022.
 /// Differs: the predictive rule is a reconstruction; the exact mode is ComPEND's.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Compreend;
+pub(super) static COMPREEND: Entry = Entry {
+    name: NAME,
+    summary: "ComPEND that also stops outputs it expects to end negative (rule reconstructed)",
+    source: "N. Kim et al., ComPreEND: Computation Pruning through Predictive Early Negative Detection for ReLU in a Deep \
+     Neural Network Accelerator, IEEE Transactions on Computers 71(7), 2022",
+    preset: PRESET,
+    build,
+};
 
-impl AcceleratorModel for Compreend {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn summary(&self) -> &'static str {
-        "ComPEND that also stops outputs it expects to end negative (rule reconstructed)"
-    }
-
-    fn source(&self) -> &'static str {
-        "N. Kim et al., ComPreEND: Computation Pruning through Predictive Early Negative Detection for ReLU in a Deep \
-         Neural Network Accelerator, IEEE Transactions on Computers 71(7), 2022"
-    }
-
-    fn preset(&self) -> &'static str {
-        PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        let resolved = resolve_config(PRESET, overrides)?;
-        let mut array = resolved.clone();
-        let (rule, searched) = rule(array.remove("mode").as_ref(), array.remove("predictive_share").as_ref())?;
-        let max_accuracy_loss = array.remove("max_accuracy_loss_percent").and_then(|percent| percent.as_float());
-        let max_accuracy_loss = max_accuracy_loss.unwrap_or(f64::NAN) / 100.0;
-        check_loss("max_accuracy_loss_percent", max_accuracy_loss)?;
-        let machine = Machine::new(NAME, resolved, Config::from_table(&array)?, rule)?;
-        Ok(Box::new(match searched {
-            true => machine.searching(ShareSearch { max_accuracy_loss, configure: with_share }),
-            false => machine,
-        }))
-    }
+fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+    let mut array = resolved.clone();
+    let (rule, searched) = rule(array.remove("mode").as_ref(), array.remove("predictive_share").as_ref())?;
+    let max_accuracy_loss = array.remove("max_accuracy_loss_percent").and_then(|percent| percent.as_float());
+    let max_accuracy_loss = max_accuracy_loss.unwrap_or(f64::NAN) / 100.0;
+    check_loss("max_accuracy_loss_percent", max_accuracy_loss)?;
+    let machine = Machine::new(NAME, resolved, Config::from_table(&array)?, rule)?;
+    Ok(Box::new(match searched {
+        true => machine.searching(ShareSearch { max_accuracy_loss, configure: with_share }),
+        false => machine,
+    }))
 }
 
 /// The accelerator of a search that found `share`.
@@ -62,7 +49,7 @@ fn with_share(resolved: &Table, share: f64) -> Result<Box<dyn Accelerator>, SimE
     let mut resolved = resolved.clone();
     resolved.insert("mode".into(), "predictive".into());
     resolved.insert("predictive_share".into(), share.into());
-    Compreend.configure(&resolved)
+    COMPREEND.configure(&resolved)
 }
 
 /// When outputs stop, and whether the share is to be searched.

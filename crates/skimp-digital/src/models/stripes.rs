@@ -23,7 +23,7 @@
 use serde::Deserialize;
 use skimp_sim::{
     Accelerator, AcceleratorModel, ComparisonRow, CostTable, LayerEffect, LayerKind, LayerResult, LayerTrace,
-    LayerWorkload, LossEvent, SimError, Statistic, Tuner, resolve_config,
+    LayerWorkload, LossEvent, SimError, Statistic, Tuner,
 };
 use toml::Table;
 
@@ -31,6 +31,7 @@ use super::bricks::{
     BRICK_READS, EXECUTED, Node, NodeActivity, SKIPPED, VALUE_BITS, WEIGHT_READS, check_generic, outputs,
 };
 use super::config::{layer_list, layer_values, positive, typed};
+use super::entry::Entry;
 use super::search::{Floor, by_work, check_loss, raise_all, raise_each};
 
 const NAME: &str = "stripes";
@@ -46,31 +47,17 @@ const FULL_BITS: u32 = VALUE_BITS as u32;
 /// MICRO 2016; cycle rule as in the short version, IEEE Computer Architecture Letters 16(1).
 /// Differs: which bits a precision keeps is assumed; lossless precisions are per image; energy is priced by a generic
 /// table.
-#[derive(Clone, Copy, Debug)]
-pub struct Stripes;
+pub static STRIPES: Entry = Entry {
+    name: NAME,
+    summary: "DaDianNao with bit-serial activations of per-layer precision; closed form",
+    source: "P. Judd et al., Stripes: Bit-Serial Deep Neural Network Computing, MICRO 2016",
+    preset: PRESET,
+    build,
+};
 
-impl AcceleratorModel for Stripes {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn summary(&self) -> &'static str {
-        "DaDianNao with bit-serial activations of per-layer precision; closed form"
-    }
-
-    fn source(&self) -> &'static str {
-        "P. Judd et al., Stripes: Bit-Serial Deep Neural Network Computing, MICRO 2016"
-    }
-
-    fn preset(&self) -> &'static str {
-        PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        let resolved = resolve_config(PRESET, overrides)?;
-        let config: Config = typed(&resolved)?;
-        Ok(Box::new(Machine::new(resolved, config)?))
-    }
+fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+    let config: Config = typed(&resolved)?;
+    Ok(Box::new(Machine::new(resolved, config)?))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -431,7 +418,7 @@ impl Accelerator for Machine {
         resolved.insert("precision_bits".into(), i64::from(FULL_BITS).into());
         resolved.insert("layer_precisions".into(), layer_list(&kept.precisions));
         resolved.insert("layer_clipped_bits".into(), layer_list(&kept.clipped));
-        Ok(Some(Stripes.configure(&resolved)?))
+        Ok(Some(STRIPES.configure(&resolved)?))
     }
 }
 

@@ -34,8 +34,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, EndOutcome, EndSupport, LayerEffect,
-    LayerResult, LayerTrace, LayerWorkload, LossEvent, SimError, Statistic, Tuner, resolve_config,
+    Accelerator, Activity, ComparisonRow, CostTable, EndOutcome, EndSupport, LayerEffect, LayerResult, LayerTrace,
+    LayerWorkload, LossEvent, SimError, Statistic, Tuner,
 };
 use toml::Table;
 
@@ -45,6 +45,7 @@ use self::scan::{Field, scan_filter, scan_oracle};
 use self::search::{KernelCriterion, SearchConfig, search};
 use self::squash::{LayerPredictions, Squash};
 use super::config::{positive, typed};
+use super::entry::Entry;
 
 const NAME: &str = "snapea";
 const PRESET: &str = include_str!("../../../../../configs/accelerators/snapea.toml");
@@ -58,37 +59,23 @@ const OPERAND_BITS: u64 = 16;
 /// V. Akhlaghi, A. Yazdanbakhsh, K. Samadi, R. K. Gupta, H. Esmaeilzadeh, "SnaPEA: Predictive Early Activation for
 /// Reducing Computation in Deep Convolutional Neural Networks", ISCA 2018.
 /// Differs: see the module's assumptions; energies are generic.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Snapea;
+pub(super) static SNAPEA: Entry = Entry {
+    name: NAME,
+    summary: "positive weights first, stops at the first negative sum; predicts negatives from a few weights",
+    source: "V. Akhlaghi et al., SnaPEA: Predictive Early Activation for Reducing Computation in Deep Convolutional Neural \
+     Networks, ISCA 2018",
+    preset: PRESET,
+    build,
+};
 
-impl AcceleratorModel for Snapea {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn summary(&self) -> &'static str {
-        "positive weights first, stops at the first negative sum; predicts negatives from a few weights"
-    }
-
-    fn source(&self) -> &'static str {
-        "V. Akhlaghi et al., SnaPEA: Predictive Early Activation for Reducing Computation in Deep Convolutional Neural \
-         Networks, ISCA 2018"
-    }
-
-    fn preset(&self) -> &'static str {
-        PRESET
-    }
-
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        let resolved = resolve_config(PRESET, overrides)?;
-        let config: Config = typed(&resolved)?;
-        config.check()?;
-        let costs = CostTable::embedded(&config.costs)?;
-        let given = config.kernel_predictions.iter().map(|text| LayerPredictions::parse(text));
-        let given = given.collect::<Result<Vec<_>, _>>()?;
-        let predictions = (config.mode == Mode::Predictive && !given.is_empty()).then(|| Arc::new(Squash(given)));
-        Ok(Box::new(Machine { resolved, config, costs, predictions }))
-    }
+fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+    let config: Config = typed(&resolved)?;
+    config.check()?;
+    let costs = CostTable::embedded(&config.costs)?;
+    let given = config.kernel_predictions.iter().map(|text| LayerPredictions::parse(text));
+    let given = given.collect::<Result<Vec<_>, _>>()?;
+    let predictions = (config.mode == Mode::Predictive && !given.is_empty()).then(|| Arc::new(Squash(given)));
+    Ok(Box::new(Machine { resolved, config, costs, predictions }))
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
