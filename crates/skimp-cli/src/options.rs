@@ -71,7 +71,8 @@ pub(crate) struct DataOptions {
     /// Part of the data set
     #[arg(long, value_enum, default_value_t = Split::Test)]
     split: Split,
-    /// Preprocessing: a name, or keys like mean=0.5,std=0.25,order=bgr (see `skimp list preprocessings`)
+    /// Preprocessing: a name, or keys like mean=0.5,std=0.25,order=bgr (see `skimp list preprocessings`) [default: what
+    /// the network names, else the data set's own]
     #[arg(long, value_name = "NAME|KEYS", value_parser = preprocessing)]
     preprocess: Option<String>,
     /// Input height and width, where the network leaves them open

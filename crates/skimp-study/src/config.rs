@@ -85,7 +85,8 @@ pub struct DataConfig {
     /// Part of the set.
     #[serde(default)]
     pub split: SplitConfig,
-    /// Preprocessing: a name, or `key=value,…`. `None`: the data set's own default.
+    /// Preprocessing: a name, or `key=value,…`. `None`: what the network names, else the
+    /// data set's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preprocess: Option<String>,
     /// Take images at random, keyed by this seed, instead of the first ones of the split.

@@ -218,7 +218,7 @@ pub fn evaluate(
 ) -> Result<EvaluateRecord, StudyError> {
     let images = Images::open(&config.data, &network.graph, config.input_size)?;
     let n_images = images.limited(config.data.accuracy_images, "images to evaluate")?;
-    note_preprocess(config, &images, monitor);
+    images.note_preprocess(&config.data, &network.graph, monitor);
     network.note_untrained(monitor);
     let start = std::time::Instant::now();
     let mut requantization = None;
@@ -262,12 +262,6 @@ pub fn evaluate(
         seconds,
         images_per_second: tally.images as f64 / seconds,
     })
-}
-
-fn note_preprocess(config: &EvaluateConfig, images: &Images, monitor: &dyn Monitor) {
-    if config.data.preprocess.is_none() && images.name() != "sample" {
-        monitor.note(&format!("no --preprocess given, using \"{}\"", images.preprocess_name()));
-    }
 }
 
 /// A float engine for `network`.

@@ -7,7 +7,11 @@ use skimp_graph::{Dim, Graph, Tensor};
 use skimp_numerics::rng::permutation;
 use skimp_report::records::{DataRecord, InputDigest};
 
-use crate::{DataConfig, SplitConfig, StudyError};
+use crate::{DataConfig, Monitor, SplitConfig, StudyError};
+
+/// Key of a network's metadata under which the preprocessing stands that it was trained or calibrated with, as
+/// `--preprocess` takes it.
+pub(crate) const PREPROCESS_KEY: &str = "skimp.preprocess";
 
 /// Stream of the random choice of images.
 const CHOICE_STREAM: u64 = 0x696d_6167_6573;
@@ -34,9 +38,7 @@ impl Images {
         let dataset = Dataset::open(&config.set, split)?;
         let native = dataset.image_shape();
         let input = input_spec(graph, input_size, native.map(|[_, height, width]| [height, width]))?;
-        let preprocess_name =
-            config.preprocess.clone().unwrap_or_else(|| dataset.format().default_preprocess().to_owned());
-        let preprocess: Preprocess = preprocess_name.parse()?;
+        let (preprocess_name, preprocess) = resolve_preprocess(config.preprocess.as_deref(), graph, &dataset)?;
         let order = config.seed.map(|seed| permutation(seed, CHOICE_STREAM, dataset.len()));
         Ok(Self { dataset, spec: config.set.clone(), split: config.split, preprocess_name, preprocess, input, order })
     }
@@ -72,6 +74,15 @@ impl Images {
         self.input
     }
 
+    /// Says which preprocessing is in force where nobody chose one and the choice is not obvious.
+    pub(crate) fn note_preprocess(&self, config: &DataConfig, graph: &Graph, monitor: &dyn Monitor) {
+        if config.preprocess.is_some() || self.name() == "sample" {
+            return;
+        }
+        let carried = if graph.metadata(PREPROCESS_KEY).is_some() { ", which the network names" } else { "" };
+        monitor.note(&format!("no --preprocess given, using \"{}\"{carried}", self.preprocess_name));
+    }
+
     /// Name or keys of the preprocessing in force.
     pub(crate) fn preprocess_name(&self) -> &str {
         &self.preprocess_name
@@ -105,6 +116,24 @@ impl Images {
             size_bytes: 0,
         }
     }
+}
+
+/// Name and rule of the preprocessing in force: the `chosen` one, else the one that the network carries under
+/// [`PREPROCESS_KEY`], else the data set's own.
+pub(crate) fn resolve_preprocess(
+    chosen: Option<&str>,
+    graph: &Graph,
+    dataset: &Dataset,
+) -> Result<(String, Preprocess), StudyError> {
+    if let Some(carried) = graph.metadata(PREPROCESS_KEY).filter(|_| chosen.is_none()) {
+        let preprocess = carried.parse().map_err(|error| {
+            let name = graph.name();
+            StudyError::Usage(format!("network \"{name}\": metadata {PREPROCESS_KEY}: {error}; give --preprocess"))
+        })?;
+        return Ok((carried.to_owned(), preprocess));
+    }
+    let name = chosen.unwrap_or_else(|| dataset.format().default_preprocess());
+    Ok((name.to_owned(), name.parse()?))
 }
 
 pub(crate) fn split_name(split: SplitConfig) -> &'static str {

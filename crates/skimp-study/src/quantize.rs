@@ -10,7 +10,7 @@ use skimp_quant::{AffineRange, Calibrator, OutputForm, QdqConfig, QdqNetwork, Sc
 use skimp_report::records::{DataRecord, ModelRecord};
 use skimp_report::table::{Cell, Column, Table};
 
-use crate::images::Images;
+use crate::images::{Images, PREPROCESS_KEY};
 use crate::monitor::step;
 use crate::{DataConfig, Monitor, Network, StudyError, Tabular, WeightScales};
 
@@ -194,6 +194,7 @@ pub fn quantize(
     }
     let images = Images::open(&config.data, &network.graph, config.input_size)?;
     let n_images = images.limited(config.data.images, "calibration images")?;
+    images.note_preprocess(&config.data, &network.graph, monitor);
     let executor = CpuExecutor::new(&network.graph)?;
     let mut calibrator = Calibrator::new(&network.graph);
     monitor.stage("calibrating", n_images as u64);
@@ -204,6 +205,8 @@ pub fn quantize(
     }
     monitor.stage("quantizing", 1);
     let quantized = skimp_quant::quantize_qdq(&network.graph, &settings, &calibrator.finish()?)?;
+    let graph = quantized.graph.with_metadata(PREPROCESS_KEY, images.preprocess_name());
+    let quantized = QdqNetwork { graph, ..quantized };
     onnx::export(&quantized.graph, output)?;
     let io = |source| StudyError::Io { path: output.to_owned(), source };
     let bytes_after = std::fs::metadata(output).map_err(io)?.len();

@@ -301,9 +301,7 @@ pub(crate) fn simulate_on(
         // A wrong name or setting must not wait for the calibration.
         Running::new(accelerator, 0)?;
     }
-    if config.data.preprocess.is_none() && images.name() != "sample" {
-        monitor.note(&format!("no --preprocess given, using \"{}\"", images.preprocess_name()));
-    }
+    images.note_preprocess(&config.data, &network.graph, monitor);
     network.note_untrained(monitor);
     let quantized = quantized::quantize_network(network, images, &config.quantization, monitor)?;
     let mut layers = crate::layers::simulated_layers(&quantized, images.input(), &config.layers)?;

@@ -28,7 +28,8 @@ struct TrainingData {
     /// Data set: `sample`, or NAME:DIR (see `skimp list datasets`); its training split is trained on
     #[arg(long, value_name = "NAME[:DIR]")]
     data: String,
-    /// Preprocessing: a name, or keys (see `skimp list preprocessings`) [default: the data set's own]
+    /// Preprocessing: a name, or keys (see `skimp list preprocessings`) [default: what the network names, else the data
+    /// set's own]
     #[arg(long, value_name = "NAME|KEYS", value_parser = preprocessing)]
     preprocess: Option<String>,
     /// Input height and width, where the network leaves them open

@@ -39,6 +39,38 @@ fn checkpoint_step(folder: &Path) -> u64 {
 }
 
 #[test]
+fn a_network_carries_its_preprocessing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (net, tuned, codes) = (path("net.onnx"), path("tuned.onnx"), path("codes.onnx"));
+    let train = |network: &str, more: &[&str]| {
+        let common =
+            ["train", network, "--data", "sample", "--images", "16", "--batch-size", "8", "--epochs", "1", "-q"];
+        json(&[&common[..], &["--validation-images", "40", "--log", "none"], more].concat())
+    };
+    let eval = |network: &str, more: &[&str]| {
+        json(&[&["eval", network, "--data", "sample", "--limit", "40"][..], more].concat())
+    };
+    let odd = "mean=0.1,std=0.9";
+    let trained = train("sample-resnet", &["--preprocess", odd, "-o", &net]);
+    // What evaluation, further training and quantization take without being told, and what they can be told.
+    let evaluated = eval(&net, &[]);
+    assert_eq!((&evaluated["data"]["preprocess"], &evaluated["top1"]), (&odd.into(), &trained["top1"]));
+    assert_eq!(eval(&net, &["--preprocess", "sample"])["data"]["preprocess"], "sample");
+    assert_eq!(train(&net, &["-o", &tuned])["data"]["preprocess"], odd);
+    ok(&["quantize", &net, "--data", "sample", "--calibration-images", "4", "-q", "-o", &codes]);
+    assert_eq!(eval(&codes, &[])["data"]["preprocess"], odd);
+    // A file that says nonsense is named; the flag helps.
+    let bytes = std::fs::read(&net).unwrap();
+    let at = bytes.windows(odd.len()).position(|part| part == odd.as_bytes()).unwrap();
+    let mut broken = bytes.clone();
+    broken[at..at + odd.len()].copy_from_slice(b"mean=0.1,sdt=0.9");
+    std::fs::write(&net, broken).unwrap();
+    fails(&["eval", &net, "--data", "sample"], 2, "network \"sample-resnet\": metadata skimp.preprocess: ");
+    assert_eq!(eval(&net, &["--preprocess", odd])["top1"], trained["top1"]);
+}
+
+#[test]
 fn a_trained_network_is_a_plain_one_with_a_report() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("net.onnx");

@@ -20,7 +20,7 @@ pub struct TrainConfig {
     pub input_size: Option<[usize; 2]>,
     /// The data set, `NAME[:DIR]`.
     pub data: String,
-    /// Preprocessing; the data set's own where none is given.
+    /// Preprocessing; where none is given, what the network names, else the data set's own.
     pub preprocess: Option<String>,
     /// Train on this many images of the training split, chosen by the seed; all where none is given.
     pub images: Option<usize>,

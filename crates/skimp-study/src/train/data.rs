@@ -10,7 +10,7 @@ use skimp_train::loader::{LastBatch, Loader, LoaderConfig, Order};
 
 use super::config::{TrainConfig, Validation};
 use crate::StudyError;
-use crate::images::input_spec;
+use crate::images::{input_spec, resolve_preprocess};
 
 /// Stream of the choice of training and held-out images.
 const CHOICE: u64 = stream("train/images");
@@ -31,7 +31,7 @@ impl Data {
         let training = Arc::new(Dataset::open(&config.data, Split::Train)?);
         let native = training.image_shape().map(|[_, height, width]| [height, width]);
         let input = input_spec(graph, config.input_size, native)?;
-        let preprocess = config.preprocess.clone().unwrap_or_else(|| training.format().default_preprocess().to_owned());
+        let (preprocess, _) = resolve_preprocess(config.preprocess.as_deref(), graph, &training)?;
         let (training_indices, held_out) = choose(config, training.len())?;
         let validation = match config.validation {
             Validation::None => None,

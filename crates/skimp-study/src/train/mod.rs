@@ -25,6 +25,7 @@ pub use self::record::{OutputRecord, TrainRecord};
 use self::data::Data;
 use self::identity::Identity;
 use self::observe::Watch;
+use crate::images::PREPROCESS_KEY;
 use crate::network::hex;
 use crate::{Monitor, Network, StudyError};
 
@@ -114,7 +115,8 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
     }
     let history = trainer.run(&watch)?.to_vec();
 
-    let bytes = onnx::export_bytes(&model.to_graph()?)?;
+    let trained = model.to_graph()?.with_metadata(PREPROCESS_KEY, data.preprocess.as_str());
+    let bytes = onnx::export_bytes(&trained)?;
     write_atomic(&run.output, &bytes)?;
     let record = TrainingRecord { epochs: history.iter().map(record::epoch).collect(), ..record };
     let last = record.epochs.last();
