@@ -8,6 +8,7 @@ mod accumulate;
 mod affine;
 mod block;
 mod early_negative;
+mod end_support;
 mod end_test;
 mod fixed;
 mod fixed_multiplier;
@@ -25,6 +26,7 @@ pub use block::{
     e8m0_encode,
 };
 pub use early_negative::{EndError, EndTrace, end_planes};
+pub use end_support::EndSupport;
 pub use end_test::EndTest;
 pub use fixed::{FixedCast, FixedCounts, FixedError, FixedFormat};
 pub use fixed_multiplier::FixedMultiplier;

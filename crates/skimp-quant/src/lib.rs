@@ -16,7 +16,6 @@ mod mac;
 mod pattern;
 mod qdq;
 mod quantize;
-mod support;
 mod weights;
 
 pub use calibrate::{Calibration, Calibrator, ValueStatistics, calibrate};
@@ -25,4 +24,4 @@ pub use error::QuantError;
 pub use layers::{LayerGeometry, layers};
 pub use qdq::{AffineRange, OutputForm, QdqConfig, QdqLayer, QdqNetwork, QdqValue, Scheme, quantize_qdq};
 pub use quantize::{FloatNode, QuantizationReport, Quantized, QuantizedLayer, quantize};
-pub use support::EndSupport;
+pub use skimp_numerics::EndSupport;

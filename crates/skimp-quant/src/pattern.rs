@@ -3,9 +3,8 @@
 use skimp_graph::{Graph, Node, Op, ValueId};
 
 use crate::{
-    Calibration, QuantError,
+    Calibration, EndSupport, QuantError,
     mac::{RealLayer, per_channel, real_layer},
-    support::EndSupport,
 };
 
 /// The activation function that a layer takes in.

@@ -1,7 +1,8 @@
 //! What a model needs to know about one layer.
 
-use std::fmt;
 use std::sync::Arc;
+
+use skimp_numerics::EndSupport;
 
 use crate::SimError;
 
@@ -35,63 +36,6 @@ pub enum Nonlinearity {
     Relu,
     /// max(x, 0) with an upper bound (ReLU6 and the like).
     ClippedRelu,
-}
-
-/// Why early negative detection would change the network's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EndObstacle {
-    /// Activations may be negative: partial sums may rise again.
-    SignedInput,
-    /// No ReLU takes the sum.
-    NoRelu {
-        /// What takes it instead, if anything does.
-        next: Option<String>,
-    },
-    /// A tensor is added to the sum after the layer, and no ReLU lies between sum and layer's accumulator.
-    ResidualWithoutRelu {
-        /// The node that adds.
-        node: String,
-    },
-    /// The sum before the ReLU is needed by another node.
-    ValueUsedElsewhere {
-        /// The node that needs it.
-        by: String,
-    },
-}
-
-impl fmt::Display for EndObstacle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            EndObstacle::SignedInput => f.write_str("activations may be negative"),
-            EndObstacle::NoRelu { next: Some(next) } => write!(f, "no ReLU follows, but {next}"),
-            EndObstacle::NoRelu { next: None } => f.write_str("no ReLU follows"),
-            EndObstacle::ResidualWithoutRelu { node } => {
-                write!(f, "{node} adds to the sum before any ReLU, outside the accumulator")
-            }
-            EndObstacle::ValueUsedElsewhere { by } => write!(f, "{by} needs the sum before the ReLU"),
-        }
-    }
-}
-
-/// Whether early negative detection leaves the network's answer unchanged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EndSupport {
-    /// It does.
-    Valid,
-    /// It does not.
-    Invalid(EndObstacle),
-}
-
-impl EndSupport {
-    /// The obstacle, if there is one.
-    #[must_use]
-    pub fn obstacle(&self) -> Option<&EndObstacle> {
-        match self {
-            EndSupport::Valid => None,
-            EndSupport::Invalid(obstacle) => Some(obstacle),
-        }
-    }
 }
 
 /// One convolution or dense layer as an accelerator sees it.
@@ -364,13 +308,5 @@ mod tests {
         let too_small = LayerWorkload::conv("y", 1, 1, 1, 1, 4);
         assert_eq!(too_small.p, 0);
         assert!(too_small.validated().is_err());
-    }
-
-    #[test]
-    fn obstacles_explain_themselves() {
-        let obstacle = EndObstacle::NoRelu { next: Some("Softmax".into()) };
-        assert_eq!(obstacle.to_string(), "no ReLU follows, but Softmax");
-        assert_eq!(EndSupport::Invalid(obstacle.clone()).obstacle(), Some(&obstacle));
-        assert_eq!(EndSupport::Valid.obstacle(), None);
     }
 }

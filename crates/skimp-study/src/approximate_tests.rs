@@ -57,7 +57,7 @@ impl std::fmt::Debug for ByDefinition<'_> {
 
 impl ByDefinition<'_> {
     fn layer(&self, node_idx: usize) -> Option<&SimulatedLayer> {
-        let valid = |layer: &&SimulatedLayer| layer.operands.workload.end.obstacle().is_none();
+        let valid = |layer: &&SimulatedLayer| layer.operands.workload.end.is_valid();
         self.layers.iter().find(|layer| layer.node_idx == node_idx).filter(valid)
     }
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 use serde_json::json;
 use skimp_data::npy;
 use skimp_report::write_atomic;
-use skimp_sim::EndSupport;
 
 use crate::StudyError;
 use crate::layers::SimulatedLayer;
@@ -35,10 +34,8 @@ pub(crate) fn layer(folder: &Path, layer: &SimulatedLayer, image: &ImageTrace) -
     if let Some(planes) = image.non_positive.get() {
         npy::write(path("end_planes_non_positive.npy"), &output, planes)?;
     }
-    let (valid, reason) = match &workload.end {
-        EndSupport::Valid => (true, None),
-        EndSupport::Invalid(obstacle) => (false, Some(obstacle.to_string())),
-    };
+    let valid = workload.end.is_valid();
+    let reason = (!valid).then(|| workload.end.to_string());
     let pads = [workload.pads_begin, workload.pads_end].concat();
     let description = json!({
         "schema": "skimp.dump/1",

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use skimp_data::InputSpec;
 use skimp_graph::integer::Activation;
-use skimp_quant::{EndSupport as QuantEndSupport, LayerGeometry, Quantized, QuantizedLayer};
+use skimp_quant::{LayerGeometry, Quantized, QuantizedLayer};
 use skimp_report::records::{EndStatus, LayerStatistics};
-use skimp_sim::{EndObstacle, EndOutcome, EndSupport, LayerKind, LayerResult, LayerWorkload, Nonlinearity};
+use skimp_sim::{EndOutcome, EndSupport, LayerKind, LayerResult, LayerWorkload, Nonlinearity};
 
 use crate::trace::{ImageTrace, LayerOperands};
 use crate::{LayersConfig, StudyError};
@@ -110,7 +110,7 @@ impl SimulatedLayer {
                 .then(|| share(self.n_positive_outputs, self.n_outputs)),
             end: match &workload.end {
                 EndSupport::Valid => EndStatus::on(),
-                EndSupport::Invalid(obstacle) => EndStatus::off(obstacle.to_string()),
+                obstacle => EndStatus::off(obstacle.to_string()),
             },
             mean_planes: (n_ended > 0).then(|| planes as f64 / n_ended as f64),
             end_planes: self.end_planes.clone(),
@@ -193,7 +193,7 @@ fn simulated_layer(
             Activation::Clamp { .. } | Activation::None | Activation::Sign => Nonlinearity::None,
         },
         first,
-        end: end_support(geometry.end),
+        end: geometry.end.clone(),
         weights: Some(weights.clone()),
     }
     .validated()?;
@@ -210,18 +210,4 @@ fn simulated_layer(
         codes_signed: geometry.input.signed,
     };
     Ok(SimulatedLayer::new(geometry.node_idx, quantized.op, operands, scales))
-}
-
-/// The quantizer's verdict in the simulators' words.
-fn end_support(support: &QuantEndSupport) -> EndSupport {
-    let obstacle = match support {
-        QuantEndSupport::Valid => return EndSupport::Valid,
-        QuantEndSupport::SignedInput => EndObstacle::SignedInput,
-        QuantEndSupport::NoRelu { next } => EndObstacle::NoRelu { next: Some(next.clone()) },
-        QuantEndSupport::ResidualWithoutRelu { next } => EndObstacle::ResidualWithoutRelu { node: next.clone() },
-        QuantEndSupport::ValueNeededElsewhere { consumer } => EndObstacle::ValueUsedElsewhere { by: consumer.clone() },
-        // A reason that this crate does not know yet still forbids it.
-        other => EndObstacle::NoRelu { next: Some(other.to_string()) },
-    };
-    EndSupport::Invalid(obstacle)
 }

@@ -1,6 +1,6 @@
 //! The mapping rules beyond VGG-16, on layers small enough to count by hand.
 
-use skimp_sim::{EndObstacle, EndOutcome, EndSupport, LayerWorkload};
+use skimp_sim::{EndOutcome, EndSupport, LayerWorkload};
 
 use crate::support::{accelerator, cycles, events, trace_of_ends};
 
@@ -131,7 +131,7 @@ fn narrow_codes_take_fewer_planes_and_lines() {
 #[test]
 fn layers_where_end_is_invalid_say_why() {
     let compend = accelerator("compend", "");
-    let obstacle = EndSupport::Invalid(EndObstacle::NoRelu { next: Some("Softmax".into()) });
+    let obstacle = EndSupport::NoRelu { next: "Softmax".into() };
     let layer = LayerWorkload { end: obstacle, ..LayerWorkload::dense("F3", 4096, 1000) };
     let result = compend.simulate_layer(&layer, None).unwrap();
     assert_eq!(result.end, Some(EndOutcome::Off("no ReLU follows, but Softmax".into())));

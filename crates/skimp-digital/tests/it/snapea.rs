@@ -193,7 +193,7 @@ fn given_predictions_stop_after_their_speculation_weights() {
 fn layers_without_a_proof_run_their_weights() {
     let layer = LayerWorkload {
         weights: Some(vec![3, 0, 1, -4].into()),
-        end: EndSupport::Invalid(skimp_sim::EndObstacle::SignedInput),
+        end: EndSupport::SignedInput,
         ..LayerWorkload::dense("d", 4, 1)
     };
     let result = accelerator("snapea", "").simulate_layer(&layer, None).unwrap();

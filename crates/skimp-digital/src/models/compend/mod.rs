@@ -40,8 +40,8 @@ mod timeline;
 use std::sync::Arc;
 
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, EndOutcome, EndSupport, LayerEffect, LayerResult, LayerTrace,
-    LayerWorkload, Loss, Provenance, SimError, TimelineSpan, Tuner, losses,
+    Accelerator, Activity, ComparisonRow, CostTable, EndOutcome, LayerEffect, LayerResult, LayerTrace, LayerWorkload,
+    Loss, Provenance, SimError, TimelineSpan, Tuner, losses,
 };
 use toml::Table;
 
@@ -143,7 +143,7 @@ struct PredictedStop {
 impl LayerEffect for PredictedStop {
     fn applies(&self, layer: &LayerWorkload) -> bool {
         let one_pass = |layout: Layout| layout.parts.iter().all(|part| part.leaves.len() == 1);
-        layer.end == EndSupport::Valid && lay_out(layer, &self.hardware).is_ok_and(one_pass)
+        layer.end.is_valid() && lay_out(layer, &self.hardware).is_ok_and(one_pass)
     }
 
     fn sums(&self, layer: &LayerWorkload, operands: &LayerTrace, sums: &mut [i64]) -> Result<(), SimError> {
@@ -193,8 +193,8 @@ impl Machine {
         if !self.config.end {
             return Ok(Detection::Off("switched off".to_owned()));
         }
-        if let EndSupport::Invalid(obstacle) = &layer.end {
-            return Ok(Detection::Off(obstacle.to_string()));
+        if !layer.end.is_valid() {
+            return Ok(Detection::Off(layer.end.to_string()));
         }
         let passes = layout.parts.iter().map(|part| part.leaves.len()).max().unwrap_or(1);
         if passes > 1 {

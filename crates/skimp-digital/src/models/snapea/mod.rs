@@ -34,8 +34,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, EndOutcome, EndSupport, LayerEffect, LayerResult, LayerTrace,
-    LayerWorkload, LossEvent, SimError, Statistic, Tuner,
+    Accelerator, Activity, ComparisonRow, CostTable, EndOutcome, LayerEffect, LayerResult, LayerTrace, LayerWorkload,
+    LossEvent, SimError, Statistic, Tuner,
 };
 use toml::Table;
 
@@ -359,12 +359,12 @@ impl Accelerator for Machine {
         }
         let missing = || SimError::WeightsRequired { layer: layer.name.clone(), accelerator: NAME };
         let weights = layer.weights.as_deref().ok_or_else(missing)?;
-        if let EndSupport::Invalid(obstacle) = &layer.end {
+        if !layer.end.is_valid() {
             let used = |filter: usize| {
                 weights[filter * depth..(filter + 1) * depth].iter().filter(|&&weight| weight != 0).count() as u32
             };
             let mut result = self.result(layer, &self.uniform(layer, used), Checks::default());
-            result.end = Some(EndOutcome::Off(obstacle.to_string()));
+            result.end = Some(EndOutcome::Off(layer.end.to_string()));
             return Ok(result);
         }
         let trace = trace.ok_or_else(|| SimError::TraceRequired {
