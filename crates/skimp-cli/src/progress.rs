@@ -62,6 +62,17 @@ impl Bars {
     }
 }
 
+impl Bars {
+    /// A line above the bar, if there is one.
+    fn line(&self, text: &str) {
+        let bar = self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match &*bar {
+            Some(bar) => bar.suspend(|| warn(text)),
+            None => warn(text),
+        }
+    }
+}
+
 impl Drop for Bars {
     fn drop(&mut self) {
         self.replace(None);
@@ -101,14 +112,15 @@ impl Monitor for Bars {
         }
     }
 
-    fn note(&self, text: &str) {
-        if self.quiet {
-            return;
+    fn milestone(&self, text: &str) {
+        if !self.quiet && (self.verbose || std::io::stderr().is_terminal()) {
+            self.line(text);
         }
-        let bar = self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match &*bar {
-            Some(bar) => bar.suspend(|| warn(&format!("note: {text}"))),
-            None => warn(&format!("note: {text}")),
+    }
+
+    fn note(&self, text: &str) {
+        if !self.quiet {
+            self.line(&format!("note: {text}"));
         }
     }
 

@@ -74,6 +74,16 @@ pub enum StudyError {
     /// The user stopped the run.
     #[error("interrupted; nothing was left half-written")]
     Interrupted,
+    /// The user stopped a study that keeps its runs.
+    #[error("interrupted; {n_finished} of {n_runs} runs are finished, --resume goes on from {folder}", folder = .folder.display())]
+    InterruptedRuns {
+        /// Runs that are finished.
+        n_finished: usize,
+        /// Runs of the study.
+        n_runs: usize,
+        /// Where the runs are kept.
+        folder: PathBuf,
+    },
 }
 
 impl StudyError {
@@ -107,7 +117,8 @@ impl StudyError {
             | StudyError::Quant(_)
             | StudyError::Report(_)
             | StudyError::NotExact { .. }
-            | StudyError::Interrupted => false,
+            | StudyError::Interrupted
+            | StudyError::InterruptedRuns { .. } => false,
         }
     }
 }

@@ -50,7 +50,7 @@ pub use quantize::{
 pub use run::run_network;
 pub use simulate::{SimulateConfig, Simulation, accelerator_configs, simulate, simulate_topology};
 pub use studies::{StudyOverrides, embedded_studies};
-pub use study::{run_study, study};
+pub use study::{StudyRun, run_study, study};
 pub use tabular::Tabular;
 pub use topology::{Topology, export_topology, inspect_topology};
 pub use train::{OutputRecord, PolicyConfig, PrecisionConfig, TrainConfig, TrainRecord, TrainRun, Validation, train};

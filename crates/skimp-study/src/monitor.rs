@@ -13,6 +13,9 @@ pub trait Monitor: Sync {
     /// How the present stage is doing, in a few words that replace the ones before.
     fn status(&self, _text: &str) {}
 
+    /// A part of the stage is done: a line for whoever reads along.
+    fn milestone(&self, _text: &str) {}
+
     /// Something the user should know, once.
     fn note(&self, text: &str);
 

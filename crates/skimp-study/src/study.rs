@@ -1,6 +1,6 @@
 //! A whole study: accuracy, simulation, comparison, report.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use skimp_cpu::integer::IntegerExecutor;
@@ -16,7 +16,7 @@ use skimp_sim::{ComparisonRow, find_model};
 
 use crate::evaluate::{Engine, classify, float_executor};
 use crate::images::Images;
-use crate::train::precision_study;
+use crate::train::{Place, precision_study};
 use crate::{
     JudgeBy, Monitor, Network, OwnFigure, PublishedConfig, SimulateConfig, Simulation, StudyConfig, StudyError,
     simulate,
@@ -35,15 +35,40 @@ impl Clock {
     }
 }
 
+/// Where a study writes, and whether it goes on: nothing here changes the results.
+#[derive(Clone, Debug, Default)]
+pub struct StudyRun {
+    /// Folder of the report. A study of training keeps its runs in the folder `runs` in it.
+    pub folder: PathBuf,
+    /// Take up the runs of a study of training that are kept in the folder, or start if there are none.
+    pub resume: bool,
+}
+
 /// Runs a study and writes its folder: report.html, results.json, CSV tables and the resolved configuration.
+///
+/// A study of training writes each finished run at once, and checkpoints of those under way: killed and resumed, it
+/// ends with the same records as one that was not, except for the time it took.
 ///
 /// # Errors
 /// [`StudyError`]; the folder is checked before the run starts, and each file is written whole or not at all.
-pub fn run_study(config: &StudyConfig, folder: &Path, monitor: &dyn Monitor) -> Result<StudyRecord, StudyError> {
-    prepare_folder(folder)?;
-    let record = study(config, monitor)?;
+/// [`StudyError::Usage`] if the folder holds runs and `resume` is not set, [`skimp_train::TrainError::Checkpoint`] if
+/// they are of another study or another configuration.
+pub fn run_study(config: &StudyConfig, run: &StudyRun, monitor: &dyn Monitor) -> Result<StudyRecord, StudyError> {
+    prepare_folder(&run.folder)?;
+    let record = match &config.training {
+        Some(training) => {
+            let place = Place { folder: &run.folder, resume: run.resume };
+            precision_study(config, training, Some(place), monitor)?
+        }
+        None => {
+            if run.resume {
+                monitor.note("only studies of training keep what is finished; this one starts from the beginning");
+            }
+            study(config, monitor)?
+        }
+    };
     monitor.stage("writing the report", 1);
-    write_study(folder, &record)?;
+    write_study(&run.folder, &record)?;
     monitor.advance(1);
     Ok(record)
 }
@@ -62,7 +87,7 @@ fn prepare_folder(folder: &Path) -> Result<(), StudyError> {
 /// [`StudyError`] naming the file, node, layer or setting.
 pub fn study(config: &StudyConfig, monitor: &dyn Monitor) -> Result<StudyRecord, StudyError> {
     if let Some(training) = &config.training {
-        return precision_study(config, training, monitor);
+        return precision_study(config, training, None, monitor);
     }
     let mut clock = Clock::default();
     let network = clock.time("load the network", || Network::open(&config.network.model))?;

@@ -86,7 +86,7 @@ pub enum TrainError {
         cause: String,
     },
     /// A loss or a parameter became NaN or infinite.
-    #[error("training diverged in epoch {epoch} at step {step}: {what}{}; {}", at(.layer.as_deref()), kept(.checkpoint.as_ref()))]
+    #[error("training diverged in epoch {epoch} at step {step}: {what}{}{}", at(.layer.as_deref()), good(.checkpoint.as_ref()))]
     Diverged {
         /// The epoch, from 1.
         epoch: u64,
@@ -116,9 +116,13 @@ fn at(layer: Option<&str>) -> String {
     layer.map_or_else(String::new, |layer| format!(", first in layer \"{layer}\""))
 }
 
+fn good(checkpoint: Option<&PathBuf>) -> String {
+    checkpoint.map_or_else(String::new, |path| format!("; the last good checkpoint is {}", path.display()))
+}
+
 fn kept(checkpoint: Option<&PathBuf>) -> String {
     match checkpoint {
-        Some(path) => format!("the last good checkpoint is {}", path.display()),
+        Some(path) => format!("the checkpoint is {}", path.display()),
         None => "there is no checkpoint yet".to_owned(),
     }
 }

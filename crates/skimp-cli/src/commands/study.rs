@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args};
-use skimp::StudyOverrides;
+use skimp::{StudyOverrides, StudyRun};
 
 use crate::common::{Failure, Format, input_size, json, preprocessing, print};
 use crate::options::TuningOptions;
@@ -36,6 +36,9 @@ struct Arguments {
     /// Take images at random, keyed by this seed, instead of the first ones
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
+    /// Go on with a study of training from the runs in the folder, or start if there are none
+    #[arg(long)]
+    resume: bool,
 }
 
 /// The command.
@@ -52,10 +55,12 @@ impl super::Command for Study {
                 .about("Run a study and write a folder with report, records and tables")
                 .after_help(
                     "Writes report.html, results.json, CSV files and study.toml, the resolved configuration, which \
-                     reproduces the run, into the folder of --output (default: skimp-study).\n\nExamples:\n  \
+                     reproduces the run, into the folder of --output (default: skimp-study). A study of training keeps \
+                     its runs in DIR/runs while it goes: Ctrl-C or a killed process costs at most an epoch of the runs \
+                     under way, and --resume goes on. docs/studies.md explains study files.\n\nExamples:\n  \
                      skimp study\n  skimp study cifar10-resnet20 --network net.onnx --data cifar10:DIR -o out\n  \
                      skimp study vgg16-imagenet --network vgg16.onnx --data imagenet:DIR --images 4\n  \
-                     skimp study my-study.toml",
+                     skimp study my-study.toml\n  skimp study low-precision-training --resume -o few-bits",
                 ),
         )
     }
@@ -76,7 +81,8 @@ impl super::Command for Study {
         arguments.tuning.apply(&mut config.data);
         let folder = global.output.clone().unwrap_or_else(|| PathBuf::from("skimp-study"));
         let bars = global.bars();
-        let record = skimp::run_study(&config, &folder, &bars)?;
+        let run = StudyRun { folder: folder.clone(), resume: arguments.resume };
+        let record = skimp::run_study(&config, &run, &bars)?;
         drop(bars);
         match global.format {
             Format::Json => print(&json(&record)?),

@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod real_data;
+mod study;
 mod topology;
 mod train;
 

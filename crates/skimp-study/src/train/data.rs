@@ -21,6 +21,7 @@ pub(super) struct Data {
     training: Arc<Dataset>,
     training_indices: Vec<usize>,
     validation: Option<(Arc<Dataset>, Vec<usize>)>,
+    test: Option<Arc<Dataset>>,
     pub(super) input: InputSpec,
     pub(super) preprocess: String,
 }
@@ -32,21 +33,34 @@ impl Data {
         let native = training.image_shape().map(|[_, height, width]| [height, width]);
         let input = input_spec(graph, config.input_size, native)?;
         let (preprocess, _) = resolve_preprocess(config.preprocess.as_deref(), graph, &training)?;
-        let (training_indices, held_out) = choose(config, training.len())?;
-        let validation = match config.validation {
-            Validation::None => None,
-            Validation::HeldOut(_) => Some((Arc::clone(&training), held_out)),
-            Validation::Test => {
-                let test = Dataset::open(&config.data, Split::Test)?;
-                let indices = (0..test.len()).collect();
-                Some((Arc::new(test), indices))
-            }
+        let test = match config.validation {
+            Validation::None | Validation::HeldOut(_) => None,
+            Validation::Test => Some(Arc::new(Dataset::open(&config.data, Split::Test)?)),
+        };
+        let data = Self { training, training_indices: Vec::new(), validation: None, test, input, preprocess };
+        data.chosen(config)
+    }
+
+    /// The images of the same files that a run with another seed takes.
+    pub(super) fn chosen(&self, config: &TrainConfig) -> Result<Self, StudyError> {
+        let (training_indices, held_out) = choose(config, self.training.len())?;
+        let validation = match (config.validation, &self.test) {
+            (Validation::HeldOut(_), _) => Some((Arc::clone(&self.training), held_out)),
+            (Validation::Test, Some(test)) => Some((Arc::clone(test), (0..test.len()).collect::<Vec<usize>>())),
+            (Validation::Test | Validation::None, _) => None,
         };
         let validation = validation.map(|(dataset, mut indices)| {
             indices.truncate(config.validation_images.unwrap_or(usize::MAX));
             (dataset, indices)
         });
-        Ok(Self { training, training_indices, validation, input, preprocess })
+        Ok(Self {
+            training: Arc::clone(&self.training),
+            training_indices,
+            validation,
+            test: self.test.clone(),
+            input: self.input,
+            preprocess: self.preprocess.clone(),
+        })
     }
 
     /// Loaders of the training and of the validation images.
@@ -81,7 +95,7 @@ impl Data {
 
     /// The data set that the network is measured on, where it is another split.
     pub(super) fn test(&self) -> Option<&Dataset> {
-        self.validation.as_ref().map(|(dataset, _)| &**dataset).filter(|dataset| dataset.split() == Split::Test)
+        self.test.as_deref()
     }
 }
 

@@ -64,17 +64,18 @@ impl Identity {
     /// Checks that a checkpoint was written by this run. The places of network and data, which their digests stand for,
     /// and the number of epochs may differ.
     pub(super) fn check(&self, path: &Path, written: &Table) -> Result<(), StudyError> {
-        let now = self.table()?;
-        let keys =
-            now.keys().chain(written.keys()).filter(|key| !["epochs", "data", "network"].contains(&key.as_str()));
-        for key in keys {
-            let (now, then) = (now.get(key), written.get(key));
-            if now != then {
-                let show = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
-                let cause = format!("it is of a run with {key} = {}, this run has {}", show(then), show(now));
-                return Err(TrainError::Checkpoint { path: path.to_owned(), cause }.into());
-            }
+        match difference(&self.table()?, written, &["epochs", "data", "network"]) {
+            None => Ok(()),
+            Some(cause) => Err(TrainError::Checkpoint { path: path.to_owned(), cause }.into()),
         }
-        Ok(())
     }
+}
+
+/// The first key at which the configuration of a run and the one that was `written` differ, as a sentence; keys that are
+/// `free` may.
+pub(super) fn difference(now: &Table, written: &Table, free: &[&str]) -> Option<String> {
+    let mut keys = now.keys().chain(written.keys()).filter(|key| !free.contains(&key.as_str()));
+    let key = keys.find(|key| now.get(*key) != written.get(*key))?;
+    let show = |table: &Table| table.get(key).map_or_else(|| "nothing".to_owned(), Value::to_string);
+    Some(format!("it is of a run with {key} = {}, this run has {}", show(written), show(now)))
 }

@@ -18,7 +18,7 @@ use skimp_train::trainer::{CheckpointConfig, Trainer, TrainerConfig, folder_besi
 use skimp_train::{Model, ModelOptions, policy};
 
 pub use self::config::{TrainConfig, Validation};
-pub(crate) use self::precision::study as precision_study;
+pub(crate) use self::precision::{Place, study as precision_study};
 pub use self::precision::{PolicyConfig, PrecisionConfig};
 pub use self::record::{OutputRecord, TrainRecord};
 

@@ -1,16 +1,23 @@
 //! One network trained under several precision policies: the same images and seeds, so that only the bits differ.
 
-use std::time::Instant;
+mod kept;
+mod progress;
+mod queue;
+mod run;
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use skimp_report::StudyRecord;
 use skimp_report::records::{
     Assumption, CastRecord, CurvePoint, InputDigest, PolicyRecord, PolicyRun, PrecisionRecord, Spread, Timing,
 };
-use skimp_train::policy::{self, Policy, PolicyEntry};
-use skimp_train::trainer::{EpochRecord, Observer, StepReport, Trainer, TrainerConfig};
-use skimp_train::{Model, ModelOptions, TrainError};
+use skimp_train::Model;
+use skimp_train::policy::{self, PolicyEntry};
+use skimp_train::trainer::EpochRecord;
 
+use self::kept::Kept;
+use self::run::{Outcome, Run, model};
 use super::config::TrainConfig;
 use super::data::Data;
 use super::identity::Identity;
@@ -58,6 +65,9 @@ impl PrecisionConfig {
         if self.seeds.is_empty() || self.policies.is_empty() {
             return Err("[training] has no seeds or no policies, expected at least one of each".to_owned());
         }
+        if let Some((_, seed)) = self.seeds.iter().enumerate().find(|&(idx, seed)| self.seeds[..idx].contains(seed)) {
+            return Err(format!("seed {seed} is given twice"));
+        }
         let labels: Vec<&str> = self.policies.iter().map(PolicyConfig::label).collect();
         let known = labels.join(", ");
         for (idx, policy) in self.policies.iter().enumerate() {
@@ -82,18 +92,18 @@ impl PrecisionConfig {
     }
 }
 
-/// What one run brought.
-struct Outcome {
-    history: Vec<EpochRecord>,
-    diverged: Option<String>,
-    skipped_steps: u64,
-    casts: Vec<CastRecord>,
+/// Where the runs of a study are kept, and whether finished and begun ones are taken up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) resume: bool,
 }
 
-/// Runs the study.
+/// Runs the study. Without a `place`, nothing is kept.
 pub(crate) fn study(
     config: &StudyConfig,
     training: &PrecisionConfig,
+    place: Option<Place<'_>>,
     monitor: &dyn Monitor,
 ) -> Result<StudyRecord, StudyError> {
     let base = TrainConfig {
@@ -104,10 +114,15 @@ pub(crate) fn study(
         seed: training.seeds.first().copied().unwrap_or(0),
         ..training.run.clone()
     };
+    let runs = Run::all(training, &base);
+    let kept = place.map(|place| Kept::open(&config.name, place, &runs)).transpose()?;
     let network = Network::open_for_training(&base.network, base.seed)?;
+    monitor.stage("opening the data", 1);
     let data = Data::open(&base, &network.graph)?;
     let identity = Identity::new(&base, &network, &data)?;
+    monitor.advance(1);
     let (loader, validation) = data.loaders(&base, base.check()?.augment)?;
+    let model = model(&base, &network, &data)?;
     let mut record = PrecisionRecord {
         baseline: training.baseline.clone(),
         seeds: training.seeds.clone(),
@@ -115,21 +130,19 @@ pub(crate) fn study(
         batch_size: base.batch_size as u64,
         n_train_images: loader.n_images() as u64,
         n_validation_images: validation.map_or(0, |validation| validation.n_images() as u64),
-        n_parameters: n_parameters(&model(&base, &network, &data)?),
+        n_parameters: n_parameters(&model),
         policies: Vec::new(),
     };
+    let n_steps = base.epochs * loader.steps_per_epoch();
+    let memory = model.n_activation_bytes() as u64 + 16 * record.n_parameters;
+    drop(model);
+    let outcomes =
+        queue::work(&queue::Work { runs: &runs, n_steps, memory, data: &data, kept: kept.as_ref() }, monitor)?;
     let mut timings = Vec::new();
-    for policy in &training.policies {
-        let start = Instant::now();
-        let outcomes: Result<Vec<Outcome>, StudyError> = training
-            .seeds
-            .iter()
-            .map(|&seed| {
-                run(&TrainConfig { precision: policy.precision.clone(), seed, ..base.clone() }, policy, monitor)
-            })
-            .collect();
-        record.policies.push(summary(policy, &training.seeds, &outcomes?));
-        timings.push(Timing { step: format!("train: {}", policy.label()), seconds: start.elapsed().as_secs_f64() });
+    for (policy, outcomes) in training.policies.iter().zip(outcomes.chunks(training.seeds.len())) {
+        let seconds = outcomes.iter().flat_map(|outcome| &outcome.history).map(|epoch| epoch.seconds).sum();
+        record.policies.push(summary(policy, &training.seeds, outcomes));
+        timings.push(Timing { step: format!("train: {}", policy.label()), seconds });
     }
     compare(&mut record);
     Ok(StudyRecord {
@@ -148,73 +161,8 @@ pub(crate) fn study(
     })
 }
 
-fn model(config: &TrainConfig, network: &Network, data: &Data) -> Result<Model, StudyError> {
-    let options = ModelOptions {
-        batch: config.batch_size,
-        input_size: Some(vec![data.input.channels, data.input.height, data.input.width]),
-        batch_norm_momentum: config.batch_norm_momentum,
-        ..ModelOptions::default()
-    };
-    Ok(Model::new(&network.graph, &options)?)
-}
-
 fn n_parameters(model: &Model) -> u64 {
     model.params().iter().filter(|param| param.is_trainable()).map(|param| param.len() as u64).sum()
-}
-
-/// One run from the initial weights of its seed. Divergence is a result, not an error.
-fn run(config: &TrainConfig, policy: &PolicyConfig, monitor: &dyn Monitor) -> Result<Outcome, StudyError> {
-    let checked = config.check()?;
-    let network = Network::open_for_training(&config.network, config.seed)?;
-    let data = Data::open(config, &network.graph)?;
-    let (loader, validation) = data.loaders(config, checked.augment)?;
-    let mut model = model(config, &network, &data)?;
-    super::freeze(&mut model, &config.freeze)?;
-    let mut precision = policy::create(&config.precision)?;
-    let trainer = TrainerConfig {
-        epochs: config.epochs,
-        learning_rate: config.learning_rate,
-        schedule: checked.schedule,
-        optimizer: checked.optimizer,
-        losses: checked.losses,
-        seed: config.seed,
-        checkpoints: None,
-    };
-    let mut trainer = Trainer::new(&mut model, &mut *precision, trainer, loader, validation)?;
-    monitor.stage(&format!("{}, seed {}", policy.label(), config.seed), trainer.n_steps());
-    let diverged = match trainer.run(&Watch(monitor)) {
-        Ok(_) => None,
-        Err(error @ TrainError::Diverged { .. }) => Some(error.to_string()),
-        Err(error) => return Err(error.into()),
-    };
-    let history = trainer.state().history.clone();
-    let skipped_steps = history.iter().map(|epoch| epoch.skipped_steps).sum();
-    Ok(Outcome { history, diverged, skipped_steps, casts: casts(&*precision) })
-}
-
-/// Tells a [`Monitor`] of the steps of a run.
-struct Watch<'a>(&'a dyn Monitor);
-
-impl Observer for Watch<'_> {
-    fn step(&self, _report: &StepReport) {
-        self.0.advance(1);
-    }
-
-    fn interrupted(&self) -> bool {
-        self.0.interrupted()
-    }
-}
-
-fn casts(policy: &dyn Policy) -> Vec<CastRecord> {
-    let classes = policy.counts().map_or(&[][..], |counts| &counts.classes);
-    let record = |(class, count): &(&'static str, policy::CastCount)| CastRecord {
-        class: (*class).to_owned(),
-        elements: count.elements,
-        overflows: count.overflows,
-        underflows: count.underflows,
-        flushed: count.flushed,
-    };
-    classes.iter().map(record).collect()
 }
 
 /// All runs of a policy, not yet compared.
@@ -251,7 +199,7 @@ fn summary(policy: &PolicyConfig, seeds: &[u64], outcomes: &[Outcome]) -> Policy
         top1: Spread::of(&runs.iter().filter_map(|run| run.top1).collect::<Vec<f64>>()),
         difference: None,
         n_diverged: runs.iter().filter(|run| run.diverged.is_some()).count() as u64,
-        skipped_steps: outcomes.iter().map(|outcome| outcome.skipped_steps).sum(),
+        skipped_steps: outcomes.iter().flat_map(|outcome| &outcome.history).map(|epoch| epoch.skipped_steps).sum(),
         casts,
         runs,
     }
@@ -305,114 +253,4 @@ fn assumptions(record: &PrecisionRecord, training: &PrecisionConfig) -> Vec<Assu
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Silent, study as run_in_memory};
-
-    const TINY: &str = r#"
-        schema = 1
-        name = "tiny"
-        title = "Tiny"
-        summary = "tiny"
-
-        [network]
-        model = "conv4-fc2:channels=1,size=28,widths=2-2-4-4-8,batch-norm=true"
-
-        [data]
-        set = "sample"
-
-        [training]
-        baseline = "fp32"
-        seeds = [1, 2]
-
-        [training.run]
-        epochs = 2
-        batch_size = 16
-        images = 40
-        validation_images = 30
-        learning_rate = 0.05
-
-        [[training.policies]]
-        precision = "fp32"
-
-        [[training.policies]]
-        precision = "fp32"
-        label = "again"
-
-        [[training.policies]]
-        precision = "mxfp4"
-        ablates = "fp32"
-    "#;
-
-    fn record(text: &str) -> StudyRecord {
-        run_in_memory(&StudyConfig::parse(text, "tiny.toml").unwrap(), &Silent).unwrap()
-    }
-
-    #[test]
-    fn a_tiny_study_compares_policies_seed_by_seed() {
-        let study = record(TINY);
-        let precision = study.precision.as_ref().unwrap();
-        assert_eq!((precision.epochs, precision.n_train_images, precision.n_validation_images), (2, 40, 30));
-        let [base, again, few] = &precision.policies[..] else { panic!("{precision:?}") };
-        // The same policy under another name: the same bits.
-        assert_eq!(base.runs, again.runs);
-        assert_eq!((base.difference, again.difference), (None, Spread::of(&[0.0, 0.0])));
-        assert!(base.casts.is_empty());
-        // Four bits compute something else and lose something, in the classes of tensors that are rounded.
-        assert_ne!(base.runs, few.runs);
-        assert!(few.casts.iter().any(|cast| cast.class == "error" && cast.underflows > 0), "{few:?}");
-        assert!(few.casts.iter().all(|cast| cast.overflows + cast.underflows + cast.flushed <= cast.elements));
-        for (run, seed) in few.runs.iter().zip([1, 2]) {
-            assert_eq!((run.seed, run.curve.len(), run.diverged.as_ref()), (seed, 2, None));
-            assert_eq!(run.top1, run.curve[1].validation_accuracy);
-        }
-        assert_ne!(few.runs[0].curve, few.runs[1].curve);
-        let differences: Vec<f64> =
-            few.runs.iter().zip(&base.runs).map(|(run, base)| run.top1.unwrap() - base.top1.unwrap()).collect();
-        assert_eq!(few.difference, Spread::of(&differences));
-        // The resolved configuration repeats the study.
-        assert_eq!(record(&study.config_toml).precision, study.precision);
-        let html = skimp_report::html::render(&study);
-        assert!(html.contains("Training in few bits") && html.contains("precision-loss"));
-    }
-
-    #[test]
-    fn the_documented_example_is_a_study() {
-        let page = include_str!("../../../../docs/studies.md");
-        let example = page.split("```").find(|block| block.starts_with("toml\n[training]")).unwrap();
-        let (head, _) = TINY.split_once("[training]").unwrap();
-        StudyConfig::parse(&format!("{head}{}", &example["toml".len()..]), "docs/studies.md").unwrap();
-    }
-
-    #[test]
-    fn divergence_is_a_result() {
-        let study = record(&TINY.replace("learning_rate = 0.05", "learning_rate = 1e30"));
-        let precision = study.precision.as_ref().unwrap();
-        let base = &precision.policies[0];
-        assert_eq!((base.top1, base.n_diverged), (None, 2));
-        assert!(base.runs.iter().all(|run| run.diverged.as_ref().is_some_and(|cause| cause.contains("diverged"))));
-        assert!(skimp_report::html::render(&study).contains("Runs that diverged"));
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        for (from, to, message) in [
-            ("seeds = [1, 2]", "seeds = []", "no seeds or no policies"),
-            ("label = \"again\"", "label = \"fp32\"", "two policies are labeled \"fp32\""),
-            ("ablates = \"fp32\"", "ablates = \"fp33\"", "\"mxfp4\" ablates \"fp33\", expected one of: fp32, again"),
-            ("baseline = \"fp32\"", "baseline = \"fp64\"", "baseline is \"fp64\", expected one of: fp32, again, mxfp4"),
-            ("precision = \"mxfp4\"", "precision = \"mxfp5\"", "mxfp5"),
-            ("epochs = 2", "epochs = 2\nseed = 3", "[training.run] sets one of network, data"),
-            ("epochs = 2", "epoch = 2", "unknown field `epoch`"),
-            (
-                "[training]\n",
-                "[[accelerators]]\nmodel = \"compend\"\n[training]\n",
-                "[training] and [[accelerators]] exclude each other",
-            ),
-        ] {
-            assert!(TINY.contains(from), "{from}");
-            let error = StudyConfig::parse(&TINY.replacen(from, to, 1), "tiny.toml").unwrap_err().to_string();
-            assert!(error.contains(message), "{error}");
-        }
-    }
-}
+mod tests;
