@@ -25,7 +25,7 @@ pub struct EmbeddedNetwork {
 pub static NETWORKS: &[EmbeddedNetwork] = &[EmbeddedNetwork {
     name: "sample-resnet",
     summary: "small residual network for the embedded Fashion-MNIST sample",
-    source: "trained for skimp; docs/recipes/train_sample_network.py",
+    source: "trained by skimp on Fashion-MNIST; docs/recipes/README.md",
     bytes: include_bytes!("../../../assets/networks/sample-resnet.onnx"),
 }];
 
@@ -183,4 +183,25 @@ pub(crate) fn hex(digest: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_network_is_the_documented_one_trained_by_skimp() {
+        let trained = Network::open("sample-resnet").unwrap();
+        let page = include_str!("../../../assets/networks/README.md");
+        assert!(page.contains(&format!("SHA-256 {}", trained.sha256)), "{}", trained.sha256);
+        assert!(page.contains(&format!("({},{:03} bytes", trained.size_bytes / 1000, trained.size_bytes % 1000)));
+        // What `skimp train sample-resnet` writes: the built-in network, node for node, with its preprocessing.
+        let initial = Network::open_for_training("sample-resnet", 2026).unwrap();
+        let nodes = |network: &Network| -> Vec<_> {
+            network.graph.nodes().iter().map(|node| (node.name.clone(), node.op.clone())).collect()
+        };
+        assert_eq!(nodes(&trained), nodes(&initial));
+        assert_eq!(trained.graph.metadata("skimp.preprocess"), Some("sample"));
+        assert!(initial.is_untrained && !trained.is_untrained);
+    }
 }

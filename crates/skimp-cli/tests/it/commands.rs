@@ -59,11 +59,12 @@ fn built_in_networks_go_where_models_go() {
 }
 
 #[test]
-fn eval_reaches_88_percent_on_the_sample_in_float_and_integers() {
+fn eval_reaches_its_documented_accuracy_in_float_and_integers() {
     let float = json(&["eval", "sample-resnet", "--data", "sample"]);
     assert_eq!((&float["schema"], &float["images"]), (&"skimp.evaluate/1".into(), &1000.into()));
     let top1 = |record: &serde_json::Value| record["top1"].as_f64().unwrap();
-    assert!(top1(&float) >= 0.88, "{float}");
+    // assets/networks/README.md; another order of sums may move an image across the border.
+    assert!((top1(&float) - 0.938).abs() < 0.0015, "{float}");
     let integer = json(&["eval", "sample-resnet", "--data", "sample", "--engine", "integer"]);
     assert!((top1(&integer) - top1(&float)).abs() <= 0.001, "16 bits: {integer}");
     let reference = json(&["eval", "sample-resnet", "--data", "sample", "--engine", "reference", "--limit", "20"]);
