@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use skimp_report::records::{Provenance, PublishedFigure};
+
 use crate::{PrecisionConfig, StudyError};
 
 /// Version of the study file's format.
@@ -270,6 +272,8 @@ pub enum OwnFigure {
     CyclesGain,
     /// Energy of the study's baseline over that of `design`, whole network.
     EnergyGain,
+    /// Top-1 of the policy `design` less that of the study's baseline, of a study of training.
+    AccuracyDifference,
     /// None: the published figure stands alone, and the remark says why.
     None,
 }
@@ -286,12 +290,26 @@ pub struct PublishedConfig {
     pub source: String,
     /// Our figure for it.
     pub ours: OwnFigure,
-    /// Label of the accelerator whose gain it is.
+    /// Label of the accelerator or policy that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub design: Option<String>,
     /// How the two differ.
     #[serde(default)]
     pub remark: String,
+}
+
+impl PublishedConfig {
+    /// The figure with `ours` beside it.
+    pub(crate) fn beside(&self, ours: Option<String>, provenance: Provenance) -> PublishedFigure {
+        PublishedFigure {
+            quantity: self.quantity.clone(),
+            published: self.value.clone(),
+            ours,
+            provenance,
+            source: self.source.clone(),
+            remark: (!self.remark.is_empty()).then(|| self.remark.clone()),
+        }
+    }
 }
 
 impl StudyConfig {
@@ -331,6 +349,14 @@ impl StudyConfig {
             }
         }
         for figure in &config.published {
+            if let Some(training) = &config.training {
+                training.check_published(figure).map_err(invalid)?;
+                continue;
+            }
+            if figure.ours == OwnFigure::AccuracyDifference {
+                let quantity = &figure.quantity;
+                return Err(invalid(format!("published \"{quantity}\": accuracy-difference needs [training]")));
+            }
             let gain = matches!(figure.ours, OwnFigure::CyclesGain | OwnFigure::EnergyGain);
             let known = figure.design.as_ref().is_some_and(|design| labels.contains(&design.as_str()));
             if gain && !(known && config.baseline.is_some()) {

@@ -13,6 +13,7 @@ static STUDIES: &[(&str, &str)] = &[
     ("lecture-comparison", include_str!("../../../configs/studies/lecture-comparison.toml")),
     ("selective-gradients", include_str!("../../../configs/studies/selective-gradients.toml")),
     ("low-precision-training", include_str!("../../../configs/studies/low-precision-training.toml")),
+    ("low-precision-cifar10", include_str!("../../../configs/studies/low-precision-cifar10.toml")),
 ];
 
 /// The embedded studies.

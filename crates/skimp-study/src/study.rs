@@ -227,17 +227,9 @@ fn published(
         }
         OwnFigure::CyclesGain => gain(|accelerator| accelerator.total.cycles as f64),
         OwnFigure::EnergyGain if same_costs() => gain(|accelerator| accelerator.total.energy_mj),
-        OwnFigure::EnergyGain => None,
-        OwnFigure::None => None,
+        OwnFigure::EnergyGain | OwnFigure::AccuracyDifference | OwnFigure::None => None,
     };
-    PublishedFigure {
-        quantity: figure.quantity.clone(),
-        published: figure.value.clone(),
-        ours,
-        provenance: Provenance::Simulated,
-        source: figure.source.clone(),
-        remark: (!figure.remark.is_empty()).then(|| figure.remark.clone()),
-    }
+    figure.beside(ours, Provenance::Simulated)
 }
 
 /// What a reader has to know to judge the figures.

@@ -10,7 +10,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use skimp_report::StudyRecord;
 use skimp_report::records::{
-    Assumption, CastRecord, CurvePoint, InputDigest, PolicyRecord, PolicyRun, PrecisionRecord, Spread, Timing,
+    Assumption, CastRecord, CurvePoint, InputDigest, PolicyRecord, PolicyRun, PrecisionRecord, Provenance,
+    PublishedFigure, Spread, Timing,
 };
 use skimp_train::Model;
 use skimp_train::policy::{self, PolicyEntry};
@@ -21,7 +22,7 @@ use self::run::{Outcome, Run, model};
 use super::config::TrainConfig;
 use super::data::Data;
 use super::identity::Identity;
-use crate::{Monitor, Network, StudyConfig, StudyError};
+use crate::{Monitor, Network, OwnFigure, PublishedConfig, StudyConfig, StudyError};
 
 /// How a network is trained under several precision policies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,6 +91,21 @@ impl PrecisionConfig {
         }
         Ok(())
     }
+
+    /// Checks a published figure: ours must be a difference that this study gives, or none.
+    pub(crate) fn check_published(&self, figure: &PublishedConfig) -> Result<(), String> {
+        let others = || self.policies.iter().map(PolicyConfig::label).filter(|label| *label != self.baseline);
+        let known = figure.design.as_deref().is_some_and(|design| others().any(|label| label == design));
+        match figure.ours {
+            OwnFigure::None => Ok(()),
+            OwnFigure::AccuracyDifference if known => Ok(()),
+            _ => Err(format!(
+                "published \"{}\": ours must be \"none\", or \"accuracy-difference\" with the design one of: {}",
+                figure.quantity,
+                others().collect::<Vec<_>>().join(", ")
+            )),
+        }
+    }
 }
 
 /// Where the runs of a study are kept, and whether finished and begun ones are taken up.
@@ -145,6 +161,7 @@ pub(crate) fn study(
         timings.push(Timing { step: format!("train: {}", policy.label()), seconds });
     }
     compare(&mut record);
+    let published = config.published.iter().map(|figure| published(figure, &record)).collect();
     Ok(StudyRecord {
         name: config.name.clone(),
         title: config.title.clone(),
@@ -156,6 +173,7 @@ pub(crate) fn study(
         config_toml: config.to_toml()?,
         inputs: inputs(&network, &identity),
         precision: Some(record),
+        published,
         timings,
         ..StudyRecord::default()
     })
@@ -213,6 +231,18 @@ fn compare(record: &mut PrecisionRecord) {
         let differences: Vec<f64> = pairs.filter_map(|(run, base)| Some(run.top1? - base.top1?)).collect();
         policy.difference = Spread::of(&differences);
     }
+}
+
+/// Our difference beside a published one.
+fn published(figure: &PublishedConfig, record: &PrecisionRecord) -> PublishedFigure {
+    let points = |difference: &Spread| match difference.std {
+        Some(std) => format!("{:+.2} ± {:.2} points", 100.0 * difference.mean, 100.0 * std),
+        None => format!("{:+.2} points", 100.0 * difference.mean),
+    };
+    let policy = figure.design.as_deref().and_then(|label| record.policy(label));
+    let difference = policy.and_then(|policy| policy.difference.as_ref());
+    let asked = figure.ours == OwnFigure::AccuracyDifference;
+    figure.beside(difference.filter(|_| asked).map(points), Provenance::Measured)
 }
 
 fn inputs(network: &Network, identity: &Identity) -> Vec<InputDigest> {

@@ -316,3 +316,35 @@ fn a_run_that_fails_stops_the_others() {
     let record = run_study(&config(TINY), &run, &Silent).unwrap();
     assert_eq!(json(&record), json(&run_in_memory(&config(TINY), &Silent).unwrap()));
 }
+
+#[test]
+fn published_figures_stand_beside_ours() {
+    let figures = r#"
+        [[published]]
+        quantity = "four bits"
+        value = "-1 point"
+        source = "somebody"
+        ours = "accuracy-difference"
+        design = "mxfp4"
+
+        [[published]]
+        quantity = "twins"
+        value = "0"
+        source = "somebody"
+        ours = "none"
+        remark = "stands alone"
+    "#;
+    let study = record(&format!("{TINY}{figures}"));
+    let difference = study.precision.as_ref().unwrap().policy("mxfp4").unwrap().difference.as_ref().unwrap();
+    let ours = format!("{:+.2} ± {:.2} points", 100.0 * difference.mean, 100.0 * difference.std.unwrap());
+    let [few, twins] = &study.published[..] else { panic!("{:?}", study.published) };
+    assert_eq!((few.ours.as_ref(), few.provenance), (Some(&ours), Provenance::Measured));
+    assert_eq!((&twins.ours, twins.remark.as_deref()), (&None, Some("stands alone")));
+    let page = skimp_report::html::render(&study);
+    assert!(page.contains("Published figures") && page.contains(&ours), "{ours}");
+    for wrong in ["cycles-gain", "accuracy-difference\"\ndesign = \"fp32"] {
+        let text = format!("{TINY}{}", figures.replacen("none", wrong, 1));
+        let error = StudyConfig::parse(&text, "tiny.toml").unwrap_err().to_string();
+        assert!(error.contains("published \"twins\"") && error.contains("one of: again, mxfp4"), "{error}");
+    }
+}
