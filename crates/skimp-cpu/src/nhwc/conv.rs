@@ -1,10 +1,10 @@
 //! Convolution: forward pass and input gradient, planned as gathering jobs.
 
-use rayon::prelude::*;
-
-use super::arith::{Arithmetic, LANES, pair};
+use super::aligned::AlignedVec;
+use super::arith::{Arithmetic, LANES};
 use super::gather::{Job, Phase, Segment, panel_vectors};
 use super::pack::{Padded, vectors};
+use super::panels::{Panels, Product};
 use super::shape::ConvShape;
 use super::sparse;
 use super::workspace::{Workspace, grown};
@@ -66,23 +66,9 @@ pub fn conv_forward(
         weight
     } else {
         let n_words = shape.groups * vectors(lanes) * LANES * depth;
-        let panels = Panels { lanes, depth, per_panel, groups: shape.groups };
         let packed = grown(packed, n_words);
-        panels.fill(packed, |group, first, row, to| {
-            let at = |c: usize, tap: usize| (tap * shape.group_c() + c) * k + group * lanes + first;
-            if pairs {
-                let (tap, c) = (row / run, row % run * 2);
-                let even = &weight[at(c, tap)..][..to.len()];
-                if c + 1 < shape.group_c() {
-                    let odd = &weight[at(c + 1, tap)..][..to.len()];
-                    to.iter_mut().zip(even.iter().zip(odd)).for_each(|(to, (&even, &odd))| *to = pair(even, odd));
-                } else {
-                    to.iter_mut().zip(even).for_each(|(to, &even)| *to = pair(even, 0.0));
-                }
-            } else {
-                to.copy_from_slice(&weight[row * k + group * lanes + first..][..to.len()]);
-            }
-        });
+        let product = Product::Forward;
+        Panels { isa, arithmetic, shape, weight, product, depth, per_panel }.fill(packed);
         packed
     };
     let start = starts(start, bias, shape.groups, lanes);
@@ -182,8 +168,8 @@ pub fn conv_input_grad_with(
         let n_columns = shape.strides[1].min(shape.w);
         let position = [idx / n_columns, idx % n_columns];
         let words = shape.groups * vectors(lanes) * LANES * phase.depth;
-        let panels = Panels { lanes, depth: phase.depth, per_panel, groups: shape.groups };
-        panels.fill_transposed(&mut packed[taken..taken + words], weight, shape, position, pairs);
+        let (product, depth) = (Product::InputGrad { phase: position }, phase.depth);
+        Panels { isa, arithmetic, shape, weight, product, depth, per_panel }.fill(&mut packed[taken..taken + words]);
         taken += words;
     }
     let out_image = shape.h * shape.w * shape.c;
@@ -220,7 +206,7 @@ fn push(segments: &mut Vec<Segment>, first: usize, offset: usize, run: usize) {
 }
 
 /// What the sums of each group's lanes start with, in whole vectors.
-fn starts<'a>(to: &'a mut Vec<f32>, bias: Option<&[f32]>, groups: usize, lanes: usize) -> &'a [f32] {
+fn starts<'a>(to: &'a mut AlignedVec, bias: Option<&[f32]>, groups: usize, lanes: usize) -> &'a [f32] {
     let width = vectors(lanes) * LANES;
     let to = grown(to, groups * width);
     to.fill(0.0);
@@ -232,74 +218,6 @@ fn starts<'a>(to: &'a mut Vec<f32>, bias: Option<&[f32]>, groups: usize, lanes: 
     }
     to
 }
-
-/// Panels of weights: for each group, `per_panel` vectors of lanes (the last panel fewer) for each depth index.
-#[derive(Clone, Copy, Debug)]
-struct Panels {
-    lanes: usize,
-    depth: usize,
-    per_panel: usize,
-    groups: usize,
-}
-
-impl Panels {
-    /// Calls `panel(group, first lane, lanes, words)` for every panel.
-    fn each(&self, packed: &mut [f32], panel: impl Fn(usize, usize, usize, &mut [f32]) + Sync) {
-        let group_words = vectors(self.lanes) * LANES * self.depth;
-        if group_words == 0 {
-            return;
-        }
-        let words = self.per_panel * LANES * self.depth;
-        packed.par_chunks_exact_mut(group_words).enumerate().take(self.groups).for_each(|(group, packed)| {
-            packed.par_chunks_mut(words).enumerate().for_each(|(idx, to)| {
-                let first = idx * self.per_panel * LANES;
-                panel(group, first, (to.len() / self.depth).min(self.lanes - first), to);
-            });
-        });
-    }
-
-    /// Calls `row(group, first lane, depth index, lanes to fill)` for every row; lanes that do not exist become zero.
-    fn fill(&self, packed: &mut [f32], row: impl Fn(usize, usize, usize, &mut [f32]) + Sync) {
-        self.each(packed, |group, first, n_lanes, panel| {
-            let width = panel.len() / self.depth;
-            for (depth, to) in panel.chunks_exact_mut(width).enumerate() {
-                to[n_lanes..].fill(0.0);
-                row(group, first, depth, &mut to[..n_lanes]);
-            }
-        });
-    }
-
-    /// Panels for the input gradient of the input rows and columns `[a, b]` within the strides: lanes are input
-    /// channels, depth runs over the taps in the order of their output pixels, then output channels.
-    fn fill_transposed(&self, packed: &mut [f32], weight: &[f32], shape: &ConvShape, phase: [usize; 2], pairs: bool) {
-        let (cg, k, kg) = (shape.group_c(), shape.k, shape.group_k());
-        let run = if pairs { kg.div_ceil(2) } else { kg };
-        self.each(packed, |group, first, n_lanes, panel| {
-            let width = panel.len() / self.depth;
-            for (tap, block) in taps(shape, phase).zip(panel.chunks_exact_mut(width * run)) {
-                // In parts that stay in the cache while all lanes are filled.
-                for (part, rows) in block.chunks_mut(width * TRANSPOSED_ROWS).enumerate() {
-                    let n_rows = rows.len() / width;
-                    let channels = part * TRANSPOSED_ROWS * if pairs { 2 } else { 1 };
-                    for lane in 0..n_lanes {
-                        let from = &weight[(tap * cg + first + lane) * k + group * kg..][channels..kg];
-                        let to = rows[lane..].iter_mut().step_by(width);
-                        if pairs {
-                            to.zip(from.chunks(2))
-                                .for_each(|(to, w)| *to = pair(w[0], w.get(1).copied().unwrap_or(0.0)));
-                        } else {
-                            to.zip(&from[..n_rows]).for_each(|(to, &w)| *to = w);
-                        }
-                    }
-                    rows.chunks_exact_mut(width).for_each(|row| row[n_lanes..].fill(0.0));
-                }
-            }
-        });
-    }
-}
-
-/// Rows of a panel that are filled lane by lane.
-const TRANSPOSED_ROWS: usize = 32;
 
 /// For an axis and a position within its stride, the kernel positions that reach such input positions, in descending
 /// order, each with the output position it links to the first of them.

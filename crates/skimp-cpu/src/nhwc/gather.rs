@@ -14,8 +14,8 @@ use rayon::prelude::*;
 
 use super::arith::{self, Arith, Arithmetic, LANES, Task};
 use super::pack::{Padded, vectors};
-use super::tile;
 pub(super) use super::tile::Segment;
+use super::tile::{self, SideBySide};
 use super::workspace::{ThreadScratch, grown};
 use crate::kernels::Isa;
 
@@ -143,7 +143,12 @@ impl Task for Unit<'_> {
             let copies = grown(&mut scratch, image_words * self.images.len());
             for (to, image) in copies.chunks_exact_mut(image_words).zip(self.images.clone()) {
                 let from = &job.source[image * h * w * c..][..h * w * c];
-                if A::PAIRS { job.padded.copy_pairs(from, to) } else { job.padded.copy_f32(from, to) }
+                if A::PAIRS {
+                    // SAFETY: the features are the caller's.
+                    unsafe { job.padded.copy_pairs::<A>(from, to) };
+                } else {
+                    job.padded.copy_f32(from, to);
+                }
             }
             copies.as_ptr()
         };
@@ -219,17 +224,27 @@ impl Tiles<'_> {
         let (mut image, mut row, mut column) = (0, 0, 0);
         let mut done = 0;
         while done < total {
+            if MR > 8 && !A::CHUNKED && column + MR <= columns {
+                // SAFETY: the caller's contract; the tile lies within a row.
+                let is_done = unsafe { self.side_by_side::<A, MR, NR>(arith, [image, row, column]) };
+                if is_done {
+                    done += MR;
+                    column += MR;
+                    if column == columns {
+                        (row, column) = (row + 1, 0);
+                        if row == rows {
+                            (image, row) = (image + 1, 0);
+                        }
+                    }
+                    continue;
+                }
+            }
             let valid = MR.min(total - done);
             let mut pixels = [self.base; MR];
             let mut outs = [self.out; MR];
             for i in 0..MR {
                 // SAFETY: the position is one of the phase's.
-                unsafe {
-                    let [origin, pitch, step] = self.phase.source;
-                    pixels[i] = self.base.add(image * self.image_words + origin + row * pitch + column * step);
-                    let [origin, pitch, step] = self.phase.out;
-                    outs[i] = self.out.add(image * self.out_image + origin + row * pitch + column * step);
-                }
+                (pixels[i], outs[i]) = unsafe { self.at([image, row, column]) };
                 // Past the last output, the tile repeats it.
                 if i + 1 < valid || valid == MR {
                     column += 1;
@@ -246,21 +261,79 @@ impl Tiles<'_> {
             // SAFETY: the caller's contract.
             unsafe {
                 let sums = tile::gather::<A, MR, NR>(arith, &pixels, self.segments, self.panel, self.start);
-                let finish = A::splat(self.finish);
-                for i in 0..MR {
-                    if i < valid {
-                        for j in 0..NR {
-                            let (to, v) = (outs[i].add(j * LANES), A::add(sums[i][j], finish));
-                            if j + 1 == NR && self.lanes < LANES {
-                                A::store_partial(to, v, self.lanes);
-                            } else {
-                                A::store(to, v);
-                            }
+                self.store::<A, MR, NR>(&sums, &outs, valid);
+            }
+            done += valid;
+        }
+    }
+
+    /// Where a position reads and writes.
+    ///
+    /// # Safety
+    /// The position (image, row, column) is one of the phase's.
+    #[inline(always)]
+    unsafe fn at(&self, [image, row, column]: [usize; 3]) -> (*const f32, *mut f32) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let [origin, pitch, step] = self.phase.source;
+            let pixel = self.base.add(image * self.image_words + origin + row * pitch + column * step);
+            let [origin, pitch, step] = self.phase.out;
+            (pixel, self.out.add(image * self.out_image + origin + row * pitch + column * step))
+        }
+    }
+
+    /// Computes a tile of pixels of one row, if they are as far apart as there is code for. Tall tiles have more pixels
+    /// than processors have registers to point to them.
+    ///
+    /// # Safety
+    /// As [`run`](Self::run); the tile's positions begin with this one and lie in its row.
+    #[inline(always)]
+    unsafe fn side_by_side<A: Arith, const MR: usize, const NR: usize>(&self, arith: A, position: [usize; 3]) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let (pixel, out) = self.at(position);
+            let (segments, panel, start) = (self.segments, self.panel, self.start);
+            let sums = match self.phase.source[2] {
+                8 => tile::gather::<A, MR, NR>(arith, &SideBySide::<8>(pixel), segments, panel, start),
+                16 => tile::gather::<A, MR, NR>(arith, &SideBySide::<16>(pixel), segments, panel, start),
+                32 => tile::gather::<A, MR, NR>(arith, &SideBySide::<32>(pixel), segments, panel, start),
+                _ => return false,
+            };
+            let mut outs = [out; MR];
+            for i in 0..MR {
+                outs[i] = out.add(i * self.phase.out[2]);
+            }
+            self.store::<A, MR, NR>(&sums, &outs, MR);
+            true
+        }
+    }
+
+    /// Writes the first `valid` pixels of a tile.
+    ///
+    /// # Safety
+    /// As [`run`](Self::run); the pointers are the pixels' outputs.
+    #[inline(always)]
+    unsafe fn store<A: Arith, const MR: usize, const NR: usize>(
+        &self,
+        sums: &[[A::V; NR]; MR],
+        outs: &[*mut f32; MR],
+        valid: usize,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let finish = A::splat(self.finish);
+            for i in 0..MR {
+                if i < valid {
+                    for j in 0..NR {
+                        let (to, v) = (outs[i].add(j * LANES), A::add(sums[i][j], finish));
+                        if j + 1 == NR && self.lanes < LANES {
+                            A::store_partial(to, v, self.lanes);
+                        } else {
+                            A::store(to, v);
                         }
                     }
                 }
             }
-            done += valid;
         }
     }
 }

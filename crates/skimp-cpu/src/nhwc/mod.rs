@@ -8,6 +8,7 @@
 //! What these kernels do not do: change a tensor's number format (operands are f32; policies round them before), or keep
 //! anything between calls.
 
+mod aligned;
 mod arith;
 mod conv;
 mod depthwise;
@@ -15,6 +16,7 @@ mod elementwise;
 mod gather;
 mod norm;
 mod pack;
+mod panels;
 mod pool;
 mod shape;
 mod sparse;
@@ -24,6 +26,7 @@ mod tile;
 mod weight_grad;
 mod workspace;
 
+pub use self::aligned::AlignedVec;
 pub use self::arith::{Arithmetic, ChunkedSum, Overflow};
 pub use self::conv::{Zeros, conv_forward, conv_input_grad, conv_input_grad_with, skips_zeros};
 pub use self::elementwise::{accumulate, add, bias_grad, nchw_to_nhwc, nhwc_to_nchw, relu_backward, relu_forward};

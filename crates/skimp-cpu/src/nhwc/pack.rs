@@ -1,6 +1,10 @@
 //! Copies into the order that the tiles read: padded images and panels of weights.
 
-use super::arith::{LANES, pair};
+#![allow(unsafe_code, reason = "vector instructions")]
+
+use std::ops::Range;
+
+use super::arith::{Arith, LANES};
 
 /// How images are copied before the tiles read them.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +36,8 @@ impl Padded {
         self.extent[0] * self.extent[1] * pixel
     }
 
-    /// Copies row by row; `copy(to, from)` copies whole pixels, from as many channels to `pixel` words each.
-    fn copy(&self, x: &[f32], to: &mut [f32], pixel: usize, mut copy: impl FnMut(&mut [f32], &[f32])) {
+    /// Fills the copy's border with zeros; returns where the image's rows lie in both.
+    fn border(&self, to: &mut [f32], pixel: usize) -> Rows {
         let [h, w, c] = self.image;
         let [eh, ew] = self.extent;
         let range = |origin: isize, extent: usize, size: usize| {
@@ -46,51 +50,159 @@ impl Padded {
         let pitch = ew * pixel;
         to[..top * pitch].fill(0.0);
         to[bottom * pitch..eh * pitch].fill(0.0);
-        for (row, to) in to[top * pitch..bottom * pitch].chunks_exact_mut(pitch).enumerate() {
+        for to in to[top * pitch..bottom * pitch].chunks_exact_mut(pitch) {
             to[..left * pixel].fill(0.0);
             to[right * pixel..].fill(0.0);
-            let from = &x[((skip_rows + row) * w + skip) * c..][..(right - left) * c];
-            copy(&mut to[left * pixel..right * pixel], from);
+        }
+        Rows {
+            n: bottom - top,
+            from: [(skip_rows * w + skip) * c, w * c, (right - left) * c],
+            to: [top * pitch + left * pixel, pitch, (right - left) * pixel],
         }
     }
 
     /// Copies an image of f32 words.
     pub(super) fn copy_f32(&self, x: &[f32], to: &mut [f32]) {
-        self.copy(x, to, self.image[2], <[f32]>::copy_from_slice);
+        let rows = self.border(to, self.image[2]);
+        (0..rows.n).for_each(|row| to[rows.to(row)].copy_from_slice(&x[rows.from(row)]));
     }
 
     /// Copies an image as bfloat16 pairs of adjacent channels.
-    pub(super) fn copy_pairs(&self, x: &[f32], to: &mut [f32]) {
-        let pixel = self.pixel(true);
+    ///
+    /// # Safety
+    /// The processor features of `A`.
+    #[inline(always)]
+    pub(super) unsafe fn copy_pairs<A: Arith>(&self, x: &[f32], to: &mut [f32]) {
         let group = self.image[2] / self.groups;
-        self.copy(x, to, pixel, |to, from| {
+        let rows = self.border(to, self.pixel(true));
+        for row in 0..rows.n {
+            let (to, from) = (&mut to[rows.to(row)], &x[rows.from(row)]);
             if group.is_multiple_of(2) {
-                for (to, from) in to.iter_mut().zip(from.chunks_exact(2)) {
-                    *to = pair(from[0], from[1]);
-                }
-                return;
-            }
-            for (to, from) in to.chunks_exact_mut(group.div_ceil(2)).zip(from.chunks_exact(group)) {
-                for (to, from) in to.iter_mut().zip(from.chunks(2)) {
-                    *to = pair(from[0], from.get(1).copied().unwrap_or(0.0));
+                // SAFETY: the caller's contract.
+                unsafe { pair_neighbors::<A>(from, to) };
+            } else {
+                for (to, from) in to.chunks_exact_mut(group.div_ceil(2)).zip(from.chunks_exact(group)) {
+                    // SAFETY: the caller's contract.
+                    unsafe { pair_neighbors::<A>(from, to) };
                 }
             }
-        });
+        }
     }
 
     /// Copies two images (the second one may be missing) as bfloat16 pairs of the same element.
-    pub(super) fn copy_image_pair(&self, even: &[f32], odd: Option<&[f32]>, to: &mut [f32]) {
-        self.copy(even, to, self.image[2], |to, from| {
-            for (to, &from) in to.iter_mut().zip(from) {
-                *to = pair(from, 0.0);
+    ///
+    /// # Safety
+    /// The processor features of `A`.
+    #[inline(always)]
+    pub(super) unsafe fn copy_image_pair<A: Arith>(&self, even: &[f32], odd: Option<&[f32]>, to: &mut [f32]) {
+        let rows = self.border(to, self.image[2]);
+        for row in 0..rows.n {
+            let odd = odd.map(|odd| &odd[rows.from(row)]);
+            // SAFETY: the caller's contract.
+            unsafe { pair_lanes::<A>(&even[rows.from(row)], odd, &mut to[rows.to(row)]) };
+        }
+    }
+}
+
+/// Where the rows of an image lie: the first element, elements to the next row, elements of a row.
+struct Rows {
+    n: usize,
+    from: [usize; 3],
+    to: [usize; 3],
+}
+
+impl Rows {
+    fn from(&self, row: usize) -> Range<usize> {
+        let [first, pitch, len] = self.from;
+        first + row * pitch..first + row * pitch + len
+    }
+
+    fn to(&self, row: usize) -> Range<usize> {
+        let [first, pitch, len] = self.to;
+        first + row * pitch..first + row * pitch + len
+    }
+}
+
+/// `to[i]` becomes the pair of elements `2i` and `2i + 1` (zero past the end).
+///
+/// # Safety
+/// The processor features of `A`.
+#[inline(always)]
+pub(super) unsafe fn pair_neighbors<A: Arith>(from: &[f32], to: &mut [f32]) {
+    assert_eq!(to.len(), from.len().div_ceil(2), "a word for two elements");
+    for (to, from) in to.chunks_mut(LANES).zip(from.chunks(2 * LANES)) {
+        // SAFETY: the caller's contract; the chunks have the lengths that are read and written.
+        unsafe {
+            if from.len() == 2 * LANES {
+                let v = A::pair_neighbors(A::load(from.as_ptr()), A::load(from.as_ptr().add(LANES)));
+                A::store(to.as_mut_ptr(), v);
+            } else {
+                A::store_partial(to.as_mut_ptr(), neighbors_partial::<A>(from), to.len());
             }
-        });
-        if let Some(odd) = odd {
-            self.copy(odd, to, self.image[2], |to, from| {
-                for (to, &from) in to.iter_mut().zip(from) {
-                    *to = f32::from_bits(to.to_bits() | pair(0.0, from).to_bits());
-                }
-            });
+        }
+    }
+}
+
+/// The pairs of fewer than 32 elements; zeros behind them.
+///
+/// # Safety
+/// The processor features of `A`.
+#[inline(always)]
+unsafe fn neighbors_partial<A: Arith>(from: &[f32]) -> A::V {
+    let (low, high) = from.split_at(from.len().min(LANES));
+    // SAFETY: the caller's contract; both parts have the lengths that are read.
+    unsafe { A::pair_neighbors(A::load_partial(low.as_ptr(), low.len()), A::load_partial(high.as_ptr(), high.len())) }
+}
+
+/// `to[i]` becomes the pair of both elements `i` (zero where there is no second one).
+///
+/// # Safety
+/// The processor features of `A`.
+#[inline(always)]
+pub(super) unsafe fn pair_lanes<A: Arith>(even: &[f32], odd: Option<&[f32]>, to: &mut [f32]) {
+    assert!(even.len() == to.len() && odd.is_none_or(|odd| odd.len() == to.len()), "elements of one shape");
+    let n_whole = to.len() / LANES * LANES;
+    // SAFETY: the caller's contract; both slices are as long as `to`.
+    unsafe {
+        for at in (0..n_whole).step_by(LANES) {
+            let odd = odd.map_or(A::zero(), |odd| A::load(odd.as_ptr().add(at)));
+            A::store(to.as_mut_ptr().add(at), A::pair_lanes(A::load(even.as_ptr().add(at)), odd));
+        }
+        let n = to.len() - n_whole;
+        if n > 0 {
+            let odd = odd.map_or(A::zero(), |odd| A::load_partial(odd.as_ptr().add(n_whole), n));
+            let v = A::pair_lanes(A::load_partial(even.as_ptr().add(n_whole), n), odd);
+            A::store_partial(to.as_mut_ptr().add(n_whole), v, n);
+        }
+    }
+}
+
+/// Fills rows of 16 words from 16 columns: word `i` of column `lane` goes to `to[i · pitch + lane]`. A column's words are
+/// its f32 elements or, for arithmetic on pairs, their pairs; columns that do not exist are zeros.
+///
+/// # Safety
+/// The processor features of `A`. `to` has room for the last row.
+#[inline(always)]
+pub(super) unsafe fn transpose_words<'a, A: Arith>(
+    columns: impl Iterator<Item = &'a [f32]>,
+    n_rows: usize,
+    to: &mut [f32],
+    pitch: usize,
+) {
+    // SAFETY: the caller's contract; slices have the lengths that are read and written.
+    unsafe {
+        let mut rows = [A::zero(); LANES];
+        for (row, from) in rows.iter_mut().zip(columns) {
+            *row = match (A::PAIRS, from.len()) {
+                (true, 32..) => A::pair_neighbors(A::load(from.as_ptr()), A::load(from.as_ptr().add(LANES))),
+                (true, _) => neighbors_partial::<A>(from),
+                (false, 16..) => A::load(from.as_ptr()),
+                (false, n) => A::load_partial(from.as_ptr(), n),
+            };
+        }
+        A::transpose(&mut rows);
+        for (to, row) in to.chunks_mut(pitch).zip(rows).take(n_rows) {
+            A::store(to[..LANES].as_mut_ptr(), row);
         }
     }
 }

@@ -12,15 +12,43 @@ pub(super) struct Segment {
     pub(super) run: usize,
 }
 
+/// Where the pixels of a tile lie.
+pub(super) trait Pixels {
+    /// The first tap of a pixel of the tile.
+    ///
+    /// # Safety
+    /// The tile has a pixel `i`.
+    unsafe fn at(&self, i: usize) -> *const f32;
+}
+
+impl<const MR: usize> Pixels for [*const f32; MR] {
+    #[inline(always)]
+    unsafe fn at(&self, i: usize) -> *const f32 {
+        self[i]
+    }
+}
+
+/// Pixels side by side, `STEP` words apart: one register tells where all of them lie.
+#[derive(Clone, Copy)]
+pub(super) struct SideBySide<const STEP: usize>(pub(super) *const f32);
+
+impl<const STEP: usize> Pixels for SideBySide<STEP> {
+    #[inline(always)]
+    unsafe fn at(&self, i: usize) -> *const f32 {
+        // SAFETY: the caller's contract.
+        unsafe { self.0.add(i * STEP) }
+    }
+}
+
 /// `start + sum over the segments, ascending, of pixel word · panel row`, for `MR` pixels and `NR` vectors of lanes.
 ///
 /// # Safety
-/// The processor features of `A`. Each pixel pointer reads every segment; `panel` holds `NR` vectors for each word of
+/// The processor features of `A`. There are `MR` pixels, each of which reads every segment; `panel` holds `NR` vectors for each word of
 /// all segments; `start` holds `NR` vectors.
 #[inline(always)]
 pub(super) unsafe fn gather<A: Arith, const MR: usize, const NR: usize>(
     arith: A,
-    pixels: &[*const f32; MR],
+    pixels: &impl Pixels,
     segments: &[Segment],
     panel: *const f32,
     start: *const f32,
@@ -51,7 +79,7 @@ pub(super) unsafe fn gather<A: Arith, const MR: usize, const NR: usize>(
                         b[j] = A::load(panel.add(j * LANES));
                     }
                     for i in 0..MR {
-                        let a = A::splat(pixels[i].add(at));
+                        let a = A::splat(pixels.at(i).add(at));
                         for j in 0..NR {
                             sums[i][j] = arith.step(sums[i][j], a, b[j]);
                         }

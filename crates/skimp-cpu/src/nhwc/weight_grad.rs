@@ -6,10 +6,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::arith::{self, Arith, Arithmetic, LANES, Task, pair};
+use super::arith::{self, Arith, Arithmetic, LANES, Task};
 use super::conv::forward_padding;
 use super::gather::{Shared, panel_vectors};
-use super::pack::{Padded, vectors};
+use super::pack::{Padded, pair_lanes, vectors};
 use super::shape::ConvShape;
 use super::tile::{self, Chunk, Sums, Walk};
 use super::workspace::{ThreadScratch, Workspace, grown};
@@ -193,22 +193,25 @@ impl Unit<'_> {
     }
 
     /// Copies the panel's lanes of the images' gradients.
+    ///
+    /// # Safety
+    /// The processor features of `A`.
     #[inline(always)]
-    fn pack<A: Arith>(&self, images: Range<usize>, first: usize, n_lanes: usize, width: usize, to: &mut [f32]) {
+    unsafe fn pack<A: Arith>(&self, images: Range<usize>, first: usize, n_lanes: usize, width: usize, to: &mut [f32]) {
         let shape = self.job.shape;
         let (pixels, k) = (shape.p() * shape.q(), shape.k);
         let step = if A::PAIRS { 2 } else { 1 };
         for (to, image) in to.chunks_exact_mut(pixels * width).zip(images.clone().step_by(step)) {
             for (pixel, to) in to.chunks_exact_mut(width).enumerate() {
                 let lanes = |image: usize| &self.job.dy[(image * pixels + pixel) * k + first..][..n_lanes];
-                to[n_lanes..].fill(0.0);
-                if !A::PAIRS {
-                    to[..n_lanes].copy_from_slice(lanes(image));
-                } else if image + 1 < images.end {
-                    let odd = lanes(image + 1);
-                    to.iter_mut().zip(lanes(image)).zip(odd).for_each(|((to, &even), &odd)| *to = pair(even, odd));
+                let (to, rest) = to.split_at_mut(n_lanes);
+                rest.fill(0.0);
+                if A::PAIRS {
+                    let odd = if image + 1 < images.end { Some(lanes(image + 1)) } else { None };
+                    // SAFETY: the caller's contract.
+                    unsafe { pair_lanes::<A>(lanes(image), odd, to) };
                 } else {
-                    to.iter_mut().zip(lanes(image)).for_each(|(to, &even)| *to = pair(even, 0.0));
+                    to.copy_from_slice(lanes(image));
                 }
             }
         }
@@ -254,7 +257,8 @@ impl Task for Unit<'_> {
                     let from = |image: usize| &self.job.x[image * h * w * c..][..h * w * c];
                     if A::PAIRS {
                         let odd = (image + 1 < images.end).then(|| from(image + 1));
-                        padded.copy_image_pair(from(image), odd, to);
+                        // SAFETY: the features are the caller's.
+                        unsafe { padded.copy_image_pair::<A>(from(image), odd, to) };
                     } else {
                         padded.copy_f32(from(image), to);
                     }
@@ -268,7 +272,9 @@ impl Task for Unit<'_> {
                 let n_vectors = per_panel.min(vectors(lanes - first));
                 let n_lanes = (n_vectors * LANES).min(lanes - first);
                 if packed != panel_idx && !gradient_direct {
-                    self.pack::<A>(images.clone(), group * lanes + first, n_lanes, n_vectors * LANES, panel);
+                    let lane = group * lanes + first;
+                    // SAFETY: the features are the caller's.
+                    unsafe { self.pack::<A>(images.clone(), lane, n_lanes, n_vectors * LANES, panel) };
                     packed = panel_idx;
                 }
                 let (gradient, gradient_step) = if gradient_direct {

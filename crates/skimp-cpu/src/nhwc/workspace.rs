@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::aligned::AlignedVec;
 use super::gather::{Phase, Segment};
 use crate::kernels::Isa;
 
@@ -13,13 +14,13 @@ use crate::kernels::Isa;
 pub struct Workspace {
     pub(super) isa: Isa,
     /// Weights in panels.
-    pub(super) packed: Vec<f32>,
+    pub(super) packed: AlignedVec,
     /// Biases, padded to whole vectors.
-    pub(super) bias: Vec<f32>,
+    pub(super) bias: AlignedVec,
     pub(super) segments: Vec<Segment>,
     pub(super) phases: Vec<Phase>,
     /// Weight gradients of the batch slices.
-    pub(super) partial: Vec<f32>,
+    pub(super) partial: AlignedVec,
     /// Sums of the batch norm's blocks.
     pub(super) sums: Vec<f64>,
     pub(super) scratch: ThreadScratch,
@@ -35,11 +36,11 @@ impl Workspace {
     pub(crate) fn with_isa(isa: Isa) -> Self {
         Self {
             isa,
-            packed: Vec::new(),
-            bias: Vec::new(),
+            packed: AlignedVec::default(),
+            bias: AlignedVec::default(),
             segments: Vec::new(),
             phases: Vec::new(),
-            partial: Vec::new(),
+            partial: AlignedVec::default(),
             sums: Vec::new(),
             scratch: ThreadScratch::default(),
         }
@@ -47,8 +48,8 @@ impl Workspace {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let elements = self.packed.capacity() + self.bias.capacity() + self.partial.capacity();
-        let slots: usize = self.scratch.slots.iter().map(|slot| lock(slot).capacity()).sum();
+        let elements = self.packed.len() + self.bias.len() + self.partial.len();
+        let slots: usize = self.scratch.slots.iter().map(|slot| lock(slot).len()).sum();
         (elements + slots) * size_of::<f32>() + self.sums.capacity() * size_of::<f64>()
     }
 }
@@ -62,7 +63,7 @@ impl Default for Workspace {
 /// One buffer for each thread of the current pool.
 #[derive(Debug, Default)]
 pub(super) struct ThreadScratch {
-    slots: Vec<Mutex<Vec<f32>>>,
+    slots: Vec<Mutex<AlignedVec>>,
 }
 
 impl ThreadScratch {
@@ -75,19 +76,17 @@ impl ThreadScratch {
     }
 
     /// The buffer of the calling thread.
-    pub(super) fn get(&self) -> MutexGuard<'_, Vec<f32>> {
+    pub(super) fn get(&self) -> MutexGuard<'_, AlignedVec> {
         lock(&self.slots[rayon::current_thread_index().unwrap_or(0) % self.slots.len()])
     }
 }
 
-fn lock(slot: &Mutex<Vec<f32>>) -> MutexGuard<'_, Vec<f32>> {
+fn lock(slot: &Mutex<AlignedVec>) -> MutexGuard<'_, AlignedVec> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The first `len` elements, after growing the buffer if it must; they hold anything.
-pub(super) fn grown(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
-    }
+pub(super) fn grown(buffer: &mut AlignedVec, len: usize) -> &mut [f32] {
+    buffer.grow(len);
     &mut buffer[..len]
 }

@@ -1,5 +1,7 @@
 //! Planned memory: the values and gradients of all tensors, in slots that they share over time.
 
+use skimp_cpu::nhwc::AlignedVec;
+
 use crate::TrainError;
 
 /// Index of a tensor of the compiled network.
@@ -49,9 +51,9 @@ pub(crate) struct Tensors {
     specs: Vec<TensorSpec>,
     value_slots: Vec<usize>,
     grad_slots: Vec<Option<usize>>,
-    slots: Vec<Vec<f32>>,
+    slots: Vec<AlignedVec>,
     /// Room for one gradient contribution on its way into a sum.
-    pub(crate) scratch: Vec<f32>,
+    pub(crate) scratch: AlignedVec,
 }
 
 impl Tensors {
@@ -102,7 +104,7 @@ impl Tensors {
             }
         }
         let slots = slot_lens.into_iter().map(|len| zeros(len, batch, network)).collect::<Result<_, _>>()?;
-        Ok(Self { specs, value_slots, grad_slots, slots, scratch: Vec::new() })
+        Ok(Self { specs, value_slots, grad_slots, slots, scratch: AlignedVec::default() })
     }
 
     pub(crate) fn specs(&self) -> &[TensorSpec] {
@@ -131,22 +133,22 @@ impl Tensors {
     }
 
     /// Takes the memory of a value out, so that the others can be read while it is written.
-    pub(crate) fn take_value(&mut self, id: TensorId) -> Vec<f32> {
+    pub(crate) fn take_value(&mut self, id: TensorId) -> AlignedVec {
         std::mem::take(&mut self.slots[self.value_slots[id.0]])
     }
 
     /// Gives the memory of [`take_value`](Tensors::take_value) back.
-    pub(crate) fn put_value(&mut self, id: TensorId, memory: Vec<f32>) {
+    pub(crate) fn put_value(&mut self, id: TensorId, memory: AlignedVec) {
         self.slots[self.value_slots[id.0]] = memory;
     }
 
     /// Takes the memory of a gradient out.
-    pub(crate) fn take_grad(&mut self, id: TensorId) -> Vec<f32> {
+    pub(crate) fn take_grad(&mut self, id: TensorId) -> AlignedVec {
         self.grad_slots[id.0].map(|slot| std::mem::take(&mut self.slots[slot])).unwrap_or_default()
     }
 
     /// Gives the memory of [`take_grad`](Tensors::take_grad) back.
-    pub(crate) fn put_grad(&mut self, id: TensorId, memory: Vec<f32>) {
+    pub(crate) fn put_grad(&mut self, id: TensorId, memory: AlignedVec) {
         if let Some(slot) = self.grad_slots[id.0] {
             self.slots[slot] = memory;
         }
@@ -154,12 +156,12 @@ impl Tensors {
 
     /// Bytes of all slots.
     pub(crate) fn n_bytes(&self) -> usize {
-        (self.slots.iter().map(Vec::len).sum::<usize>() + self.scratch.len()) * size_of::<f32>()
+        (self.slots.iter().map(|slot| slot.len()).sum::<usize>() + self.scratch.len()) * size_of::<f32>()
     }
 }
 
 /// Memory for `batch` images of `len` elements.
-pub(crate) fn zeros(len: usize, batch: usize, network: &str) -> Result<Vec<f32>, TrainError> {
+pub(crate) fn zeros(len: usize, batch: usize, network: &str) -> Result<AlignedVec, TrainError> {
     let n_elements = len.checked_mul(batch).filter(|&n| n <= isize::MAX as usize / size_of::<f32>());
     let n_elements = n_elements.ok_or_else(|| TrainError::Network {
         network: network.to_owned(),
@@ -172,7 +174,7 @@ pub(crate) fn zeros(len: usize, batch: usize, network: &str) -> Result<Vec<f32>,
         cause: format!("no memory for {batch} images of {len} elements"),
     })?;
     drop(probe);
-    Ok(vec![0.0; n_elements])
+    Ok(AlignedVec::zeros(n_elements))
 }
 
 #[cfg(test)]

@@ -168,6 +168,48 @@ pub(super) trait Arith: Copy + Send + Sync {
     unsafe fn fold(self, total: Self::V, sum: Self::V) -> Self::V;
     /// Terms in a chunk.
     fn chunk(self) -> usize;
+
+    /// Words of two vectors of f32, each lane a pair of the same lane of both.
+    #[inline(always)]
+    unsafe fn pair_lanes(even: Self::V, odd: Self::V) -> Self::V {
+        let [mut a, mut b] = [[0.0_f32; LANES]; 2];
+        // SAFETY: the trait's contract; the arrays have 16 words.
+        unsafe {
+            Self::store(a.as_mut_ptr(), even);
+            Self::store(b.as_mut_ptr(), odd);
+            a.iter_mut().zip(b).for_each(|(even, odd)| *even = pair(*even, odd));
+            Self::load(a.as_ptr())
+        }
+    }
+
+    /// Words of 32 f32, the first half in `low`, each a pair of neighbors.
+    #[inline(always)]
+    unsafe fn pair_neighbors(low: Self::V, high: Self::V) -> Self::V {
+        let mut from = [0.0_f32; 2 * LANES];
+        let mut to = [0.0_f32; LANES];
+        // SAFETY: the trait's contract; the arrays have 32 and 16 words.
+        unsafe {
+            Self::store(from.as_mut_ptr(), low);
+            Self::store(from.as_mut_ptr().add(LANES), high);
+            to.iter_mut().zip(from.chunks_exact(2)).for_each(|(to, from)| *to = pair(from[0], from[1]));
+            Self::load(to.as_ptr())
+        }
+    }
+
+    /// Exchanges rows and columns of words.
+    #[inline(always)]
+    unsafe fn transpose(rows: &mut [Self::V; LANES]) {
+        let mut words = [[0.0_f32; LANES]; LANES];
+        // SAFETY: the trait's contract; the arrays have 16 words.
+        unsafe {
+            for (i, row) in rows.iter().enumerate() {
+                let mut from = [0.0_f32; LANES];
+                Self::store(from.as_mut_ptr(), *row);
+                words.iter_mut().zip(from).for_each(|(words, word)| words[i] = word);
+            }
+            rows.iter_mut().zip(&words).for_each(|(row, words)| *row = Self::load(words.as_ptr()));
+        }
+    }
 }
 
 /// An f32 as bfloat16, to nearest even; NaN becomes a quiet NaN.
@@ -233,7 +275,7 @@ pub(super) fn is_wide(isa: Isa, arithmetic: Arithmetic) -> bool {
 
 #[cfg(target_arch = "x86_64")]
 fn has_bf16() -> bool {
-    std::arch::is_x86_feature_detected!("avx512bf16")
+    std::arch::is_x86_feature_detected!("avx512bf16") && std::arch::is_x86_feature_detected!("avx512bw")
 }
 
 /// # Safety
@@ -246,9 +288,9 @@ unsafe fn avx512<T: Task, A: Arith>(task: T, arith: A) {
 }
 
 /// # Safety
-/// Needs AVX-512 F and BF16.
+/// Needs AVX-512 F, BW and BF16.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bf16")]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn avx512_bf16<T: Task>(task: T) {
     // SAFETY: the caller's contract.
     unsafe { task.run(Avx512Bf16) }

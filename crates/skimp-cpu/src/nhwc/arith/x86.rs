@@ -3,11 +3,14 @@
 #![allow(unsafe_code, reason = "vector instructions")]
 
 use std::arch::x86_64::{
-    __m256, __m512, __m512bh, __mmask16, _CMP_GE_OQ, _mm256_add_ps, _mm256_broadcast_ss, _mm256_fmadd_ps,
-    _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_abs_ps, _mm512_add_ps, _mm512_and_si512,
-    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_mask_mov_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
-    _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
+    __m256, __m512, __m512bh, __m512i, __mmask16, _CMP_GE_OQ, _CMP_UNORD_Q, _mm256_add_ps, _mm256_broadcast_ss,
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_abs_ps, _mm512_add_epi32,
+    _mm512_add_ps, _mm512_and_si512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps_si512, _mm512_castsi512_ps,
+    _mm512_cmp_ps_mask, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_mov_ps,
+    _mm512_mask_or_epi32, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
+    _mm512_or_si512, _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_shuffle_f32x4, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_sub_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
+    _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 
 use super::{Arith, LANES, Rounding};
@@ -16,7 +19,7 @@ use super::{Arith, LANES, Rounding};
 #[derive(Clone, Copy, Debug)]
 pub(in crate::nhwc) struct Avx512F32;
 
-/// bfloat16 pairs in 512-bit registers; needs AVX-512 F and BF16.
+/// bfloat16 pairs in 512-bit registers; needs AVX-512 F, BW and BF16.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::nhwc) struct Avx512Bf16;
 
@@ -79,8 +82,73 @@ macro_rules! memory512 {
             // SAFETY: see the trait.
             unsafe { _mm512_add_ps(a, b) }
         }
+
+        #[inline(always)]
+        unsafe fn transpose(rows: &mut [__m512; LANES]) {
+            // SAFETY: see the trait.
+            unsafe { transpose512(rows) }
+        }
     };
 }
+
+/// Exchanges rows and columns: within 128-bit quarters first, then the quarters.
+///
+/// # Safety
+/// Needs AVX-512 F.
+#[inline(always)]
+unsafe fn transpose512(rows: &mut [__m512; LANES]) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut quarters = *rows;
+        for i in 0..4 {
+            let (a, b, c, d) = (rows[4 * i], rows[4 * i + 1], rows[4 * i + 2], rows[4 * i + 3]);
+            let (ab, cd) = (_mm512_castps_pd(_mm512_unpacklo_ps(a, b)), _mm512_castps_pd(_mm512_unpacklo_ps(c, d)));
+            quarters[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+            quarters[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+            let (ab, cd) = (_mm512_castps_pd(_mm512_unpackhi_ps(a, b)), _mm512_castps_pd(_mm512_unpackhi_ps(c, d)));
+            quarters[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+            quarters[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+        }
+        for j in 0..4 {
+            let (a, b, c, d) = (quarters[j], quarters[4 + j], quarters[8 + j], quarters[12 + j]);
+            let (even, odd) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xDD>(a, b));
+            let (even_cd, odd_cd) = (_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xDD>(c, d));
+            rows[j] = _mm512_shuffle_f32x4::<0x88>(even, even_cd);
+            rows[4 + j] = _mm512_shuffle_f32x4::<0x88>(odd, odd_cd);
+            rows[8 + j] = _mm512_shuffle_f32x4::<0xDD>(even, even_cd);
+            rows[12 + j] = _mm512_shuffle_f32x4::<0xDD>(odd, odd_cd);
+        }
+    }
+}
+
+/// Words that have a bfloat16 in their high halves: [`bf16`](super::bf16) of each lane; the low halves mean nothing.
+///
+/// (`vcvtneps2bf16` is no such function: it takes subnormals as zeros, also those that round up to a normal number.)
+///
+/// # Safety
+/// Needs AVX-512 F.
+#[inline(always)]
+unsafe fn rounded512(x: __m512) -> __m512i {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let bits = _mm512_castps_si512(x);
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        let rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+        let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
+        _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x40_0000))
+    }
+}
+
+/// Indices of the high halves of 32 words.
+const HIGH_HALVES: [u16; 32] = {
+    let mut halves = [0; 32];
+    let mut i = 0;
+    while i < 32 {
+        halves[i] = 2 * i as u16 + 1;
+        i += 1;
+    }
+    halves
+};
 
 impl Arith for Avx512F32 {
     memory512!();
@@ -114,6 +182,25 @@ impl Arith for Avx512Bf16 {
         unsafe {
             let (a, b) = (std::mem::transmute::<__m512, __m512bh>(a), std::mem::transmute::<__m512, __m512bh>(b));
             _mm512_dpbf16_ps(sum, a, b)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pair_lanes(even: __m512, odd: __m512) -> __m512 {
+        // SAFETY: see the trait.
+        unsafe {
+            let low = _mm512_srli_epi32::<16>(rounded512(even));
+            let high = _mm512_and_si512(rounded512(odd), _mm512_set1_epi32(-1 << 16));
+            _mm512_castsi512_ps(_mm512_or_si512(low, high))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pair_neighbors(low: __m512, high: __m512) -> __m512 {
+        // SAFETY: see the trait; the indices are 512 bits.
+        unsafe {
+            let halves = _mm512_loadu_si512(HIGH_HALVES.as_ptr().cast());
+            _mm512_castsi512_ps(_mm512_permutex2var_epi16(rounded512(low), halves, rounded512(high)))
         }
     }
 

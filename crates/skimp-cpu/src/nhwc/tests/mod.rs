@@ -1,6 +1,7 @@
 //! The kernels against naive definitions, bit by bit.
 
 mod layers;
+mod packing;
 
 use proptest::prelude::*;
 
@@ -228,7 +229,8 @@ fn check(shape: &ConvShape, arithmetic: Arithmetic, seed: u64) -> Result<(), Tes
     for isa in Isa::available() {
         let mut workspace = Workspace::with_isa(isa);
         // What earlier calls left must not matter.
-        workspace.packed = vec![f32::NAN; 1000];
+        workspace.packed.grow(1000);
+        workspace.packed.fill(f32::NAN);
         let mut out = vec![f32::NAN; y.len()];
         conv_forward(shape, &x, &w, bias, &mut out, arithmetic, &mut workspace);
         differences(&format!("{isa:?} forward"), &out, &y)?;

@@ -1,7 +1,8 @@
 //! Batch normalization, with the addition and the ReLU behind it where the network has them.
 
 use skimp_cpu::nhwc::{
-    Activation, BatchNorm, NormGrads, NormTensors, batch_norm_backward, batch_norm_forward, batch_statistics,
+    Activation, AlignedVec, BatchNorm, NormGrads, NormTensors, batch_norm_backward, batch_norm_forward,
+    batch_statistics,
 };
 
 use super::range_norm::{Extremes, Slope};
@@ -31,7 +32,7 @@ pub(crate) struct Norm {
     extremes: Extremes,
     slopes: Vec<Slope>,
     /// Room for an input's gradient that is added to others, made on first need.
-    spare: Vec<f32>,
+    spare: AlignedVec,
 }
 
 impl Norm {
@@ -58,7 +59,7 @@ impl Norm {
             shift_grad: zeros(),
             extremes: Extremes::default(),
             slopes: vec![Slope::default(); channels],
-            spare: Vec::new(),
+            spare: AlignedVec::default(),
         }
     }
 
@@ -138,16 +139,16 @@ impl Step for Norm {
         // The kernel fills both gradients at once. The one of x goes through spare memory where it is added to others
         // or where nobody wants it; the residual's goes through the scratch memory where it is added.
         let direct = run.wants(&x_port) && x_port.grad == GradMode::Write;
-        if !direct && self.spare.len() < len {
-            self.spare.resize(len, 0.0);
+        if !direct {
+            self.spare.grow(len);
         }
         let mut spare = std::mem::take(&mut self.spare);
-        let mut dx_memory = if direct { run.tensors.take_grad(x_id) } else { Vec::new() };
+        let mut dx_memory = if direct { run.tensors.take_grad(x_id) } else { AlignedVec::default() };
         let residual_port = residual_port.filter(|port| run.wants(port));
         let mut residual_memory = match residual_port {
             Some(port) if port.grad == GradMode::Write => run.tensors.take_grad(port.id),
             Some(_) => std::mem::take(&mut run.tensors.scratch),
-            None => Vec::new(),
+            None => AlignedVec::default(),
         };
         let Run { batch, params, tensors, workspace, .. } = &mut *run;
         let norm = BatchNorm {
