@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// The first failure, of `content` or of the file system; the old file is untouched then, and the temporary one removed.
-/// A missing folder is an error, not created.
+/// A missing folder is an error that names it, not created.
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
@@ -39,13 +39,8 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>
         return out.flush();
     }
 
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".skimp-").suffix(".part");
-    // Temporary files are private by default; results are as readable as any file the user makes.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
+    let folder = folder_of(&target);
+    let mut file = temporary(folder)?;
     if let Some(present) = present {
         file.as_file().set_permissions(present.permissions())?;
     }
@@ -60,6 +55,64 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>
         let _ = folder.sync_all();
     }
     Ok(())
+}
+
+/// Checks that [`write()`] could write `path`, and leaves everything as it is. Better before a long run than after it.
+///
+/// # Errors
+/// What [`write()`] would meet before any content: a folder that is missing or cannot be written to, or a folder in the
+/// file's place.
+pub fn check(path: &Path) -> io::Result<()> {
+    let target = behind_links(path);
+    match fs::metadata(&target) {
+        Ok(present) if present.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder")),
+        Ok(present) if !present.is_file() => Ok(()),
+        _ => temporary(folder_of(&target)).map(drop),
+    }
+}
+
+/// Makes a folder and those above it where they are missing, and checks that files can be made in it.
+///
+/// # Errors
+/// A file in its place, or whatever forbids to make it or files in it.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    let present = folder.ancestors().find(|folder| folder.symlink_metadata().is_ok());
+    if let Some(file) = present.filter(|present| !present.is_dir()) {
+        return Err(not_a_folder(file));
+    }
+    fs::create_dir_all(folder)?;
+    temporary(folder).map(drop)
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A new file in `folder` that goes when it is dropped. Its errors name the folder, not the file.
+fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".skimp-").suffix(".part");
+    // Temporary files are private by default; results are as readable as any file the user makes.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder).map_err(|error| {
+        let (kind, name) = (error.kind(), folder.display());
+        match fs::metadata(folder) {
+            Ok(present) if present.is_dir() => {
+                io::Error::new(kind, format!("cannot make a file in folder \"{name}\": {kind}"))
+            }
+            Ok(_) => not_a_folder(folder),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                folder.ancestors().find(|above| above.is_file()).map_or(error, not_a_folder)
+            }
+            Err(_) => io::Error::new(kind, format!("there is no folder \"{name}\"; make it first, or write elsewhere")),
+        }
+    })
+}
+
+fn not_a_folder(file: &Path) -> io::Error {
+    let cause = format!("\"{}\" is a file, expected a folder", file.display());
+    io::Error::new(io::ErrorKind::NotADirectory, cause)
 }
 
 /// The path itself, or what it leads to if it is a symbolic link to something that exists.
@@ -109,11 +162,53 @@ mod tests {
     #[test]
     fn folders_are_not_replaced_and_not_made() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(put(&folder.path().join("no").join("results.json"), b"").is_err());
+        let missing = folder.path().join("no").join("results.json");
+        let error = put(&missing, b"").unwrap_err();
+        let name = folder.path().join("no");
+        let expected = format!("there is no folder \"{}\"; make it first, or write elsewhere", name.display());
+        assert_eq!((error.kind(), error.to_string()), (io::ErrorKind::NotFound, expected));
+        assert_eq!(check(&missing).unwrap_err().to_string(), error.to_string());
         let occupied = folder.path().join("occupied");
         fs::create_dir(&occupied).unwrap();
         assert_eq!(put(&occupied, b"").unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(check(&occupied).unwrap_err().to_string(), "is a folder");
         assert_eq!(n_entries(folder.path()), 1);
+    }
+
+    #[test]
+    fn a_check_leaves_nothing_and_tells_what_writing_would() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("results.json");
+        check(&file).unwrap();
+        assert_eq!(n_entries(folder.path()), 0);
+        put(&file, b"old").unwrap();
+        check(&file).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"old");
+        // A file where a folder should be, one or two steps up.
+        let expected = format!("\"{}\" is a file, expected a folder", file.display());
+        for below in [file.join("x"), file.join("y").join("x")] {
+            assert_eq!(check(&below).unwrap_err().to_string(), expected);
+            assert_eq!(put(&below, b"").unwrap_err().to_string(), expected);
+            assert_eq!(make_folder(&below).unwrap_err().to_string(), expected);
+        }
+        assert_eq!(make_folder(&file).unwrap_err().to_string(), expected);
+        let made = folder.path().join("a").join("b");
+        for _ in 0..2 {
+            make_folder(&made).unwrap();
+            assert_eq!(n_entries(&made), 0);
+        }
+        // Relative to where the program stands.
+        let error = check(Path::new("no-such-folder/x.onnx")).unwrap_err().to_string();
+        assert!(error.starts_with("there is no folder \"no-such-folder\";"), "{error}");
+    }
+
+    /// A file system that makes no files, for everyone: even the superuser.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_that_takes_no_files_is_named() {
+        let error = check(Path::new("/proc/self/x.onnx")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot make a file in folder \"/proc/self\": "), "{error}");
+        assert!(!error.contains(".skimp-"), "{error}");
     }
 
     #[cfg(unix)]

@@ -1,6 +1,6 @@
 //! A whole study: accuracy, simulation, comparison, report.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use skimp_cpu::integer::IntegerExecutor;
@@ -54,7 +54,8 @@ pub struct StudyRun {
 /// [`StudyError::Usage`] if the folder holds runs and `resume` is not set, [`skimp_train::TrainError::Checkpoint`] if
 /// they are of another study or another configuration.
 pub fn run_study(config: &StudyConfig, run: &StudyRun, monitor: &dyn Monitor) -> Result<StudyRecord, StudyError> {
-    prepare_folder(&run.folder)?;
+    // Better now than after the run.
+    skimp_files::make_folder(&run.folder).map_err(|source| StudyError::Io { path: run.folder.clone(), source })?;
     let record = match &config.training {
         Some(training) => {
             let place = Place { folder: &run.folder, resume: run.resume };
@@ -71,14 +72,6 @@ pub fn run_study(config: &StudyConfig, run: &StudyRun, monitor: &dyn Monitor) ->
     write_study(&run.folder, &record)?;
     monitor.advance(1);
     Ok(record)
-}
-
-/// Makes the folder and checks that files can be made in it: better now than after the run.
-fn prepare_folder(folder: &Path) -> Result<(), StudyError> {
-    let failed = |source| StudyError::Io { path: folder.to_owned(), source };
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    tempfile::Builder::new().prefix(".skimp-").tempfile_in(folder).map_err(failed)?;
-    Ok(())
 }
 
 /// Runs a study in memory.

@@ -135,3 +135,20 @@ fn left_in(folder: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+/// The folder is named, not the temporary file that could not be made in it.
+#[test]
+fn a_missing_output_folder_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("embed");
+    let message = format!("there is no folder \"{}\"; make it first, or write elsewhere", text(&missing));
+    let onnx = missing.join("net.onnx");
+    let train = ["train", "lenet-5", "--data", "sample", "-o", text(&onnx)];
+    let quantize = ["quantize", "sample-resnet", "--data", "sample", "-o", text(&onnx)];
+    for arguments in [&train[..], &quantize, &["list", "networks", "-o", text(&onnx)]] {
+        fails(arguments, 1, &message);
+        let stderr = String::from_utf8_lossy(&skimp(arguments).stderr).into_owned();
+        assert!(!stderr.contains(".skimp-") && !stderr.contains("os error"), "{stderr}");
+    }
+    assert!(!missing.exists());
+}

@@ -14,7 +14,7 @@ use skimp_graph::onnx;
 use skimp_report::records::{InputDigest, TrainingRecord};
 use skimp_report::{StudyRecord, write_atomic, write_study};
 use skimp_train::checkpoint::Checkpoint;
-use skimp_train::trainer::{CheckpointConfig, Trainer, TrainerConfig, folder_beside};
+use skimp_train::trainer::{CheckpointConfig, EpochRecord, Trainer, TrainerConfig, folder_beside};
 use skimp_train::{Model, ModelOptions, policy};
 
 pub use self::config::{TrainConfig, Validation};
@@ -100,6 +100,7 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
             config: identity.table()?,
         }),
     };
+    let report = study_of(config, &network, &identity)?;
     let mut trainer = Trainer::new(&mut model, &mut *policy, trainer, training, validation)?;
     if let Some(checkpoint) = checkpoint {
         let (path, written) = (checkpoint.path().to_owned(), checkpoint.config().clone());
@@ -109,7 +110,12 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
     }
     let step = trainer.state().step;
     let logs = logs.iter().map(|format| format.open(&folder, step)).collect::<Result<Vec<_>, _>>()?;
-    let watch = Watch::new(monitor, logs, config.epochs, steps_per_epoch);
+    let write_report = |history: &[EpochRecord]| {
+        let epochs = history.iter().map(record::epoch).collect();
+        let study = StudyRecord { training: Some(TrainingRecord { epochs, ..record.clone() }), ..report.clone() };
+        write_study(&folder, &study).map(drop)
+    };
+    let watch = Watch::new(monitor, logs, &write_report, config.epochs, steps_per_epoch);
     if step < trainer.n_steps() {
         watch.begin(step);
     }
@@ -138,7 +144,7 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
         seconds: record.epochs.iter().map(|epoch| epoch.seconds).sum(),
         training: record,
     };
-    write_study(&folder, &report(&record, &network, &identity)?)?;
+    write_study(&folder, &StudyRecord { training: Some(record.training.clone()), ..report })?;
     Ok(record)
 }
 
@@ -147,15 +153,13 @@ fn open_folder(folder: &Path, run: &TrainRun) -> Result<Option<Checkpoint>, Stud
     if run.output.as_os_str().is_empty() {
         return Err(StudyError::Usage("no output given; use -o MODEL.onnx".to_owned()));
     }
-    let parent = run.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    for place in [parent, folder] {
-        let failed = |source| StudyError::Io { path: place.to_owned(), source };
-        if place == folder {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
-        // Better now than after the run.
-        tempfile::Builder::new().prefix(".skimp-").tempfile_in(place).map_err(failed)?;
-    }
+    // Better now than after the run.
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StudyError::Io { path, source }
+    };
+    skimp_files::check(&run.output).map_err(failed(&run.output))?;
+    skimp_files::make_folder(folder).map_err(failed(folder))?;
     let checkpoint = folder.join(skimp_train::checkpoint::CHECKPOINT_FILE);
     if run.resume {
         return Ok(Checkpoint::load(folder)?);
@@ -190,8 +194,8 @@ fn freeze(model: &mut Model, patterns: &[String]) -> Result<(), StudyError> {
     Ok(())
 }
 
-/// The run as a study, for the report.
-fn report(record: &TrainRecord, network: &Network, identity: &Identity) -> Result<StudyRecord, StudyError> {
+/// The run as a study, for the report, without its epochs.
+fn study_of(config: &TrainConfig, network: &Network, identity: &Identity) -> Result<StudyRecord, StudyError> {
     let mut inputs = vec![network.digest()];
     for data in [Some(&identity.training), identity.test.as_ref()].into_iter().flatten() {
         inputs.push(InputDigest {
@@ -206,13 +210,15 @@ fn report(record: &TrainRecord, network: &Network, identity: &Identity) -> Resul
     }
     Ok(StudyRecord {
         name: network.name.clone(),
-        title: format!("{} trained on {}", network.name, record.data.name),
+        title: format!("{} trained on {}", network.name, identity.training.name),
         model_name: network.name.clone(),
-        data_name: record.data.name.clone(),
-        seed: record.config.seed,
-        training: Some(record.training.clone()),
+        data_name: identity.training.name.clone(),
+        seed: config.seed,
         config_toml: identity.text()?,
         inputs,
         ..StudyRecord::default()
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,15 +3,20 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use skimp_report::ReportError;
 use skimp_train::TrainError;
 use skimp_train::log::Log;
 use skimp_train::trainer::{EpochRecord, Observer, StepReport};
 
 use crate::Monitor;
 
-/// Tells a [`Monitor`] where the run is, and writes the logs.
+/// Writes the report of the epochs so far.
+pub(super) type Report<'a> = &'a (dyn Fn(&[EpochRecord]) -> Result<(), ReportError> + Sync);
+
+/// Tells a [`Monitor`] where the run is, and writes the logs and the report of the epochs so far.
 pub(super) struct Watch<'a> {
     monitor: &'a dyn Monitor,
+    report: Report<'a>,
     n_epochs: u64,
     steps_per_epoch: u64,
     state: Mutex<State>,
@@ -26,9 +31,15 @@ struct State {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(monitor: &'a dyn Monitor, logs: Vec<Box<dyn Log>>, n_epochs: u64, steps_per_epoch: u64) -> Self {
+    pub(super) fn new(
+        monitor: &'a dyn Monitor,
+        logs: Vec<Box<dyn Log>>,
+        report: Report<'a>,
+        n_epochs: u64,
+        steps_per_epoch: u64,
+    ) -> Self {
         let state = Mutex::new(State { logs, epoch: 0, start: Instant::now(), n_images: 0 });
-        Self { monitor, n_epochs, steps_per_epoch, state }
+        Self { monitor, report, n_epochs, steps_per_epoch, state }
     }
 
     /// Begins the stage of the epoch after `step` steps.
@@ -67,6 +78,10 @@ impl Observer for Watch<'_> {
 
     fn epoch(&self, history: &[EpochRecord]) -> Result<(), TrainError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // The run is worth more than a look at it: the report is written again after the next epoch.
+        if let Err(error) = (self.report)(history) {
+            self.monitor.note(&format!("the report was not written: {error}"));
+        }
         state.logs.iter_mut().try_for_each(|log| log.epoch(history))
     }
 
