@@ -1,7 +1,7 @@
 //! An opened data set and the seam behind which each format lives.
 
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::nearest::nearest;
-use crate::preprocess::Preprocess;
+use crate::preprocess::{Pipeline, Preprocess};
 use crate::{DATASETS, DataError, Image, Samples};
 
 /// Which part of a data set.
@@ -48,8 +48,8 @@ impl From<[usize; 3]> for InputSpec {
     }
 }
 
-/// Preprocessed images and their labels.
-#[derive(Debug, Clone, PartialEq)]
+/// Preprocessed images and their labels. The default is empty.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
     /// Values in NCHW order.
     pub images: Vec<f32>,
@@ -269,24 +269,17 @@ impl Dataset {
         preprocess: &Preprocess,
         target: impl Into<InputSpec>,
     ) -> Result<Batch, DataError> {
-        let InputSpec { channels, height, width } = target.into();
-        indices.iter().try_for_each(|&index| self.check_index(index))?;
-        let shape = [indices.len(), channels, height, width];
-        let len = image_len(shape)?;
-        let pipeline =
-            preprocess.compile(self.name(), self.source.channels(), channels, self.image_shape().is_some())?;
-        let mut images = vec![0.0; indices.len() * len];
-        let results: Vec<Result<(), DataError>> = images
-            .par_chunks_mut(len)
-            .zip(indices)
-            .map(|(out, &index)| {
-                pipeline.apply(self.source.image(index)?, height, width, out);
-                Ok(())
-            })
-            .collect();
-        results.into_iter().collect::<Result<(), _>>()?;
-        let labels = indices.iter().map(|&index| self.labels()[index]).collect();
-        Ok(Batch { images, shape, labels })
+        let mut batch = Batch::default();
+        self.prepare(preprocess, target)?.gather(indices, &mut batch)?;
+        Ok(batch)
+    }
+
+    /// What [`gather`](Dataset::gather) sets up for a preprocessing and an input, to be used for many batches.
+    ///
+    /// # Errors
+    /// [`DataError::Channels`], [`DataError::PreprocessChannels`], [`DataError::InvalidShape`].
+    pub fn prepare(&self, preprocess: &Preprocess, target: impl Into<InputSpec>) -> Result<Prepared<&Self>, DataError> {
+        Prepared::new(self, preprocess, target)
     }
 
     fn check_index(&self, index: usize) -> Result<(), DataError> {
@@ -294,6 +287,63 @@ impl Dataset {
             return Ok(());
         }
         Err(DataError::IndexOutOfRange { dataset: self.name().to_owned(), index, len: self.len() })
+    }
+}
+
+/// A data set (borrowed or owned), a preprocessing and an input that fit each other; see [`Dataset::prepare`].
+pub struct Prepared<D> {
+    dataset: D,
+    pipeline: Pipeline,
+    input: InputSpec,
+}
+
+impl<D: Deref<Target = Dataset>> Prepared<D> {
+    /// Prepares `dataset`.
+    ///
+    /// # Errors
+    /// As [`Dataset::prepare`].
+    pub fn new(dataset: D, preprocess: &Preprocess, target: impl Into<InputSpec>) -> Result<Self, DataError> {
+        let input = target.into();
+        image_len([1, input.channels, input.height, input.width])?;
+        let (data, fixed) = (dataset.source.channels(), dataset.image_shape().is_some());
+        let pipeline = preprocess.compile(dataset.name(), data, input.channels, fixed)?;
+        Ok(Self { dataset, pipeline, input })
+    }
+
+    /// The data set.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// As [`Dataset::gather`], into a batch whose memory is used again. Nothing is allocated where it suffices and the
+    /// images lie in memory in the input's extents.
+    ///
+    /// # Errors
+    /// As [`Dataset::gather`]; the batch is of no use then.
+    pub fn gather(&self, indices: &[usize], batch: &mut Batch) -> Result<(), DataError> {
+        let InputSpec { channels, height, width } = self.input;
+        indices.iter().try_for_each(|&index| self.dataset.check_index(index))?;
+        batch.shape = [indices.len(), channels, height, width];
+        let len = image_len(batch.shape)?;
+        batch.images.resize(indices.len() * len, 0.0);
+        batch.labels.clear();
+        batch.labels.extend(indices.iter().map(|&index| self.dataset.labels()[index]));
+        let (source, pipeline) = (&self.dataset.source, &self.pipeline);
+        let images = batch.images.par_chunks_mut(len).zip(indices).enumerate();
+        let failed = images.filter_map(|(position, (out, &index))| match source.image(index) {
+            Ok(image) => {
+                pipeline.apply(image, height, width, out);
+                None
+            }
+            Err(error) => Some((position, error)),
+        });
+        failed.min_by_key(|&(position, _)| position).map_or(Ok(()), |(_, error)| Err(error))
+    }
+}
+
+impl<D: Deref<Target = Dataset>> fmt::Debug for Prepared<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("dataset", &*self.dataset).field("input", &self.input).finish_non_exhaustive()
     }
 }
 

@@ -30,7 +30,7 @@ pub mod npy;
 pub mod preprocess;
 mod resize;
 
-pub use dataset::{Batch, Dataset, DatasetFormat, ImageSource, InputSpec, Split};
+pub use dataset::{Batch, Dataset, DatasetFormat, ImageSource, InputSpec, Prepared, Split};
 pub use datasets::DATASETS;
 pub use error::DataError;
 pub use image::{Image, Samples};

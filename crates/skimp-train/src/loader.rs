@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use rayon::prelude::*;
-use skimp_data::{Batch, Dataset, InputSpec, Preprocess};
+use skimp_data::{Batch, Dataset, InputSpec, Prepared, Preprocess};
 use skimp_numerics::rng::{permutation, random_u64, stream};
 
 use crate::TrainError;
@@ -65,7 +65,7 @@ pub struct Loader {
 
 #[derive(Debug)]
 struct Shared {
-    dataset: Arc<Dataset>,
+    images: Prepared<Arc<Dataset>>,
     indices: Vec<usize>,
     config: LoaderConfig,
     black: Vec<f32>,
@@ -100,10 +100,11 @@ impl Loader {
         if let Some(&beyond) = indices.iter().find(|&&index| index >= dataset.len()) {
             dataset.image(beyond)?;
         }
-        // Fails at once where channels or preprocessing do not fit.
-        dataset.gather(&[*first], &config.preprocess, config.input)?;
+        // Fails at once where channels or preprocessing do not fit, or files cannot be read.
+        let images = Prepared::new(dataset, &config.preprocess, config.input)?;
+        images.gather(&[*first], &mut Batch::default())?;
         let black = (0..config.input.channels).map(|channel| config.preprocess.value(0.0, channel)).collect();
-        Ok(Self { shared: Arc::new(Shared { dataset, indices, config, black }) })
+        Ok(Self { shared: Arc::new(Shared { images, indices, config, black }) })
     }
 
     /// Images of an epoch, before the last batch is left out.
@@ -133,11 +134,12 @@ impl Loader {
     /// # Errors
     /// [`TrainError::Data`] with the first that does not.
     pub fn check_labels(&self, n_classes: usize) -> Result<(), TrainError> {
-        let labels = self.shared.dataset.labels();
+        let dataset = self.shared.images.dataset();
+        let labels = dataset.labels();
         let beyond = self.shared.indices.iter().find(|&&index| labels[index] >= n_classes);
         beyond.map_or(Ok(()), |&index| {
             Err(TrainError::Data {
-                what: format!("data set \"{}\", image {index}", self.shared.dataset.name()),
+                what: format!("data set \"{}\", image {index}", dataset.name()),
                 expected: format!("a label below {n_classes}, the network's number of classes"),
                 found: labels[index].to_string(),
             })
@@ -150,13 +152,17 @@ impl Loader {
     /// [`TrainError::Images`] if an image cannot be read.
     pub fn batch(&self, step: u64) -> Result<Batch, TrainError> {
         let epoch = step / self.steps_per_epoch();
-        self.shared.batch(&self.shared.order(epoch), epoch, step % self.steps_per_epoch())
+        let mut batch = Batch::default();
+        self.shared.fill(&mut batch, &self.shared.order(epoch), epoch, step % self.steps_per_epoch())?;
+        Ok(batch)
     }
 
-    /// The batches `steps`, made ahead of time by a thread of their own: `ahead` of them wait at most.
+    /// The batches `steps`, made ahead of time by a thread of their own: `ahead` of them wait at most. Where they are
+    /// given back ([`Stream::recycle`]), nothing is allocated after the first ones but the order of each epoch.
     pub fn stream(&self, steps: Range<u64>, ahead: usize) -> Stream {
         let (loader, per_epoch) = (self.clone(), self.steps_per_epoch());
         let (sender, receiver) = sync_channel(ahead);
+        let (back, empty) = sync_channel::<Batch>(ahead + 2);
         let work = move || {
             let mut current = None;
             for step in steps {
@@ -165,10 +171,11 @@ impl Loader {
                     Some((known, order)) if known == epoch => current.insert((known, order)),
                     _ => current.insert((epoch, loader.shared.order(epoch))),
                 };
-                let batch = loader.shared.batch(order, epoch, step % per_epoch);
-                let failed = batch.is_err();
+                let mut batch = empty.try_recv().unwrap_or_default();
+                let filled = loader.shared.fill(&mut batch, order, epoch, step % per_epoch).map(|()| batch);
+                let failed = filled.is_err();
                 // Nobody receives any more: the run has ended.
-                if sender.send(batch).is_err() || failed {
+                if sender.send(filled).is_err() || failed {
                     return;
                 }
             }
@@ -179,7 +186,7 @@ impl Loader {
             Ok(pool) => pool.install(work),
             Err(_) => work(),
         });
-        Stream { receiver: Some(receiver), thread: thread.ok() }
+        Stream { receiver: Some(receiver), back, thread: thread.ok() }
     }
 }
 
@@ -194,18 +201,18 @@ impl Shared {
         }
     }
 
-    fn batch(&self, order: &[usize], epoch: u64, step: u64) -> Result<Batch, TrainError> {
-        let LoaderConfig { batch, seed, preprocess, input, augment, .. } = &self.config;
-        let first = (step as usize * batch).min(order.len());
-        let chosen = &order[first..(first + batch).min(order.len())];
-        let mut batch = self.dataset.gather(chosen, preprocess, *input)?;
+    fn fill(&self, batch: &mut Batch, order: &[usize], epoch: u64, step: u64) -> Result<(), TrainError> {
+        let LoaderConfig { batch: size, seed, input, augment, .. } = &self.config;
+        let first = (step as usize * size).min(order.len());
+        let chosen = &order[first..(first + size).min(order.len())];
+        self.images.gather(chosen, batch)?;
         if !augment.is_empty() {
             let len = input.channels * input.height * input.width;
             batch.images.par_chunks_mut(len).zip(chosen).for_each(|(values, &index)| {
                 augment.apply(&mut Picture { values, shape: *input, black: &self.black }, *seed, epoch, index);
             });
         }
-        Ok(batch)
+        Ok(())
     }
 }
 
@@ -213,7 +220,16 @@ impl Shared {
 #[derive(Debug)]
 pub struct Stream {
     receiver: Option<Receiver<Result<Batch, TrainError>>>,
+    back: SyncSender<Batch>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl Stream {
+    /// Gives a batch back, whose memory then holds a later one.
+    pub fn recycle(&self, batch: Batch) {
+        // There is room for all batches of this stream; where there is none, or nobody takes them, the batch just goes.
+        let _ = self.back.try_send(batch);
+    }
 }
 
 impl Iterator for Stream {

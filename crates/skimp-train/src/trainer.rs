@@ -226,7 +226,9 @@ impl<'a> Trainer<'a> {
             }
             let start = Instant::now();
             let Some(batch) = batches.next() else { return Err(TrainError::Sequence("the loader ended early")) };
-            let learning_rate = self.step(&batch?)?;
+            let batch = batch?;
+            let learning_rate = self.step(&batch)?;
+            batches.recycle(batch);
             self.state.epoch.seconds += start.elapsed().as_secs_f64();
             observer.step(&self.report(learning_rate));
             if self.state.step.is_multiple_of(per_epoch) {

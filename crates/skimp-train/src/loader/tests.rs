@@ -75,6 +75,37 @@ fn a_stream_may_begin_anywhere() {
 }
 
 #[test]
+fn batches_that_come_back_are_filled_again() {
+    let augment = Augment::parse(&["flip", "crop:pad=2", "cutout"]).unwrap();
+    let loader = Loader::new(sample(), (0..60).collect(), LoaderConfig { augment, ..config(8) }).unwrap();
+    // One thread: allocations are counted per thread.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let order = loader.shared.order(0);
+    let count = pool.install(|| {
+        let mut batch = loader.batch(0).unwrap();
+        // Into the next epoch, past the smaller batch at the end of this one.
+        allocation_counter::measure(|| {
+            (1..12).for_each(|step| loader.shared.fill(&mut batch, &order, step / 8, step % 8).unwrap());
+        })
+        .count_total
+    });
+    assert_eq!(count, 0);
+
+    // The stream uses the same memory: `ahead` batches wait, one is being filled, one is ours, one is on its way.
+    let mut stream = loader.stream(0..64, 2);
+    let mut places = BTreeSet::new();
+    for step in 0..64 {
+        let batch = stream.next().unwrap().unwrap();
+        assert_eq!(bits(&batch), bits(&loader.batch(step).unwrap()), "{step}");
+        assert_eq!(batch.labels, loader.batch(step).unwrap().labels, "{step}");
+        places.insert(batch.images.as_ptr());
+        stream.recycle(batch);
+    }
+    assert!(stream.next().is_none());
+    assert!(places.len() <= 5, "{}", places.len());
+}
+
+#[test]
 fn what_does_not_fit_is_an_error() {
     let error = |indices: Vec<usize>, config| Loader::new(sample(), indices, config).unwrap_err().to_string();
     assert_eq!(error(vec![0], config(0)), "batch size: expected at least 1, found 0");

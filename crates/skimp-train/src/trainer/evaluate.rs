@@ -34,7 +34,8 @@ pub fn evaluate(
     losses: &LossSum,
 ) -> Result<Evaluation, TrainError> {
     let mut sum = Evaluation::default();
-    for batch in loader.stream(0..loader.steps_per_epoch(), AHEAD) {
+    let mut batches = loader.stream(0..loader.steps_per_epoch(), AHEAD);
+    while let Some(batch) = batches.next() {
         let batch = batch?;
         let n_images = batch.labels.len();
         model.forward(&batch.images, n_images, Mode::Eval, policy)?;
@@ -42,6 +43,7 @@ pub fn evaluate(
         sum.loss += report.total * n_images as f64;
         sum.n_correct += report.n_correct as u64;
         sum.n_images += n_images as u64;
+        batches.recycle(batch);
     }
     sum.loss /= sum.n_images.max(1) as f64;
     Ok(sum)

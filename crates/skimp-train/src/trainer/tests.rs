@@ -119,6 +119,31 @@ fn an_interrupted_run_ends_with_the_same_bits() {
     }
 }
 
+/// The whole loop: loading, steps, reports. Ninety steps more allocate no more.
+#[test]
+fn steps_of_a_run_allocate_nothing() {
+    // One thread: allocations are counted per thread.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    for precision in ["fp32", "fp16", "fp8-ibm"] {
+        let count = |n_images| {
+            pool.install(|| {
+                let (mut model, mut policy) =
+                    (model("conv4-fc2:channels=1,size=28,widths=2-2-4-4-8"), policy::create(precision).unwrap());
+                let (training, validation) = (loader(0..n_images, Order::Shuffled), loader(0..30, Order::Sequential));
+                let config = TrainerConfig { epochs: 1, ..config(None) };
+                let mut trainer = Trainer::new(&mut model, &mut *policy, config, training, Some(validation)).unwrap();
+                let n_steps = trainer.n_steps();
+                let run = || assert!(trainer.run(&Unobserved).is_ok());
+                (n_steps, allocation_counter::measure(run).count_total)
+            })
+        };
+        let (short, long) = (count(10 * BATCH), count(100 * BATCH));
+        assert_eq!((short.0, long.0), (10, 100));
+        // A channel allocates once if somebody ever waits at it.
+        assert!(long.1 <= short.1 + 8, "{precision}: {} in 10 steps, {} in 100", short.1, long.1);
+    }
+}
+
 #[test]
 fn divergence_names_the_layer_and_keeps_the_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
