@@ -82,6 +82,14 @@ impl Global {
         }
     }
 
+    /// Checks before a long run that its result can be written.
+    pub(crate) fn check_output(&self) -> Result<(), Failure> {
+        match self.output.as_deref() {
+            Some(path) if path.as_os_str() != "-" => skimp::check_file(path).map_err(Failure::from),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes a result to stdout or, whole or not at all, to `--output`.
     pub(crate) fn emit(&self, text: &str) -> Result<(), Failure> {
         match self.output.as_deref() {

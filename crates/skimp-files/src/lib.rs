@@ -26,6 +26,19 @@ use std::path::{Path, PathBuf};
 /// # }
 /// ```
 pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    replace(path, content, true)
+}
+
+/// As [`write()`], but without waiting for the disk, which takes longer than all the rest: for files that are written
+/// again and again to be looked at. Readers see the old content or the new; after a power failure there may be neither.
+///
+/// # Errors
+/// As [`write()`].
+pub fn refresh(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    replace(path, content, false)
+}
+
+fn replace(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>, durably: bool) -> io::Result<()> {
     let target = behind_links(path);
     let present = fs::metadata(&target).ok();
     if let Some(present) = &present
@@ -48,8 +61,13 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>
     content(&mut out)?;
     out.flush()?;
     drop(out);
-    file.as_file().sync_all()?;
+    if durably {
+        file.as_file().sync_all()?;
+    }
     file.persist(&target).map_err(|error| error.error)?;
+    if !durably {
+        return Ok(());
+    }
     // The rename itself reaches the disk with the folder. Not every file system can flush one: best effort.
     if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
@@ -142,6 +160,8 @@ mod tests {
         put(&path, b"old").unwrap();
         put(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
+        refresh(&path, |out| out.write_all(b"newer")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"newer");
         assert_eq!(n_entries(folder.path()), 1);
     }
 

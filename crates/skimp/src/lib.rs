@@ -51,6 +51,14 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StudyError> {
     Ok(skimp_report::write_atomic(path, bytes)?)
 }
 
+/// Checks that [`write_file`] could write `path`: better before a long run than after it.
+///
+/// # Errors
+/// [`StudyError::Io`] naming the path and the folder that is missing or cannot be written to.
+pub fn check_file(path: &Path) -> Result<(), StudyError> {
+    skimp_files::check(path).map_err(|source| StudyError::Io { path: path.to_owned(), source })
+}
+
 /// The HTML report of a finished study, from its results.json or its folder.
 ///
 /// # Errors

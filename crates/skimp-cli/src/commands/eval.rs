@@ -44,6 +44,7 @@ impl super::Command for Eval {
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
         global.apply_threads()?;
+        global.check_output()?;
         let network = skimp::Network::open(&arguments.model)?;
         let config = EvaluateConfig {
             data: arguments.data.config(0, arguments.limit.unwrap_or(usize::MAX))?,

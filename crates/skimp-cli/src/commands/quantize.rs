@@ -106,6 +106,7 @@ impl super::Command for Quantize {
         let Some(output) = global.output.as_deref().filter(|path| path.as_os_str() != "-") else {
             return Err(Failure::usage(anyhow!("skimp quantize needs --output OUT.onnx")));
         };
+        global.check_output()?;
         let network = skimp::Network::open(&arguments.model)?;
         let config = QuantizeNetworkConfig {
             data: arguments.data.config(arguments.calibration_images, 0)?,

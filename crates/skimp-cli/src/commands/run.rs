@@ -41,6 +41,7 @@ impl super::Command for Run {
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
         global.apply_threads()?;
+        global.check_output()?;
         let Some(output) = &global.output else {
             return Err(Failure::usage(anyhow!("skimp run needs --output Y.npy")));
         };

@@ -63,6 +63,7 @@ impl super::Command for Simulate {
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
         global.apply_threads()?;
+        global.check_output()?;
         let accelerators = skimp::accelerator_configs(&arguments.accelerator, &arguments.set)?;
         if skimp::Topology::is_named(&arguments.model) {
             return topology(&arguments, &global, &accelerators);

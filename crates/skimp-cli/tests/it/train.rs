@@ -129,31 +129,34 @@ fn threads_do_not_change_a_bit() {
 #[test]
 fn a_killed_run_ends_with_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
-    let (whole, killed) = (folder.path().join("whole.onnx"), folder.path().join("killed.onnx"));
-    ok(&with(&["-o", text(&whole)]));
-    let run = folder.path().join("killed.train");
-    let resume = with(&["--checkpoint-every", "3", "--resume", "-o", text(&killed)]);
+    let stateful = ["--precision", "fp16:interval=5,initial-scale=1e9", "--optimizer", "adam"];
     let mut n_mid_epoch = 0;
-    for _ in 0..4 {
-        let before = checkpoint_step(&run);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_skimp"))
-            .args(&resume)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the binary runs");
-        while checkpoint_step(&run) < before + 9 && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(std::time::Duration::from_millis(1));
+    for (more, n_kills) in [(&[][..], 4), (&stateful, 2)] {
+        let [whole, killed] = ["whole", "killed"].map(|name| folder.path().join(format!("{name}{n_kills}.onnx")));
+        ok(&[with(&["-o", text(&whole)]), more.to_vec()].concat());
+        let run = killed.with_extension("train");
+        let resume = [with(&["--checkpoint-every", "3", "--resume", "-o", text(&killed)]), more.to_vec()].concat();
+        for _ in 0..n_kills {
+            let before = checkpoint_step(&run);
+            let mut child = Command::new(env!("CARGO_BIN_EXE_skimp"))
+                .args(&resume)
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("the binary runs");
+            while checkpoint_step(&run) < before + 9 && child.try_wait().unwrap().is_none() {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(!killed.exists(), "killed at step {}", checkpoint_step(&run));
+            n_mid_epoch += u32::from(!checkpoint_step(&run).is_multiple_of(8));
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(!killed.exists(), "killed at step {}", checkpoint_step(&run));
-        n_mid_epoch += u32::from(!checkpoint_step(&run).is_multiple_of(8));
+        ok(&resume);
+        assert!(std::fs::read(&whole).unwrap() == std::fs::read(&killed).unwrap(), "{more:?}");
+        let log = std::fs::read_to_string(run.join("log.csv")).unwrap();
+        assert_eq!(log.lines().count(), 13, "{log}");
     }
     assert!(n_mid_epoch > 0);
-    ok(&resume);
-    assert!(std::fs::read(&whole).unwrap() == std::fs::read(&killed).unwrap());
-    let log = std::fs::read_to_string(run.join("log.csv")).unwrap();
-    assert_eq!(log.lines().count(), 13, "{log}");
 }
 
 /// A limit on the size of files stands for a full disk: writing fails in the middle of the tensor file.

@@ -43,6 +43,26 @@ pub static WRITERS: &[&dyn Writer] = &[&config::Config, &json::Json, &csv::Csv, 
 /// # Errors
 /// [`ReportError::Encode`] before anything is written, [`ReportError::Io`] naming the file that failed.
 pub fn write_study(folder: &Path, study: &StudyRecord) -> Result<Vec<PathBuf>, ReportError> {
+    write_files(folder, study, write_atomic)
+}
+
+/// As [`write_study`], for a study that goes on and is looked at meanwhile: does not wait for the disk
+/// ([`skimp_files::refresh`]).
+///
+/// # Errors
+/// As [`write_study`].
+pub fn refresh_study(folder: &Path, study: &StudyRecord) -> Result<Vec<PathBuf>, ReportError> {
+    write_files(folder, study, |path, bytes| {
+        skimp_files::refresh(path, |out| out.write_all(bytes))
+            .map_err(|source| ReportError::Io { path: path.to_owned(), source })
+    })
+}
+
+fn write_files(
+    folder: &Path,
+    study: &StudyRecord,
+    write: impl Fn(&Path, &[u8]) -> Result<(), ReportError>,
+) -> Result<Vec<PathBuf>, ReportError> {
     let mut files = Vec::new();
     for writer in WRITERS {
         files.extend(writer.files(study)?);
@@ -50,7 +70,7 @@ pub fn write_study(folder: &Path, study: &StudyRecord) -> Result<Vec<PathBuf>, R
     let mut paths = Vec::with_capacity(files.len());
     for file in files {
         let path = folder.join(file.name);
-        write_atomic(&path, file.text.as_bytes())?;
+        write(&path, file.text.as_bytes())?;
         paths.push(path);
     }
     Ok(paths)

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use skimp_graph::onnx;
 use skimp_report::records::{InputDigest, TrainingRecord};
-use skimp_report::{StudyRecord, write_atomic, write_study};
+use skimp_report::{StudyRecord, refresh_study, write_atomic, write_study};
 use skimp_train::checkpoint::Checkpoint;
 use skimp_train::trainer::{CheckpointConfig, EpochRecord, Trainer, TrainerConfig, folder_beside};
 use skimp_train::{Model, ModelOptions, policy};
@@ -113,7 +113,7 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
     let write_report = |history: &[EpochRecord]| {
         let epochs = history.iter().map(record::epoch).collect();
         let study = StudyRecord { training: Some(TrainingRecord { epochs, ..record.clone() }), ..report.clone() };
-        write_study(&folder, &study).map(drop)
+        refresh_study(&folder, &study).map(drop)
     };
     let watch = Watch::new(monitor, logs, &write_report, config.epochs, steps_per_epoch);
     if step < trainer.n_steps() {

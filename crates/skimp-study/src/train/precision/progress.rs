@@ -124,8 +124,12 @@ impl State<'_> {
         if open == 0 || self.n_made == 0 {
             return String::new();
         }
-        let seconds = self.start.elapsed().as_secs_f64() * open as f64 / self.n_made as f64;
-        format!("; about {} min to go", (seconds / 60.0).ceil())
+        let seconds = (self.start.elapsed().as_secs_f64() * open as f64 / self.n_made as f64).ceil();
+        if seconds < 100.0 {
+            format!("; about {seconds} s to go")
+        } else {
+            format!("; about {} min to go", (seconds / 60.0).ceil())
+        }
     }
 }
 
@@ -133,18 +137,23 @@ impl Observer for Watch<'_> {
     fn step(&self, report: &StepReport) {
         self.advance(1);
         let Run { label, name, config } = self.run;
-        let text = format!(
-            "{label} seed {} epoch {}/{} loss {:.3}",
-            config.seed, report.epoch, config.epochs, report.mean_loss
-        );
+        let text = format!("{label} seed {} {}/{}", config.seed, report.epoch, config.epochs);
         let mut state = self.progress.state();
         state.n_made += 1;
         match state.active.iter_mut().find(|(known, _)| known == name) {
             Some((_, known)) => *known = text,
             None => state.active.push((name, text)),
         }
-        let active: Vec<&str> = state.active.iter().map(|(_, text)| text.as_str()).collect();
-        self.progress.monitor.status(&format!("{}/{} done, {}", state.n_done, self.progress.n_runs, active.join(", ")));
+        // Two fit beside a bar.
+        let shown: Vec<&str> = state.active.iter().take(2).map(|(_, text)| text.as_str()).collect();
+        let more = state.active.len() - shown.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        self.progress.monitor.status(&format!(
+            "{}/{} done, {}{more}",
+            state.n_done,
+            self.progress.n_runs,
+            shown.join(", ")
+        ));
     }
 
     fn interrupted(&self) -> bool {
