@@ -1,13 +1,17 @@
 """Training throughput of skimp beside PyTorch, in alternation.
 
-Usage: python pytorch_train.py TARGET_DIR/release/examples/throughput [rounds] [steps] [network ...]
+Usage: python pytorch_train.py TARGET_DIR/release/examples/throughput [network ...] [--rounds 5] [--steps 10]
+           [--precision fp32 bf16] [--threads 1 2]
 
-Builds the same networks in PyTorch (float32, SGD with momentum 0.9, batch 64, cross-entropy), and for one and two
-threads alternates: skimp, PyTorch channels_last, PyTorch NCHW. Prints the median and the range over the rounds of
-images per second of wall time and of CPU time (user and system), and the ratio of the medians to the better layout.
-Needs: torch (any CPU build).
+Builds the same networks in PyTorch (SGD with momentum 0.9, batch 64, cross-entropy), and for each precision and number
+of threads alternates: skimp, PyTorch channels_last, PyTorch NCHW. `bf16` is skimp's policy of that name beside
+torch.autocast("cpu", torch.bfloat16). Prints the median and the range over the rounds of images per second of wall time
+and of CPU time (user and system), the ratio of the medians to the better layout, and with both precisions skimp's own
+ratio, all of one series. Needs: torch (any CPU build).
 """
 
+import argparse
+import contextlib
 import os
 import re
 import statistics
@@ -79,7 +83,7 @@ NETWORKS = {
 }
 
 
-def run_torch(network, threads, steps, layout):
+def run_torch(network, precision, threads, steps, layout):
     """In a process of its own, so that thread pools do not disturb each other."""
     import torch
 
@@ -91,9 +95,14 @@ def run_torch(network, threads, steps, layout):
     images = torch.randn(BATCH, 3, 32, 32).to(memory_format=memory_format)
     labels = torch.arange(BATCH) * 7 % 10
 
+    def casts():
+        return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+
     def step():
         optimizer.zero_grad(set_to_none=True)
-        torch.nn.functional.cross_entropy(model(images), labels).backward()
+        with casts():
+            loss = torch.nn.functional.cross_entropy(model(images), labels)
+        loss.backward()
         optimizer.step()
 
     for _ in range(WARM_UP):
@@ -112,40 +121,55 @@ def measure(command, threads):
     return float(wall), float(cpu)
 
 
+def compare(args, network, threads):
+    """One table: every program and precision in each round."""
+    commands = {}
+    for precision in args.precision:
+        torch_command = [sys.executable, __file__, "--torch", network, precision, str(threads), str(args.steps)]
+        skimp_command = [args.program, network, str(BATCH), str(threads), str(args.steps), precision]
+        commands[precision, "skimp"] = skimp_command
+        commands[precision, "channels_last"] = torch_command + ["channels_last"]
+        commands[precision, "contiguous"] = torch_command + ["contiguous_format"]
+    found = {key: [] for key in commands}
+    for _ in range(args.rounds):
+        for key, command in commands.items():
+            found[key].append(measure(command, threads))
+    medians = {}
+    for key, runs in found.items():
+        walls, cpus = zip(*runs)
+        medians[key] = statistics.median(walls), statistics.median(cpus)
+        print(
+            f"{network} threads {threads} {' '.join(key)}: {medians[key][0]:.1f} images/s "
+            f"({min(walls):.1f} to {max(walls):.1f}), {medians[key][1]:.1f} images/CPU-s "
+            f"({min(cpus):.1f} to {max(cpus):.1f})",
+            flush=True,
+        )
+    for i, unit in enumerate(["wall", "CPU"]):
+        for precision in args.precision:
+            best = max(medians[precision, "channels_last"][i], medians[precision, "contiguous"][i])
+            ratio = medians[precision, "skimp"][i] / best
+            print(f"{network} threads {threads} {precision} ratio in {unit} time: {ratio:.2f}", flush=True)
+        if {"fp32", "bf16"} <= set(args.precision):
+            ratio = medians["bf16", "skimp"][i] / medians["fp32", "skimp"][i]
+            print(f"{network} threads {threads} skimp bf16 over fp32 in {unit} time: {ratio:.2f}", flush=True)
+
+
 def main():
-    program = sys.argv[1]
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
-    steps = int(sys.argv[3]) if len(sys.argv) > 3 else 10
-    names = sys.argv[4:] or list(NETWORKS)
-    for network in names:
-        for threads in [1, 2]:
-            torch_command = [sys.executable, __file__, "--torch", network, str(threads), str(steps)]
-            commands = {
-                "skimp": [program, network, str(BATCH), str(threads), str(steps)],
-                "channels_last": torch_command + ["channels_last"],
-                "contiguous": torch_command + ["contiguous_format"],
-            }
-            found = {name: [] for name in commands}
-            for _ in range(rounds):
-                for name, command in commands.items():
-                    found[name].append(measure(command, threads))
-            medians = {}
-            for name, runs in found.items():
-                walls, cpus = zip(*runs)
-                medians[name] = statistics.median(walls), statistics.median(cpus)
-                print(
-                    f"{network} threads {threads} {name}: {medians[name][0]:.1f} images/s "
-                    f"({min(walls):.1f} to {max(walls):.1f}), {medians[name][1]:.1f} images/CPU-s "
-                    f"({min(cpus):.1f} to {max(cpus):.1f})",
-                    flush=True,
-                )
-            for i, unit in enumerate(["wall", "CPU"]):
-                best = max(medians["channels_last"][i], medians["contiguous"][i])
-                print(f"{network} threads {threads} ratio in {unit} time: {medians['skimp'][i] / best:.2f}", flush=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program")
+    parser.add_argument("networks", nargs="*", default=list(NETWORKS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    args = parser.parse_args()
+    for network in args.networks:
+        for threads in args.threads:
+            compare(args, network, threads)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--torch"]:
-        run_torch(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+        run_torch(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]), sys.argv[6])
     else:
         main()
