@@ -145,7 +145,7 @@ fn table(only: &str, arithmetic: Arithmetic) {
 }
 
 /// Densities of the errors at which skipping them is compared.
-const DENSITIES: [f32; 7] = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7];
+const DENSITIES: [f32; 8] = [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5];
 
 /// The gain of skipping zero errors, at random positions.
 fn sparse(only: &str) -> Result<(), String> {

@@ -24,3 +24,4 @@ pub use engine::{Buffer, Mode, Model, ModelOptions, Param, ParamRole, Storage};
 pub use error::TrainError;
 pub use loss::{LossKind, LossReport, LossSum, LossTerm, Target, Targets};
 pub use policy::Policy;
+pub use skimp_cpu::nhwc::Zeros;

@@ -19,7 +19,7 @@ use super::workspace::{ThreadScratch, grown};
 use crate::kernels::Isa;
 
 /// Words of weights that a pass over the pixels uses: they should stay in a first-level cache.
-const PASS_WORDS: usize = 8 << 10;
+const PASS_WORDS: usize = 12 << 10;
 
 /// Words of a pixel that a stretch of the list covers at least, where a pixel's weights fill the cache several times.
 const GRANULE: usize = 128;
@@ -46,7 +46,8 @@ fn density(dy: &[f32]) -> f32 {
 /// Whether skipping zeros is expected to be faster: a rule of the shape and the density of the errors alone.
 ///
 /// The limits are a little below the densities at which the bench `nhwc` with `--sparse` found both kernels to take the
-/// same time, on AVX-512: about 0.17, 0.35 and 0.41.
+/// same time, on AVX-512 (Zen 5): about 0.16 with 32 errors to a pixel and 0.29 with 64, 0.42, and 0.45. A vector of 16
+/// input channels never gained.
 pub(super) fn pays(shape: &ConvShape, isa: Isa, arithmetic: Arithmetic, dy: &[f32]) -> bool {
     // A list serves one image; few pixels do not pay for reading the weights.
     let is_small = shape.k <= LANES || shape.h * shape.w < PIXELS;
@@ -55,9 +56,10 @@ pub(super) fn pays(shape: &ConvShape, isa: Isa, arithmetic: Arithmetic, dy: &[f3
     }
     let limit = match vectors(shape.c) {
         0..=1 => 0.0,
-        2 => 0.15,
-        3..8 => 0.3,
-        _ => 0.38,
+        2 if shape.k < 4 * LANES => 0.13,
+        2 => 0.25,
+        3..8 => 0.37,
+        _ => 0.4,
     };
     density(dy) < limit
 }
@@ -164,7 +166,7 @@ impl Task for Unit<'_> {
                             1 => panel.run::<A, 4, 1>(arith),
                             2 => panel.run::<A, 4, 2>(arith),
                             3 => panel.run::<A, 2, 3>(arith),
-                            4 => panel.run::<A, 2, 4>(arith),
+                            4 => panel.run::<A, 1, 4>(arith),
                             5 => panel.run::<A, 1, 5>(arith),
                             6 => panel.run::<A, 1, 6>(arith),
                             7 => panel.run::<A, 1, 7>(arith),

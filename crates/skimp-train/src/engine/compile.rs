@@ -294,7 +294,7 @@ impl<'a> Compiler<'a> {
                 params.push(self.param(idx, id, role, storage)?);
             }
         }
-        let linear = Linear::new(shape, params[0], params.get(1).copied());
+        let linear = Linear::new(shape, params[0], params.get(1).copied(), self.options.zero_errors);
         let x: Vec<ValueId> = node.inputs[0].into_iter().collect();
         self.push(idx, kind, &x, params, Box::new(linear))
     }

@@ -1,5 +1,7 @@
 //! How a network is compiled and run.
 
+use skimp_cpu::nhwc::Zeros;
+
 use crate::reference::SignTraining;
 
 /// Settings of a [`Model`](super::Model).
@@ -16,12 +18,22 @@ pub struct ModelOptions {
     pub batch_norm_momentum: f32,
     /// Values and gradient of `Sign`. An exported graph has ONNX's `Sign`, whatever is set here.
     pub sign: SignTraining,
+    /// Whether input gradients of convolutions skip zero errors. The results have the same bits; other settings than
+    /// [`Zeros::Auto`] are there to measure with.
+    pub zero_errors: Zeros,
 }
 
 impl Default for ModelOptions {
-    /// Batch 64, momentum 0.1, nothing kept, the default [`SignTraining`].
+    /// Batch 64, momentum 0.1, nothing kept, the default [`SignTraining`], zero errors skipped where that is faster.
     fn default() -> Self {
-        Self { batch: 64, input_size: None, keep: Vec::new(), batch_norm_momentum: 0.1, sign: SignTraining::default() }
+        Self {
+            batch: 64,
+            input_size: None,
+            keep: Vec::new(),
+            batch_norm_momentum: 0.1,
+            sign: SignTraining::default(),
+            zero_errors: Zeros::Auto,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use skimp_graph::networks::{self, Weights};
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{Graph, Op};
 use skimp_train::optimizer::{Optimizer, OptimizerConfig};
-use skimp_train::{LossKind, LossSum, LossTerm, Mode, Model, ModelOptions, Policy, Target, Targets, policy};
+use skimp_train::{LossKind, LossSum, LossTerm, Mode, Model, ModelOptions, Policy, Target, Targets, Zeros, policy};
 
 use crate::nets::{self, Net, window};
 
@@ -23,7 +23,12 @@ struct Run {
 
 impl Run {
     fn new(graph: &Graph, batch: usize) -> Self {
-        let model = Model::new(graph, &ModelOptions { batch, ..ModelOptions::default() }).expect("trains");
+        Self::with_options(graph, &ModelOptions { batch, ..ModelOptions::default() })
+    }
+
+    fn with_options(graph: &Graph, options: &ModelOptions) -> Self {
+        let batch = options.batch;
+        let model = Model::new(graph, options).expect("trains");
         let optimizer = Optimizer::new(&OptimizerConfig::default(), model.params()).expect("valid");
         let len = batch * model.input_shape().iter().product::<usize>();
         let images = random_tensor(3, "images", vec![len], 0.0, 1.0).into_f32().expect("f32");
@@ -184,6 +189,21 @@ fn bad_layers_are_named() {
     let conv3 = params.iter().position(|param| param.name() == "conv3.weight").expect("a parameter");
     params[conv3].values_mut()[0] = f32::NAN;
     assert_eq!(run.model.first_bad_layer().as_deref(), Some("conv3"));
+}
+
+/// The sparse kernel runs only where it is said to, so that each of the three choices is one way to the same bits.
+#[test]
+fn skipping_zero_errors_changes_no_bit() {
+    let graph = networks::build("conv4-fc2:widths=20-32-24-40-16", Weights::Seeded(1)).expect("built in");
+    let weights = [Zeros::Multiply, Zeros::Skip, Zeros::Auto].map(|zero_errors| {
+        let options = ModelOptions { batch: 3, zero_errors, ..ModelOptions::default() };
+        let mut run = Run::with_options(&graph, &options);
+        (0..3).for_each(|step| run.step(step));
+        let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        run.model.params().iter().map(|param| bits(param.values())).collect::<Vec<_>>()
+    });
+    assert!(weights[0] == weights[1], "skipping everywhere");
+    assert!(weights[0] == weights[2], "skipping where it is expected to be faster");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Convolutions and dense layers: three GEMMs, whose operands the policy may round and whose sums it chooses.
 
-use skimp_cpu::nhwc::{ConvShape, bias_grad, conv_forward, conv_input_grad, conv_weight_grad};
+use skimp_cpu::nhwc::{ConvShape, Zeros, bias_grad, conv_forward, conv_input_grad_with, conv_weight_grad};
 
 use crate::TrainError;
 use crate::engine::kernels::copy;
@@ -14,6 +14,7 @@ pub(crate) struct Linear {
     shape: ConvShape,
     weight: usize,
     bias: Option<usize>,
+    zero_errors: Zeros,
     /// Rounded copies, made on first need. Those that both passes share live from the forward to the backward pass.
     activation: Vec<f32>,
     weights: Vec<f32>,
@@ -25,10 +26,10 @@ pub(crate) struct Linear {
 type Form = (usize, usize, Contraction);
 
 impl Linear {
-    pub(crate) fn new(shape: ConvShape, weight: usize, bias: Option<usize>) -> Self {
+    pub(crate) fn new(shape: ConvShape, weight: usize, bias: Option<usize>, zero_errors: Zeros) -> Self {
         let empty = Vec::new;
         let (activation, weights, biases, error) = (empty(), empty(), empty(), empty());
-        Self { shape, weight, bias, activation, weights, biases, error }
+        Self { shape, weight, bias, zero_errors, activation, weights, biases, error }
     }
 
     fn activation_form(&self, n: usize, pass: Pass) -> Form {
@@ -178,7 +179,7 @@ impl Linear {
         run.contribute(&place.inputs[0], |dx, run| {
             let dy = if cast_e { &self.error[..shape.y_len()] } else { run.tensors.grad(y_id, n) };
             let w = if cast_w { self.weights.as_slice() } else { run.params[self.weight].values() };
-            conv_input_grad(shape, dy, w, dx, arithmetic, run.workspace);
+            conv_input_grad_with(shape, dy, w, dx, (arithmetic, self.zero_errors), run.workspace);
         });
         cast_e
     }
