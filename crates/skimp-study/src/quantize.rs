@@ -3,15 +3,14 @@
 use std::path::Path;
 
 use serde::Serialize;
-use skimp_cpu::CpuExecutor;
 use skimp_graph::affine::{self, AffineEncoding, CodeType, Requantization};
 use skimp_graph::{Graph, onnx};
-use skimp_quant::{AffineRange, Calibrator, OutputForm, QdqConfig, QdqNetwork, Scheme, WeightGranularity};
+use skimp_quant::{AffineRange, OutputForm, QdqConfig, QdqNetwork, Scheme, WeightGranularity};
 use skimp_report::records::{DataRecord, ModelRecord};
 use skimp_report::table::{Cell, Column, Table};
 
 use crate::images::{Images, PREPROCESS_KEY};
-use crate::monitor::step;
+use crate::quantized::calibrate;
 use crate::{DataConfig, Monitor, Network, StudyError, Tabular, WeightScales};
 
 /// What to quantize, and how.
@@ -195,16 +194,9 @@ pub fn quantize(
     let images = Images::open(&config.data, &network.graph, config.input_size)?;
     let n_images = images.limited(config.data.images, "calibration images")?;
     images.note_preprocess(&config.data, &network.graph, monitor);
-    let executor = CpuExecutor::new(&network.graph)?;
-    let mut calibrator = Calibrator::new(&network.graph);
-    monitor.stage("calibrating", n_images as u64);
-    for image in 0..n_images {
-        let (input, _) = images.batch(image..image + 1)?;
-        calibrator.observe(&executor, &[input])?;
-        step(monitor, 1)?;
-    }
+    let calibration = calibrate(network, &images, n_images, monitor)?;
     monitor.stage("quantizing", 1);
-    let quantized = skimp_quant::quantize_qdq(&network.graph, &settings, &calibrator.finish()?)?;
+    let quantized = skimp_quant::quantize_qdq(&network.graph, &settings, &calibration)?;
     let graph = quantized.graph.with_metadata(PREPROCESS_KEY, images.preprocess_name());
     let quantized = QdqNetwork { graph, ..quantized };
     onnx::export(&quantized.graph, output)?;

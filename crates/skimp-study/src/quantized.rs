@@ -2,7 +2,7 @@
 
 use skimp_cpu::CpuExecutor;
 use skimp_quant::{
-    Calibrator, FirstLayer as QuantFirstLayer, QuantizeConfig, Quantized, RangeMethod, WeightGranularity,
+    Calibration, Calibrator, FirstLayer as QuantFirstLayer, QuantizeConfig, Quantized, RangeMethod, WeightGranularity,
 };
 
 use crate::images::Images;
@@ -18,6 +18,17 @@ pub(crate) fn quantize_network(
 ) -> Result<Quantized, StudyError> {
     let n_images = images.limited(config.calibration_images, "calibration images")?;
     let quantize = checked(config)?;
+    let calibration = calibrate(network, images, n_images, monitor)?;
+    Ok(skimp_quant::quantize(&network.graph, &quantize, &calibration)?)
+}
+
+/// The ranges of all values on the first images.
+pub(crate) fn calibrate(
+    network: &Network,
+    images: &Images,
+    n_images: usize,
+    monitor: &dyn Monitor,
+) -> Result<Calibration, StudyError> {
     let executor = CpuExecutor::new(&network.graph)?;
     let mut calibrator = Calibrator::new(&network.graph);
     monitor.stage("calibrating", n_images as u64);
@@ -26,7 +37,7 @@ pub(crate) fn quantize_network(
         calibrator.observe(&executor, &[input])?;
         step(monitor, 1)?;
     }
-    Ok(skimp_quant::quantize(&network.graph, &quantize, &calibrator.finish()?)?)
+    Ok(calibrator.finish()?)
 }
 
 fn checked(config: &QuantizationConfig) -> Result<QuantizeConfig, StudyError> {

@@ -43,8 +43,8 @@ impl<const STEP: usize> Pixels for SideBySide<STEP> {
 /// `start + sum over the segments, ascending, of pixel word · panel row`, for `MR` pixels and `NR` vectors of lanes.
 ///
 /// # Safety
-/// The processor features of `A`. There are `MR` pixels, each of which reads every segment; `panel` holds `NR` vectors for each word of
-/// all segments; `start` holds `NR` vectors.
+/// The processor features of `A`. There are `MR` pixels, each of which reads every segment; `panel` holds `NR` vectors
+/// for each word of all segments; `start` holds `NR` vectors.
 #[inline(always)]
 pub(super) unsafe fn gather<A: Arith, const MR: usize, const NR: usize>(
     arith: A,

@@ -6,6 +6,7 @@ use skimp_train::log::LOG_FORMATS;
 use skimp_train::optimizer::{GradientClip, OptimizerConfig};
 use skimp_train::schedule::Schedule;
 use skimp_train::spec::{Spec, SpecError};
+use skimp_train::trainer::TrainerConfig;
 use skimp_train::{LossKind, LossSum, ParamRole, Target, TrainError};
 
 use crate::StudyError;
@@ -124,10 +125,9 @@ impl std::str::FromStr for Validation {
 /// A configuration whose texts have been understood.
 #[derive(Debug)]
 pub(super) struct Checked {
-    pub(super) schedule: Schedule,
     pub(super) augment: Augment,
-    pub(super) optimizer: OptimizerConfig,
-    pub(super) losses: LossSum,
+    /// Without checkpoints.
+    pub(super) trainer: TrainerConfig,
 }
 
 impl TrainConfig {
@@ -145,12 +145,18 @@ impl TrainConfig {
         };
         // Nothing is trained by it: the settings are checked.
         skimp_train::optimizer::Optimizer::new(&optimizer, &[])?;
-        Ok(Checked {
-            schedule: Schedule::parse(&self.schedule).map_err(TrainError::from)?,
-            augment: Augment::parse(&self.augment).map_err(TrainError::from)?,
-            losses: losses(&self.loss).map_err(TrainError::from)?,
+        let schedule = Schedule::parse(&self.schedule).map_err(TrainError::from)?;
+        let augment = Augment::parse(&self.augment).map_err(TrainError::from)?;
+        let trainer = TrainerConfig {
+            epochs: self.epochs,
+            learning_rate: self.learning_rate,
+            schedule,
             optimizer,
-        })
+            losses: losses(&self.loss).map_err(TrainError::from)?,
+            seed: self.seed,
+            checkpoints: None,
+        };
+        Ok(Checked { augment, trainer })
     }
 }
 

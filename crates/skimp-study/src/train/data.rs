@@ -23,7 +23,9 @@ pub(super) struct Data {
     validation: Option<(Arc<Dataset>, Vec<usize>)>,
     test: Option<Arc<Dataset>>,
     pub(super) input: InputSpec,
+    /// Name or keys of the preprocessing.
     pub(super) preprocess: String,
+    rule: Preprocess,
 }
 
 impl Data {
@@ -32,12 +34,12 @@ impl Data {
         let training = Arc::new(Dataset::open(&config.data, Split::Train)?);
         let native = training.image_shape().map(|[_, height, width]| [height, width]);
         let input = input_spec(graph, config.input_size, native)?;
-        let (preprocess, _) = resolve_preprocess(config.preprocess.as_deref(), graph, &training)?;
+        let (preprocess, rule) = resolve_preprocess(config.preprocess.as_deref(), graph, &training)?;
         let test = match config.validation {
             Validation::None | Validation::HeldOut(_) => None,
             Validation::Test => Some(Arc::new(Dataset::open(&config.data, Split::Test)?)),
         };
-        let data = Self { training, training_indices: Vec::new(), validation: None, test, input, preprocess };
+        let data = Self { training, training_indices: Vec::new(), validation: None, test, input, preprocess, rule };
         data.chosen(config)
     }
 
@@ -60,6 +62,7 @@ impl Data {
             test: self.test.clone(),
             input: self.input,
             preprocess: self.preprocess.clone(),
+            rule: self.rule.clone(),
         })
     }
 
@@ -69,13 +72,12 @@ impl Data {
         config: &TrainConfig,
         augment: Augment,
     ) -> Result<(Loader, Option<Loader>), StudyError> {
-        let preprocess: Preprocess = self.preprocess.parse()?;
         let loader = |order, augment| LoaderConfig {
             batch: config.batch_size,
             seed: config.seed,
             order,
             last_batch: if config.drop_last && order == Order::Shuffled { LastBatch::Drop } else { LastBatch::Keep },
-            preprocess: preprocess.clone(),
+            preprocess: self.rule.clone(),
             input: self.input,
             augment,
         };

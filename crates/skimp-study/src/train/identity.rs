@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use skimp_data::{Dataset, Split};
-use skimp_report::records::DataRecord;
+use skimp_report::records::{DataRecord, InputDigest};
 use skimp_train::TrainError;
 use toml::{Table, Value};
 
@@ -38,6 +38,20 @@ impl Identity {
             training: record(data.training())?,
             test: data.test().map(record).transpose()?,
         })
+    }
+
+    /// What was read, for a report: the network and the parts of the data set.
+    pub(super) fn inputs(&self, network: &Network) -> Vec<InputDigest> {
+        let data = [Some(&self.training), self.test.as_ref()].into_iter().flatten().map(|data| InputDigest {
+            path: format!(
+                "{} ({} split)",
+                data.spec.as_deref().unwrap_or(&data.name),
+                data.split.as_deref().unwrap_or("train")
+            ),
+            sha256: data.sha256.clone().unwrap_or_default(),
+            size_bytes: 0,
+        });
+        std::iter::once(network.digest()).chain(data).collect()
     }
 
     /// As a table: the configuration, and `[inputs]` with the digests.

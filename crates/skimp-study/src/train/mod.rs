@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use skimp_graph::onnx;
-use skimp_report::records::{InputDigest, TrainingRecord};
+use skimp_report::records::TrainingRecord;
 use skimp_report::{StudyRecord, refresh_study, write_atomic, write_study};
 use skimp_train::checkpoint::Checkpoint;
 use skimp_train::trainer::{CheckpointConfig, EpochRecord, Trainer, TrainerConfig, folder_beside};
@@ -22,6 +22,7 @@ pub(crate) use self::precision::{Place, study as precision_study};
 pub use self::precision::{PolicyConfig, PrecisionConfig};
 pub use self::record::{OutputRecord, TrainRecord};
 
+use self::config::Checked;
 use self::data::Data;
 use self::identity::Identity;
 use self::observe::Watch;
@@ -53,7 +54,7 @@ pub struct TrainRun {
 /// # Errors
 /// [`StudyError`] naming the setting, file, image, layer or tensor. The last good checkpoint stays in all cases.
 pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Result<TrainRecord, StudyError> {
-    let checked = config.check()?;
+    let Checked { augment, trainer } = config.check()?;
     let mut policy = policy::create(&config.precision)?;
     let logs = config::log_formats(&run.logs)?;
     let folder = run.folder.clone().unwrap_or_else(|| folder_beside(&run.output));
@@ -62,19 +63,11 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
     let network = Network::open_for_training(&config.network, config.seed)?;
     monitor.stage("opening the data", 1);
     let data = Data::open(config, &network.graph)?;
-    let (training, validation) = data.loaders(config, checked.augment)?;
-    let input = data.input;
-    let options = ModelOptions {
-        batch: config.batch_size,
-        input_size: Some(vec![input.channels, input.height, input.width]),
-        batch_norm_momentum: config.batch_norm_momentum,
-        ..ModelOptions::default()
-    };
-    let mut model = Model::new(&network.graph, &options)?;
+    let (training, validation) = data.loaders(config, augment)?;
+    let mut model = new_model(config, &network, &data)?;
     freeze(&mut model, &config.freeze)?;
     let identity = Identity::new(config, &network, &data)?;
 
-    let n_parameters = model.params().iter().filter(|param| param.is_trainable()).map(|param| param.len() as u64).sum();
     let record = TrainingRecord {
         precision: config.precision.clone(),
         optimizer: config.optimizer.clone(),
@@ -83,23 +76,13 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
         batch_size: config.batch_size as u64,
         n_train_images: training.n_images() as u64,
         n_validation_images: validation.as_ref().map_or(0, |validation| validation.n_images() as u64),
-        n_parameters,
+        n_parameters: n_parameters(&model),
         epochs: Vec::new(),
     };
     let steps_per_epoch = training.steps_per_epoch();
-    let trainer = TrainerConfig {
-        epochs: config.epochs,
-        learning_rate: config.learning_rate,
-        schedule: checked.schedule,
-        optimizer: checked.optimizer,
-        losses: checked.losses,
-        seed: config.seed,
-        checkpoints: Some(CheckpointConfig {
-            folder: folder.clone(),
-            every_steps: run.checkpoint_every,
-            config: identity.table()?,
-        }),
-    };
+    let checkpoints =
+        CheckpointConfig { folder: folder.clone(), every_steps: run.checkpoint_every, config: identity.table()? };
+    let trainer = TrainerConfig { checkpoints: Some(checkpoints), ..trainer };
     let report = study_of(config, &network, &identity)?;
     let mut trainer = Trainer::new(&mut model, &mut *policy, trainer, training, validation)?;
     if let Some(checkpoint) = checkpoint {
@@ -194,20 +177,23 @@ fn freeze(model: &mut Model, patterns: &[String]) -> Result<(), StudyError> {
     Ok(())
 }
 
+/// The network compiled for training.
+fn new_model(config: &TrainConfig, network: &Network, data: &Data) -> Result<Model, StudyError> {
+    let options = ModelOptions {
+        batch: config.batch_size,
+        input_size: Some(vec![data.input.channels, data.input.height, data.input.width]),
+        batch_norm_momentum: config.batch_norm_momentum,
+        ..ModelOptions::default()
+    };
+    Ok(Model::new(&network.graph, &options)?)
+}
+
+fn n_parameters(model: &Model) -> u64 {
+    model.params().iter().filter(|param| param.is_trainable()).map(|param| param.len() as u64).sum()
+}
+
 /// The run as a study, for the report, without its epochs.
 fn study_of(config: &TrainConfig, network: &Network, identity: &Identity) -> Result<StudyRecord, StudyError> {
-    let mut inputs = vec![network.digest()];
-    for data in [Some(&identity.training), identity.test.as_ref()].into_iter().flatten() {
-        inputs.push(InputDigest {
-            path: format!(
-                "{} ({} split)",
-                data.spec.as_deref().unwrap_or(&data.name),
-                data.split.as_deref().unwrap_or("train")
-            ),
-            sha256: data.sha256.clone().unwrap_or_default(),
-            size_bytes: 0,
-        });
-    }
     Ok(StudyRecord {
         name: network.name.clone(),
         title: format!("{} trained on {}", network.name, identity.training.name),
@@ -215,7 +201,7 @@ fn study_of(config: &TrainConfig, network: &Network, identity: &Identity) -> Res
         data_name: identity.training.name.clone(),
         seed: config.seed,
         config_toml: identity.text()?,
-        inputs,
+        inputs: identity.inputs(network),
         ..StudyRecord::default()
     })
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use skimp_report::write_atomic;
 use skimp_train::TrainError;
+use skimp_train::checkpoint::Checkpoint;
+use skimp_train::trainer::CheckpointConfig;
 use toml::Table;
 
 use super::Place;
@@ -85,19 +87,19 @@ impl Kept {
     }
 
     /// The folder of a run's checkpoint.
-    pub(super) fn checkpoints(&self, run: &Run) -> PathBuf {
+    fn checkpoints(&self, run: &Run) -> PathBuf {
         self.folder.join(&run.name)
     }
 
     /// Configuration and inputs of a run, as its files hold them.
-    pub(super) fn table(&self, identity: &Identity) -> Result<Table, StudyError> {
+    fn table(&self, identity: &Identity) -> Result<Table, StudyError> {
         let mut table = identity.table()?;
         table.insert(STUDY.to_owned(), self.study.clone().into());
         Ok(table)
     }
 
     /// Checks that a file was written by the run it is read for. Network and data may have moved.
-    pub(super) fn check(&self, path: &Path, now: &Table, written: &Table) -> Result<(), StudyError> {
+    fn check(&self, path: &Path, now: &Table, written: &Table) -> Result<(), StudyError> {
         match difference(now, written, &["data", "network"]) {
             None => Ok(()),
             Some(cause) => {
@@ -106,6 +108,21 @@ impl Kept {
                 Err(TrainError::Checkpoint { path: path.to_owned(), cause }.into())
             }
         }
+    }
+
+    /// Where a run puts its checkpoints, and the one that it left there.
+    pub(super) fn begin(
+        &self,
+        run: &Run,
+        identity: &Identity,
+    ) -> Result<(CheckpointConfig, Option<Checkpoint>), StudyError> {
+        let place =
+            CheckpointConfig { folder: self.checkpoints(run), every_steps: None, config: self.table(identity)? };
+        let checkpoint = Checkpoint::load(&place.folder)?;
+        if let Some(checkpoint) = &checkpoint {
+            self.check(checkpoint.path(), &place.config, checkpoint.config())?;
+        }
+        Ok((place, checkpoint))
     }
 
     /// The outcome of a run that is finished.

@@ -10,18 +10,18 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use skimp_report::StudyRecord;
 use skimp_report::records::{
-    Assumption, CastRecord, CurvePoint, InputDigest, PolicyRecord, PolicyRun, PrecisionRecord, Provenance,
-    PublishedFigure, Spread, Timing,
+    Assumption, CastRecord, CurvePoint, PolicyRecord, PolicyRun, PrecisionRecord, Provenance, PublishedFigure, Spread,
+    Timing,
 };
-use skimp_train::Model;
 use skimp_train::policy::{self, PolicyEntry};
 use skimp_train::trainer::EpochRecord;
 
 use self::kept::Kept;
-use self::run::{Outcome, Run, model};
+use self::run::{Outcome, Run};
 use super::config::TrainConfig;
 use super::data::Data;
 use super::identity::Identity;
+use super::{n_parameters, new_model};
 use crate::{Monitor, Network, OwnFigure, PublishedConfig, StudyConfig, StudyError};
 
 /// How a network is trained under several precision policies.
@@ -138,7 +138,7 @@ pub(crate) fn study(
     let identity = Identity::new(&base, &network, &data)?;
     monitor.advance(1);
     let (loader, validation) = data.loaders(&base, base.check()?.augment)?;
-    let model = model(&base, &network, &data)?;
+    let model = new_model(&base, &network, &data)?;
     let mut record = PrecisionRecord {
         baseline: training.baseline.clone(),
         seeds: training.seeds.clone(),
@@ -171,16 +171,12 @@ pub(crate) fn study(
         seed: base.seed,
         assumptions: assumptions(&record, training),
         config_toml: config.to_toml()?,
-        inputs: inputs(&network, &identity),
+        inputs: identity.inputs(&network),
         precision: Some(record),
         published,
         timings,
         ..StudyRecord::default()
     })
-}
-
-fn n_parameters(model: &Model) -> u64 {
-    model.params().iter().filter(|param| param.is_trainable()).map(|param| param.len() as u64).sum()
 }
 
 /// All runs of a policy, not yet compared.
@@ -243,19 +239,6 @@ fn published(figure: &PublishedConfig, record: &PrecisionRecord) -> PublishedFig
     let difference = policy.and_then(|policy| policy.difference.as_ref());
     let asked = figure.ours == OwnFigure::AccuracyDifference;
     figure.beside(difference.filter(|_| asked).map(points), Provenance::Measured)
-}
-
-fn inputs(network: &Network, identity: &Identity) -> Vec<InputDigest> {
-    let data = [Some(&identity.training), identity.test.as_ref()].into_iter().flatten().map(|data| InputDigest {
-        path: format!(
-            "{} ({} split)",
-            data.spec.as_deref().unwrap_or(&data.name),
-            data.split.as_deref().unwrap_or("train")
-        ),
-        sha256: data.sha256.clone().unwrap_or_default(),
-        size_bytes: 0,
-    });
-    std::iter::once(network.digest()).chain(data).collect()
 }
 
 /// What a reader has to know to judge the figures, and the source of each policy.

@@ -2,17 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 use skimp_report::records::CastRecord;
-use skimp_train::checkpoint::Checkpoint;
+use skimp_train::TrainError;
 use skimp_train::policy::{self, Policy};
-use skimp_train::trainer::{CheckpointConfig, EpochRecord, Observer, Trainer, TrainerConfig};
-use skimp_train::{Model, ModelOptions, TrainError};
+use skimp_train::trainer::{EpochRecord, Observer, Trainer, TrainerConfig};
 
 use super::PrecisionConfig;
 use super::kept::Kept;
-use crate::train::config::TrainConfig;
+use crate::train::config::{Checked, TrainConfig};
 use crate::train::data::Data;
-use crate::train::freeze;
 use crate::train::identity::Identity;
+use crate::train::{freeze, new_model};
 use crate::{Network, StudyError};
 
 /// A run that is to be made.
@@ -79,39 +78,20 @@ impl Run {
         observer: &dyn Observer,
     ) -> Result<Outcome, StudyError> {
         let config = &self.config;
-        let checked = config.check()?;
+        let Checked { augment, trainer } = config.check()?;
         let (network, data, identity) = self.inputs(data)?;
-        let (loader, validation) = data.loaders(config, checked.augment)?;
-        let mut model = model(config, &network, &data)?;
+        let (loader, validation) = data.loaders(config, augment)?;
+        let mut model = new_model(config, &network, &data)?;
         freeze(&mut model, &config.freeze)?;
         let mut precision = policy::create(&config.precision)?;
-        let checkpoints = match kept {
-            None => None,
-            Some(kept) => Some(CheckpointConfig {
-                folder: kept.checkpoints(self),
-                every_steps: None,
-                config: kept.table(&identity)?,
-            }),
-        };
-        let checkpoint = match (&checkpoints, kept) {
-            (Some(place), Some(kept)) => {
-                let checkpoint = Checkpoint::load(&place.folder)?;
-                if let Some(checkpoint) = &checkpoint {
-                    kept.check(checkpoint.path(), &place.config, checkpoint.config())?;
-                }
-                checkpoint
+        let (checkpoints, checkpoint) = match kept {
+            None => (None, None),
+            Some(kept) => {
+                let (place, checkpoint) = kept.begin(self, &identity)?;
+                (Some(place), checkpoint)
             }
-            _ => None,
         };
-        let trainer = TrainerConfig {
-            epochs: config.epochs,
-            learning_rate: config.learning_rate,
-            schedule: checked.schedule,
-            optimizer: checked.optimizer,
-            losses: checked.losses,
-            seed: config.seed,
-            checkpoints,
-        };
+        let trainer = TrainerConfig { checkpoints, ..trainer };
         let mut trainer = Trainer::new(&mut model, &mut *precision, trainer, loader, validation)?;
         if let Some(checkpoint) = checkpoint {
             trainer.resume(checkpoint)?;
@@ -135,16 +115,6 @@ impl Run {
         }
         Ok(outcome)
     }
-}
-
-pub(super) fn model(config: &TrainConfig, network: &Network, data: &Data) -> Result<Model, StudyError> {
-    let options = ModelOptions {
-        batch: config.batch_size,
-        input_size: Some(vec![data.input.channels, data.input.height, data.input.width]),
-        batch_norm_momentum: config.batch_norm_momentum,
-        ..ModelOptions::default()
-    };
-    Ok(Model::new(&network.graph, &options)?)
 }
 
 fn casts(policy: &dyn Policy) -> Vec<CastRecord> {
