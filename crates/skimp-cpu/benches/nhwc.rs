@@ -24,7 +24,7 @@ const BATCH: usize = 64;
 /// A layer: its name, input extent, channels, kernel, stride and padding.
 type Layer = (&'static str, usize, [usize; 2], usize, usize, usize);
 
-const LAYERS: [Layer; 18] = [
+const LAYERS: [Layer; 20] = [
     ("resnet20/conv1", 32, [3, 16], 3, 1, 1),
     ("resnet20/16", 32, [16, 16], 3, 1, 1),
     ("resnet20/16-32", 32, [16, 32], 3, 2, 1),
@@ -38,11 +38,13 @@ const LAYERS: [Layer; 18] = [
     ("vgg-small/conv4", 16, [256, 256], 3, 1, 1),
     ("vgg-small/conv5", 8, [256, 512], 3, 1, 1),
     ("vgg-small/conv6", 8, [512, 512], 3, 1, 1),
+    ("vgg-small/fc1", 1, [8192, 1024], 1, 1, 0),
     ("4conv/conv1", 32, [3, 32], 3, 1, 1),
     ("4conv/conv2", 32, [32, 32], 3, 1, 1),
     ("4conv/conv3", 16, [32, 64], 3, 1, 1),
     ("4conv/conv4", 16, [64, 64], 3, 1, 1),
     ("4conv/fc1", 1, [4096, 512], 1, 1, 0),
+    ("alexnet/fc7", 1, [4096, 4096], 1, 1, 0),
 ];
 
 const PASSES: [&str; 3] = ["forward", "dgrad", "wgrad"];

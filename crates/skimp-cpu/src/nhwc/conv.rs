@@ -2,7 +2,7 @@
 
 use super::aligned::AlignedVec;
 use super::arith::{Arithmetic, LANES};
-use super::gather::{Job, Phase, Segment, panel_vectors};
+use super::gather::{self, Job, Phase, Segment, Weights, panel_vectors};
 use super::pack::{Padded, vectors};
 use super::panels::{Panels, Product};
 use super::shape::ConvShape;
@@ -62,14 +62,15 @@ pub fn conv_forward(
     let lanes = shape.group_k();
     let per_panel = panel_vectors(isa, arithmetic);
     let is_packed = !pairs && shape.groups == 1 && lanes.is_multiple_of(LANES) && vectors(lanes) <= per_panel;
-    let packed = if is_packed {
-        weight
+    let panels = Panels { isa, arithmetic, shape, weight, product: Product::Forward, depth, per_panel };
+    let weights = if is_packed {
+        Weights::Packed(weight)
+    } else if gather::streams(&padded, arithmetic, shape.n, phases, panels.words()) {
+        Weights::Streamed(panels)
     } else {
-        let n_words = shape.groups * vectors(lanes) * LANES * depth;
-        let packed = grown(packed, n_words);
-        let product = Product::Forward;
-        Panels { isa, arithmetic, shape, weight, product, depth, per_panel }.fill(packed);
-        packed
+        let packed = grown(packed, panels.words());
+        panels.fill(packed);
+        Weights::Packed(packed)
     };
     let start = starts(start, bias, shape.groups, lanes);
     let job = Job {
@@ -81,7 +82,7 @@ pub fn conv_forward(
         out_image: p * q * k,
         phases,
         segments,
-        packed,
+        weights,
         start,
         lanes,
         finish: -0.0,
@@ -161,19 +162,32 @@ pub fn conv_input_grad_with(
     let Workspace { segments, phases, packed, bias: start, scratch, .. } = workspace;
     let n_words = plan_phases(shape, &padded, pairs, segments, phases);
     let lanes = shape.group_c();
-    let packed = grown(packed, n_words * shape.groups * vectors(lanes) * LANES);
-    let mut taken = 0;
-    for (idx, phase) in phases.iter_mut().enumerate() {
-        phase.packed = taken;
-        let n_columns = shape.strides[1].min(shape.w);
-        let position = [idx / n_columns, idx % n_columns];
-        let words = shape.groups * vectors(lanes) * LANES * phase.depth;
-        let (product, depth) = (Product::InputGrad { phase: position }, phase.depth);
-        Panels { isa, arithmetic, shape, weight, product, depth, per_panel }.fill(&mut packed[taken..taken + words]);
-        taken += words;
-    }
+    let n_words = n_words * shape.groups * vectors(lanes) * LANES;
     let out_image = shape.h * shape.w * shape.c;
-    if skips {
+    let panels = |position: [usize; 2], depth: usize| Panels {
+        isa,
+        arithmetic,
+        shape,
+        weight,
+        product: Product::InputGrad { phase: position },
+        depth,
+        per_panel,
+    };
+    let weights = if !skips && gather::streams(&padded, arithmetic, shape.n, phases, n_words) {
+        Weights::Streamed(panels([0, 0], phases[0].depth))
+    } else {
+        let packed = grown(packed, n_words);
+        let n_columns = shape.strides[1].min(shape.w);
+        let mut taken = 0;
+        for (idx, phase) in phases.iter_mut().enumerate() {
+            let panels = panels([idx / n_columns, idx % n_columns], phase.depth);
+            phase.packed = taken;
+            panels.fill(&mut packed[taken..taken + panels.words()]);
+            taken += panels.words();
+        }
+        Weights::Packed(packed)
+    };
+    if let (true, Weights::Packed(packed)) = (skips, weights) {
         let job = sparse::Job { isa, n: shape.n, c: shape.c, dy, padded, out_image, phases, segments, packed };
         job.run(dx, scratch);
         return;
@@ -188,7 +202,7 @@ pub fn conv_input_grad_with(
         out_image,
         phases,
         segments,
-        packed,
+        weights,
         start,
         lanes,
         finish: 0.0,

@@ -3,7 +3,8 @@
 //! A job cuts the outputs into phases (one for the forward pass, one for each position within the strides for the input
 //! gradient). In a phase all outputs read the same segments of the source, relative to a first tap that moves evenly,
 //! so that a job is a matrix product whose left rows are pointers into a padded image. Work splits into units of images
-//! and panels of output lanes; no sum is split, so the result does not depend on how many there are.
+//! and panels of output lanes; no sum is split, so the result does not depend on how many there are. Many weights for
+//! few pixels, as in fully connected layers, are packed panel by panel by the unit that multiplies them.
 
 #![allow(unsafe_code, reason = "register tiles over pointers, units that write disjoint elements")]
 #![allow(clippy::needless_range_loop, reason = "constant bounds, which unroll into registers")]
@@ -14,6 +15,7 @@ use rayon::prelude::*;
 
 use super::arith::{self, Arith, Arithmetic, LANES, Task};
 use super::pack::{Padded, vectors};
+use super::panels::Panels;
 pub(super) use super::tile::Segment;
 use super::tile::{self, SideBySide};
 use super::workspace::{ThreadScratch, grown};
@@ -21,6 +23,12 @@ use crate::kernels::Isa;
 
 /// Words of padded images that one unit keeps at hand (half a mebibyte would be all of many second-level caches).
 const IMAGE_WORDS: usize = 48 << 10;
+
+/// Words of padded images that every unit may read for each of its panels.
+const STREAM_IMAGE_WORDS: usize = 512 << 10;
+
+/// Words of packed weights from which on they are packed where they are used.
+const STREAM_WEIGHT_WORDS: usize = 64 << 10;
 
 /// Products below which a call is not worth splitting.
 const SMALL: usize = 1 << 16;
@@ -55,13 +63,30 @@ pub(super) struct Job<'a> {
     pub(super) out_image: usize,
     pub(super) phases: &'a [Phase],
     pub(super) segments: &'a [Segment],
-    pub(super) packed: &'a [f32],
+    pub(super) weights: Weights<'a>,
     /// What the sums start with: whole vectors for each group.
     pub(super) start: &'a [f32],
     /// Output lanes of a group.
     pub(super) lanes: usize,
     /// Added at the end: −0 to keep the sign of zeros, +0 to make zeros positive.
     pub(super) finish: f32,
+}
+
+/// The weights of a job.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Weights<'a> {
+    /// All panels of all phases.
+    Packed(&'a [f32]),
+    /// Of the only phase, still as the layer has them; each panel is packed by the one unit that reads it.
+    Streamed(Panels<'a>),
+}
+
+/// Whether weights of `words` packed words are better packed where they are used: where they do not fit the caches and
+/// `n` images do. Pairs of bfloat16 are half as many words and are better packed at once (measured on dense layers of 2 to
+/// 17 million weights).
+pub(super) fn streams(padded: &Padded, arithmetic: Arithmetic, n: usize, phases: &[Phase], words: usize) -> bool {
+    let images = n * padded.words(padded.pixel(false));
+    arithmetic != Arithmetic::Bf16 && phases.len() == 1 && words >= STREAM_WEIGHT_WORDS && images <= STREAM_IMAGE_WORDS
 }
 
 /// Vectors in a panel.
@@ -108,7 +133,10 @@ impl Job<'_> {
         scratch.prepare();
         let n_threads = rayon::current_num_threads();
         let words = self.padded.words(self.padded.pixel(self.pairs())).max(1);
-        let images = (IMAGE_WORDS / words).clamp(1, self.n.div_ceil(n_threads).max(1));
+        let images = match self.weights {
+            Weights::Packed(_) => (IMAGE_WORDS / words).clamp(1, self.n.div_ceil(n_threads).max(1)),
+            Weights::Streamed(_) => self.n,
+        };
         let n_blocks = self.n.div_ceil(images);
         let n_panels = self.group_panels() * self.padded.groups;
         let n_parts = if n_blocks >= 2 * n_threads || n_threads == 1 { 1 } else { n_panels.min(2 * n_threads) };
@@ -137,10 +165,15 @@ impl Task for Unit<'_> {
         let [h, w, c] = job.padded.image;
         let direct = job.padded.is_identity() && !A::PAIRS;
         let image_words = job.padded.words(job.padded.pixel(A::PAIRS));
+        let copy_words = if direct { 0 } else { (image_words * self.images.len()).next_multiple_of(LANES) };
+        let panel_words = match &job.weights {
+            Weights::Packed(_) => 0,
+            Weights::Streamed(weights) => weights.panel_words(),
+        };
+        let (copies, packed) = grown(&mut scratch, copy_words + panel_words).split_at_mut(copy_words);
         let base = if direct {
             job.source[self.images.start * h * w * c..].as_ptr()
         } else {
-            let copies = grown(&mut scratch, image_words * self.images.len());
             for (to, image) in copies.chunks_exact_mut(image_words).zip(self.images.clone()) {
                 let from = &job.source[image * h * w * c..][..h * w * c];
                 if A::PAIRS {
@@ -160,8 +193,18 @@ impl Task for Unit<'_> {
             let (group, j) = (panel / group_panels, panel % group_panels);
             let first = j * per_panel;
             for phase in job.phases {
-                let at = phase.packed + (group * group_vectors + first) * LANES * phase.depth;
                 let n_vectors = per_panel.min(group_vectors - first);
+                let words = n_vectors * LANES * phase.depth;
+                let panel = match &job.weights {
+                    Weights::Packed(packed) => {
+                        packed[phase.packed + (group * group_vectors + first) * LANES * phase.depth..][..words].as_ptr()
+                    }
+                    Weights::Streamed(weights) => {
+                        // SAFETY: the features are the caller's.
+                        unsafe { weights.fill_panel::<A>(group, first * LANES, &mut packed[..words]) };
+                        packed.as_ptr()
+                    }
+                };
                 let tiles = Tiles {
                     phase,
                     segments: &job.segments[phase.segments.clone()],
@@ -169,7 +212,7 @@ impl Task for Unit<'_> {
                     image_words,
                     // SAFETY: a group's words lie within the pixel.
                     base: unsafe { base.add(group * group_words) },
-                    panel: job.packed[at..][..n_vectors * LANES * phase.depth].as_ptr(),
+                    panel,
                     start: job.start[(group * group_vectors + first) * LANES..][..n_vectors * LANES].as_ptr(),
                     // SAFETY: the first image and lane are within the output.
                     out: unsafe {

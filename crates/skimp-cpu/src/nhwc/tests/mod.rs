@@ -311,6 +311,25 @@ proptest! {
     }
 }
 
+/// Weights that are packed where they are used: dense layers, a convolution in groups, lanes that fill no vector.
+#[test]
+fn streamed_weights_change_no_bit() {
+    let grouped = ConvShape { groups: 2, ..ConvShape::square(1, [3, 2], [130, 140], 3, 1, 1) };
+    for shape in [ConvShape::dense(5, 301, 530), ConvShape::dense(2, 700, 190), grouped] {
+        for (arithmetic, seed) in [
+            (Arithmetic::F32, 0),
+            (Arithmetic::Bf16, 1),
+            (Arithmetic::Chunked(ChunkedSum { chunk: 50, ..ChunkedSum::FP16_169 }), 2),
+        ] {
+            check(&shape, arithmetic, seed).expect("the same bits");
+        }
+        let mut workspace = Workspace::new();
+        let (x, w, mut y) = (vec![1.0; shape.x_len()], vec![1.0; shape.weight_len()], vec![0.0; shape.y_len()]);
+        conv_forward(&shape, &x, &w, None, &mut y, Arithmetic::F32, &mut workspace);
+        assert_eq!(workspace.packed.len(), 0, "{shape:?} is streamed");
+    }
+}
+
 /// Channels that fill several panels, and weights that take several passes.
 #[test]
 fn wide_layers_skip_zero_errors_in_passes() {
