@@ -174,13 +174,17 @@ fn best_of_strips(x: &Extents, pieces: Pieces, column_strips: u64, hw: &Hardware
                     group_sets,
                     images,
                 };
-                // All filters that fit, or so few that the next ones fit beside them.
-                let shares = if hw.filter_prefetch { [1, 2].as_slice() } else { &[1] };
-                for mapping in shares.iter().filter_map(|share| candidate.evaluate(x, pieces, hw, *share)) {
+                // All filters that fit; with prefetching also fewer, which leave room for the next ones.
+                let mut most_filters = hw.filter_words;
+                while let Some(mapping) = candidate.evaluate(x, pieces, hw, most_filters) {
                     let rank = mapping.rank(hw);
                     if best.as_ref().is_none_or(|(least, _)| rank < *least) {
                         best = Some((rank, mapping));
                     }
+                    if !hw.filter_prefetch {
+                        break;
+                    }
+                    most_filters = mapping.filters_per_pe - 1;
                 }
                 if images == 1 {
                     break;
@@ -211,8 +215,8 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Filters take at most one `share`-th of their register files.
-    fn evaluate(&self, x: &Extents, pieces: Pieces, hw: &Hardware, share: u64) -> Option<Mapping> {
+    /// With at most `most_filters` in a processing element; `None` if none fits.
+    fn evaluate(&self, x: &Extents, pieces: Pieces, hw: &Hardware, most_filters: u64) -> Option<Mapping> {
         let (r, t, g, n) = (self.channel_sets, self.filter_sets, self.group_sets, self.images);
         let n_pieces = pieces.rows * pieces.columns;
         let channel_rounds = x.c.div_ceil(self.channels_per_pe * r);
@@ -224,7 +228,7 @@ impl Candidate {
         let psums_of_filter = n * g * self.set_rows * strip_columns;
         let filter = g * q * r * pieces.r * pieces.s;
         let fitting = free / (t * (psums_of_filter + filter));
-        let most = hw.psum_words.min(hw.filter_words / share / (q * pieces.s)).min(fitting).min(x.k);
+        let most = hw.psum_words.min(hw.filter_words / (q * pieces.s)).min(fitting).min(x.k).min(most_filters);
         if most == 0 {
             return None;
         }

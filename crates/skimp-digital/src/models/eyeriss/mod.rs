@@ -7,9 +7,9 @@
 //!   one; sums run up its columns. Sets wider than the array are cut into segments that lie above each other, and sets
 //!   are repeated while there is room: for other channels, other filters, other groups.
 //! - An element interleaves `p` filters and `q` channels, as many as its register files hold (12 activations, 224
-//!   weights, 24 sums). A *pass* takes the channels and filters on the array; its sums stay in the global buffer
-//!   until all channels are in. What does not fit the buffer goes in strips of output rows, then of columns, and
-//!   fewer filters at once.
+//!   weights, 24 sums), or fewer filters where the next ones are to fit beside them. A *pass* takes the channels and
+//!   filters on the array; its sums stay in the global buffer until all channels are in. What does not fit the buffer
+//!   goes in strips of output rows, then of columns, and fewer filters at once.
 //! - Kernels with more rows than the array, or more columns than a register file holds, are done in pieces.
 //! - Of all mappings the fastest is taken, and among equals the one that moves the least data at relative costs.
 //!

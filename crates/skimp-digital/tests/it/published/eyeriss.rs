@@ -291,6 +291,22 @@ proptest! {
     }
 }
 
+/// The first pass waits for its filters: neither as many as fit nor half of them are the fastest.
+#[test]
+fn a_pass_may_take_any_number_of_filters() {
+    let mut layer = LayerWorkload::conv("c", 4, 16, 31, 24, 9);
+    (layer.strides, layer.n) = ([3, 1], 3);
+    layer.set_output_extents();
+    let filters = |settings: &str| {
+        let result = accelerator("eyeriss", settings).simulate_layer(&layer, None).unwrap();
+        (mapped(&result, "filters_per_pe"), result.total_cycles())
+    };
+    let (all, waiting) = filters("filter_prefetch = false");
+    let (some, prefetching) = filters("");
+    assert_eq!(all, 24);
+    assert!(some < 12 && prefetching < waiting, "{some} filters, {prefetching} and {waiting} cycles");
+}
+
 #[test]
 fn nothing_to_gate_in_full_operands_without_padding() {
     let mut layer = LayerWorkload::conv("c", 16, 9, 7, 24, 3);
