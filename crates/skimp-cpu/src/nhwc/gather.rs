@@ -201,7 +201,7 @@ impl Task for Unit<'_> {
                     }
                     Weights::Streamed(weights) => {
                         // SAFETY: the features are the caller's.
-                        unsafe { weights.fill_panel::<A>(group, first * LANES, &mut packed[..words]) };
+                        unsafe { weights.panel(group, first * LANES, &mut packed[..words]).run(arith) };
                         packed.as_ptr()
                     }
                 };

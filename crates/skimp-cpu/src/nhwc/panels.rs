@@ -45,9 +45,14 @@ impl Panels<'_> {
         }
     }
 
+    /// Words of all panels of a group.
+    fn group_words(&self) -> usize {
+        vectors(self.lanes()) * LANES * self.depth
+    }
+
     /// Words of all panels of all groups.
     pub(super) fn words(&self) -> usize {
-        self.shape.groups * vectors(self.lanes()) * LANES * self.depth
+        self.shape.groups * self.group_words()
     }
 
     /// Words of a group's first panel, which no panel exceeds.
@@ -55,58 +60,29 @@ impl Panels<'_> {
         self.per_panel.min(vectors(self.lanes())) * LANES * self.depth
     }
 
-    /// Fills one panel of a group, from the lane `first` on.
-    ///
-    /// # Safety
-    /// The processor features of `A`, which computes by the panels' arithmetic.
-    #[inline(always)]
-    pub(super) unsafe fn fill_panel<A: Arith>(&self, group: usize, first: usize, to: &mut [f32]) {
-        let n_lanes = (to.len() / self.depth.max(1)).min(self.lanes() - first);
-        let panel = Panel { panels: self, group, first, n_lanes, to };
-        // SAFETY: the caller's contract.
-        unsafe {
-            match self.product {
-                Product::Forward => panel.forward::<A>(),
-                Product::InputGrad { phase } => panel.input_grad::<A>(phase),
-            }
-        }
+    /// The panel of a group that begins with the lane `first`, to be filled by running it as a task.
+    pub(super) fn panel<'a>(&'a self, group: usize, first: usize, to: &'a mut [f32]) -> Panel<'a> {
+        let n_lanes = (to.len() / self.depth).min(self.lanes() - first);
+        Panel { panels: self, group, first, n_lanes, to }
     }
 
     /// Fills all panels of all groups.
     pub(super) fn fill(&self, packed: &mut [f32]) {
-        let lanes = self.lanes();
-        let group_words = vectors(lanes) * LANES * self.depth;
+        let group_words = self.group_words();
         if group_words == 0 {
             return;
         }
-        let words = self.per_panel * LANES * self.depth;
         packed.par_chunks_exact_mut(group_words).enumerate().take(self.shape.groups).for_each(|(group, packed)| {
-            packed.par_chunks_mut(words).enumerate().for_each(|(idx, to)| {
+            packed.par_chunks_mut(self.panel_words()).enumerate().for_each(|(idx, to)| {
                 let first = idx * self.per_panel * LANES;
-                arith::run(self.isa, self.arithmetic, Fill { panels: self, group, first, to });
+                arith::run(self.isa, self.arithmetic, self.panel(group, first, to));
             });
         });
     }
 }
 
-/// Filling one panel.
-struct Fill<'a> {
-    panels: &'a Panels<'a>,
-    group: usize,
-    first: usize,
-    to: &'a mut [f32],
-}
-
-impl Task for Fill<'_> {
-    #[inline(always)]
-    unsafe fn run<A: Arith>(self, _: A) {
-        // SAFETY: the features are the caller's.
-        unsafe { self.panels.fill_panel::<A>(self.group, self.first, self.to) };
-    }
-}
-
 /// One panel.
-struct Panel<'a> {
+pub(super) struct Panel<'a> {
     panels: &'a Panels<'a>,
     group: usize,
     /// First lane.
@@ -114,6 +90,19 @@ struct Panel<'a> {
     /// Lanes that exist.
     n_lanes: usize,
     to: &'a mut [f32],
+}
+
+impl Task for Panel<'_> {
+    #[inline(always)]
+    unsafe fn run<A: Arith>(self, _: A) {
+        // SAFETY: the features are the caller's.
+        unsafe {
+            match self.panels.product {
+                Product::Forward => self.forward::<A>(),
+                Product::InputGrad { phase } => self.input_grad::<A>(phase),
+            }
+        }
+    }
 }
 
 impl Panel<'_> {
