@@ -12,6 +12,7 @@ use crate::tools::say;
 /// architecture and is written down in ARCHITECTURE.md.
 const LEVELS: &[(&str, u32)] = &[
     ("skimp-files", 0),
+    ("skimp-memory", 0),
     ("skimp-testkit", 0),
     ("skimp-numerics", 0),
     ("skimp-graph", 1),

@@ -1,11 +1,20 @@
-//! Result files that are either complete or absent.
+//! Result files that are either complete or absent, and inputs that no result replaces.
 //!
 //! Every file that skimp writes goes through [`write()`]: a reader sees the old content or the new, never a part of it,
-//! and a run that is killed or meets a full disk loses nothing that was there before.
+//! and a run that is killed or meets a full disk loses nothing that was there before. What a run is given is read by
+//! [`read()`]; once a program turns [`guard`] on, [`write()`] does not replace it.
+
+mod guard;
+mod input;
+mod lock;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+
+pub use guard::{Refusal, check_own, claim, guard, is_record, note_input, note_input_folder, refusal};
+pub use input::{is_waiting, read, read_to_string};
+pub use lock::{Lock, lock};
 
 /// Writes a file so that a reader sees the old content or the new, never a part of it.
 ///
@@ -15,7 +24,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// The first failure, of `content` or of the file system; the old file is untouched then, and the temporary one removed.
-/// A missing folder is an error that names it, not created.
+/// A missing folder is an error that names it, not created. A [`Refusal`] if the file is an input of the run.
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
@@ -47,11 +56,13 @@ fn replace(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>, 
         if present.is_dir() {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder"));
         }
+        let _wait = input::Wait::begin();
         let mut out = BufWriter::new(OpenOptions::new().write(true).open(&target)?);
         content(&mut out)?;
         return out.flush();
     }
 
+    guard::check_target(path, &target)?;
     let folder = folder_of(&target);
     let mut file = temporary(folder)?;
     if let Some(present) = present {
@@ -79,13 +90,16 @@ fn replace(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>, 
 ///
 /// # Errors
 /// What [`write()`] would meet before any content: a folder that is missing or cannot be written to, or a folder in the
-/// file's place.
+/// file's place; a [`Refusal`].
 pub fn check(path: &Path) -> io::Result<()> {
     let target = behind_links(path);
     match fs::metadata(&target) {
         Ok(present) if present.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder")),
         Ok(present) if !present.is_file() => Ok(()),
-        _ => temporary(folder_of(&target)).map(drop),
+        _ => {
+            guard::check_target(path, &target)?;
+            temporary(folder_of(&target)).map(drop)
+        }
     }
 }
 
@@ -106,14 +120,21 @@ fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A new file in `folder` that goes when it is dropped. Its errors name the folder, not the file.
+/// A new file in `folder` that goes when it is dropped, or with the next one after its process was killed. Its errors
+/// name the folder, not the file.
 fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    lock::remove_stale_parts(folder);
+    let prefix = lock::part_prefix();
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".skimp-").suffix(".part");
+    builder.prefix(&prefix).suffix(lock::PART_SUFFIX);
     // Temporary files are private by default; results are as readable as any file the user makes.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder).map_err(|error| {
+    let made = builder.tempfile_in(folder).inspect(|file| {
+        // Tells others that it is in use. Not every file system can: then its age does.
+        let _ = file.as_file().try_lock();
+    });
+    made.map_err(|error| {
         let (kind, name) = (error.kind(), folder.display());
         match fs::metadata(folder) {
             Ok(present) if present.is_dir() => {
