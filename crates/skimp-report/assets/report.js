@@ -146,10 +146,10 @@
       const { labels } = spec.views[this.view];
       const series = this.visible();
       const width = printing ? PRINT_WIDTH : this.plot.clientWidth;
-      const horizontal = !spec.upright && (width < NARROW || labels.length > MANY);
+      const horizontal = spec.flat || (!spec.upright && (width < NARROW || labels.length > MANY));
       const groups = [...new Set(series.map((one) => one.group))].sort((a, b) => a - b);
       const perLabel = spec.stacked ? Math.max(groups.length, 1) : Math.max(series.length, 1);
-      const row = Math.max(18, perLabel * (labels.length > MANY ? 9 : 11) + 6);
+      const row = Math.max(18, perLabel * (labels.length > MANY ? 9 : spec.flat ? 15 : 11) + 6);
       const height = horizontal ? labels.length * row + 70 : printing || width < NARROW ? 300 : 380;
       const drawn = printing ? Math.min(height, PRINT_HEIGHT) : height;
       this.row = horizontal ? (drawn - 70) / labels.length : row;

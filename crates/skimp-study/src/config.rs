@@ -6,9 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use skimp_report::records::{Provenance, PublishedFigure};
-
-use crate::{PrecisionConfig, StudyError};
+use crate::{OwnFigure, PrecisionConfig, PublishedConfig, ShapeLayerConfig, StudyError};
 
 /// Version of the study file's format.
 pub const STUDY_SCHEMA: u32 = 1;
@@ -21,12 +19,13 @@ pub struct StudyConfig {
     pub schema: u32,
     /// Name of the study (kebab-case).
     pub name: String,
-    /// Heading of the report.
+    /// Heading of the report. `{network}` and `{data}` stand for the names of those that ran.
     pub title: String,
     /// One line for `skimp list studies`.
     pub summary: String,
-    /// What the variants of the comparisons add, as the subject of the report's first sentence.
-    #[serde(default = "StudyConfig::default_subject")]
+    /// What the variant of the first comparison adds, as the subject of the report's first sentence; left out: the
+    /// variant's label.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subject: String,
     /// Label of the accelerator against which all others are set, layer by layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -221,11 +220,14 @@ pub struct LayersConfig {
     pub convolutions: bool,
     /// Whether dense layers are.
     pub dense: bool,
+    /// Dense layers that the network lacks and a published figure covers, simulated on random codes; in no total.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by_shape: Vec<ShapeLayerConfig>,
 }
 
 impl Default for LayersConfig {
     fn default() -> Self {
-        Self { convolutions: true, dense: true }
+        Self { convolutions: true, dense: true, by_shape: Vec::new() }
     }
 }
 
@@ -260,61 +262,10 @@ pub struct ComparisonConfig {
     pub variant: String,
 }
 
-/// Which of our figures stands beside a published one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OwnFigure {
-    /// Mean over the layers of the reduction in cycles, first comparison.
-    MeanLayerRuntimeReduction,
-    /// Mean over the layers of the reduction in energy, first comparison.
-    MeanLayerEnergyReduction,
-    /// Cycles of the study's baseline over those of `design`, whole network.
-    CyclesGain,
-    /// Energy of the study's baseline over that of `design`, whole network.
-    EnergyGain,
-    /// Top-1 of the policy `design` less that of the study's baseline, of a study of training.
-    AccuracyDifference,
-    /// None: the published figure stands alone, and the remark says why.
-    None,
-}
-
-/// A published figure.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PublishedConfig {
-    /// What was measured.
-    pub quantity: String,
-    /// The published figure, as printed.
-    pub value: String,
-    /// Authors, venue, year, place.
-    pub source: String,
-    /// Our figure for it.
-    pub ours: OwnFigure,
-    /// Label of the accelerator or policy that it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub design: Option<String>,
-    /// How the two differ.
-    #[serde(default)]
-    pub remark: String,
-}
-
-impl PublishedConfig {
-    /// The figure with `ours` beside it.
-    pub(crate) fn beside(&self, ours: Option<String>, provenance: Provenance) -> PublishedFigure {
-        PublishedFigure {
-            quantity: self.quantity.clone(),
-            published: self.value.clone(),
-            ours,
-            provenance,
-            source: self.source.clone(),
-            remark: (!self.remark.is_empty()).then(|| self.remark.clone()),
-        }
-    }
-}
-
 impl StudyConfig {
-    fn default_subject() -> String {
-        "Early negative detection".to_owned()
+    /// The heading, of a network and data of these names.
+    pub(crate) fn title_of(&self, network: &str, data: &str) -> String {
+        self.title.replace("{network}", network).replace("{data}", data)
     }
 
     /// Reads a study from TOML.

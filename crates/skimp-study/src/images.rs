@@ -113,7 +113,7 @@ impl Images {
         InputDigest {
             path: format!("{} ({} split, {} images)", self.spec, split_name(self.split), self.len()),
             sha256: record.sha256.clone().unwrap_or_default(),
-            size_bytes: 0,
+            size_bytes: None,
         }
     }
 }

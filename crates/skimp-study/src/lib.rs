@@ -12,17 +12,21 @@ mod dump;
 mod effects;
 mod error;
 mod evaluate;
+#[cfg(test)]
+mod honest_tests;
 mod images;
 mod inspect;
 mod layers;
 mod lists;
 mod monitor;
 mod network;
+mod published;
 #[cfg(test)]
 mod published_tests;
 mod quantize;
 mod quantized;
 mod run;
+mod shapes;
 mod simulate;
 mod studies;
 mod study;
@@ -34,8 +38,8 @@ mod train;
 mod tuning;
 
 pub use config::{
-    AcceleratorConfig, ComparisonConfig, DataConfig, FirstLayer, JudgeBy, LayersConfig, NetworkConfig, OwnFigure,
-    PublishedConfig, QuantizationConfig, STUDY_SCHEMA, SplitConfig, StudyConfig, WeightScales,
+    AcceleratorConfig, ComparisonConfig, DataConfig, FirstLayer, JudgeBy, LayersConfig, NetworkConfig,
+    QuantizationConfig, STUDY_SCHEMA, SplitConfig, StudyConfig, WeightScales,
 };
 pub use describe::{DataSetRecord, SplitRecord, describe_data};
 pub use error::StudyError;
@@ -44,10 +48,12 @@ pub use inspect::{InspectLayer, InspectRecord, InspectTotal, NamedShape, inspect
 pub use lists::{LISTS, ListEntry, ListRecord, list};
 pub use monitor::{Monitor, Silent};
 pub use network::{EmbeddedNetwork, NETWORKS, Network};
+pub use published::{OwnFigure, PublishedConfig};
 pub use quantize::{
     EncodingRecord, FloatNodeRecord, QuantizeNetworkConfig, QuantizeRecord, QuantizedLayerRecord, quantize,
 };
 pub use run::run_network;
+pub use shapes::ShapeLayerConfig;
 pub use simulate::{SimulateConfig, Simulation, accelerator_configs, simulate, simulate_topology};
 pub use studies::{StudyOverrides, embedded_studies};
 pub use study::{StudyRun, run_study, study};

@@ -143,7 +143,7 @@ impl Network {
         InputDigest {
             path: self.path.as_ref().map_or_else(|| self.name.clone(), |path| path.display().to_string()),
             sha256: self.sha256.clone(),
-            size_bytes: self.size_bytes,
+            size_bytes: Some(self.size_bytes),
         }
     }
 

@@ -24,7 +24,7 @@ fn vgg16(accelerators: &[(&str, &str)]) -> Option<Vec<AcceleratorRecord>> {
         },
         input_size: Some([64, 64]),
         quantization: QuantizationConfig { calibration_images: 4, ..QuantizationConfig::default() },
-        layers: LayersConfig { convolutions: true, dense: false },
+        layers: LayersConfig { dense: false, ..LayersConfig::default() },
         accelerators: accelerators.iter().map(config).collect(),
         dump: None,
         trace: None,

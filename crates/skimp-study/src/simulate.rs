@@ -21,6 +21,7 @@ use crate::effects::{Judge, image_trace};
 use crate::images::Images;
 use crate::layers::SimulatedLayer;
 use crate::monitor::step;
+use crate::shapes::ShapeLayers;
 use crate::timeline::{self, Timeline};
 use crate::topology::{Topology, operator};
 use crate::trace::ExactnessTally;
@@ -185,6 +186,7 @@ impl Running {
             peak_gmacs: Some(accelerator.peak_gmacs()).filter(|&peak| peak > 0.0),
             dram_gb_per_s: accelerator.dram_gb_per_s(),
             layers: records,
+            shape_layers: Vec::new(),
             accuracy: self.accuracy.clone(),
             tuning: self.tuning.clone(),
             total: AcceleratorTotal {
@@ -199,7 +201,7 @@ impl Running {
     }
 }
 
-fn layer_record(
+pub(crate) fn layer_record(
     (operator, macs): (&str, u64),
     accelerator: &dyn Accelerator,
     result: &LayerResult,
@@ -344,7 +346,7 @@ pub(crate) fn simulate_on(
     }
     write_trace(config.trace.as_deref(), &running)?;
     let kinds: Vec<_> = layers.iter().map(|layer| (layer.operator(), layer.operands.workload.dense_macs())).collect();
-    let record = SimulationRecord {
+    let mut record = SimulationRecord {
         model: network.record(),
         data: images.record()?,
         images: n_images as u64,
@@ -353,6 +355,10 @@ pub(crate) fn simulate_on(
         accelerators: running.iter().map(|running| running.record(&kinds)).collect::<Result<_, _>>()?,
         ..SimulationRecord::default()
     };
+    let by_shape = ShapeLayers::new(&config.layers.by_shape, &config.quantization, config.data.seed.unwrap_or(0))?;
+    for (own, running) in record.accelerators.iter_mut().zip(&running) {
+        own.shape_layers = by_shape.run(&*running.accelerator)?;
+    }
     let simulation = Simulation {
         record,
         layers: layers.iter().map(SimulatedLayer::statistics).collect(),

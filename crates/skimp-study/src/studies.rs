@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{StudyConfig, StudyError};
+use crate::{PublishedConfig, StudyConfig, StudyError};
 
 /// Every embedded study, in the order of `skimp list studies`.
 static STUDIES: &[(&str, &str)] = &[
@@ -54,6 +54,18 @@ impl StudyConfig {
             None => Self::parse(&read(study)?, study)?,
         };
         let data = &mut config.data;
+        let replaces =
+            |own: &str, given: &Option<String>| given.as_ref().is_some_and(|given| !own.is_empty() && own != given);
+        // A heading or a comparison of the file's own network says nothing of another one.
+        if replaces(&config.network.model, &overrides.model) {
+            config.published.iter_mut().for_each(PublishedConfig::disown);
+            if !config.title.contains("{network}") {
+                config.title.push_str(" (here on {network})");
+            }
+        }
+        if replaces(&data.set, &overrides.data) && !config.title.contains("{data}") {
+            config.title.push_str(" (here on {data})");
+        }
         if let Some(model) = &overrides.model {
             config.network.model.clone_from(model);
         }

@@ -8,8 +8,8 @@ use skimp_digital::comparison_table;
 use skimp_graph::Executor;
 use skimp_graph::integer::IntegerEngine;
 use skimp_report::records::{
-    AcceleratorFigures, AcceleratorRecord, AccuracyRecord, Assumption, Comparison, Exactness, Provenance,
-    PublishedFigure, Timing,
+    AcceleratorFigures, AcceleratorRecord, Accuracy, AccuracyRecord, Assumption, Comparison, Exactness, LayerRecord,
+    Provenance, Timing, VariantAccuracy,
 };
 use skimp_report::{StudyRecord, write_study};
 use skimp_sim::{ComparisonRow, find_model};
@@ -17,10 +17,7 @@ use skimp_sim::{ComparisonRow, find_model};
 use crate::evaluate::{Engine, classify, float_executor};
 use crate::images::Images;
 use crate::train::{Place, precision_study};
-use crate::{
-    JudgeBy, Monitor, Network, OwnFigure, PublishedConfig, SimulateConfig, Simulation, StudyConfig, StudyError,
-    simulate,
-};
+use crate::{JudgeBy, Monitor, Network, SimulateConfig, Simulation, StudyConfig, StudyError, simulate};
 
 /// Seconds of each finished step.
 #[derive(Default)]
@@ -105,18 +102,24 @@ pub fn study(config: &StudyConfig, monitor: &dyn Monitor) -> Result<StudyRecord,
         ),
     };
     let comparisons = comparisons(config, &simulation);
-    let published =
-        config.published.iter().map(|figure| published(figure, comparisons.first(), config, &simulation)).collect();
+    let exactness = exactness(&comparisons, &simulation);
+    let accuracy = accuracy.map(|accuracy| {
+        let variant = comparisons.first().and_then(|headline| {
+            variant_accuracy(simulation.record.accelerator(&headline.variant)?, accuracy.integer.as_ref(), &exactness)
+        });
+        AccuracyRecord { variant, ..accuracy }
+    });
+    let published = config.published.iter().map(|figure| figure.beside_simulation(config, &simulation)).collect();
     Ok(StudyRecord {
         name: config.name.clone(),
-        title: config.title.clone(),
+        title: config.title_of(&network.name, images.name()),
         subject: config.subject.clone(),
         model_name: network.name.clone(),
         data_name: images.name().to_owned(),
         n_images: simulation.record.images,
         seed: config.data.seed.unwrap_or(0),
         accuracy,
-        exactness: exactness(&comparisons, &simulation),
+        exactness,
         accelerator_figures: comparison_table()?.iter().map(figures).collect(),
         baseline: config.baseline.clone(),
         comparisons,
@@ -143,12 +146,24 @@ fn accuracy(
     let before = classify(images, n_images, monitor, |inputs| float.run(std::slice::from_ref(inputs)))?;
     monitor.stage("accuracy, integer", n_images as u64);
     let after = classify(images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?;
-    Ok(AccuracyRecord {
-        fp32: Some(before.accuracy()),
-        integer: Some(after.accuracy()),
-        // No output differs (a run in which one does is an error), so neither does any answer.
-        integer_with_end: Some(after.accuracy()),
-    })
+    Ok(AccuracyRecord { fp32: Some(before.accuracy()), integer: Some(after.accuracy()), variant: None })
+}
+
+/// Accuracy on the headline's design, if this run says anything of it.
+fn variant_accuracy(
+    design: &AcceleratorRecord,
+    integer: Option<&Accuracy>,
+    exactness: &Option<Exactness>,
+) -> Option<VariantAccuracy> {
+    let label = design.label.clone();
+    if let Some(effect) = design.accuracy.as_ref().filter(|effect| effect.judged_by == "labels") {
+        let accuracy = Accuracy { top1: effect.top1, top5: None, n_images: effect.n_images };
+        return Some(VariantAccuracy { label, basis: "measured with what the design skips".to_owned(), accuracy });
+    }
+    // No output differs (a run in which one does is an error), so neither does any answer.
+    exactness.as_ref()?;
+    let basis = "implied: no output differs from the integer network's".to_owned();
+    Some(VariantAccuracy { label, basis, accuracy: integer?.clone() })
 }
 
 fn comparisons(config: &StudyConfig, simulation: &Simulation) -> Vec<Comparison> {
@@ -194,37 +209,6 @@ fn figures(row: &ComparisonRow) -> AcceleratorFigures {
     }
 }
 
-fn published(
-    figure: &PublishedConfig,
-    headline: Option<&Comparison>,
-    config: &StudyConfig,
-    simulation: &Simulation,
-) -> PublishedFigure {
-    let reduction = |percent: f64| format!("{:+.2} %", -percent);
-    let gain = |of: fn(&AcceleratorRecord) -> f64| {
-        let base = of(simulation.record.accelerator(config.baseline.as_deref()?)?);
-        let own = of(simulation.record.accelerator(figure.design.as_deref()?)?);
-        (own > 0.0).then(|| format!("{:.2}x", base / own))
-    };
-    let same_costs = || {
-        let costs = |label: Option<&str>| Some(&simulation.record.accelerator(label?)?.costs);
-        costs(config.baseline.as_deref()) == costs(figure.design.as_deref())
-    };
-    let ours = match figure.ours {
-        OwnFigure::MeanLayerRuntimeReduction => {
-            headline.map(|comparison| reduction(comparison.mean_layer_runtime_reduction_percent))
-        }
-        OwnFigure::MeanLayerEnergyReduction => {
-            let comparable = headline.filter(|comparison| !comparison.costs_differ);
-            comparable.map(|comparison| reduction(comparison.mean_layer_energy_reduction_percent))
-        }
-        OwnFigure::CyclesGain => gain(|accelerator| accelerator.total.cycles as f64),
-        OwnFigure::EnergyGain if same_costs() => gain(|accelerator| accelerator.total.energy_mj),
-        OwnFigure::EnergyGain | OwnFigure::AccuracyDifference | OwnFigure::None => None,
-    };
-    figure.beside(ours, Provenance::Simulated)
-}
-
 /// What a reader has to know to judge the figures.
 fn assumptions(
     config: &StudyConfig,
@@ -256,19 +240,25 @@ fn assumptions(
         ),
         "this study's configuration",
     );
-    add(
-        "early negative detection runs where its proof holds: non-negative activations, a ReLU on the layer's own sum"
+    let ended = |layer: &LayerRecord| layer.end.as_ref().is_some_and(|end| end.enabled);
+    if simulation.record.accelerators.iter().any(|design| design.layers.iter().any(ended)) {
+        add(
+            "early negative detection runs where its proof holds: non-negative activations, a ReLU on the layer's own \
+             sum"
             .to_owned(),
-        "D. Lee, S. Kang, K. Choi, ComPEND, ICS 2018",
-    );
-    add(
-        format!(
-            "bit-exactness is checked on every output of every layer with early negative detection, against sums of \
-             another kernel; the end planes of {} of them were recomputed plane by plane",
-            simulation.n_outputs_recomputed
-        ),
-        "measured in this run",
-    );
+            "D. Lee, S. Kang, K. Choi, ComPEND, ICS 2018",
+        );
+    }
+    if simulation.n_outputs_compared > 0 {
+        add(
+            format!(
+                "bit-exactness is checked on every output of every layer with early negative detection, against sums \
+                 of another kernel; the end planes of {} of them were recomputed plane by plane",
+                simulation.n_outputs_recomputed
+            ),
+            "measured in this run",
+        );
+    }
     if !simulation.float_nodes.is_empty() {
         add(
             format!("computed on real numbers between integer layers: {}", simulation.float_nodes.join(", ")),

@@ -26,6 +26,8 @@ pub(super) struct Chart {
     pub(super) stacked: bool,
     /// Keep the bars upright however many there are.
     pub(super) upright: bool,
+    /// Lay the bars down however few there are: a low chart with names beside the bars.
+    pub(super) flat: bool,
     /// End of the value axis, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) max: Option<f64>,

@@ -7,6 +7,7 @@
 mod assets;
 mod chart;
 mod escape;
+mod notes;
 mod sections;
 
 pub use self::escape::{escape, inline_json};
@@ -53,7 +54,7 @@ pub fn render(study: &StudyRecord) -> String {
 
 fn header(study: &StudyRecord, title: &str) -> String {
     let mut facts = vec![
-        ("network", study.model_name.clone()),
+        ("network", study.network_words()),
         ("data", study.data_name.clone()),
         ("simulated on", if study.n_images > 0 { words_for_count(study.n_images, "image") } else { String::new() }),
         ("seed", study.seed.to_string()),

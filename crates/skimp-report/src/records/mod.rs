@@ -17,7 +17,7 @@ pub use self::simulation::{
 };
 pub use self::study::{
     AcceleratorFigures, Accuracy, AccuracyRecord, Assumption, Comparison, Exactness, InputDigest, LayerStatistics,
-    Provenance, PublishedFigure, STUDY_SCHEMA, StudyRecord, Timing,
+    Provenance, PublishedFigure, STUDY_SCHEMA, StudyRecord, Timing, VariantAccuracy,
 };
 pub use self::training::{TrainingEpoch, TrainingRecord};
 

@@ -152,6 +152,9 @@ pub struct AcceleratorRecord {
     pub dram_gb_per_s: Option<f64>,
     /// One entry per layer that ran, in execution order.
     pub layers: Vec<LayerRecord>,
+    /// Layers that ran on random codes of their shape, because a published figure covers them: in no total.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shape_layers: Vec<LayerRecord>,
     /// Accuracy, where the accelerator changes values and labeled images were run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<EffectAccuracy>,

@@ -19,8 +19,8 @@ pub struct StudyRecord {
     pub name: String,
     /// One line for the top of the report.
     pub title: String,
-    /// What the variants of [`Self::comparisons`] add, as the subject of the summary sentence:
-    /// `Early negative detection`.
+    /// What the variant of the first of [`Self::comparisons`] adds, as the subject of the summary sentence: `Early
+    /// negative detection`. Empty: the variant's label.
     pub subject: String,
     /// Name of the network.
     pub model_name: String,
@@ -119,6 +119,18 @@ impl StudyRecord {
     pub fn from_json(text: &str) -> Result<Self, ReportError> {
         super::from_json(text, STUDY_SCHEMA)
     }
+
+    /// Whether early negative detection ran on a layer of any design: only then may a report speak of it.
+    pub fn ran_early_negative_detection(&self) -> bool {
+        let layers = self.simulation.iter().flat_map(|simulation| &simulation.accelerators);
+        layers.flat_map(|design| &design.layers).any(|layer| layer.end.as_ref().is_some_and(|end| end.enabled))
+    }
+
+    /// The network's name, marked where its weights are random initial ones.
+    pub fn network_words(&self) -> String {
+        let untrained = self.simulation.as_ref().is_some_and(|simulation| simulation.model.untrained);
+        format!("{}{}", self.model_name, if untrained { " (untrained)" } else { "" })
+    }
 }
 
 /// Accuracies of one network in several arithmetics, on the same images each.
@@ -130,9 +142,21 @@ pub struct AccuracyRecord {
     /// Quantized to integers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integer: Option<Accuracy>,
-    /// Quantized to integers, with the variant of the study (early negative detection).
+    /// Quantized to integers, on the variant of the first comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub integer_with_end: Option<Accuracy>,
+    pub variant: Option<VariantAccuracy>,
+}
+
+/// Accuracy of the integer network on one design.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct VariantAccuracy {
+    /// Label of the design in the simulation.
+    pub label: String,
+    /// How it is known: measured with the design's effect, or implied by outputs that were compared.
+    pub basis: String,
+    /// The accuracy.
+    #[serde(flatten)]
+    pub accuracy: Accuracy,
 }
 
 /// Share of images that were classified correctly.
@@ -345,8 +369,9 @@ pub struct InputDigest {
     pub path: String,
     /// SHA-256, 64 lower-case hexadecimal digits.
     pub sha256: String,
-    /// Size.
-    pub size_bytes: u64,
+    /// Size; `None` where it is not one file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
 }
 
 /// How long a step took.

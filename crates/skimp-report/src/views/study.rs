@@ -7,9 +7,9 @@ use crate::records::{AcceleratorFigures, Comparison, LayerStatistics, Provenance
 use crate::table::{Cell, Column, Table};
 
 /// The answer in one sentence: what the first comparison found, on what, and whether any answer changed.
-/// `None` without a comparison.
+/// Without a comparison it says what ran. `None` without a simulation or comparison.
 pub fn summary_sentence(study: &StudyRecord) -> Option<String> {
-    let comparison = study.comparisons.first()?;
+    let Some(comparison) = study.comparisons.first() else { return what_ran(study) };
     let runtime = comparison.total_runtime_reduction_percent;
     let energy = comparison.total_energy_reduction_percent;
     let amount = |percent: f64| format!("{} %", number::fixed(percent.abs(), 1));
@@ -25,7 +25,7 @@ pub fn summary_sentence(study: &StudyRecord) -> Option<String> {
     let mut sentence = format!(
         "{subject} {change} of {} on {} over {} of {}",
         comparison.baseline,
-        study.model_name,
+        study.network_words(),
         words_for_count(study.n_images, "image"),
         study.data_name
     );
@@ -43,6 +43,14 @@ pub fn summary_sentence(study: &StudyRecord) -> Option<String> {
     }
     sentence.push('.');
     Some(sentence)
+}
+
+/// `3 accelerators on vgg16 over 4 images of imagenet.`
+fn what_ran(study: &StudyRecord) -> Option<String> {
+    let simulation = study.simulation.as_ref()?;
+    let designs = words_for_count(simulation.accelerators.len() as u64, "accelerator");
+    let images = words_for_count(study.n_images, "image");
+    Some(format!("{designs} on {} over {images} of {}.", study.network_words(), study.data_name))
 }
 
 /// Reductions in percent of the named baselines. Energies of different cost tables are not compared.
@@ -152,7 +160,8 @@ fn shape(dims: &[u64]) -> String {
     dims.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
 }
 
-/// Shape, work, densities and planes of each layer.
+/// Shape, work, densities and planes of each layer; where early negative detection (END) would be exact, whether or not
+/// a design ran it.
 pub fn layers_table(layers: &[LayerStatistics]) -> Table {
     let columns = vec![
         Column::text("layer", "layer"),
@@ -165,7 +174,7 @@ pub fn layers_table(layers: &[LayerStatistics]) -> Table {
         Column::number("activation_density", "activation density", ""),
         Column::number("weight_density", "weight density", ""),
         Column::number("output_density", "output density", ""),
-        Column::text("end", "END"),
+        Column::text("end_valid", "END valid"),
         Column::text("end_reason", "why not"),
         Column::number("mean_planes", "mean planes", ""),
     ];
@@ -182,7 +191,7 @@ pub fn layers_table(layers: &[LayerStatistics]) -> Table {
             Cell::Real(layer.activation_density, 3),
             Cell::Real(layer.weight_density, 3),
             Cell::real(layer.output_density, 3),
-            if layer.end.enabled { "on" } else { "off" }.into(),
+            if layer.end.enabled { "yes" } else { "no" }.into(),
             layer.end.reason.clone().into(),
             Cell::real(layer.mean_planes, 2),
         ]);

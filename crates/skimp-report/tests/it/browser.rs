@@ -85,7 +85,7 @@ fn attribute(dom: &str, name: &str) -> Option<String> {
 
 fn assert_drawn(dom: &str, what: &str) {
     assert_eq!(attribute(dom, "data-errors"), None, "{what}");
-    assert_eq!(attribute(dom, "data-charts-ready").as_deref(), Some("11"), "{what}");
+    assert_eq!(attribute(dom, "data-charts-ready").as_deref(), Some("12"), "{what}");
     assert_eq!(attribute(dom, "data-overflow-px").as_deref(), Some("0"), "{what}");
 }
 

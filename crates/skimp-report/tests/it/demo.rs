@@ -9,7 +9,7 @@ use skimp_report::records::{
     AcceleratorFigures, AcceleratorRecord, AcceleratorTotal, Accuracy, AccuracyRecord, Assumption, Breakdown,
     CastRecord, Comparison, CurvePoint, DataRecord, EndStatus, Exactness, InputDigest, LayerRecord, LayerStatistics,
     ModelRecord, PolicyRecord, PolicyRun, PrecisionRecord, Provenance, PublishedFigure, SimulationRecord, Spread,
-    StudyRecord, Timing, TrainingEpoch, TrainingRecord,
+    StudyRecord, Timing, TrainingEpoch, TrainingRecord, VariantAccuracy,
 };
 
 /// name, output side, input channels, output channels, MEM_STT, STT_WB, MEM_AB, AB_PU, RUN_PU.
@@ -190,6 +190,7 @@ fn accelerator(
         peak_gmacs: Some(macs / seconds * 1.4e-9),
         dram_gb_per_s: (name == "compend").then_some(10.67),
         layers,
+        shape_layers: Vec::new(),
         tuning: None,
         accuracy: None,
         total: AcceleratorTotal {
@@ -275,7 +276,7 @@ pub(crate) fn study() -> StudyRecord {
         config_toml: "schema = 1\nname = \"vgg16-demo\"\n\n[quantization]\nweight_bits = 16\nactivation_bits = 16\n\
                       calibration = \"max\"\n\n[accelerator.compend]\nclock_mhz = 1000\nend = true\n"
             .to_owned(),
-        inputs: vec![InputDigest { path: "vgg16.onnx".to_owned(), sha256: digest, size_bytes: 553_432_060 }],
+        inputs: vec![InputDigest { path: "vgg16.onnx".to_owned(), sha256: digest, size_bytes: Some(553_432_060) }],
         timings: vec![
             Timing { step: "read the network".to_owned(), seconds: 0.31 },
             Timing { step: "quantize".to_owned(), seconds: 1.87 },
@@ -353,7 +354,12 @@ fn precision() -> PrecisionRecord {
 
 fn accuracy() -> AccuracyRecord {
     let of = |top1, top5| Some(Accuracy { top1, top5: Some(top5), n_images: 1000 });
-    AccuracyRecord { fp32: of(0.716, 0.906), integer: of(0.716, 0.905), integer_with_end: of(0.716, 0.905) }
+    let variant = VariantAccuracy {
+        label: "ComPEND with END".to_owned(),
+        basis: "no output differs".to_owned(),
+        accuracy: of(0.716, 0.905).unwrap(),
+    };
+    AccuracyRecord { fp32: of(0.716, 0.906), integer: of(0.716, 0.905), variant: Some(variant) }
 }
 
 fn published(ours: &Comparison) -> Vec<PublishedFigure> {

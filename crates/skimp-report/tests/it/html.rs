@@ -44,7 +44,7 @@ fn nothing_is_loaded() {
 fn each_chart_has_a_label_and_its_numbers() {
     let page = render(&demo::study());
     let charts = page.matches("<figure class=\"chart\"").count();
-    assert_eq!(charts, 11);
+    assert_eq!(charts, 12);
     assert_eq!(page.matches("<canvas role=\"img\" aria-label=\"").count(), charts);
     assert_eq!(page.matches("</figure>\n<details class=\"data\">").count(), charts);
     assert_eq!(page.matches("<table").count(), page.matches("<caption>").count());

@@ -49,7 +49,7 @@ impl Identity {
                 data.split.as_deref().unwrap_or("train")
             ),
             sha256: data.sha256.clone().unwrap_or_default(),
-            size_bytes: 0,
+            size_bytes: None,
         });
         std::iter::once(network.digest()).chain(data).collect()
     }

@@ -87,6 +87,12 @@ impl Config {
         self.weight_line_cycles.max(f64::from(self.stt_write_cycles) / f64::from(self.stt_banks))
     }
 
+    /// Off-chip bandwidth in 10^9 bytes per second: the faster of the rates of weight and activation lines.
+    pub(super) fn dram_gb_per_s(&self) -> f64 {
+        let line_cycles = self.weight_line_cycles().min(self.activation_line_cycles);
+        f64::from(self.line_bytes) / line_cycles * self.clock_mhz * 1e-3
+    }
+
     pub(super) fn hardware(&self) -> Hardware {
         let bits = |banks: u32, bytes: u32| u64::from(banks) * u64::from(bytes) * 8;
         Hardware {

@@ -347,6 +347,10 @@ impl Accelerator for Machine {
         lanes / f64::from(PUBLISHED_BITS) * self.config.clock_mhz * 1e-3
     }
 
+    fn dram_gb_per_s(&self) -> Option<f64> {
+        Some(self.config.dram_gb_per_s())
+    }
+
     fn costs(&self) -> &CostTable {
         &self.costs
     }

@@ -251,6 +251,10 @@ impl Accelerator for Chip {
         self.config.hardware().pes() as f64 * self.config.clock_mhz * 1e-3
     }
 
+    fn dram_gb_per_s(&self) -> Option<f64> {
+        Some(self.config.hardware().link_bytes_per_cycle * self.config.clock_mhz * 1e-3)
+    }
+
     fn costs(&self) -> &CostTable {
         &self.costs
     }

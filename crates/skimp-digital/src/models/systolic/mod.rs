@@ -278,6 +278,10 @@ impl Accelerator for SystolicArray {
         self.roofline.peak_gmacs
     }
 
+    fn dram_gb_per_s(&self) -> Option<f64> {
+        Some(self.roofline.dram_gb_per_s)
+    }
+
     fn costs(&self) -> &CostTable {
         &self.costs
     }

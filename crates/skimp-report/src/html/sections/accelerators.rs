@@ -2,6 +2,7 @@
 
 use super::Section;
 use crate::StudyRecord;
+use crate::html::notes::noted;
 use crate::views::{comparison_table, figures_table, totals_table};
 
 /// Totals, savings and peak figures of all accelerators.
@@ -29,7 +30,7 @@ impl Section for Accelerators {
             );
         }
         if !study.accelerator_figures.is_empty() {
-            html.push_str(&figures_table(&study.accelerator_figures).to_html());
+            html.push_str(&noted(&figures_table(&study.accelerator_figures), &["source"]));
             html.push_str(
                 "<p class=\"note\">Peak figures count no skipped work. Figures of different technology nodes are not \
                  scaled to a common node.</p>\n",

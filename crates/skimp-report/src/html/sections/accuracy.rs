@@ -1,4 +1,4 @@
-//! What quantization and early negative detection do to the answers.
+//! What quantization and the headline's design do to the answers.
 
 use super::Section;
 use crate::StudyRecord;
@@ -58,22 +58,25 @@ fn accuracy_table(record: &AccuracyRecord) -> Table {
         Column::number("top1_percent", "top-1", "%"),
         Column::number("top5_percent", "top-5", "%"),
         Column::number("n_images", "images", ""),
+        Column::text("basis", "how it is known"),
     ];
-    let mut table = Table::new("Accuracy, measured", columns);
-    let rows: [(&str, &Option<Accuracy>); 3] = [
-        ("fp32 (before)", &record.fp32),
-        ("integer", &record.integer),
-        ("integer with early negative detection (after)", &record.integer_with_end),
+    let mut table = Table::new("Accuracy", columns);
+    let known = "measured";
+    let variant = record.variant.as_ref();
+    let variant = variant.map(|variant| (format!("integer, {}", variant.label), &variant.accuracy, &*variant.basis));
+    let rows: [Option<(String, &Accuracy, &str)>; 3] = [
+        record.fp32.as_ref().map(|accuracy| ("fp32 (before)".to_owned(), accuracy, known)),
+        record.integer.as_ref().map(|accuracy| ("integer".to_owned(), accuracy, known)),
+        variant,
     ];
-    for (name, accuracy) in rows {
-        if let Some(accuracy) = accuracy {
-            table.row(vec![
-                name.into(),
-                Cell::Real(100.0 * accuracy.top1, 2),
-                Cell::real(accuracy.top5.map(|top5| 100.0 * top5), 2),
-                accuracy.n_images.into(),
-            ]);
-        }
+    for (name, accuracy, basis) in rows.into_iter().flatten() {
+        table.row(vec![
+            name.into(),
+            Cell::Real(100.0 * accuracy.top1, 2),
+            Cell::real(accuracy.top5.map(|top5| 100.0 * top5), 2),
+            accuracy.n_images.into(),
+            basis.into(),
+        ]);
     }
     table
 }

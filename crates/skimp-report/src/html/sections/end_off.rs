@@ -17,8 +17,7 @@ impl Section for EndOff {
     }
 
     fn body(&self, study: &StudyRecord) -> Option<String> {
-        if study.layers.is_empty() || study.layers.iter().all(|layer| !layer.end.enabled && layer.end.reason.is_none())
-        {
+        if !study.ran_early_negative_detection() {
             return None;
         }
         let off: Vec<_> = study.layers.iter().filter(|layer| !layer.end.enabled).collect();

@@ -7,6 +7,7 @@ mod end_off;
 mod end_planes;
 mod energy;
 mod losses;
+mod picture;
 mod planes_used;
 mod precision;
 mod provenance;

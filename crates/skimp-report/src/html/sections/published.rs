@@ -2,6 +2,7 @@
 
 use super::Section;
 use crate::StudyRecord;
+use crate::html::notes::noted;
 use crate::views::published_table;
 
 /// Published figures beside ours, with the provenance of each.
@@ -20,10 +21,30 @@ impl Section for Published {
         if study.published.is_empty() {
             return None;
         }
-        Some(format!(
-            "{}<p class=\"note\">Measured here: counted on real operands in this run. Simulated here: computed by a \
-             model of the accelerator from those counts. Published: taken from the source named.</p>\n",
-            published_table(&study.published).to_html()
-        ))
+        let (beside, alone): (Vec<_>, Vec<_>) =
+            study.published.iter().cloned().partition(|figure| figure.ours.is_some());
+        let mut html = String::new();
+        if !beside.is_empty() {
+            html.push_str(&noted(&published_table(&beside), &["source", "remark"]));
+            html.push_str(
+                "<p class=\"note\">Measured here: counted on real operands in this run. Simulated here: computed by a \
+                 model of the accelerator from those counts. Published: taken from the source named.</p>\n",
+            );
+        }
+        if !alone.is_empty() {
+            let mut table = published_table(&alone);
+            table.caption = "Published of other networks, layers or conditions: nothing here to set beside them".into();
+            table.columns.retain(|column| !["ours", "provenance"].contains(&column.key.as_str()));
+            for (row, figure) in table.rows.iter_mut().zip(&alone) {
+                *row = vec![
+                    figure.quantity.clone().into(),
+                    figure.published.clone().into(),
+                    figure.source.clone().into(),
+                    figure.remark.clone().into(),
+                ];
+            }
+            html.push_str(&noted(&table, &["source", "remark"]));
+        }
+        Some(html)
     }
 }

@@ -74,6 +74,9 @@ impl Section for Roofline {
     }
 }
 
+/// How far a roof reaches beyond the outermost layers.
+const ROOF_MARGIN: f64 = 1.5;
+
 /// Multiply-accumulates per byte of weights, inputs and outputs, each once.
 fn intensity(layer: &LayerStatistics, (weight_bits, activation_bits): (u32, u32)) -> Option<f64> {
     let elements = |shape: &[u64]| shape.iter().product::<u64>() as f64;
@@ -89,8 +92,9 @@ fn cloud(idx: usize, accelerator: &AcceleratorRecord, intensities: &[(&str, f64)
         (seconds > 0.0).then(|| (layer.macs * layer.images) as f64 / seconds * 1e-9)
     };
     let points: Vec<_> = intensities.iter().filter_map(|&(name, x)| Some((name.to_owned(), x, rate(name)?))).collect();
-    let least = intensities.iter().map(|&(_, x)| x).fold(f64::INFINITY, f64::min);
-    let most = intensities.iter().map(|&(_, x)| x).fold(0.0, f64::max);
+    // Beyond the outermost layers, so that even the roof of a single layer is a line.
+    let least = intensities.iter().map(|&(_, x)| x).fold(f64::INFINITY, f64::min) / ROOF_MARGIN;
+    let most = intensities.iter().map(|&(_, x)| x).fold(0.0, f64::max) * ROOF_MARGIN;
     if points.is_empty() {
         return None;
     }

@@ -1,10 +1,11 @@
-//! The answer first: one sentence and the table that carries it.
+//! The answer first: one sentence, a picture, and the table that carries it.
 
 use super::Section;
+use super::picture::picture;
 use crate::StudyRecord;
 use crate::html::escape;
 use crate::number;
-use crate::records::{AcceleratorRecord, Comparison};
+use crate::records::{AcceleratorRecord, Accuracy, Comparison};
 use crate::table::{Align, Cell, Column, Table};
 use crate::views::summary_sentence;
 
@@ -24,8 +25,16 @@ impl Section for Summary {
         let sentence = summary_sentence(study)?;
         // A number and its sign stay on one line.
         let sentence = escape(&sentence).replace(" %", "\u{a0}%");
-        let comparison = study.comparisons.first()?;
-        Some(format!("<p class=\"lead\">{sentence}</p>\n{}", key_table(study, comparison).to_html()))
+        let untrained = match study.simulation.as_ref().is_some_and(|simulation| simulation.model.untrained) {
+            true => {
+                "<p><strong class=\"verdict bad\">Untrained network.</strong> Its weights are random initial ones: \
+                     what depends on values (zeros, early ends, accuracy) says nothing of a trained one.</p>\n"
+            }
+            false => "",
+        };
+        let table = study.comparisons.first().map(|comparison| key_table(study, comparison).to_html());
+        let picture = picture(study).unwrap_or_default();
+        Some(format!("<p class=\"lead\">{sentence}</p>\n{untrained}{picture}{}", table.unwrap_or_default()))
     }
 }
 
@@ -61,10 +70,14 @@ fn key_table(study: &StudyRecord, comparison: &Comparison) -> Table {
 
     if let Some(accuracy) = &study.accuracy {
         let before = accuracy.integer.as_ref().map(|accuracy| accuracy.top1);
-        let after = accuracy.integer_with_end.as_ref().map(|accuracy| accuracy.top1);
+        let after = accuracy.variant.as_ref().map(|variant| variant.accuracy.top1);
         if before.is_some() || after.is_some() {
             let cell = |top1: Option<f64>| Cell::from(top1.map(|top1| number::percent(top1, 2)));
-            let points = before.zip(after).map(|(before, after)| {
+            let same_images = |before: &Accuracy| {
+                accuracy.variant.as_ref().is_some_and(|variant| variant.accuracy.n_images == before.n_images)
+            };
+            let comparable = accuracy.integer.as_ref().is_some_and(same_images);
+            let points = before.zip(after).filter(|_| comparable).map(|(before, after)| {
                 let points = 100.0 * (after - before);
                 format!("{}{} points", if points > 0.0 { "+" } else { "" }, number::fixed(points, 2))
             });

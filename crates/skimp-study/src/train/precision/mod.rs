@@ -164,7 +164,7 @@ pub(crate) fn study(
     let published = config.published.iter().map(|figure| published(figure, &record)).collect();
     Ok(StudyRecord {
         name: config.name.clone(),
-        title: config.title.clone(),
+        title: config.title_of(&network.name, &identity.training.name),
         subject: config.subject.clone(),
         model_name: network.name.clone(),
         data_name: identity.training.name.clone(),
