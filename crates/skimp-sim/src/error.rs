@@ -29,12 +29,14 @@ pub enum SimError {
         known: String,
     },
     /// A setting that the accelerator does not have.
-    #[error("unknown setting {key:?}; did you mean {nearest:?}?")]
+    #[error("unknown setting {key:?}; did you mean {nearest:?}? known: {known}")]
     UnknownSetting {
         /// What was asked for.
         key: String,
         /// The nearest valid key.
         nearest: String,
+        /// All valid keys.
+        known: String,
     },
     /// A setting of the wrong type.
     #[error("setting {key:?}: expected {expected}, found {found}")]

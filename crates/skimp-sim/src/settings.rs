@@ -3,6 +3,7 @@
 use toml::{Table, Value};
 
 use crate::SimError;
+use crate::preset::check_ranges;
 
 /// Puts one `key = value` of the command line (`compend.end=false` without the accelerator's name) into `overrides`.
 /// Dots descend into tables. The preset decides the type; an unknown key names the nearest valid one.
@@ -14,6 +15,7 @@ pub fn apply_setting(preset: &Table, overrides: &mut Table, key: &str, value: &s
     let known = known.ok_or_else(|| SimError::UnknownSetting {
         key: key.to_owned(),
         nearest: nearest(key, leaf_keys(preset).iter().map(String::as_str)),
+        known: leaf_keys(preset).join(", "),
     })?;
     let mismatch =
         || SimError::SettingType { key: key.to_owned(), expected: known.type_str(), found: format!("{value:?}") };
@@ -50,13 +52,15 @@ pub fn apply_setting(preset: &Table, overrides: &mut Table, key: &str, value: &s
 ///
 /// # Errors
 /// [`SimError::Toml`] if the preset is broken, [`SimError::UnknownSetting`] or [`SimError::SettingType`] if an override
-/// does not fit it. An integer may stand for a float.
+/// does not fit it, [`SimError::SettingValue`] if one lies outside the range that the preset states. An integer may stand
+/// for a float.
 pub fn resolve_config(preset: &str, overrides: &Table) -> Result<Table, SimError> {
     let mut resolved: Table = preset
         .parse()
         .map_err(|source| SimError::Toml { what: "accelerator preset".into(), source: Box::new(source) })?;
     let all = leaf_keys(&resolved);
     merge(&mut resolved, overrides, "", &all)?;
+    check_ranges(preset, &resolved)?;
     Ok(resolved)
 }
 
@@ -65,7 +69,7 @@ fn merge(base: &mut Table, overrides: &Table, prefix: &str, all: &[String]) -> R
         let key = format!("{prefix}{name}");
         let Some(slot) = base.get_mut(name) else {
             let nearest = nearest(&key, all.iter().map(String::as_str));
-            return Err(SimError::UnknownSetting { key, nearest });
+            return Err(SimError::UnknownSetting { key, nearest, known: all.join(", ") });
         };
         match (&mut *slot, value) {
             (Value::Table(inner), Value::Table(more)) => merge(inner, more, &format!("{key}."), all)?,
@@ -80,7 +84,8 @@ fn merge(base: &mut Table, overrides: &Table, prefix: &str, all: &[String]) -> R
     Ok(())
 }
 
-fn lookup<'t>(table: &'t Table, key: &str) -> Option<&'t Value> {
+/// The value of a dotted key.
+pub(crate) fn lookup<'t>(table: &'t Table, key: &str) -> Option<&'t Value> {
     let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
     let value = table.get(first)?;
     match rest {
@@ -102,7 +107,8 @@ fn leaf_keys(table: &Table) -> Vec<String> {
 
 /// The candidate inside the table `word`, else that with the least edit distance; the first among equals, empty if
 /// there is none.
-pub(crate) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> String {
+#[must_use]
+pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> String {
     let distance = |candidate: &&str| match candidate.strip_prefix(word) {
         Some(rest) if rest.starts_with('.') => 0,
         _ => edit_distance(word, candidate),
@@ -153,14 +159,18 @@ mod tests {
     fn wrong_keys_and_types_are_named() {
         let mut overrides = Table::new();
         for (key, value, message) in [
-            ("ent", "1", "unknown setting \"ent\"; did you mean \"end\"?"),
-            ("stt.reed_cycles", "1", "unknown setting \"stt.reed_cycles\"; did you mean \"stt.read_cycles\"?"),
-            ("stt", "1", "unknown setting \"stt\"; did you mean \"stt.read_cycles\"?"),
+            ("ent", "1", "unknown setting \"ent\"; did you mean \"end\"? known: {KNOWN}"),
+            (
+                "stt.reed_cycles",
+                "1",
+                "unknown setting \"stt.reed_cycles\"; did you mean \"stt.read_cycles\"? known: {KNOWN}",
+            ),
+            ("stt", "1", "unknown setting \"stt\"; did you mean \"stt.read_cycles\"? known: {KNOWN}"),
             ("end", "maybe", "setting \"end\": expected boolean, found \"maybe\""),
             ("rows", "1.5", "setting \"rows\": expected integer, found \"1.5\""),
         ] {
             let error = apply_setting(&preset(), &mut overrides, key, value).unwrap_err().to_string();
-            assert_eq!(error, message);
+            assert_eq!(error, message.replace("{KNOWN}", "clock_mhz, costs, end, rows, stt.read_cycles"));
         }
         let bad: Table = "rows = \"many\"".parse().unwrap();
         let error = resolve_config(PRESET, &bad).unwrap_err().to_string();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use skimp_digital::{ACCELERATORS, comparison_table};
-use skimp_sim::{LayerWorkload, Provenance, apply_setting, find_model};
+use skimp_sim::{LayerWorkload, Provenance, SettingRange, apply_setting, find_model, preset_settings};
 use toml::Table;
 
 use crate::support::full_operands;
@@ -46,6 +46,59 @@ fn names_and_settings_are_looked_up() {
     let bad: Table = "end_test = \"<\"".parse().unwrap();
     let error = find_model(ACCELERATORS, "compend").unwrap().configure(&bad).unwrap_err().to_string();
     assert_eq!(error, "setting \"end_test\": expected \"<0\" or \"<=0\", found \"<\"");
+}
+
+/// What `skimp list settings` prints comes from the presets: each setting has a meaning, and what its range names is what
+/// the design takes.
+#[test]
+fn every_setting_has_a_meaning_and_a_true_range() {
+    let mut faults = Vec::new();
+    for model in ACCELERATORS {
+        let name = model.name();
+        let preset: Table = model.preset().parse().unwrap();
+        let settings = preset_settings(model.preset()).unwrap();
+        let keys: BTreeSet<&str> = settings.iter().map(|setting| setting.key.as_str()).collect();
+        let expected: BTreeSet<&str> = preset.keys().map(String::as_str).filter(|key| *key != "schema").collect();
+        assert_eq!(keys, expected, "{name}");
+        for setting in settings {
+            let key = &setting.key;
+            if setting.meaning.len() < 4 || setting.meaning.contains(['{', '}']) {
+                faults.push(format!("{name}.{key}: meaning {:?}", setting.meaning));
+            }
+            if setting.source.len() == 1 {
+                faults.push(format!("{name}.{key}: source mark {:?} is not explained", setting.source));
+            }
+            let is_number = setting.default.is_integer() || setting.default.is_float();
+            if is_number && setting.range == SettingRange::Any {
+                faults.push(format!("{name}.{key}: a number without a range"));
+            }
+            assert!(setting.range.contains(&setting.default), "{name}.{key}: its default is outside {}", setting.range);
+            let takes = |value: toml::Value| model.configure(&Table::from_iter([(key.clone(), value)]));
+            if let SettingRange::OneOf(words) = &setting.range {
+                for word in words {
+                    // A word may need another setting beside it, but every design knows it.
+                    if let Err(error) = takes(word.as_str().into()) {
+                        let error = error.to_string();
+                        if error.contains("expected") || error.contains("unknown variant") {
+                            faults.push(format!("{name}.{key} = {word:?}: {error}"));
+                        }
+                    }
+                }
+                assert!(takes("no-such-word".into()).is_err(), "{name}.{key}");
+            }
+            if let SettingRange::Between(least, most) = setting.range {
+                for outside in [least - 1.0, most + 1.0] {
+                    let value = match setting.default {
+                        toml::Value::Integer(_) => toml::Value::Integer(outside as i64),
+                        _ => toml::Value::Float(outside),
+                    };
+                    let error = takes(value).unwrap_err().to_string();
+                    assert!(error.contains("expected") && error.contains(key.as_str()), "{name}.{key}: {error}");
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
