@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::{Args, ValueEnum, ValueHint};
 use skimp::{Preprocess, StudyError, Tabular};
 
 use crate::progress::Bars;
@@ -53,8 +54,8 @@ pub(crate) struct Global {
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Format::Table, help_heading = "Global options")]
     pub(crate) format: Format,
-    /// Where to write the result; `-` is stdout
-    #[arg(short, long, value_name = "PATH", help_heading = "Global options")]
+    /// File of the result; `-` is stdout
+    #[arg(short, long, value_name = "PATH", help_heading = "Global options", value_hint = ValueHint::AnyPath)]
     pub(crate) output: Option<PathBuf>,
     /// Threads to use [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Global options")]
@@ -90,6 +91,20 @@ impl Global {
         }
     }
 
+    /// Columns that tables on stdout may take; `None` where they are as wide as they are: `COLUMNS` where it is set, else
+    /// those of the terminal; no bound for files and pipes.
+    pub(crate) fn width(&self) -> Option<usize> {
+        if self.output.as_deref().is_some_and(|path| path.as_os_str() != "-") {
+            return None;
+        }
+        terminal_width()
+    }
+
+    /// A record in the format that the user chose, for [`Self::emit`].
+    pub(crate) fn render<R: Tabular>(&self, record: &R) -> Result<String, Failure> {
+        render(record, self.format, self.width())
+    }
+
     /// Writes a result to stdout or, whole or not at all, to `--output`.
     pub(crate) fn emit(&self, text: &str) -> Result<(), Failure> {
         match self.output.as_deref() {
@@ -110,10 +125,17 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// A record in the format that the user chose.
-pub(crate) fn render<R: Tabular>(record: &R, format: Format) -> Result<String, Failure> {
+/// Columns of the terminal that stdout is, or that `COLUMNS` says there are.
+pub(crate) fn terminal_width() -> Option<usize> {
+    let set = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
+    let terminal = || terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
+    set.or_else(terminal).filter(|&width| width > 0)
+}
+
+/// A record in the format that the user chose, tables within `width`.
+pub(crate) fn render<R: Tabular>(record: &R, format: Format, width: Option<usize>) -> Result<String, Failure> {
     match format {
-        Format::Table => Ok(record.to_text()),
+        Format::Table => Ok(record.to_text(width)),
         Format::Json => json(record),
         Format::Csv => record.to_csv().map_err(Failure::from),
     }
@@ -124,6 +146,27 @@ pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
     let mut text = serde_json::to_string_pretty(value).context("cannot write JSON")?;
     text.push('\n');
     Ok(text)
+}
+
+/// A word for which completion knows values. Any other is for the run to judge, which names the nearest one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known(pub(crate) fn() -> Vec<&'static str>);
+
+impl TypedValueParser for Known {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new((self.0)().into_iter().map(PossibleValue::new)))
+    }
 }
 
 /// `N` or `HxW`.
@@ -138,7 +181,24 @@ pub(crate) fn input_size(text: &str) -> Result<[usize; 2], String> {
     }
 }
 
-/// Checks `--preprocess` while the command line is read.
-pub(crate) fn preprocessing(text: &str) -> Result<String, String> {
-    text.parse::<Preprocess>().map(|_| text.to_owned()).map_err(|error| error.to_string())
+/// Reads `--preprocess`, checked while the command line is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Preprocessing;
+
+impl TypedValueParser for Preprocessing {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<String, clap::Error> {
+        let checked = |text: String| text.parse::<Preprocess>().map(|_| text).map_err(|error| error.to_string());
+        StringValueParser::new().try_map(checked).parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(skimp::names("preprocessings").into_iter().map(PossibleValue::new)))
+    }
 }

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use skimp::{DataConfig, FirstLayer, JudgeBy, QuantizationConfig, SplitConfig, WeightScales};
 
-use crate::common::{Failure, input_size, preprocessing};
+use crate::common::{Failure, Known, Preprocessing, input_size};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Split {
@@ -66,14 +66,14 @@ impl TuningOptions {
 #[command(next_help_heading = "Data")]
 pub(crate) struct DataOptions {
     /// Data set: `sample`, or NAME:DIR (see `skimp list datasets`)
-    #[arg(long, value_name = "NAME[:DIR]")]
+    #[arg(long, value_name = "NAME[:DIR]", value_parser = Known(|| skimp::names("datasets")), hide_possible_values = true)]
     data: Option<String>,
     /// Part of the data set
     #[arg(long, value_enum, default_value_t = Split::Test)]
     split: Split,
     /// Preprocessing: a name, or keys like mean=0.5,std=0.25,order=bgr (see `skimp list preprocessings`) [default: what
     /// the network names, else the data set's own]
-    #[arg(long, value_name = "NAME|KEYS", value_parser = preprocessing)]
+    #[arg(long, value_name = "NAME|KEYS", value_parser = Preprocessing, hide_possible_values = true)]
     preprocess: Option<String>,
     /// Input height and width, where the network leaves them open
     #[arg(long, value_name = "N|HxW", value_parser = input_size)]
@@ -131,8 +131,8 @@ pub(crate) struct QuantizationOptions {
     /// One weight scale for each layer, or for each output channel
     #[arg(long, value_enum, default_value_t = Scales::PerLayer)]
     weight_scales: Scales,
-    /// Range of the activations: `max`, or `percentile:P` with P in percent
-    #[arg(long, value_name = "max|percentile:P", default_value = "max")]
+    /// Range of the activations: `min-max`, or `percentile:P` with P in percent
+    #[arg(long, value_name = "min-max|percentile:P", default_value = "min-max")]
     calibration: String,
     /// Images that set the range of the activations
     #[arg(long, value_name = "N", default_value_t = 16)]

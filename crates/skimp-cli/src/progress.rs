@@ -63,6 +63,11 @@ impl Bars {
 }
 
 impl Bars {
+    /// A note of the command itself.
+    pub(crate) fn remark(&self, text: &str) {
+        self.note(text);
+    }
+
     /// A line above the bar, if there is one.
     fn line(&self, text: &str) {
         let bar = self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -191,7 +191,7 @@ pub struct QuantizationConfig {
     pub activation_bits: u32,
     /// How many scales the weights have.
     pub weight_scales: WeightScales,
-    /// `max`, or `percentile:P` with P in percent.
+    /// `min-max` (`max` is the same), or `percentile:P` with P in percent.
     pub calibration: String,
     /// Images that set the activation scales.
     pub calibration_images: usize,
@@ -205,7 +205,7 @@ impl Default for QuantizationConfig {
             weight_bits: 16,
             activation_bits: 16,
             weight_scales: WeightScales::PerLayer,
-            calibration: "max".to_owned(),
+            calibration: "min-max".to_owned(),
             calibration_images: 16,
             first_layer: FirstLayer::Signed,
         }

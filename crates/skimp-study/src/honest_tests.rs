@@ -25,7 +25,7 @@ fn parse([baseline, variant]: [&str; 2], more: &str) -> StudyConfig {
 fn said(record: &StudyRecord) -> String {
     // The configuration is quoted as it was given.
     let shown = StudyRecord { config_toml: String::new(), ..record.clone() };
-    format!("{}{}", skimp_report::views::study_text(&shown), skimp_report::html::render(&shown))
+    format!("{}{}", skimp_report::views::study_text(&shown, None), skimp_report::html::render(&shown))
 }
 
 #[test]

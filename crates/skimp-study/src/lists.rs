@@ -8,17 +8,20 @@ use skimp_graph::networks::{self, NetworkDefinition};
 use skimp_graph::onnx::operators;
 use skimp_numerics::formats::{FORMATS, FormatEntry};
 use skimp_report::table::{Column, Table};
+use skimp_sim::{COST_TABLES, CostTable};
 use skimp_train::augment::AUGMENTATIONS;
 use skimp_train::log::LOG_FORMATS;
 use skimp_train::optimizer::OPTIMIZERS;
 use skimp_train::policy::POLICIES;
 use skimp_train::schedule::SCHEDULES;
 
+use crate::studies::STUDIES;
 use crate::{NETWORKS, StudyError, Tabular, embedded_studies};
 
 /// What [`list`] lists.
 pub static LISTS: &[&str] = &[
     "accelerators",
+    "costs",
     "datasets",
     "preprocessings",
     "networks",
@@ -61,6 +64,12 @@ pub struct ListEntry {
 impl ListEntry {
     fn new(name: impl Into<String>, summary: impl Into<String>, source: impl Into<String>) -> Self {
         Self { name: name.into(), summary: summary.into(), source: source.into(), facts: Map::new() }
+    }
+
+    fn costs(name: &str) -> Result<Self, StudyError> {
+        let table = CostTable::embedded(name)?;
+        let facts = Map::from_iter([("technology_nm".to_owned(), Value::from(table.technology_nm))]);
+        Ok(Self { facts, ..Self::new(name, table.summary, "") })
     }
 
     fn format(format: &FormatEntry) -> Self {
@@ -123,6 +132,26 @@ fn built_in_network(network: &NetworkDefinition) -> ListEntry {
     ListEntry::new(network.name, format!("untrained: {}{settings}", network.summary), network.source)
 }
 
+/// The names of a registry's entries, for those who type them; none for one that [`list`] does not know.
+#[must_use]
+pub fn names(what: &str) -> Vec<&'static str> {
+    match what {
+        "accelerators" => ACCELERATORS.iter().map(|entry| entry.name()).collect(),
+        "costs" => COST_TABLES.iter().map(|(name, _)| *name).collect(),
+        "datasets" => DATASETS.iter().map(|entry| entry.example()).collect(),
+        "preprocessings" => PRESETS.iter().map(|entry| entry.name).collect(),
+        "networks" => NETWORKS.iter().map(|n| n.name).chain(networks::networks().map(|n| n.name)).collect(),
+        "studies" => STUDIES.iter().map(|(name, _)| *name).collect(),
+        "optimizers" => OPTIMIZERS.iter().map(|entry| entry.name()).collect(),
+        "schedules" => SCHEDULES.iter().map(|entry| entry.name()).collect(),
+        "augmentations" => AUGMENTATIONS.iter().map(|entry| entry.name()).collect(),
+        "policies" => POLICIES.iter().map(|entry| entry.name()).collect(),
+        "logs" => LOG_FORMATS.iter().map(|entry| entry.name()).collect(),
+        "formats" => FORMATS.iter().map(|entry| entry.name).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// The entries of a registry.
 ///
 /// # Errors
@@ -130,6 +159,7 @@ fn built_in_network(network: &NetworkDefinition) -> ListEntry {
 pub fn list(what: &str) -> Result<ListRecord, StudyError> {
     let entries = match what {
         "accelerators" => ACCELERATORS.iter().map(|a| ListEntry::new(a.name(), a.summary(), a.source())).collect(),
+        "costs" => COST_TABLES.iter().map(|&(name, _)| ListEntry::costs(name)).collect::<Result<_, _>>()?,
         "datasets" => DATASETS.iter().map(|d| ListEntry::new(d.example(), d.summary(), d.source())).collect(),
         "preprocessings" => PRESETS.iter().map(|p| ListEntry::new(p.name, p.summary, p.keys)).collect(),
         "networks" => NETWORKS

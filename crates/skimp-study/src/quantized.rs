@@ -42,7 +42,7 @@ pub(crate) fn calibrate(
 
 fn checked(config: &QuantizationConfig) -> Result<QuantizeConfig, StudyError> {
     let range = match config.calibration.split_once(':') {
-        None if config.calibration == "max" => RangeMethod::Max,
+        None if matches!(config.calibration.as_str(), "min-max" | "max") => RangeMethod::Max,
         Some(("percentile", percent)) => {
             let percent = percent.parse::<f64>().ok().filter(|p| *p > 0.0 && *p <= 100.0).ok_or_else(|| {
                 StudyError::Usage(format!("calibration percentile \"{percent}\", expected above 0 and at most 100"))
@@ -51,7 +51,7 @@ fn checked(config: &QuantizationConfig) -> Result<QuantizeConfig, StudyError> {
         }
         _ => {
             let found = &config.calibration;
-            return Err(StudyError::Usage(format!("calibration \"{found}\", expected max or percentile:P")));
+            return Err(StudyError::Usage(format!("calibration \"{found}\", expected min-max or percentile:P")));
         }
     };
     Ok(QuantizeConfig {

@@ -77,8 +77,8 @@ impl Tabular for Simulation {
         vec![skimp_report::views::totals_table(&self.record)]
     }
 
-    fn to_text(&self) -> String {
-        skimp_report::views::simulation_text(&self.record)
+    fn to_text(&self, width: Option<usize>) -> String {
+        skimp_report::views::simulation_text(&self.record, width)
     }
 
     fn to_csv(&self) -> Result<String, StudyError> {

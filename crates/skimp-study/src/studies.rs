@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::{PublishedConfig, StudyConfig, StudyError};
 
 /// Every embedded study, in the order of `skimp list studies`.
-static STUDIES: &[(&str, &str)] = &[
+pub(crate) static STUDIES: &[(&str, &str)] = &[
     ("sample", include_str!("../../../configs/studies/sample.toml")),
     ("cifar10-resnet20", include_str!("../../../configs/studies/cifar10-resnet20.toml")),
     ("vgg16-imagenet", include_str!("../../../configs/studies/vgg16-imagenet.toml")),

@@ -9,9 +9,9 @@ pub trait Tabular: serde::Serialize {
     /// The tables; CSV is the first one.
     fn tables(&self) -> Vec<Table>;
 
-    /// All tables as aligned text.
-    fn to_text(&self) -> String {
-        self.tables().iter().map(Table::to_text).collect::<Vec<_>>().join("\n")
+    /// All tables as aligned text for a terminal of `width` columns; `None` for as wide as they are.
+    fn to_text(&self, width: Option<usize>) -> String {
+        self.tables().iter().map(|table| table.to_text(width)).collect::<Vec<_>>().join("\n")
     }
 
     /// The first table as CSV.

@@ -71,9 +71,9 @@ pub fn report(results: &Path) -> Result<String, StudyError> {
     Ok(skimp_report::html::render(&record))
 }
 
-/// A study as text for a terminal: summary, comparison, layers.
-pub fn study_text(record: &StudyRecord) -> String {
-    skimp_report::views::study_text(record)
+/// A study as text for a terminal of `width` columns (`None` for as wide as it takes): summary, comparison, layers.
+pub fn study_text(record: &StudyRecord, width: Option<usize>) -> String {
+    skimp_report::views::study_text(record, width)
 }
 
 /// A study's cycles and energies as CSV.

@@ -2,12 +2,12 @@
 
 use clap::{ArgMatches, Args};
 
-use crate::common::{Failure, render};
+use crate::common::{Failure, Known};
 
 #[derive(Args, Debug)]
 struct Arguments {
     /// Data set: `sample`, or NAME:DIR (see `skimp list datasets`)
-    #[arg(value_name = "NAME[:DIR]")]
+    #[arg(value_name = "NAME[:DIR]", value_parser = Known(|| skimp::names("datasets")), hide_possible_values = true)]
     data: String,
 }
 
@@ -30,6 +30,6 @@ impl super::Command for Data {
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
         let record = skimp::describe_data(&arguments.data)?;
-        global.emit(&render(&record, global.format)?)
+        global.emit(&global.render(&record)?)
     }
 }

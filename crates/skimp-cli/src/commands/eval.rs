@@ -1,21 +1,21 @@
 //! `skimp eval`: accuracy of a network on a data set.
 
-use clap::{ArgMatches, Args};
+use clap::{ArgMatches, Args, ValueHint};
 use skimp::{Engine, EvaluateConfig};
 
-use crate::common::{Failure, render};
+use crate::common::Failure;
 use crate::options::{DataOptions, QuantizationOptions};
 
 #[derive(Args, Debug)]
 struct Arguments {
     /// ONNX file, or the name of a network (see `skimp list networks`)
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", value_hint = ValueHint::FilePath)]
     model: String,
     #[command(flatten)]
     data: DataOptions,
     /// Evaluate the first N images only
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    #[arg(long, value_name = "N", alias = "limit")]
+    images: Option<usize>,
     /// Which engine computes; `integer` quantizes a network first that is not quantized yet
     #[arg(long, default_value = "cpu", value_parser = Engine::parse, value_name = "reference|cpu|integer")]
     engine: Engine,
@@ -47,7 +47,7 @@ impl super::Command for Eval {
         global.check_output()?;
         let network = skimp::Network::open(&arguments.model)?;
         let config = EvaluateConfig {
-            data: arguments.data.config(0, arguments.limit.unwrap_or(usize::MAX))?,
+            data: arguments.data.config(0, arguments.images.unwrap_or(usize::MAX))?,
             input_size: arguments.data.input_size,
             engine: arguments.engine,
             quantization: arguments.quantization.config(),
@@ -55,6 +55,6 @@ impl super::Command for Eval {
         let bars = global.bars();
         let record = skimp::evaluate(&network, &config, &bars)?;
         drop(bars);
-        global.emit(&render(&record, global.format)?)
+        global.emit(&global.render(&record)?)
     }
 }

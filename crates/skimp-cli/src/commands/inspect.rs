@@ -1,13 +1,13 @@
 //! `skimp inspect`: what a network is made of.
 
-use clap::{ArgMatches, Args};
+use clap::{ArgMatches, Args, ValueHint};
 
-use crate::common::{Failure, input_size, render};
+use crate::common::{Failure, input_size};
 
 #[derive(Args, Debug)]
 struct Arguments {
     /// ONNX file, the name of a network (see `skimp list networks`), or a SCALE-Sim topology (.csv)
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", value_hint = ValueHint::FilePath)]
     model: String,
     /// Input height and width, where the network leaves them open
     #[arg(long, value_name = "N|HxW", value_parser = input_size)]
@@ -50,7 +50,7 @@ impl super::Command for Inspect {
                 return Err(Failure::usage(anyhow::anyhow!("{}: {cause}", arguments.model)));
             }
             let topology = skimp::Topology::open(std::path::Path::new(&arguments.model))?;
-            return global.emit(&render(&skimp::inspect_topology(&topology), global.format)?);
+            return global.emit(&global.render(&skimp::inspect_topology(&topology))?);
         }
         let network = match arguments.export {
             Some(_) => skimp::Network::open(&arguments.model)?,
@@ -64,6 +64,6 @@ impl super::Command for Inspect {
             let text = skimp::export_topology(&network, arguments.input_size)?;
             skimp::write_file(path, text.as_bytes())?;
         }
-        global.emit(&render(&record, global.format)?)
+        global.emit(&global.render(&record)?)
     }
 }

@@ -5,9 +5,11 @@ mod data;
 mod eval;
 mod inspect;
 mod list;
+mod man;
 mod quantize;
 mod report;
 mod run;
+mod show;
 mod simulate;
 mod study;
 mod train;
@@ -22,6 +24,10 @@ pub(crate) trait Command: Sync {
     fn name(&self) -> &'static str;
     /// Its arguments and help.
     fn arguments(&self) -> clap::Command;
+    /// What --output means, a help text.
+    fn output(&self) -> &'static str {
+        "File of the result; `-` is stdout, the default"
+    }
     /// Does it.
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure>;
 }
@@ -38,7 +44,9 @@ pub(crate) static COMMANDS: &[&dyn Command] = &[
     &report::Report,
     &data::Data,
     &list::List,
+    &show::Show,
     &completions::Completions,
+    &man::Man,
 ];
 
 /// The whole command line, made from the registry.
@@ -48,7 +56,9 @@ pub(crate) fn command_line() -> clap::Command {
         .about("See what a neural network could save, bit by bit, and what it costs in accuracy")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands(COMMANDS.iter().map(|command| Global::augment_args(command.arguments())))
+        .subcommands(COMMANDS.iter().map(|command| {
+            Global::augment_args(command.arguments()).mut_arg("output", |arg| arg.help(command.output()))
+        }))
         .after_help(
             "Examples:\n  skimp study                                  # the embedded study, report in skimp-study/\n  \
              skimp inspect net.onnx\n  \
@@ -73,6 +83,33 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         command_line().debug_assert();
+    }
+
+    /// Words of a shell: white space between them, none quoted in our examples.
+    fn examples(help: &str) -> Vec<Vec<String>> {
+        let joined = help.replace("\\\n", " ");
+        let commands = joined.lines().map(str::trim).filter(|line| line.starts_with("skimp "));
+        commands
+            .map(|line| line.split(" # ").next().unwrap_or(line).split(" > ").next().unwrap_or(line))
+            .map(|line| line.split_whitespace().map(str::to_owned).collect())
+            .collect()
+    }
+
+    #[test]
+    fn examples_of_every_help_are_accepted() {
+        let mut whole = command_line();
+        let mut n_examples = 0;
+        let pages = COMMANDS.iter().map(|command| command.arguments().get_after_help().map(ToString::to_string));
+        let pages: Vec<_> = pages.chain([whole.get_after_help().map(ToString::to_string)]).flatten().collect();
+        for page in &pages {
+            for words in examples(page) {
+                n_examples += 1;
+                if let Err(error) = whole.try_get_matches_from_mut(&words) {
+                    panic!("{}: {error}", words.join(" "));
+                }
+            }
+        }
+        assert!(n_examples > COMMANDS.len(), "{n_examples} examples");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! `skimp quantize`: a network in 8 bits, as plain ONNX.
 
 use anyhow::anyhow;
-use clap::{ArgMatches, Args, ValueEnum};
+use clap::{ArgMatches, Args, ValueEnum, ValueHint};
 use skimp::graph::affine::CodeType;
 use skimp::quant::{OutputForm, Scheme};
 use skimp::{QuantizeNetworkConfig, WeightScales};
 
-use crate::common::{Failure, print, render};
+use crate::common::{Failure, print, render, terminal_width};
 use crate::options::DataOptions;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -45,16 +45,17 @@ enum Form {
 #[derive(Args, Debug)]
 struct Arguments {
     /// ONNX file, or the name of an embedded network
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", value_hint = ValueHint::FilePath)]
     model: String,
     #[command(flatten)]
     data: DataOptions,
     /// Width of the weights, 2 to 8; stored as int8
-    #[arg(long, value_name = "BITS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=8))]
-    weights: u32,
+    #[arg(long, value_name = "BITS", alias = "weights", default_value_t = 8,
+        value_parser = clap::value_parser!(u32).range(2..=8))]
+    weight_bits: u32,
     /// Width of the activations: 8
-    #[arg(long, value_name = "BITS", default_value_t = 8)]
-    activations: u32,
+    #[arg(long, value_name = "BITS", alias = "activations", default_value_t = 8)]
+    activation_bits: u32,
     /// Zero points of the activations: fixed (least code or middle), or where the range wants them
     #[arg(long, value_enum, default_value_t = ZeroPoints::Asymmetric)]
     scheme: ZeroPoints,
@@ -89,6 +90,10 @@ impl super::Command for Quantize {
         "quantize"
     }
 
+    fn output(&self) -> &'static str {
+        "File of the quantized network (ONNX)"
+    }
+
     fn arguments(&self) -> clap::Command {
         Arguments::augment_args(
             clap::Command::new(self.name()).about("Quantize a network to 8 bits and write it as QDQ ONNX").after_help(
@@ -111,8 +116,8 @@ impl super::Command for Quantize {
         let config = QuantizeNetworkConfig {
             data: arguments.data.config(arguments.calibration_images, 0)?,
             input_size: arguments.data.input_size,
-            weight_bits: arguments.weights,
-            activation_bits: arguments.activations,
+            weight_bits: arguments.weight_bits,
+            activation_bits: arguments.activation_bits,
             weight_scales: match arguments.weight_scales {
                 Scales::PerLayer => WeightScales::PerLayer,
                 Scales::PerChannel => WeightScales::PerChannel,
@@ -133,6 +138,6 @@ impl super::Command for Quantize {
         let bars = global.bars();
         let record = skimp::quantize(&network, &config, output, &bars)?;
         drop(bars);
-        print(&render(&record, global.format)?)
+        print(&render(&record, global.format, terminal_width())?)
     }
 }

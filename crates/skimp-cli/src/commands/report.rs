@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgMatches, Args};
+use clap::{ArgMatches, Args, ValueHint};
 
 use crate::common::Failure;
 
 #[derive(Args, Debug)]
 struct Arguments {
     /// The results.json of a study, or its folder
-    #[arg(value_name = "RESULTS")]
+    #[arg(value_name = "RESULTS", value_hint = ValueHint::AnyPath)]
     results: PathBuf,
 }
 

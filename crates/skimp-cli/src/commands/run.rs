@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::anyhow;
-use clap::{ArgMatches, Args};
+use clap::{ArgMatches, Args, ValueHint};
 use skimp::Engine;
 
 use crate::common::Failure;
@@ -11,10 +11,10 @@ use crate::common::Failure;
 #[derive(Args, Debug)]
 struct Arguments {
     /// ONNX file, or the name of a network (see `skimp list networks`)
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", value_hint = ValueHint::FilePath)]
     model: String,
     /// Input tensor (.npy, f32, batch first), as the network wants it: no preprocessing is done
-    #[arg(long, value_name = "X.npy")]
+    #[arg(long, value_name = "X.npy", value_hint = ValueHint::FilePath)]
     input: PathBuf,
     /// Which engine computes; `integer` takes networks from `skimp quantize`
     #[arg(long, default_value = "cpu", value_parser = Engine::parse, value_name = "reference|cpu|integer")]
@@ -27,6 +27,10 @@ pub(crate) struct Run;
 impl super::Command for Run {
     fn name(&self) -> &'static str {
         "run"
+    }
+
+    fn output(&self) -> &'static str {
+        "File of the first output (.npy)"
     }
 
     fn arguments(&self) -> clap::Command {

@@ -2,19 +2,20 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgMatches, Args};
+use clap::{ArgMatches, Args, ValueHint};
 use skimp::SimulateConfig;
 
-use crate::common::{Failure, Global, render};
+use crate::common::{Failure, Global, Known};
 use crate::options::{DataOptions, QuantizationOptions, TuningOptions};
 
 #[derive(Args, Debug)]
 struct Arguments {
     /// ONNX file, the name of a network (see `skimp list networks`), or a SCALE-Sim topology (.csv: shapes only, no --data)
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", value_hint = ValueHint::FilePath)]
     model: String,
     /// Accelerators, separated by commas (see `skimp list accelerators`)
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', required = true,
+        value_parser = Known(|| skimp::names("accelerators")), hide_possible_values = true)]
     accelerator: Vec<String>,
     #[command(flatten)]
     data: DataOptions,
@@ -32,10 +33,10 @@ struct Arguments {
     #[arg(long, value_name = "ACCELERATOR.KEY=VALUE")]
     set: Vec<String>,
     /// Write operands, exact sums and end planes of the first image as .npy files into this folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     dump: Option<PathBuf>,
     /// Write the timeline of the first image as Chrome trace JSON, for Perfetto
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     trace: Option<PathBuf>,
 }
 
@@ -83,7 +84,7 @@ impl super::Command for Simulate {
         let bars = global.bars();
         let simulation = skimp::simulate(&network, &config, &bars)?;
         drop(bars);
-        global.emit(&render(&simulation, global.format)?)
+        global.emit(&global.render(&simulation)?)
     }
 }
 
@@ -101,5 +102,5 @@ fn topology(arguments: &Arguments, global: &Global, accelerators: &[skimp::Accel
     let simulation =
         skimp::simulate_topology(&topology, &quantization, accelerators, arguments.trace.as_deref(), &bars)?;
     drop(bars);
-    global.emit(&render(&simulation, global.format)?)
+    global.emit(&global.render(&simulation)?)
 }

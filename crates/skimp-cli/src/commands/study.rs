@@ -2,25 +2,27 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgMatches, Args};
+use anyhow::anyhow;
+use clap::{ArgMatches, Args, ValueHint};
 use skimp::{StudyOverrides, StudyRun};
 
-use crate::common::{Failure, Format, input_size, json, preprocessing, print};
+use crate::common::{Failure, Format, Known, Preprocessing, input_size, json, print, terminal_width};
 use crate::options::TuningOptions;
 
 #[derive(Args, Debug)]
 struct Arguments {
     /// Study file, or the name of an embedded study (see `skimp list studies`)
-    #[arg(value_name = "STUDY", default_value = "sample")]
+    #[arg(value_name = "STUDY", default_value = "sample", value_parser = Known(|| skimp::names("studies")),
+        hide_possible_values = true)]
     study: String,
     /// Network to use instead of the study's: ONNX file, or the name of a network (see `skimp list networks`)
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", value_hint = ValueHint::FilePath)]
     network: Option<String>,
     /// Data set to use instead of the study's
-    #[arg(long, value_name = "NAME[:DIR]")]
+    #[arg(long, value_name = "NAME[:DIR]", value_parser = Known(|| skimp::names("datasets")), hide_possible_values = true)]
     data: Option<String>,
     /// Preprocessing to use instead of the study's
-    #[arg(long, value_name = "NAME|KEYS", value_parser = preprocessing)]
+    #[arg(long, value_name = "NAME|KEYS", value_parser = Preprocessing, hide_possible_values = true)]
     preprocess: Option<String>,
     /// Input height and width, where the network leaves them open
     #[arg(long, value_name = "N|HxW", value_parser = input_size)]
@@ -49,6 +51,10 @@ impl super::Command for Study {
         "study"
     }
 
+    fn output(&self) -> &'static str {
+        "Folder of the report, the records and the tables [default: skimp-study]"
+    }
+
     fn arguments(&self) -> clap::Command {
         Arguments::augment_args(
             clap::Command::new(self.name())
@@ -68,6 +74,9 @@ impl super::Command for Study {
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
         global.apply_threads()?;
+        if global.output.as_deref().is_some_and(|path| path.as_os_str() == "-") {
+            return Err(Failure::usage(anyhow!("--output -: a study writes a folder of files, not one to stdout")));
+        }
         let overrides = StudyOverrides {
             model: arguments.network,
             data: arguments.data,
@@ -86,9 +95,11 @@ impl super::Command for Study {
         drop(bars);
         match global.format {
             Format::Json => print(&json(&record)?),
-            Format::Table => {
-                print(&format!("{}\nreport: {}\n", skimp::study_text(&record), folder.join("report.html").display()))
-            }
+            Format::Table => print(&format!(
+                "{}\nreport: {}\n",
+                skimp::study_text(&record, terminal_width()),
+                folder.join("report.html").display()
+            )),
             Format::Csv => print(&skimp::study_csv(&record)?),
         }
     }

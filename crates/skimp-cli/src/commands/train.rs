@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::anyhow;
-use clap::{ArgMatches, Args};
+use clap::{ArgMatches, Args, ValueHint};
 use skimp::{TrainConfig, TrainRun, Validation};
 
-use crate::common::{Failure, input_size, preprocessing, print, render};
+use crate::common::{Failure, Known, Preprocessing, input_size, print, render, terminal_width};
 
 #[derive(Args, Debug)]
 struct Arguments {
     /// Built-in network (see `skimp list networks`), trained from scratch; or an ONNX file, trained further
-    #[arg(value_name = "NETWORK|MODEL.onnx")]
+    #[arg(value_name = "NETWORK|MODEL.onnx", value_hint = ValueHint::FilePath)]
     network: String,
     #[command(flatten)]
     data: TrainingData,
@@ -26,11 +26,11 @@ struct Arguments {
 #[command(next_help_heading = "Data")]
 struct TrainingData {
     /// Data set: `sample`, or NAME:DIR (see `skimp list datasets`); its training split is trained on
-    #[arg(long, value_name = "NAME[:DIR]")]
+    #[arg(long, value_name = "NAME[:DIR]", value_parser = Known(|| skimp::names("datasets")), hide_possible_values = true)]
     data: String,
     /// Preprocessing: a name, or keys (see `skimp list preprocessings`) [default: what the network names, else the data
     /// set's own]
-    #[arg(long, value_name = "NAME|KEYS", value_parser = preprocessing)]
+    #[arg(long, value_name = "NAME|KEYS", value_parser = Preprocessing, hide_possible_values = true)]
     preprocess: Option<String>,
     /// Input height and width, where the network leaves them open
     #[arg(long, value_name = "N|HxW", value_parser = input_size)]
@@ -45,7 +45,8 @@ struct TrainingData {
     #[arg(long, value_name = "N")]
     validation_images: Option<usize>,
     /// Random change of training images, repeatable: flip, crop:pad=4, … (see `skimp list augmentations`)
-    #[arg(long, value_name = "NAME[:KEY=VALUE]")]
+    #[arg(long, value_name = "NAME[:KEY=VALUE]", value_parser = Known(|| skimp::names("augmentations")),
+        hide_possible_values = true)]
     augment: Vec<String>,
 }
 
@@ -66,10 +67,12 @@ struct Recipe {
     #[arg(long, value_name = "RATE", default_value_t = 0.01)]
     lr: f64,
     /// Learning rate over the run: constant, step:at=80/120, cosine:warmup=5, … (see `skimp list schedules`)
-    #[arg(long, value_name = "NAME[:KEYS]", default_value = "constant")]
+    #[arg(long, value_name = "NAME[:KEYS]", default_value = "constant",
+        value_parser = Known(|| skimp::names("schedules")), hide_possible_values = true)]
     schedule: String,
     /// Update rule: sgd, adam, adamw, with settings (see `skimp list optimizers`)
-    #[arg(long, value_name = "NAME[:KEYS]", default_value = "sgd")]
+    #[arg(long, value_name = "NAME[:KEYS]", default_value = "sgd",
+        value_parser = Known(|| skimp::names("optimizers")), hide_possible_values = true)]
     optimizer: String,
     /// The optimizer's setting `momentum`
     #[arg(long, value_name = "M")]
@@ -93,7 +96,8 @@ struct Recipe {
     #[arg(long, value_name = "NAME[:KEYS]", default_value = "cross-entropy")]
     loss: String,
     /// Number formats and arithmetic (see `skimp list policies`)
-    #[arg(long, value_name = "POLICY[:KEYS]", default_value = "fp32")]
+    #[arg(long, value_name = "POLICY[:KEYS]", default_value = "fp32",
+        value_parser = Known(|| skimp::names("policies")), hide_possible_values = true)]
     precision: String,
     /// Parameter that stays as it is, repeatable; a `*` at the end stands for any ending
     #[arg(long, value_name = "NAME")]
@@ -114,7 +118,7 @@ struct Place {
     #[arg(long)]
     resume: bool,
     /// Folder of checkpoints, logs and report [default: beside the output, MODEL.train]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     folder: Option<PathBuf>,
     /// Write a checkpoint after every N steps, besides that at the end of each epoch
     #[arg(long, value_name = "N")]
@@ -130,6 +134,10 @@ pub(crate) struct Train;
 impl super::Command for Train {
     fn name(&self) -> &'static str {
         "train"
+    }
+
+    fn output(&self) -> &'static str {
+        "File of the trained network (ONNX)"
     }
 
     fn arguments(&self) -> clap::Command {
@@ -166,7 +174,7 @@ impl super::Command for Train {
         let bars = global.bars();
         let record = skimp::train(&config(network, data, recipe), &run, &bars)?;
         drop(bars);
-        print(&render(&record, global.format)?)
+        print(&render(&record, global.format, terminal_width())?)
     }
 }
 

@@ -32,7 +32,7 @@ fn wrong_usage_exits_with_2() {
     fails(&quantize, 2, "--output");
     let with =
         |extra: &[&str], message: &str| fails(&[&quantize[..], &["-o", "never.onnx"], extra].concat(), 2, message);
-    with(&["--calibration", "max"], "min-max, percentile:P, mse or entropy");
+    with(&["--calibration", "least"], "min-max, percentile:P, mse or entropy");
     with(&["--activations", "4"], "expected 8");
     with(&["--weights", "9"], "2..=8");
     with(&["--requantization", "nearest"], "float, gemmlowp, single");

@@ -2,8 +2,10 @@
 
 mod bad_input;
 mod commands;
+mod flags;
 mod real_data;
 mod study;
+mod tables;
 mod topology;
 mod train;
 

@@ -55,7 +55,7 @@ impl AffineRange {
     /// A message with the valid names.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
-            None if text == "min-max" => Ok(Self::MinMax),
+            None if text == "min-max" || text == "max" => Ok(Self::MinMax),
             None if text == "mse" => Ok(Self::Mse),
             None if text == "entropy" => Ok(Self::Entropy),
             Some(("percentile", percent)) => match percent.parse::<f64>() {

@@ -143,20 +143,21 @@ pub(crate) fn words_for_count(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", crate::number::count(count), if count == 1 { "" } else { "s" })
 }
 
-/// All tables of a simulation for a terminal: cycles and energy per layer of each accelerator, then the totals.
-pub fn simulation_text(simulation: &SimulationRecord) -> String {
+/// All tables of a simulation for a terminal of `width` columns: cycles and energy per layer of each accelerator, then
+/// the totals.
+pub fn simulation_text(simulation: &SimulationRecord, width: Option<usize>) -> String {
     let mut tables = Vec::new();
     for accelerator in &simulation.accelerators {
-        tables.push(layer_cycles(accelerator).to_text());
+        tables.push(layer_cycles(accelerator).to_text(width));
         if accelerator.layers.iter().any(|layer| layer.energy_nj.total > 0.0) {
-            tables.push(layer_energy(accelerator).to_text());
+            tables.push(layer_energy(accelerator).to_text(width));
         }
         let why = layer_why(accelerator);
         if !why.rows.is_empty() {
-            tables.push(why.to_text());
+            tables.push(why.to_text(width));
         }
     }
-    tables.push(totals_table(simulation).to_text());
+    tables.push(totals_table(simulation).to_text(width));
     tables.join("\n")
 }
 

@@ -223,32 +223,32 @@ pub fn end_planes_table(layers: &[LayerStatistics]) -> Table {
     table
 }
 
-/// The essentials of a study for a terminal: the sentence, savings, totals, published figures.
-pub fn study_text(study: &StudyRecord) -> String {
+/// The essentials of a study for a terminal of `width` columns: the sentence, savings, totals, published figures.
+pub fn study_text(study: &StudyRecord, width: Option<usize>) -> String {
     let mut parts = Vec::new();
     if let Some(sentence) = summary_sentence(study) {
         parts.push(format!("{sentence}\n"));
     }
     if !study.comparisons.is_empty() {
-        parts.push(comparison_table(&study.comparisons).to_text());
+        parts.push(comparison_table(&study.comparisons).to_text(width));
     }
     if let Some(simulation) = &study.simulation {
-        parts.push(totals_table(simulation).to_text());
+        parts.push(totals_table(simulation).to_text(width));
     }
     if !study.accelerator_figures.is_empty() {
-        parts.push(figures_table(&study.accelerator_figures).to_text());
+        parts.push(figures_table(&study.accelerator_figures).to_text(width));
     }
     if let Some(precision) = &study.precision {
         let mut table = precision_table(precision);
         // What is written in the study's file belongs in the report, not in a terminal's columns.
         table.columns.truncate(7);
-        parts.push(table.to_text());
+        parts.push(table.to_text(width));
     }
     if !study.published.is_empty() {
         let mut table = published_table(&study.published);
         // Remarks are sentences: they belong in the report, not in a terminal's columns.
         table.columns.truncate(4);
-        parts.push(table.to_text());
+        parts.push(table.to_text(width));
     }
     parts.join("\n")
 }

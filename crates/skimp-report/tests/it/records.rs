@@ -156,15 +156,15 @@ fn csv_has_one_row_per_accelerator_and_layer() {
 fn terminal_tables_add_up() {
     let study = demo::study();
     let simulation = study.simulation.as_ref().unwrap();
-    let text = views::layer_cycles(&simulation.accelerators[0]).to_text();
+    let text = views::layer_cycles(&simulation.accelerators[0]).to_text(None);
     // The recorded total of the thirteen convolutions is 70,043,623 cycles; fill-in phases differ by their rounding.
     assert!(text.contains("280,"), "{text}");
     assert!(!text.contains("mem wb"), "a phase without cycles has no column:\n{text}");
-    let text = views::simulation_text(simulation);
+    let text = views::simulation_text(simulation, None);
     for expected in ["ComPEND with END: cycles per layer and phase", "DaDianNao", "ms per image", "TOPS/W"] {
         assert!(text.contains(expected), "{expected} in\n{text}");
     }
-    let text = views::study_text(&study);
+    let text = views::study_text(&study, None);
     assert!(text.starts_with("Early negative detection saves "), "{text}");
 }
 

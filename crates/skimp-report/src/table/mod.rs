@@ -1,5 +1,7 @@
 //! One table, written as text, CSV or HTML.
 
+mod text;
+
 use std::ops::RangeInclusive;
 
 use crate::html::escape;
@@ -133,49 +135,10 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// The table for a terminal: caption, head with units, aligned columns. Ends with a newline.
-    ///
-    /// Widths count Unicode scalar values.
-    pub fn to_text(&self) -> String {
-        let head: Vec<String> = self.columns.iter().map(|column| column.header.clone()).collect();
-        let units: Vec<String> = self.columns.iter().map(|column| column.unit.clone()).collect();
-        let show = |row: &Vec<Cell>| (0..self.columns.len()).map(|idx| cell_line(row.get(idx))).collect::<Vec<_>>();
-        let rows: Vec<Vec<String>> = self.rows.iter().map(show).collect();
-        let footer: Vec<Vec<String>> = self.footer.iter().map(show).collect();
-
-        let widths: Vec<usize> = (0..self.columns.len())
-            .map(|idx| {
-                let lines = [&head, &units].into_iter().chain(&rows).chain(&footer);
-                lines.map(|line| line[idx].chars().count()).max().unwrap_or(0)
-            })
-            .collect();
-        let rule = widths.iter().map(|width| "─".repeat(*width)).collect::<Vec<_>>().join("  ");
-
-        let mut text = String::new();
-        if !self.caption.is_empty() {
-            text.push_str(&self.caption);
-            text.push('\n');
-        }
-        text.push_str(&self.text_line(&head, &widths));
-        if units.iter().any(|unit| !unit.is_empty()) {
-            text.push_str(&self.text_line(&units, &widths));
-        }
-        text.push_str(&format!("{rule}\n"));
-        rows.iter().for_each(|row| text.push_str(&self.text_line(row, &widths)));
-        if !footer.is_empty() {
-            text.push_str(&format!("{rule}\n"));
-            footer.iter().for_each(|row| text.push_str(&self.text_line(row, &widths)));
-        }
-        text
-    }
-
-    fn text_line(&self, cells: &[String], widths: &[usize]) -> String {
-        let cells = self.columns.iter().zip(cells).zip(widths).map(|((column, cell), width)| match column.align {
-            Align::Left => format!("{cell:<width$}"),
-            Align::Right => format!("{cell:>width$}"),
-        });
-        let line = cells.collect::<Vec<_>>().join("  ");
-        format!("{}\n", line.trim_end())
+    /// The table for a terminal: caption, head with units, aligned columns, within `width` columns of the terminal;
+    /// `None` for as wide as it takes. Words wrap, numbers are never cut. Ends with a newline.
+    pub fn to_text(&self, width: Option<usize>) -> String {
+        text::text(self, width)
     }
 
     /// The rows as CSV (RFC 4180, comma, `\n`) under the columns' keys.
@@ -244,12 +207,6 @@ impl Table {
     }
 }
 
-/// A cell on one line of a terminal.
-fn cell_line(cell: Option<&Cell>) -> String {
-    let text = cell.map(Cell::display).unwrap_or_default();
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 fn class(align: Align) -> &'static str {
     match align {
         Align::Left => "",
@@ -288,7 +245,7 @@ größe                   7
 ──────────────  ─────────  ──────
 total           4,243,681   10.89
 ";
-        assert_eq!(sample().to_text(), expected);
+        assert_eq!(sample().to_text(None), expected);
     }
 
     #[test]
@@ -310,6 +267,6 @@ total           4,243,681   10.89
     fn control_characters_cannot_break_a_line() {
         let mut table = Table::new("", vec![Column::text("name", "name")]);
         table.row(vec!["a\nb\u{1b}[31m".into()]);
-        assert_eq!(table.to_text(), "name\n────────\na b [31m\n");
+        assert_eq!(table.to_text(None), "name\n────────\na b [31m\n");
     }
 }
