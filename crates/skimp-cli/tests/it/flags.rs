@@ -16,7 +16,8 @@ fn old_spellings_still_work() {
     let folder = tempfile::tempdir().unwrap();
     let quantize = |name: &str, extra: &[&str]| {
         let file = folder.path().join(name);
-        let args = ["quantize", "sample-resnet", "--data", "sample", "--calibration-images", "2", "-q", "-o", text(&file)];
+        let args =
+            ["quantize", "sample-resnet", "--data", "sample", "--calibration-images", "2", "-q", "-o", text(&file)];
         ok(&[&args[..], extra].concat());
         std::fs::read(file).unwrap()
     };
@@ -34,7 +35,9 @@ fn every_command_has_a_manual_page() {
     ok(&["man", text(&man)]);
     let pages: BTreeSet<String> =
         std::fs::read_dir(&man).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    for command in ["inspect", "run", "eval", "quantize", "train", "simulate", "study", "report", "data", "list", "show"] {
+    for command in
+        ["inspect", "run", "eval", "quantize", "train", "simulate", "study", "report", "data", "list", "show"]
+    {
         let page = format!("skimp-{command}.1");
         assert!(pages.contains(&page), "{page} is not among {pages:?}");
         let text = std::fs::read_to_string(man.join(page)).unwrap();
@@ -47,7 +50,9 @@ fn every_command_has_a_manual_page() {
 fn completions_know_values() {
     for shell in ["bash", "zsh", "fish"] {
         let script = ok(&["completions", shell]);
-        for value in ["compend", "cifar10:", "imagenet", "min-max|percentile", "horowitz-45nm", "zero-skipping", "adamw"] {
+        for value in
+            ["compend", "cifar10:", "imagenet", "min-max|percentile", "horowitz-45nm", "zero-skipping", "adamw"]
+        {
             let value = value.split('|').next().unwrap();
             assert!(script.contains(value) || value == "min-max", "{shell}: {value} is not completed");
         }
