@@ -8,9 +8,10 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use crate::layout::Layout;
 use crate::nearest::nearest;
 use crate::preprocess::{Pipeline, Preprocess};
-use crate::{DATASETS, DataError, Image, Samples};
+use crate::{DATASETS, DataError, Image, Samples, resize};
 
 /// Which part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -101,6 +102,16 @@ pub trait ImageSource: fmt::Debug + Send + Sync {
 
     /// `[channels, height, width]` where all images share them.
     fn image_shape(&self) -> Option<[usize; 3]>;
+
+    /// Whether the other split holds other images; if not, both are the same.
+    fn has_splits(&self) -> bool {
+        true
+    }
+
+    /// How the files lie, and what of them is not used.
+    fn layout(&self) -> Layout {
+        Layout::default()
+    }
 
     /// Decodes the image at `index`, which lies below the number of labels.
     ///
@@ -206,6 +217,16 @@ impl Dataset {
         self.source.image_shape()
     }
 
+    /// Whether the other split holds other images; if not, opening it gives the same ones.
+    pub fn has_splits(&self) -> bool {
+        self.source.has_splits()
+    }
+
+    /// How the files lie, and what of them is not used.
+    pub fn layout(&self) -> Layout {
+        self.source.layout()
+    }
+
     /// The image at `index` as stored, without preprocessing.
     ///
     /// # Errors
@@ -213,6 +234,31 @@ impl Dataset {
     pub fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
         self.check_index(index)?;
         self.source.image(index)
+    }
+
+    /// Gives `sink` the bytes that stand for the image at `index`: the file's where it is one, else extents and samples.
+    ///
+    /// # Errors
+    /// As [`Dataset::image`].
+    pub fn hash_image(&self, index: usize, sink: &mut dyn FnMut(&[u8])) -> Result<(), DataError> {
+        self.check_index(index)?;
+        self.source.hash_image(index, sink)
+    }
+
+    /// Decodes the images at `indices`, in parallel, and keeps none.
+    ///
+    /// # Errors
+    /// [`DataError::Damaged`] if any cannot be decoded, with the first of them in the order of `indices`.
+    pub fn check(&self, indices: &[usize]) -> Result<(), DataError> {
+        let mut failed: Vec<DataError> = indices.par_iter().filter_map(|&index| self.image(index).err()).collect();
+        match failed.len() {
+            0 => Ok(()),
+            1 => Err(failed.remove(0)),
+            n_damaged => {
+                let list = failed.iter().take(MAX_LISTED).map(DataError::to_string).collect();
+                Err(DataError::Damaged { n_damaged, n_checked: indices.len(), list })
+            }
+        }
     }
 
     /// SHA-256 of the content, in lower-case hexadecimal; computed at the first call.
@@ -282,6 +328,20 @@ impl Dataset {
         Prepared::new(self, preprocess, target)
     }
 
+    /// What [`gather`](Dataset::gather) changes in the images beside preprocessing each value, one sentence part each:
+    /// extents that are scaled or cropped, gray that becomes color. Empty where images are taken as they are.
+    pub fn adaptations(&self, preprocess: &Preprocess, target: impl Into<InputSpec>) -> Vec<String> {
+        let input = target.into();
+        let (extents, short_side) = ([input.height, input.width], preprocess.short_side());
+        let scaled = match self.image_shape() {
+            Some([_, height, width]) => resize::describe([height, width], extents, short_side),
+            None => Some(resize::describe_any(extents, short_side)),
+        };
+        let gray = (self.channels() == 1 && input.channels > 1)
+            .then(|| format!("gray repeated to {} channels", input.channels));
+        scaled.into_iter().chain(gray).collect()
+    }
+
     fn check_index(&self, index: usize) -> Result<(), DataError> {
         if index < self.len() {
             return Ok(());
@@ -306,7 +366,14 @@ impl<D: Deref<Target = Dataset>> Prepared<D> {
         let input = target.into();
         image_len([1, input.channels, input.height, input.width])?;
         let (data, fixed) = (dataset.source.channels(), dataset.image_shape().is_some());
-        let pipeline = preprocess.compile(dataset.name(), data, input.channels, fixed)?;
+        let pipeline =
+            preprocess.compile(dataset.name(), data, input.channels, fixed).map_err(|error| match error {
+                DataError::Channels { dataset: name, data, input, .. } => {
+                    let last_axis = dataset.image_shape().is_some_and(|[.., width]| width == input);
+                    DataError::Channels { dataset: name, data, input, last_axis }
+                }
+                other => other,
+            })?;
         Ok(Self { dataset, pipeline, input })
     }
 
@@ -362,6 +429,9 @@ fn image_len(shape: [usize; 4]) -> Result<usize, DataError> {
     }
 }
 
+/// Damaged images that an error names.
+const MAX_LISTED: usize = 5;
+
 /// No batch is larger than this: a wrong input extent should be an error, not an allocation failure.
 const MAX_BATCH_BYTES: usize = 64 << 30;
 
@@ -378,6 +448,7 @@ pub(crate) struct MemorySource {
     samples: Samples<'static>,
     labels: Vec<usize>,
     n_classes: usize,
+    has_splits: bool,
 }
 
 impl MemorySource {
@@ -407,7 +478,12 @@ impl MemorySource {
             .collect::<Result<Vec<_>, _>>()?;
         let n_classes = n_classes.unwrap_or_else(|| labels.iter().max().map_or(0, |max| max + 1));
         debug_assert_eq!(samples.len(), labels.len() * shape.iter().product::<usize>());
-        Ok(Self { shape, samples, labels, n_classes })
+        Ok(Self { shape, samples, labels, n_classes, has_splits: true })
+    }
+
+    /// The same images for both splits.
+    pub(crate) fn without_splits(self) -> Self {
+        Self { has_splits: false, ..self }
     }
 }
 
@@ -436,6 +512,10 @@ impl ImageSource for MemorySource {
 
     fn image_shape(&self) -> Option<[usize; 3]> {
         Some(self.shape)
+    }
+
+    fn has_splits(&self) -> bool {
+        self.has_splits
     }
 
     fn image(&self, index: usize) -> Result<Image<'_>, DataError> {

@@ -3,6 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use skimp_memory::{OutOfMemory, Size};
+
+use crate::Split;
 use crate::nearest::hint;
 
 /// An error of this crate. Every variant that concerns a file names it.
@@ -42,6 +45,16 @@ pub enum DataError {
     MissingFolder {
         /// The folder.
         path: PathBuf,
+    },
+    /// The data set has no folder for the split that was asked for.
+    #[error("{folder}: no {split} split, expected a folder {expected}", folder = .folder.display())]
+    MissingSplit {
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// The split.
+        split: Split,
+        /// Names that the folder may have.
+        expected: String,
     },
     /// A file that the data set needs is not there.
     #[error("{folder}: no file {expected}", folder = .folder.display())]
@@ -138,8 +151,40 @@ pub enum DataError {
         #[source]
         source: image::ImageError,
     },
+    /// Several images cannot be decoded.
+    #[error("{n_damaged} of {n_checked} images that were checked cannot be read: {}", .list.join("; "))]
+    Damaged {
+        /// How many.
+        n_damaged: usize,
+        /// Of how many.
+        n_checked: usize,
+        /// What is wrong with the first of them.
+        list: Vec<String>,
+    },
+    /// Decoding an image takes more memory than a thread may have.
+    #[error("{path}: decoding {height}x{width} pixels takes {bytes}, more than the {limit} that each of {n_threads} \
+         threads may take; shrink the image, give --memory if there is more, or run with fewer --threads",
+        path = .path.display())]
+    ImageTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Rows.
+        height: u64,
+        /// Columns.
+        width: u64,
+        /// What decoding it would take.
+        bytes: Size,
+        /// What it may take.
+        limit: Size,
+        /// Threads that share the memory.
+        n_threads: usize,
+    },
+    /// A file does not fit into the memory that the run may take.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
     /// The data set's images cannot be given to a network with this many input channels.
-    #[error("data set \"{dataset}\" has {data} channels, but the network takes {input} (only 1 can become more)")]
+    #[error("data set \"{dataset}\" has {data} channels, but the network takes {input}{} (gray becomes color, 1 to 3; \
+         nothing else is changed)", axis_hint(*.last_axis))]
     Channels {
         /// Name of the data set.
         dataset: String,
@@ -147,6 +192,8 @@ pub enum DataError {
         data: usize,
         /// Channels of the network's input.
         input: usize,
+        /// Whether the last axis of the images has as many values, as if that were the channels.
+        last_axis: bool,
     },
     /// A preprocessing does not fit the channels of the network's input.
     #[error("preprocessing: \"{key}\" {cause}, but the network's input has {channels} channels")]
@@ -208,6 +255,10 @@ pub enum DataError {
         /// The number of values given.
         len: usize,
     },
+}
+
+fn axis_hint(fits: bool) -> &'static str {
+    if fits { ", as many as the last axis has: transpose the images to [n, c, h, w]" } else { "" }
 }
 
 impl DataError {

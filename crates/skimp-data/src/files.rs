@@ -1,12 +1,12 @@
 //! Reading whole files, plain or gzip-compressed.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use crate::DataError;
+use crate::{DataError, limits};
 
 /// Fails unless `path` is a folder.
 pub(crate) fn check_folder(path: &Path) -> Result<(), DataError> {
@@ -22,9 +22,21 @@ pub(crate) fn find(folder: &Path, names: &[String]) -> Result<PathBuf, DataError
         .ok_or_else(|| DataError::MissingFile { folder: folder.to_path_buf(), expected: names.join(" or ") })
 }
 
+/// Fails unless `path` is a regular file: a device may never end, and opening a pipe waits for whoever writes to it.
+pub(crate) fn check_regular(path: &Path) -> Result<(), DataError> {
+    let metadata = fs::metadata(path).map_err(DataError::io(path))?;
+    if metadata.is_file() {
+        return Ok(());
+    }
+    let found = if metadata.is_dir() { "a folder" } else { "a pipe or device" };
+    Err(DataError::invalid(path, format!("expected a regular file, found {found}")))
+}
+
 /// Opens a file for reading; a name ending in `.gz` is unpacked on the way.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, DataError> {
+    check_regular(path)?;
     let file = File::open(path).map_err(DataError::io(path))?;
+    skimp_files::note_input(path);
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz")) {
         Ok(Box::new(MultiGzDecoder::new(io::BufReader::new(file))))
     } else {
@@ -35,8 +47,9 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, DataError> {
 /// Reads exactly `len` bytes. Memory grows with what is really there, never with what a header claims.
 ///
 /// # Errors
-/// [`DataError::Truncated`], counting the `already` bytes read before.
+/// [`DataError::FileTooLarge`]; [`DataError::Truncated`], counting the `already` bytes read before.
 pub(crate) fn read_exactly(reader: &mut dyn Read, len: u64, already: u64, path: &Path) -> Result<Vec<u8>, DataError> {
+    limits::check_file(path, len)?;
     let mut bytes = Vec::new();
     let found = match reader.take(len).read_to_end(&mut bytes) {
         Ok(found) => found as u64,

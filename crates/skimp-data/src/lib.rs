@@ -25,6 +25,8 @@ mod error;
 mod files;
 mod idx;
 mod image;
+mod layout;
+mod limits;
 mod nearest;
 pub mod npy;
 pub mod preprocess;
@@ -34,5 +36,6 @@ pub use dataset::{Batch, Dataset, DatasetFormat, ImageSource, InputSpec, Prepare
 pub use datasets::DATASETS;
 pub use error::DataError;
 pub use image::{Image, Samples};
+pub use layout::{Layout, LeftOut};
 pub use nearest::{hint, nearest};
 pub use preprocess::{PRESETS, Preprocess};

@@ -60,6 +60,34 @@ pub(crate) fn fit(
     Image { channels: image.channels, height: target[0], width: target[1], samples }
 }
 
+/// What [`fit`] does to images that all have `extents`, for people; `None` if it leaves them as they are.
+pub(crate) fn describe(extents: [usize; 2], target: [usize; 2], short_side: Option<usize>) -> Option<String> {
+    let text = |[height, width]: [usize; 2]| format!("{height}x{width}");
+    if short_side.is_none() && extents == target {
+        return None;
+    }
+    let scaled = place(extents, target, short_side, true).scaled;
+    let resized = format!("resized from {} to {}", text(extents), text(scaled));
+    match (scaled == extents, scaled == target) {
+        (true, true) => None,
+        (false, true) => Some(resized),
+        (true, false) => Some(format!("cropped from {} to {} around the center", text(extents), text(target))),
+        (false, false) => Some(format!("{resized}, then cropped to {} around the center", text(target))),
+    }
+}
+
+/// What [`fit`] does to images of any extents, for people.
+pub(crate) fn describe_any([height, width]: [usize; 2], short_side: Option<usize>) -> String {
+    let side = short_side.unwrap_or(SHORT_SIDE);
+    let scaled = if side < height.max(width) {
+        format!("resized to a short side of {side} or to cover {height}x{width}")
+    } else {
+        format!("resized to a short side of {side}")
+    };
+    let kept = if short_side.is_none() { ", if they have other extents" } else { "" };
+    format!("{scaled}, then cropped to {height}x{width} around the center{kept}")
+}
+
 fn place(extents: [usize; 2], target: [usize; 2], short_side: Option<usize>, fixed: bool) -> Placement {
     let [h, w] = extents;
     let short = h.min(w);

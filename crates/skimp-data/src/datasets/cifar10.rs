@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::required;
 use crate::dataset::{DatasetFormat, ImageSource, MemorySource, Split};
-use crate::{DataError, Samples, files};
+use crate::{DataError, Samples, files, limits};
 
 /// Small color pictures, in `.bin` files of records: one label byte, then 1,024 bytes each of red, green and blue.
 #[derive(Debug)]
@@ -72,7 +72,9 @@ impl DatasetFormat for Cifar10 {
 /// Appends the records of one file.
 fn read_batch(path: &Path, pixels: &mut Vec<u8>, labels: &mut Vec<u8>) -> Result<(), DataError> {
     let file = File::open(path).map_err(DataError::io(path))?;
+    skimp_files::note_input(path);
     let len = file.metadata().map_err(DataError::io(path))?.len();
+    limits::check_file(path, len)?;
     let n_records = len.div_ceil(RECORD_BYTES as u64);
     if n_records == 0 {
         return Err(DataError::Empty { path: path.to_path_buf(), expected: "records of 3073 bytes" });

@@ -63,12 +63,26 @@ impl DatasetFormat for NpyPair {
                 n_labels: labels.len(),
             });
         }
+        check_finite(&images.data, n, images_path)?;
         let samples = match images.data {
             Data::U8(values) => Samples::U8(Cow::Owned(values)),
             data => Samples::F32(Cow::Owned(data.into_f32())),
         };
-        Ok(Box::new(MemorySource::new(shape, samples, images_path, &labels, labels_path, None)?))
+        let source = MemorySource::new(shape, samples, images_path, &labels, labels_path, None)?;
+        Ok(Box::new(source.without_splits()))
     }
+}
+
+/// Pixels must be numbers: NaN would pass through a network as a wrong guess.
+fn check_finite(data: &Data, n_images: usize, path: &Path) -> Result<(), DataError> {
+    let bad = match data {
+        Data::F32(values) => values.iter().position(|value| !value.is_finite()),
+        Data::F64(values) => values.iter().position(|value| !value.is_finite()),
+        _ => None,
+    };
+    let Some(at) = bad else { return Ok(()) };
+    let image = at / (data.len() / n_images.max(1)).max(1);
+    Err(DataError::invalid(path, format!("image {image} holds a value that is NaN or infinite")))
 }
 
 /// Labels of shape `[n]` or `[n, 1]`, which must be integers.

@@ -18,7 +18,9 @@ const MAX_HEADER_BYTES: u64 = 1 << 16;
 /// the last value, [`DataError::UnsupportedFile`] for a type or order that is not read.
 pub fn read(path: impl AsRef<Path>) -> Result<Array, DataError> {
     let path = path.as_ref();
+    files::check_regular(path)?;
     let file = File::open(path).map_err(DataError::io(path))?;
+    skimp_files::note_input(path);
     read_from(&mut BufReader::new(file), path)
 }
 

@@ -26,7 +26,7 @@
 //! An image whose rows and columns are those of the network's input keeps its pixels, unless `resize` is given. Others
 //! are scaled, then cropped around the centre (offsets rounded down): to a short side of 256 (images in folders, and `.npy` images that are at
 //! least as large), or just so that they cover the input (smaller images such as 28x28 for a network that takes 32x32;
-//! also where a short side of 256 does not cover it). Gray images become as many equal channels as the network takes;
+//! also where a short side of 256 does not cover it). Gray images become three equal channels for a network that takes three;
 //! any other difference in channels is an error.
 
 mod presets;
@@ -224,10 +224,15 @@ impl Preprocess {
         [self.value(0.0, channel), self.value(255.0, channel)]
     }
 
+    /// The short side before the crop, where it is given.
+    pub(crate) fn short_side(&self) -> Option<usize> {
+        self.resize
+    }
+
     /// Checks that data and network fit and tabulates the formula for bytes.
     pub(crate) fn compile(&self, dataset: &str, data: usize, input: usize, fixed: bool) -> Result<Pipeline, DataError> {
-        if data != input && data != 1 {
-            return Err(DataError::Channels { dataset: dataset.to_owned(), data, input });
+        if data != input && [data, input] != [1, 3] {
+            return Err(DataError::Channels { dataset: dataset.to_owned(), data, input, last_axis: false });
         }
         for (key, list) in [("mean", &self.mean), ("std", &self.std)] {
             if list.len() != 1 && list.len() != input {

@@ -60,6 +60,9 @@ fn misfits_are_errors() {
     let cases = [
         (&rgb, 0..1, "unit", [1, 2, 2], "data set \"npy\" has 3 channels, but the network takes 1"),
         (&rgb, 0..1, "unit", [4, 2, 2], "data set \"npy\" has 3 channels, but the network takes 4"),
+        (&rgb, 0..1, "unit", [2, 3, 2], "the network takes 2, as many as the last axis has: transpose"),
+        (&sample, 0..1, "unit", [1000, 28, 28], "data set \"sample\" has 1 channels, but the network takes 1000"),
+        (&sample, 0..1, "unit", [2, 28, 28], "(gray becomes color, 1 to 3; nothing else is changed)"),
         (&sample, 0..1, "imagenet", [1, 28, 28], "\"mean\" has 3 values, but the network's input has 1 channels"),
         (&sample, 999..1001, "unit", [1, 28, 28], "image 1000 is out of range, data set \"sample\" has 1000 images"),
         (&sample, 0..usize::MAX, "unit", [1, 28, 28], "is out of range"),
@@ -73,6 +76,40 @@ fn misfits_are_errors() {
     }
     assert_eq!(sample.batch(5..5, &preprocess("unit"), [1, 28, 28]).unwrap().shape, [0, 1, 28, 28]);
     assert!(sample.image(1000).is_err());
+}
+
+/// What is changed in an image is said: scaled sides as `Resize(256)` of torchvision has them, long sides rounded down.
+#[test]
+fn adaptations_are_named() {
+    let set = |shape: [usize; 3]| {
+        let folder = tempfile::tempdir().unwrap();
+        let (x, y) = (folder.path().join("x.npy"), folder.path().join("y.npy"));
+        npy::write(&x, &[1, shape[0], shape[1], shape[2]], &vec![0u8; shape.iter().product()]).unwrap();
+        npy::write(&y, &[1], &[0u8]).unwrap();
+        open(&format!("npy:{},{}", x.display(), y.display()))
+    };
+    type Adapted<'a> = ([usize; 3], &'a str, [usize; 3], &'a [&'a str]);
+    let cases: [Adapted; 6] = [
+        ([3, 32, 32], "unit", [3, 32, 32], &[]),
+        ([1, 28, 28], "unit", [1, 28, 28], &[]),
+        ([1, 28, 28], "unit", [3, 32, 32], &["resized from 28x28 to 32x32", "gray repeated to 3 channels"]),
+        (
+            [3, 300, 400],
+            "unit",
+            [3, 224, 224],
+            &["resized from 300x400 to 256x341, then cropped to 224x224 around the center"],
+        ),
+        ([3, 40, 40], "unit,resize=40", [3, 32, 32], &["cropped from 40x40 to 32x32 around the center"]),
+        (
+            [3, 32, 32],
+            "unit,resize=40",
+            [3, 32, 32],
+            &["resized from 32x32 to 40x40, then cropped to 32x32 around the center"],
+        ),
+    ];
+    for (shape, keys, target, expected) in cases {
+        assert_eq!(set(shape).adaptations(&preprocess(keys), target), expected, "{shape:?} {keys} {target:?}");
+    }
 }
 
 #[test]

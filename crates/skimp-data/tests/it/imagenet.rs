@@ -41,7 +41,7 @@ fn splits_may_lie_apart() {
     save(&folder.path().join("train/cat/a.png"), [1, 0, 0]);
     save(&folder.path().join("train/dog/b.png"), [1, 0, 0]);
     let error = open_error(&location(folder.path()));
-    assert!(error.ends_with("val: no such folder"), "{error}");
+    assert!(error.ends_with("no test split, expected a folder val, validation, valid, test, testing"), "{error}");
     save(&folder.path().join("val/dog/a.png"), [1, 0, 0]);
     fs::create_dir(folder.path().join("val/cat")).unwrap();
     let test = open(&location(folder.path()));
@@ -65,15 +65,16 @@ fn labels_csv() {
 
     let cases = [
         ("file,class\nb.png,1000\n", "record 0: label 1000 is out of range, expected 0 to 999"),
-        ("file,class\nb.png,1\nb.png,-1\n", "record 1: label -1 is out of range, expected 0 to 999"),
-        ("file,class\nb.png,cat\n", "record 0: expected an integer class, found \"cat\""),
+        ("file,class\nb.png,1\na.png,-1\n", "record 1: label -1 is out of range, expected 0 to 999"),
+        ("file,class\nb.png,1\na.png,cat\n", "record 1: expected an integer class, found \"cat\""),
+        ("file,class\nb.png,1\nb.png,1\n", "records 0 and 1 name the same file"),
         ("file,class\n../x.png,1\n", "record 0: expected a file below the folder, found \"../x.png\""),
         ("file,class\n/etc/passwd,1\n", "expected a file below the folder, found \"/etc/passwd\""),
         ("file,class\n,1\n", "expected a file below the folder, found \"\""),
         ("file,class\nc.png,1\n", "no file c.png or images/c.png, named by labels.csv"),
-        ("file,label\nb.png,1\n", "expected a column \"class\", found the header \"file,label\""),
+        ("file,kind\nb.png,1\n", "expected a column \"class\", found the header \"file,kind\""),
         ("file,class\nb.png\n", "labels.csv: CSV error"),
-        ("file,class\n", "no images, expected class folders with JPEG or PNG files, or images and labels.csv"),
+        ("file,class\n", "no images, expected class folders with pictures, or pictures and labels.csv"),
         ("", "expected a column \"file\""),
         ("file,class\n\u{0}\u{1}", "labels.csv: "),
     ];
@@ -115,16 +116,25 @@ fn bad_folders_and_files() {
     fs::create_dir(at("1")).unwrap();
     assert!(open_error(&location(folder.path())).contains("no images, expected class folders"));
 
+    fs::create_dir(at("0")).unwrap();
     save(&at("1/a.png"), [1, 2, 3]);
+    fs::write(at("0/x.png"), fs::read(at("1/a.png")).unwrap()).unwrap();
     let whole = fs::read(at("1/a.png")).unwrap();
     fs::write(at("1/b.png"), &whole[..whole.len() / 2]).unwrap();
     fs::write(at("1/c.png"), "").unwrap();
     fs::write(at("1/d.jpg"), "no JPEG at all").unwrap();
     let dataset = open(&location(folder.path()));
-    assert_eq!((dataset.len(), dataset.n_classes()), (4, 2));
-    assert!(dataset.batch(0..1, &preprocess("raw"), TINY).is_ok());
-    for (range, name) in [(0..4, "b.png"), (1..4, "b.png"), (2..4, "c.png"), (3..4, "d.jpg")] {
+    assert_eq!((dataset.len(), dataset.n_classes()), (5, 2));
+    assert!(dataset.batch(0..2, &preprocess("raw"), TINY).is_ok());
+    let truncated = "the file is truncated";
+    let undecodable = "cannot decode the image";
+    for (range, name, cause) in [
+        (0..5, "b.png", truncated),
+        (2..5, "b.png", truncated),
+        (3..5, "c.png", undecodable),
+        (4..5, "d.jpg", undecodable),
+    ] {
         let error = dataset.batch(range, &preprocess("raw"), TINY).unwrap_err().to_string();
-        assert!(error.contains(name) && error.contains("cannot decode the image"), "{error}");
+        assert!(error.contains(name) && error.contains(cause), "{error}");
     }
 }

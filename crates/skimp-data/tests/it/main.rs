@@ -5,6 +5,7 @@
 mod batches;
 mod hostile;
 mod imagenet;
+mod layouts;
 mod npy;
 mod real_data;
 mod sample;
