@@ -42,7 +42,7 @@ pub use config::{
     AcceleratorConfig, ComparisonConfig, DataConfig, FirstLayer, JudgeBy, LayersConfig, NetworkConfig,
     QuantizationConfig, STUDY_SCHEMA, SplitConfig, StudyConfig, WeightScales,
 };
-pub use describe::{DataSetRecord, SplitRecord, describe_data};
+pub use describe::{Checked, ClassRecord, DataSetRecord, LeftOutRecord, SplitRecord, describe_data};
 pub use error::StudyError;
 pub use evaluate::{Engine, EvaluateConfig, EvaluateRecord, evaluate};
 pub use inspect::{InspectLayer, InspectRecord, InspectTotal, NamedShape, inspect};
