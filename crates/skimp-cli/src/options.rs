@@ -68,9 +68,9 @@ pub(crate) struct DataOptions {
     /// Data set: `sample`, or NAME:DIR (see `skimp list datasets`)
     #[arg(long, value_name = "NAME[:DIR]", value_parser = Known(|| skimp::names("datasets")), hide_possible_values = true)]
     data: Option<String>,
-    /// Part of the data set
-    #[arg(long, value_enum, default_value_t = Split::Test)]
-    split: Split,
+    /// Part of the data set [default: test; train where ranges are set by the images]
+    #[arg(long, value_enum)]
+    split: Option<Split>,
     /// Preprocessing: a name, or keys like mean=0.5,std=0.25,order=bgr (see `skimp list preprocessings`) [default: what
     /// the network names, else the data set's own]
     #[arg(long, value_name = "NAME|KEYS", value_parser = Preprocessing, hide_possible_values = true)]
@@ -89,6 +89,12 @@ impl DataOptions {
         self.data.is_some()
     }
 
+    /// As a configuration over `images` that set ranges, of the training split unless another one was named.
+    pub(crate) fn ranges_config(&self, images: usize) -> Result<DataConfig, Failure> {
+        let split = self.split.map_or(SplitConfig::Train, Split::config);
+        Ok(DataConfig { split, ..self.config(images, 0)? })
+    }
+
     /// As a configuration over `images` traced and `accuracy_images` evaluated images.
     pub(crate) fn config(&self, images: usize, accuracy_images: usize) -> Result<DataConfig, Failure> {
         let set = self.data.clone().ok_or_else(|| {
@@ -96,7 +102,7 @@ impl DataOptions {
         })?;
         Ok(DataConfig {
             set,
-            split: self.split.config(),
+            split: self.split.map_or(SplitConfig::Test, Split::config),
             preprocess: self.preprocess.clone(),
             seed: self.seed,
             images,
@@ -137,6 +143,9 @@ pub(crate) struct QuantizationOptions {
     /// Images that set the range of the activations
     #[arg(long, value_name = "N", default_value_t = 16)]
     calibration_images: usize,
+    /// Part of the data set that these images come from [default: `eval`: train, where there is one; else the run's own]
+    #[arg(long, value_enum)]
+    calibration_split: Option<Split>,
     /// Feed a signed network input as it is, or shifted to be non-negative (exact; allows END in the first layer)
     #[arg(long, value_enum, default_value_t = First::Signed)]
     first_layer: First,
@@ -154,6 +163,7 @@ impl QuantizationOptions {
             },
             calibration: self.calibration.clone(),
             calibration_images: self.calibration_images,
+            calibration_split: self.calibration_split.map(Split::config),
             first_layer: match self.first_layer {
                 First::Signed => FirstLayer::Signed,
                 First::Offset => FirstLayer::Offset,

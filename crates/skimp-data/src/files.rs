@@ -44,6 +44,9 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, DataError> {
     }
 }
 
+/// Bytes that are read at once.
+const STEP_BYTES: u64 = 64 << 20;
+
 /// Reads exactly `len` bytes. Memory grows with what is really there, never with what a header claims.
 ///
 /// # Errors
@@ -51,12 +54,20 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, DataError> {
 pub(crate) fn read_exactly(reader: &mut dyn Read, len: u64, already: u64, path: &Path) -> Result<Vec<u8>, DataError> {
     limits::check_file(path, len)?;
     let mut bytes = Vec::new();
-    let found = match reader.take(len).read_to_end(&mut bytes) {
-        Ok(found) => found as u64,
-        // A gzip stream that is cut off.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => bytes.len() as u64,
-        Err(error) => return Err(DataError::io(path)(error)),
-    };
+    let mut reader = reader.take(len);
+    loop {
+        // In steps, so that memory is never twice what there is.
+        let before = bytes.len();
+        bytes.reserve_exact((len - before as u64).min(STEP_BYTES) as usize);
+        match reader.by_ref().take(STEP_BYTES).read_to_end(&mut bytes) {
+            Ok(0) => break,
+            Ok(_) => {}
+            // A gzip stream that is cut off.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+            Err(error) => return Err(DataError::io(path)(error)),
+        }
+    }
+    let found = bytes.len() as u64;
     if found < len {
         return Err(DataError::Truncated {
             path: path.to_path_buf(),

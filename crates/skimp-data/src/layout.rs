@@ -10,6 +10,9 @@ pub struct Layout {
     pub description: String,
     /// Names of the classes in the order of their numbers, where the files name them.
     pub class_names: Vec<String>,
+    /// Whether the numbers of the classes follow from the names that are there, so that a class more or less would change
+    /// them.
+    pub is_numbering_relative: bool,
     /// What was left out, each kind once.
     pub left_out: Vec<LeftOut>,
 }

@@ -195,6 +195,10 @@ pub struct QuantizationConfig {
     pub calibration: String,
     /// Images that set the activation scales.
     pub calibration_images: usize,
+    /// Part of the data set that they come from, the first ones of it. `None`: the run's own part, except where accuracy
+    /// alone is measured (`skimp eval`): the training split, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration_split: Option<SplitConfig>,
     /// How a signed network input is fed to the first layer.
     pub first_layer: FirstLayer,
 }
@@ -207,6 +211,7 @@ impl Default for QuantizationConfig {
             weight_scales: WeightScales::PerLayer,
             calibration: "min-max".to_owned(),
             calibration_images: 16,
+            calibration_split: None,
             first_layer: FirstLayer::Signed,
         }
     }

@@ -208,7 +208,7 @@ fn describe(dataset: &Dataset, split: &'static str, checked: Checked) -> Result<
     for &label in dataset.labels() {
         per_class[label] += 1;
     }
-    let Layout { description, class_names, left_out } = dataset.layout();
+    let Layout { description, class_names, left_out, .. } = dataset.layout();
     let fixed = dataset.format().class_names().iter().map(|&name| name.to_owned());
     let names: Vec<String> = if class_names.is_empty() { fixed.collect() } else { class_names };
     let class = |(name, &images)| ClassRecord { name, images };

@@ -16,7 +16,7 @@ use skimp_report::table::{Cell, Column, Table};
 
 use crate::images::Images;
 use crate::monitor::step;
-use crate::{DataConfig, Monitor, Network, QuantizationConfig, StudyError, Tabular, quantize, quantized};
+use crate::{DataConfig, Monitor, Network, QuantizationConfig, SplitConfig, StudyError, Tabular, quantize, quantized};
 
 /// Images in flight at once: enough for both cores, little enough for large images.
 const BATCH_ELEMENTS: usize = 1 << 21;
@@ -219,6 +219,7 @@ pub fn evaluate(
     let images = Images::open(&config.data, &network.graph, config.input_size)?;
     let n_images = images.limited(config.data.accuracy_images, "images to evaluate")?;
     images.note_preprocess(&config.data, &network.graph, monitor);
+    images.check_labels(&network.graph, monitor)?;
     network.note_untrained(monitor);
     let start = std::time::Instant::now();
     let mut requantization = None;
@@ -231,7 +232,8 @@ pub fn evaluate(
             classify(&images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?
         }
         Engine::Integer => {
-            let quantized = quantized::quantize_network(network, &images, &config.quantization, monitor)?;
+            let quantization = on_training_images(&config.quantization);
+            let quantized = quantized::quantize_network(network, &images, &quantization, monitor)?;
             let executor = IntegerExecutor::new(&quantized.graph)?;
             monitor.stage("classifying images", n_images as u64);
             classify(&images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?
@@ -262,6 +264,12 @@ pub fn evaluate(
         seconds,
         images_per_second: tally.images as f64 / seconds,
     })
+}
+
+/// Accuracy is measured on images that did not set the ranges, unless it is asked for.
+fn on_training_images(config: &QuantizationConfig) -> QuantizationConfig {
+    let calibration_split = config.calibration_split.or(Some(SplitConfig::Train));
+    QuantizationConfig { calibration_split, ..config.clone() }
 }
 
 /// A float engine for `network`.

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use skimp_data::{Dataset, InputSpec, Preprocess, Split};
-use skimp_graph::{Dim, Graph, Tensor};
+use skimp_data::{DataError, Dataset, InputSpec, Preprocess, Split};
+use skimp_graph::{Dim, Graph, Tensor, shape};
 use skimp_numerics::rng::permutation;
 use skimp_report::records::{DataRecord, InputDigest};
 
@@ -25,22 +25,78 @@ pub(crate) struct Images {
     preprocess_name: String,
     preprocess: Preprocess,
     input: InputSpec,
+    seed: Option<u64>,
     order: Option<Vec<usize>>,
 }
 
 impl Images {
     /// Opens the data set of `config` for `graph`'s only input.
     pub(crate) fn open(config: &DataConfig, graph: &Graph, input_size: Option<[usize; 2]>) -> Result<Self, StudyError> {
-        let split = match config.split {
-            SplitConfig::Train => Split::Train,
-            SplitConfig::Test => Split::Test,
-        };
-        let dataset = Dataset::open(&config.set, split)?;
+        let dataset = Dataset::open(&config.set, of_config(config.split))?;
         let native = dataset.image_shape();
         let input = input_spec(graph, input_size, native.map(|[_, height, width]| [height, width]))?;
         let (preprocess_name, preprocess) = resolve_preprocess(config.preprocess.as_deref(), graph, &dataset)?;
         let order = config.seed.map(|seed| permutation(seed, CHOICE_STREAM, dataset.len()));
-        Ok(Self { dataset, spec: config.set.clone(), split: config.split, preprocess_name, preprocess, input, order })
+        let (spec, split, seed) = (config.set.clone(), config.split, config.seed);
+        Ok(Self { dataset, spec, split, preprocess_name, preprocess, input, seed, order })
+    }
+
+    /// Images that set ranges, of `config.split`; of the test split where a training split is wanted and not there.
+    ///
+    /// # Errors
+    /// As [`Images::open`].
+    pub(crate) fn open_for_ranges(
+        config: &DataConfig,
+        graph: &Graph,
+        input_size: Option<[usize; 2]>,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, StudyError> {
+        match Self::open(config, graph, input_size) {
+            Err(StudyError::Data(absent @ (DataError::MissingSplit { .. } | DataError::MissingFile { .. })))
+                if config.split == SplitConfig::Train =>
+            {
+                let images = Self::open(&DataConfig { split: SplitConfig::Test, ..config.clone() }, graph, input_size)?;
+                monitor.note(&format!("{absent}: images of the test split set the ranges"));
+                Ok(images)
+            }
+            opened => opened,
+        }
+    }
+
+    /// The images that set ranges where `split` is asked for; `None` where these are the ones.
+    ///
+    /// # Errors
+    /// As [`Images::open`].
+    pub(crate) fn for_ranges(
+        &self,
+        split: Option<SplitConfig>,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Self>, StudyError> {
+        let Some(split) = split.filter(|&split| split != self.split && self.dataset.has_splits()) else {
+            return Ok(None);
+        };
+        let dataset = match Dataset::open(&self.spec, of_config(split)) {
+            Ok(dataset) => dataset,
+            Err(absent @ (DataError::MissingSplit { .. } | DataError::MissingFile { .. })) => {
+                monitor.note(&format!("{absent}: images of the {} split set the ranges", split_name(self.split)));
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let order = self.seed.map(|seed| permutation(seed, CHOICE_STREAM, dataset.len()));
+        let (spec, preprocess_name) = (self.spec.clone(), self.preprocess_name.clone());
+        Ok(Some(Self { dataset, spec, split, preprocess_name, preprocess: self.preprocess.clone(), order, ..*self }))
+    }
+
+    /// Says that the first `n` images set the ranges where accuracy may be measured on the same ones.
+    pub(crate) fn note_ranges(&self, n: usize, monitor: &dyn Monitor) {
+        let what = match (self.dataset.has_splits(), self.split) {
+            (true, SplitConfig::Train) => return,
+            (true, SplitConfig::Test) => "test images set the ranges; --calibration-split train takes training images",
+            (false, _) => "images set the ranges, and there is no other split to take them from",
+        };
+        let which = if self.order.is_some() { "chosen by the seed" } else { "the first ones" };
+        monitor.note(&format!("{n} of {} {what} ({which}); accuracy on them is not that on unseen images", self.len()));
     }
 
     /// Images in the split.
@@ -59,6 +115,11 @@ impl Images {
         Ok(n.min(self.len()))
     }
 
+    /// Name of the part of the data set: `all` where both splits are the same images.
+    pub(crate) fn split_name(&self) -> &'static str {
+        if self.dataset.has_splits() { split_name(self.split) } else { "all" }
+    }
+
     /// Part of the data set.
     pub(crate) fn split(&self) -> SplitConfig {
         self.split
@@ -74,13 +135,34 @@ impl Images {
         self.input
     }
 
-    /// Says which preprocessing is in force where nobody chose one and the choice is not obvious.
+    /// Says what of the data set is not used, what is changed in its images, and which preprocessing is in force where
+    /// nobody chose one and the choice is not obvious.
     pub(crate) fn note_preprocess(&self, config: &DataConfig, graph: &Graph, monitor: &dyn Monitor) {
+        note_data(&self.dataset, &self.preprocess, self.input, monitor);
         if config.preprocess.is_some() || self.name() == "sample" {
             return;
         }
         let carried = if graph.metadata(PREPROCESS_KEY).is_some() { ", which the network names" } else { "" };
         monitor.note(&format!("no --preprocess given, using \"{}\"{carried}", self.preprocess_name));
+    }
+
+    /// Checks that the labels may mean the network's answers.
+    ///
+    /// # Errors
+    /// [`StudyError::Usage`] that names the classes on both sides.
+    pub(crate) fn check_labels(&self, graph: &Graph, monitor: &dyn Monitor) -> Result<(), StudyError> {
+        match LabelFit::of(graph, self.input, &self.dataset) {
+            LabelFit::Fits => {}
+            LabelFit::Differs(what) => monitor.note(&what),
+            LabelFit::Guessed(what) | LabelFit::Beyond(what) => return Err(StudyError::Usage(what)),
+        }
+        Ok(())
+    }
+
+    /// What is changed in the images to fit the network, for people; nothing where they fit.
+    pub(crate) fn adapted(&self) -> String {
+        let adaptations = self.dataset.adaptations(&self.preprocess, self.input);
+        adaptations.iter().map(|adaptation| format!(", {adaptation}")).collect()
     }
 
     /// Name or keys of the preprocessing in force.
@@ -102,8 +184,9 @@ impl Images {
         Ok(DataRecord {
             name: self.name().to_owned(),
             spec: Some(self.spec.clone()),
-            split: Some(split_name(self.split).to_owned()),
+            split: Some(self.split_name().to_owned()),
             preprocess: Some(self.preprocess_name.clone()),
+            adapted: self.dataset.adaptations(&self.preprocess, self.input),
             sha256: Some(self.dataset.digest()?.to_owned()),
         })
     }
@@ -111,10 +194,74 @@ impl Images {
     /// The data set as an input of a study.
     pub(crate) fn digest(&self, record: &DataRecord) -> InputDigest {
         InputDigest {
-            path: format!("{} ({} split, {} images)", self.spec, split_name(self.split), self.len()),
+            path: format!("{} ({} split, {} images)", self.spec, self.split_name(), self.len()),
             sha256: record.sha256.clone().unwrap_or_default(),
             size_bytes: None,
         }
+    }
+}
+
+/// Says what of a data set's files is not used, and what is changed in the images beside preprocessing.
+pub(crate) fn note_data(dataset: &Dataset, preprocess: &Preprocess, input: InputSpec, monitor: &dyn Monitor) {
+    let name = dataset.name();
+    if let Some(left_out) = dataset.layout().left_out_text() {
+        monitor.note(&format!("{name}: {left_out}"));
+    }
+    let adaptations = dataset.adaptations(preprocess, input);
+    if !adaptations.is_empty() {
+        monitor.note(&format!("{name}: images are {}", adaptations.join(", ")));
+    }
+}
+
+/// Whether the labels of a data set and the answers of a network may mean the same classes.
+#[derive(Debug)]
+pub(crate) enum LabelFit {
+    /// As far as can be told.
+    Fits,
+    /// There are more answers than classes, or the other way round, but none is missing for a label.
+    Differs(String),
+    /// The same, and the numbers of the classes depend on which of them are there.
+    Guessed(String),
+    /// There are labels without an answer.
+    Beyond(String),
+}
+
+impl LabelFit {
+    /// Compares them where the network has one output whose extents are known.
+    pub(crate) fn of(graph: &Graph, input: InputSpec, dataset: &Dataset) -> Self {
+        let [output] = graph.outputs() else { return Self::Fits };
+        let size = Some((input.height, input.width));
+        let Ok(shapes) = shape::bind(graph, 1, size).and_then(|inputs| shape::infer(graph, &inputs)) else {
+            return Self::Fits;
+        };
+        let n_answers: usize = shapes.shape(*output).iter().skip(1).product();
+        let skimp_data::Layout { description, class_names, is_numbering_relative, .. } = dataset.layout();
+        let (name, n_classes) = (dataset.name(), dataset.n_classes());
+        let how = if description.is_empty() { String::new() } else { format!(" ({description})") };
+        if let Some(beyond) = dataset.labels().iter().copied().max().filter(|&label| label >= n_answers) {
+            let named = class_names.get(beyond).map_or_else(String::new, |name| format!(" (\"{name}\")"));
+            let folders = if description.contains("WordNet") {
+                "; add ,classes=folders to the place to number the folders that are there"
+            } else {
+                ""
+            };
+            return Self::Beyond(format!(
+                "data set \"{name}\" has labels up to {beyond}{named}, of {n_classes} classes, but the network tells \
+                 {n_answers} apart{how}{folders}"
+            ));
+        }
+        let has_names = !class_names.is_empty() || !dataset.format().class_names().is_empty();
+        if n_classes == n_answers || !has_names {
+            return Self::Fits;
+        }
+        let counts = format!("data set \"{name}\" has {n_classes} classes{how}, the network tells {n_answers} apart");
+        if is_numbering_relative {
+            return Self::Guessed(format!(
+                "{counts}: which number each class has cannot be told; list all classes in classes.txt, one a line, or \
+                 add ,classes=folders to the place if they are the network's first ones"
+            ));
+        }
+        Self::Differs(format!("{counts}: check that the labels mean the same classes"))
     }
 }
 
@@ -134,6 +281,13 @@ pub(crate) fn resolve_preprocess(
     }
     let name = chosen.unwrap_or_else(|| dataset.format().default_preprocess());
     Ok((name.to_owned(), name.parse()?))
+}
+
+fn of_config(split: SplitConfig) -> Split {
+    match split {
+        SplitConfig::Train => Split::Train,
+        SplitConfig::Test => Split::Test,
+    }
 }
 
 pub(crate) fn split_name(split: SplitConfig) -> &'static str {

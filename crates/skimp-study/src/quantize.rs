@@ -191,8 +191,9 @@ pub fn quantize(
     if affine::is_quantized(&network.graph) {
         return Err(StudyError::Usage(format!("network \"{}\" is quantized already", network.name)));
     }
-    let images = Images::open(&config.data, &network.graph, config.input_size)?;
+    let images = Images::open_for_ranges(&config.data, &network.graph, config.input_size, monitor)?;
     let n_images = images.limited(config.data.images, "calibration images")?;
+    images.note_ranges(n_images, monitor);
     images.note_preprocess(&config.data, &network.graph, monitor);
     let calibration = calibrate(network, &images, n_images, monitor)?;
     monitor.stage("quantizing", 1);

@@ -9,15 +9,18 @@ use crate::images::Images;
 use crate::monitor::step;
 use crate::{FirstLayer, Monitor, Network, QuantizationConfig, StudyError, WeightScales};
 
-/// Calibrates `network` on the first images and quantizes it.
+/// Calibrates `network` on the first images, or on those of the split that `config` names, and quantizes it.
 pub(crate) fn quantize_network(
     network: &Network,
     images: &Images,
     config: &QuantizationConfig,
     monitor: &dyn Monitor,
 ) -> Result<Quantized, StudyError> {
-    let n_images = images.limited(config.calibration_images, "calibration images")?;
     let quantize = checked(config)?;
+    let others = images.for_ranges(config.calibration_split, monitor)?;
+    let images = others.as_ref().unwrap_or(images);
+    let n_images = images.limited(config.calibration_images, "calibration images")?;
+    images.note_ranges(n_images, monitor);
     let calibration = calibrate(network, images, n_images, monitor)?;
     Ok(skimp_quant::quantize(&network.graph, &quantize, &calibration)?)
 }

@@ -17,7 +17,7 @@ use skimp_sim::{ComparisonRow, find_model};
 use crate::evaluate::{Engine, classify, float_executor};
 use crate::images::Images;
 use crate::train::{Place, precision_study};
-use crate::{JudgeBy, Monitor, Network, SimulateConfig, Simulation, StudyConfig, StudyError, simulate};
+use crate::{JudgeBy, Monitor, Network, SimulateConfig, Simulation, SplitConfig, StudyConfig, StudyError, simulate};
 
 /// Seconds of each finished step.
 #[derive(Default)]
@@ -222,20 +222,27 @@ fn assumptions(
     add(
         format!(
             "{} is quantized to {}-bit symmetric weights and {}-bit activations with zero point 0, ranges by {} over \
-             {} calibration images; batch-norm is folded; bias and residual enter at accumulator scale",
+             {} calibration images{}; batch-norm is folded; bias and residual enter at accumulator scale",
             network.name,
             quantization.weight_bits,
             quantization.activation_bits,
             quantization.calibration,
             quantization.calibration_images.min(images.len()),
+            match quantization.calibration_split.filter(|&split| split != config.data.split) {
+                Some(SplitConfig::Train) => " of the training split",
+                Some(SplitConfig::Test) => " of the test split",
+                None if config.data.accuracy_images > 0 => ", the first ones of those that accuracy is measured on",
+                None => "",
+            },
         ),
         "this study's configuration; docs/integer-execution.md",
     );
     add(
         format!(
-            "operand values are those of {} images of {}, preprocessed by {}; cycles and energy are sums over them",
+            "operand values are those of {} images of {}{}, preprocessed by {}; cycles and energy are sums over them",
             simulation.record.images,
             images.name(),
+            images.adapted(),
             images.preprocess_name()
         ),
         "this study's configuration",

@@ -71,7 +71,7 @@ struct Arguments {
     /// Ranges of the activations: `min-max`, `percentile:P`, `mse` or `entropy`
     #[arg(long, value_name = "METHOD", default_value = "min-max")]
     calibration: String,
-    /// Images that set the ranges
+    /// Images that set the ranges, the first ones of the training split where there is one (--split takes another)
     #[arg(long, value_name = "N", default_value_t = 128)]
     calibration_images: usize,
     /// How accumulators become codes: `float` (ONNX), `gemmlowp` (two roundings) or `single`
@@ -98,7 +98,7 @@ impl super::Command for Quantize {
         Arguments::augment_args(
             clap::Command::new(self.name()).about("Quantize a network to 8 bits and write it as QDQ ONNX").after_help(
                 "--output names the ONNX file. Any ONNX runtime runs it; `skimp eval --engine integer` computes it on \
-                 codes only.\n\nExamples:\n  skimp quantize net.onnx --data cifar10:DIR --split train -o net8.onnx\n  \
+                 codes only.\n\nExamples:\n  skimp quantize net.onnx --data cifar10:DIR -o net8.onnx\n  \
                  skimp quantize net.onnx --data cifar10:DIR --scheme symmetric --calibration entropy -o net8.onnx\n  \
                  skimp eval net8.onnx --data cifar10:DIR --engine integer",
             ),
@@ -114,7 +114,7 @@ impl super::Command for Quantize {
         global.check_output()?;
         let network = skimp::Network::open(&arguments.model)?;
         let config = QuantizeNetworkConfig {
-            data: arguments.data.config(arguments.calibration_images, 0)?,
+            data: arguments.data.ranges_config(arguments.calibration_images)?,
             input_size: arguments.data.input_size,
             weight_bits: arguments.weight_bits,
             activation_bits: arguments.activation_bits,

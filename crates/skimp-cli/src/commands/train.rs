@@ -41,6 +41,10 @@ struct TrainingData {
     /// Measure after each epoch on: the `test` split, N held-out training images, or `none`
     #[arg(long, value_name = "test|N|none", default_value = "test")]
     validation: Validation,
+    /// Hold out this share of the training images instead, chosen by the seed [default: 0.2 where the data set has one
+    /// set of images for training and test, none otherwise]
+    #[arg(long, value_name = "SHARE")]
+    validation_share: Option<f64>,
     /// Measure on the first N validation images only
     #[arg(long, value_name = "N")]
     validation_images: Option<usize>,
@@ -195,6 +199,7 @@ fn config(network: String, data: TrainingData, recipe: Recipe) -> TrainConfig {
         preprocess: data.preprocess,
         images: data.images,
         validation: data.validation,
+        validation_share: data.validation_share,
         validation_images: data.validation_images,
         epochs: recipe.epochs,
         batch_size: recipe.batch_size,

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod commands;
+mod data;
 mod flags;
 mod real_data;
 mod study;

@@ -19,7 +19,7 @@ pub use self::study::{
     AcceleratorFigures, Accuracy, AccuracyRecord, Assumption, Comparison, Exactness, InputDigest, LayerStatistics,
     Provenance, PublishedFigure, STUDY_SCHEMA, StudyRecord, Timing, VariantAccuracy,
 };
-pub use self::training::{TrainingEpoch, TrainingRecord};
+pub use self::training::{TrainingEpoch, TrainingRecord, TrainingStart};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

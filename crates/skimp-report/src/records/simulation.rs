@@ -114,6 +114,9 @@ pub struct DataRecord {
     /// The preprocessing: a name or keys with values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preprocess: Option<String>,
+    /// What was changed in the images to fit the network's input, beside preprocessing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapted: Vec<String>,
     /// SHA-256 of what was read, where the data set has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,

@@ -21,8 +21,21 @@ pub struct TrainingRecord {
     pub n_validation_images: u64,
     /// Trained parameters.
     pub n_parameters: u64,
+    /// What the network could do before the first step, where it was trained already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<TrainingStart>,
     /// The finished epochs.
     pub epochs: Vec<TrainingEpoch>,
+}
+
+/// A trained network on the validation images, before it is trained further: epoch 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrainingStart {
+    /// Mean loss over the validation images, where it is finite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
+    /// Share of validation images classified correctly.
+    pub validation_accuracy: f64,
 }
 
 /// One epoch.

@@ -20,6 +20,13 @@ pub fn training_table(training: &TrainingRecord) -> Table {
             Column::number("images_per_second", "rate", "images/s"),
         ],
     );
+    if let Some(before) = &training.before {
+        let mut row = vec![0_u64.into(), 0_u64.into()];
+        row.extend([Cell::Empty, Cell::Empty, Cell::Empty]);
+        row.extend([Cell::real(before.validation_loss, 4), Cell::real(100.0 * before.validation_accuracy, 2)]);
+        row.extend([Cell::Empty, Cell::Empty, Cell::Empty]);
+        table.row(row);
+    }
     for epoch in &training.epochs {
         table.row(vec![
             epoch.epoch.into(),

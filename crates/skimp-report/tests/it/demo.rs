@@ -313,6 +313,7 @@ pub(crate) fn training() -> TrainingRecord {
         n_train_images: 50_000,
         n_validation_images: 10_000,
         n_parameters: 272_474,
+        before: None,
         epochs: epochs.collect(),
     }
 }

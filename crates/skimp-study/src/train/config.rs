@@ -27,6 +27,10 @@ pub struct TrainConfig {
     pub images: Option<usize>,
     /// What the network is measured on after each epoch.
     pub validation: Validation,
+    /// Hold out this share of the training images, chosen by the seed, in place of the test split. Where the data set has
+    /// no test split and nothing is given, a fifth; the resolved configuration says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_share: Option<f64>,
     /// Measure on the first of them only.
     pub validation_images: Option<usize>,
     /// Passes over the training images.
@@ -73,6 +77,7 @@ impl Default for TrainConfig {
             preprocess: None,
             images: None,
             validation: Validation::Test,
+            validation_share: None,
             validation_images: None,
             epochs: 10,
             batch_size: 64,

@@ -29,11 +29,12 @@ impl Identity {
                 spec: Some(config.data.clone()),
                 split: Some(split.to_owned()),
                 preprocess: Some(data.preprocess.clone()),
+                adapted: data.adapted(dataset),
                 sha256: Some(dataset.digest()?.to_owned()),
             })
         };
         Ok(Self {
-            config: TrainConfig { preprocess: Some(data.preprocess.clone()), ..config.clone() },
+            config: data.resolved(config),
             network_sha256: network.sha256.clone(),
             training: record(data.training())?,
             test: data.test().map(record).transpose()?,

@@ -11,10 +11,13 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use skimp_graph::onnx;
-use skimp_report::records::TrainingRecord;
+use skimp_report::records::{Assumption, TrainingRecord, TrainingStart};
 use skimp_report::{StudyRecord, refresh_study, write_atomic, write_study};
 use skimp_train::checkpoint::Checkpoint;
-use skimp_train::trainer::{CheckpointConfig, EpochRecord, Trainer, TrainerConfig, folder_beside};
+use skimp_train::loader::Loader;
+use skimp_train::trainer::{
+    CheckpointConfig, EpochRecord, Evaluation, Trainer, TrainerConfig, evaluate, folder_beside,
+};
 use skimp_train::{Model, ModelOptions, policy};
 
 pub use self::config::{TrainConfig, Validation};
@@ -62,10 +65,15 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
 
     let network = Network::open_for_training(&config.network, config.seed)?;
     monitor.stage("opening the data", 1);
-    let data = Data::open(config, &network.graph)?;
+    let data = Data::open(config, &network.graph, monitor)?;
+    let config = &data.resolved(config);
     let (training, validation) = data.loaders(config, augment)?;
     let mut model = new_model(config, &network, &data)?;
     freeze(&mut model, &config.freeze)?;
+    let before = match &validation {
+        Some(validation) if !network.is_untrained => Some(measure(config, &mut model, validation, &trainer, monitor)?),
+        _ => None,
+    };
     let identity = Identity::new(config, &network, &data)?;
 
     let record = TrainingRecord {
@@ -77,6 +85,7 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
         n_train_images: training.n_images() as u64,
         n_validation_images: validation.as_ref().map_or(0, |validation| validation.n_images() as u64),
         n_parameters: n_parameters(&model),
+        before,
         epochs: Vec::new(),
     };
     let steps_per_epoch = training.steps_per_epoch();
@@ -129,6 +138,29 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
     };
     write_study(&folder, &StudyRecord { training: Some(record.training.clone()), ..report })?;
     Ok(record)
+}
+
+/// A trained network on the validation images, before the first step: epoch 0.
+fn measure(
+    config: &TrainConfig,
+    model: &mut Model,
+    validation: &Loader,
+    trainer: &TrainerConfig,
+    monitor: &dyn Monitor,
+) -> Result<TrainingStart, StudyError> {
+    monitor.stage("measuring the network before the first step", 1);
+    // A policy of its own: what this one learns of ranges is not the run's.
+    let mut policy = policy::create(&config.precision)?;
+    let Evaluation { loss, n_correct, n_images } = evaluate(model, &mut *policy, validation, &trainer.losses)?;
+    let start = TrainingStart {
+        validation_loss: Some(loss).filter(|loss| loss.is_finite()),
+        validation_accuracy: n_correct as f64 / n_images.max(1) as f64,
+    };
+    monitor.note(&format!(
+        "before the first step: {n_correct} of {n_images} validation images right ({:.2} %)",
+        100.0 * start.validation_accuracy
+    ));
+    Ok(start)
 }
 
 /// Makes the folder, checks that it can be written to, and looks for a checkpoint.
@@ -200,10 +232,19 @@ fn study_of(config: &TrainConfig, network: &Network, identity: &Identity) -> Res
         model_name: network.name.clone(),
         data_name: identity.training.name.clone(),
         seed: config.seed,
+        assumptions: adapted(identity),
         config_toml: identity.text()?,
         inputs: identity.inputs(network),
         ..StudyRecord::default()
     })
+}
+
+/// What was changed in the images to fit the network.
+fn adapted(identity: &Identity) -> Vec<Assumption> {
+    let adapted = &identity.training.adapted;
+    let text = format!("images are {}", adapted.join(", "));
+    let source = "the network's input and the images' extents".to_owned();
+    (!adapted.is_empty()).then_some(Assumption { text, source }).into_iter().collect()
 }
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ pub(super) struct Classes {
     pub(super) names: Vec<String>,
     /// How they are numbered.
     pub(super) description: String,
+    /// Whether that depends on which names are there, and nobody asked for it.
+    pub(super) is_relative: bool,
 }
 
 /// A list of classes: the one that was asked for, or `classes.txt` in the first of `folders` that has it.
@@ -111,7 +113,7 @@ pub(super) fn number(
             return Err(DataError::invalid(&path, cause));
         }
         let description = format!("{} classes as listed in {}", listed.len(), path.display());
-        return Ok(Classes { numbers, len: listed.len(), names: listed, description });
+        return Ok(Classes { numbers, len: listed.len(), names: listed, description, is_relative: false });
     }
     let wnids: Vec<&str> = WNIDS.lines().collect();
     let ranks: Option<Vec<usize>> = names.iter().map(|name| wnids.binary_search(&name.as_str()).ok()).collect();
@@ -119,7 +121,7 @@ pub(super) fn number(
         let description = format!("{} WordNet ids, numbered by their rank among the 1,000 of ILSVRC-2012", ranks.len());
         let numbers = names.into_iter().zip(ranks).collect();
         let names = wnids.into_iter().map(str::to_owned).collect();
-        return Ok(Classes { numbers, len: N_ILSVRC_CLASSES, names, description });
+        return Ok(Classes { numbers, len: N_ILSVRC_CLASSES, names, description, is_relative: false });
     }
     let is_number = |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     let all_numbers = !names.is_empty() && names.iter().all(is_number);
@@ -139,7 +141,8 @@ pub(super) fn number(
     }
     let description = format!("{} classes, numbered in the byte order of their names", names.len());
     let numbers = names.iter().cloned().zip(0..).collect();
-    Ok(Classes { numbers, len: names.len(), names: names.into_iter().collect(), description })
+    let is_relative = *numbering == Numbering::Automatic;
+    Ok(Classes { numbers, len: names.len(), names: names.into_iter().collect(), description, is_relative })
 }
 
 fn by_number(base: &Path, names: BTreeSet<String>) -> Result<Classes, DataError> {
@@ -156,7 +159,7 @@ fn by_number(base: &Path, names: BTreeSet<String>) -> Result<Classes, DataError>
     }
     let len = numbers.values().max().map_or(0, |max| max + 1);
     let description = format!("{} classes, named by their numbers", numbers.len());
-    Ok(Classes { numbers, len, names: Vec::new(), description })
+    Ok(Classes { numbers, len, names: Vec::new(), description, is_relative: false })
 }
 
 /// Classes that a table gives as numbers up to `greatest`.
@@ -178,7 +181,8 @@ pub(super) fn numbered(
     } else {
         greatest + 1
     };
-    Ok(Classes { numbers: BTreeMap::new(), len, names, description: format!("classes as numbers, 0 to {}", len - 1) })
+    let description = format!("classes as numbers, 0 to {}", len - 1);
+    Ok(Classes { numbers: BTreeMap::new(), len, names, description, is_relative: false })
 }
 
 /// The name's rank among the WordNet ids of ILSVRC-2012.

@@ -58,9 +58,15 @@ impl Section for Training {
 
 fn sentence(training: &TrainingRecord) -> String {
     let words = |count: u64, noun: &str| words_for_count(count, noun);
+    let before = training.before.map_or_else(String::new, |before| {
+        format!(
+            " Before the first step the network classified {:.2} % of the validation images correctly (epoch 0).",
+            100.0 * before.validation_accuracy
+        )
+    });
     format!(
         "<p>{} trained on {} in batches of {}, precision <code>{}</code>, optimizer <code>{}</code>, schedule \
-         <code>{}</code>, loss <code>{}</code>.</p>\n",
+         <code>{}</code>, loss <code>{}</code>.{before}</p>\n",
         words(training.n_parameters, "parameter"),
         words(training.n_train_images, "image"),
         training.batch_size,

@@ -134,7 +134,7 @@ pub(crate) fn study(
     let kept = place.map(|place| Kept::open(&config.name, place, &runs)).transpose()?;
     let network = Network::open_for_training(&base.network, base.seed)?;
     monitor.stage("opening the data", 1);
-    let data = Data::open(&base, &network.graph)?;
+    let data = Data::open(&base, &network.graph, monitor)?;
     let identity = Identity::new(&base, &network, &data)?;
     monitor.advance(1);
     let (loader, validation) = data.loaders(&base, base.check()?.augment)?;
