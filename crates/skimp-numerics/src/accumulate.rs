@@ -2,6 +2,30 @@
 
 use crate::FloatCast;
 
+/// `a · b + c` in f32, rounded to odd: where the result is not exact, of its two neighbors the one with an odd mantissa.
+/// Rounded again to a format of at most 22 significant bits, in any mode, it is what the exact result would be; rounded to
+/// nearest first, a sum just beside a tie would become the tie.
+///
+/// The product must be an f32 number: operands of at most 12 significant bits, nothing below the normal numbers.
+///
+/// # Source
+/// Boldo and Melquiond, "Emulation of a FMA and correctly rounded sums: proved algorithms using rounding to odd", IEEE
+/// Transactions on Computers 57(4), 2008; the error of the sum is Knuth's TwoSum.
+#[inline]
+pub fn fma_to_odd(a: f32, b: f32, c: f32) -> f32 {
+    let product = a * b;
+    let near = product + c;
+    let back = near - product;
+    let error = (product - (near - back)) + (c - back);
+    let bits = near.to_bits();
+    // Neither is true of a NaN.
+    if bits & 1 == 1 || !(error > 0.0 || error < 0.0) {
+        return near;
+    }
+    // An even number off the exact result: its neighbor on the other side of that is odd.
+    f32::from_bits(if (error > 0.0) == (near > 0.0) { bits + 1 } else { bits - 1 })
+}
+
 /// A sum whose every addition is rounded to a format: terms are summed in chunks of consecutive ones, and the sums of the
 /// chunks are summed in order.
 ///
@@ -9,9 +33,7 @@ use crate::FloatCast;
 /// `sum = round(sum + term)`, from zero, in ascending order, within a chunk and across chunks; zeros are positive. The
 /// addition is made in f32 and its result rounded again, which equals one rounding for terms and formats of at most 10
 /// mantissa bits (with the hidden one, `24 ≥ 2 · 11 + 2`: Figueroa, "When is double rounding innocuous?", SIGNUM
-/// Newsletter 30(3), 1995). A product is exact: `sum = round(fma(a, b, sum))` with a fused multiply-add in f32. Products of
-/// two 8-bit floats have few enough bits for the sum to be rounded once in effect; products of wider operands may be
-/// rounded twice.
+/// Newsletter 30(3), 1995). A product is exact, and its addition is rounded once, too: see [`fma_to_odd`].
 ///
 /// # Source
 /// Wang et al., "Training Deep Neural Networks with 8-bit Floating Point Numbers", NeurIPS 2018, section 2.3.
@@ -50,7 +72,7 @@ impl ChunkedSum {
         for (a, b) in a[..n].chunks(chunk).zip(b[..n].chunks(chunk)) {
             let mut partial = 0.0;
             for (a, b) in a.iter().zip(b) {
-                partial = self.round(a.mul_add(*b, partial));
+                partial = self.round(fma_to_odd(*a, *b, partial));
             }
             total = self.round(total + partial);
         }
@@ -162,6 +184,37 @@ mod tests {
                 / runs as f64;
             assert!((mean - exact).abs() < 3.0 * sigma / (runs as f64).sqrt() + 2e-3, "{format:?} {d}: {mean}");
         }
+    }
+
+    /// Operands of 10 bits, whose product has 20, against sums in f64, which are exact for these exponents.
+    #[test]
+    fn products_of_wide_operands_are_rounded_once() {
+        let cast = FloatCast::new(FP16_169);
+        let operand = |stream: u64, i: u64| {
+            let bits = crate::rng::random_u64(3, stream, i);
+            let significand = 512 + (bits % 512) as i32;
+            let sign = if bits >> 32 & 1 == 1 { -1.0 } else { 1.0 };
+            (sign * f64::from(significand) * 2.0_f64.powi((bits >> 40) as i32 % 12 - 15)) as f32
+        };
+        let once = |x: f64| {
+            let quantum = 2.0_f64.powi((x.abs().log2().floor() as i32).max(-30) - 9);
+            (x / quantum).round_ties_even() * quantum
+        };
+        let mut n_twice = 0;
+        for i in 0..2_000_000 {
+            let (a, b, c) = (operand(1, i), operand(2, i), operand(4, i));
+            let exact = f64::from(a) * f64::from(b) + f64::from(c);
+            let found = cast.round(fma_to_odd(a, b, c));
+            assert_eq!(f64::from(found), once(exact), "{a} · {b} + {c}");
+            n_twice += u32::from(cast.round(a.mul_add(b, c)) != found);
+        }
+        assert!(n_twice > 0, "the cases hold some that rounding twice gets wrong");
+        // 1 + 2^−10 + 2^−34: just above the tie between 1 and 1 + 2^−9.
+        let (a, b) = (2.0_f32.powi(-17) * (1.0 + 2.0_f32.powi(-9)), 2.0_f32.powi(-17));
+        assert_eq!(cast.round(fma_to_odd(1.0, 1.0, 0.0) + 0.0), 1.0);
+        assert_eq!(cast.round(fma_to_odd(a, b, 1.0 + 2.0_f32.powi(-10))), 1.0 + 2.0_f32.powi(-9));
+        assert_eq!(cast.round(a.mul_add(b, 1.0 + 2.0_f32.powi(-10))), 1.0);
+        assert!(fma_to_odd(f32::INFINITY, 0.0, 1.0).is_nan() && fma_to_odd(f32::INFINITY, 1.0, 1.0).is_infinite());
     }
 
     #[test]

@@ -19,11 +19,11 @@ mod requantize;
 pub mod rng;
 mod rounding;
 
-pub use accumulate::ChunkedSum;
+pub use accumulate::{ChunkedSum, fma_to_odd};
 pub use affine::{Affine, RangeGrid, pack_int4, unpack_int4};
 pub use block::{
-    BlockAxis, EncodedBlock, MX_BLOCK, MxCast, MxElement, NVFP4_BLOCK, Nvfp4Block, Nvfp4Cast, ScaleRule, e8m0_decode,
-    e8m0_encode,
+    BlockAxis, BlockInfinity, EncodedBlock, MX_BLOCK, MxCast, MxElement, NVFP4_BLOCK, Nvfp4Block, Nvfp4Cast,
+    Nvfp4SmallScale, ScaleRule, e8m0_decode, e8m0_encode,
 };
 pub use early_negative::{EndError, EndTrace, end_planes};
 pub use end_support::EndSupport;

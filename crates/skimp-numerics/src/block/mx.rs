@@ -34,20 +34,56 @@ pub enum MxElement {
     Int8,
 }
 
-/// How a block's scale follows from the largest magnitude in it.
+/// How a block's scale follows from the largest magnitude in it, by the names that torchao 0.18 gives them. `emax` is the
+/// exponent of the largest element, `m` its mantissa bits.
+///
+/// # Source
+/// torchao 0.18.0, `ScaleCalculationMode`; exponents equal its `to_mx` for every finite block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ScaleRule {
-    /// `2^(⌊log2 amax⌋ − emax)`, where `emax` is the exponent of the largest element; elements may saturate.
+    /// `2^(⌊log2 amax⌋ − emax)`: elements may saturate.
     ///
     /// # Source
     /// OCP Microscaling Formats (MX) Specification v1.0, 2023, section 6.3.
     #[default]
-    OcpFloor,
-    /// `2^⌈log2 (amax / largest element)⌉`: no element saturates.
+    Floor,
+    /// `2^(⌊log2 r⌋ − emax)`, where `r` is `amax` rounded to `m` mantissa bits, ties away from zero: elements saturate only
+    /// where they would not reach the next binade.
+    Even,
+    /// `2^(⌈log2 amax⌉ − emax)`: one step above [`Floor`](Self::Floor) unless `amax` is a power of two. No element saturates.
+    Ceil,
+    /// `2^⌈log2 (amax / largest element)⌉`: the smallest scale with which no element saturates.
     ///
     /// # Source
-    /// NVIDIA TransformerEngine, the conversion to MXFP8.
-    Ceil,
+    /// NVIDIA TransformerEngine, the conversion to MXFP8 (the instruction `cvt.rp.satfinite.ue8m0x2.f32`).
+    Rceil,
+}
+
+impl ScaleRule {
+    /// Every rule.
+    pub const ALL: [Self; 4] = [Self::Floor, Self::Even, Self::Ceil, Self::Rceil];
+
+    /// Its name in options and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Even => "even",
+            Self::Ceil => "ceil",
+            Self::Rceil => "rceil",
+        }
+    }
+}
+
+/// What a block becomes that holds an infinity. NaN makes its whole block NaN in either case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum BlockInfinity {
+    /// NaN as the scale, and so NaN throughout, as in the formats' authors' library (microxcaling).
+    #[default]
+    Nan,
+    /// The scale that the exponent of infinity gives (the largest one, 2^127, with [`ScaleRule::Rceil`]), with which infinite
+    /// elements saturate and finite ones mostly vanish. The largest element times such a scale is infinite again in f32. As
+    /// in torchao, and with [`ScaleRule::Rceil`] in TransformerEngine.
+    Saturate,
 }
 
 /// Along which axis of a row-major matrix blocks lie.
@@ -71,8 +107,9 @@ pub struct EncodedBlock {
 /// A conversion to a microscaling format.
 ///
 /// # Rounding
-/// Elements are rounded once from the exact `value / scale` and saturate. A block with an infinite or NaN value has the
-/// scale NaN, and all its values become NaN. A block of zeros has the smallest scale.
+/// Elements are rounded once from the exact `value / scale` and saturate. A block with a NaN has the scale NaN, and all its
+/// values become NaN; so does one with an infinity, unless [`BlockInfinity::Saturate`] is asked for. A block of zeros has
+/// the smallest scale. A finite block never gets the scale NaN: exponents above 127 (8-bit integers only) clamp.
 ///
 /// # Source
 /// OCP Microscaling Formats (MX) Specification v1.0, 2023. Rouhani et al., "Microscaling Data Formats for Deep Learning",
@@ -82,6 +119,7 @@ pub struct MxCast {
     element: MxElement,
     rounding: Rounding,
     rule: ScaleRule,
+    infinity: BlockInfinity,
     float: FloatCast,
     int: FixedCast,
 }
@@ -102,7 +140,13 @@ impl MxCast {
             MxElement::Int8 => crate::formats::FP8_E4M3,
         };
         let float = FloatCast::new(format).with_rounding(rounding).with_overflow(Overflow::Saturate);
-        Self { element, rounding, rule, float, int: FixedCast::new(INT8, rounding) }
+        Self { element, rounding, rule, infinity: BlockInfinity::Nan, float, int: FixedCast::new(INT8, rounding) }
+    }
+
+    /// With another rule for blocks with an infinity.
+    #[must_use]
+    pub fn with_infinity(self, infinity: BlockInfinity) -> Self {
+        Self { infinity, ..self }
     }
 
     /// What the elements are.
@@ -115,29 +159,35 @@ impl MxCast {
         self.rounding
     }
 
-    /// Exponent and value of the largest element.
-    fn largest(&self) -> (i32, f32) {
+    /// Exponent, value and mantissa bits of the largest element.
+    fn largest(&self) -> (i32, f32, u32) {
         match self.element {
-            MxElement::Float(format) => (format.max_exponent(), format.max_finite()),
-            MxElement::Int8 => (0, INT8.decode(INT8.max_code())),
+            MxElement::Float(format) => (format.max_exponent(), format.max_finite(), format.mantissa_bits()),
+            MxElement::Int8 => (0, INT8.decode(INT8.max_code()), INT8.fraction_bits() as u32),
         }
     }
 
     /// The exponent of the scale of a block whose largest magnitude is `largest`; `None` stands for NaN.
     pub fn scale_exponent(&self, largest: f32) -> Option<i32> {
-        if !largest.is_finite() {
+        if largest.is_nan() || (largest.is_infinite() && self.infinity == BlockInfinity::Nan) {
             return None;
         }
-        let (element_exponent, element_max) = self.largest();
+        let (element_exponent, element_max, mantissa_bits) = self.largest();
+        let bits = largest.to_bits() & 0x7FFF_FFFF;
         // Subnormal numbers read as 2^(−127), below which everything clamps to the smallest scale.
-        let floor = (largest.to_bits() >> 23 & 0xFF) as i32 - 127 - element_exponent;
+        let exponent_of = |bits: u32| (bits >> 23) as i32 - 127 - element_exponent;
+        let floor = exponent_of(bits);
         let exponent = match self.rule {
-            ScaleRule::OcpFloor => floor,
-            ScaleRule::Ceil => {
+            ScaleRule::Floor => floor,
+            ScaleRule::Even if largest.is_infinite() => floor,
+            ScaleRule::Even => exponent_of(bits + (1 << (22 - mantissa_bits))),
+            ScaleRule::Ceil => floor + i32::from(bits & 0x7F_FFFF != 0),
+            ScaleRule::Rceil if largest.is_infinite() => 127,
+            ScaleRule::Rceil => {
                 floor + i32::from(f64::from(largest) > f64::from(element_max) * 2.0_f64.powi(floor.max(-127)))
             }
         };
-        (exponent <= 127).then_some(exponent.max(-127))
+        Some(exponent.clamp(-127, 127))
     }
 
     /// Scale and elements of one block of at most [`MX_BLOCK`] values.
@@ -287,8 +337,11 @@ mod tests {
         let mut block = BLOCK.to_vec();
         block.resize(MX_BLOCK, 0.0);
         let cases = [
-            (ScaleRule::OcpFloor, 0x7E, [0.0, 0.0, -0.25, 0.25, 0.75, -1.0, 3.0, 3.0]),
+            (ScaleRule::Floor, 0x7E, [0.0, 0.0, -0.25, 0.25, 0.75, -1.0, 3.0, 3.0]),
+            // 3.9 rounds to 4 with one mantissa bit.
+            (ScaleRule::Even, 0x7F, [0.0, 0.0, -0.0, 0.5, 0.5, -1.0, 3.0, 4.0]),
             (ScaleRule::Ceil, 0x7F, [0.0, 0.0, -0.0, 0.5, 0.5, -1.0, 3.0, 4.0]),
+            (ScaleRule::Rceil, 0x7F, [0.0, 0.0, -0.0, 0.5, 0.5, -1.0, 3.0, 4.0]),
         ];
         for (rule, scale, expected) in cases {
             let cast = cast(MxElement::Float(FP4_E2M1), rule);
@@ -302,24 +355,36 @@ mod tests {
 
     #[test]
     fn scale_exponent_vectors() {
+        // Largest magnitude, and the exponents of floor, even, ceil and rceil.
         let cases = [
-            (448.0, 0, 0),
-            (449.0, 0, 1),
-            (480.0, 0, 1),
-            (511.0, 0, 1),
-            (512.0, 1, 1),
-            (1.0, -8, -8),
-            (1.75, -8, -8),
-            (1.76, -8, -7),
-            (2.0_f32.powi(-130), -127, -127),
-            (0.0, -127, -127),
+            (448.0, [0, 0, 1, 0]),
+            (449.0, [0, 0, 1, 1]),
+            (480.0, [0, 0, 1, 1]),
+            (495.0, [0, 0, 1, 1]),
+            (496.0, [0, 1, 1, 1]),
+            (511.0, [0, 1, 1, 1]),
+            (512.0, [1, 1, 1, 1]),
+            (1.0, [-8, -8, -8, -8]),
+            (1.1, [-8, -8, -7, -8]),
+            (1.75, [-8, -8, -7, -8]),
+            (1.76, [-8, -8, -7, -7]),
+            (1.9375, [-8, -7, -7, -7]),
+            (f32::MAX, [119, 120, 120, 120]),
+            (2.0_f32.powi(-118), [-126; 4]),
+            (2.0_f32.powi(-130), [-127; 4]),
+            (0.0, [-127; 4]),
         ];
-        for (amax, floor, ceil) in cases {
-            let element = MxElement::Float(FP8_E4M3);
-            assert_eq!(cast(element, ScaleRule::OcpFloor).scale_exponent(amax), Some(floor), "{amax}");
-            assert_eq!(cast(element, ScaleRule::Ceil).scale_exponent(amax), Some(ceil), "{amax}");
+        for (amax, exponents) in cases {
+            for (rule, expected) in ScaleRule::ALL.into_iter().zip(exponents) {
+                let found = cast(MxElement::Float(FP8_E4M3), rule).scale_exponent(amax);
+                assert_eq!(found, Some(expected), "{amax} {}", rule.name());
+            }
         }
-        assert_eq!(cast(MxElement::Int8, ScaleRule::OcpFloor).scale_exponent(f32::INFINITY), None);
+        // No finite block gets the scale NaN, not even one of integers.
+        for rule in ScaleRule::ALL {
+            assert_eq!(cast(MxElement::Int8, rule).scale_exponent(f32::MAX), Some(127), "{rule:?}");
+        }
+        assert_eq!(cast(MxElement::Int8, ScaleRule::Floor).scale_exponent(f32::INFINITY), None);
         assert_eq!([e8m0_encode(0), e8m0_encode(-200), e8m0_encode(127), e8m0_encode(128)], [0x7F, 0, 0xFE, 0xFF]);
         for code in 0..=254 {
             assert_eq!(f64::from(e8m0_decode(code)), 2.0_f64.powi(i32::from(code) - 127));
@@ -329,7 +394,7 @@ mod tests {
 
     #[test]
     fn mxint8_vectors() {
-        let cast = cast(MxElement::Int8, ScaleRule::OcpFloor);
+        let cast = cast(MxElement::Int8, ScaleRule::Floor);
         for (amax, scale, code) in [(1.0, 127, 64), (1.99, 127, 127), (0.7, 126, 90)] {
             let encoded = cast.encode_block(&[amax, 0.0]);
             assert_eq!((encoded.scale, encoded.elements[0]), (scale, code), "{amax}");
@@ -338,14 +403,21 @@ mod tests {
     }
 
     #[test]
-    fn the_ceiling_rule_never_saturates() {
+    fn rules_that_round_up_never_saturate() {
         for element in [FP8_E4M3, FP8_E5M2, FP6_E2M3, FP6_E3M2, FP4_E2M1].map(MxElement::Float) {
-            let cast = cast(element, ScaleRule::Ceil);
+            let [floor, even, ceil, rceil] = ScaleRule::ALL.map(|rule| cast(element, rule));
             for i in 0..2000_u32 {
                 let value = f32::from_bits(0x3F00_0000 + i * 0x3001);
-                let mut block = [value];
-                let counts = cast.round_matrix(&mut block, 1, BlockAxis::Rows, RandomBits::default());
-                assert_eq!(counts.overflow, 0, "{element:?} {value}");
+                for cast in [ceil, rceil] {
+                    let counts = cast.round_matrix(&mut [value], 1, BlockAxis::Rows, RandomBits::default());
+                    assert_eq!(counts.overflow, 0, "{element:?} {value}");
+                }
+                // Floor is the lowest, ceil the highest, and no scale below rceil's keeps all elements.
+                let [floor, even, ceil, rceil] = [floor, even, ceil, rceil].map(|cast| cast.scale_exponent(value));
+                assert!(floor <= even && floor <= rceil && even <= ceil && rceil <= ceil, "{element:?} {value}");
+                let MxElement::Float(format) = element else { continue };
+                let below = 2.0_f64.powi(rceil.expect("finite") - 1) * f64::from(format.max_finite());
+                assert!(f64::from(value) > below, "{element:?} {value}");
             }
         }
     }
@@ -356,7 +428,7 @@ mod tests {
         let random = |i: usize| (crate::rng::normal(1, 2, i as u64) * 3.0) as f32;
         let matrix: Vec<f32> = (0..rows * columns).map(random).collect();
         for element in [MxElement::Float(FP6_E3M2), MxElement::Float(FP4_E2M1), MxElement::Int8] {
-            let cast = cast(element, ScaleRule::OcpFloor);
+            let cast = cast(element, ScaleRule::Floor);
             let mut by_column = matrix.clone();
             let counts = cast.round_matrix(&mut by_column, columns, BlockAxis::Columns, RandomBits::default());
             let mut transposed: Vec<f32> = (0..columns * rows).map(|i| matrix[i % rows * columns + i / rows]).collect();
@@ -380,9 +452,19 @@ mod tests {
 
     #[test]
     fn special_blocks() {
-        let cast = cast(MxElement::Float(FP8_E4M3), ScaleRule::OcpFloor);
+        let cast = cast(MxElement::Float(FP8_E4M3), ScaleRule::Floor);
         assert!(round(&cast, &[1.0, f32::INFINITY]).iter().all(|v| v.is_nan()));
         assert!(round(&cast, &[1.0, f32::NAN]).iter().all(|v| v.is_nan()));
+        // NaN is NaN for all; an infinity may keep to itself: what is 2^120 times as small rounds as ever.
+        let saturating = cast.with_infinity(BlockInfinity::Saturate);
+        assert!(round(&saturating, &[1.0, f32::NAN]).iter().all(|v| v.is_nan()));
+        let found = round(&saturating, &[1.0, f32::NEG_INFINITY, 2.0_f32.powi(121)]);
+        assert_eq!(found, [0.0, f32::NEG_INFINITY, 2.0_f32.powi(121)]);
+        for (rule, code) in ScaleRule::ALL.into_iter().zip([247, 247, 247, 254]) {
+            let cast = MxCast::new(MxElement::Float(FP8_E4M3), Rounding::NearestEven, rule);
+            let block = cast.with_infinity(BlockInfinity::Saturate).encode_block(&[1.0, f32::INFINITY]);
+            assert_eq!((block.scale, block.elements), (code, vec![0, 0x7E]), "{rule:?}");
+        }
         assert_eq!(round(&cast, &[0.0; 5]), [0.0; 5]);
         assert_eq!(cast.encode_block(&[0.0; 5]).scale, 0);
         assert_eq!(round(&cast, &[f32::MAX, 1.0]), [1.75 * 2.0_f32.powi(127), 0.0]);

@@ -6,13 +6,25 @@ use crate::{CastCounts, FloatCast, Overflow, RandomBits, Rounding};
 /// Elements of a block.
 pub const NVFP4_BLOCK: usize = 16;
 
+/// What a block's scale becomes that would be subnormal in E4M3, below 2^(−6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Nvfp4SmallScale {
+    /// A subnormal number, or zero (and with it the block) below 2^(−10). As in TransformerEngine.
+    #[default]
+    Subnormal,
+    /// 2^(−6), also in a block of zeros: small blocks use the lowest elements only. As in torchao 0.18.0.
+    Normal,
+}
+
 /// A conversion to NVFP4 with the scale of one tensor.
 ///
-/// The encoding scale of the tensor is `s = 448 · 6 / amax(tensor)` (1 for a tensor of zeros); a block's decoding scale
-/// is `d = E4M3(min(448, amax(block) / 6 · s))`, an element `E2M1(clamp(x / (d / s), ±6))`, its value `element · d / s`.
+/// The encoding scale of the tensor is `s = min(448 · 6 / amax(tensor), largest f32)`, and 1 for a tensor of zeros (where
+/// torchao 0.18.0 divides by zero and gives NaN); a block's decoding scale is `d = E4M3(min(448, amax(block) / 6 · s))`, an
+/// element `E2M1(clamp(x / (d / s), ±6))`, its value `element · d / s`.
 ///
 /// # Rounding
-/// Scales to nearest even; elements as told, saturating. A block whose scale rounds to zero becomes zero.
+/// Scales to nearest even, subnormal ones as [`Nvfp4SmallScale`] says; elements as told, saturating. A block whose scale is
+/// zero becomes zero.
 ///
 /// # Source
 /// NVIDIA, "Pretraining Large Language Models with NVFP4", arXiv:2509.25149, and the reference quantizer of
@@ -22,6 +34,7 @@ pub struct Nvfp4Cast {
     encode_scale: f32,
     element: FloatCast,
     scale: FloatCast,
+    small: Nvfp4SmallScale,
 }
 
 /// A block as codes.
@@ -36,12 +49,19 @@ pub struct Nvfp4Block {
 impl Nvfp4Cast {
     /// A conversion of a tensor whose largest magnitude is given; zero and non-finite ones give the scale 1.
     pub fn new(tensor_largest: f32, rounding: Rounding) -> Self {
-        let scale = FP8_E4M3.max_finite() * FP4_E2M1.max_finite() / tensor_largest;
+        let scale = (FP8_E4M3.max_finite() * FP4_E2M1.max_finite() / tensor_largest).min(f32::MAX);
         Self {
-            encode_scale: if scale.is_finite() && scale > 0.0 { scale } else { 1.0 },
+            encode_scale: if tensor_largest.is_finite() && tensor_largest > 0.0 { scale } else { 1.0 },
             element: FloatCast::new(FP4_E2M1).with_rounding(rounding).with_overflow(Overflow::Saturate),
             scale: FloatCast::new(FP8_E4M3).with_overflow(Overflow::Saturate),
+            small: Nvfp4SmallScale::Subnormal,
         }
+    }
+
+    /// With another rule for small block scales.
+    #[must_use]
+    pub fn with_small_scales(self, small: Nvfp4SmallScale) -> Self {
+        Self { small, ..self }
     }
 
     /// The tensor's encoding scale.
@@ -54,14 +74,24 @@ impl Nvfp4Cast {
         if !largest.is_finite() {
             return (f32::NAN, f32::NAN);
         }
-        let scale = self.scale.round((largest / FP4_E2M1.max_finite() * self.encode_scale).min(FP8_E4M3.max_finite()));
+        let scale = (largest / FP4_E2M1.max_finite() * self.encode_scale).min(FP8_E4M3.max_finite());
+        let least = match self.small {
+            Nvfp4SmallScale::Subnormal => 0.0,
+            Nvfp4SmallScale::Normal => FP8_E4M3.min_normal(),
+        };
+        let scale = self.scale.round(scale.max(least));
         (scale, scale / self.encode_scale)
+    }
+
+    /// What elements are multiplied by before they are rounded: finite even where the factor is subnormal.
+    fn inverse(factor: f32) -> f32 {
+        if factor == 0.0 { 0.0 } else { (1.0 / factor).min(f32::MAX) }
     }
 
     /// Scale and elements of one block.
     pub fn encode_block(&self, block: &[f32]) -> Nvfp4Block {
         let (scale, factor) = self.scales(largest(block));
-        let inverse = if factor > 0.0 { 1.0 / factor } else { 0.0 };
+        let inverse = if factor.is_nan() { 0.0 } else { Self::inverse(factor) };
         Nvfp4Block {
             scale: FloatCast::new(FP8_E4M3).encode(scale) as u8,
             elements: block.iter().map(|value| self.element.encode(value * inverse) as u8).collect(),
@@ -99,7 +129,7 @@ impl Nvfp4Cast {
                 let right = (left + NVFP4_BLOCK).min(row_length);
                 let most = band.chunks(row_length).filter_map(|row| row.get(left..right.min(row.len())));
                 let (_, factor) = self.scales(most.map(largest).fold(0.0, largest_of));
-                let inverse = if factor == 0.0 { 0.0 } else { 1.0 / factor };
+                let inverse = if factor.is_nan() { factor } else { Self::inverse(factor) };
                 for (i, row) in band.chunks_mut(row_length).enumerate() {
                     let right = right.min(row.len());
                     let Some(block) = row.get_mut(left..right) else { continue };
@@ -190,5 +220,55 @@ mod tests {
         let mut values = [1.0, f32::INFINITY];
         cast.round_matrix(&mut values, 2, 1, RandomBits::default());
         assert!(values.iter().all(|v| v.is_nan()));
+    }
+
+    #[test]
+    fn small_block_scales() {
+        use Nvfp4SmallScale::{Normal, Subnormal};
+        // The tensor's largest magnitude makes its scale 1. Largest of a block, rule, code of its scale, the block.
+        let p = |exponent: i32| 2.0_f32.powi(exponent);
+        let cases = [
+            (6.0 * p(-6), Subnormal, 0x08, [6.0 * p(-6), -3.0 * p(-6)]),
+            (6.0 * p(-6), Normal, 0x08, [6.0 * p(-6), -3.0 * p(-6)]),
+            // Subnormal scales: 5 · 2^(−9) is one, 2^(−9) the least, half of it a tie to zero.
+            (30.0 * p(-9), Subnormal, 0x05, [30.0 * p(-9), -15.0 * p(-9)]),
+            (30.0 * p(-9), Normal, 0x08, [32.0 * p(-9), -16.0 * p(-9)]),
+            (6.0 * p(-9), Subnormal, 0x01, [6.0 * p(-9), -3.0 * p(-9)]),
+            (6.0 * p(-9), Normal, 0x08, [8.0 * p(-9), -4.0 * p(-9)]),
+            (6.0 * p(-10), Subnormal, 0x00, [0.0, 0.0]),
+            (6.0 * p(-10), Normal, 0x08, [4.0 * p(-9), -0.0]),
+            (0.0, Subnormal, 0x00, [0.0, 0.0]),
+            (0.0, Normal, 0x08, [0.0, 0.0]),
+        ];
+        for (largest, rule, code, expected) in cases {
+            let cast = Nvfp4Cast::new(2688.0, Rounding::NearestEven).with_small_scales(rule);
+            assert_eq!(cast.encode_scale(), 1.0);
+            let mut values = [largest, -largest / 2.0];
+            assert_eq!(cast.encode_block(&values).scale, code, "{largest:e} {rule:?}");
+            assert_eq!(cast.decode_block(&cast.encode_block(&values)), expected, "{largest:e} {rule:?}");
+            cast.round_matrix(&mut values, 2, 1, RandomBits::default());
+            assert_eq!(values, expected, "{largest:e} {rule:?}");
+        }
+    }
+
+    #[test]
+    fn tiny_tensors_stay_finite() {
+        for tensor in [0.0, 1e-45, 1e-40, 1e-38, 1e-36, 1e-30, f32::MAX] {
+            for rule in [Nvfp4SmallScale::Subnormal, Nvfp4SmallScale::Normal] {
+                let cast = Nvfp4Cast::new(tensor, Rounding::NearestEven).with_small_scales(rule);
+                for block in [1.0, 0.3, 1e-3, 1e-7, 0.0] {
+                    let mut values = [0.0, tensor * block, -tensor * block, 0.0];
+                    let decoded = cast.decode_block(&cast.encode_block(&values));
+                    cast.round_matrix(&mut values, 4, 1, RandomBits::default());
+                    assert!(values.iter().all(|value| value.is_finite()), "{tensor:e} {block} {rule:?}: {values:?}");
+                    assert_eq!(values[..], decoded);
+                    assert_eq!((values[0], values[3]), (0.0, 0.0));
+                }
+            }
+        }
+        // Small tensors keep their largest element, as exactly as a block's scale can say.
+        let mut values = [1e-36_f32, 5e-37];
+        Nvfp4Cast::new(1e-36, Rounding::NearestEven).round_matrix(&mut values, 2, 1, RandomBits::default());
+        assert!((values[0] / 1e-36 - 1.0).abs() < 0.0625 && (values[1] / 5e-37 - 1.0).abs() < 0.0625, "{values:?}");
     }
 }

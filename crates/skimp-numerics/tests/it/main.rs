@@ -1,3 +1,4 @@
 //! Integration tests of skimp-numerics.
 
 mod ml_dtypes;
+mod torchao;

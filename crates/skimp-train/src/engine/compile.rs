@@ -1,6 +1,6 @@
 //! From a graph to steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skimp_cpu::nhwc::ConvShape;
 use skimp_graph::shape::{self, Shapes};
@@ -46,11 +46,11 @@ pub(super) fn compile(graph: &Graph, options: &ModelOptions) -> Result<Compiled,
     for idx in 0..free.nodes().len() {
         compiler.node(idx)?;
     }
-    compiler.mark_first_and_last();
     let output = compiler.logits_value;
     let logits = compiler.tensors[output.0].ok_or_else(|| network_error(&free, "the first output is a constant"))?;
     let input = compiler.tensors[free.inputs()[0].value.0];
     let input = input.ok_or_else(|| network_error(&free, "the input is a constant"))?;
+    compiler.mark_first_and_last(input);
     let Compiler { steps, specs, params, buffers, param_values, buffer_values, .. } = compiler;
     Ok(Compiled { steps, specs, params, buffers, param_values, buffer_values, input, logits, graph })
 }
@@ -507,12 +507,28 @@ impl<'a> Compiler<'a> {
         Ok(self.buffers.len() - 1)
     }
 
-    fn mark_first_and_last(&mut self) {
-        let is_gemm = |planned: &&mut Planned| matches!(planned.place.site.kind, SiteKind::Conv | SiteKind::Dense);
-        if let Some(first) = self.steps.iter_mut().find(is_gemm) {
-            first.place.site.is_first = true;
+    /// Marks the GEMMs that read the images of `input`, moved or not; where none does, the first one.
+    fn mark_first_and_last(&mut self, input: TensorId) {
+        let is_gemm = |planned: &Planned| matches!(planned.place.site.kind, SiteKind::Conv | SiteKind::Dense);
+        let mut images = BTreeSet::from([input]);
+        let mut readers = Vec::new();
+        for (idx, planned) in self.steps.iter().enumerate() {
+            if !planned.place.inputs.iter().all(|port| images.contains(&port.id)) {
+                continue;
+            }
+            if is_gemm(planned) {
+                readers.push(idx);
+            } else if planned.step.moves_only() {
+                images.extend(&planned.place.outputs);
+            }
         }
-        if let Some(last) = self.steps.iter_mut().rev().find(is_gemm) {
+        if readers.is_empty() {
+            readers.extend(self.steps.iter().position(is_gemm));
+        }
+        for idx in readers {
+            self.steps[idx].place.site.is_first = true;
+        }
+        if let Some(last) = self.steps.iter_mut().rev().find(|planned| is_gemm(planned)) {
             last.place.site.is_last = true;
         }
     }

@@ -160,6 +160,9 @@ impl Model {
         };
         for Planned { place, step } in &mut self.steps {
             step.forward(place, &mut run)?;
+            if step.moves_only() {
+                continue;
+            }
             for &output in &place.outputs {
                 run.cast_output(&place.site, output);
             }

@@ -47,6 +47,12 @@ pub(crate) trait Step: Send + std::fmt::Debug {
     /// What must live until the backward pass.
     fn keeps(&self) -> Keeps;
 
+    /// Whether the outputs hold nothing but elements of the inputs and padding: rounded there, or images yet to be rounded
+    /// by whatever reads them.
+    fn moves_only(&self) -> bool {
+        false
+    }
+
     /// Computes the outputs.
     fn forward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError>;
 

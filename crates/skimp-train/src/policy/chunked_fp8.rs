@@ -173,8 +173,11 @@ impl Policy for ChunkedFp8 {
         self.ledger.begin(seed, step);
     }
 
-    fn arithmetic(&self, _site: &Site, _pass: Pass) -> Arithmetic {
-        self.sum.map_or(Arithmetic::F32, Arithmetic::Chunked)
+    fn arithmetic(&self, site: &Site, pass: Pass) -> Arithmetic {
+        // Two 8-bit floats have a product of few bits; with a 16-bit one it takes care to round each addition once.
+        let reads_images = self.first_is_wide && site.is_first && pass != Pass::InputGrad;
+        let wide_products = reads_images || (self.last_is_wide && site.is_last);
+        self.sum.map_or(Arithmetic::F32, |sum| Arithmetic::Chunked(ChunkedSum { wide_products, ..sum }))
     }
 
     fn casts(&self, site: &Site, role: Role, _pass: Pass) -> bool {

@@ -90,22 +90,31 @@ impl Autoflex {
         exponent.clamp(f64::from(self.max_exponent - 31), f64::from(self.max_exponent)) as i32
     }
 
-    /// The exponent with which `largest` just fits.
+    /// The largest integer.
+    fn top(&self) -> f64 {
+        2.0_f64.powi(self.bits as i32 - 1) - 1.0
+    }
+
+    /// The exponent that a predicted bound asks for; a bound that is a power of two itself would saturate.
+    fn exponent_of_bound(&self, bound: f64) -> i32 {
+        self.window(bound.log2().ceil() - f64::from(self.bits - 1))
+    }
+
+    /// The smallest exponent with which `largest` does not saturate.
     fn fitting(&self, largest: f64) -> i32 {
-        self.window(largest.log2().ceil() - f64::from(self.bits - 1))
+        self.window((largest / self.top()).log2().ceil())
     }
 
     /// Takes in the largest integer that the tensor held and predicts the next exponent.
     fn observe(&self, tensor: &mut Tensor, largest_code: f64) {
-        let mut code = largest_code;
-        if code >= 2.0_f64.powi(self.bits as i32 - 1) - 1.0 {
+        // Of the exponent that the tensor had, also where the window ends and the exponent cannot go up.
+        let most = largest_code * 2.0_f64.powi(tensor.exponent);
+        if largest_code >= self.top() {
             tensor.exponent = self.window(f64::from(tensor.exponent + 1));
             tensor.maxima.clear();
-            code *= 2.0;
-            let scale = 2.0_f64.powi(tensor.exponent - 1);
-            tensor.maxima.push_back(code * scale);
+            tensor.maxima.push_back(2.0 * most);
         } else {
-            tensor.maxima.push_back(code * 2.0_f64.powi(tensor.exponent));
+            tensor.maxima.push_back(most);
         }
         while tensor.maxima.len() > self.history {
             tensor.maxima.pop_front();
@@ -116,7 +125,7 @@ impl Autoflex {
         let scale = 2.0_f64.powi(tensor.exponent);
         let predicted = self.alpha * (mean + self.beta * variance.sqrt() + self.gamma * scale);
         if predicted > 0.0 {
-            tensor.exponent = self.fitting(predicted);
+            tensor.exponent = self.exponent_of_bound(predicted);
         }
     }
 
@@ -234,7 +243,7 @@ mod tests {
     #[test]
     fn a_steady_maximum_gets_one_bit_of_headroom() {
         let mut tensor = Tensor { exponent: RULE.fitting(1.0), maxima: VecDeque::new() };
-        assert_eq!(tensor.exponent, -15);
+        assert_eq!(tensor.exponent, -14);
         for _ in 0..20 {
             let code = 1.0 / 2.0_f64.powi(tensor.exponent);
             RULE.observe(&mut tensor, code.min(32_767.0));
@@ -250,6 +259,40 @@ mod tests {
         // Twice the maximum, 65534 · 2^−15, at the exponent −14; χ = 2 · (2.0 + 100 · 2^−14) = 4.01: 3 − 15.
         assert_eq!(tensor.maxima, [65_534.0 * 2.0_f64.powi(-15)]);
         assert_eq!(tensor.exponent, -12);
+    }
+
+    #[test]
+    fn a_first_scale_never_saturates() {
+        for bits in [4, 8, 16, 22] {
+            // A window of 32 exponents that holds all that are asked for.
+            let rule = Autoflex { bits, max_exponent: 24 - bits as i32, ..RULE };
+            for exponent in -8..8 {
+                let power = 2.0_f64.powi(exponent);
+                for largest in [power, power * (1.0 + f64::EPSILON), power * 1.5, power * (2.0 - f64::EPSILON)] {
+                    let fitting = rule.fitting(largest);
+                    assert!(largest / 2.0_f64.powi(fitting) <= rule.top(), "{bits} bits, {largest}");
+                    assert!(largest / 2.0_f64.powi(fitting - 1) > rule.top(), "{bits} bits, {largest}");
+                }
+            }
+        }
+        // An exact power of two is kept by the first step, whatever the sign.
+        for values in [[1.0_f32, 0.25], [-1.0, 0.5]] {
+            let mut policy = super::super::create("flexpoint").expect("a policy");
+            policy.begin_step(1, 1, 1);
+            let mut rounded = values;
+            let (role, pass, contraction) = (Role::Weight, Pass::Forward, super::super::Contraction::None);
+            let operand = Operand { role, pass, values: &mut rounded, rows: 1, columns: 2, contraction };
+            policy.cast(&super::super::testing::site(1), operand);
+            assert_eq!(rounded.map(f32::to_bits), values.map(f32::to_bits));
+            assert_eq!(policy.counts().expect("counts").classes[0].1.overflows, 0);
+        }
+    }
+
+    #[test]
+    fn an_overflow_at_the_top_of_the_window_doubles_its_maximum() {
+        let mut tensor = Tensor { exponent: 0, maxima: VecDeque::from(vec![1.0]) };
+        RULE.observe(&mut tensor, 32_767.0);
+        assert_eq!((tensor.maxima, tensor.exponent), (VecDeque::from(vec![65_534.0]), 0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use skimp_numerics::formats::{FP8_E4M3, FP8_E5M2};
-use skimp_numerics::{FloatCast, Overflow, RandomBits, Subnormals};
+use skimp_numerics::{FloatCast, FloatFormat, Overflow, RandomBits, Specials, Subnormals};
 
 use super::ledger::{Ledger, class, foreign, in_pieces, largest};
 use super::switches::{Exempt, choice, integer, round_switch, subnormals_switch};
@@ -24,6 +24,28 @@ enum Scaling {
     Current,
     /// None.
     Unit,
+}
+
+/// What becomes of numbers above the largest finite one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beyond {
+    /// The largest number, of infinities too.
+    Saturate,
+    /// Infinity, or NaN where the format has none.
+    Special,
+    /// As PyTorch 2.15 converts: formats without infinity saturate, the others give it.
+    Torch,
+}
+
+impl Beyond {
+    fn of(self, format: &FloatFormat) -> Overflow {
+        match self {
+            Self::Saturate => Overflow::Saturate,
+            Self::Special => Overflow::Special,
+            Self::Torch if format.specials() == Specials::Ieee => Overflow::Special,
+            Self::Torch => Overflow::Saturate,
+        }
+    }
 }
 
 impl PolicyEntry for Fp8OcpEntry {
@@ -56,7 +78,12 @@ impl PolicyEntry for Fp8OcpEntry {
             Switch { name: "margin", default: "0", summary: "powers of two that a scale leaves free" },
             Switch { name: "forward", default: "e4m3", summary: "weights and activations: e4m3 or e5m2" },
             Switch { name: "backward", default: "e5m2", summary: "errors: e5m2 or e4m3" },
-            Switch { name: "overflow", default: "saturate", summary: "saturate, or special for infinity and NaN" },
+            Switch {
+                name: "overflow",
+                default: "saturate",
+                summary: "beyond the largest number: saturate (infinities too; TransformerEngine, ONNX), special (NaN in \
+                          E4M3, infinity in E5M2; ml_dtypes) or torch (2.15: E4M3 saturates, E5M2 gives infinity)",
+            },
             Switch { name: "round", default: "nearest-even", summary: super::switches::ROUND },
             Switch { name: "subnormals", default: "keep", summary: "keep or flush" },
             Switch { name: "exempt", default: "none", summary: super::switches::EXEMPT },
@@ -70,11 +97,14 @@ impl PolicyEntry for Fp8OcpEntry {
         let margin = spec.number("margin", 0.0, -64.0..=64.0)? as i32;
         let forward = choice(spec, "forward", &[("e4m3", FP8_E4M3), ("e5m2", FP8_E5M2)])?;
         let backward = choice(spec, "backward", &[("e5m2", FP8_E5M2), ("e4m3", FP8_E4M3)])?;
-        let overflow = choice(spec, "overflow", &[("saturate", Overflow::Saturate), ("special", Overflow::Special)])?;
+        let rules = [("saturate", Beyond::Saturate), ("special", Beyond::Special), ("torch", Beyond::Torch)];
+        let beyond = choice(spec, "overflow", &rules)?;
         let (rounding, subnormals): (_, Subnormals) = (round_switch(spec)?, subnormals_switch(spec)?);
         let exempt = Exempt::read(spec)?;
-        let cast =
-            |format| FloatCast::new(format).with_rounding(rounding).with_subnormals(subnormals).with_overflow(overflow);
+        let cast = |format: FloatFormat| {
+            let overflow = beyond.of(&format);
+            FloatCast::new(format).with_rounding(rounding).with_subnormals(subnormals).with_overflow(overflow)
+        };
         Ok(Box::new(Fp8Ocp {
             ledger: Ledger::default(),
             forward: cast(forward),
@@ -259,6 +289,29 @@ mod tests {
             assert_eq!(tensor.scale, scale, "after {amax}");
         }
         assert_eq!(tensor.past.len(), 3);
+    }
+
+    #[test]
+    fn overflow_is_that_of_the_named_library() {
+        // Beyond the largest number, and infinity, in E4M3 and E5M2.
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        let cases = [
+            ("saturate", [448.0, 448.0], [57344.0, 57344.0]),
+            ("special", [nan, nan], [inf, inf]),
+            ("torch", [448.0, 448.0], [inf, inf]),
+        ];
+        for (rule, e4m3, e5m2) in cases {
+            for (role, expected) in [(Role::Activation, e4m3), (Role::Error, e5m2)] {
+                let policy = super::super::create(&format!("fp8-ocp:scaling=none,overflow={rule}"));
+                let mut policy = policy.expect("a policy");
+                policy.begin_step(1, 1, 1);
+                let mut values = [1e6, f32::INFINITY];
+                let (pass, contraction) = (Pass::Forward, super::super::Contraction::None);
+                let operand = Operand { role, pass, values: &mut values, rows: 1, columns: 2, contraction };
+                policy.cast(&super::super::testing::site(1), operand);
+                assert_eq!(values.map(f32::to_bits), expected.map(f32::to_bits), "{rule} {role:?}");
+            }
+        }
     }
 
     #[test]

@@ -216,7 +216,7 @@ mod tests {
             values: &mut values,
             rows: 16,
             columns: 2,
-            contraction: Contraction::Columns,
+            contraction: Contraction::Columns { run: 2 },
         };
         policy.cast(&testing::site(1), operand);
         let most = values.iter().fold(0.0_f32, |a, b| a.max(*b));

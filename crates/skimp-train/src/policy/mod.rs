@@ -94,7 +94,7 @@ pub struct Site {
     pub name: String,
     /// What the layer computes.
     pub kind: SiteKind,
-    /// Whether it is the first layer with a GEMM, which reads the images.
+    /// Whether it is a layer with a GEMM that reads the images, or the first one where none reads them as they are.
     pub is_first: bool,
     /// Whether it is the last layer with a GEMM, which makes the logits.
     pub is_last: bool,
@@ -146,8 +146,7 @@ pub enum Role {
 /// A tensor at a place where a policy may round it, as a row-major matrix of `rows` x `columns`.
 ///
 /// Activations and errors are `[pixels of all images, channels]`; weights and their gradients
-/// `[groups x taps x input channels of a group, output channels of a group]`, those of depthwise layers
-/// `[taps, channels]`. Operands whose GEMM sums over channels are `[pixels of all images x groups, channels of a group]`.
+/// `[taps x input channels of a group, output channels of all groups]`.
 #[derive(Debug)]
 pub struct Operand<'a> {
     /// What the tensor is.
@@ -168,8 +167,11 @@ pub struct Operand<'a> {
 /// The axis of an [`Operand`] that its GEMM sums over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contraction {
-    /// Along a row: blocks are contiguous.
-    Columns,
+    /// Along a row: blocks are contiguous, and start anew every `run` columns.
+    Columns {
+        /// Columns that blocks may span: the channels of one group.
+        run: usize,
+    },
     /// Down a column. Blocks start anew every `run` rows (one kernel tap of a weight, or all rows).
     Rows {
         /// Rows that blocks may span.

@@ -1,7 +1,9 @@
 //! What the microscaling policies have in common: blocks along the axis that each GEMM sums over.
 
 use skimp_numerics::formats::BF16;
-use skimp_numerics::{BlockAxis, CastCounts as Lost, FloatCast, MX_BLOCK, MxCast, MxElement, RandomBits, ScaleRule};
+use skimp_numerics::{
+    BlockAxis, BlockInfinity, CastCounts as Lost, FloatCast, MX_BLOCK, MxCast, MxElement, RandomBits, ScaleRule,
+};
 
 use super::ledger::{Ledger, class, in_pieces, in_pieces_of, none_left, whole_units};
 use super::switches::{Exempt, choice, round_switch};
@@ -34,7 +36,12 @@ macro_rules! switches {
             $crate::policy::Switch {
                 name: "scale",
                 default: "floor",
-                summary: "exponent of a block: floor (OCP; elements may saturate) or ceil",
+                summary: "scale of a block: floor (OCP; elements may saturate), even, ceil or rceil, as torchao names them",
+            },
+            $crate::policy::Switch {
+                name: "infinity",
+                default: "nan",
+                summary: "a block with an infinity: nan throughout, or saturate as in torchao",
             },
             $crate::policy::Switch {
                 name: "round",
@@ -66,11 +73,13 @@ pub(super) fn create(
     backward: MxElement,
     spec: &mut Spec,
 ) -> Result<Box<dyn Policy>, TrainError> {
-    let rule = choice(spec, "scale", &[("floor", ScaleRule::OcpFloor), ("ceil", ScaleRule::Ceil)])?;
+    let rule = choice(spec, "scale", &ScaleRule::ALL.map(|rule| (rule.name(), rule)))?;
+    let infinities = [("nan", BlockInfinity::Nan), ("saturate", BlockInfinity::Saturate)];
+    let infinity = choice(spec, "infinity", &infinities)?;
     let rounding = round_switch(spec)?;
     let before = spec.flag("bf16", false)?.then(|| FloatCast::new(BF16));
     let exempt = Exempt::read(spec)?;
-    let cast = |element| MxCast::new(element, rounding, rule);
+    let cast = |element| MxCast::new(element, rounding, rule).with_infinity(infinity);
     let (forward, backward) = (cast(forward), cast(backward));
     Ok(Box::new(Mx { name, ledger: Ledger::default(), forward, backward, before, exempt }))
 }
@@ -78,14 +87,14 @@ pub(super) fn create(
 /// Rounds an operand in blocks along the axis that its GEMM sums over; without such an axis along its rows.
 fn round(cast: &MxCast, operand: &mut Operand<'_>, random: RandomBits) -> Lost {
     let columns = operand.columns;
-    let convert = |axis| move |piece: &mut [f32], offset| cast.round_matrix(piece, columns, axis, random.skip(offset));
+    let convert =
+        |length, axis| move |piece: &mut [f32], offset| cast.round_matrix(piece, length, axis, random.skip(offset));
     match operand.contraction {
-        Contraction::Columns | Contraction::None => {
-            in_pieces_of(operand.values, whole_units(columns), convert(BlockAxis::Rows))
-        }
+        Contraction::Columns { run } => in_pieces_of(operand.values, whole_units(run), convert(run, BlockAxis::Rows)),
+        Contraction::None => in_pieces_of(operand.values, whole_units(columns), convert(columns, BlockAxis::Rows)),
         // Pieces end where blocks do: at the end of a run, or after so many whole blocks of a long one.
         Contraction::Rows { run } if run.is_multiple_of(MX_BLOCK) || run >= operand.rows => {
-            in_pieces_of(operand.values, whole_units(MX_BLOCK * columns), convert(BlockAxis::Columns))
+            in_pieces_of(operand.values, whole_units(MX_BLOCK * columns), convert(columns, BlockAxis::Columns))
         }
         Contraction::Rows { run } => {
             let run = run.max(1) * columns;
@@ -156,12 +165,13 @@ mod tests {
 
     #[test]
     fn pieces_and_runs_round_as_separate_matrices_do() {
-        let cast = MxCast::new(MXFP6_E3M2, Rounding::NearestEven, ScaleRule::OcpFloor);
+        let cast = MxCast::new(MXFP6_E3M2, Rounding::NearestEven, ScaleRule::Floor);
         // Small and large matrices; runs of whole blocks, of parts of blocks, and of everything.
-        for (rows, columns, run) in [(30, 5, 10), (4000, 24, 4000), (9 * 64, 64, 64), (9 * 48, 100, 48), (0, 4, 0)] {
+        for (rows, columns, run) in [(30, 6, 10), (4000, 24, 4000), (9 * 64, 64, 64), (9 * 48, 100, 48), (0, 4, 0)] {
             let matrix: Vec<f32> =
                 (0..rows * columns).map(|i| skimp_numerics::rng::normal(5, 6, i as u64) as f32).collect();
-            for contraction in [Contraction::Columns, Contraction::Rows { run }] {
+            let groups = [1, 2, columns].map(|groups| Contraction::Columns { run: columns / groups });
+            for contraction in groups.into_iter().chain([Contraction::None, Contraction::Rows { run }]) {
                 let mut values = matrix.clone();
                 let (role, pass) = (Role::Weight, Pass::Forward);
                 let mut operand = Operand { role, pass, values: &mut values, rows, columns, contraction };
@@ -174,7 +184,12 @@ mod tests {
                             cast.round_matrix(tap, columns, BlockAxis::Columns, RandomBits::default());
                         }
                     }
-                    _ => {
+                    Contraction::Columns { run } => {
+                        for group in expected.chunks_mut(run) {
+                            cast.round_matrix(group, run, BlockAxis::Rows, RandomBits::default());
+                        }
+                    }
+                    Contraction::None => {
                         cast.round_matrix(&mut expected, columns, BlockAxis::Rows, RandomBits::default());
                     }
                 }

@@ -30,7 +30,7 @@ fn values() -> Vec<f32> {
 fn contraction(role: Role, pass: Pass) -> Contraction {
     match (role, pass) {
         (Role::Weight, Pass::Forward) | (_, Pass::WeightGrad) => Contraction::Rows { run: ROWS },
-        _ => Contraction::Columns,
+        _ => Contraction::Columns { run: COLUMNS },
     }
 }
 
@@ -69,7 +69,7 @@ impl Form {
                     Contraction::Rows { .. } => BlockAxis::Columns,
                     _ => BlockAxis::Rows,
                 };
-                let cast = MxCast::new(element, Rounding::NearestEven, ScaleRule::OcpFloor);
+                let cast = MxCast::new(element, Rounding::NearestEven, ScaleRule::Floor);
                 cast.round_matrix(&mut all, COLUMNS, axis, RandomBits::default());
             }
         }
@@ -168,9 +168,17 @@ fn sums_and_updates_have_their_arithmetic() {
     ] {
         let policy = create(name).expect("a policy");
         for pass in [Pass::Forward, Pass::InputGrad, Pass::WeightGrad] {
-            for site in [site(1), Site { is_last: true, ..site(2) }] {
-                assert_eq!(policy.arithmetic(&site, pass), arithmetic, "{name} {pass:?}");
-            }
+            assert_eq!(policy.arithmetic(&site(1), pass), arithmetic, "{name} {pass:?}");
+            // Operands of 16 bits: those of the last layer, and the images.
+            let wide = match arithmetic {
+                Arithmetic::Chunked(sum) => Arithmetic::Chunked(ChunkedSum { wide_products: true, ..sum }),
+                other => other,
+            };
+            let last = Site { is_last: true, ..site(2) };
+            assert_eq!(policy.arithmetic(&last, pass), wide, "{name} {pass:?}");
+            let (first, expected) =
+                (Site { is_first: true, ..site(0) }, if pass == Pass::InputGrad { arithmetic } else { wide });
+            assert_eq!(policy.arithmetic(&first, pass), expected, "{name} {pass:?}");
         }
     }
     let next = 1.0 + 1.0 / 512.0;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use skimp_graph::testing::random_tensor;
-use skimp_graph::{Graph, Op};
+use skimp_graph::{Gemm, Graph, Op, Tensor};
 use skimp_train::policy::{Arithmetic, BatchNormKind, Contraction, Operand, Pass, RangeConstant, Role, Site, SiteKind};
 use skimp_train::reference::{BatchNorm, Training, loss};
 use skimp_train::{LossKind, LossSum, Model, ModelOptions, Policy, Target, Targets, TrainError, policy};
@@ -114,18 +114,19 @@ fn operands_and_results_are_cast_where_they_should() {
             call
         };
         let rows = |run| Contraction::Rows { run };
+        let columns = |run| Contraction::Columns { run };
         let cases = [
-            (of("c1", Role::Activation, Pass::Forward), Some((75, 2, Contraction::Columns))),
+            (of("c1", Role::Activation, Pass::Forward), Some((75, 2, columns(2)))),
             (of("c1", Role::Weight, Pass::Forward), Some((18, 4, rows(2)))),
             (of("c1", Role::Output, Pass::Forward), Some((27, 4, Contraction::None))),
-            (of("c2", Role::Activation, Pass::Forward), Some((54, 2, Contraction::Columns))),
-            (of("c2", Role::Weight, Pass::Forward), Some((36, 3, rows(2)))),
-            (of("c2", Role::Error, Pass::InputGrad), Some((6, 3, Contraction::Columns))),
+            (of("c2", Role::Activation, Pass::Forward), Some((27, 4, columns(2)))),
+            (of("c2", Role::Weight, Pass::Forward), Some((18, 6, rows(2)))),
+            (of("c2", Role::Error, Pass::InputGrad), Some((3, 6, columns(3)))),
             (of("c2", Role::InputGradient, Pass::InputGrad), Some((27, 4, Contraction::None))),
             (of("c1", Role::Error, Pass::WeightGrad), Some((27, 4, rows(27)))),
             (of("c1", Role::WeightGradient, Pass::WeightGrad), Some((18, 4, Contraction::None))),
             (of("c1", Role::Error, Pass::InputGrad), None),
-            (of("c2", Role::Weight, Pass::InputGrad), (!shares).then_some((36, 3, Contraction::Columns))),
+            (of("c2", Role::Weight, Pass::InputGrad), (!shares).then_some((18, 6, columns(3)))),
             (of("c2", Role::Activation, Pass::WeightGrad), (!shares).then_some((27, 4, rows(27)))),
             (of("c2", Role::Error, Pass::WeightGrad), (!shares).then_some((3, 6, rows(3)))),
         ];
@@ -204,4 +205,37 @@ fn precision_of_slow_layers_is_refused() {
     let mut bf16 = Other { batch_norm: BatchNormKind::Standard, arithmetic: Arithmetic::Bf16 };
     let error = model.forward(&images, 1, STEP, &mut bf16).expect_err("not emulated");
     assert!(matches!(&error, TrainError::Untrainable { node, .. } if node == "conv"), "{error}");
+}
+
+/// Two dense layers that read the flattened image, with weights of one, and the sum of what they give.
+fn two_readers() -> Graph {
+    let (mut net, x) = Net::new("readers", &[1, 1, 1]);
+    let x = net.op("flatten", Op::Flatten { axis: 1 }, &[x]);
+    let [a, b] = ["a", "b"].map(|name| {
+        let one = net.builder.constant(format!("{name}.weight"), Tensor::from_f32(vec![1, 1], vec![1.0]));
+        let gemm = Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true };
+        net.builder.node(name, Op::Gemm(gemm), &[x, one])
+    });
+    let y = net.op("add", Op::Add, &[a, b]);
+    net.finish(y)
+}
+
+#[test]
+fn images_are_rounded_once_by_whatever_reads_them() {
+    let next = 1.0 + 1.0 / 512.0;
+    // Just above the middle of 1 and 1.25: in 16 bits it would be the middle, and then 1.
+    let above = 1.125 + 1.0 / 2048.0;
+    for (policy, image, expected) in [
+        ("fp8-ibm:last=8", next, 2.0 * next),
+        ("fp8-ibm:first=8,last=8", next, 2.0),
+        ("fp8-ibm:first=8,last=8", above, 2.5),
+        ("hfp8:first=8,last=8", above, 2.25),
+        ("mxfp4:exempt=first", above, 2.0 * above),
+    ] {
+        let mut model =
+            Model::new(&two_readers(), &ModelOptions { batch: 1, ..ModelOptions::default() }).expect("trains");
+        let mut chosen = policy::create(policy).expect("a policy");
+        model.forward(&[image], 1, STEP, chosen.as_mut()).expect("fits");
+        assert_eq!(model.logits(), [expected], "{policy} {image}");
+    }
 }

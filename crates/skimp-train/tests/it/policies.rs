@@ -260,7 +260,7 @@ fn switches_change_what_is_trained() {
         ("fp8-ibm", "chunk=0 accumulate=fp32 update=nearest update=fp32 last=8 first=8 loss-scale=1"),
         ("hfp8", "code0=subnormal weight-gradient=8"),
         ("int8-banner", "range-bn=paper range-bn=off gradient-bits=8 activation-chunks=1 last=32 true-zero=true"),
-        ("mxfp8", "forward=e5m2 backward=e5m2 scale=ceil round=stochastic bf16=true exempt=ends"),
+        ("mxfp8", "forward=e5m2 backward=e5m2 scale=rceil round=stochastic bf16=true exempt=ends"),
         ("fp8-ocp", "scaling=none scaling=current margin=2 exempt=first"),
         ("dfxp:warm-up=0", "propagation-bits=12 update-bits=0 round=stochastic"),
         ("flexpoint", "bits=12 update=fp32"),

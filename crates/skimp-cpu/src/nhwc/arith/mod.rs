@@ -38,7 +38,8 @@ pub enum Arithmetic {
 ///
 /// `round` is rounding to nearest even to the format of the first three fields, subnormals included, zeros positive. For each term `sum ← round(fma(a, b, sum))`, where `fma` rounds once to f32: where the product has at
 /// most `mantissa_bits + 1` significant bits that is the correctly rounded sum, as 24 bits are at least twice those of
-/// the format and two more. After `chunk` terms, and at the end, `total ← round(total + sum)` and `sum ← 0`; the total
+/// the format and two more. With `wide_products` it is for products of up to 24 bits: the f32 sum is rounded to odd
+/// ([`skimp_numerics::fma_to_odd`]). After `chunk` terms, and at the end, `total ← round(total + sum)` and `sum ← 0`; the total
 /// starts at `round(bias)`, or at zero.
 ///
 /// # Source
@@ -57,6 +58,8 @@ pub struct ChunkedSum {
     pub overflow: Overflow,
     /// Terms in a chunk.
     pub chunk: usize,
+    /// Products may have more than `mantissa_bits + 1` significant bits: each addition is still rounded once. Slower.
+    pub wide_products: bool,
 }
 
 /// What becomes of results past the largest finite value of a format.
@@ -70,8 +73,14 @@ pub enum Overflow {
 
 impl ChunkedSum {
     /// Wang's accumulation: 1-6-9, chunks of 64, saturating.
-    pub const FP16_169: Self =
-        Self { mantissa_bits: 9, min_exponent: -30, max_exponent: 31, overflow: Overflow::Saturate, chunk: 64 };
+    pub const FP16_169: Self = Self {
+        mantissa_bits: 9,
+        min_exponent: -30,
+        max_exponent: 31,
+        overflow: Overflow::Saturate,
+        chunk: 64,
+        wide_products: false,
+    };
 
     /// Rounds an f32 to the format.
     pub fn round(&self, x: f32) -> f32 {
@@ -244,10 +253,20 @@ pub(super) fn run<T: Task>(isa: Isa, arithmetic: Arithmetic, task: T) {
             (Isa::Avx512, Arithmetic::F32) => return avx512(task, Avx512F32),
             (Isa::Avx512, Arithmetic::Bf16) if has_bf16() => return avx512_bf16(task),
             (Isa::Avx512, Arithmetic::Bf16) => return avx512(task, PortableBf16),
-            (Isa::Avx512, Arithmetic::Chunked(sum)) => return avx512(task, Avx512Chunked(Rounding::new(&sum))),
+            (Isa::Avx512, Arithmetic::Chunked(sum)) if sum.wide_products => {
+                return avx512(task, Avx512Chunked::<true>(Rounding::new(&sum)));
+            }
+            (Isa::Avx512, Arithmetic::Chunked(sum)) => {
+                return avx512(task, Avx512Chunked::<false>(Rounding::new(&sum)));
+            }
             (Isa::Avx2, Arithmetic::F32) => return avx2(task, Avx2F32),
             (Isa::Avx2, Arithmetic::Bf16) => return avx2(task, PortableBf16),
-            (Isa::Avx2, Arithmetic::Chunked(sum)) => return avx2(task, PortableChunked(Rounding::new(&sum))),
+            (Isa::Avx2, Arithmetic::Chunked(sum)) if sum.wide_products => {
+                return avx2(task, PortableChunked::<true>(Rounding::new(&sum)));
+            }
+            (Isa::Avx2, Arithmetic::Chunked(sum)) => {
+                return avx2(task, PortableChunked::<false>(Rounding::new(&sum)));
+            }
             (Isa::Portable, _) => {}
         }
     }
@@ -257,7 +276,8 @@ pub(super) fn run<T: Task>(isa: Isa, arithmetic: Arithmetic, task: T) {
         match arithmetic {
             Arithmetic::F32 => task.run(PortableF32),
             Arithmetic::Bf16 => task.run(PortableBf16),
-            Arithmetic::Chunked(sum) => task.run(PortableChunked(Rounding::new(&sum))),
+            Arithmetic::Chunked(sum) if sum.wide_products => task.run(PortableChunked::<true>(Rounding::new(&sum))),
+            Arithmetic::Chunked(sum) => task.run(PortableChunked::<false>(Rounding::new(&sum))),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code, reason = "shares the trait of the vector instructions")]
 
+use skimp_numerics::fma_to_odd;
+
 use super::{Arith, LANES, Rounding};
 
 /// [`Arithmetic::F32`](super::Arithmetic::F32).
@@ -12,9 +14,9 @@ pub(in crate::nhwc) struct PortableF32;
 #[derive(Clone, Copy, Debug)]
 pub(in crate::nhwc) struct PortableBf16;
 
-/// [`Arithmetic::Chunked`](super::Arithmetic::Chunked).
+/// [`Arithmetic::Chunked`](super::Arithmetic::Chunked), of wide products or not.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::nhwc) struct PortableChunked(pub(in crate::nhwc) Rounding);
+pub(in crate::nhwc) struct PortableChunked<const WIDE: bool>(pub(in crate::nhwc) Rounding);
 
 /// Zero of the same sign for subnormals.
 #[inline(always)]
@@ -133,13 +135,16 @@ impl Arith for PortableBf16 {
     }
 }
 
-impl Arith for PortableChunked {
+impl<const WIDE: bool> Arith for PortableChunked<WIDE> {
     memory!();
     const PAIRS: bool = false;
     const CHUNKED: bool = true;
 
     #[inline(always)]
     unsafe fn step(self, sum: Self::V, a: Self::V, b: Self::V) -> Self::V {
+        if WIDE {
+            return lanes(|i| self.0.round(fma_to_odd(a[i], b[i], sum[i])));
+        }
         lanes(|i| self.0.round(a[i].mul_add(b[i], sum[i])))
     }
 

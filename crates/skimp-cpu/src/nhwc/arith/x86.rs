@@ -3,14 +3,15 @@
 #![allow(unsafe_code, reason = "vector instructions")]
 
 use std::arch::x86_64::{
-    __m256, __m512, __m512bh, __m512i, __mmask16, _CMP_GE_OQ, _CMP_UNORD_Q, _mm256_add_ps, _mm256_broadcast_ss,
-    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_abs_ps, _mm512_add_epi32,
-    _mm512_add_ps, _mm512_and_si512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps_si512, _mm512_castsi512_ps,
-    _mm512_cmp_ps_mask, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_mov_ps,
-    _mm512_mask_or_epi32, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
-    _mm512_or_si512, _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_shuffle_f32x4, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_sub_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
-    _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    __m256, __m512, __m512bh, __m512i, __mmask16, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LT_OQ, _CMP_UNORD_Q, _mm256_add_ps,
+    _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_abs_ps,
+    _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps_si512,
+    _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    _mm512_mask_add_epi32, _mm512_mask_mov_ps, _mm512_mask_or_epi32, _mm512_mask_storeu_ps, _mm512_mask_sub_epi32,
+    _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_or_si512, _mm512_permutex2var_epi16,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_srli_epi32, _mm512_storeu_ps,
+    _mm512_sub_ps, _mm512_testn_epi32_mask, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd,
+    _mm512_unpacklo_ps,
 };
 
 use super::{Arith, LANES, Rounding};
@@ -23,9 +24,9 @@ pub(in crate::nhwc) struct Avx512F32;
 #[derive(Clone, Copy, Debug)]
 pub(in crate::nhwc) struct Avx512Bf16;
 
-/// Chunked sums in 512-bit registers; needs AVX-512 F.
+/// Chunked sums in 512-bit registers, of wide products or not; needs AVX-512 F.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::nhwc) struct Avx512Chunked(pub(in crate::nhwc) Rounding);
+pub(in crate::nhwc) struct Avx512Chunked<const WIDE: bool>(pub(in crate::nhwc) Rounding);
 
 /// f32 sums in pairs of 256-bit registers; needs AVX2 and FMA.
 #[derive(Clone, Copy, Debug)]
@@ -214,7 +215,31 @@ impl Arith for Avx512Bf16 {
     }
 }
 
-impl Avx512Chunked {
+/// [`skimp_numerics::fma_to_odd`] of each lane.
+///
+/// # Safety
+/// Needs AVX-512 F.
+#[inline(always)]
+unsafe fn fma_to_odd(a: __m512, b: __m512, c: __m512) -> __m512 {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let product = _mm512_mul_ps(a, b);
+        let near = _mm512_add_ps(product, c);
+        let back = _mm512_sub_ps(near, product);
+        let error = _mm512_add_ps(_mm512_sub_ps(product, _mm512_sub_ps(near, back)), _mm512_sub_ps(c, back));
+        let (zero, one, bits) = (_mm512_setzero_ps(), _mm512_set1_epi32(1), _mm512_castps_si512(near));
+        let is_even = _mm512_testn_epi32_mask(bits, one);
+        let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(error, zero);
+        let below = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(error, zero);
+        let is_positive = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(near, zero);
+        let outward = is_even & ((above & is_positive) | (below & !is_positive));
+        let inward = is_even & ((above & !is_positive) | (below & is_positive));
+        let bits = _mm512_mask_add_epi32(bits, outward, bits, one);
+        _mm512_castsi512_ps(_mm512_mask_sub_epi32(bits, inward, bits, one))
+    }
+}
+
+impl<const WIDE: bool> Avx512Chunked<WIDE> {
     /// # Safety
     /// Needs AVX-512 F.
     #[inline(always)]
@@ -240,7 +265,7 @@ impl Avx512Chunked {
     }
 }
 
-impl Arith for Avx512Chunked {
+impl<const WIDE: bool> Arith for Avx512Chunked<WIDE> {
     memory512!();
     const PAIRS: bool = false;
     const CHUNKED: bool = true;
@@ -248,7 +273,10 @@ impl Arith for Avx512Chunked {
     #[inline(always)]
     unsafe fn step(self, sum: __m512, a: __m512, b: __m512) -> __m512 {
         // SAFETY: see the trait.
-        unsafe { self.round(_mm512_fmadd_ps(a, b, sum)) }
+        unsafe {
+            let sum = if WIDE { fma_to_odd(a, b, sum) } else { _mm512_fmadd_ps(a, b, sum) };
+            self.round(sum)
+        }
     }
 
     #[inline(always)]

@@ -31,8 +31,11 @@ fn flush(x: f32) -> f32 {
 
 /// Rounding by the definition of the format, through f64.
 fn round_to(format: &ChunkedSum, x: f32) -> f32 {
+    round_f64_to(format, f64::from(x))
+}
+
+fn round_f64_to(format: &ChunkedSum, x: f64) -> f32 {
     let largest = (2.0 - 2.0_f64.powi(-(format.mantissa_bits as i32))) * 2.0_f64.powi(format.max_exponent);
-    let x = f64::from(x);
     if x == 0.0 || x.is_nan() {
         return x as f32 + 0.0;
     }
@@ -69,7 +72,12 @@ impl Naive {
                 }
             },
             Arithmetic::Chunked(format) => {
-                self.sum = round_to(&format, a.mul_add(b, self.sum));
+                // The product is exact in f64, and so is the sum for operands of the exponents of these tests.
+                self.sum = if format.wide_products {
+                    round_f64_to(&format, f64::from(a) * f64::from(b) + f64::from(self.sum))
+                } else {
+                    round_to(&format, a.mul_add(b, self.sum))
+                };
                 self.n += 1;
                 if self.n == format.chunk {
                     self.fold(&format);
@@ -214,10 +222,13 @@ fn coarse(len: usize, seed: u64) -> Vec<f32> {
 fn check(shape: &ConvShape, arithmetic: Arithmetic, seed: u64) -> Result<(), TestCaseError> {
     shape.check().expect("shapes are drawn valid");
     let data = |len, stream| {
-        if matches!(arithmetic, Arithmetic::Chunked(_)) {
-            coarse(len, seed + stream)
-        } else {
-            noise(len, seed + stream)
+        match arithmetic {
+            // Ten significant bits.
+            Arithmetic::Chunked(format) if format.wide_products => {
+                noise(len, seed + stream).into_iter().map(|x| round_to(&format, x)).collect()
+            }
+            Arithmetic::Chunked(_) => coarse(len, seed + stream),
+            Arithmetic::F32 | Arithmetic::Bf16 => noise(len, seed + stream),
         }
     };
     let (x, w) = (data(shape.x_len(), 1), data(shape.weight_len(), 2));
@@ -298,6 +309,12 @@ proptest! {
     #[test]
     fn bf16_sums_match_the_definition(shape in shapes(), seed in 0_u64..1000) {
         check(&shape, Arithmetic::Bf16, seed)?;
+    }
+
+    #[test]
+    fn wide_products_are_rounded_once(shape in shapes(), seed in 0_u64..1000, chunk in 1_usize..80) {
+        let sum = ChunkedSum { chunk, wide_products: true, ..ChunkedSum::FP16_169 };
+        check(&shape, Arithmetic::Chunked(sum), seed)?;
     }
 
     #[test]

@@ -130,6 +130,10 @@ impl Step for Gather {
         Keeps { inputs: false, outputs: false }
     }
 
+    fn moves_only(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
         for (idx, &output) in place.outputs.iter().enumerate() {
             let output_len = run.tensors.spec(output).len();

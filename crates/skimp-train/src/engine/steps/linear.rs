@@ -34,30 +34,31 @@ impl Linear {
 
     fn activation_form(&self, n: usize, pass: Pass) -> Form {
         let rows = n * self.shape.h * self.shape.w;
-        match pass {
-            Pass::Forward => (rows * self.shape.groups, self.shape.group_c(), Contraction::Columns),
-            _ => (rows, self.shape.c, Contraction::Rows { run: rows }),
-        }
+        let contraction = match pass {
+            Pass::Forward => Contraction::Columns { run: self.shape.group_c() },
+            Pass::InputGrad | Pass::WeightGrad => Contraction::Rows { run: rows },
+        };
+        (rows, self.shape.c, contraction)
     }
 
     fn error_form(&self, n: usize, pass: Pass) -> Form {
         let rows = n * self.shape.p() * self.shape.q();
-        match pass {
-            Pass::InputGrad => (rows * self.shape.groups, self.shape.group_k(), Contraction::Columns),
-            _ => (rows, self.shape.k, Contraction::Rows { run: rows }),
-        }
+        let contraction = match pass {
+            Pass::InputGrad => Contraction::Columns { run: self.shape.group_k() },
+            Pass::Forward | Pass::WeightGrad => Contraction::Rows { run: rows },
+        };
+        (rows, self.shape.k, contraction)
     }
 
+    /// Weights lie `[tap][channel of a group][output channel]`, all groups' output channels in a row.
     fn weight_form(&self, pass: Pass) -> Form {
-        let (taps, groups) = (self.shape.kh * self.shape.kw, self.shape.groups);
-        match (self.shape.group_c(), self.shape.group_k()) {
-            // Stored with all groups in a row; each product sums over one of them.
-            (1, 1) if groups > 1 => (taps, groups, Contraction::Rows { run: 1 }),
-            (_, columns) if pass == Pass::InputGrad => {
-                (groups * taps * self.shape.group_c(), columns, Contraction::Columns)
-            }
-            (run, columns) => (groups * taps * run, columns, Contraction::Rows { run }),
-        }
+        let (group_c, group_k) = (self.shape.group_c(), self.shape.group_k());
+        let contraction = match pass {
+            // A sum over the output channels of one group; of a single one, where blocks hold one element either way.
+            Pass::InputGrad if (group_c, group_k) != (1, 1) => Contraction::Columns { run: group_k },
+            _ => Contraction::Rows { run: group_c },
+        };
+        (self.shape.kh * self.shape.kw * group_c, self.shape.k, contraction)
     }
 }
 
