@@ -32,6 +32,14 @@ pub enum TrainError {
         /// What was expected and what was found.
         cause: String,
     },
+    /// A batch normalization has the mean and variance of a single value: 0 whatever the value is.
+    #[error("layer \"{layer}\": batch normalization needs more than 1 value per channel in training, {cause}")]
+    OneValue {
+        /// Name of the layer.
+        layer: String,
+        /// Which batch has one, and what to do.
+        cause: String,
+    },
     /// A batch, a label or a target does not fit the network.
     #[error("{what}: expected {expected}, found {found}")]
     Data {

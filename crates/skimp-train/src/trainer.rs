@@ -143,7 +143,7 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// [`TrainError::Option`] for no epochs or a learning rate that is no number, [`TrainError::Spec`] for an unknown
-    /// optimizer.
+    /// optimizer, [`TrainError::OneValue`] if a batch normalization would see a single value in a batch of an epoch.
     pub fn new(
         model: &'a mut Model,
         policy: &'a mut dyn Policy,
@@ -168,6 +168,7 @@ impl<'a> Trainer<'a> {
         for loader in [Some(&training), validation.as_ref()].into_iter().flatten() {
             loader.check_labels(model.n_classes())?;
         }
+        check_norms(model, &training)?;
         let optimizer = Optimizer::new(&config.optimizer, model.params())?;
         let state = RunState::default();
         Ok(Self { model, policy, optimizer, config, training, validation, state, checkpoint: None })
@@ -348,6 +349,22 @@ impl<'a> Trainer<'a> {
             checkpoint: self.checkpoint.clone(),
         }
     }
+}
+
+/// Refuses batches, the last of an epoch among them, that give a batch normalization one value per channel.
+fn check_norms(model: &Model, training: &Loader) -> Result<(), TrainError> {
+    let last = training.batch_len(training.steps_per_epoch() - 1);
+    let Some(layer) = model.norm_of_one_value(last) else { return Ok(()) };
+    let cause = if training.steps_per_epoch() == 1 || training.batch_len(0) == last {
+        format!("batches of {last} image have no more; use larger ones (--batch-size)")
+    } else {
+        format!(
+            "the last batch of each epoch, {last} of {} images, has no more; leave it out (--drop-last) or use another \
+             --batch-size",
+            training.n_images()
+        )
+    };
+    Err(TrainError::OneValue { layer: layer.to_owned(), cause })
 }
 
 /// The checkpoint folder that belongs to an output file: `net.onnx` → `net.train`.

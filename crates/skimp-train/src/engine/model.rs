@@ -10,7 +10,7 @@ use super::tensors::{TensorId, Tensors, zeros};
 use super::{Buffer, Mode, ModelOptions, Param, plan};
 use crate::TrainError;
 use crate::loss::{LossReport, LossSum, Targets};
-use crate::policy::Policy;
+use crate::policy::{Policy, SiteKind};
 
 /// A network compiled for training: parameters, steps and planned memory.
 ///
@@ -316,6 +316,14 @@ impl Model {
     /// Extents of one image of a kept value, without the batch.
     pub fn tensor_shape(&self, name: &str) -> Option<&[usize]> {
         self.kept(name).map(|id| self.tensors.spec(id).dims.as_slice())
+    }
+
+    /// The first batch normalization that a training batch of so many images gives a single value per channel, by name.
+    pub fn norm_of_one_value(&self, batch: usize) -> Option<&str> {
+        let pixels = |planned: &Planned| self.tensors.spec(planned.place.inputs[0].id).pixels();
+        let is_norm = |planned: &&Planned| planned.place.site.kind == SiteKind::BatchNorm;
+        let found = self.steps.iter().filter(is_norm).find(|planned| pixels(planned) * batch <= 1);
+        found.map(|planned| planned.place.site.name.as_str())
     }
 
     /// The first output of the last forward pass, without a final softmax: `[n, classes]`; empty before any pass.

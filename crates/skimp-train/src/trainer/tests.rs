@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use skimp_data::{Dataset, InputSpec, Split};
 use skimp_graph::networks::{self, Weights};
+use skimp_graph::{DType, Dim, Gemm, GraphBuilder, Op, Tensor};
 
 use super::*;
 use crate::augment::Augment;
@@ -27,6 +28,69 @@ fn loader(images: std::ops::Range<usize>, order: Order) -> Loader {
         augment: Augment::parse(&["crop:pad=2"]).unwrap(),
     };
     Loader::new(Arc::new(Dataset::open("sample", Split::Train).unwrap()), images.collect(), config).unwrap()
+}
+
+/// A dense layer, a batch norm over one value an image, and a classifier.
+fn normed() -> Model {
+    let mut builder = GraphBuilder::new("normed");
+    let dims = std::iter::once(Dim::Free("N".into())).chain([1, 28, 28].map(Dim::Fixed)).collect();
+    let x = builder.input("x", DType::F32, dims);
+    let mut constant = |name: &str, shape: &[usize], value: f32| {
+        let values = (0..shape.iter().product()).map(|i: usize| value + 0.01 * (i % 7) as f32);
+        builder.constant(name, Tensor::from_f32(shape.to_vec(), values.collect()))
+    };
+    let (w1, w2) = (constant("w1", &[4, 784], 0.0), constant("w2", &[10, 4], 0.1));
+    let [scale, shift, mean, variance] = [("scale", 1.0), ("shift", 0.0), ("mean", 0.0), ("variance", 1.0)]
+        .map(|(name, value)| constant(name, &[4], value));
+    let gemm = Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true };
+    let y = builder.node("flatten", Op::Flatten { axis: 1 }, &[x]);
+    let y = builder.node("fc1", Op::Gemm(gemm), &[y, w1]);
+    let y = builder.node("bn", Op::BatchNormalization { epsilon: 1e-5 }, &[y, scale, shift, mean, variance]);
+    let y = builder.node("fc2", Op::Gemm(gemm), &[y, w2]);
+    builder.output(y);
+    Model::new(&builder.build().unwrap(), &ModelOptions { batch: BATCH, ..ModelOptions::default() }).unwrap()
+}
+
+/// PyTorch's rule: "Expected more than 1 value per channel when training". Found before the first step.
+#[test]
+fn batch_norm_over_one_value_is_refused() {
+    let with = |images: std::ops::Range<usize>, batch: usize, last_batch: LastBatch| {
+        let loader_config = LoaderConfig {
+            batch,
+            seed: 1,
+            order: Order::Shuffled,
+            last_batch,
+            preprocess: "sample".parse().unwrap(),
+            input: InputSpec { channels: 1, height: 28, width: 28 },
+            augment: Augment::default(),
+        };
+        let dataset = Arc::new(Dataset::open("sample", Split::Train).unwrap());
+        let loader = Loader::new(dataset, images.collect(), loader_config).unwrap();
+        let (mut model, mut policy) = (normed(), policy::create("fp32").unwrap());
+        let made = Trainer::new(&mut model, &mut *policy, TrainerConfig { epochs: 1, ..config(None) }, loader, None);
+        made.and_then(|mut trainer| trainer.run(&Unobserved).map(<[EpochRecord]>::len))
+            .map_err(|error| error.to_string())
+    };
+    let start = "layer \"bn\": batch normalization needs more than 1 value per channel in training, ";
+    for (images, batch, cause) in [
+        (0..40, 1, "batches of 1 image have no more; use larger ones (--batch-size)"),
+        (0..1, 16, "batches of 1 image have no more; use larger ones (--batch-size)"),
+        (
+            0..33,
+            16,
+            "the last batch of each epoch, 1 of 33 images, has no more; leave it out (--drop-last) or use another \
+             --batch-size",
+        ),
+    ] {
+        assert_eq!(with(images, batch, LastBatch::Keep), Err(format!("{start}{cause}")));
+    }
+    assert_eq!(with(0..33, 16, LastBatch::Drop), Ok(1));
+    assert_eq!(with(0..34, 16, LastBatch::Keep), Ok(1));
+    // Whoever drives the model alone is told by the forward pass; evaluation of one image is fine.
+    let (mut model, mut policy) = (normed(), policy::create("int8-banner").unwrap());
+    let error = model.forward(&[0.5; 784], 1, Mode::Train { step: 0, seed: 1 }, &mut *policy).unwrap_err();
+    assert!(matches!(&error, TrainError::OneValue { layer, .. } if layer == "bn"), "{error}");
+    assert!(model.forward(&[0.5; 784], 1, Mode::Eval, &mut *policy).is_ok());
 }
 
 fn config(folder: Option<&Path>) -> TrainerConfig {

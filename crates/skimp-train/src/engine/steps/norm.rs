@@ -115,6 +115,10 @@ impl Step for Norm {
     }
 
     fn forward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
+        if run.is_training() && run.matrix(place.inputs[0].id).0 <= 1 {
+            let cause = "a batch of 1 image has no more".to_owned();
+            return Err(TrainError::OneValue { layer: place.site.name.clone(), cause });
+        }
         self.measure(place, run);
         run.produce(place.outputs[0], |y, run| {
             let Run { batch, params, tensors, workspace, .. } = run;
