@@ -2,7 +2,7 @@
 //!
 //! A checkpoint is two files in one folder. `step-N.safetensors` holds the tensors: `param/NAME` and
 //! `optimizer/SLOT/NAME` in the graph's order of elements, `buffer/NAME`, and `policy/NUMBER/NAME` in f64. `checkpoint.toml`
-//! holds the rest and names the tensor file with its digest. Both are written whole or not at all, the second one last:
+//! holds the rest, names the tensor file with its digest, and has a digest of itself in its first line. Both are written whole or not at all, the second one last:
 //! until it is replaced, the checkpoint before stands, and only then are its tensors removed. A full disk or a killed
 //! program therefore never costs the last good checkpoint.
 
@@ -20,7 +20,7 @@ use crate::trainer::EpochRecord;
 use crate::{Model, TrainError};
 
 /// The schema of `checkpoint.toml`.
-pub const CHECKPOINT_SCHEMA: &str = "skimp.checkpoint/1";
+pub const CHECKPOINT_SCHEMA: &str = "skimp.checkpoint/2";
 
 /// Name of the file that makes a folder a checkpoint.
 pub const CHECKPOINT_FILE: &str = "checkpoint.toml";
@@ -119,7 +119,7 @@ pub fn save(folder: &Path, parts: &Parts<'_>, state: &RunState, config: &toml::T
     let path = folder.join(CHECKPOINT_FILE);
     let text = toml::to_string(&header)
         .map_err(|error| TrainError::Checkpoint { path: path.clone(), cause: error.to_string() })?;
-    let written = skimp_files::write(&path, |out| out.write_all(text.as_bytes())).map_err(io(&path));
+    let written = skimp_files::write(&path, |out| out.write_all(seal(&text).as_bytes())).map_err(io(&path));
     if let Err(error) = written {
         if !was_there {
             // Best effort: the error that is reported is the one that matters.
@@ -164,7 +164,8 @@ impl Checkpoint {
         if schema != CHECKPOINT_SCHEMA {
             return Err(damaged(&path, format!("schema: expected {CHECKPOINT_SCHEMA}, found {schema}")));
         }
-        let header: Header = toml::from_str(&text).map_err(|error| damaged(&path, error.message().to_owned()))?;
+        let body = unseal(&text).map_err(|cause| damaged(&path, cause))?;
+        let header: Header = toml::from_str(body).map_err(|error| damaged(&path, error.message().to_owned()))?;
         if header.tensors.contains(['/', '\\']) {
             return Err(damaged(&path, format!("tensors: expected a file beside it, found \"{}\"", header.tensors)));
         }
@@ -214,6 +215,28 @@ impl Checkpoint {
         Ok(self.header.state)
     }
 }
+
+/// A state file in TOML with its digest as the first line.
+pub fn seal(body: &str) -> String {
+    format!("{SEAL}{}\"\n{body}", sha256(body.as_bytes()))
+}
+
+/// What a state file holds, without the digest in its first line.
+///
+/// # Errors
+/// What is wrong, if the digest is missing or not that of the rest: a number was changed, a line was lost.
+pub fn unseal(text: &str) -> Result<&str, String> {
+    let parts = text.strip_prefix(SEAL).and_then(|rest| rest.split_once("\"\n"));
+    let (expected, body) = parts.ok_or("the first line is not the digest of the others")?;
+    let found = sha256(body.as_bytes());
+    if expected == found {
+        return Ok(body);
+    }
+    Err(format!("content has changed: expected SHA-256 {expected}, found {found}"))
+}
+
+/// How the first line of a sealed file begins.
+const SEAL: &str = "sha256 = \"";
 
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -146,8 +146,22 @@ fn damage_is_found() {
         std::fs::write(&toml_path, text).unwrap();
         Checkpoint::load(folder.path()).unwrap_err().to_string()
     };
-    assert!(error(&text.replace("checkpoint/1", "checkpoint/9")).contains("schema: expected skimp.checkpoint/1"));
-    assert!(error(&text.replace("step-0", "../step-0")).contains("expected a file beside it"));
-    assert!(error(&text.replace("tensors_sha256", "digest")).contains("unknown field `digest`"));
+    assert!(error(&text.replace("checkpoint/2", "checkpoint/9")).contains("schema: expected skimp.checkpoint/2"));
     assert!(error(&text[..text.len() / 2]).contains("checkpoint.toml: "));
+    // Any number, changed by hand or by the disk; a line that is gone or one too many; another digest.
+    let body = unseal(&text).unwrap();
+    for (position, byte) in body.bytes().enumerate().filter(|(_, byte)| byte.is_ascii_digit()) {
+        let mut changed = body.as_bytes().to_vec();
+        changed[position] = if byte == b'9' { b'8' } else { byte + 1 };
+        let changed = text.replace(body, std::str::from_utf8(&changed).unwrap());
+        let found = error(&changed);
+        assert!(found.contains("checkpoint.toml: ") && found.contains(": expected "), "{found}");
+    }
+    for changed in [text.replace("step = 1\n", ""), format!("{text}more = 1\n"), body.to_owned(), seal(body) + "\n"] {
+        let found = error(&changed);
+        assert!(found.contains("content has changed") || found.contains("digest of the others"), "{found}");
+    }
+    // Sealed again, what is wrong is still named.
+    assert!(error(&seal(&body.replace("step-0", "../step-0"))).contains("expected a file beside it"));
+    assert!(error(&seal(&body.replace("tensors_sha256", "digest"))).contains("unknown field `digest`"));
 }

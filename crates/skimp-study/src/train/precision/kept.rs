@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use skimp_report::write_atomic;
 use skimp_train::TrainError;
-use skimp_train::checkpoint::Checkpoint;
+use skimp_train::checkpoint::{Checkpoint, seal, unseal};
 use skimp_train::trainer::CheckpointConfig;
 use toml::Table;
 
@@ -17,7 +17,7 @@ use crate::train::data::Data;
 use crate::train::identity::{Identity, difference};
 
 /// The schema of a finished run's file.
-const RUN_SCHEMA: &str = "skimp.study-run/1";
+const RUN_SCHEMA: &str = "skimp.study-run/2";
 
 /// The key of the study's name in configurations.
 const STUDY: &str = "study";
@@ -149,7 +149,7 @@ impl Kept {
         };
         let text = toml::to_string(&file)
             .map_err(|error| TrainError::Checkpoint { path: path.clone(), cause: error.to_string() })?;
-        write_atomic(&path, text.as_bytes())?;
+        write_atomic(&path, seal(&text).as_bytes())?;
         // Best effort: what stays costs space, nothing else.
         let _ = std::fs::remove_dir_all(self.checkpoints(run));
         Ok(())
@@ -164,5 +164,6 @@ fn read(path: &Path) -> Result<RunFile, StudyError> {
     if schema != RUN_SCHEMA {
         return Err(damaged(format!("schema: expected {RUN_SCHEMA}, found {schema}")).into());
     }
-    Ok(toml::from_str(&text).map_err(|error| damaged(error.message().to_owned()))?)
+    let body = unseal(&text).map_err(damaged)?;
+    Ok(toml::from_str(body).map_err(|error| damaged(error.message().to_owned()))?)
 }

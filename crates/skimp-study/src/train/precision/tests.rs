@@ -279,9 +279,13 @@ fn runs_of_other_studies_are_refused() {
     // None of its runs has a name that this study has.
     let foreign = error(&other.replace("[1, 2]", "[3]"));
     assert!(foreign.contains("it is of study \"tiny\", this is study \"other\"; write to another folder"), "{foreign}");
-    // Damage is named.
-    std::fs::write(file("fp32-seed1.toml"), "schema = \"skimp.study-run/2\"").unwrap();
-    assert!(error(TINY).contains("schema: expected skimp.study-run/1, found skimp.study-run/2"));
+    // Damage is named, a changed number too.
+    let good = std::fs::read_to_string(file("fp32-seed1.toml")).unwrap();
+    std::fs::write(file("fp32-seed1.toml"), good.replace("epoch = 1", "epoch = 2")).unwrap();
+    let changed = error(TINY);
+    assert!(changed.contains("fp32-seed1.toml: content has changed: expected SHA-256 "), "{changed}");
+    std::fs::write(file("fp32-seed1.toml"), "schema = \"skimp.study-run/1\"").unwrap();
+    assert!(error(TINY).contains("schema: expected skimp.study-run/2, found skimp.study-run/1"));
     std::fs::write(file("fp32-seed1.toml"), "schema =").unwrap();
     assert!(error(TINY).starts_with(&file("fp32-seed1.toml").display().to_string()));
 }
