@@ -43,10 +43,8 @@ impl LogFormat for TensorBoard {
         };
         let mut events = Events { path, file };
         events.write(&Event { file_version: Some("brain.Event:2".to_owned()), ..Event::at(0) })?;
-        if step > 0 {
-            // What earlier files have from this step on is void.
-            events.write(&Event { session_log: Some(SessionLog { status: START }), ..Event::at(step) })?;
-        }
+        // What earlier files have from the next step on is void; readers drop what is at the start's own step, too.
+        events.write(&Event { session_log: Some(SessionLog { status: START }), ..Event::at(step + 1) })?;
         Ok(Box::new(events))
     }
 }

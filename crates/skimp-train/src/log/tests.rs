@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use prost::Message;
 
@@ -60,6 +61,26 @@ fn crc32c_vectors() {
     assert_eq!(crc32c(&std::array::from_fn::<u8, 32, _>(|i| i as u8)), 0x46DD_794E);
 }
 
+/// The events of a file; checks its frames.
+fn events(path: &Path) -> Vec<Event> {
+    let bytes = std::fs::read(path).unwrap();
+    let (mut rest, mut events) = (bytes.as_slice(), Vec::new());
+    while !rest.is_empty() {
+        let len = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
+        let (this, after) = rest.split_at(len + 16);
+        assert_eq!(this, frame(&this[12..12 + len]));
+        events.push(Event::decode(&this[12..12 + len]).unwrap());
+        rest = after;
+    }
+    events
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
 #[test]
 fn event_files_can_be_read_back() {
     let folder = tempfile::tempdir().unwrap();
@@ -67,30 +88,49 @@ fn event_files_can_be_read_back() {
         let mut log = tensorboard::TensorBoard.open(folder.path(), step).unwrap();
         log.epoch(&[record(2)]).unwrap();
     }
-    let mut paths: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
+    let paths = files(folder.path());
     assert_eq!(paths.len(), 2);
-    for (path, n_events) in paths.iter().zip([2, 3]) {
-        let bytes = std::fs::read(path).unwrap();
-        let (mut rest, mut events) = (bytes.as_slice(), Vec::new());
-        while !rest.is_empty() {
-            let len = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
-            let (this, after) = rest.split_at(len + 16);
-            assert_eq!(this, frame(&this[12..12 + len]));
-            events.push(Event::decode(&this[12..12 + len]).unwrap());
-            rest = after;
-        }
-        assert_eq!(events.len(), n_events);
+    for (path, start) in paths.iter().zip([1, 16]) {
+        let events = events(path);
+        assert_eq!(events.len(), 3);
         assert_eq!(events[0].file_version.as_deref(), Some("brain.Event:2"));
-        if n_events == 3 {
-            assert_eq!((events[1].step, events[1].session_log.as_ref().unwrap().status), (15, 1));
-        }
-        let last = events.last().unwrap();
-        assert_eq!(last.step, 20);
+        assert_eq!((events[1].step, events[1].session_log.as_ref().unwrap().status), (start, 1));
+        assert_eq!(events[2].step, 20);
         let values: Vec<_> =
-            last.summary.as_ref().unwrap().value.iter().map(|v| (v.tag.as_str(), v.simple_value)).collect();
+            events[2].summary.as_ref().unwrap().value.iter().map(|v| (v.tag.as_str(), v.simple_value)).collect();
         assert_eq!(values[0], ("loss/train", Some(0.5)));
         assert_eq!(values[3], ("accuracy/validation", Some(0.875)));
         assert_eq!(values.len(), 6);
     }
+}
+
+/// As TensorBoard reads a folder: files in the order of their names, and each start drops all points from its step on.
+fn points(folder: &Path) -> Vec<(i64, f32)> {
+    let mut points = Vec::new();
+    for event in files(folder).iter().flat_map(|path| events(path)) {
+        if event.session_log.is_some_and(|log| log.status == 1) {
+            points.retain(|(step, _)| *step < event.step);
+        }
+        let values = event.summary.into_iter().flat_map(|summary| summary.value);
+        points.extend(values.filter(|v| v.tag == "loss/train").map(|v| (event.step, v.simple_value.unwrap())));
+    }
+    points
+}
+
+#[test]
+fn a_resumed_run_keeps_all_points_and_takes_back_what_it_repeats() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |step: u64, epochs: &[u64], loss: f64| {
+        let mut log = tensorboard::TensorBoard.open(folder.path(), step).unwrap();
+        epochs.iter().for_each(|&epoch| log.epoch(&[EpochRecord { train_loss: loss, ..record(epoch) }]).unwrap());
+    };
+    // Killed before the first checkpoint, begun again, interrupted at the end of epoch 2, in epoch 3 after its log was
+    // written but not its checkpoint, and at the end.
+    run(0, &[1], 9.0);
+    run(0, &[1, 2], 1.0);
+    run(20, &[3], 9.0);
+    run(20, &[3, 4], 2.0);
+    run(45, &[5], 3.0);
+    run(50, &[], 0.0);
+    assert_eq!(points(folder.path()), [(10, 1.0), (20, 1.0), (30, 2.0), (40, 2.0), (50, 3.0)]);
 }
