@@ -98,6 +98,10 @@ fn least_divergence(statistics: &ValueStatistics, [low, high]: [f64; 2]) -> f64 
         return greatest;
     }
     let levels = if low < 0.0 { ENTROPY_LEVELS } else { 2 * ENTROPY_LEVELS };
+    // Every value may have a level of its own: there is nothing that saturation would buy.
+    if statistics.signed_bins().take(levels + 1).count() <= levels {
+        return greatest;
+    }
     let histogram = magnitudes(statistics, greatest);
     let best = (levels..=ENTROPY_BINS)
         .rev()
@@ -127,7 +131,9 @@ fn magnitudes(statistics: &ValueStatistics, greatest: f64) -> Vec<f64> {
     histogram
 }
 
-/// `Σ p · ln(p / q)` of the first `n` bins, outliers in the last one, against the same in `levels` steps.
+/// `Σ p · ln(p / q) − Σ p + Σ q` of the first `n` bins, outliers in the last one, against the same in `levels` steps,
+/// both as shares of all elements. What is cut off is missing in `q`: scaled up to a sum of 1, as in the source, it would
+/// go unnoticed where all of it falls into a bin that holds most elements anyway.
 fn divergence(histogram: &[f64], n: usize, levels: usize) -> f64 {
     let mut p = histogram[..n].to_vec();
     p[n - 1] += histogram[n..].iter().sum::<f64>();
@@ -139,18 +145,20 @@ fn divergence(histogram: &[f64], n: usize, levels: usize) -> f64 {
         let mean = histogram[first..end].iter().sum::<f64>() / n_members;
         members().for_each(|i| q[i] = mean);
     }
-    let (sum_p, sum_q) = (p.iter().sum::<f64>(), q.iter().sum::<f64>());
-    if sum_p <= 0.0 || sum_q <= 0.0 {
+    let sum = p.iter().sum::<f64>();
+    if sum <= 0.0 {
         return f64::INFINITY;
     }
     // Where q has nothing, a tiny share stands in, so that the divergence stays finite.
-    let share = |x: f64, sum: f64| (x / sum).max(1e-9);
-    p.iter().zip(&q).filter(|(p, _)| **p > 0.0).map(|(p, q)| p / sum_p * (p / sum_p / share(*q, sum_q)).ln()).sum()
+    let term = |p: f64, q: f64| p / sum * (p / sum / (q / sum).max(1e-9)).ln();
+    let relative: f64 = p.iter().zip(&q).filter(|(p, _)| **p > 0.0).map(|(&p, &q)| term(p, q)).sum();
+    relative - 1.0 + q.iter().sum::<f64>() / sum
 }
 
 #[cfg(test)]
 mod tests {
     use skimp_graph::affine::CodeType;
+    use skimp_numerics::rng::{normal, random_u64};
 
     use super::{Coding, range};
     use crate::ValueStatistics;
@@ -232,6 +240,63 @@ mod tests {
         let elements: Vec<f32> = (0..=50_000).map(|i| i as f32 / 50_000.0).collect();
         let [low, high] = range(&statistics(&elements), AffineRange::Entropy, ASYMMETRIC);
         assert!(low.abs() < 1e-9 && high > 0.95, "{low} {high}");
+    }
+
+    /// Two values, half of the elements each, of which onnxruntime 1.32 keeps both (128 and 2,048 bins).
+    #[test]
+    fn entropy_keeps_both_of_two_values() {
+        let elements: Vec<f32> = (0..512).map(|i| if i % 2 == 0 { 0.9546 } else { 0.4999 }).collect();
+        for coding in [ASYMMETRIC, SYMMETRIC] {
+            let [low, high] = range(&statistics(&elements), AffineRange::Entropy, coding);
+            assert!(low.abs() < 1e-9 && (high - 0.9546).abs() < 1e-6, "{low} {high}");
+        }
+    }
+
+    /// However rare a value is among few, and whatever the method (but for the percentile's tails), it is not cut.
+    #[test]
+    fn few_distinct_values_are_all_kept() {
+        for seed in 0..300_u64 {
+            let draw = |index: u64| random_u64(seed, 17, index);
+            let n_values = 1 + draw(0) % 6;
+            let sign =
+                |index: u64| if seed.is_multiple_of(3) && draw(40 + index).is_multiple_of(2) { -1.0 } else { 1.0 };
+            let mut elements = Vec::new();
+            for value in 0..n_values {
+                let size = (draw(10 + value) % 10_000) as f32 / 10_000.0 + 1e-3;
+                let n = 1 + draw(20 + value) % [2, 40, 3000][(draw(30 + value) % 3) as usize];
+                elements.extend(std::iter::repeat_n(size * sign(value), n as usize));
+            }
+            let values = statistics(&elements);
+            let whole = range(&values, AffineRange::MinMax, ASYMMETRIC);
+            assert_same(range(&values, AffineRange::Entropy, ASYMMETRIC), whole);
+            assert_same(range(&values, AffineRange::Percentile(100.0), ASYMMETRIC), whole);
+            if n_values == 1 {
+                for method in [AffineRange::Mse, AffineRange::Percentile(99.0)] {
+                    assert_same(range(&values, method, ASYMMETRIC), whole);
+                }
+            }
+        }
+    }
+
+    /// Bells of several widths and shares, of more values than there are levels.
+    #[test]
+    fn entropy_cuts_no_mode_of_many_values() {
+        for seed in 0..40_u64 {
+            let draw = |index: u64| (random_u64(seed, 18, index) % 1000) as f64 / 1000.0;
+            let n_modes = 1 + (draw(0) * 4.0) as u64;
+            let mut elements = Vec::new();
+            for mode in 0..n_modes {
+                let (center, width) =
+                    (0.1 + 0.9 * draw(10 + mode), [0.01, 0.03, 0.1][(draw(20 + mode) * 3.0) as usize]);
+                let n = 500 + (draw(30 + mode) * 5000.0) as u64;
+                let element = |i: u64| (center * (1.0 + width * normal(seed, mode, i))).abs() as f32;
+                elements.extend((0..n).map(element));
+            }
+            let [_, high] = range(&statistics(&elements), AffineRange::Entropy, ASYMMETRIC);
+            let n_cut = elements.iter().filter(|x| f64::from(**x) > high * 1.004).count();
+            let share = n_cut as f64 / elements.len() as f64;
+            assert!(share < 0.02, "seed {seed}: {share} of the elements are beyond {high}");
+        }
     }
 
     #[test]
