@@ -117,6 +117,16 @@ pub trait Accelerator: fmt::Debug + Send + Sync {
     /// [`SimError::Unsupported`] if the layer cannot be mapped, [`SimError::Trace`] if its trace fails.
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError>;
 
+    /// Runs the layers of a network in the order of the network, for one image, where what one leaves behind matters to
+    /// the next. `None`, unless a model says otherwise: each layer stands alone, see
+    /// [`simulate_layer`](Self::simulate_layer).
+    ///
+    /// # Errors
+    /// As [`simulate_layer`](Self::simulate_layer).
+    fn simulate_network(&self, _layers: &[LayerWorkload]) -> Result<Option<Vec<LayerResult>>, SimError> {
+        Ok(None)
+    }
+
     /// When each part is at work on one layer of one image, for which `result` was found. Unless a model knows more, the
     /// phases of `result` laid end to end.
     ///

@@ -9,6 +9,7 @@ pub mod cnvlutin;
 pub mod compend;
 mod compreend;
 mod config;
+mod cuts;
 pub mod dadiannao;
 mod entry;
 pub mod eyeriss;

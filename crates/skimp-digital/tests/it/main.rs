@@ -5,6 +5,8 @@ mod docs;
 #[cfg(test)]
 mod mapping;
 #[cfg(test)]
+mod more_hardware;
+#[cfg(test)]
 mod pipeline;
 #[cfg(test)]
 mod properties;

@@ -3,10 +3,14 @@
 use skimp_sim::LayerWorkload;
 
 use super::config::Hardware;
+use crate::models::cuts::{Cut, cuts};
 
 /// Costs of a word that moves, relative to a multiply-accumulate, by which equally fast mappings are ranked: DRAM,
 /// global buffer, array (Y.-H. Chen, J. Emer, V. Sze, ISCA 2016, as in the defaults of stanford-mast/nn_dataflow).
 const RELATIVE: [u64; 3] = [200, 6, 2];
+
+/// 16-bit words in a word of coded maps.
+const WORDS_PER_CODED: u64 = 4;
 
 /// Greatest count: leaves room for sums and relative costs.
 const MAX_COUNT: u64 = 1 << 52;
@@ -115,156 +119,242 @@ impl Mapping {
         self.buffer_ifmap + self.buffer_filter + self.buffer_psum
     }
 
-    fn rank(&self, hw: &Hardware) -> (u64, u64) {
+    fn rank(&self, hw: &Hardware, coding: &Coding) -> (u64, u64) {
         let dram = self.dram_ifmap + self.dram_filter + self.dram_ofmap;
         let moved = RELATIVE[0] * dram + RELATIVE[1] * self.buffer() + RELATIVE[2] * self.array;
-        (self.on_chip_cycles().max(hw.link_cycles(dram)), moved)
+        (self.on_chip_cycles().max(hw.link_cycles(coding.dram_words(self))), moved)
     }
 }
 
-/// Pieces of the kernel and the largest of them.
+/// Words that a map takes in off-chip memory, for each of its own: four of 16 bits in a word of coded maps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MapCoding {
+    coded_words: u64,
+    raw_words: u64,
+}
+
+impl MapCoding {
+    /// As it is.
+    pub(super) const RAW: MapCoding = MapCoding { coded_words: 1, raw_words: 1 };
+
+    /// A map of `raw` words that takes `coded` words of 64 bits.
+    pub(super) fn run_lengths(coded: u64, raw: usize) -> Self {
+        MapCoding { coded_words: coded * WORDS_PER_CODED, raw_words: raw as u64 }
+    }
+
+    /// What `words` of the map, read once or more, take.
+    pub(super) fn words(self, words: u64) -> u64 {
+        let coded = u128::from(words) * u128::from(self.coded_words);
+        u64::try_from(coded.div_ceil(u128::from(self.raw_words))).unwrap_or(u64::MAX)
+    }
+}
+
+/// How maps lie in off-chip memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Coding {
+    pub(super) ifmap: MapCoding,
+    pub(super) ofmap: MapCoding,
+}
+
+impl Coding {
+    /// Words of off-chip memory.
+    pub(super) fn dram_words(&self, mapping: &Mapping) -> u64 {
+        let maps = self.ifmap.words(mapping.dram_ifmap).saturating_add(self.ofmap.words(mapping.dram_ofmap));
+        maps.saturating_add(mapping.dram_filter)
+    }
+}
+
+/// The kernel, whole or in pieces.
 #[derive(Clone, Copy, Debug)]
 struct Pieces {
-    rows: u64,
-    columns: u64,
-    r: u64,
-    s: u64,
+    rows: Cut,
+    columns: Cut,
+    /// Sets above each other in the array, and most channels in an element.
+    slots: u64,
+    most_channels: u64,
 }
 
-/// The fastest mapping, the one with the least data movement among equals; `None` if even one output does not fit.
-pub(super) fn best_mapping(layer: &LayerWorkload, hw: &Hardware) -> Option<Mapping> {
-    let x = Extents::of(layer);
-    let (rows, columns) = (x.r.div_ceil(hw.rows), x.s.div_ceil(hw.ifmap_words.min(hw.filter_words)));
-    let pieces = Pieces { rows, columns, r: x.r.div_ceil(rows), s: x.s.div_ceil(columns) };
-    let mut column_strips = 1;
-    loop {
-        let best = best_of_strips(&x, pieces, column_strips, hw);
-        if best.is_some() || column_strips >= x.q {
-            return best;
-        }
-        column_strips = (2 * column_strips).min(x.q);
-    }
-}
-
-fn best_of_strips(x: &Extents, pieces: Pieces, column_strips: u64, hw: &Hardware) -> Option<Mapping> {
-    let slots = hw.rows / pieces.r;
-    let channels_per_pe = x.c.min(hw.ifmap_words.min(hw.filter_words) / pieces.s);
-    let mut best: Option<((u64, u64), Mapping)> = None;
-    let mut set_rows = x.p.min(slots * hw.columns);
-    loop {
-        let row_strips = x.p.div_ceil(set_rows);
-        set_rows = x.p.div_ceil(row_strips);
-        let sets = match hw.columns / set_rows {
-            0 => slots / set_rows.div_ceil(hw.columns),
-            beside => slots * beside,
-        };
-        for channel_sets in 1..=sets.min(x.c.div_ceil(channels_per_pe)).min(hw.channels_in_pass) {
-            let channels_per_pe = channels_per_pe.min(hw.channels_in_pass / channel_sets);
-            let filter_sets = (sets / channel_sets).min(x.k);
-            let group_sets = (sets / (channel_sets * filter_sets)).min(x.groups);
-            let mut images = x.n;
-            loop {
-                let candidate = Candidate {
-                    set_rows,
-                    row_strips,
-                    column_strips,
-                    channels_per_pe,
-                    channel_sets,
-                    filter_sets,
-                    group_sets,
-                    images,
-                };
-                // All filters that fit; with prefetching also fewer, which leave room for the next ones.
-                let mut most_filters = hw.filter_words;
-                while let Some(mapping) = candidate.evaluate(x, pieces, hw, most_filters) {
-                    let rank = mapping.rank(hw);
-                    if best.as_ref().is_none_or(|(least, _)| rank < *least) {
-                        best = Some((rank, mapping));
-                    }
-                    if !hw.filter_prefetch {
-                        break;
-                    }
-                    most_filters = mapping.filters_per_pe - 1;
-                }
-                if images == 1 {
-                    break;
-                }
-                images = images.div_ceil(2);
+impl Pieces {
+    /// A kernel that fits is whole. In pieces it lies as on an array or register file too small for it: one set above
+    /// the other and one channel at a time.
+    fn all(x: &Extents, hw: &Hardware) -> Vec<Pieces> {
+        let words = hw.ifmap_words.min(hw.filter_words);
+        let mut found = Vec::new();
+        for rows in cuts(x.r, hw.rows) {
+            for columns in cuts(x.s, words) {
+                let slots = if rows.parts == 1 { hw.rows / rows.share } else { 1 };
+                let most_channels = if columns.parts == 1 { words / columns.share } else { 1 };
+                found.push(Pieces { rows, columns, slots, most_channels });
             }
         }
-        // The next smaller extent that makes one more strip.
-        match x.p.div_ceil(row_strips + 1) {
-            smaller if smaller < set_rows => set_rows = smaller,
-            _ if set_rows > 1 => set_rows -= 1,
-            _ => return best.map(|(_, mapping)| mapping),
+        found
+    }
+
+    fn count(&self) -> u64 {
+        self.rows.parts * self.columns.parts
+    }
+}
+
+/// What lies on the array at once.
+#[derive(Clone, Copy, Debug)]
+struct Placement {
+    pieces: Pieces,
+    /// Output rows, channels, filters and groups: rounds and how many at once.
+    rows: Cut,
+    channels: Cut,
+    filters: Cut,
+    groups: Cut,
+    /// Cycles of multiplying.
+    compute: u64,
+}
+
+impl Placement {
+    /// All of them, the fastest to compute first.
+    fn all(x: &Extents, hw: &Hardware) -> Vec<Placement> {
+        let mut found = Vec::new();
+        for pieces in Pieces::all(x, hw) {
+            for rows in cuts(x.p, pieces.slots * hw.columns) {
+                let sets = match hw.columns / rows.share {
+                    0 => pieces.slots / rows.share.div_ceil(hw.columns),
+                    beside => pieces.slots * beside,
+                };
+                for channels in cuts(x.c, sets.min(hw.channels_in_pass)) {
+                    for filters in cuts(x.k, sets / channels.share) {
+                        for groups in cuts(x.groups, sets / (channels.share * filters.share)) {
+                            let rounds = [groups.parts, rows.parts, channels.parts, filters.parts];
+                            let each = product(&[x.n, pieces.rows.parts, x.s, x.q]);
+                            let compute = product(&rounds).and_then(|rounds| product(&[each?, rounds]));
+                            let Some(compute) = compute else { continue };
+                            found.push(Placement { pieces, rows, channels, filters, groups, compute });
+                        }
+                    }
+                }
+            }
+        }
+        found.sort_by_key(|placement| placement.compute);
+        found
+    }
+}
+
+/// The mapping that takes the least time with maps in off-chip memory coded as in `coding`, the one with the least data
+/// movement among equals; `None` if even one output does not fit.
+///
+/// Every mapping of smaller hardware is one of larger hardware, and takes no longer there: more of anything never costs
+/// time.
+pub(super) fn best_mapping(layer: &LayerWorkload, hw: &Hardware, coding: &Coding) -> Option<Mapping> {
+    let x = Extents::of(layer);
+    let mut best = Best { hw, coding, found: None };
+    for placement in Placement::all(&x, hw) {
+        if placement.compute > best.least_cycles() {
+            break;
+        }
+        best.search(&x, &placement);
+    }
+    best.found.map(|(_, mapping)| mapping)
+}
+
+/// The best mapping so far, with its rank.
+struct Best<'s> {
+    hw: &'s Hardware,
+    coding: &'s Coding,
+    found: Option<((u64, u64), Mapping)>,
+}
+
+impl Best<'_> {
+    fn least_cycles(&self) -> u64 {
+        self.found.map_or(u64::MAX, |((cycles, _), _)| cycles)
+    }
+
+    /// Every number of strips, images, channels and filters.
+    fn search(&mut self, x: &Extents, placement: &Placement) {
+        let (hw, pieces) = (self.hw, &placement.pieces);
+        let rounds = placement.rows.parts * placement.groups.parts * pieces.count();
+        let most_channels = pieces.most_channels.min(hw.channels_in_pass / placement.channels.share);
+        for column_strips in halvings(x.q).map(|columns| x.q.div_ceil(columns)) {
+            for images in halvings(x.n) {
+                let walks = rounds.saturating_mul(column_strips * x.n.div_ceil(images));
+                for q in cuts(placement.channels.parts, most_channels) {
+                    let most_filters = hw.psum_words.min(hw.filter_words / (q.share * pieces.columns.share));
+                    // What sums and passes take at least.
+                    let psums = (x.n * x.outputs).saturating_mul(q.parts * pieces.count()) / hw.psum_rate;
+                    let pass = pieces.rows.share + q.share * pieces.columns.share;
+                    let least = placement.compute.max(psums);
+                    let fill = |p: &Cut| walks.saturating_mul(q.parts * p.parts).saturating_mul(pass);
+                    for p in cuts(placement.filters.parts, most_filters) {
+                        if least.saturating_add(fill(&p)) > self.least_cycles() {
+                            break;
+                        }
+                        let candidate = Candidate { placement, column_strips, images, q, p };
+                        let Some(mapping) = candidate.evaluate(x, hw) else { continue };
+                        let rank = mapping.rank(hw, self.coding);
+                        if self.found.as_ref().is_none_or(|(least, _)| rank < *least) {
+                            self.found = Some((rank, mapping));
+                        }
+                    }
+                }
+            }
         }
     }
 }
 
-/// A choice before the filters are dealt to passes.
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    set_rows: u64,
-    row_strips: u64,
-    column_strips: u64,
-    channels_per_pe: u64,
-    channel_sets: u64,
-    filter_sets: u64,
-    group_sets: u64,
-    images: u64,
+/// `extent`, half of it, a quarter, .. 1, rounded up.
+fn halvings(extent: u64) -> impl Iterator<Item = u64> {
+    std::iter::successors(Some(extent), |&last| (last > 1).then(|| last.div_ceil(2)))
 }
 
-impl Candidate {
-    /// With at most `most_filters` in a processing element; `None` if none fits.
-    fn evaluate(&self, x: &Extents, pieces: Pieces, hw: &Hardware, most_filters: u64) -> Option<Mapping> {
-        let (r, t, g, n) = (self.channel_sets, self.filter_sets, self.group_sets, self.images);
-        let n_pieces = pieces.rows * pieces.columns;
-        let channel_rounds = x.c.div_ceil(self.channels_per_pe * r);
-        let q = x.c.div_ceil(channel_rounds * r);
+/// A choice that is complete.
+#[derive(Clone, Copy, Debug)]
+struct Candidate<'p> {
+    placement: &'p Placement,
+    column_strips: u64,
+    images: u64,
+    /// Channels and filters of an element, out of those that its place in the array leaves to it.
+    q: Cut,
+    p: Cut,
+}
+
+impl Candidate<'_> {
+    /// `None` if it does not fit.
+    fn evaluate(&self, x: &Extents, hw: &Hardware) -> Option<Mapping> {
+        let Placement { pieces, rows, channels, filters, groups, compute } = *self.placement;
+        let (r, t, g, n) = (channels.share, filters.share, groups.share, self.images);
+        let (q, p) = (self.q.share, self.p.share);
+        let (channel_rounds, filter_rounds) = (self.q.parts, self.p.parts);
+        let (piece_r, piece_s) = (pieces.rows.share, pieces.columns.share);
+        let n_pieces = pieces.count();
         let strip_columns = x.q.div_ceil(self.column_strips);
-        let kept_rows = x.input_rows(self.set_rows, x.r);
+        let kept_rows = x.input_rows(rows.share, x.r);
         let kept_columns = x.input_columns(strip_columns, x.s);
         let free = hw.buffer_words.checked_sub(n * g * q * r * kept_rows * kept_columns)?;
-        let psums_of_filter = n * g * self.set_rows * strip_columns;
-        let filter = g * q * r * pieces.r * pieces.s;
-        let fitting = free / (t * (psums_of_filter + filter));
-        let most = hw.psum_words.min(hw.filter_words / (q * pieces.s)).min(fitting).min(x.k).min(most_filters);
-        if most == 0 {
+        let psums_of_filter = n * g * rows.share * strip_columns;
+        let filter = g * q * r * piece_r * piece_s;
+        if p * t * (psums_of_filter + filter) > free {
             return None;
         }
-        let filter_rounds = x.k.div_ceil(most * t);
-        let p = x.k.div_ceil(filter_rounds * t);
         let rounds_in_buffer = ((free - p * t * filter) / (psums_of_filter * p * t)).clamp(1, filter_rounds);
-        let group_rounds = x.groups.div_ceil(g);
         let batches = x.n.div_ceil(n);
-        let walks = batches * self.row_strips * self.column_strips;
-        let passes = walks * group_rounds * n_pieces * channel_rounds * filter_rounds;
-
-        // The last round of channels and filters may leave sets with less to do.
-        let all_channels = (channel_rounds - 1) * q + (x.c - (channel_rounds - 1) * q * r).div_ceil(r);
-        let all_filters = (filter_rounds - 1) * p + (x.k - (filter_rounds - 1) * p * t).div_ceil(t);
-        let compute = product(&[x.n, group_rounds, self.row_strips, pieces.rows, x.s, x.q, all_channels, all_filters])?;
+        let walks = batches * rows.parts * self.column_strips;
+        let passes = product(&[walks, groups.parts, n_pieces, channel_rounds, filter_rounds])?;
 
         // Filters stay where they are if one pass holds them all.
-        let stationary = n_pieces * channel_rounds * filter_rounds * group_rounds == 1;
+        let stationary = n_pieces * channel_rounds * filter_rounds * groups.parts == 1;
         let buffer_filter = product(&[x.weights, if stationary { 1 } else { walks }])?;
-        let channels = x.n * x.groups * x.c;
-        let piece_rows = self.row_strips * pieces.rows * x.input_rows(self.set_rows, pieces.r);
-        let piece_columns = self.column_strips * pieces.columns * x.input_columns(strip_columns, pieces.s);
-        let buffer_ifmap = product(&[channels, piece_rows, piece_columns, filter_rounds])?;
-        let rounds = channel_rounds * n_pieces;
-        let load = Load { words: buffer_filter, passes, kept: p * q * pieces.s, compute };
+        let all_channels = x.n * x.groups * x.c;
+        let piece_rows = rows.parts * pieces.rows.parts * x.input_rows(rows.share, piece_r);
+        let piece_columns = self.column_strips * pieces.columns.parts * x.input_columns(strip_columns, piece_s);
+        let buffer_ifmap = product(&[all_channels, piece_rows, piece_columns, filter_rounds])?;
+        let load = Load { words: buffer_filter, passes, kept: p * q * piece_s, compute };
         let outputs = x.n * x.outputs;
-        let psums = product(&[outputs, rounds])?;
+        let psums = product(&[outputs, channel_rounds * n_pieces])?;
         let busiest = buffer_ifmap.div_ceil(hw.ifmap_rate).max(psums.div_ceil(hw.psum_rate));
-        let array_ifmap = product(&[channels, x.p, x.r, x.k.div_ceil(p), piece_columns])?;
+        let array_ifmap = product(&[all_channels, x.p, x.r, x.k.div_ceil(p), piece_columns])?;
         let array_filter = product(&[x.weights, x.p, if stationary { 1 } else { batches * self.column_strips }])?;
-        let array_psum = product(&[psums, pieces.r * r + 1])?;
-        let walked = [self.row_strips, kept_rows, self.column_strips, kept_columns].iter().product();
-        let dram_ifmap = product(&[channels, walked, filter_rounds.div_ceil(rounds_in_buffer)])?;
+        let array_psum = product(&[psums, piece_r * r + 1])?;
+        let walked = product(&[rows.parts, kept_rows, self.column_strips, kept_columns])?;
+        let dram_ifmap = product(&[all_channels, walked, filter_rounds.div_ceil(rounds_in_buffer)])?;
         Some(Mapping {
-            set_rows: self.set_rows,
-            row_strips: self.row_strips,
+            set_rows: rows.share,
+            row_strips: rows.parts,
             column_strips: self.column_strips,
             kernel_pieces: n_pieces,
             filters_per_pe: p,
@@ -276,7 +366,7 @@ impl Candidate {
             images_in_pass: n,
             passes,
             compute,
-            fill: load.exposed_cycles(hw) + passes * (pieces.r + q * pieces.s),
+            fill: load.exposed_cycles(hw) + product(&[passes, piece_r + q * piece_s])?,
             buffer_stall: busiest.saturating_sub(compute),
             buffer_ifmap,
             buffer_filter,
@@ -304,13 +394,14 @@ impl Load {
     /// Cycles in which the array waits. With prefetching, what fits beside the words in use is loaded during the pass
     /// before; the first pass waits for all of its filters.
     fn exposed_cycles(&self, hw: &Hardware) -> u64 {
-        let cycles = self.words.div_ceil(hw.filter_rate);
+        let all = self.words.div_ceil(hw.filter_rate);
         if !hw.filter_prefetch {
-            return cycles;
+            return all;
         }
         let free = (hw.filter_words - self.kept).min(self.kept);
         let later = u128::from(self.words - self.words.div_ceil(self.passes));
-        let early = later * u128::from(free) / u128::from(self.kept * hw.filter_rate);
-        cycles - u64::try_from(early).map_or(self.compute, |early| early.min(self.compute))
+        // No more than all words, so it fits.
+        let early = (later * u128::from(free) / u128::from(self.kept)) as u64;
+        (self.words - early).div_ceil(hw.filter_rate).max(all.saturating_sub(self.compute))
     }
 }

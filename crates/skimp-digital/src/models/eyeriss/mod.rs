@@ -52,7 +52,7 @@ use crate::models::entry::Entry;
 
 pub use compression::{nonzero_activation_macs, run_length_words};
 use config::Config;
-use mapping::{Mapping, best_mapping};
+use mapping::{Coding, MapCoding, Mapping, best_mapping};
 use statistics as stat;
 
 const NAME: &str = "eyeriss";
@@ -60,9 +60,6 @@ const PRESET: &str = include_str!("../../../../../configs/accelerators/eyeriss.t
 
 /// Width of words and multipliers.
 const WORD_BITS: u32 = 16;
-
-/// 16-bit words in a word of coded maps.
-const WORDS_PER_CODED: u64 = 4;
 
 /// The registered model.
 ///
@@ -99,20 +96,17 @@ struct Chip {
 #[derive(Clone, Copy, Debug)]
 struct Zeros {
     gated: u64,
-    ifmap_words: u64,
-    ofmap_words: u64,
+    coding: Coding,
 }
 
 impl Chip {
     fn zeros(
         &self,
         layer: &LayerWorkload,
-        mapping: &Mapping,
         trace: Option<&LayerTrace>,
         result: &mut LayerResult,
     ) -> Result<Zeros, SimError> {
-        let (ifmap_words, ofmap_words) = (mapping.dram_ifmap, mapping.dram_ofmap);
-        let mut zeros = Zeros { gated: 0, ifmap_words, ofmap_words };
+        let mut zeros = Zeros { gated: 0, coding: Coding { ifmap: MapCoding::RAW, ofmap: MapCoding::RAW } };
         let Some(trace) = trace else {
             if self.config.zero_gating || self.config.compression {
                 result.note("no operand values: nothing is gated or compressed");
@@ -132,13 +126,13 @@ impl Chip {
                 result.note("the network's input is stored uncompressed");
             } else {
                 let coded = run_length_words(activation.iter().map(|&code| code == 0));
-                zeros.ifmap_words = scaled(mapping.dram_ifmap, coded, layer.input_count());
+                zeros.coding.ifmap = MapCoding::run_lengths(coded, layer.input_count());
             }
             let positive_only = layer.nonlinearity != Nonlinearity::None;
             match trace.output_sums() {
                 Ok(sums) => {
                     let coded = run_length_words(sums.iter().map(|&sum| sum == 0 || positive_only && sum < 0));
-                    zeros.ofmap_words = scaled(mapping.dram_ofmap, coded, layer.output_count());
+                    zeros.coding.ofmap = MapCoding::run_lengths(coded, layer.output_count());
                 }
                 Err(SimError::Trace { source: TraceError::NotOffered, .. }) => {
                     result.note("output values are not at hand: outputs are stored uncompressed");
@@ -149,33 +143,27 @@ impl Chip {
         Ok(zeros)
     }
 
-    fn result(
-        &self,
-        layer: &LayerWorkload,
-        mapping: &Mapping,
-        trace: Option<&LayerTrace>,
-    ) -> Result<LayerResult, SimError> {
+    fn count(&self, mapping: &Mapping, zeros: &Zeros, result: &mut LayerResult) {
         let hw = self.config.hardware();
-        let mut result = LayerResult::new(layer);
-        let zeros = self.zeros(layer, mapping, trace, &mut result)?;
-        let dram = zeros.ifmap_words + mapping.dram_filter + zeros.ofmap_words;
+        let Zeros { gated, coding } = zeros;
+        let dram = coding.dram_words(mapping);
         let on_chip = mapping.on_chip_cycles();
         result.cycles.add(&stat::COMPUTE, mapping.compute);
         result.cycles.add(&stat::FILL, mapping.fill);
         result.cycles.add(&stat::BUFFER_STALL, mapping.buffer_stall);
         result.cycles.add(&stat::DRAM_STALL, hw.link_cycles(dram).saturating_sub(on_chip));
-        let executed = result.macs - zeros.gated;
-        let rf = 4 * executed + 3 * zeros.gated;
+        let executed = result.macs - gated;
+        let rf = 4 * executed + 3 * gated;
         for (statistic, count) in [
             (&stat::EXECUTED, executed),
-            (&stat::GATED, zeros.gated),
+            (&stat::GATED, *gated),
             (&stat::IDLE, mapping.compute * hw.pes() - result.macs),
             (&stat::RF_ACCESSES, rf),
             (&stat::ARRAY_TRANSFERS, mapping.array),
             (&stat::BUFFER_ACCESSES, mapping.buffer()),
-            (&stat::DRAM_IFMAP, zeros.ifmap_words),
+            (&stat::DRAM_IFMAP, coding.ifmap.words(mapping.dram_ifmap)),
             (&stat::DRAM_FILTER, mapping.dram_filter),
-            (&stat::DRAM_OFMAP, zeros.ofmap_words),
+            (&stat::DRAM_OFMAP, coding.ofmap.words(mapping.dram_ofmap)),
             (&stat::DRAM_RAW, mapping.dram_ifmap + mapping.dram_filter + mapping.dram_ofmap),
         ] {
             result.events.add(statistic, count);
@@ -195,15 +183,8 @@ impl Chip {
         if self.config.price_dram {
             result.activity.push(activity("dram", "dram.access", dram));
         }
-        describe(&mut result, mapping);
-        Ok(result)
+        describe(result, mapping);
     }
-}
-
-/// `words` of a map read once or more, coded in `coded` words of 64 bits for each `raw` words.
-fn scaled(words: u64, coded: u64, raw: usize) -> u64 {
-    let scaled = (u128::from(words) * u128::from(coded * WORDS_PER_CODED)).div_ceil(raw as u128);
-    u64::try_from(scaled).unwrap_or(u64::MAX)
 }
 
 fn describe(result: &mut LayerResult, mapping: &Mapping) {
@@ -306,8 +287,11 @@ impl Accelerator for Chip {
                 return Err(unsupported(format!("{what} of {bits} bits; words hold {WORD_BITS}")));
             }
         }
-        let mapping = best_mapping(layer, &self.config.hardware())
+        let mut result = LayerResult::new(layer);
+        let zeros = self.zeros(layer, trace, &mut result)?;
+        let mapping = best_mapping(layer, &self.config.hardware(), &zeros.coding)
             .ok_or_else(|| unsupported("a window beyond the global buffer, or counts beyond 64 bits".to_owned()))?;
-        self.result(layer, &mapping, trace)
+        self.count(&mapping, &zeros, &mut result);
+        Ok(result)
     }
 }

@@ -7,6 +7,7 @@ use toml::Table;
 use super::super::config::{positive, typed};
 use super::blocking::{Accumulation, Goal, PsumRule, Tariff};
 use super::partition::{Memory, PartitionRule};
+use super::row_stationary::Fill;
 
 /// Bytes of a word: energies and capacities are given for 16-bit words.
 pub(super) const WORD_BYTES: u64 = 2;
@@ -37,6 +38,7 @@ struct Settings {
     search: String,
     goal: String,
     partition: String,
+    whole_array: bool,
 }
 
 /// How schedules are found.
@@ -65,6 +67,7 @@ pub(super) struct Config {
     pub(super) batch: Option<u64>,
     pub(super) search: Search,
     pub(super) partition: PartitionRule,
+    pub(super) fill: Fill,
     pub(super) tariff: Tariff,
     pub(super) costs: CostTable,
     pub(super) vault_area_mm2: f64,
@@ -148,6 +151,7 @@ impl Config {
             search: choice("search", &settings.search, &Search::ALL)?,
             partition: choice("partition", &settings.partition, &PartitionRule::ALL)?,
             tariff,
+            fill: if settings.whole_array { Fill::Whole } else { Fill::Any },
             vault_area_mm2: costs.area_mm2("vault.area")?,
             costs,
         })

@@ -113,7 +113,7 @@ fn candidates(config: &Config, layer: &LayerWorkload, images: u64, layout: Optio
         let layout = layout.unwrap_or(&partition);
         let hops = hop_words(layer, images, &partition, layout, config.memory, config.mesh);
         let part = largest_part(layer, images, &partition);
-        for mapping in mappings(&part, config.array[0], config.array[1]) {
+        for mapping in mappings(&part, config.array[0], config.array[1], config.fill) {
             let words = words(layer, images, &partition, &part, &mapping, hops);
             let nest = nest(config, layer, images, &partition, &part, &mapping, &words);
             let bound = Problem { nest, tariff: &config.tariff }.lower_bound();

@@ -8,6 +8,9 @@
 //! Networks", ISCA 2016; folding and replication as in the open model stanford-mast/nn_dataflow (version 2.1).
 //! Differs: narrow groups (depthwise layers) share the array, as many as replication leaves room for.
 
+use std::collections::HashSet;
+
+use super::super::cuts::cuts;
 use super::blocking::divisors;
 
 /// The part of a layer that one vault computes: extents of the largest part.
@@ -32,7 +35,7 @@ pub struct Part {
 }
 
 /// How a part lies on the array.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Mapping {
     /// Folds of filter rows, run one after another in a pass.
     pub fold_rows: u64,
@@ -59,35 +62,60 @@ impl Mapping {
     }
 }
 
-/// The mappings on an array of `rows` by `columns`: all splits of spare rows between ifmaps and ofmaps.
+/// Whether a mapping may leave rows and columns of an array idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// Where that is better: a larger array is never worse.
+    Any,
+    /// Never, as in the open model.
+    Whole,
+}
+
+/// The mappings on an array of `rows` by `columns`: those that fill it first, then those of smaller arrays.
 #[must_use]
-pub fn mappings(part: &Part, rows: u64, columns: u64) -> Vec<Mapping> {
-    let fold_rows = part.r.div_ceil(rows);
-    let mut spare_rows = if fold_rows > 1 { 1 } else { rows / part.r };
-    let mut fold_columns = part.p.div_ceil(columns);
-    let spare_columns = if fold_columns > 1 { 1 } else { columns / part.p };
+pub fn mappings(part: &Part, rows: u64, columns: u64, fill: Fill) -> Vec<Mapping> {
+    let mut known = HashSet::new();
+    let mut found = Vec::new();
+    let all = |most: u64| (1..=most).rev().take(if fill == Fill::Whole { 1 } else { usize::MAX });
+    for filter_rows in cuts(part.r, rows) {
+        let most_rows = if filter_rows.parts == 1 { rows / filter_rows.share } else { 1 };
+        for output_rows in cuts(part.p, columns) {
+            let most_columns = if output_rows.parts == 1 { columns / part.p } else { 1 };
+            for spare_rows in all(most_rows) {
+                for spare_columns in all(most_columns) {
+                    let fills = filled(part, [filter_rows.parts, output_rows.parts], [spare_rows, spare_columns]);
+                    found.extend(fills.into_iter().filter(|mapping| known.insert(*mapping)));
+                }
+            }
+            if fill == Fill::Whole {
+                return found;
+            }
+        }
+    }
+    found
+}
+
+/// The mappings that fill the room of `spare` sets, with filter rows and output rows in `folds`: all splits of the rows
+/// between ifmaps and ofmaps.
+fn filled(part: &Part, folds: [u64; 2], spare: [u64; 2]) -> Vec<Mapping> {
+    let ([fold_rows, mut fold_columns], [mut spare_rows, spare_columns]) = (folds, spare);
     // Spare rows take folds of output rows first.
     let moved = spare_rows.min(fold_columns);
     fold_columns = fold_columns.div_ceil(moved);
     spare_rows /= moved;
-    let set_pes = part.r.div_ceil(fold_rows) * part.p.div_ceil(fold_columns);
-    let mut found: Vec<Mapping> = Vec::new();
-    for ifmap_rows in divisors(spare_rows) {
+    let of_split = |ifmap_rows: u64| {
         let ifmaps = ifmap_rows.min(part.c);
         let ofmaps = (spare_rows / ifmap_rows * spare_columns).min(part.k);
         let groups = (spare_rows * spare_columns / (ifmaps * ofmaps)).clamp(1, part.groups);
-        let mapping = Mapping {
+        Mapping {
             fold_rows,
             fold_columns,
             replicated: [ifmaps, ofmaps, groups],
-            set_pes,
+            set_pes: part.r.div_ceil(fold_rows) * part.p.div_ceil(fold_columns),
             counts: [part.c.div_ceil(ifmaps), part.k.div_ceil(ofmaps), part.n * fold_columns],
             group_rounds: part.groups.div_ceil(groups),
             pass_cycles: fold_rows * part.s * part.q,
-        };
-        if !found.contains(&mapping) {
-            found.push(mapping);
         }
-    }
-    found
+    };
+    divisors(spare_rows).into_iter().map(of_split).collect()
 }
