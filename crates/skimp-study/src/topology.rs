@@ -1,13 +1,17 @@
 //! Networks as shapes only: SCALE-Sim topologies, read and written.
 //!
 //! A line is one layer after a header line, fields separated by commas, with or without a comma at the end:
-//! `name, IFMAP height, IFMAP width, filter height, filter width, channels, filters, stride[, stride width]`, or for a
-//! matrix product `name, M, N, K`. Padding is part of the IFMAP extents. As in SCALE-Sim, a name with `DP` in it is a
-//! depthwise convolution. N:M sparsity is not supported.
+//! `name, IFMAP height, IFMAP width, filter height, filter width, channels, filters, stride`, or for a matrix product
+//! `name, M, N, K`. As in SCALE-Sim, the stride holds for rows and columns, output extents round up, and a convolution with
+//! `DP` in its name is a depthwise one. N:M sparsity is not supported.
+//!
+//! Padding is part of the IFMAP extents, and is data like the rest for accelerators that read or store it. What stands
+//! behind the last comma SCALE-Sim does not read: `pads=TOP:LEFT:BOTTOM:RIGHT` there tells how much of the IFMAP is padding,
+//! as ONNX orders it. Exported topologies have it.
 //!
 //! # Source
 //! R. Raj et al., "SCALE-Sim v3", ISPASS 2025: the topology files of its program, 3.0.0.
-//! Differs: outputs round down unless an accelerator is told otherwise; a second stride may follow the first.
+//! Differs: the comma at the end may be missing; a stride of columns may follow if it is the same.
 
 use std::path::{Path, PathBuf};
 
@@ -165,6 +169,14 @@ fn reader_line(error: &csv::Error) -> u64 {
 
 fn layer(fields: &[&str]) -> Result<LayerWorkload, String> {
     let (&name, mut numbers) = fields.split_first().ok_or("empty line")?;
+    let mut pads = [0; 4];
+    if let Some((text, before)) = numbers.split_last().and_then(|(last, rest)| Some((last.strip_prefix(PADS)?, rest))) {
+        pads = parse_pads(text)?;
+        numbers = before;
+        while let Some((&"", before)) = numbers.split_last() {
+            numbers = before;
+        }
+    }
     if let Some((&ratio, before)) = numbers.split_last().filter(|(last, _)| last.contains(':')) {
         if ratio.split_once(':').is_none_or(|(n, m)| n.trim() != m.trim()) {
             return Err(format!("N:M sparsity \"{ratio}\" is not supported, expected 1:1 or none"));
@@ -172,27 +184,62 @@ fn layer(fields: &[&str]) -> Result<LayerWorkload, String> {
         numbers = before;
     }
     let values = (2..).zip(numbers).map(|(column, field)| extent(column, field)).collect::<Result<Vec<_>, _>>()?;
+    let convolution = |h, w, r, s, c, k, stride| {
+        let mut layer = LayerWorkload::conv(name, c, h, w, k, r);
+        layer.s = s;
+        if name.contains("DP") {
+            (layer.groups, layer.k) = (c, c.saturating_mul(k));
+        }
+        windows(layer, stride, pads)
+    };
     let workload = match values[..] {
         [1, n, k] => LayerWorkload::dense(name, k, n),
-        [m, n, k] => unpadded(name, [m, 1], [1, 1], k, n, [1, 1]),
-        [1, 1, 1, 1, c, k, _] | [1, 1, 1, 1, c, k, _, _] if !name.contains("DP") => LayerWorkload::dense(name, c, k),
-        [h, w, r, s, c, k, stride] => unpadded(name, [h, w], [r, s], c, k, [stride, stride]),
-        [h, w, r, s, c, k, rows, columns] => unpadded(name, [h, w], [r, s], c, k, [rows, columns]),
+        [m, n, k] => windows(LayerWorkload::conv(name, k, m, 1, n, 1), 1, pads)?,
+        [1, 1, 1, 1, c, k, _] if !name.contains("DP") => LayerWorkload::dense(name, c, k),
+        [h, w, r, s, c, k, stride] => convolution(h, w, r, s, c, k, stride)?,
+        [h, w, r, s, c, k, rows, columns] if rows == columns => convolution(h, w, r, s, c, k, rows)?,
+        [_, _, _, _, _, _, rows, columns] => {
+            return Err(format!("strides {rows} and {columns} differ, a SCALE-Sim topology has one for both axes"));
+        }
         _ => {
             return Err(format!(
-                "{} fields, expected 8 or 9 (name, IFMAP h, w, filter h, w, channels, filters, stride[, stride w]) or 4 \
-                 (name, M, N, K)",
+                "{} fields, expected 8 (name, IFMAP h, w, filter h, w, channels, filters, stride) or 4 (name, M, N, K)",
                 values.len() + 1
             ));
         }
     };
-    if workload.r > workload.h || workload.s > workload.w {
-        return Err(format!(
-            "filter of {} x {} is larger than the IFMAP of {} x {}",
-            workload.r, workload.s, workload.h, workload.w
-        ));
-    }
     workload.validated().map_err(|error| error.to_string())
+}
+
+/// What introduces the padding of an IFMAP.
+const PADS: &str = "pads=";
+
+fn parse_pads(text: &str) -> Result<[usize; 4], String> {
+    let malformed = || format!("\"{PADS}{text}\", expected {PADS}TOP:LEFT:BOTTOM:RIGHT");
+    let pads = text.split(':').map(|pad| pad.trim().parse::<usize>().ok().filter(|&pad| pad <= MAX_EXTENT));
+    pads.collect::<Option<Vec<_>>>().and_then(|pads| pads.try_into().ok()).ok_or_else(malformed)
+}
+
+/// The layer with its IFMAP extents split into map and padding, and an output of `ceil((extent - kernel) / stride) + 1`:
+/// the last window may reach beyond the IFMAP, over zeros.
+fn windows(
+    mut layer: LayerWorkload,
+    stride: usize,
+    [top, left, bottom, right]: [usize; 4],
+) -> Result<LayerWorkload, String> {
+    let (h, w, r, s) = (layer.h, layer.w, layer.r, layer.s);
+    if r > h || s > w {
+        return Err(format!("filter of {r} x {s} is larger than the IFMAP of {h} x {w}"));
+    }
+    let map = |extent: usize, pads: usize| extent.checked_sub(pads).filter(|&map| map > 0);
+    let (Some(rows), Some(columns)) = (map(h, top + bottom), map(w, left + right)) else {
+        return Err(format!("pads {top}:{left}:{bottom}:{right} leave nothing of the IFMAP of {h} x {w}"));
+    };
+    let beyond = |extent: usize, kernel: usize| (extent - kernel).next_multiple_of(stride) - (extent - kernel);
+    (layer.h, layer.w, layer.strides) = (rows, columns, [stride, stride]);
+    (layer.pads_begin, layer.pads_end) = ([top, left], [bottom + beyond(h, r), right + beyond(w, s)]);
+    layer.set_output_extents();
+    Ok(layer)
 }
 
 fn extent(column: usize, field: &str) -> Result<usize, String> {
@@ -202,25 +249,9 @@ fn extent(column: usize, field: &str) -> Result<usize, String> {
     }
 }
 
-fn unpadded(
-    name: &str,
-    [h, w]: [usize; 2],
-    [r, s]: [usize; 2],
-    c: usize,
-    k: usize,
-    strides: [usize; 2],
-) -> LayerWorkload {
-    let mut layer = LayerWorkload::conv(name, c, h, w, k, r);
-    (layer.s, layer.strides, layer.pads_begin, layer.pads_end) = (s, strides, [0, 0], [0, 0]);
-    if name.contains("DP") {
-        (layer.groups, layer.k) = (c, c.saturating_mul(k));
-    }
-    layer.set_output_extents();
-    layer
-}
-
 /// A network's convolutions and dense layers as a SCALE-Sim topology. Extents are those that the windows cover, padding
-/// included, so nothing is left to round; groups of one channel become a depthwise layer, other groups one layer each.
+/// included, so nothing is left to round; how much of them is padding stands behind the last comma. Groups of one channel
+/// become a depthwise layer, other groups one layer each.
 ///
 /// # Errors
 /// [`StudyError::Graph`] as in [`inspect`](crate::inspect()); [`StudyError::Usage`] naming a layer that a topology cannot
@@ -249,15 +280,16 @@ pub fn export_topology(network: &Network, input_size: Option<[usize; 2]>) -> Res
                 if rows.dilation != 1 || columns.dilation != 1 {
                     return Err(unsupported(&name, "dilation"));
                 }
+                if rows.stride != columns.stride {
+                    return Err(unsupported(&name, "strides that differ between rows and columns"));
+                }
                 let covered = |axis: shape::WindowAxis| (axis.output.max(1) - 1) * axis.stride + axis.kernel;
                 let filters = k / groups;
+                let after = |axis: shape::WindowAxis| covered(axis).saturating_sub(axis.input + axis.pad_begin);
+                let pads = [rows.pad_begin, columns.pad_begin, after(rows), after(columns)];
                 let mut line = |name: &str, channels: usize| {
-                    push_line(
-                        &mut text,
-                        name,
-                        &[covered(rows), covered(columns), rows.kernel, columns.kernel, channels, filters],
-                        [rows.stride, columns.stride],
-                    );
+                    let extents = [covered(rows), covered(columns), rows.kernel, columns.kernel, channels, filters];
+                    push_line(&mut text, name, extents, rows.stride, pads);
                 };
                 match (*groups, c / groups) {
                     (1, channels) => line(&name, channels),
@@ -269,7 +301,7 @@ pub fn export_topology(network: &Network, input_size: Option<[usize; 2]>) -> Res
                 let n = layer.outputs.first().and_then(|shape| shape.last()).copied().unwrap_or(1).max(1);
                 let k = (layer.macs / layer.output_elements) as usize;
                 let m = layer.output_elements as usize / n;
-                push_line(&mut text, &name, &[m, 1, 1, 1, k, n], [1, 1]);
+                push_line(&mut text, &name, [m, 1, 1, 1, k, n], 1, [0; 4]);
             }
             _ => {}
         }
@@ -281,14 +313,18 @@ fn unsupported(layer: &str, what: &str) -> StudyError {
     StudyError::Usage(format!("layer \"{layer}\": a SCALE-Sim topology cannot hold {what}"))
 }
 
-fn push_line(text: &mut String, name: &str, extents: &[usize], [rows, columns]: [usize; 2]) {
+fn push_line(text: &mut String, name: &str, extents: [usize; 6], stride: usize, pads: [usize; 4]) {
     text.push_str(name);
-    let second = (rows != columns).then_some(columns);
-    for extent in extents.iter().copied().chain([rows]).chain(second) {
+    for extent in extents.into_iter().chain([stride]) {
         text.push(',');
         text.push_str(&extent.to_string());
     }
-    text.push_str(",\n");
+    text.push(',');
+    if pads != [0; 4] {
+        text.push_str(PADS);
+        text.push_str(&pads.map(|pad| pad.to_string()).join(":"));
+    }
+    text.push('\n');
 }
 
 #[cfg(test)]
@@ -302,16 +338,70 @@ mod tests {
     #[test]
     fn lines_of_every_kind() {
         let text = "Layer name, IFMAP Height, ...,\nConv1, 230, 230, 7, 7, 3, 64, 2,\n\nDP_x,9,9,3,3,8,1,1,1:1,\n\
-                    tall,9,7,3,1,8,4,2,1\nfc,1,1,1,1,512,1000,1\n";
+                    tall,9,7,3,1,8,4,2,2\nfc,1,1,1,1,512,1000,1\n";
         let found = layers(text).unwrap();
         let shape = |layer: &LayerWorkload| (layer.c, layer.k, layer.groups, layer.p, layer.q);
         assert_eq!(
             found.iter().map(shape).collect::<Vec<_>>(),
-            [(3, 64, 1, 112, 112), (8, 8, 8, 7, 7), (8, 4, 1, 4, 7), (512, 1000, 1, 1, 1)]
+            [(3, 64, 1, 113, 113), (8, 8, 8, 7, 7), (8, 4, 1, 4, 4), (512, 1000, 1, 1, 1)]
         );
         assert_eq!(operator(&found[3]), "Gemm");
-        let found = layers("Layer,M,N,K,\nmlp,200,30,40,\none,1,30,40\n").unwrap();
-        assert_eq!(found.iter().map(LayerWorkload::dense_macs).collect::<Vec<_>>(), [240_000, 1200]);
+        let found = layers("Layer,M,N,K,\nmlp,200,30,40,\none,1,30,40\nDP_product,6,5,4,\n").unwrap();
+        let macs = found.iter().map(LayerWorkload::dense_macs).collect::<Vec<_>>();
+        assert_eq!(macs, [240_000, 1200, 120], "no matrix product is depthwise");
+    }
+
+    /// Output extents, multiply-accumulates and inputs of an output as SCALE-Sim 3.0.0's `topo_calc_hyperparams` gives them.
+    #[test]
+    fn outputs_round_up_as_in_scale_sim() {
+        for (line, outputs, macs, window) in SCALE_SIM {
+            let layer = &layers(&format!("Layer,h\n{line}\n")).unwrap()[0];
+            let found = ([layer.p, layer.q], layer.dense_macs(), layer.inputs_per_output());
+            assert_eq!(found, (outputs, macs, window), "{line}");
+        }
+    }
+
+    const SCALE_SIM: [(&str, [usize; 2], u64, usize); 30] = [
+        ("c0,28,5,3,2,3,35,1,", [26, 4], 65520, 18),
+        ("c1,6,39,3,7,7,3,1,", [4, 33], 58212, 147),
+        ("c2,9,20,5,5,3,36,4,", [2, 5], 27000, 75),
+        ("c3,8,21,1,7,19,4,4,", [3, 5], 7980, 133),
+        ("c4,3,37,1,2,5,19,4,", [2, 10], 3800, 10),
+        ("DP_5,9,43,2,7,10,36,2,", [5, 19], 478800, 14),
+        ("c6,37,19,1,7,12,7,1,", [37, 13], 282828, 84),
+        ("c7,46,14,7,1,16,35,4,", [11, 5], 215600, 112),
+        ("c8,40,34,3,5,12,20,2,", [20, 16], 1152000, 180),
+        ("c9,7,38,2,2,10,34,4,", [3, 10], 40800, 40),
+        ("c10,21,43,3,5,3,8,4,", [6, 11], 23760, 45),
+        ("DP_11,11,34,2,3,14,3,1,", [10, 32], 80640, 6),
+        ("c12,27,28,7,7,12,39,4,", [6, 7], 963144, 588),
+        ("c13,11,10,7,5,9,31,1,", [5, 6], 292950, 315),
+        ("c14,37,31,1,3,10,25,3,", [13, 11], 107250, 30),
+        ("c15,23,15,1,5,4,32,1,", [23, 11], 161920, 20),
+        ("c16,10,18,2,3,13,26,4,", [3, 5], 30420, 78),
+        ("DP_17,29,27,1,2,18,18,2,", [15, 14], 136080, 2),
+        ("c18,22,33,5,7,12,25,2,", [10, 14], 1470000, 420),
+        ("c19,13,10,2,1,8,15,1,", [12, 10], 28800, 16),
+        ("c20,16,23,5,7,10,1,2,", [7, 9], 22050, 350),
+        ("c21,28,46,5,7,19,21,2,", [13, 21], 3812445, 665),
+        ("c22,10,36,7,7,18,26,4,", [2, 9], 412776, 882),
+        ("DP_23,11,35,5,5,13,4,2,", [4, 16], 83200, 25),
+        ("c24,29,12,1,2,4,22,1,", [29, 11], 56144, 8),
+        ("c25,37,10,1,1,18,7,3,", [13, 4], 6552, 18),
+        ("c26,11,14,7,1,13,10,3,", [3, 6], 16380, 91),
+        ("c27,26,37,3,7,4,8,4,", [7, 9], 42336, 84),
+        ("c28,35,24,5,5,3,10,1,", [31, 20], 465000, 75),
+        ("DP_29,33,13,3,3,17,2,2,", [16, 6], 29376, 9),
+    ];
+
+    #[test]
+    fn padding_is_data_unless_the_line_tells() {
+        let found = layers("Layer,h\na,16,16,3,3,512,512,1,\nb,16,16,3,3,512,512,1,pads=1:1:1:1\n").unwrap();
+        assert_eq!((found[0].h, found[0].pads_begin, found[0].p), (16, [0, 0], 14));
+        assert_eq!((found[1].h, found[1].pads_begin, found[1].pads_end, found[1].p), (14, [1, 1], [1, 1], 14));
+        // The last window reaches one row beyond: padding, too.
+        let found = layers("Layer,h\na,8,9,3,3,1,1,2,pads=1:0:0:2\n").unwrap();
+        assert_eq!((found[0].h, found[0].w, found[0].pads_end), (7, 7, [1, 2]));
     }
 
     #[test]
@@ -320,10 +410,13 @@ mod tests {
             ("", "t.csv:1: no layer"),
             ("Layer,h\n", "t.csv:1: no layer"),
             ("a,8,8,3,3,4,4,1\n", "t.csv:1: expected a header line"),
-            ("Layer,h\na,8,8,3,3,4,1\n", "t.csv:2: 7 fields, expected 8 or 9"),
+            ("Layer,h\na,8,8,3,3,4,1\n", "t.csv:2: 7 fields, expected 8 "),
             ("Layer,h\na,8,8,3,3,4,4,1\nb,8,x,3,3,4,4,1\n", "t.csv:3: field 3 is \"x\""),
             ("Layer,h\na,8,8,3,3,0,4,1\n", "t.csv:2: field 6 is \"0\""),
             ("Layer,h\na,2,8,3,3,4,4,1\n", "t.csv:2: filter of 3 x 3 is larger than the IFMAP of 2 x 8"),
+            ("Layer,h\na,8,8,3,3,4,4,1,2,\n", "t.csv:2: strides 1 and 2 differ"),
+            ("Layer,h\na,8,8,3,3,4,4,1,pads=1:1\n", "t.csv:2: \"pads=1:1\", expected pads=TOP:LEFT:BOTTOM:RIGHT"),
+            ("Layer,h\na,8,8,3,3,4,4,1,pads=4:0:4:0\n", "t.csv:2: pads 4:0:4:0 leave nothing"),
             ("Layer,h\na,8,8,3,3,4,4,1,2:4\n", "t.csv:2: N:M sparsity \"2:4\" is not supported"),
             ("Layer,M\na,8,8,99999999999\n", "t.csv:2: field 4 is \"99999999999\""),
             ("Layer,h\na,16777216,16777216,1,1,16777216,16777216,1\n", "t.csv:2: "),
