@@ -4,20 +4,29 @@ use crate::StudyRecord;
 use crate::html::chart::{Chart, Series, View};
 use crate::records::{AcceleratorRecord, Comparison, SimulationRecord};
 
-/// What is left of the baselines' run time and energy where designs are compared, else the designs' run times.
+/// What is left of the baseline's run time and energy where designs are compared, else the designs' run times.
+///
+/// The baseline is the study's, for all designs, or that of the first comparison, for its variants.
 pub(super) fn picture(study: &StudyRecord) -> Option<String> {
     let simulation = study.simulation.as_ref()?;
-    if study.comparisons.is_empty() { run_times(simulation) } else { left(&study.comparisons) }
+    let over_baseline = |label: &str| {
+        let baseline = simulation.accelerator(label)?;
+        let others = simulation.accelerators.iter().filter(|other| other.label != label);
+        Some(others.map(|other| Comparison::between(baseline, other)).collect::<Vec<_>>())
+    };
+    let comparisons = match (&study.baseline, study.comparisons.first()) {
+        (Some(label), _) => over_baseline(label)?,
+        (None, Some(first)) => {
+            study.comparisons.iter().filter(|comparison| comparison.baseline == first.baseline).cloned().collect()
+        }
+        (None, None) => return run_times(simulation),
+    };
+    left(&comparisons)
 }
 
-/// Run time and energy of each variant in percent of its baseline's.
+/// Run time and energy of each variant in percent of the baseline's.
 fn left(comparisons: &[Comparison]) -> Option<String> {
     let first = comparisons.first()?;
-    let one_baseline = comparisons.iter().all(|comparison| comparison.baseline == first.baseline);
-    let label = |comparison: &Comparison| match one_baseline {
-        true => comparison.variant.clone(),
-        false => format!("{} over {}", comparison.variant, comparison.baseline),
-    };
     let series = |name: &str, color, of: &dyn Fn(&Comparison) -> Option<f64>| Series {
         name: name.to_owned(),
         color,
@@ -30,16 +39,19 @@ fn left(comparisons: &[Comparison]) -> Option<String> {
     });
     let mut all = vec![run_time, energy];
     all.retain(|series| series.values.iter().any(Option::is_some));
-    let over = if one_baseline { format!("{} = 100 %", first.baseline) } else { "each over its baseline".to_owned() };
     let chart = Chart {
         id: "picture-chart",
-        caption: format!("What is left of run time and energy, whole network, {over}. Simulated."),
+        caption: format!("What is left of run time and energy, whole network, {} = 100 %. Simulated.", first.baseline),
         value_title: "left".to_owned(),
         unit: "%".to_owned(),
         category_title: "design".to_owned(),
         flat: true,
         max: Some(all.iter().flat_map(|series| &series.values).flatten().copied().fold(100.0, f64::max)),
-        views: vec![View { name: String::new(), labels: comparisons.iter().map(label).collect(), series: all }],
+        views: vec![View {
+            name: String::new(),
+            labels: comparisons.iter().map(|comparison| comparison.variant.clone()).collect(),
+            series: all,
+        }],
         ..Chart::default()
     };
     Some(chart.to_html(&chart.table(2)))
