@@ -195,7 +195,8 @@ pub enum Op {
         /// First axis of the second output axis.
         axis: i64,
     },
-    /// New shape; −1 is inferred, 0 copies unless `allow_zero`.
+    /// New shape; −1 is inferred, 0 copies the input's extent at its position unless `allow_zero`, and −2 − a copies that
+    /// of the input's axis a (which ONNX says by a calculation with `Shape`).
     Reshape {
         /// Target.
         shape: Vec<i64>,

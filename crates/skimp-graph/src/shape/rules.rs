@@ -520,6 +520,13 @@ fn reshape(context: &Context<'_>, x: &TensorType, target: &[i64], allow_zero: bo
             0 if !allow_zero => *x.shape.get(axis).ok_or_else(|| {
                 context.invalid(format!("shape copies axis {axis}, the input has {} dims", x.shape.len()))
             })?,
+            ..=-2 => {
+                let copied = usize::try_from(-2 - extent).ok().and_then(|axis| x.shape.get(axis));
+                *copied.ok_or_else(|| {
+                    let (n, axis) = (x.shape.len(), i128::from(-2) - i128::from(extent));
+                    context.invalid(format!("shape copies axis {axis}, the input has {n} dims"))
+                })?
+            }
             _ => usize::try_from(extent)
                 .map_err(|_| context.invalid(format!("shape has extent {extent} on axis {axis}")))?,
         });

@@ -50,7 +50,16 @@ fn views_become_reshapes() {
     assert_eq!(ops(&concat(sizes(), &["n1", "h1", "v2", "v2"])), reshape(&[0, -1, 2, 2]));
     // N · 1 is still N, N · 2 is something else that can only be inferred.
     let times = |factor: &str| concat(sizes().node("Mul", &["n1", factor], &["m"], &[]), &["m", "h1", "v2"]);
-    let error = times("v2").import().expect_err("two unknown extents").to_string();
+    // H is copied from where it stands, and N · 2 inferred.
+    let graph = times("v2").import().expect("resolvable");
+    assert_eq!(graph.nodes()[0].op, Op::Reshape { shape: vec![-1, -4, 2], allow_zero: false });
+    let shapes = skimp_graph::shape::infer(&graph, &[vec![2, 3, 4, 4]]).expect("fits");
+    assert_eq!(shapes.shape(graph.outputs()[0]), [12, 4, 2]);
+    let error = skimp_graph::onnx::export_bytes(&graph).expect_err("ONNX needs a calculation").to_string();
+    assert!(error.contains("open extents"), "{error}");
+    // Two extents that are none of the input's.
+    let both = sizes().node("Mul", &["n1", "v2"], &["m"], &[]).node("Mul", &["h1", "v2"], &["k"], &[]);
+    let error = concat(both, &["m", "k", "v2"]).import().expect_err("two unknown extents").to_string();
     assert!(error.contains("node_y") && error.contains("more than one extent"), "{error}");
     assert_eq!(ops(&times("v1")), reshape(&[0, -1, 2]));
     // A known extent is a number.
@@ -194,4 +203,94 @@ fn repeated_operands_are_limited() {
         .output("y");
     let error = wide.import().expect_err("too many entries").to_string();
     assert!(error.contains("entries in total"), "{error}");
+}
+
+/// With `allowzero`, what copies an open extent is still written as 0, where no extent of 0 is asked for.
+#[test]
+fn allowzero_with_an_open_batch() {
+    let sizes = || {
+        image().node("Shape", &["x"], &["n1"], &[int_attribute("start", 0), int_attribute("end", 1)]).node(
+            "Shape",
+            &["x"],
+            &["h1"],
+            &[int_attribute("start", 2), int_attribute("end", 3)],
+        )
+    };
+    let view = |parts: &[&str]| {
+        sizes()
+            .initializer(&ints("zero", &[0]))
+            .initializer(&ints("twelve", &[12]))
+            .node("Concat", parts, &["target"], &[int_attribute("axis", 0)])
+            .node("Reshape", &["x", "target"], &["y"], &[int_attribute("allowzero", 1)])
+            .output("y")
+    };
+    assert_eq!(ops(&view(&["n1", "minus1"])), reshape(&[0, -1]));
+    assert_eq!(ops(&view(&["n1", "h1", "twelve"])), reshape(&[0, -1, 12]));
+    // A written 0 is an extent of 0, beside which nothing can be inferred: the open ones are copied.
+    let graph = view(&["n1", "zero", "h1"]).import().expect("resolvable");
+    assert_eq!(graph.nodes()[0].op, Op::Reshape { shape: vec![-2, 0, -4], allow_zero: true });
+}
+
+/// Extents that are computed in two ways are the same where the formulas are.
+#[test]
+fn computed_extents_are_compared_as_formulas() {
+    let doubled = |factors: &[i64]| {
+        image()
+            .initializer(&ints("factors", factors))
+            .node("Shape", &["x"], &["s"], &[])
+            .node("Mul", &["s", "factors"], &["target"], &[])
+            .node("Concat", &["x", "x"], &["tall"], &[int_attribute("axis", 2)])
+            .node("Reshape", &["tall", "target"], &["y"], &[])
+            .output("y")
+    };
+    let reshaped = |model: &Model| ops(model).pop().expect("a Reshape");
+    let target = |shape: &[i64]| Op::Reshape { shape: shape.to_vec(), allow_zero: false };
+    assert_eq!(reshaped(&doubled(&[1, 1, 2, 1])), target(&[0, 3, 0, 4]));
+    // N · 2 is inferred, the height copied.
+    assert_eq!(reshaped(&doubled(&[2, 1, 2, 1])), target(&[-1, 3, 0, 4]));
+    // −1 stands for 3 · 4 · 2 here, which leaves it free for N · H.
+    let merged = image()
+        .node("Shape", &["x"], &["s"], &[])
+        .node("Slice", &["s", "v0", "v1"], &["n1"], &[])
+        .node("Slice", &["s", "v2", "minus1"], &["h1"], &[])
+        .node("Mul", &["n1", "h1"], &["nh"], &[])
+        .node("Concat", &["nh", "minus1"], &["target"], &[int_attribute("axis", 0)])
+        .node("Reshape", &["x", "target"], &["y"], &[])
+        .output("y");
+    assert_eq!(reshaped(&merged), target(&[-1, 12]));
+}
+
+/// Old exporters write one name for every open extent.
+#[test]
+fn question_marks_are_no_names() {
+    let model = Model::new(13)
+        .input("x", FLOAT, &[Named("?"), Is(3), Named("?"), Named("?")])
+        .node("Relu", &["x"], &["y"], &[])
+        .output("y");
+    let graph = model.import().expect("resolvable");
+    let shapes = skimp_graph::shape::infer(&graph, &[vec![2, 3, 5, 7]]).expect("every extent is open by itself");
+    assert_eq!(shapes.shape(graph.outputs()[0]), [2, 3, 5, 7]);
+}
+
+/// Bounds whose differences leave 64 bits, and ranges of fractions.
+#[test]
+fn ranges_do_not_overflow() {
+    let range = |start: i64, limit: i64, delta: i64| {
+        Model::new(13)
+            .input("x", FLOAT, &[Is(1)])
+            .initializer(&int_scalar("start", start))
+            .initializer(&int_scalar("limit", limit))
+            .initializer(&int_scalar("delta", delta))
+            .node("Range", &["start", "limit", "delta"], &["target"], &[])
+            .node("Reshape", &["x", "target"], &["y"], &[])
+            .output("y")
+            .import()
+    };
+    assert!(range(1, 2, 1).is_ok());
+    for (start, limit, delta) in
+        [(i64::MIN, i64::MAX, 1), (i64::MIN, i64::MAX, i64::MAX), (i64::MAX, i64::MIN, -1), (0, i64::MAX, 1), (0, 5, 0)]
+    {
+        let error = range(start, limit, delta).expect_err("no shape").to_string();
+        assert!(error.contains("node_"), "{error}");
+    }
 }

@@ -153,6 +153,15 @@ fn sorted(nodes: &[NodeProto], inputs: &[&ValueInfoProto], constants: &HashSet<&
     }
 }
 
+/// The name of an open extent, one name for one extent; empty where the file only says that it is open, in one of the
+/// ways of old exporters, which write the same for every open extent.
+fn open_name(param: Option<&str>) -> String {
+    match param {
+        None | Some("?" | "None" | "-1") => String::new(),
+        Some(name) => name.to_owned(),
+    }
+}
+
 /// Element type and extents of a network input.
 fn input_type(value: &ValueInfoProto) -> Result<(DType, Vec<Dim>), GraphError> {
     let invalid = |cause: String| GraphError::InvalidInput { input: value.name.clone(), cause };
@@ -167,7 +176,7 @@ fn input_type(value: &ValueInfoProto) -> Result<(DType, Vec<Dim>), GraphError> {
     let mut dims = Vec::with_capacity(shape.dim.len());
     for dim in &shape.dim {
         dims.push(match (dim.dim_value, &dim.dim_param) {
-            (Some(-1 | 0) | None, name) => Dim::Free(name.clone().unwrap_or_default()),
+            (Some(-1 | 0) | None, name) => Dim::Free(open_name(name.as_deref())),
             (Some(extent), _) => {
                 Dim::Fixed(usize::try_from(extent).map_err(|_| invalid(format!("negative dimension {extent}")))?)
             }

@@ -126,7 +126,7 @@ pub(crate) fn export(op: &Op, context: Context) -> Result<Form, String> {
         Op::AveragePool { window, count_include_pad } => pool::export_average(plain, window, *count_include_pad),
         Op::ReduceMean { axes, keep_dims } => reduce::export(plain, axes, *keep_dims, context.opset),
         Op::Flatten { axis } => plain.int("axis", *axis),
-        Op::Reshape { shape, allow_zero } => reshape::export(plain, shape, *allow_zero),
+        Op::Reshape { shape, allow_zero } => reshape::export(plain, shape, *allow_zero)?,
         Op::Transpose { perm } => plain.counts("perm", perm),
         Op::Squeeze { axes } => squeeze::export(plain, axes),
         Op::Unsqueeze { axes } => plain.since(13).int_vector(1, "axes", axes),

@@ -114,6 +114,13 @@ impl OnnxOperator for Range {
     fn import(&self, node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         node.check_inputs(3, 3)?;
         let inputs = inputs(node, importer, 3)?;
+        if let Some(bounds) = inputs.iter().map(SymbolicTensor::floats).collect::<Option<Vec<_>>>() {
+            let &[start, limit, delta] = bounds.concat().as_slice() else {
+                return Err(node.invalid("bounds that are not three numbers"));
+            };
+            let range = SymbolicTensor::float_range(start, limit, delta).map_err(|cause| node.unsupported(cause))?;
+            return importer.bind_symbolic(node, range);
+        }
         let bounds = inputs.iter().map(|input| known(node, input)).collect::<Result<Vec<_>, _>>()?.concat();
         let &[start, limit, delta] = bounds.as_slice() else {
             return Err(node.invalid(format!("bounds {bounds:?}, expected three numbers")));

@@ -1,18 +1,23 @@
 //! Shape arithmetic at import: extents and small integer tensors that may contain an extent nobody knows yet.
 //!
-//! A [`Symbol`] stands for one unknown, non-negative integer. Results that are not an extent again (`2 · N`) get a
-//! fresh symbol, which forgets how they came about: nothing wrong can be derived from it.
+//! A [`Symbol`] stands for one unknown, non-negative integer. Sums, products and quotients of symbols are symbols again,
+//! the same ones however they came about (see [`polynomial`]); any other result gets a fresh symbol, from which nothing
+//! wrong can be derived.
 
+mod polynomial;
 mod shape;
 mod tensor;
 
 use std::collections::HashMap;
 
-pub(crate) use shape::infer;
-pub(crate) use tensor::{Arithmetic, SymbolicTensor, normalize_axis};
+use self::polynomial::Polynomials;
+
+pub(crate) use polynomial::Arithmetic;
+pub(crate) use shape::{infer, missing_factor};
+pub(crate) use tensor::{SymbolicTensor, normalize_axis};
 
 /// An unknown extent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Symbol(u32);
 
 /// An extent of a value.
@@ -40,6 +45,7 @@ pub(crate) type Shape = Option<Vec<Extent>>;
 pub(crate) struct Symbols {
     n_symbols: u32,
     named: HashMap<String, Symbol>,
+    polynomials: Polynomials,
 }
 
 impl Symbols {

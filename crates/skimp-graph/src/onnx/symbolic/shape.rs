@@ -3,7 +3,7 @@
 //! Lenient on purpose: a shape that does not fit gives `None` or a fresh symbol here, and an error in `crate::shape`
 //! or the interpreter. Only what is certain is claimed.
 
-use super::{Extent, Shape, Symbol, Symbols, normalize_axis};
+use super::{Arithmetic, Extent, Shape, Symbols, normalize_axis};
 use crate::{AutoPad, Op, Pad, Slice, Window};
 
 /// The shapes of the outputs of `op`.
@@ -75,29 +75,12 @@ fn one(op: &Op, inputs: &[&Shape], symbols: &mut Symbols) -> Shape {
             let rank = i64::try_from(x.len()).ok()?;
             let axis = usize::try_from(if *axis < 0 { axis.checked_add(rank)? } else { *axis }).ok()?;
             let (rows, cols) = x.split_at_checked(axis)?;
-            Some(vec![product(rows, symbols), product(cols, symbols)])
+            Some(vec![symbols.product(rows), symbols.product(cols)])
         }
         Op::Reshape { shape, allow_zero } => reshaped(x, shape, *allow_zero, symbols),
         Op::Transpose { perm } => perm.iter().map(|&p| x.get(p).copied()).collect(),
         Op::Squeeze { axes } => squeezed(x, axes),
         Op::Unsqueeze { axes } => unsqueezed(x, axes),
-    }
-}
-
-/// The product of extents: a symbol survives where everything else is 1.
-fn product(extents: &[Extent], symbols: &mut Symbols) -> Extent {
-    let mut known = Some(1_usize);
-    let mut unknown: Vec<Symbol> = Vec::new();
-    for &extent in extents {
-        match extent {
-            Extent::Known(n) => known = known.and_then(|k| k.checked_mul(n)),
-            Extent::Symbol(s) => unknown.push(s),
-        }
-    }
-    match (known, unknown.as_slice()) {
-        (Some(n), []) => Extent::Known(n),
-        (Some(1), &[symbol]) => Extent::Symbol(symbol),
-        _ => Extent::Symbol(symbols.fresh()),
     }
 }
 
@@ -128,8 +111,13 @@ fn output_extent(input: Extent, window: &Window, i: usize, symbols: &mut Symbols
         AutoPad::NotSet => window.pads_begin.get(i)?.checked_add(*window.pads_end.get(i)?)?,
     };
     match input {
-        same @ Extent::Symbol(_) if stride == 1 && padding + 1 == reach => Some(same),
-        Extent::Symbol(_) => Some(Extent::Symbol(symbols.fresh())),
+        Extent::Symbol(_) if window.ceil_mode || stride == 0 => Some(Extent::Symbol(symbols.fresh())),
+        same @ Extent::Symbol(_) => {
+            let padded = symbols.extent(Arithmetic::Add, same, Extent::Known(padding));
+            let room = symbols.extent(Arithmetic::Sub, padded, Extent::Known(reach));
+            let steps = symbols.extent(Arithmetic::Div, room, Extent::Known(stride));
+            Some(symbols.extent(Arithmetic::Add, steps, Extent::Known(1)))
+        }
         Extent::Known(n) => {
             let room = n.checked_add(padding)?.checked_sub(reach)?;
             let steps = if window.ceil_mode { room.div_ceil(stride) } else { room / stride };
@@ -177,17 +165,11 @@ fn matmul(a: &[Extent], b: &[Extent], symbols: &mut Symbols) -> Shape {
 fn concat(axis: i64, inputs: &[&Shape], symbols: &mut Symbols) -> Shape {
     let mut shape = inputs.first().copied()?.clone()?;
     let axis = normalize_axis(axis, shape.len())?;
-    let mut total = Some(0_usize);
+    let mut total = Extent::Known(0);
     for input in inputs {
-        let input = input.as_ref()?;
-        total = match (total, input.get(axis)?) {
-            (Some(sum), Extent::Known(n)) => sum.checked_add(*n),
-            _ => None,
-        };
+        total = symbols.extent(Arithmetic::Add, total, *input.as_ref()?.get(axis)?);
     }
-    if inputs.len() > 1 {
-        shape[axis] = total.map_or_else(|| Extent::Symbol(symbols.fresh()), Extent::Known);
-    }
+    shape[axis] = total;
     Some(shape)
 }
 
@@ -222,7 +204,13 @@ fn padded(x: &[Extent], pad: &Pad, symbols: &mut Symbols) -> Shape {
         if added != 0 {
             *extent = match *extent {
                 Extent::Known(n) => Extent::Known(usize::try_from(i64::try_from(n).ok()?.checked_add(added)?).ok()?),
-                Extent::Symbol(_) => Extent::Symbol(symbols.fresh()),
+                open @ Extent::Symbol(_) => match usize::try_from(added) {
+                    Ok(more) => symbols.extent(Arithmetic::Add, open, Extent::Known(more)),
+                    Err(_) => {
+                        let fewer = usize::try_from(added.unsigned_abs()).ok()?;
+                        symbols.extent(Arithmetic::Sub, open, Extent::Known(fewer))
+                    }
+                },
             };
         }
     }
@@ -252,6 +240,7 @@ fn reshaped(x: &[Extent], target: &[i64], allow_zero: bool, symbols: &mut Symbol
                 Extent::Known(1)
             }
             0 if !allow_zero => *x.get(i)?,
+            ..=-2 => *x.get(usize::try_from(-2 - extent).ok()?)?,
             _ => Extent::Known(usize::try_from(extent).ok()?),
         });
     }
@@ -262,19 +251,12 @@ fn reshaped(x: &[Extent], target: &[i64], allow_zero: bool, symbols: &mut Symbol
 }
 
 /// The extent that makes the product of `shape` that of `x`: symbols that both have cancel out.
-fn missing_factor(x: &[Extent], shape: &[Extent], symbols: &mut Symbols) -> Extent {
-    let mut left: Vec<Extent> = x.iter().copied().filter(|e| e.known().is_none()).collect();
-    for extent in shape.iter().filter(|e| e.known().is_none()) {
-        match left.iter().position(|other| other == extent) {
-            Some(position) => drop(left.swap_remove(position)),
-            None => return Extent::Symbol(symbols.fresh()),
-        }
-    }
-    let count = |extents: &[Extent]| extents.iter().filter_map(|e| e.known()).try_fold(1_usize, usize::checked_mul);
-    match (count(x), count(shape), left.as_slice()) {
-        (Some(n), Some(rest), []) if rest != 0 && n % rest == 0 => Extent::Known(n / rest),
-        (Some(n), Some(rest), &[symbol]) if n == rest && n != 0 => symbol,
-        _ => Extent::Symbol(symbols.fresh()),
+pub(crate) fn missing_factor(x: &[Extent], shape: &[Extent], symbols: &mut Symbols) -> Extent {
+    let (all, rest) = (symbols.product(x), symbols.product(shape));
+    match (all, rest) {
+        (_, Extent::Known(0)) => Extent::Symbol(symbols.fresh()),
+        (Extent::Known(n), Extent::Known(rest)) if n % rest != 0 => Extent::Symbol(symbols.fresh()),
+        (all, rest) => symbols.extent(Arithmetic::Div, all, rest),
     }
 }
 

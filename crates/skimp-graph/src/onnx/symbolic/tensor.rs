@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::polynomial::{Arithmetic, Number};
 use super::{Extent, Symbol, Symbols};
 use crate::{DType, Data, Tensor};
 
@@ -22,15 +23,6 @@ pub(crate) struct SymbolicTensor {
     dtype: DType,
     shape: Vec<usize>,
     entries: Vec<Entry>,
-}
-
-/// A binary operator of shape arithmetic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arithmetic {
-    Add,
-    Sub,
-    Mul,
-    Div,
 }
 
 /// `axis` counted from the front, if it exists.
@@ -356,8 +348,27 @@ impl SymbolicTensor {
         let steps = distance / i128::from(delta) + i128::from(distance % i128::from(delta) != 0);
         let steps = usize::try_from(steps.max(0)).unwrap_or(usize::MAX);
         let steps = if distance.signum() == i128::from(delta.signum()) { count(&[steps])? } else { 0 };
-        let entries = (0..steps).map(|i| Entry::Int(start + i as i64 * delta)).collect();
-        Ok(Self::new(DType::I64, vec![steps], entries))
+        // No number lies beyond the limit, only the products on the way may.
+        let number = |i: usize| i64::try_from(i128::from(start) + i as i128 * i128::from(delta));
+        let entries: Result<Vec<Entry>, _> = (0..steps).map(|i| number(i).map(Entry::Int)).collect();
+        Ok(Self::new(DType::I64, vec![steps], entries.map_err(|_| "integer overflow")?))
+    }
+
+    /// The numbers from `start` to `limit` in steps of `delta`, each the one before plus `delta`, as onnxruntime adds.
+    pub(crate) fn float_range(start: f32, limit: f32, delta: f32) -> Result<Self, String> {
+        let steps = ((f64::from(limit) - f64::from(start)) / f64::from(delta)).ceil();
+        if !steps.is_finite() {
+            return Err(format!("bounds {start}, {limit} and step {delta}"));
+        }
+        // Saturates; `count` refuses what is too much.
+        let steps = count(&[steps.max(0.0) as usize])?;
+        let entries = std::iter::successors(Some(start), |x| Some(x + delta)).take(steps).map(Entry::Float).collect();
+        Ok(Self::new(DType::F32, vec![steps], entries))
+    }
+
+    /// The entries as f32, if all are.
+    pub(crate) fn floats(&self) -> Option<Vec<f32>> {
+        self.entries.iter().map(|entry| if let Entry::Float(f) = entry { Some(*f) } else { None }).collect()
     }
 }
 
@@ -379,6 +390,11 @@ fn apply(op: Arithmetic, a: Entry, b: Entry, symbols: &mut Symbols) -> Result<En
             Arithmetic::Mul => x * y,
             Arithmetic::Div => x / y,
         }),
+        (_, Entry::Symbol(x), Entry::Symbol(y)) => {
+            Entry::from(symbols.combine(op, Number::Symbol(x), Number::Symbol(y)))
+        }
+        (_, Entry::Symbol(x), Entry::Int(y)) => Entry::from(symbols.combine(op, Number::Symbol(x), Number::Int(y))),
+        (_, Entry::Int(x), Entry::Symbol(y)) => Entry::from(symbols.combine(op, Number::Int(x), Number::Symbol(y))),
         (Arithmetic::Add, s @ Entry::Symbol(_), other) | (Arithmetic::Add, other, s @ Entry::Symbol(_))
             if is(other, 0) =>
         {
@@ -393,6 +409,15 @@ fn apply(op: Arithmetic, a: Entry, b: Entry, symbols: &mut Symbols) -> Result<En
         (Arithmetic::Div, s @ Entry::Symbol(_), other) if is(other, 1) => s,
         _ => Entry::Symbol(symbols.fresh()),
     })
+}
+
+impl From<Number> for Entry {
+    fn from(number: Number) -> Self {
+        match number {
+            Number::Int(i) => Entry::Int(i),
+            Number::Symbol(s) => Entry::Symbol(s),
+        }
+    }
 }
 
 fn is(entry: Entry, value: i16) -> bool {
@@ -447,6 +472,15 @@ mod tests {
         assert!(x.reshaped_by(&[4, -1], false).is_err());
         assert_eq!(values(&SymbolicTensor::range(5, -1, -2).unwrap()), [5, 3, 1]);
         assert!(SymbolicTensor::range(0, i64::MAX, 1).is_err());
+        let wide = SymbolicTensor::range(i64::MIN, i64::MAX, i64::MAX).unwrap();
+        assert_eq!(values(&wide), [i64::MIN, -1, i64::MAX - 1]);
+        assert!(SymbolicTensor::range(i64::MAX, i64::MIN, i64::MIN).is_ok());
+        let halves = SymbolicTensor::float_range(0.0, 2.0, 0.5).unwrap();
+        assert_eq!(halves.floats().unwrap(), [0.0, 0.5, 1.0, 1.5]);
+        assert_eq!(SymbolicTensor::float_range(0.0, 2.0, -0.5).unwrap().n_entries(), 0);
+        assert!(SymbolicTensor::float_range(0.0, 1e30, 1.0).is_err());
+        assert!(SymbolicTensor::float_range(0.0, 1.0, 0.0).is_err());
+        assert!(SymbolicTensor::float_range(0.0, f32::NAN, 1.0).is_err());
         assert_eq!(values(&SymbolicTensor::range(3, 3, 1).unwrap()), []);
     }
 
@@ -462,6 +496,9 @@ mod tests {
         let twice = SymbolicTensor::binary(Arithmetic::Add, &x, &x, &mut symbols).unwrap();
         assert_eq!(twice.ints().unwrap()[1], Ok(8));
         assert_ne!(twice.ints().unwrap()[0], Err(n));
+        let two = ints(&[], &[2]);
+        assert_eq!(SymbolicTensor::binary(Arithmetic::Mul, &x, &two, &mut symbols).unwrap(), twice);
+        assert_eq!(SymbolicTensor::binary(Arithmetic::Div, &twice, &two, &mut symbols).unwrap(), x);
         assert!(x.to_constant().is_none());
         let zero = ints(&[], &[0]);
         assert!(SymbolicTensor::binary(Arithmetic::Div, &one, &zero, &mut symbols).is_err());
