@@ -23,7 +23,7 @@ fn map<T: Number>(call: &Call<'_>, x: &[T], function: impl Fn(T) -> T) -> Result
 
 pub(super) fn relu(call: &Call<'_>) -> Result<Data, GraphError> {
     fn function<T: Number>(x: T) -> T {
-        if x > T::ZERO || x.is_nan() { x } else { T::ZERO }
+        if x < T::ZERO { T::ZERO } else { x }
     }
     for_number!(call.input(0).data(), x => Ok(map(call, x, function)?.into()), Err(call.unsupported_type()))
 }

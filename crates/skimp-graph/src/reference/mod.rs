@@ -12,8 +12,8 @@
 //! - Every other floating-point function is evaluated in f64 and rounded once. For `Add`, `Sub`, `Mul` and `Div` that
 //!   is the IEEE operation of the element type.
 //! - Integers wrap; division truncates toward zero, and division by zero is an error.
-//! - Padding of a convolution adds nothing, even where the weight is not finite. `Relu`, `Clip` and `MaxPool` hand NaN
-//!   on; `Relu(−0) = 0`. A mean over nothing is 0, a maximum over nothing the lowest value.
+//! - Padding of a convolution adds nothing, even where the weight is not finite. `Relu`, `Clip`, `Sign` and
+//!   `MaxPool` hand NaN on; `Relu(−0) = −0`. A mean over nothing is 0, a maximum over nothing the lowest value.
 //! - `Cast` and `QuantizeLinear` saturate from floating point to integers (NaN gives 0, or the zero point) and wrap
 //!   between integers in `Cast`. `QuantizeLinear` divides in f32 and rounds half to even.
 
@@ -46,9 +46,11 @@ impl Reference {
     /// Binds the interpreter to a graph; constants are shared, not copied.
     pub fn new(graph: &Graph) -> Self {
         let mut last_uses = vec![Vec::new(); graph.nodes().len()];
+        let mut is_output = vec![false; graph.values().len()];
+        graph.outputs().iter().for_each(|output| is_output[output.0] = true);
         for (value_idx, consumers) in graph.consumers().iter().enumerate() {
             if let Some(&last) = consumers.last()
-                && !graph.outputs().iter().any(|output| output.0 == value_idx)
+                && !is_output[value_idx]
             {
                 last_uses[last].push(value_idx);
             }
