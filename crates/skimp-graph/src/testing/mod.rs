@@ -1,9 +1,11 @@
-//! Small random networks for tests and benches ([`random_cnn`]). Well-known ones are in [`networks`](crate::networks).
+//! Small random networks ([`random_cnn`]) and graphs of every operator ([`random_graph`]) for tests and benches. Well-known ones are in [`networks`](crate::networks).
 //!
 //! They stand here, not in a test, because the tests of every engine use them. Nothing here is for production.
 
+mod graphs;
 mod layers;
 mod random;
 
+pub use graphs::{ElementTypes, RandomGraph, random_graph};
 pub use layers::random_tensor;
 pub use random::{random_cnn, random_relu_cnn};
