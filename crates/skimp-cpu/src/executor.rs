@@ -55,6 +55,22 @@ impl CpuExecutor {
         Ok(Self { engine: Engine::new(graph)?, nodes })
     }
 
+    /// Bytes of working memory that a run on inputs of these shapes takes beside its inputs, outputs and packed weights,
+    /// by `n_threads` threads. Planned, not measured: nothing of it is allocated yet. Where the network runs node by
+    /// node, it is what its values take while they are needed.
+    ///
+    /// # Errors
+    /// As [`shape::infer`], where the inputs do not fit the network.
+    pub fn working_bytes(&self, inputs: &[Vec<usize>], n_threads: usize) -> Result<u64, GraphError> {
+        let shapes = shape::infer(&self.engine.graph, inputs)?;
+        if let Some((n_images, planned)) = self.engine.planned_for(inputs)?
+            && let Some(plan) = &planned.plan
+        {
+            return Ok(plan.arena_bytes().saturating_mul(n_images.min(n_threads.max(1)) as u64));
+        }
+        Ok(live_bytes(&self.engine.graph, &shapes))
+    }
+
     /// Runs every node by itself on the whole batch.
     fn run_nodes(&self, inputs: &[Tensor], observer: &mut Observer<'_>) -> Result<Vec<Tensor>, GraphError> {
         let graph = &self.engine.graph;
@@ -195,24 +211,28 @@ impl Engine {
         let Some(elements) = inputs.iter().map(Tensor::as_f32).collect::<Option<Vec<&[f32]>>>() else {
             return Ok(None);
         };
-        let n_images = match inputs.first().and_then(|x| x.shape().first()) {
-            Some(&n) if inputs.iter().all(|x| x.shape().first() == Some(&n)) => n,
+        let shapes: Vec<Vec<usize>> = inputs.iter().map(|x| x.shape().to_vec()).collect();
+        let Some((n_images, planned)) = self.planned_for(&shapes)? else { return Ok(None) };
+        let Some(plan) = &planned.plan else { return Ok(None) };
+        plan.run(n_images, &elements).map(Some)
+    }
+
+    /// The number of images in inputs of these shapes, and the plan for one of them; `None` where the images cannot run
+    /// apart.
+    fn planned_for(&self, inputs: &[Vec<usize>]) -> Result<Option<(usize, Arc<Planned>)>, GraphError> {
+        let n_images = match inputs.first().and_then(|shape| shape.first()) {
+            Some(&n) if n > 0 && inputs.iter().all(|shape| shape.first() == Some(&n)) => n,
             _ => return Ok(None),
         };
-        if n_images == 0 {
-            return Ok(None);
-        }
-        let single: Vec<Vec<usize>> =
-            inputs.iter().map(|x| std::iter::once(1).chain(x.shape()[1..].iter().copied()).collect()).collect();
-        let Some(planned) = self.planned(single)? else { return Ok(None) };
-        let Some(plan) = &planned.plan else { return Ok(None) };
+        let single = inputs.iter().map(|shape| std::iter::once(1).chain(shape[1..].iter().copied()).collect());
+        let Some(planned) = self.planned(single.collect())? else { return Ok(None) };
         if n_images > 1 {
             let is_constant: Vec<bool> = self.constants.iter().map(Option::is_some).collect();
             if !is_per_image(&self.graph, &planned.shapes, &is_constant, n_images) {
                 return Ok(None);
             }
         }
-        plan.run(n_images, &elements).map(Some)
+        Ok(Some((n_images, planned)))
     }
 
     /// The plan for inputs of these shapes (of a batch of one); `None` where a batch of one does not fit the graph.
@@ -230,4 +250,24 @@ impl Engine {
         plans.insert(shapes, Arc::clone(&planned));
         Ok(Some(planned))
     }
+}
+
+/// The most bytes that the computed values take at a time, node after node.
+fn live_bytes(graph: &Graph, shapes: &shape::Shapes) -> u64 {
+    let bytes = |id: ValueId| shapes.get(id).map_or(0, |t| t.n_elements().saturating_mul(t.dtype.n_bytes() as u64));
+    let mut n_readers: Vec<usize> = graph.consumers().iter().map(Vec::len).collect();
+    graph.outputs().iter().for_each(|id| n_readers[id.0] += 1);
+    let (mut live, mut most) = (0_u64, 0_u64);
+    for node in graph.nodes() {
+        live = node.outputs.iter().fold(live, |live, &id| live.saturating_add(bytes(id)));
+        most = most.max(live);
+        for &id in node.inputs.iter().flatten() {
+            n_readers[id.0] -= 1;
+            let is_made = graph.constant(id).is_none() && graph.inputs().iter().all(|input| input.value != id);
+            if n_readers[id.0] == 0 && is_made {
+                live = live.saturating_sub(bytes(id));
+            }
+        }
+    }
+    most
 }

@@ -127,6 +127,14 @@ impl Planes {
         self.n_blocks() * self.plane()
     }
 
+    /// [`len`](Self::len), `None` if it overflows.
+    pub(crate) fn checked_len(&self) -> Option<usize> {
+        let along = |before: usize, extent: usize, after: usize| before.checked_add(extent)?.checked_add(after);
+        let rows = along(self.halo.top, self.height, self.halo.bottom)?;
+        let columns = along(self.halo.left, self.width, self.halo.right)?;
+        rows.checked_mul(columns)?.checked_mul(self.block)?.checked_mul(self.n_blocks())
+    }
+
     /// Index of lane 0 of a pixel.
     pub(crate) fn at(&self, block: usize, row: usize, column: usize) -> usize {
         block * self.plane() + (self.halo.top + row) * self.pitch() + (self.halo.left + column) * self.block
@@ -149,6 +157,14 @@ impl Planes {
             }
         }
     }
+}
+
+/// Whether the padding around an image is small enough to be stored with it: wide paddings and dilations make rows and
+/// columns of zeros that dwarf both the image and what a layer makes of it. `None` stands for more than can be counted.
+pub(crate) fn affords_padding(padded: [Option<usize>; 2], input: [usize; 2], output: [usize; 2]) -> bool {
+    let pixels = (input[0] * input[1]).saturating_add(output[0] * output[1]);
+    let padded = padded[0].zip(padded[1]).and_then(|(rows, columns)| rows.checked_mul(columns));
+    padded.is_some_and(|padded| padded <= pixels.saturating_mul(16).saturating_add(4096))
 }
 
 /// Bounds that a fused activation clamps to; NaN stays NaN.

@@ -7,11 +7,12 @@ use skimp_graph::shape::Shapes;
 use skimp_graph::{DType, Graph, GraphError, Node, Tensor, ValueId};
 
 use super::fuse::{self, Role};
+use super::places::{Form, Places};
 use super::{BufferId, OutputSource, Plan, PlannedOutput, ReferenceInput, Step, memory};
 use crate::kernels::conv::PackedConv;
 use crate::kernels::dense::PackedDense;
 use crate::kernels::depthwise::PackedDepthwise;
-use crate::kernels::{Isa, LANES, Planes};
+use crate::kernels::{Isa, LANES};
 
 /// Weights packed once per graph, shared by the plans for all image sizes. Keyed by node and input block.
 #[derive(Debug, Default)]
@@ -39,15 +40,6 @@ impl<T> Shared<T> {
     }
 }
 
-/// How a value lies in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Form {
-    /// Row-major, as in a [`Tensor`].
-    Plain,
-    /// Blocks of 16 channels, with whatever halo its readers ask for.
-    Blocked,
-}
-
 /// A plan in the making.
 pub(super) struct Builder<'a> {
     pub(super) graph: &'a Graph,
@@ -56,11 +48,8 @@ pub(super) struct Builder<'a> {
     pub(super) constants: &'a [Option<Tensor>],
     pub(super) packs: &'a Packs,
     pub(super) isa: Isa,
+    pub(super) places: Places<'a>,
     steps: Vec<Step>,
-    planes: Vec<Planes>,
-    places: BTreeMap<(usize, Form), BufferId>,
-    /// For a buffer that is a range of another one's blocks: that one, and the first block.
-    views: BTreeMap<BufferId, (BufferId, usize)>,
 }
 
 /// Plans `graph` for the shapes of a batch of one; `None` where a computed value is not f32.
@@ -73,17 +62,8 @@ pub(crate) fn build(
     constants: &[Option<Tensor>],
     packs: &Packs,
 ) -> Result<Option<Plan>, GraphError> {
-    let mut builder = Builder {
-        graph,
-        shapes,
-        constants,
-        packs,
-        isa: Isa::detect(),
-        steps: Vec::new(),
-        planes: Vec::new(),
-        places: BTreeMap::new(),
-        views: BTreeMap::new(),
-    };
+    let mut builder =
+        Builder { graph, shapes, constants, packs, isa: Isa::detect(), places: Places::new(shapes), steps: Vec::new() };
     let computed = graph.inputs().iter().map(|input| input.value);
     let computed = computed.chain(graph.nodes().iter().flat_map(|node| node.outputs.iter().copied()));
     for id in computed.filter(|id| constants[id.0].is_none()) {
@@ -92,17 +72,18 @@ pub(crate) fn build(
             _ => return Ok(None),
         }
     }
-    let inputs: Vec<BufferId> = graph.inputs().iter().map(|input| builder.place(input.value, Form::Plain)).collect();
+    let inputs: Vec<BufferId> =
+        graph.inputs().iter().map(|input| builder.places.place(input.value, Form::Plain)).collect();
     let is_constant: Vec<bool> = constants.iter().map(Option::is_some).collect();
     let roles = fuse::roles(graph, shapes, &is_constant, |conv| builder.adds_residual(&graph.nodes()[conv]));
-    for (node, role) in graph.nodes().iter().zip(roles) {
+    for (idx, (node, role)) in graph.nodes().iter().zip(roles).enumerate() {
         if node.outputs.iter().all(|id| is_constant[id.0]) {
             continue;
         }
         match role {
             Role::Swallowed => {}
-            Role::Ends(chain) => builder.convolution(&chain)?,
-            Role::Alone => builder.node(node)?,
+            Role::Ends(chain) => builder.convolution(&chain),
+            Role::Alone => builder.node(idx),
         }
     }
     let outputs: Vec<PlannedOutput> = graph
@@ -123,19 +104,20 @@ pub(crate) fn build(
             OutputSource::Constant(_) => None,
         })
         .collect();
-    builder.share_halos();
-    let (buffers, arena_len) = memory::place(&builder.planes, &builder.views, &builder.steps, &inputs, &kept);
-    Ok(Some(Plan { steps: builder.steps, buffers, arena_len, inputs, outputs, arenas: Mutex::default() }))
+    let Builder { places, steps, .. } = builder;
+    let (buffers, arena_len) =
+        memory::place(&places.finish(), &steps, &inputs, &kept).ok_or_else(|| GraphError::InvalidGraph {
+            graph: graph.name().to_owned(),
+            cause: "its values need more memory than can be addressed".to_owned(),
+        })?;
+    let graph = graph.name().to_owned();
+    Ok(Some(Plan { graph, steps, buffers, arena_len, inputs, outputs, arenas: Mutex::default() }))
 }
 
 impl Builder<'_> {
     /// Channels, rows and columns of a value that is one image; a signal `[1, c, l]` is an image of one row.
     pub(super) fn image(&self, id: ValueId) -> Option<[usize; 3]> {
-        match *self.shapes.shape(id) {
-            [1, c, h, w] => Some([c, h, w]),
-            [1, c, l] => Some([c, 1, l]),
-            _ => None,
-        }
+        self.places.image(id)
     }
 
     /// Whether the value does not depend on the inputs.
@@ -157,90 +139,36 @@ impl Builder<'_> {
         self.steps.push(step);
     }
 
-    pub(super) fn buffer(&mut self, planes: Planes) -> BufferId {
-        self.planes.push(planes);
-        self.planes.len() - 1
-    }
-
-    pub(super) fn planes(&mut self, buffer: BufferId) -> &mut Planes {
-        &mut self.planes[buffer]
-    }
-
-    /// A new buffer for a value. Only images have a blocked form.
+    /// A new buffer for a value.
     pub(super) fn place(&mut self, id: ValueId, form: Form) -> BufferId {
-        let planes = match (form, self.image(id)) {
-            (Form::Blocked, Some([c, h, w])) => Planes::blocked(c, h, w),
-            (Form::Plain, Some([c, h, w])) => Planes::plain(c, h, w),
-            (_, None) => Planes::plain(self.shapes.shape(id).iter().product(), 1, 1),
-        };
-        let buffer = self.buffer(planes);
-        self.places.insert((id.0, form), buffer);
-        buffer
+        self.places.place(id, form)
     }
 
-    /// Gives a value the buffers of another one with the same elements in the same order.
+    /// Gives a value the elements of another one, in the same order.
     pub(super) fn alias(&mut self, id: ValueId, of: ValueId) {
-        if self.shapes.shape(id) != self.shapes.shape(of) {
+        if self.places.lie_alike(id, of) {
+            self.places.share(id, of);
+        } else {
             let buffer = self.request(of, Form::Plain);
-            self.places.insert((id.0, Form::Plain), buffer);
-            return;
-        }
-        for form in [Form::Plain, Form::Blocked] {
-            if let Some(&buffer) = self.places.get(&(of.0, form)) {
-                self.places.insert((id.0, form), buffer);
-            }
+            self.places.view(id, buffer);
         }
     }
 
     /// The form that a value has already; blocked where it has both.
     pub(super) fn form(&self, id: ValueId) -> Form {
-        if self.places.contains_key(&(id.0, Form::Blocked)) { Form::Blocked } else { Form::Plain }
+        if self.places.get(id, Form::Blocked).is_some() { Form::Blocked } else { Form::Plain }
     }
 
     /// The buffer of a computed value in the given form, converted if need be.
     pub(super) fn request(&mut self, id: ValueId, form: Form) -> BufferId {
-        if let Some(&buffer) = self.places.get(&(id.0, form)) {
+        if let Some(buffer) = self.places.get(id, form) {
             return buffer;
         }
         let other = if form == Form::Plain { Form::Blocked } else { Form::Plain };
-        let x = *self.places.get(&(id.0, other)).expect("nodes come after the nodes that they read");
+        let x = self.places.get(id, other).expect("nodes come after the nodes that they read");
         let out = self.place(id, form);
         self.push(Step::Convert { x, out });
         out
-    }
-
-    /// The buffer that the value's blocked form lies in, if it has one.
-    pub(super) fn root(&self, id: ValueId) -> Option<BufferId> {
-        let mut buffer = *self.places.get(&(id.0, Form::Blocked))?;
-        while let Some(&(whole, _)) = self.views.get(&buffer) {
-            buffer = whole;
-        }
-        Some(buffer)
-    }
-
-    /// Makes the blocked buffer of a computed value a part of `whole`, from channel `channel` on, so that what writes
-    /// the value writes there. Returns whether that can be.
-    pub(super) fn embed(&mut self, id: ValueId, whole: BufferId, channel: usize) -> bool {
-        let Some(&part) = self.places.get(&(id.0, Form::Blocked)) else { return false };
-        let fits = channel.is_multiple_of(LANES)
-            && (self.planes[part].channels.is_multiple_of(LANES)
-                || channel + self.planes[part].channels == self.planes[whole].channels);
-        if !fits || self.views.contains_key(&part) {
-            return false;
-        }
-        self.views.insert(part, (whole, channel / LANES));
-        true
-    }
-
-    /// Gives parts and wholes the same halo.
-    fn share_halos(&mut self) {
-        // A part is older than its whole, so one pass up and one down reach all.
-        for (&part, &(whole, _)) in &self.views {
-            self.planes[whole].halo = self.planes[whole].halo.union(self.planes[part].halo);
-        }
-        for (&part, &(whole, _)) in self.views.iter().rev() {
-            self.planes[part].halo = self.planes[whole].halo;
-        }
     }
 
     /// Runs a node on the reference interpreter.

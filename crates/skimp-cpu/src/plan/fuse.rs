@@ -16,8 +16,16 @@ pub(super) struct Chain {
     pub(super) residual: Option<ValueId>,
     /// What the activation clamps to.
     pub(super) bounds: Bounds,
-    /// The last node, at whose place the whole chain runs, so that the residual is there.
-    pub(super) last: usize,
+    /// Indices of the nodes after the convolution. The whole chain runs at the place of the last one, so that the
+    /// residual is there.
+    pub(super) followers: Vec<usize>,
+}
+
+impl Chain {
+    /// Index of the last node.
+    pub(super) fn last(&self) -> usize {
+        self.followers.last().copied().unwrap_or(self.conv)
+    }
 }
 
 /// The role of each node.
@@ -47,8 +55,10 @@ pub(super) fn clamps(op: &Op) -> Option<Bounds> {
 /// Later convolutions choose first: of two that feed one addition, the later one adds the earlier one's result.
 pub(super) fn roles(graph: &Graph, shapes: &Shapes, constants: &[bool], can_add: impl Fn(usize) -> bool) -> Vec<Role> {
     let consumers = graph.consumers();
+    let mut is_output = vec![false; graph.values().len()];
+    graph.outputs().iter().for_each(|id| is_output[id.0] = true);
     let next = |id: ValueId| match consumers[id.0].as_slice() {
-        [only] if !graph.outputs().contains(&id) => Some(*only),
+        [only] if !is_output[id.0] => Some(*only),
         _ => None,
     };
     let mut roles = vec![Role::Alone; graph.nodes().len()];
@@ -56,11 +66,10 @@ pub(super) fn roles(graph: &Graph, shapes: &Shapes, constants: &[bool], can_add:
         if !matches!(graph.nodes()[conv].op, Op::Conv { .. }) || constants[graph.nodes()[conv].outputs[0].0] {
             continue;
         }
-        let mut chain = Chain { conv, norm: None, residual: None, bounds: Bounds::NONE, last: conv };
-        let mut swallowed = Vec::new();
-        while let Some(idx) = next(graph.nodes()[chain.last].outputs[0]) {
+        let mut chain = Chain { conv, norm: None, residual: None, bounds: Bounds::NONE, followers: Vec::new() };
+        while let Some(idx) = next(graph.nodes()[chain.last()].outputs[0]) {
             let node = &graph.nodes()[idx];
-            let value = graph.nodes()[chain.last].outputs[0];
+            let value = graph.nodes()[chain.last()].outputs[0];
             if !matches!(roles[idx], Role::Alone) || chain.bounds != Bounds::NONE {
                 break;
             }
@@ -83,12 +92,10 @@ pub(super) fn roles(graph: &Graph, shapes: &Shapes, constants: &[bool], can_add:
                     None => break,
                 },
             }
-            swallowed.push(std::mem::replace(&mut chain.last, idx));
+            roles[chain.last()] = Role::Swallowed;
+            chain.followers.push(idx);
         }
-        for idx in swallowed {
-            roles[idx] = Role::Swallowed;
-        }
-        let last = chain.last;
+        let last = chain.last();
         roles[last] = Role::Ends(chain);
     }
     roles

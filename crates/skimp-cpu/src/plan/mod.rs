@@ -5,6 +5,7 @@ mod build;
 mod fuse;
 mod memory;
 mod nodes;
+mod places;
 mod run;
 
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,8 @@ struct Buffer {
 /// Everything needed to run a graph on one image (a batch of one).
 #[derive(Debug)]
 pub(crate) struct Plan {
+    /// Name of the graph.
+    graph: String,
     steps: Vec<Step>,
     buffers: Vec<Buffer>,
     arena_len: usize,

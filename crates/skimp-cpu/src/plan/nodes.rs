@@ -1,10 +1,13 @@
 //! The kernel for each operator; what has none runs on the reference interpreter.
 
-use skimp_graph::shape::window_axes;
-use skimp_graph::{Gemm, GraphError, Node, Op, Pad, PadMode, Slice, ValueId, Window};
+use std::collections::BTreeMap;
 
-use super::build::{Builder, Form};
+use skimp_graph::shape::window_axes;
+use skimp_graph::{Gemm, Node, Op, Pad, PadMode, Slice, ValueId, Window};
+
+use super::build::Builder;
 use super::fuse::{self, Chain};
+use super::places::Form;
 use super::{BufferId, Step};
 use crate::kernels::conv::{ConvShape, PackedConv};
 use crate::kernels::dense::PackedDense;
@@ -12,19 +15,19 @@ use crate::kernels::depthwise::PackedDepthwise;
 use crate::kernels::elementwise::{Binary, Channelwise, Unary};
 use crate::kernels::layout::Region;
 use crate::kernels::pool::{PoolKind, PoolShape};
-use crate::kernels::{Bounds, Planes};
+use crate::kernels::{Bounds, Halo, affords_padding};
 
 impl Builder<'_> {
     /// Plans one node.
-    pub(super) fn node(&mut self, node: &Node) -> Result<(), GraphError> {
-        if self.kernel(node).is_none() {
-            self.reference(node);
+    pub(super) fn node(&mut self, idx: usize) {
+        if self.kernel(idx).is_none() {
+            self.reference(&self.graph.nodes()[idx]);
         }
-        Ok(())
     }
 
     /// Plans a node by a kernel, or changes nothing and returns `None`.
-    fn kernel(&mut self, node: &Node) -> Option<()> {
+    fn kernel(&mut self, idx: usize) -> Option<()> {
+        let node = &self.graph.nodes()[idx];
         let out = *node.outputs.first()?;
         match &node.op {
             Op::Relu | Op::Clip { .. } => self.unary(node, Unary::Clamp(fuse::clamps(&node.op)?)),
@@ -46,8 +49,8 @@ impl Builder<'_> {
                     self.per_channel(node.inputs.get(1).copied().flatten()?, channels, self.shapes.shape(x).len())?;
                 self.channelwise(x, out, Channelwise::PRelu { slope })
             }
-            Op::Gemm(gemm) => self.gemm(node, gemm),
-            Op::MatMul => self.gemm(node, &Gemm { alpha: 1.0, beta: 0.0, trans_a: false, trans_b: false }),
+            Op::Gemm(gemm) => self.gemm(idx, gemm),
+            Op::MatMul => self.gemm(idx, &Gemm { alpha: 1.0, beta: 0.0, trans_a: false, trans_b: false }),
             Op::MaxPool(window) => self.pool(node, window, PoolKind::Max),
             Op::AveragePool { window, count_include_pad } => {
                 self.pool(node, window, PoolKind::Average { include_pad: *count_include_pad })
@@ -116,7 +119,10 @@ impl Builder<'_> {
             }
         } else {
             let ([channels, ..], [other, height, width]) = (self.image(a)?, self.image(b)?);
-            if self.shapes.shape(out) != self.shapes.shape(a) || [other, height, width] != [channels, 1, 1] {
+            let (shape, smaller) = (self.shapes.shape(a), self.shapes.shape(b));
+            // Axes are aligned from the right: of a different rank, channels do not meet channels.
+            let aligned = self.shapes.shape(out) == shape && smaller.len() == shape.len();
+            if !aligned || [other, height, width] != [channels, 1, 1] {
                 return None;
             }
             Form::Blocked
@@ -143,7 +149,8 @@ impl Builder<'_> {
         let (scale, shift) = match function {
             Binary::Add => (vec![1.0; n], parameters),
             Binary::Sub => (vec![1.0; n], parameters.iter().map(|p| -p).collect()),
-            Binary::Mul => (parameters, vec![0.0; n]),
+            // The zero that changes no sum: -0 stays -0.
+            Binary::Mul => (parameters, vec![-0.0; n]),
             Binary::Div => return None,
         };
         self.channelwise(x, out, Channelwise::Affine { scale, shift })
@@ -173,7 +180,8 @@ impl Builder<'_> {
     }
 
     /// One row of inputs times a constant matrix.
-    fn gemm(&mut self, node: &Node, gemm: &Gemm) -> Option<()> {
+    fn gemm(&mut self, idx: usize, gemm: &Gemm) -> Option<()> {
+        let node = &self.graph.nodes()[idx];
         let x = self.computed(node, 0)?;
         let &[1, n_inputs] = self.shapes.shape(x) else { return None };
         let &[1, n_outputs] = self.shapes.shape(node.outputs[0]) else { return None };
@@ -188,8 +196,7 @@ impl Builder<'_> {
                 bias => bias.iter().map(|b| gemm.beta * b).collect(),
             },
         };
-        let key = (self.node_idx(node), 0);
-        let packed = self.packs.dense.get_or(key, || {
+        let packed = self.packs.dense.get_or((idx, 0), || {
             let element = |i: usize, o: usize| {
                 gemm.alpha * weight[if gemm.trans_b { o * n_inputs + i } else { i * n_outputs + o }]
             };
@@ -199,10 +206,6 @@ impl Builder<'_> {
         let out = self.place(node.outputs[0], Form::Plain);
         self.push(Step::Dense { packed, x, out });
         Some(())
-    }
-
-    fn node_idx(&self, node: &Node) -> usize {
-        self.graph.nodes().iter().position(|other| std::ptr::eq(other, node)).unwrap_or(usize::MAX)
     }
 
     fn pool(&mut self, node: &Node, window: &Window, kind: PoolKind) -> Option<()> {
@@ -248,12 +251,13 @@ impl Builder<'_> {
         let images: Vec<[usize; 3]> = inputs.iter().map(|&id| self.image(id)).collect::<Option<_>>()?;
         let whole = self.place(out, Form::Blocked);
         // Of inputs that share memory none can move: one would be copied from where the whole lies.
-        let roots: Vec<Option<BufferId>> = inputs.iter().map(|&id| self.root(id)).collect();
+        let roots: Vec<Option<BufferId>> = inputs.iter().map(|&id| self.places.root(id)).collect();
+        let mut n_users: BTreeMap<Option<BufferId>, usize> = BTreeMap::new();
+        roots.iter().for_each(|&root| *n_users.entry(root).or_default() += 1);
         let mut regions = Vec::new();
         let mut channel = 0;
         for ((&id, extent), root) in inputs.iter().zip(images).zip(&roots) {
-            let is_alone = roots.iter().filter(|other| *other == root).count() == 1;
-            if !is_alone || !self.embed(id, whole, channel) {
+            if n_users.get(root) != Some(&1) || !self.places.embed(id, whole, channel) {
                 let region = Region { from: [0; 3], step: [1; 2], to: [channel, 0, 0], extent };
                 regions.push((self.request(id, Form::Blocked), region));
             }
@@ -359,85 +363,93 @@ impl Builder<'_> {
         })
     }
 
-    /// Whether the convolution has a kernel that adds a residual.
-    pub(super) fn adds_residual(&self, node: &Node) -> bool {
-        self.conv_shape(node).is_some_and(|shape| PackedConv::supports(&shape)) && self.has_finite_weights(node)
+    /// Shape of a convolution and the kernel for it, if there is one.
+    fn conv_kernel(&self, node: &Node) -> Option<(ConvShape, ConvKernel)> {
+        let shape = self.conv_shape(node)?;
+        let [_, height, width] = self.image(self.computed(node, 0)?)?;
+        // The blocked kernels multiply the zeros around an image, the definition leaves them out; the same for finite
+        // weights only.
+        let blocked = affords_halo(&shape, height, width)
+            && self.parameter(node, 1).is_some_and(|weight| weight.iter().all(|w| w.is_finite()));
+        let kernel = if blocked && PackedDepthwise::supports(&shape) {
+            ConvKernel::Depthwise
+        } else if blocked && PackedConv::supports(&shape) {
+            ConvKernel::Blocked
+        } else {
+            ConvKernel::Planar
+        };
+        Some((shape, kernel))
     }
 
-    /// The blocked kernels multiply the zeros around an image, the definition leaves them out; the same for finite
-    /// weights only.
-    fn has_finite_weights(&self, node: &Node) -> bool {
-        self.parameter(node, 1).is_some_and(|weight| weight.iter().all(|w| w.is_finite()))
+    /// Whether the convolution has a kernel that adds a residual.
+    pub(super) fn adds_residual(&self, node: &Node) -> bool {
+        matches!(self.conv_kernel(node), Some((_, ConvKernel::Blocked)))
     }
 
     /// Plans a convolution with what it swallows.
-    pub(super) fn convolution(&mut self, chain: &Chain) -> Result<(), GraphError> {
-        let graph = self.graph;
-        let node = &graph.nodes()[chain.conv];
-        let out = graph.nodes()[chain.last].outputs[0];
-        if self.blocked_convolution(chain, node, out).is_some() {
-            return Ok(());
+    pub(super) fn convolution(&mut self, chain: &Chain) {
+        if self.fused_convolution(chain).is_some() {
+            return;
         }
         // No kernel for the convolution: its epilogue runs by itself.
-        self.reference(node);
-        let mut idx = chain.conv;
-        while idx != chain.last {
-            let value = graph.nodes()[idx].outputs[0];
-            let next = (idx + 1..=chain.last).find(|&i| graph.nodes()[i].inputs.contains(&Some(value)));
-            idx = next.unwrap_or(chain.last);
-            self.node(&graph.nodes()[idx])?;
+        self.reference(&self.graph.nodes()[chain.conv]);
+        for &idx in &chain.followers {
+            self.node(idx);
         }
-        Ok(())
     }
 
-    fn blocked_convolution(&mut self, chain: &Chain, node: &Node, out: ValueId) -> Option<()> {
-        let shape = self.conv_shape(node)?;
+    fn fused_convolution(&mut self, chain: &Chain) -> Option<()> {
+        let node = &self.graph.nodes()[chain.conv];
+        let out = self.graph.nodes()[chain.last()].outputs[0];
+        let (shape, kernel) = self.conv_kernel(node)?;
         let x = self.computed(node, 0)?;
         let [_, height, width] = self.image(x)?;
         let halo = shape.halo(height, width);
-        let (bounds, isa, finite) = (chain.bounds, self.isa, self.has_finite_weights(node));
+        let (bounds, isa) = (chain.bounds, self.isa);
         let folded = || self.folded(chain, node, &shape);
-        if finite && PackedDepthwise::supports(&shape) {
-            let packed = self.packs.depthwise.get_or((chain.conv, 0), || {
-                let (weight, bias) = folded();
-                PackedDepthwise::new(isa, &shape, &weight, &bias)
-            });
-            let x = self.blocked_with(x, halo);
-            let out = self.place(out, Form::Blocked);
-            self.push(Step::Depthwise { packed, shape, bounds, x, out });
-        } else if finite && PackedConv::supports(&shape) {
-            let plain = PackedConv::prefers_plain(&shape) && self.form(x) == Form::Plain;
-            let in_block = if plain { 1 } else { 16 };
-            let packed = self.packs.conv.get_or((chain.conv, in_block), || {
-                let (weight, bias) = folded();
-                PackedConv::new(isa, &shape, in_block, &weight, &bias)
-            });
-            let residual = chain.residual.map(|id| self.request(id, Form::Blocked));
-            let x = if plain {
-                let source = self.request(x, Form::Plain);
-                let padded = Planes { halo, ..Planes::plain(shape.in_channels, height, width) };
-                let padded = self.buffer(padded);
-                self.push(Step::Convert { x: source, out: padded });
-                padded
-            } else {
-                self.blocked_with(x, halo)
-            };
-            let out = self.place(out, Form::Blocked);
-            self.push(Step::Convolve { packed, shape, bounds, x, residual, out });
-        } else {
-            let weight = self.packs.planar.get_or((chain.conv, 0), folded);
-            let x = self.request(x, Form::Plain);
-            let out = self.place(out, Form::Plain);
-            self.push(Step::Planar { weight, shape, bounds, x, out });
+        match kernel {
+            ConvKernel::Depthwise => {
+                let packed = self.packs.depthwise.get_or((chain.conv, 0), || {
+                    let (weight, bias) = folded();
+                    PackedDepthwise::new(isa, &shape, &weight, &bias)
+                });
+                let x = self.blocked_with(x, halo);
+                let out = self.place(out, Form::Blocked);
+                self.push(Step::Depthwise { packed, shape, bounds, x, out });
+            }
+            ConvKernel::Blocked => {
+                let plain = PackedConv::prefers_plain(&shape) && self.form(x) == Form::Plain;
+                let in_block = if plain { 1 } else { 16 };
+                let packed = self.packs.conv.get_or((chain.conv, in_block), || {
+                    let (weight, bias) = folded();
+                    PackedConv::new(isa, &shape, in_block, &weight, &bias)
+                });
+                let residual = chain.residual.map(|id| self.request(id, Form::Blocked));
+                let x = if plain {
+                    let source = self.request(x, Form::Plain);
+                    let padded = self.places.padded(x, halo);
+                    self.push(Step::Convert { x: source, out: padded });
+                    padded
+                } else {
+                    self.blocked_with(x, halo)
+                };
+                let out = self.place(out, Form::Blocked);
+                self.push(Step::Convolve { packed, shape, bounds, x, residual, out });
+            }
+            ConvKernel::Planar => {
+                let weight = self.packs.planar.get_or((chain.conv, 0), folded);
+                let x = self.request(x, Form::Plain);
+                let out = self.place(out, Form::Plain);
+                self.push(Step::Planar { weight, shape, bounds, x, out });
+            }
         }
         Some(())
     }
 
     /// The blocked form of a value with at least this halo.
-    fn blocked_with(&mut self, id: ValueId, halo: crate::kernels::Halo) -> BufferId {
+    fn blocked_with(&mut self, id: ValueId, halo: Halo) -> BufferId {
         let buffer = self.request(id, Form::Blocked);
-        let planes = self.planes(buffer);
-        planes.halo = planes.halo.union(halo);
+        self.places.widen(buffer, halo);
         buffer
     }
 
@@ -462,4 +474,22 @@ impl Builder<'_> {
         }
         (weight, bias)
     }
+}
+
+/// The kernels for convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ConvKernel {
+    /// [`PackedDepthwise`].
+    Depthwise,
+    /// [`PackedConv`], the only one that adds a residual.
+    Blocked,
+    /// The plain loop, for any shape and without a halo.
+    Planar,
+}
+
+/// Whether the halo that a convolution reads is small enough to be stored.
+fn affords_halo(shape: &ConvShape, height: usize, width: usize) -> bool {
+    let Halo { top, left, bottom, right } = shape.halo(height, width);
+    let sum = |parts: [usize; 3]| parts.into_iter().try_fold(0_usize, usize::checked_add);
+    affords_padding([sum([top, height, bottom]), sum([left, width, right])], [height, width], shape.output)
 }

@@ -28,6 +28,21 @@ impl Around<'_> {
 }
 
 impl Plan {
+    /// Bytes of working memory for one image.
+    pub(crate) fn arena_bytes(&self) -> u64 {
+        (self.arena_len as u64).saturating_mul(std::mem::size_of::<f32>() as u64)
+    }
+
+    fn out_of_memory(&self) -> GraphError {
+        GraphError::InvalidGraph {
+            graph: self.graph.clone(),
+            cause: format!(
+                "running it takes {} bytes of working memory, which the system does not give",
+                self.arena_bytes()
+            ),
+        }
+    }
+
     /// Runs on a batch whose images are independent: each input holds `n_images` images of the planned shape.
     pub(crate) fn run(&self, n_images: usize, inputs: &[&[f32]]) -> Result<Vec<Tensor>, GraphError> {
         let lens: Vec<usize> = self.outputs.iter().map(|output| output.shape.iter().product()).collect();
@@ -45,7 +60,7 @@ impl Plan {
         let run = |arena: &mut Borrowed<'_>, idx: usize, outputs: &mut [&mut [f32]], parallel: bool| {
             let inputs: Vec<&[f32]> =
                 inputs.iter().map(|x| &x[x.len() / n_images * idx..][..x.len() / n_images]).collect();
-            self.run_image(arena.elements(), &inputs, outputs, parallel)
+            self.run_image(arena.elements()?, &inputs, outputs, parallel)
         };
         if n_threads > 1 && n_images >= n_threads {
             images
@@ -179,11 +194,12 @@ struct Borrowed<'a> {
 impl<'a> Borrowed<'a> {
     fn new(plan: &'a Plan) -> Self {
         let spare = plan.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Self { plan, arena: Some(spare.unwrap_or_else(|| Arena::new(plan.arena_len))) }
+        Self { plan, arena: spare.or_else(|| Arena::new(plan.arena_len)) }
     }
 
-    fn elements(&mut self) -> &mut [f32] {
-        self.arena.get_or_insert_with(|| Arena::new(self.plan.arena_len)).elements()
+    fn elements(&mut self) -> Result<&mut [f32], GraphError> {
+        let missing = || self.plan.out_of_memory();
+        Ok(self.arena.as_mut().ok_or_else(missing)?.elements())
     }
 }
 
