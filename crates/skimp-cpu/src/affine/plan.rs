@@ -13,6 +13,7 @@ use super::gather::Gather;
 use super::layout::{Halo, byte};
 use super::pool::Mean;
 use super::store::Coded;
+use crate::kernels::affords_padding;
 
 /// One node's work; values by index.
 #[derive(Debug)]
@@ -101,17 +102,9 @@ impl Plan {
             if let (AffineOp::Layer(layer), Some(input)) = (&node.op, input(node, 0))
                 && let Some(value) = &mut coded[input]
             {
-                let [rows, cols] = axes(layer, node, value)?;
-                let beyond = |axis: &WindowAxis| {
-                    let reach = (axis.output.max(1) - 1) * axis.stride + (axis.kernel - 1) * axis.dilation + 1;
-                    reach.saturating_sub(axis.pad_begin + axis.input)
-                };
-                value.layout.halo = value.layout.halo.union(Halo {
-                    top: rows.pad_begin,
-                    left: cols.pad_begin,
-                    bottom: beyond(&rows),
-                    right: beyond(&cols),
-                });
+                if let Some(halo) = halo(&axes(layer, node, value)?) {
+                    value.layout.halo = value.layout.halo.union(halo);
+                }
             }
         }
         let mut planner = Planner { graph, coded: &coded, types: &types, joined: joins(graph, &types, &coded) };
@@ -129,6 +122,21 @@ fn axes(layer: &AffineLayer, node: &AffineNode, input: &Coded) -> Result<[Window
     let op = Op::Conv { window: layer.window.clone(), groups: layer.groups };
     let axes = window_axes(&op, &node.name, &layer.window, &[input.layout.height, input.layout.width])?;
     Ok([axes[0], axes[1]])
+}
+
+/// The padding that windows over an image read, `None` where it is too wide to be stored.
+fn halo(axes: &[WindowAxis; 2]) -> Option<Halo> {
+    let reach = |axis: &WindowAxis| (axis.output.max(1) - 1) * axis.stride + (axis.kernel - 1) * axis.dilation + 1;
+    let beyond = |axis: &WindowAxis| reach(axis).saturating_sub(axis.pad_begin + axis.input);
+    let padded = |axis: &WindowAxis| Some(axis.pad_begin + axis.input + beyond(axis));
+    let extents = [&axes[0], &axes[1]];
+    let affords = affords_padding(extents.map(padded), extents.map(|axis| axis.input), extents.map(|axis| axis.output));
+    affords.then(|| Halo {
+        top: axes[0].pad_begin,
+        left: axes[1].pad_begin,
+        bottom: beyond(&axes[0]),
+        right: beyond(&axes[1]),
+    })
 }
 
 /// For each node: the addition that joins it (for a layer), or the layer that it joins (for an addition).
@@ -154,8 +162,14 @@ fn joins(graph: &AffineGraph, types: &[Option<TensorType>], coded: &[Option<Code
         let output = node.outputs[0].0;
         let (Some(of_a), Some(of_b)) = (producers[a], producers[b]) else { continue };
         let (later, value) = if of_a > of_b { (of_a, a) } else { (of_b, b) };
-        let is_layer = match &graph.nodes[later].op {
-            AffineOp::Layer(layer) => matches!(layer.output, LayerOutput::Codes { .. }),
+        let layer_node = &graph.nodes[later];
+        let source = input(layer_node, 0).and_then(|value| coded[value].as_ref());
+        let is_layer = match (&layer_node.op, source) {
+            // One with a step of its own, which the addition can join.
+            (AffineOp::Layer(layer), Some(source)) => {
+                matches!(layer.output, LayerOutput::Codes { .. })
+                    && axes(layer, layer_node, source).is_ok_and(|axes| halo(&axes).is_some())
+            }
             _ => false,
         };
         let same = types[a].as_ref().map(|t| &t.shape) == types[b].as_ref().map(|t| &t.shape)
@@ -225,6 +239,9 @@ impl Planner<'_> {
         let node = &self.graph.nodes[idx];
         let mut output = node.outputs[0].0;
         let axes = axes(layer, node, from)?;
+        if halo(&axes).is_none() {
+            return Ok(None);
+        }
         let [rows, cols] = &axes;
         let code_type = from.encoding.code_type;
         let windows = Windows { zero: from.encoding.zero_point - code_type.min(), rows, cols };
@@ -369,14 +386,19 @@ pub(super) fn is_separable(graph: &AffineGraph, whole: &Plan, single: &Plan, n: 
         }
         _ => true,
     });
-    let rank =
-        |id: Option<ValueId>| id.and_then(|id| whole.types[id.0].as_ref()).map_or(0, |found| found.shape.len() as i64);
+    let rank = |id: ValueId| whole.types[id.0].as_ref().map_or(0, |found| found.shape.len());
     shapes_agree
-        && graph.nodes.iter().all(|node| match &node.op {
-            AffineOp::Move(op) | AffineOp::Float(op) => {
-                works_by_image(op, rank(node.inputs.first().copied().flatten()))
-            }
-            _ => true,
+        && graph.nodes.iter().all(|node| {
+            let made: Vec<usize> =
+                node.inputs.iter().flatten().filter(|id| is_input_or_made(id.0)).map(|&id| rank(id)).collect();
+            // Of another rank, the batch of one operand would meet another axis of the other one.
+            made.windows(2).all(|pair| pair[0] == pair[1])
+                && match &node.op {
+                    AffineOp::Move(op) | AffineOp::Float(op) => {
+                        works_by_image(op, node.inputs.first().copied().flatten().map_or(0, rank) as i64)
+                    }
+                    _ => true,
+                }
         })
 }
 

@@ -11,9 +11,10 @@ use std::arch::x86_64::{__m256, __m256d, __m512, __m512d};
 
 use rayon::prelude::*;
 use skimp_graph::integer::MacShape;
+use skimp_graph::shape::WindowAxis;
 
 use super::vector::{Element, Vector};
-use crate::kernels::Isa;
+use crate::kernels::{Isa, affords_padding};
 
 /// Output channels that one kernel call computes.
 pub(super) const BLOCK: usize = 8;
@@ -55,6 +56,16 @@ impl PlaneLayout {
             (p, q) => (p - 1) * plane_cols + q,
         };
         Self { phases, rows: plane_rows, cols: plane_cols, offsets, n_positions }
+    }
+
+    /// Whether planes of this shape, padding included, are small enough to be stored.
+    pub(super) fn is_affordable(shape: &MacShape) -> bool {
+        let padded = |axis: &WindowAxis| {
+            let reach = (axis.kernel - 1).checked_mul(axis.dilation)?;
+            axis.output.saturating_sub(1).checked_mul(axis.stride)?.checked_add(reach)?.checked_add(1)
+        };
+        let extents = [&shape.rows, &shape.cols];
+        affords_padding(extents.map(padded), extents.map(|axis| axis.input), extents.map(|axis| axis.output))
     }
 
     /// Elements between two channels.

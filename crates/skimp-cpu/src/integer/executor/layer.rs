@@ -81,7 +81,7 @@ impl PreparedLayer {
     ) -> Result<LayerResult, GraphError> {
         let shape = layer.shape_on(node, &input.shape)?;
         let output_shape = layer.output_shape(&shape);
-        if matches!(self.sums, Sums::Naive) {
+        if matches!(self.sums, Sums::Naive) || !PlaneLayout::is_affordable(&shape) {
             let residual = layer.scaled_residual(node, residual, &output_shape)?;
             let accumulators = layer.accumulate(&shape, input, residual.as_deref());
             let output = layer.output(node, &accumulators, output_shape, kind)?;

@@ -34,6 +34,8 @@ fn keeps_images_apart(node: &IntegerNode, inputs: &[&[usize]]) -> bool {
         IntegerOp::Move(op) => move_keeps_images_apart(op),
         IntegerOp::Float { op, constants } => match op {
             Op::Add | Op::Sub | Op::Mul | Op::Div | Op::PRelu => broadcasts_within_images(inputs, constants),
+            // A constant part has the batch that it has.
+            Op::Concat { axis } => *axis > 0 && constants.iter().all(Option::is_none),
             _ => float_keeps_images_apart(op) || move_keeps_images_apart(op),
         },
     }
@@ -59,7 +61,8 @@ fn move_keeps_images_apart(op: &Op) -> bool {
     match op {
         Op::Identity | Op::Dropout { .. } => true,
         Op::Flatten { axis } => *axis == 1,
-        Op::Reshape { shape, allow_zero } => shape.first() == Some(&0) && !allow_zero,
+        // The batch is copied to the first axis, and to no other one.
+        Op::Reshape { shape, allow_zero } => shape.first() == Some(&0) && !allow_zero && !shape.contains(&-2),
         Op::Transpose { perm } => perm.first() == Some(&0),
         Op::Squeeze { axes } => !axes.is_empty() && axes.iter().all(|&axis| axis > 0),
         Op::Unsqueeze { axes } => axes.iter().all(|&axis| axis > 0),
@@ -85,7 +88,7 @@ fn float_keeps_images_apart(op: &Op) -> bool {
         | Op::AveragePool { .. }
         | Op::GlobalAveragePool
         | Op::GlobalMaxPool => true,
-        Op::Softmax { axis } | Op::Concat { axis } => *axis > 0,
+        Op::Softmax { axis } => *axis > 0,
         Op::ReduceMean { axes, keep_dims: _ } => !axes.is_empty() && axes.iter().all(|&axis| axis > 0),
         _ => false,
     }
