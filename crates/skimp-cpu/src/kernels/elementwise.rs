@@ -66,7 +66,9 @@ impl Unary {
                 (x * (x / 6.0 + 0.5).clamp(0.0, 1.0)) as f32
             }),
             Self::Tanh => map(x, out, |x| f64::from(x).tanh() as f32),
-            Self::Sign => map(x, out, |x| f32::from(i8::from(x > 0.0) - i8::from(x < 0.0))),
+            Self::Sign => {
+                map(x, out, |x| if x.is_nan() { x } else { f32::from(i8::from(x > 0.0) - i8::from(x < 0.0)) })
+            }
         }
     }
 }

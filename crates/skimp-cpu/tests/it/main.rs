@@ -2,6 +2,7 @@
 
 mod operators;
 mod random;
+mod special;
 mod trained;
 
 use rayon::ThreadPoolBuilder;
