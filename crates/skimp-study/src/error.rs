@@ -16,6 +16,9 @@ pub enum StudyError {
     /// A setting of the command line or of a call cannot be.
     #[error("{0}")]
     Usage(String),
+    /// The data set has labels for which the network has no answer.
+    #[error("{0}")]
+    Labels(String),
     /// A study file is wrong.
     #[error("{path}: {cause}", path = .path.display())]
     InvalidStudy {
@@ -112,7 +115,8 @@ impl StudyError {
             StudyError::Train(error) => {
                 matches!(error, TrainError::Spec(_) | TrainError::Option { .. } | TrainError::Unknown { .. })
             }
-            StudyError::InvalidTopology { .. }
+            StudyError::Labels(_)
+            | StudyError::InvalidTopology { .. }
             | StudyError::Io { .. }
             | StudyError::Quant(_)
             | StudyError::Report(_)

@@ -149,12 +149,12 @@ impl Images {
     /// Checks that the labels may mean the network's answers.
     ///
     /// # Errors
-    /// [`StudyError::Usage`] that names the classes on both sides.
+    /// [`StudyError::Labels`] that names the classes on both sides.
     pub(crate) fn check_labels(&self, graph: &Graph, monitor: &dyn Monitor) -> Result<(), StudyError> {
         match LabelFit::of(graph, self.input, &self.dataset) {
             LabelFit::Fits => {}
             LabelFit::Differs(what) => monitor.note(&what),
-            LabelFit::Guessed(what) | LabelFit::Beyond(what) => return Err(StudyError::Usage(what)),
+            LabelFit::Beyond(what) => return Err(StudyError::Labels(what)),
         }
         Ok(())
     }
@@ -220,8 +220,6 @@ pub(crate) enum LabelFit {
     Fits,
     /// There are more answers than classes, or the other way round, but none is missing for a label.
     Differs(String),
-    /// The same, and the numbers of the classes depend on which of them are there.
-    Guessed(String),
     /// There are labels without an answer.
     Beyond(String),
 }
@@ -256,9 +254,9 @@ impl LabelFit {
         }
         let counts = format!("data set \"{name}\" has {n_classes} classes{how}, the network tells {n_answers} apart");
         if is_numbering_relative {
-            return Self::Guessed(format!(
-                "{counts}: which number each class has cannot be told; list all classes in classes.txt, one a line, or \
-                 add ,classes=folders to the place if they are the network's first ones"
+            return Self::Differs(format!(
+                "{counts}: the numbers are right only if these are the network's first classes; if others are missing, \
+                 list all of them in classes.txt, one a line"
             ));
         }
         Self::Differs(format!("{counts}: check that the labels mean the same classes"))

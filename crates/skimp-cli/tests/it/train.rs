@@ -236,7 +236,7 @@ fn data_that_do_not_fit_exit_with_1() {
         let data = format!("npy:{},{}", text(&path(images)), text(&path(labels)));
         fails(&["train", network, "--data", &data, "-o", text(&path("net.onnx"))], 1, message);
     };
-    fails("lenet-5:classes=7", "gray.npy", "labels.npy", "image 0: expected a label below 7");
+    fails("lenet-5:classes=7", "gray.npy", "labels.npy", "labels up to 7, of 8 classes, but the network tells 7 apart");
     fails("lenet-5", "gray.npy", "few.npy", "holds 4 images, but");
     fails("lenet-5", "color.npy", "labels.npy", "3 channels, but the network takes 1");
     assert!(!path("net.onnx").exists());

@@ -199,7 +199,7 @@ proptest! {
         exercise(&format!("npy:{},{}", x.display(), y.display()));
 
         fs::create_dir(at("0")).unwrap();
-        for name in ["0/a.png", "0/b.jpg"] {
+        for name in ["0/a.png", "0/b.jpg", "0/c.webp", "0/d.bmp", "0/e.ppm"] {
             image::ImageBuffer::from_fn(12, 7, |x, y| image::Rgb([(x * 20) as u8, (y * 30) as u8, 9])).save(at(name)).unwrap();
             let good = fs::read(at(name)).unwrap();
             fs::write(at(name), damage(good)).unwrap();
@@ -211,9 +211,18 @@ proptest! {
 
     /// Headers and bodies of nothing but noise.
     #[test]
-    fn noise_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300), magic in 0usize..4) {
+    fn noise_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300), magic in 0usize..8) {
         let folder = tempfile::tempdir().unwrap();
-        let starts: [&[u8]; 4] = [b"", &[0, 0, 8, 3], b"\x93NUMPY\x01\x00\x76\x00{'descr': '", b"\x89PNG\r\n\x1a\n"];
+        let starts: [&[u8]; 8] = [
+            b"",
+            &[0, 0, 8, 3],
+            b"\x93NUMPY\x01\x00\x76\x00{'descr': '",
+            b"\x89PNG\r\n\x1a\n",
+            b"RIFF\x20\x00\x00\x00WEBPVP8 ",
+            b"RIFF\x20\x00\x00\x00WEBPVP8L",
+            b"BM\xff\x00\x00\x00\x00\x00\x00\x00\x36\x00\x00\x00\x28\x00\x00\x00",
+            b"P6 ",
+        ];
         let bytes = [starts[magic], &bytes].concat();
         let at = |name: &str| folder.path().join(name);
         let place = folder.path().display().to_string();

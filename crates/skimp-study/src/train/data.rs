@@ -48,8 +48,8 @@ impl Data {
         match LabelFit::of(graph, input, &training) {
             LabelFit::Fits => {}
             // Whatever the numbers are, they are what is learned.
-            LabelFit::Differs(what) | LabelFit::Guessed(what) => monitor.note(&what),
-            LabelFit::Beyond(what) => return Err(StudyError::Usage(what)),
+            LabelFit::Differs(what) => monitor.note(&what),
+            LabelFit::Beyond(what) => return Err(StudyError::Labels(what)),
         }
         let validation = None;
         let data = Self { training, training_indices: Vec::new(), validation, test, share, input, preprocess, rule };

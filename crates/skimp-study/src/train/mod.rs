@@ -71,7 +71,9 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
     let mut model = new_model(config, &network, &data)?;
     freeze(&mut model, &config.freeze)?;
     let before = match &validation {
-        Some(validation) if !network.is_untrained => Some(measure(config, &mut model, validation, &trainer, monitor)?),
+        Some(validation) if !network.is_untrained => {
+            Some(measure(config, &mut model, &data, validation, &trainer, monitor)?)
+        }
         _ => None,
     };
     let identity = Identity::new(config, &network, &data)?;
@@ -144,6 +146,7 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
 fn measure(
     config: &TrainConfig,
     model: &mut Model,
+    data: &Data,
     validation: &Loader,
     trainer: &TrainerConfig,
     monitor: &dyn Monitor,
@@ -160,7 +163,24 @@ fn measure(
         "before the first step: {n_correct} of {n_images} validation images right ({:.2} %)",
         100.0 * start.validation_accuracy
     ));
+    let n_classes = data.training().n_classes();
+    if is_chance(n_correct, n_images, n_classes) {
+        monitor.note(&format!(
+            "that is the chance level of {n_classes} classes, or near it: the likely cause is another preprocessing than \
+             the network was trained with (in force: \"{}\"; see --preprocess), or labels in another order",
+            data.preprocess
+        ));
+    }
     Ok(start)
+}
+
+/// Whether so few right answers are what guessing gives: at most three standard deviations above the mean, and too few
+/// for a network that is right half-way between chance and always (which falls so low in 1 % of the cases).
+fn is_chance(n_correct: u64, n_images: u64, n_classes: usize) -> bool {
+    let (n, right, chance) = (n_images as f64, n_correct as f64, 1.0 / n_classes.max(1) as f64);
+    let deviation = |p: f64| (n * p * (1.0 - p)).sqrt();
+    let works = (1.0 + chance) / 2.0;
+    n_classes > 1 && right <= n * chance + 3.0 * deviation(chance) && right < n * works - 2.33 * deviation(works)
 }
 
 /// Makes the folder, checks that it can be written to, and looks for a checkpoint.

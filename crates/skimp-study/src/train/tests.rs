@@ -130,3 +130,21 @@ fn a_missing_folder_is_named_before_training() {
     assert_eq!(error, expected);
     assert!(!name.exists());
 }
+
+#[test]
+fn guesses_are_told_from_answers() {
+    // Right, images, classes.
+    for (right, n, classes, expected) in [
+        (100, 1000, 10, true),
+        (128, 1000, 10, true),
+        (130, 1000, 10, false),
+        (0, 4, 10, false),
+        (0, 8, 10, true),
+        (100, 200, 2, true),
+        (150, 200, 2, false),
+        (5, 50, 1, false),
+        (0, 0, 10, false),
+    ] {
+        assert_eq!(is_chance(right, n, classes), expected, "{right} of {n}, {classes} classes");
+    }
+}

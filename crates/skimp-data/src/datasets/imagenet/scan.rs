@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::DataError;
@@ -45,20 +46,31 @@ pub(super) enum Kind {
 /// What lies in a folder, in the byte order of the names.
 pub(super) fn entries(folder: &Path) -> Result<Vec<Entry>, DataError> {
     let read = fs::read_dir(folder).map_err(DataError::io(folder))?;
-    let mut list = Vec::new();
-    for entry in read {
-        let path = entry.map_err(DataError::io(folder))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let kind = kind(&path, &name);
-        list.push(Entry { path, name, kind });
-    }
+    let list = read.map(|entry| entry.and_then(Entry::of)).collect::<Result<Vec<_>, _>>();
+    let mut list = list.map_err(DataError::io(folder))?;
     list.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
     Ok(list)
 }
 
-fn kind(path: &Path, name: &str) -> Kind {
-    let Ok(metadata) = fs::metadata(path) else { return Kind::Other("broken links".to_owned()) };
-    if metadata.is_dir() {
+impl Entry {
+    /// Looks behind links only, which would else cost a look at each file.
+    fn of(entry: fs::DirEntry) -> io::Result<Self> {
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let mut file_type = entry.file_type()?;
+        if file_type.is_symlink() {
+            match fs::metadata(&path) {
+                Ok(behind) => file_type = behind.file_type(),
+                Err(_) => return Ok(Self { path, name, kind: Kind::Other("broken links".to_owned()) }),
+            }
+        }
+        let kind = kind(&path, &name, file_type);
+        Ok(Self { path, name, kind })
+    }
+}
+
+fn kind(path: &Path, name: &str, file_type: fs::FileType) -> Kind {
+    if file_type.is_dir() {
         return match name.starts_with('.') || SYSTEM_FOLDERS.iter().any(|system| name.eq_ignore_ascii_case(system)) {
             true => Kind::Other("hidden and system folders".to_owned()),
             false => Kind::Folder,
@@ -67,7 +79,7 @@ fn kind(path: &Path, name: &str) -> Kind {
     if name.starts_with('.') {
         return Kind::Other("hidden files".to_owned());
     }
-    if !metadata.is_file() {
+    if !file_type.is_file() {
         return Kind::Other("pipes and devices".to_owned());
     }
     let Some(extension) = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase()) else {
@@ -163,13 +175,18 @@ pub(super) fn holds_pictures(folder: &Path) -> Result<bool, DataError> {
         if above.iter().any(|above| above.starts_with(&real)) || above.len() == MAX_DEPTH {
             return Ok(false);
         }
-        let list = entries(folder)?;
-        if list.iter().any(|entry| matches!(entry.kind, Kind::Picture | Kind::Unread)) {
-            return Ok(true);
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(folder).map_err(DataError::io(folder))? {
+            let entry = entry.and_then(Entry::of).map_err(DataError::io(folder))?;
+            match entry.kind {
+                Kind::Picture | Kind::Unread => return Ok(true),
+                Kind::Folder => folders.push(entry.path),
+                Kind::Other(_) => {}
+            }
         }
         above.push(real);
-        for entry in list.iter().filter(|entry| entry.kind == Kind::Folder) {
-            if look(&entry.path, above)? {
+        for folder in folders {
+            if look(&folder, above)? {
                 return Ok(true);
             }
         }
