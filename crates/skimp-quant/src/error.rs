@@ -16,6 +16,14 @@ pub enum QuantError {
         /// What was given.
         found: String,
     },
+    /// A choice for a layer that the network does not have.
+    #[error("the network has no layer \"{name}\"; its layers: {known}")]
+    UnknownLayer {
+        /// What was asked for.
+        name: String,
+        /// The layers that there are.
+        known: String,
+    },
     /// Calibration saw no image.
     #[error("calibration saw no image, expected at least one")]
     NoImages,

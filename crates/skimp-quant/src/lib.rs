@@ -22,6 +22,9 @@ pub use calibrate::{Calibration, Calibrator, ValueStatistics, calibrate};
 pub use config::{FirstLayer, QuantizeConfig, RangeMethod, WeightGranularity};
 pub use error::QuantError;
 pub use layers::{LayerGeometry, layers};
-pub use qdq::{AffineRange, OutputForm, QdqConfig, QdqLayer, QdqNetwork, QdqValue, Scheme, quantize_qdq};
+pub use qdq::{
+    AffineRange, LayerChoices, OutputForm, QdqConfig, QdqLayer, QdqNetwork, QdqValue, Scheme, quantize_qdq,
+    quantize_qdq_with,
+};
 pub use quantize::{FloatNode, QuantizationReport, Quantized, QuantizedLayer, quantize};
 pub use skimp_numerics::EndSupport;

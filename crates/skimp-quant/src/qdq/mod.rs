@@ -5,17 +5,21 @@
 //! constants behind a `DequantizeLinear`. Any runtime of ONNX runs the result;
 //! [`affine::lower`](skimp_graph::affine::lower) turns it into integer arithmetic.
 
+mod choices;
 mod config;
 mod range;
 mod roles;
 mod weights;
 mod write;
 
+use std::collections::BTreeSet;
+
 use skimp_graph::affine::AffineEncoding;
 use skimp_graph::{Graph, rewrite};
 
 use crate::{Calibration, FloatNode, QuantError};
 
+pub use choices::LayerChoices;
 pub use config::{AffineRange, OutputForm, QdqConfig, Scheme};
 
 /// A convolution or dense layer with 8-bit weights.
@@ -27,6 +31,8 @@ pub struct QdqLayer {
     pub op: &'static str,
     /// `k, c / groups, r, s`.
     pub weight_shape: [usize; 4],
+    /// Width of the weight codes.
+    pub weight_bits: u32,
     /// One, or one for each output channel.
     pub weight_scales: Vec<f32>,
     /// As many; all 0 in the symmetric scheme.
@@ -83,9 +89,28 @@ pub struct QdqNetwork {
 /// Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR
 /// 2018, sections 2.1, 2.4 and 3.2; ONNX operator specifications of `QuantizeLinear` and `DequantizeLinear`, opset 13.
 pub fn quantize_qdq(graph: &Graph, config: &QdqConfig, calibration: &Calibration) -> Result<QdqNetwork, QuantError> {
+    quantize_qdq_with(graph, config, &LayerChoices::default(), calibration)
+}
+
+/// [`quantize_qdq`] with some layers in floating point or in other widths.
+///
+/// # Errors
+/// As [`quantize_qdq`]; [`QuantError::UnknownLayer`] if a choice is of no node.
+pub fn quantize_qdq_with(
+    graph: &Graph,
+    config: &QdqConfig,
+    choices: &LayerChoices,
+    calibration: &Calibration,
+) -> Result<QdqNetwork, QuantError> {
     config.check()?;
     let (folded, _) = rewrite::fold_batch_norm(&rewrite::simplify(graph));
-    let roles = roles::find(&folded, config, calibration)?;
+    let roles = roles::find(&folded, config, choices, calibration)?;
     let encodings = roles::encodings(&folded, &roles, config, calibration)?;
-    write::write(&folded, &roles, &encodings, config, calibration.n_images())
+    write::write(&folded, &roles, &encodings, (config, choices), calibration.n_images())
+}
+
+/// Names of the nodes that are layers.
+fn layer_names<'g>(graph: &'g Graph, roles: &[roles::Role]) -> BTreeSet<&'g str> {
+    let layers = graph.nodes().iter().zip(roles).filter(|(_, role)| matches!(role, roles::Role::Layer(_)));
+    layers.map(|(node, _)| node.name.as_str()).collect()
 }

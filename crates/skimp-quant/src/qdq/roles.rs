@@ -4,7 +4,7 @@ use skimp_graph::affine::AffineEncoding;
 use skimp_graph::{Graph, Node, Op, PadMode, ValueId};
 
 use super::range::{Coding, range};
-use super::{OutputForm, QdqConfig};
+use super::{LayerChoices, OutputForm, QdqConfig};
 use crate::mac::{RealLayer, per_channel, real_layer};
 use crate::{Calibration, QuantError};
 
@@ -37,7 +37,12 @@ pub(super) struct Roles {
 }
 
 /// Finds the roles.
-pub(super) fn find(graph: &Graph, config: &QdqConfig, calibration: &Calibration) -> Result<Roles, QuantError> {
+pub(super) fn find(
+    graph: &Graph,
+    config: &QdqConfig,
+    choices: &LayerChoices,
+    calibration: &Calibration,
+) -> Result<Roles, QuantError> {
     let n_nodes = graph.nodes().len();
     let mut roles = Roles {
         nodes: Vec::with_capacity(n_nodes),
@@ -59,6 +64,12 @@ pub(super) fn find(graph: &Graph, config: &QdqConfig, calibration: &Calibration)
             None if all_dynamic => role(&node.op, first.map_or(0, rank)),
             None => Role::Float,
         });
+    }
+    choices.check(graph, &super::layer_names(graph, &roles.nodes))?;
+    for (node, role) in graph.nodes().iter().zip(&mut roles.nodes) {
+        if choices.is_float(&node.name) {
+            *role = Role::Float;
+        }
     }
     roles.join(graph);
     roles.code(graph, config);

@@ -7,7 +7,7 @@ use skimp_graph::{Gemm, Graph, Node, Op, Tensor, Value, ValueId};
 
 use super::roles::{Role, Roles};
 use super::weights::{Stored, stored};
-use super::{QdqConfig, QdqLayer, QdqNetwork, QdqValue};
+use super::{LayerChoices, QdqConfig, QdqLayer, QdqNetwork, QdqValue};
 use crate::mac::RealLayer;
 use crate::{FloatNode, QuantError, WeightGranularity};
 
@@ -19,7 +19,7 @@ pub(super) fn write(
     graph: &Graph,
     roles: &Roles,
     encodings: &[Option<AffineEncoding>],
-    config: &QdqConfig,
+    (config, choices): (&QdqConfig, &LayerChoices),
     n_images: usize,
 ) -> Result<QdqNetwork, QuantError> {
     let mut writer = Writer {
@@ -42,7 +42,10 @@ pub(super) fn write(
     for (node_idx, node) in graph.nodes().iter().enumerate() {
         match &roles.nodes[node_idx] {
             Role::Joined => continue,
-            Role::Layer(layer) => layers.push(writer.layer(graph, roles, encodings, node_idx, layer, config)?),
+            Role::Layer(layer) => {
+                let own = choices.config(config, &node.name);
+                layers.push(writer.layer(graph, roles, encodings, node_idx, layer, &own)?);
+            }
             Role::Arithmetic | Role::Move => writer.operator(graph, roles, encodings, node_idx)?,
             Role::Float => {
                 float_nodes.push(FloatNode { name: node.name.clone(), op: node.op.name() });
@@ -53,7 +56,7 @@ pub(super) fn write(
     let Writer { values, nodes, coded, .. } = writer;
     let graph = Graph::new(graph.name(), graph.inputs().to_vec(), graph.outputs().to_vec(), values, nodes)?
         .with_metadata(ROUNDING_KEY, config.requantization.name())
-        .with_metadata(SETTINGS_KEY, settings(config, n_images));
+        .with_metadata(SETTINGS_KEY, settings(config, choices, n_images));
     Ok(QdqNetwork {
         graph: skimp_graph::rewrite::remove_dead(&graph),
         layers,
@@ -63,13 +66,19 @@ pub(super) fn write(
     })
 }
 
-fn settings(config: &QdqConfig, n_images: usize) -> String {
+fn settings(config: &QdqConfig, choices: &LayerChoices, n_images: usize) -> String {
+    let widths: Vec<String> = choices.weight_bits.iter().map(|(name, bits)| format!("{name}={bits}")).collect();
+    let listed = |what: &str, list: &[String]| match list {
+        [] => String::new(),
+        list => format!("; {what}: {}", list.join(", ")),
+    };
+    let exceptions = listed("in float", &choices.float) + &listed("weight bits", &widths);
     let granularity = match config.weight_granularity {
         WeightGranularity::PerLayer => "per-tensor",
         WeightGranularity::PerChannel => "per-channel",
     };
     format!(
-        "weights {} bits {} {granularity}; activations {} {}; calibration {} on {n_images} images",
+        "weights {} bits {} {granularity}; activations {} {}; calibration {} on {n_images} images{exceptions}",
         config.weight_bits,
         config.weight_scheme.name(),
         config.activation_type.dtype(),
@@ -221,6 +230,7 @@ impl Writer {
             name: node.name.clone(),
             op: node.op.name(),
             weight_shape: layer.weight_shape,
+            weight_bits: config.weight_bits,
             weight_scales,
             weight_zero_points: weight_zero_points.into_iter().map(i32::from).collect(),
             input: encoding,
