@@ -1,11 +1,12 @@
 //! What all commands share: global flags, output, failures.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
-use clap::{Args, ValueEnum, ValueHint};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum, ValueHint};
 use skimp::{Preprocess, StudyError, Tabular};
 
 use crate::progress::Bars;
@@ -91,6 +92,29 @@ impl Global {
         }
     }
 
+    /// Whether --output gives stdout to a file, which then takes no table beside it.
+    pub(crate) fn takes_stdout(&self, matches: &ArgMatches) -> Result<bool, Failure> {
+        if self.output.as_deref().is_none_or(|path| path.as_os_str() != "-") {
+            return Ok(false);
+        }
+        if matches.value_source("format") == Some(ValueSource::CommandLine) {
+            return Err(Failure::usage(anyhow::anyhow!("--output - gives stdout to the file: leave out --format")));
+        }
+        if std::io::stdout().is_terminal() {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--output -: stdout is a terminal; redirect it, or name a file"
+            )));
+        }
+        Ok(true)
+    }
+
+    /// Prints a table to stderr, where stdout holds something else.
+    pub(crate) fn aside(&self, text: &str) {
+        if !self.quiet {
+            crate::progress::aside(text);
+        }
+    }
+
     /// Columns that tables on stdout may take; `None` where they are as wide as they are: `COLUMNS` where it is set, else
     /// those of the terminal; no bound for files and pipes.
     pub(crate) fn width(&self) -> Option<usize> {
@@ -114,10 +138,23 @@ impl Global {
     }
 }
 
+/// Lets `write` write a file, and gives its bytes to stdout.
+pub(crate) fn through_file<T>(name: &str, write: impl FnOnce(&Path) -> Result<T, Failure>) -> Result<T, Failure> {
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let path = folder.path().join(name);
+    let done = write(&path)?;
+    print_bytes(&std::fs::read(&path).with_context(|| path.display().to_string())?)?;
+    Ok(done)
+}
+
 /// Prints to stdout. A reader that went away (`| head`) is not a failure.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(anyhow::Error::new(error).context("stdout").into())
         }

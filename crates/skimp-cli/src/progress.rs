@@ -27,6 +27,11 @@ fn warn(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// A text of its own on stderr.
+pub(crate) fn aside(text: &str) {
+    warn(text.trim_end());
+}
+
 /// Prints an error and its causes.
 pub(crate) fn complain(error: &anyhow::Error) {
     let mut message = error.to_string();

@@ -77,11 +77,15 @@ const SUFFIXES: [(&str, CostUnit, f64); 5] = [
 ];
 
 impl CostTable {
-    /// An embedded table.
+    /// The table that a setting asks for: an embedded one by its name, or one of the user's own, written out (TOML).
     ///
     /// # Errors
-    /// [`SimError::CostTable`] naming the nearest table if there is none of that name.
+    /// [`SimError::CostTable`] naming the nearest table if there is none of that name; those of
+    /// [`from_toml`](Self::from_toml).
     pub fn embedded(name: &str) -> Result<CostTable, SimError> {
+        if name.contains('\n') {
+            return CostTable::from_toml(name);
+        }
         match COST_TABLES.iter().find(|(known, _)| *known == name) {
             Some((_, text)) => CostTable::from_toml(text),
             None => Err(SimError::CostTable {
@@ -163,6 +167,7 @@ impl CostTable {
                 table: self.name.clone(),
                 key: key.to_owned(),
                 unit: unit.symbol(),
+                design: String::new(),
                 nearest: nearest(key, self.entries.iter().map(|entry| entry.key.as_str())),
             }),
         }

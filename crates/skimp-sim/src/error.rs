@@ -76,7 +76,7 @@ pub enum SimError {
         reason: String,
     },
     /// A cost that the table does not have.
-    #[error("cost table {table:?} has no {key:?} in {unit}; did you mean {nearest:?}?")]
+    #[error("cost table {table:?} has no {key:?} in {unit}{}; did you mean {nearest:?}?", needed_by(design))]
     MissingCost {
         /// Name of the table.
         table: String,
@@ -84,6 +84,8 @@ pub enum SimError {
         key: String,
         /// Its unit.
         unit: &'static str,
+        /// The design that needs it; empty where that is not known.
+        design: String,
         /// The nearest key of the table.
         nearest: String,
     },
@@ -149,4 +151,21 @@ pub enum SimError {
     /// A search for parameters could not measure the network.
     #[error("search for parameters: {0}")]
     Tuning(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl SimError {
+    /// The error with the design that met it, where it lacks that.
+    #[must_use]
+    pub fn of_design(self, name: &str) -> Self {
+        match self {
+            SimError::MissingCost { table, key, unit, design, nearest } if design.is_empty() => {
+                SimError::MissingCost { table, key, unit, design: name.to_owned(), nearest }
+            }
+            other => other,
+        }
+    }
+}
+
+fn needed_by(design: &str) -> String {
+    if design.is_empty() { String::new() } else { format!(", which {design} needs") }
 }

@@ -21,7 +21,7 @@ fn config(model: &str, settings: &[&str], data: DataConfig) -> SimulateConfig {
         input_size: None,
         quantization: quantization(),
         layers: LayersConfig::default(),
-        accelerators: accelerator_configs(&[model.to_owned()], &settings).unwrap(),
+        accelerators: accelerator_configs(&[model.to_owned()], &[], &settings).unwrap(),
         dump: None,
         trace: None,
     }

@@ -245,7 +245,12 @@ pub struct AcceleratorConfig {
     /// Name in the report; the model's name where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Settings that differ from the preset, as dotted keys.
+    /// A file of settings to use instead of those of the model's own preset, relative to the study's file. A resolved
+    /// configuration has its content in `set`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<PathBuf>,
+    /// Settings that differ from the preset, as dotted keys. `costs` may be a file, relative to the study's; a resolved
+    /// configuration has its text here.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     pub set: toml::Table,
 }

@@ -109,6 +109,9 @@ impl StudyError {
                     | DataError::UnknownPreprocess { .. }
                     | DataError::InvalidPreprocess { .. }
             ),
+            StudyError::Quant(error) => {
+                matches!(error, QuantError::InvalidConfig { .. } | QuantError::UnknownLayer { .. })
+            }
             StudyError::Graph(error) => {
                 matches!(error, GraphError::UnknownNetwork { .. } | GraphError::NetworkSetting { .. })
             }
@@ -118,7 +121,6 @@ impl StudyError {
             StudyError::Labels(_)
             | StudyError::InvalidTopology { .. }
             | StudyError::Io { .. }
-            | StudyError::Quant(_)
             | StudyError::Report(_)
             | StudyError::NotExact { .. }
             | StudyError::Interrupted

@@ -4,6 +4,7 @@
 //! accelerators on its real operand values, [`run_study`] does it all and writes a report. Long runs tell a [`Monitor`]
 //! where they are. This crate prints nothing and reads no environment.
 
+mod accelerators;
 #[cfg(test)]
 mod approximate_tests;
 mod config;
@@ -12,6 +13,7 @@ mod dump;
 mod effects;
 mod error;
 mod evaluate;
+mod fidelity;
 #[cfg(test)]
 mod honest_tests;
 mod images;
@@ -38,6 +40,7 @@ mod trace;
 mod train;
 mod tuning;
 
+pub use accelerators::accelerator_configs;
 pub use config::{
     AcceleratorConfig, ComparisonConfig, DataConfig, FirstLayer, JudgeBy, LayersConfig, NetworkConfig,
     QuantizationConfig, STUDY_SCHEMA, SplitConfig, StudyConfig, WeightScales,
@@ -45,6 +48,7 @@ pub use config::{
 pub use describe::{Checked, ClassRecord, DataSetRecord, LeftOutRecord, SplitRecord, describe_data};
 pub use error::StudyError;
 pub use evaluate::{Engine, EvaluateConfig, EvaluateRecord, evaluate};
+pub use fidelity::QuantizedAccuracy;
 pub use inspect::{InspectLayer, InspectRecord, InspectTotal, NamedShape, inspect};
 pub use lists::{LISTS, ListEntry, ListRecord, list, names};
 pub use monitor::{Monitor, Silent};
@@ -56,9 +60,9 @@ pub use quantize::{
 pub use run::run_network;
 pub use shapes::ShapeLayerConfig;
 pub use show::{SHOWN, SettingRecord, SettingsRecord, ShowRecord, settings, show, shown_names};
-pub use simulate::{SimulateConfig, Simulation, accelerator_configs, simulate, simulate_topology};
+pub use simulate::{SimulateConfig, Simulation, simulate, simulate_topology};
 pub use studies::{StudyOverrides, embedded_studies};
-pub use study::{StudyRun, run_study, study};
+pub use study::{StudyRun, run_study, simulate_report, study};
 pub use tabular::Tabular;
 pub use topology::{Topology, export_topology, inspect_topology};
 pub use train::{OutputRecord, PolicyConfig, PrecisionConfig, TrainConfig, TrainRecord, TrainRun, Validation, train};

@@ -12,6 +12,7 @@ fn vgg16(accelerators: &[(&str, &str)]) -> Option<Vec<AcceleratorRecord>> {
     let data = skimp_testkit::data("a real network to measure")?;
     let network = Network::open(data.join("models/imagenet_vgg16_conv_cifar10_head.onnx").to_str().unwrap()).unwrap();
     let config = |&(model, settings): &(&str, &str)| AcceleratorConfig {
+        preset: None,
         model: model.to_owned(),
         label: None,
         set: settings.parse().unwrap(),

@@ -5,18 +5,20 @@ use std::path::Path;
 use serde::Serialize;
 use skimp_graph::affine::{self, AffineEncoding, CodeType, Requantization};
 use skimp_graph::{Graph, onnx};
-use skimp_quant::{AffineRange, OutputForm, QdqConfig, QdqNetwork, Scheme, WeightGranularity};
+use skimp_quant::{AffineRange, LayerChoices, OutputForm, QdqConfig, QdqNetwork, Scheme, WeightGranularity};
 use skimp_report::records::{DataRecord, ModelRecord};
 use skimp_report::table::{Cell, Column, Table};
 
+use crate::fidelity::{ERROR_IMAGES, QuantizedAccuracy, accuracies, layer_errors};
 use crate::images::{Images, PREPROCESS_KEY};
 use crate::quantized::calibrate;
-use crate::{DataConfig, Monitor, Network, StudyError, Tabular, WeightScales};
+use crate::{DataConfig, Monitor, Network, SplitConfig, StudyError, Tabular, WeightScales};
 
 /// What to quantize, and how.
 #[derive(Clone, Debug)]
 pub struct QuantizeNetworkConfig {
-    /// Images that set the ranges; `images` of them are taken.
+    /// Images that set the ranges; `images` of them are taken. Accuracy is measured on the first `accuracy_images` of
+    /// the test split.
     pub data: DataConfig,
     /// Input height and width, where the network leaves them open.
     pub input_size: Option<[usize; 2]>,
@@ -38,6 +40,8 @@ pub struct QuantizeNetworkConfig {
     pub requantization: String,
     /// What the network puts out.
     pub output: OutputForm,
+    /// Layers that are not as the rest.
+    pub choices: LayerChoices,
 }
 
 /// A quantized network: `skimp.quantize/1`.
@@ -81,6 +85,11 @@ pub struct QuantizeRecord {
     pub values: Vec<EncodingRecord>,
     /// Nodes that compute in floating point.
     pub float_nodes: Vec<FloatNodeRecord>,
+    /// Images over which `sqnr_db` of the layers was measured: the first ones of calibration.
+    pub error_images: usize,
+    /// Accuracy before and after, where it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<QuantizedAccuracy>,
 }
 
 /// A layer with weights in few bits.
@@ -102,6 +111,12 @@ pub struct QuantizedLayerRecord {
     pub input_scale: f32,
     /// Zero point of its input.
     pub input_zero_point: i32,
+    /// Width of its weights.
+    pub weight_bits: u32,
+    /// Signal-to-quantization-noise ratio of what it computes, in dB, errors of earlier layers included; left out where
+    /// nothing differs from the float network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sqnr_db: Option<f64>,
 }
 
 /// What the codes of a value stand for: `real = (code − zero_point) · scale`.
@@ -145,6 +160,8 @@ impl Tabular for QuantizeRecord {
                 Column::text("name", "layer"),
                 Column::text("operator", "operator"),
                 Column::text("weight_shape", "weight"),
+                Column::number("weight_bits", "width", "bits"),
+                Column::number("sqnr_db", "SQNR", "dB"),
                 Column::number("input_scale", "input scale", ""),
                 Column::number("input_zero_point", "zero point", ""),
                 Column::number("weight_scale_min", "least weight scale", ""),
@@ -157,6 +174,8 @@ impl Tabular for QuantizeRecord {
                 layer.name.as_str().into(),
                 layer.operator.into(),
                 format!("{k}x{c}x{r}x{s}").as_str().into(),
+                u64::from(layer.weight_bits).into(),
+                Cell::real(layer.sqnr_db, 1),
                 Cell::real(f64::from(layer.input_scale), 6),
                 Cell::real(f64::from(layer.input_zero_point), 0),
                 Cell::real(f64::from(layer.weight_scale_min), 6),
@@ -164,6 +183,7 @@ impl Tabular for QuantizeRecord {
             ]);
         }
         let mut tables = vec![layers];
+        tables.extend(self.accuracy.as_ref().map(|accuracy| accuracy.table(&self.model.name)));
         if !self.float_nodes.is_empty() {
             let columns = vec![Column::text("name", "node"), Column::text("operator", "operator")];
             let mut floats = Table::new("in floating point", columns);
@@ -197,13 +217,25 @@ pub fn quantize(
     images.note_preprocess(&config.data, &network.graph, monitor);
     let calibration = calibrate(network, &images, n_images, monitor)?;
     monitor.stage("quantizing", 1);
-    let quantized = skimp_quant::quantize_qdq(&network.graph, &settings, &calibration)?;
+    let quantized = skimp_quant::quantize_qdq_with(&network.graph, &settings, &config.choices, &calibration)?;
     let graph = quantized.graph.with_metadata(PREPROCESS_KEY, images.preprocess_name());
     let quantized = QdqNetwork { graph, ..quantized };
+    let n_error_images = n_images.min(ERROR_IMAGES);
+    let errors = layer_errors(&network.graph, &quantized, &images, n_error_images, monitor)?;
+    let accuracy = match config.data.accuracy_images {
+        0 => None,
+        n => {
+            let data = DataConfig { split: SplitConfig::Test, ..config.data.clone() };
+            let images = Images::open(&data, &network.graph, config.input_size)?;
+            accuracies(network, &quantized.graph, &images, n, monitor)?
+        }
+    };
     onnx::export(&quantized.graph, output)?;
     let io = |source| StudyError::Io { path: output.to_owned(), source };
     let bytes_after = std::fs::metadata(output).map_err(io)?.len();
-    record(network, config, &settings, &images, &quantized, bytes_after)
+    let mut record = record(network, config, &settings, &images, &quantized, bytes_after)?;
+    record.layers.iter_mut().zip(errors).for_each(|(layer, error)| layer.sqnr_db = error);
+    Ok(QuantizeRecord { error_images: n_error_images, accuracy, ..record })
 }
 
 fn checked(config: &QuantizeNetworkConfig) -> Result<QdqConfig, StudyError> {
@@ -249,6 +281,8 @@ fn record(
         weight_scales: layer.weight_scales.len(),
         input_scale: layer.input.scale,
         input_zero_point: layer.input.zero_point,
+        weight_bits: layer.weight_bits,
+        sqnr_db: None,
     };
     let value = |value: &skimp_quant::QdqValue| {
         let AffineEncoding { scale, zero_point, .. } = value.encoding;
@@ -287,6 +321,8 @@ fn record(
             .iter()
             .map(|node| FloatNodeRecord { name: node.name.clone(), operator: node.op })
             .collect(),
+        error_images: 0,
+        accuracy: None,
     })
 }
 

@@ -11,10 +11,7 @@ use skimp_report::records::{
     AcceleratorRecord, AcceleratorTotal, Breakdown, EffectAccuracy, LayerRecord, LayerStatistics, TuningRecord,
 };
 use skimp_report::table::Table;
-use skimp_sim::{
-    Accelerator, EndOutcome, Energy, LayerResult, LayerTrace, LayerWorkload, RunTotals, apply_setting, find_model,
-    resolve_config,
-};
+use skimp_sim::{Accelerator, EndOutcome, Energy, LayerResult, LayerTrace, LayerWorkload, RunTotals, find_model};
 use toml::Table as Settings;
 
 use crate::effects::{Judge, image_trace};
@@ -74,44 +71,30 @@ impl serde::Serialize for Simulation {
 
 impl Tabular for Simulation {
     fn tables(&self) -> Vec<Table> {
-        vec![skimp_report::views::totals_table(&self.record)]
+        self.record.tables()
     }
 
     fn to_text(&self, width: Option<usize>) -> String {
-        skimp_report::views::simulation_text(&self.record, width)
+        self.record.to_text(width)
     }
 
     fn to_csv(&self) -> Result<String, StudyError> {
-        Ok(skimp_report::views::simulation_csv(&self.record)?)
+        self.record.to_csv()
     }
 }
 
-/// Accelerators from names and `ACCELERATOR.KEY=VALUE` settings, as on the command line.
-///
-/// # Errors
-/// [`StudyError`] naming the unknown accelerator or setting, with the nearest valid one.
-pub fn accelerator_configs(names: &[String], settings: &[String]) -> Result<Vec<AcceleratorConfig>, StudyError> {
-    let mut configs: Vec<AcceleratorConfig> = Vec::new();
-    for name in names {
-        let model = find_model(ACCELERATORS, name)?;
-        if configs.iter().any(|config| config.model == *name) {
-            return Err(StudyError::Usage(format!("accelerator \"{name}\" is named twice")));
-        }
-        configs.push(AcceleratorConfig { model: model.name().to_owned(), label: None, set: Settings::new() });
+impl Tabular for SimulationRecord {
+    fn tables(&self) -> Vec<Table> {
+        vec![skimp_report::views::totals_table(self)]
     }
-    for setting in settings {
-        let malformed = || StudyError::Usage(format!("setting \"{setting}\", expected ACCELERATOR.KEY=VALUE"));
-        let (path, value) = setting.split_once('=').ok_or_else(malformed)?;
-        let (name, key) = path.split_once('.').ok_or_else(malformed)?;
-        let Some(config) = configs.iter_mut().find(|config| config.model == name) else {
-            // A misspelled name gets its hint here; a right one is just not part of this run.
-            find_model(ACCELERATORS, name)?;
-            return Err(StudyError::Usage(format!("setting \"{setting}\": {name} is not among --accelerator")));
-        };
-        let preset = resolve_config(find_model(ACCELERATORS, name)?.preset(), &Settings::new())?;
-        apply_setting(&preset, &mut config.set, key, value)?;
+
+    fn to_text(&self, width: Option<usize>) -> String {
+        skimp_report::views::simulation_text(self, width)
     }
-    Ok(configs)
+
+    fn to_csv(&self) -> Result<String, StudyError> {
+        Ok(skimp_report::views::simulation_csv(self)?)
+    }
 }
 
 /// Whether a layer's timeline is wanted.
@@ -183,7 +166,7 @@ impl Running {
         let mut priced = Vec::with_capacity(layers.len());
         for (&layer, result) in layers.iter().zip(&self.results) {
             let Some(result) = result else { continue };
-            let energy = accelerator.price(result)?;
+            let energy = accelerator.price(result).map_err(|error| error.of_design(self.config.label()))?;
             records.push(layer_record(layer, accelerator, result, &energy));
             priced.push((result, energy));
         }

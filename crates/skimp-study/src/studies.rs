@@ -53,6 +53,8 @@ impl StudyConfig {
             Some((name, text)) => Self::parse(text, name)?,
             None => Self::parse(&read(study)?, study)?,
         };
+        let folder = Path::new(study).parent().unwrap_or(Path::new(""));
+        config.accelerators.iter_mut().try_for_each(|accelerator| accelerator.read_files(folder))?;
         let data = &mut config.data;
         let replaces =
             |own: &str, given: &Option<String>| given.as_ref().is_some_and(|given| !own.is_empty() && own != given);

@@ -1,6 +1,6 @@
 //! A whole study: accuracy, simulation, comparison, report.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use skimp_cpu::integer::IntegerExecutor;
@@ -17,7 +17,10 @@ use skimp_sim::{ComparisonRow, find_model};
 use crate::evaluate::{Engine, classify, float_executor};
 use crate::images::Images;
 use crate::train::{Place, precision_study};
-use crate::{JudgeBy, Monitor, Network, SimulateConfig, Simulation, SplitConfig, StudyConfig, StudyError, simulate};
+use crate::{
+    AcceleratorConfig, ComparisonConfig, JudgeBy, Monitor, Network, NetworkConfig, STUDY_SCHEMA, SimulateConfig,
+    Simulation, SplitConfig, StudyConfig, StudyError, simulate,
+};
 
 /// Seconds of each finished step.
 #[derive(Default)]
@@ -71,14 +74,73 @@ pub fn run_study(config: &StudyConfig, run: &StudyRun, monitor: &dyn Monitor) ->
     Ok(record)
 }
 
+/// Simulates as [`simulate`](crate::simulate()) does and writes what [`run_study`] writes into `folder`: `model` is the
+/// network as the user named it. The first accelerator is the baseline of the others.
+///
+/// # Errors
+/// As [`run_study`].
+pub fn simulate_report(
+    model: &str,
+    config: &SimulateConfig,
+    folder: &Path,
+    monitor: &dyn Monitor,
+) -> Result<StudyRecord, StudyError> {
+    skimp_files::make_folder(folder).map_err(|source| StudyError::Io { path: folder.to_owned(), source })?;
+    let study = StudyConfig::of_simulation(model, config);
+    let record = simulation_study(&study, config.dump.as_deref(), config.trace.as_deref(), monitor)?;
+    monitor.stage("writing the report", 1);
+    write_study(folder, &record)?;
+    monitor.advance(1);
+    Ok(record)
+}
+
+impl StudyConfig {
+    /// The study that repeats a simulation.
+    fn of_simulation(model: &str, config: &SimulateConfig) -> Self {
+        let labels: Vec<&str> = config.accelerators.iter().map(AcceleratorConfig::label).collect();
+        let (baseline, variants) = labels.split_first().map_or((None, &[][..]), |(first, rest)| (Some(*first), rest));
+        let against = |baseline: &str| {
+            let pair =
+                |variant: &&str| ComparisonConfig { baseline: baseline.to_owned(), variant: (*variant).to_owned() };
+            variants.iter().map(pair).collect()
+        };
+        StudyConfig {
+            schema: STUDY_SCHEMA,
+            name: "simulation".to_owned(),
+            title: format!("{} on {{network}}, {{data}}", labels.join(", ")),
+            summary: "a simulation with its report".to_owned(),
+            subject: String::new(),
+            comparisons: baseline.map(against).unwrap_or_default(),
+            baseline: baseline.filter(|_| !variants.is_empty()).map(str::to_owned),
+            network: NetworkConfig { model: model.to_owned(), input_size: config.input_size },
+            data: config.data.clone(),
+            quantization: config.quantization.clone(),
+            layers: config.layers.clone(),
+            accelerators: config.accelerators.clone(),
+            training: None,
+            published: Vec::new(),
+        }
+    }
+}
+
 /// Runs a study in memory.
 ///
 /// # Errors
 /// [`StudyError`] naming the file, node, layer or setting.
 pub fn study(config: &StudyConfig, monitor: &dyn Monitor) -> Result<StudyRecord, StudyError> {
-    if let Some(training) = &config.training {
-        return precision_study(config, training, None, monitor);
+    match &config.training {
+        Some(training) => precision_study(config, training, None, monitor),
+        None => simulation_study(config, None, None, monitor),
     }
+}
+
+/// A study of accelerators; `dump` and `trace` as in [`SimulateConfig`].
+fn simulation_study(
+    config: &StudyConfig,
+    dump: Option<&Path>,
+    trace: Option<&Path>,
+    monitor: &dyn Monitor,
+) -> Result<StudyRecord, StudyError> {
     let mut clock = Clock::default();
     let network = clock.time("load the network", || Network::open(&config.network.model))?;
     let images = Images::open(&config.data, &network.graph, config.network.input_size)?;
@@ -88,8 +150,8 @@ pub fn study(config: &StudyConfig, monitor: &dyn Monitor) -> Result<StudyRecord,
         quantization: config.quantization.clone(),
         layers: config.layers.clone(),
         accelerators: config.accelerators.clone(),
-        dump: None,
-        trace: None,
+        dump: dump.map(Path::to_owned),
+        trace: trace.map(Path::to_owned),
     };
     let (simulation, executor) =
         clock.time("quantize and simulate", || simulate::simulate_on(&network, &images, &simulate_config, monitor))?;

@@ -7,7 +7,7 @@
 //! let config = EvaluateConfig {
 //!     data: DataConfig { set: "sample".into(), accuracy_images: 100, ..DataConfig::default() },
 //!     input_size: None,
-//!     engine: Engine::Cpu,
+//!     engine: Some(Engine::Cpu),
 //!     quantization: Default::default(),
 //! };
 //! let record = skimp::evaluate(&network, &config, &Silent)?;

@@ -16,9 +16,10 @@ struct Arguments {
     /// Evaluate the first N images only
     #[arg(long, value_name = "N", alias = "limit")]
     images: Option<usize>,
-    /// Which engine computes; `integer` quantizes a network first that is not quantized yet
-    #[arg(long, default_value = "cpu", value_parser = Engine::parse, value_name = "reference|cpu|integer")]
-    engine: Engine,
+    /// Which engine computes; `integer` quantizes a network first that is not quantized yet [default: integer for a
+    /// quantized network (QDQ), else cpu]
+    #[arg(long, value_parser = Engine::parse, value_name = "reference|cpu|integer")]
+    engine: Option<Engine>,
     #[command(flatten)]
     quantization: QuantizationOptions,
 }

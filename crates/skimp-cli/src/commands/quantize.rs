@@ -1,12 +1,14 @@
 //! `skimp quantize`: a network in 8 bits, as plain ONNX.
 
+use std::path::Path;
+
 use anyhow::anyhow;
 use clap::{ArgMatches, Args, ValueEnum, ValueHint};
 use skimp::graph::affine::CodeType;
-use skimp::quant::{OutputForm, Scheme};
-use skimp::{QuantizeNetworkConfig, WeightScales};
+use skimp::quant::{LayerChoices, OutputForm, Scheme};
+use skimp::{DataConfig, QuantizeNetworkConfig, Tabular, WeightScales};
 
-use crate::common::{Failure, print, render, terminal_width};
+use crate::common::{Failure, print, render, terminal_width, through_file};
 use crate::options::DataOptions;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -77,9 +79,26 @@ struct Arguments {
     /// How accumulators become codes: `float` (ONNX), `gemmlowp` (two roundings) or `single`
     #[arg(long, value_name = "NAME", default_value = "float")]
     requantization: String,
+    /// Layers that stay in floating point; a `*` at the end of a name stands for any ending
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    keep_float: Vec<String>,
+    /// Layers whose weights have another width; a `*` at the end of a name stands for any ending
+    #[arg(long, value_name = "NAME=BITS,…", value_delimiter = ',', value_parser = layer_width)]
+    layer_weight_bits: Vec<(String, u32)>,
+    /// Images of the test split on which accuracy is measured before and after; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    accuracy_images: usize,
     /// Outputs: dequantized codes, or scaled accumulators of a last layer
     #[arg(long, value_enum, default_value_t = Form::Codes)]
     outputs: Form,
+}
+
+/// `NAME=BITS`; the name may hold `=`, the last one counts.
+fn layer_width(text: &str) -> Result<(String, u32), String> {
+    let malformed = || format!("\"{text}\", expected NAME=BITS with 2 to 8 bits");
+    let (name, bits) = text.rsplit_once('=').ok_or_else(malformed)?;
+    let bits = bits.trim().parse().ok().filter(|bits| (2..=8).contains(bits)).ok_or_else(malformed)?;
+    Ok((name.to_owned(), bits))
 }
 
 /// The command.
@@ -91,15 +110,19 @@ impl super::Command for Quantize {
     }
 
     fn output(&self) -> &'static str {
-        "File of the quantized network (ONNX)"
+        "File of the quantized network (ONNX); `-` is stdout"
     }
 
     fn arguments(&self) -> clap::Command {
         Arguments::augment_args(
             clap::Command::new(self.name()).about("Quantize a network to 8 bits and write it as QDQ ONNX").after_help(
-                "--output names the ONNX file. Any ONNX runtime runs it; `skimp eval --engine integer` computes it on \
-                 codes only.\n\nExamples:\n  skimp quantize net.onnx --data cifar10:DIR -o net8.onnx\n  \
+                "--output names the ONNX file; with `-` it goes to stdout and the table to stderr. Any ONNX runtime \
+                 runs it; `skimp eval` computes it on codes only. The table says what each layer loses: SQNR in dB, of \
+                 its sums over the first images of calibration, errors of earlier layers included.\n\nExamples:\n  \
+                 skimp quantize net.onnx --data cifar10:DIR -o net8.onnx\n  \
                  skimp quantize net.onnx --data cifar10:DIR --scheme symmetric --calibration entropy -o net8.onnx\n  \
+                 skimp quantize net.onnx --data cifar10:DIR --keep-float conv1,fc --layer-weight-bits layer3*=4 \\\n      \
+                 -o net8.onnx\n  \
                  skimp eval net8.onnx --data cifar10:DIR --engine integer",
             ),
         )
@@ -108,13 +131,17 @@ impl super::Command for Quantize {
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
         global.apply_threads()?;
-        let Some(output) = global.output.as_deref().filter(|path| path.as_os_str() != "-") else {
+        let Some(output) = global.output.as_deref() else {
             return Err(Failure::usage(anyhow!("skimp quantize needs --output OUT.onnx")));
         };
+        let on_stdout = global.takes_stdout(matches)?;
         global.check_output()?;
         let network = skimp::Network::open(&arguments.model)?;
         let config = QuantizeNetworkConfig {
-            data: arguments.data.ranges_config(arguments.calibration_images)?,
+            data: DataConfig {
+                accuracy_images: arguments.accuracy_images,
+                ..arguments.data.ranges_config(arguments.calibration_images)?
+            },
             input_size: arguments.data.input_size,
             weight_bits: arguments.weight_bits,
             activation_bits: arguments.activation_bits,
@@ -134,8 +161,15 @@ impl super::Command for Quantize {
                 Form::Codes => OutputForm::Codes,
                 Form::Accumulators => OutputForm::Accumulators,
             },
+            choices: LayerChoices { float: arguments.keep_float, weight_bits: arguments.layer_weight_bits },
         };
         let bars = global.bars();
+        if on_stdout {
+            let quantize = |path: &Path| Ok(skimp::quantize(&network, &config, path, &bars)?);
+            let record = through_file("network.onnx", quantize)?;
+            drop(bars);
+            return Ok(global.aside(&record.to_text(None)));
+        }
         let record = skimp::quantize(&network, &config, output, &bars)?;
         drop(bars);
         print(&render(&record, global.format, terminal_width())?)

@@ -1,12 +1,12 @@
 //! `skimp run`: a network on one tensor.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::{ArgMatches, Args, ValueHint};
 use skimp::Engine;
 
-use crate::common::Failure;
+use crate::common::{Failure, through_file};
 
 #[derive(Args, Debug)]
 struct Arguments {
@@ -30,7 +30,7 @@ impl super::Command for Run {
     }
 
     fn output(&self) -> &'static str {
-        "File of the first output (.npy)"
+        "File of the first output (.npy); `-` is stdout"
     }
 
     fn arguments(&self) -> clap::Command {
@@ -49,7 +49,17 @@ impl super::Command for Run {
         let Some(output) = &global.output else {
             return Err(Failure::usage(anyhow!("skimp run needs --output Y.npy")));
         };
+        let on_stdout = global.takes_stdout(matches)?;
         let network = skimp::Network::open(&arguments.model)?;
+        if on_stdout {
+            let n_outputs = network.graph.outputs().len();
+            if n_outputs != 1 {
+                let cause = format!("--output -: the network has {n_outputs} outputs, stdout takes one; name a file");
+                return Err(Failure::usage(anyhow!(cause)));
+            }
+            let run = |path: &Path| Ok(skimp::run_network(&network, arguments.engine, &arguments.input, path)?);
+            return through_file("output.npy", run);
+        }
         skimp::run_network(&network, arguments.engine, &arguments.input, output)?;
         Ok(())
     }

@@ -13,8 +13,8 @@ struct Arguments {
     /// ONNX file, the name of a network (see `skimp list networks`), or a SCALE-Sim topology (.csv: shapes only, no --data)
     #[arg(value_name = "MODEL", value_hint = ValueHint::FilePath)]
     model: String,
-    /// Accelerators, separated by commas (see `skimp list accelerators`)
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', required = true,
+    /// Accelerators, separated by commas (see `skimp list accelerators`); labels tell settings of one design apart
+    #[arg(long, value_name = "[LABEL=]NAME,…", value_delimiter = ',', required = true,
         value_parser = Known(|| skimp::names("accelerators")), hide_possible_values = true)]
     accelerator: Vec<String>,
     #[command(flatten)]
@@ -29,9 +29,15 @@ struct Arguments {
     tuning: TuningOptions,
     #[command(flatten)]
     quantization: QuantizationOptions,
-    /// Change a setting of an accelerator's preset; may be repeated
+    /// Settings of an accelerator from a file of one's own (`skimp show NAME` prints the preset); may be repeated
+    #[arg(long, value_name = "ACCELERATOR=FILE")]
+    preset: Vec<String>,
+    /// Change a setting of an accelerator (see `skimp list settings NAME`); `costs` may be a file; may be repeated
     #[arg(long, value_name = "ACCELERATOR.KEY=VALUE")]
     set: Vec<String>,
+    /// Also write the report, as skimp study does, into this folder
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    report: Option<PathBuf>,
     /// Write operands, exact sums and end planes of the first image as .npy files into this folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     dump: Option<PathBuf>,
@@ -55,7 +61,10 @@ impl super::Command for Simulate {
                      skimp simulate sample-resnet --accelerator compend,dadiannao --data sample --images 4\n  \
                      skimp simulate net.onnx --accelerator compend --data cifar10:DIR --preprocess imagenet \\\n      \
                      --set compend.end=false --format json\n  \
-                     skimp simulate net.onnx --accelerator compend --data imagenet:DIR --dump DIR\n  \
+                     skimp simulate net.onnx --accelerator on=compend,off=compend --set off.end=false --data imagenet:DIR \\\n      \
+                     --report out\n  \
+                     skimp simulate net.onnx --accelerator compend --data imagenet:DIR --preset compend=chip.toml \\\n      \
+                     --set compend.costs=mine.toml --dump DIR\n  \
                      skimp simulate topology.csv --accelerator systolic --set systolic.rows=8 --trace timeline.json",
             ),
         )
@@ -65,7 +74,7 @@ impl super::Command for Simulate {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
         global.apply_threads()?;
         global.check_output()?;
-        let accelerators = skimp::accelerator_configs(&arguments.accelerator, &arguments.set)?;
+        let accelerators = skimp::accelerator_configs(&arguments.accelerator, &arguments.preset, &arguments.set)?;
         if skimp::Topology::is_named(&arguments.model) {
             return topology(&arguments, &global, &accelerators);
         }
@@ -82,6 +91,11 @@ impl super::Command for Simulate {
             trace: arguments.trace.clone(),
         };
         let bars = global.bars();
+        if let Some(folder) = &arguments.report {
+            let record = skimp::simulate_report(&arguments.model, &config, folder, &bars)?;
+            drop(bars);
+            return global.emit(&global.render(&record.simulation.unwrap_or_default())?);
+        }
         let simulation = skimp::simulate(&network, &config, &bars)?;
         drop(bars);
         global.emit(&global.render(&simulation)?)
@@ -92,6 +106,9 @@ impl super::Command for Simulate {
 fn topology(arguments: &Arguments, global: &Global, accelerators: &[skimp::AcceleratorConfig]) -> Result<(), Failure> {
     if arguments.data.is_given() || arguments.dump.is_some() {
         return Err(Failure::usage(anyhow::anyhow!("a topology has no values: --data and --dump do not apply")));
+    }
+    if arguments.report.is_some() {
+        return Err(Failure::usage(anyhow::anyhow!("--report: a topology has no network and no data to report on")));
     }
     if arguments.images != 1 {
         return Err(Failure::usage(anyhow::anyhow!("--images {}: a topology runs once", arguments.images)));

@@ -3,7 +3,9 @@
 mod bad_input;
 mod commands;
 mod data;
+mod designs;
 mod flags;
+mod quantize;
 mod real_data;
 mod study;
 mod tables;

@@ -39,6 +39,6 @@ impl AcceleratorModel for Entry {
     }
 
     fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        (self.build)(resolve_config(self.preset, overrides)?)
+        (self.build)(resolve_config(self.preset, overrides)?).map_err(|error| error.of_design(self.name))
     }
 }

@@ -1,0 +1,238 @@
+//! Accelerators as a user asks for them: names and labels, presets and cost tables of their own, single settings.
+//!
+//! What a file says goes into the configuration itself, so that a resolved configuration needs no other file: the
+//! settings of a preset as settings, a cost table as its text.
+
+use std::path::Path;
+
+use skimp_digital::ACCELERATORS;
+use skimp_sim::{CostTable, apply_setting, find_model, resolve_config};
+use toml::{Table, Value};
+
+use crate::{AcceleratorConfig, StudyError};
+
+/// The setting that names a cost table.
+const COSTS: &str = "costs";
+
+/// Most bytes of a preset or a cost table.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Accelerators as on the command line: `names` are `MODEL` or `LABEL=MODEL`, `presets` are `LABEL=FILE`, `settings` are
+/// `LABEL.KEY=VALUE`; the label is the model's name where none is given. Presets come before settings. A cost table
+/// may be a file. Files lie relative to the working directory.
+///
+/// # Errors
+/// [`StudyError`] naming the unknown accelerator, label or setting, with the nearest valid one, or the file.
+pub fn accelerator_configs(
+    names: &[String],
+    presets: &[String],
+    settings: &[String],
+) -> Result<Vec<AcceleratorConfig>, StudyError> {
+    let mut configs: Vec<AcceleratorConfig> = Vec::new();
+    for name in names {
+        let (label, model) = match name.split_once('=') {
+            Some((label, model)) => (Some(label.to_owned()), model),
+            None => (None, name.as_str()),
+        };
+        let model = find_model(ACCELERATORS, model)?.name().to_owned();
+        let config = AcceleratorConfig { model, label, preset: None, set: Table::new() };
+        if config.label().is_empty() || config.label().contains('.') {
+            return Err(StudyError::Usage(format!("label \"{}\", expected a name without \".\"", config.label())));
+        }
+        if configs.iter().any(|other| other.label() == config.label()) {
+            return Err(StudyError::Usage(format!(
+                "two accelerators are called \"{}\"; label them: --accelerator a={model},b={model}",
+                config.label(),
+                model = config.model
+            )));
+        }
+        configs.push(config);
+    }
+    for preset in presets {
+        let malformed = || StudyError::Usage(format!("preset \"{preset}\", expected ACCELERATOR=FILE"));
+        let (label, file) = preset.split_once('=').ok_or_else(malformed)?;
+        let config = labeled(&mut configs, label, preset)?;
+        if config.preset.replace(file.into()).is_some() {
+            return Err(StudyError::Usage(format!("preset \"{preset}\": {label} has one already")));
+        }
+    }
+    for setting in settings {
+        let malformed = || StudyError::Usage(format!("setting \"{setting}\", expected ACCELERATOR.KEY=VALUE"));
+        let (path, value) = setting.split_once('=').ok_or_else(malformed)?;
+        let (label, key) = path.split_once('.').ok_or_else(malformed)?;
+        let config = labeled(&mut configs, label, setting)?;
+        let preset = resolve_config(find_model(ACCELERATORS, &config.model)?.preset(), &Table::new())?;
+        apply_setting(&preset, &mut config.set, key, value)?;
+    }
+    configs.iter_mut().try_for_each(|config| config.read_files(Path::new("")))?;
+    Ok(configs)
+}
+
+/// The accelerator with a label, or the only one of a model.
+fn labeled<'c>(
+    configs: &'c mut [AcceleratorConfig],
+    label: &str,
+    given: &str,
+) -> Result<&'c mut AcceleratorConfig, StudyError> {
+    let found = configs.iter().position(|config| config.label() == label);
+    let of_model: Vec<usize> = (0..configs.len()).filter(|&idx| configs[idx].model == label).collect();
+    let idx = match (found, &of_model[..]) {
+        (Some(idx), _) => idx,
+        (None, [idx]) => *idx,
+        (None, []) => {
+            let labels: Vec<_> = configs.iter().map(AcceleratorConfig::label).collect();
+            if !labels.iter().any(|other| ACCELERATORS.iter().all(|model| model.name() != *other)) {
+                // A misspelled name gets its hint here; a right one is just not part of this run.
+                find_model(ACCELERATORS, label)?;
+            }
+            let labels = labels.join(", ");
+            return Err(StudyError::Usage(format!("\"{given}\": {label} is not among --accelerator {labels}")));
+        }
+        (None, several) => {
+            let labels: Vec<_> = several.iter().map(|&idx| configs[idx].label()).collect();
+            let labels = labels.join(" or ");
+            return Err(StudyError::Usage(format!("\"{given}\": which {label}? say {labels}")));
+        }
+    };
+    Ok(&mut configs[idx])
+}
+
+impl AcceleratorConfig {
+    /// Takes in the files that it names, relative to `folder`: preset < `set`, and the cost table as its text.
+    ///
+    /// # Errors
+    /// [`StudyError`] naming the file and what is wrong in it.
+    pub(crate) fn read_files(&mut self, folder: &Path) -> Result<(), StudyError> {
+        inline_costs(&mut self.set, folder)?;
+        if let Some(preset) = self.preset.take() {
+            let path = folder.join(preset);
+            let invalid = |cause: String| StudyError::InvalidStudy { path: path.clone(), cause };
+            let mut set: Table = read(&path)?.parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?;
+            inline_costs(&mut set, path.parent().unwrap_or(Path::new("")))?;
+            let model = find_model(ACCELERATORS, &self.model)?;
+            model.configure(&set).map_err(|error| invalid(format!("as a preset of {}: {error}", self.model)))?;
+            merge(&mut set, std::mem::take(&mut self.set));
+            self.set = set;
+        }
+        Ok(())
+    }
+}
+
+/// Lays `over` on top of `base`.
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(more)) => merge(inner, more),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Puts the text of a cost table in the place of its path.
+fn inline_costs(set: &mut Table, folder: &Path) -> Result<(), StudyError> {
+    let Some(name) = set.get(COSTS).and_then(Value::as_str) else { return Ok(()) };
+    // The name of a table has neither of these, its text has line breaks.
+    if name.contains('\n') || !(name.contains(['/', '\\']) || name.ends_with(".toml")) {
+        return Ok(());
+    }
+    let path = folder.join(name);
+    let invalid = |cause: String| StudyError::InvalidStudy { path: path.clone(), cause };
+    let text = read(&path)?;
+    let table = CostTable::from_toml(&text).map_err(|error| invalid(error.to_string()))?;
+    let mut root: Table = text.parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?;
+    // Messages and reports tell it from an embedded table, and where it lies.
+    root.insert("name".to_owned(), format!("{} ({name})", table.name).into());
+    let text = toml::to_string(&root).map_err(|error| invalid(error.to_string()))?;
+    set.insert(COSTS.to_owned(), text.into());
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String, StudyError> {
+    let io = |source| StudyError::Io { path: path.to_owned(), source };
+    let size = std::fs::metadata(path).map_err(io)?.len();
+    if size > MAX_FILE_BYTES {
+        let cause = format!("{size} bytes, expected at most {MAX_FILE_BYTES}: is this a preset or a cost table?");
+        return Err(StudyError::InvalidStudy { path: path.to_owned(), cause });
+    }
+    std::fs::read_to_string(path).map_err(io)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configs(names: &[&str], presets: &[&str], settings: &[&str]) -> Result<Vec<AcceleratorConfig>, StudyError> {
+        let owned = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        accelerator_configs(&owned(names), &owned(presets), &owned(settings))
+    }
+
+    #[test]
+    fn labels_tell_settings_of_one_design_apart() {
+        let two = configs(&["a=compend", "b=compend", "eyeriss"], &[], &["b.end=false", "eyeriss.pe_rows=8"]).unwrap();
+        let labels: Vec<_> = two.iter().map(|config| (config.label(), config.model.as_str())).collect();
+        assert_eq!(labels, [("a", "compend"), ("b", "compend"), ("eyeriss", "eyeriss")]);
+        assert!(two[0].set.is_empty() && two[1].set["end"] == Value::Boolean(false));
+        assert_eq!(two[2].set["pe_rows"], Value::Integer(8));
+        // The name of a model will do where one accelerator is of it.
+        assert_eq!(configs(&["a=compend"], &[], &["compend.end=false"]).unwrap()[0].set.len(), 1);
+        for (names, settings, message) in [
+            (&["compend", "compend"][..], &[][..], "label them: --accelerator a=compend,b=compend"),
+            (&["a=compend", "b=compend"], &["compend.end=false"], "which compend? say a or b"),
+            (&["compend"], &["dadiannao.tiles=2"], "dadiannao is not among --accelerator compend"),
+            (&["compend"], &["compent.end=false"], "did you mean \"compend\"?"),
+            (&["a=compend"], &["b.end=false"], "b is not among --accelerator a"),
+            (&["=compend"], &[], "expected a name"),
+            (&["a=compent"], &[], "did you mean \"compend\"?"),
+            (&["compend"], &["compend.end"], "expected ACCELERATOR.KEY=VALUE"),
+        ] {
+            let error = configs(names, &[], settings).unwrap_err();
+            assert!(error.is_usage() && error.to_string().contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn files_are_taken_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let table = crate::show("compend-45nm", None).unwrap().toml;
+        std::fs::write(path("mine.toml"), table.replacen("access_pj = 6.808", "access_pj = 13.616", 1)).unwrap();
+        std::fs::write(path("chip.toml"), "pu_rows = 3\nend = false\ncosts = \"./mine.toml\"\n").unwrap();
+        let preset = format!("compend={}", path("chip.toml"));
+        let config = configs(&["compend"], &[&preset], &["compend.end=true"]).unwrap().remove(0);
+        assert_eq!((config.set["pu_rows"].as_integer(), config.set["end"].as_bool()), (Some(3), Some(true)));
+        // Everything is in the configuration: the files may go.
+        std::fs::remove_file(path("mine.toml")).unwrap();
+        let model = find_model(ACCELERATORS, "compend").unwrap();
+        let accelerator = model.configure(&config.set).unwrap();
+        assert_eq!(accelerator.costs().name, "compend-45nm (./mine.toml)");
+        assert!((accelerator.costs().energy_pj("pu.access").unwrap() - 13.616).abs() < 1e-12);
+
+        for (text, message) in [
+            ("pu_rows = 0", "expected 1 to 4096"),
+            ("rows = 3", "known: ab_bank_bytes"),
+            ("pu_rows = ", "chip.toml"),
+            ("costs = \"none.toml\"", "none.toml"),
+        ] {
+            std::fs::write(path("chip.toml"), text).unwrap();
+            let error = configs(&["compend"], &[&preset], &[]).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+
+    /// The entry, the table with its file, and the design.
+    #[test]
+    fn a_missing_cost_is_named_with_who_needs_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mine.toml");
+        let table = crate::show("compend-45nm", None).unwrap().toml;
+        std::fs::write(&file, table.replacen("read_pj", "reed_pj", 1)).unwrap();
+        let set = format!("compend.costs={}", file.display());
+        let config = configs(&["compend"], &[], &[&set]).unwrap().remove(0);
+        let error = find_model(ACCELERATORS, "compend").unwrap().configure(&config.set).unwrap_err().to_string();
+        for part in ["\"stt.read\" in pJ", "mine.toml", "which compend needs", "did you mean \"stt.reed\"?"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+}
