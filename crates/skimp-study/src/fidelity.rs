@@ -11,7 +11,7 @@ use skimp_report::records::Accuracy;
 use skimp_report::table::{Cell, Column, Table};
 
 use crate::evaluate::{Engine, classify, float_executor};
-use crate::images::{Images, split_name};
+use crate::images::Images;
 use crate::monitor::step;
 use crate::{Monitor, Network, StudyError};
 
@@ -92,7 +92,7 @@ pub(crate) fn accuracies(
     monitor.stage("accuracy, quantized", n_images as u64);
     let after = classify(images, n_images, monitor, |inputs| integer.run(std::slice::from_ref(inputs)))?;
     Ok(Some(QuantizedAccuracy {
-        split: split_name(images.split()),
+        split: images.split_name(),
         engine_before: Engine::Cpu.name(),
         before: before.accuracy(),
         engine_after: Engine::Integer.name(),

@@ -213,6 +213,7 @@ pub(crate) fn layer_record(
         macs,
         images: result.images,
         end: SimulatedLayer::end_status(result),
+        mapping: result.mapping.iter().map(|&(name, number)| (name.to_owned(), number)).collect(),
         cycles: Breakdown { total: result.total_cycles(), parts: phases.collect() },
         events: result.events.iter().map(|(statistic, count)| (statistic.name.to_owned(), count)).collect(),
         energy_nj: Breakdown { total: energy.total_nj(), parts: energy.terms().into_iter().collect() },

@@ -76,6 +76,11 @@ pub fn study_text(record: &StudyRecord, width: Option<usize>) -> String {
     skimp_report::views::study_text(record, width)
 }
 
+/// The mappings of a simulation's layers as text for a terminal of `width` columns; empty where no design has any.
+pub fn mapping_text(record: &SimulationRecord, width: Option<usize>) -> String {
+    skimp_report::views::mapping_text(record, width)
+}
+
 /// A study's cycles and energies as CSV.
 ///
 /// # Errors

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, ValueHint};
-use skimp::SimulateConfig;
+use skimp::{SimulateConfig, SimulationRecord};
 
-use crate::common::{Failure, Global, Known};
+use crate::common::{Failure, Format, Global, Known};
 use crate::options::{DataOptions, QuantizationOptions, TuningOptions};
 
 #[derive(Args, Debug)]
@@ -35,6 +35,9 @@ struct Arguments {
     /// Change a setting of an accelerator (see `skimp list settings NAME`); `costs` may be a file; may be repeated
     #[arg(long, value_name = "ACCELERATOR.KEY=VALUE")]
     set: Vec<String>,
+    /// Also print the mapping of each layer (JSON always has it)
+    #[arg(long)]
+    mapping: bool,
     /// Also write the report, as skimp study does, into this folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     report: Option<PathBuf>,
@@ -74,6 +77,9 @@ impl super::Command for Simulate {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
         global.apply_threads()?;
         global.check_output()?;
+        if arguments.mapping && global.format == Format::Csv {
+            return Err(Failure::usage(anyhow::anyhow!("--mapping: CSV is one table, of cycles and events; take JSON")));
+        }
         let accelerators = skimp::accelerator_configs(&arguments.accelerator, &arguments.preset, &arguments.set)?;
         if skimp::Topology::is_named(&arguments.model) {
             return topology(&arguments, &global, &accelerators);
@@ -94,12 +100,21 @@ impl super::Command for Simulate {
         if let Some(folder) = &arguments.report {
             let record = skimp::simulate_report(&arguments.model, &config, folder, &bars)?;
             drop(bars);
-            return global.emit(&global.render(&record.simulation.unwrap_or_default())?);
+            return emit(&arguments, &global, &record.simulation.unwrap_or_default());
         }
         let simulation = skimp::simulate(&network, &config, &bars)?;
         drop(bars);
-        global.emit(&global.render(&simulation)?)
+        emit(&arguments, &global, &simulation.record)
     }
+}
+
+/// Prints a simulation, with its mappings where they are wanted.
+fn emit(arguments: &Arguments, global: &Global, record: &SimulationRecord) -> Result<(), Failure> {
+    let mut text = global.render(record)?;
+    if arguments.mapping && global.format == Format::Table {
+        text = format!("{}\n{text}", skimp::mapping_text(record, global.width()));
+    }
+    global.emit(&text)
 }
 
 /// Shapes only: there are no images.
@@ -119,5 +134,5 @@ fn topology(arguments: &Arguments, global: &Global, accelerators: &[skimp::Accel
     let simulation =
         skimp::simulate_topology(&topology, &quantization, accelerators, arguments.trace.as_deref(), &bars)?;
     drop(bars);
-    global.emit(&global.render(&simulation)?)
+    emit(arguments, global, &simulation.record)
 }

@@ -89,3 +89,19 @@ fn presets_and_cost_tables_are_taken_from_files() {
     std::fs::write(path("chip.toml"), "pu_rowz = 3\n").unwrap();
     fails(&[&SIMULATE[..], &["--accelerator", "compend", "--preset", &preset]].concat(), 2, "did you mean \"pu_rows\"");
 }
+
+#[test]
+fn mappings_are_results() {
+    let args = [&SIMULATE[..], &["--accelerator", "eyeriss,compend"]].concat();
+    let record = json(&args);
+    for accelerator in record["accelerators"].as_array().unwrap() {
+        for layer in accelerator["layers"].as_array().unwrap() {
+            assert!(!layer["mapping"].as_object().unwrap().is_empty(), "{layer}");
+        }
+    }
+    let rows = record["accelerators"][0]["layers"][0]["mapping"]["set_rows"].as_u64().unwrap();
+    let table = ok(&[&args[..], &["--mapping"]].concat());
+    assert!(table.contains("eyeriss: mapping of each layer") && table.contains("set rows"), "{table}");
+    assert!(table.contains(&rows.to_string()));
+    assert!(!ok(&args).contains("mapping of each layer"));
+}

@@ -211,6 +211,10 @@ pub struct LayerRecord {
     /// Whether early negative detection ran; `None` for accelerators that do not know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<EndStatus>,
+    /// How the layer was laid out, as named numbers of the design's own; the same for each image. Empty in records of
+    /// versions that did not keep it.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub mapping: IndexMap<String, u64>,
     /// Cycles, by phase.
     pub cycles: Breakdown<u64>,
     /// Counted events by name, such as accesses of a buffer.

@@ -138,6 +138,25 @@ pub fn totals_table(simulation: &SimulationRecord) -> Table {
     table
 }
 
+/// How each layer was laid out on one accelerator, in the design's own terms; layers without a mapping are left out.
+pub fn layer_mapping(accelerator: &AcceleratorRecord) -> Table {
+    let names: IndexSet<&String> = accelerator.layers.iter().flat_map(|layer| layer.mapping.keys()).collect();
+    let mut columns = vec![Column::text("layer", "layer")];
+    columns.extend(names.iter().map(|name| Column::number(name.as_str(), words(name), "")));
+    let mut table = Table::new(format!("{}: mapping of each layer", accelerator.label), columns);
+    for layer in accelerator.layers.iter().filter(|layer| !layer.mapping.is_empty()) {
+        let numbers = names.iter().map(|name| Cell::from(layer.mapping.get(*name).copied()));
+        table.row(std::iter::once(layer.name.clone().into()).chain(numbers).collect());
+    }
+    table
+}
+
+/// The mappings of a simulation for a terminal of `width` columns: those of each accelerator that has some.
+pub fn mapping_text(simulation: &SimulationRecord, width: Option<usize>) -> String {
+    let tables = simulation.accelerators.iter().map(layer_mapping).filter(|table| !table.rows.is_empty());
+    tables.map(|table| table.to_text(width)).collect::<Vec<_>>().join("\n")
+}
+
 /// `1 image`, `4 images`.
 pub(crate) fn words_for_count(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", crate::number::count(count), if count == 1 { "" } else { "s" })
