@@ -14,8 +14,11 @@ use crate::{AcceleratorConfig, StudyError};
 /// The setting that names a cost table.
 const COSTS: &str = "costs";
 
+/// The setting that holds given mappings.
+const MAPPINGS: &str = "mappings";
+
 /// Most bytes of a preset or a cost table.
-const MAX_FILE_BYTES: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 26;
 
 /// Accelerators as on the command line: `names` are `MODEL` or `LABEL=MODEL`, `presets` are `LABEL=FILE`, `settings` are
 /// `LABEL.KEY=VALUE`; the label is the model's name where none is given. Presets come before settings. A cost table
@@ -107,7 +110,11 @@ impl AcceleratorConfig {
         if let Some(preset) = self.preset.take() {
             let path = folder.join(preset);
             let invalid = |cause: String| StudyError::InvalidStudy { path: path.clone(), cause };
-            let mut set: Table = read(&path)?.parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?;
+            let text = read(&path)?;
+            let mut set = match path.extension().is_some_and(|extension| extension == "json") {
+                true => self.recorded(&text).map_err(&invalid)?,
+                false => text.parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?,
+            };
             inline_costs(&mut set, path.parent().unwrap_or(Path::new("")))?;
             let model = find_model(ACCELERATORS, &self.model)?;
             model.configure(&set).map_err(|error| invalid(format!("as a preset of {}: {error}", self.model)))?;
@@ -115,6 +122,30 @@ impl AcceleratorConfig {
             self.set = set;
         }
         Ok(())
+    }
+}
+
+impl AcceleratorConfig {
+    /// The settings of an accelerator in a record, of `skimp simulate` or of a study: the one of the same label, else of
+    /// the same model. Where the design takes mappings, those of the record's layers are among them.
+    fn recorded(&self, text: &str) -> Result<Table, String> {
+        let root: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let root = root.get("simulation").unwrap_or(&root);
+        let accelerators = root.get("accelerators").and_then(|value| value.as_array()).map_or(&[][..], Vec::as_slice);
+        let find = |key: &str, name: &str| accelerators.iter().find(|accelerator| accelerator[key] == *name);
+        let same = find("label", self.label()).or_else(|| find("name", &self.model));
+        let record = same.ok_or_else(|| format!("no result of {} in it", self.label()))?;
+        let settings = Value::try_from(&record["config"]).map_err(|error| error.to_string())?;
+        let mut settings = settings.as_table().cloned().ok_or("its configuration is no table")?;
+        let given = |layer: &serde_json::Value| {
+            let numbers: Vec<_> =
+                layer.get("mapping")?.as_object()?.iter().map(|(name, number)| format!("{name}:{number}")).collect();
+            Some(Value::from(format!("{}={}", layer.get("name")?.as_str()?, numbers.join(" "))))
+        };
+        if let (Some(slot), Some(layers)) = (settings.get_mut(MAPPINGS), record["layers"].as_array()) {
+            *slot = Value::Array(layers.iter().filter_map(given).collect());
+        }
+        Ok(settings)
     }
 }
 
@@ -153,7 +184,8 @@ fn read(path: &Path) -> Result<String, StudyError> {
     let io = |source| StudyError::Io { path: path.to_owned(), source };
     let size = std::fs::metadata(path).map_err(io)?.len();
     if size > MAX_FILE_BYTES {
-        let cause = format!("{size} bytes, expected at most {MAX_FILE_BYTES}: is this a preset or a cost table?");
+        let cause =
+            format!("{size} bytes, expected at most {MAX_FILE_BYTES}: is this a preset, a record or a cost table?");
         return Err(StudyError::InvalidStudy { path: path.to_owned(), cause });
     }
     std::fs::read_to_string(path).map_err(io)

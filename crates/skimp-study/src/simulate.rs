@@ -430,7 +430,7 @@ mod tests {
         std::fs::write(&path, format!("Layer,h,w,r,s,c,k,stride,\n{lines}")).unwrap();
         let topology = Topology::open(&path).unwrap();
         let set = settings.parse().unwrap();
-        let config = AcceleratorConfig { model: accelerator.to_owned(), label: None, set };
+        let config = AcceleratorConfig { model: accelerator.to_owned(), label: None, preset: None, set };
         // 16 bits, as the topology's layers have.
         let quantization = QuantizationConfig { weight_bits: 16, activation_bits: 16, ..QuantizationConfig::default() };
         let simulation = simulate_topology(&topology, &quantization, &[config], None, &Silent).unwrap();

@@ -78,7 +78,9 @@ impl super::Command for Simulate {
         global.apply_threads()?;
         global.check_output()?;
         if arguments.mapping && global.format == Format::Csv {
-            return Err(Failure::usage(anyhow::anyhow!("--mapping: CSV is one table, of cycles and events; take JSON")));
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--mapping: CSV is one table, of cycles and events; take JSON"
+            )));
         }
         let accelerators = skimp::accelerator_configs(&arguments.accelerator, &arguments.preset, &arguments.set)?;
         if skimp::Topology::is_named(&arguments.model) {

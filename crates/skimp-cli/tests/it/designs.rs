@@ -105,3 +105,31 @@ fn mappings_are_results() {
     assert!(table.contains(&rows.to_string()));
     assert!(!ok(&args).contains("mapping of each layer"));
 }
+
+#[test]
+fn a_given_mapping_is_evaluated_or_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("result.json");
+    let args = [&SIMULATE[..], &["--accelerator", "eyeriss"]].concat();
+    let found = json(&args);
+    std::fs::write(&file, found.to_string()).unwrap();
+    // Fed back, a result repeats itself.
+    let preset = format!("eyeriss={}", text(&file));
+    let again = json(&[&args[..], &["--preset", &preset]].concat());
+    assert_eq!(again["accelerators"][0]["layers"], found["accelerators"][0]["layers"]);
+    let given = again["accelerators"][0]["config"]["mappings"].as_array().unwrap();
+    assert_eq!(given.len(), found["accelerators"][0]["layers"].as_array().unwrap().len());
+
+    // Another mapping of one layer: as wanted, and no faster than what the search found.
+    let layer = &found["accelerators"][0]["layers"][1];
+    let name = layer["name"].as_str().unwrap();
+    let set = |numbers: &str| format!("eyeriss.mappings=[\"{name}={numbers}\"]");
+    let one = json(&[&args[..], &["--set", &set("filters_per_pe:1")]].concat());
+    let same = &one["accelerators"][0]["layers"][1];
+    assert_eq!(same["mapping"]["filters_per_pe"], 1);
+    assert!(same["cycles"]["total"].as_u64() >= layer["cycles"]["total"].as_u64(), "{same}");
+    let with = |numbers: &str, message: &str| fails(&[&args[..], &["--set", &set(numbers)]].concat(), 1, message);
+    with("set_rows:1000", "the given mapping's set_rows 1000: the hardware takes 1, ");
+    with("filters_per_pe:1 channels_per_pe:99", "channels_per_pe 99 beside filters_per_pe 1");
+    with("rows:4", "none called \"rows\"");
+}

@@ -13,6 +13,7 @@ mod cuts;
 pub mod dadiannao;
 mod entry;
 pub mod eyeriss;
+mod given;
 mod laconic;
 mod quick;
 mod scnn;

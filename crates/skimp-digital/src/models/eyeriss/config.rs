@@ -5,6 +5,7 @@ use skimp_sim::SimError;
 use toml::Table;
 
 use crate::models::config::{positive, typed};
+use crate::models::given::GivenMapping;
 
 /// What the user may set; the preset documents each key.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,6 +35,7 @@ pub(super) struct Config {
     psum_words_per_cycle: u32,
     link_mhz: f64,
     link_bytes: u32,
+    mappings: Vec<String>,
 }
 
 /// The sizes that a mapping must fit, in processing elements and 16-bit words.
@@ -94,6 +96,11 @@ impl Config {
         positive("clock_mhz", config.clock_mhz)?;
         positive("link_mhz", config.link_mhz)?;
         Ok(config)
+    }
+
+    /// The mappings that are given in the place of a search.
+    pub(super) fn mappings(&self) -> Result<Vec<GivenMapping>, SimError> {
+        GivenMapping::all(&self.mappings)
     }
 
     pub(super) fn hardware(&self) -> Hardware {

@@ -4,6 +4,7 @@ use skimp_sim::LayerWorkload;
 
 use super::config::Hardware;
 use crate::models::cuts::{Cut, cuts};
+use crate::models::given::Matcher;
 
 /// Costs of a word that moves, relative to a multiply-accumulate, by which equally fast mappings are ranked: DRAM,
 /// global buffer, array (Y.-H. Chen, J. Emer, V. Sze, ISCA 2016, as in the defaults of stanford-mast/nn_dataflow).
@@ -111,6 +112,24 @@ pub(super) struct Mapping {
 }
 
 impl Mapping {
+    /// What a result says of it.
+    pub(super) fn numbers(&self) -> [(&'static str, u64); 12] {
+        [
+            ("set_rows", self.set_rows),
+            ("row_strips", self.row_strips),
+            ("column_strips", self.column_strips),
+            ("kernel_pieces", self.kernel_pieces),
+            ("filters_per_pe", self.filters_per_pe),
+            ("channels_per_pe", self.channels_per_pe),
+            ("channel_sets", self.channel_sets),
+            ("filter_sets", self.filter_sets),
+            ("group_sets", self.group_sets),
+            ("filters_in_buffer", self.filters_in_buffer),
+            ("images_in_pass", self.images_in_pass),
+            ("passes", self.passes),
+        ]
+    }
+
     pub(super) fn on_chip_cycles(&self) -> u64 {
         self.compute + self.fill + self.buffer_stall
     }
@@ -241,9 +260,16 @@ impl Placement {
 ///
 /// Every mapping of smaller hardware is one of larger hardware, and takes no longer there: more of anything never costs
 /// time.
-pub(super) fn best_mapping(layer: &LayerWorkload, hw: &Hardware, coding: &Coding) -> Option<Mapping> {
+///
+/// A `matcher` leaves it the mappings that are as the user wants them.
+pub(super) fn best_mapping(
+    layer: &LayerWorkload,
+    hw: &Hardware,
+    coding: &Coding,
+    matcher: Option<&mut Matcher<'_>>,
+) -> Option<Mapping> {
     let x = Extents::of(layer);
-    let mut best = Best { hw, coding, found: None };
+    let mut best = Best { hw, coding, matcher, found: None };
     for placement in Placement::all(&x, hw) {
         if placement.compute > best.least_cycles() {
             break;
@@ -254,13 +280,14 @@ pub(super) fn best_mapping(layer: &LayerWorkload, hw: &Hardware, coding: &Coding
 }
 
 /// The best mapping so far, with its rank.
-struct Best<'s> {
+struct Best<'s, 'g> {
     hw: &'s Hardware,
     coding: &'s Coding,
+    matcher: Option<&'s mut Matcher<'g>>,
     found: Option<((u64, u64), Mapping)>,
 }
 
-impl Best<'_> {
+impl Best<'_, '_> {
     fn least_cycles(&self) -> u64 {
         self.found.map_or(u64::MAX, |((cycles, _), _)| cycles)
     }
@@ -286,6 +313,9 @@ impl Best<'_> {
                         }
                         let candidate = Candidate { placement, column_strips, images, q, p };
                         let Some(mapping) = candidate.evaluate(x, hw) else { continue };
+                        if self.matcher.as_mut().is_some_and(|matcher| !matcher.accepts(&mapping.numbers())) {
+                            continue;
+                        }
                         let rank = mapping.rank(hw, self.coding);
                         if self.found.as_ref().is_none_or(|(least, _)| rank < *least) {
                             self.found = Some((rank, mapping));

@@ -50,6 +50,7 @@ use toml::Table;
 
 use crate::models::entry::Entry;
 
+use super::given::{GivenMapping, Matcher};
 pub use compression::{nonzero_activation_macs, run_length_words};
 use config::Config;
 use mapping::{Coding, MapCoding, Mapping, best_mapping};
@@ -82,7 +83,8 @@ pub static EYERISS: Entry = Entry {
 fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
     let config = Config::from_table(&resolved)?;
     let costs = CostTable::embedded(&config.costs)?;
-    Ok(Box::new(Chip { resolved, config, costs }))
+    let given = config.mappings()?;
+    Ok(Box::new(Chip { resolved, config, costs, given }))
 }
 
 #[derive(Debug)]
@@ -90,6 +92,7 @@ struct Chip {
     resolved: Table,
     config: Config,
     costs: CostTable,
+    given: Vec<GivenMapping>,
 }
 
 /// What the operand values change.
@@ -188,20 +191,7 @@ impl Chip {
 }
 
 fn describe(result: &mut LayerResult, mapping: &Mapping) {
-    result.mapping = vec![
-        ("set_rows", mapping.set_rows),
-        ("row_strips", mapping.row_strips),
-        ("column_strips", mapping.column_strips),
-        ("kernel_pieces", mapping.kernel_pieces),
-        ("filters_per_pe", mapping.filters_per_pe),
-        ("channels_per_pe", mapping.channels_per_pe),
-        ("channel_sets", mapping.channel_sets),
-        ("filter_sets", mapping.filter_sets),
-        ("group_sets", mapping.group_sets),
-        ("filters_in_buffer", mapping.filters_in_buffer),
-        ("images_in_pass", mapping.images_in_pass),
-        ("passes", mapping.passes),
-    ];
+    result.mapping = mapping.numbers().to_vec();
     if mapping.kernel_pieces > 1 {
         result.note(format!("the kernel is done in {} pieces", mapping.kernel_pieces));
     }
@@ -289,8 +279,12 @@ impl Accelerator for Chip {
         }
         let mut result = LayerResult::new(layer);
         let zeros = self.zeros(layer, trace, &mut result)?;
-        let mapping = best_mapping(layer, &self.config.hardware(), &zeros.coding)
-            .ok_or_else(|| unsupported("a window beyond the global buffer, or counts beyond 64 bits".to_owned()))?;
+        let mut matcher = GivenMapping::of(&self.given, &layer.name).map(Matcher::new);
+        let mapping = best_mapping(layer, &self.config.hardware(), &zeros.coding, matcher.as_mut());
+        let mapping = mapping.ok_or_else(|| {
+            let nothing_fits = || "a window beyond the global buffer, or counts beyond 64 bits".to_owned();
+            unsupported(matcher.as_ref().map_or_else(nothing_fits, Matcher::reason))
+        })?;
         self.count(&mapping, &zeros, &mut result);
         Ok(result)
     }
