@@ -50,11 +50,9 @@ fn every_command_has_a_manual_page() {
 fn completions_know_values() {
     for shell in ["bash", "zsh", "fish"] {
         let script = ok(&["completions", shell]);
-        for value in
-            ["compend", "cifar10:", "imagenet", "min-max|percentile", "horowitz-45nm", "zero-skipping", "adamw"]
-        {
-            let value = value.split('|').next().unwrap();
-            assert!(script.contains(value) || value == "min-max", "{shell}: {value} is not completed");
+        // zsh writes "cifar10\\:".
+        for value in ["compend", "cifar10", "imagenet", "horowitz-45nm", "zero-skipping", "adamw"] {
+            assert!(script.contains(value), "{shell}: {value} is not completed");
         }
     }
 }
