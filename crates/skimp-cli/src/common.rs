@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum, ValueHint};
-use skimp::{Preprocess, StudyError, Tabular};
+use skimp::{Preprocess, Size, StudyError, Tabular};
 
 use crate::progress::Bars;
 
@@ -61,6 +61,12 @@ pub(crate) struct Global {
     /// Threads to use [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Global options")]
     pub(crate) threads: Option<usize>,
+    /// Memory that the run may take, such as 8GiB; more is an error, not a crash [default: 3/4 of the machine]
+    #[arg(long, value_name = "SIZE", help_heading = "Global options")]
+    pub(crate) memory: Option<Size>,
+    /// Write over files that the run reads, and over files in folders of results that skimp did not write
+    #[arg(long, help_heading = "Global options")]
+    pub(crate) force: bool,
     /// Print neither progress nor notes
     #[arg(short, long, help_heading = "Global options", conflicts_with = "verbose")]
     pub(crate) quiet: bool,
@@ -75,19 +81,40 @@ impl Global {
         Bars::new(self.quiet, self.verbose)
     }
 
-    /// Sets the number of threads for the whole process.
-    pub(crate) fn apply_threads(&self) -> Result<(), Failure> {
+    /// Puts in force what holds for the whole process.
+    pub(crate) fn begin(&self) -> Result<(), Failure> {
+        skimp::guard_files(self.force);
+        if let Some(memory) = self.memory {
+            skimp::set_memory(memory);
+        }
         match self.threads {
             None => Ok(()),
-            Some(0) => Err(Failure::usage(anyhow::anyhow!("--threads 0: expected at least 1"))),
-            Some(n) => skimp::set_threads(n).map_err(Failure::from),
+            Some(n) => skimp::set_threads(n).map_err(|error| {
+                let exit_code = 2;
+                Failure { error: anyhow::Error::new(error).context(format!("--threads {n}")), exit_code }
+            }),
         }
     }
 
-    /// Checks before a long run that its result can be written.
+    /// Notes what a command reads, before [`check_output`](Self::check_output): network, configuration or other file.
+    pub(crate) fn reads(&self, path: impl AsRef<Path>) {
+        skimp::note_input(path.as_ref());
+    }
+
+    /// [`reads`](Self::reads) for a data set.
+    pub(crate) fn reads_data(&self, spec: Option<&str>) {
+        spec.iter().for_each(|spec| skimp::note_data(spec));
+    }
+
+    /// Checks before a long run that its result can be written to `--output`.
     pub(crate) fn check_output(&self) -> Result<(), Failure> {
-        match self.output.as_deref() {
-            Some(path) if path.as_os_str() != "-" => skimp::check_file(path).map_err(Failure::from),
+        self.writes("--output", self.output.as_deref())
+    }
+
+    /// Checks before a long run that what `flag` names can be written, and replaces no input and no other result.
+    pub(crate) fn writes(&self, flag: &str, path: Option<&Path>) -> Result<(), Failure> {
+        match path {
+            Some(path) if path.as_os_str() != "-" => skimp::claim_file(path, flag).map_err(Failure::from),
             _ => Ok(()),
         }
     }

@@ -95,6 +95,11 @@ impl DataOptions {
         Ok(DataConfig { split, ..self.config(images, 0)? })
     }
 
+    /// The data set as it was named.
+    pub(crate) fn set(&self) -> Option<&str> {
+        self.data.as_deref()
+    }
+
     /// As a configuration over `images` traced and `accuracy_images` evaluated images.
     pub(crate) fn config(&self, images: usize, accuracy_images: usize) -> Result<DataConfig, Failure> {
         let set = self.data.clone().ok_or_else(|| {

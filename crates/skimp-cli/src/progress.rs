@@ -10,21 +10,45 @@ use skimp::Monitor;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Makes Ctrl-C end the run between two steps, so that no file is left half-written; a second one ends it at once.
+/// Makes Ctrl-C end the run between two steps, so that no file is left half-written; a second one ends it at once, as does the
+/// first while the run waits for an input that may never come.
 pub(crate) fn watch_interrupts() {
     // Without a handler the system's own stands: the run ends at once, which is safe too.
     let _ = ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::SeqCst) {
-            #[allow(clippy::exit, reason = "the user asked twice")]
+        // A named pipe or a terminal may never answer, and nothing is being written while the run waits for it.
+        if INTERRUPTED.swap(true, Ordering::SeqCst) || skimp::is_waiting() {
+            #[allow(clippy::exit, reason = "the user asked twice, or nothing would notice that he asked")]
             std::process::exit(130);
         }
         warn("stopping; press Ctrl-C again to stop at once");
     });
 }
 
-/// One line on stderr. A closed stderr is nobody's concern.
+/// Lines on stderr, safe to print. A closed stderr is nobody's concern.
 fn warn(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(text));
+}
+
+/// A text without the power to move the cursor, to color or to reorder what a terminal shows, whatever a network's names
+/// hold: such characters are written as `\u{1b}`. Lines and tabs stay.
+fn printable(text: &str) -> String {
+    let is_harmless = |c: char| match c {
+        '\n' | '\t' => true,
+        // Marks, embeddings, overrides and isolates of bidirectional text.
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
+        _ => !c.is_control(),
+    };
+    if text.chars().all(is_harmless) {
+        return text.to_owned();
+    }
+    text.chars().fold(String::with_capacity(text.len()), |mut safe, c| {
+        if is_harmless(c) {
+            safe.push(c);
+        } else {
+            safe.extend(c.escape_unicode());
+        }
+        safe
+    })
 }
 
 /// A text of its own on stderr.
@@ -102,7 +126,7 @@ impl Monitor for Bars {
         }
         let style =
             ProgressStyle::with_template("{msg:<28} {wide_bar:.cyan/dim} {pos}/{len} {prefix}{elapsed} (eta {eta})");
-        let bar = ProgressBar::new(n_steps).with_message(name.to_owned());
+        let bar = ProgressBar::new(n_steps).with_message(printable(name));
         if let Ok(style) = style {
             bar.set_style(style);
         }
@@ -118,7 +142,7 @@ impl Monitor for Bars {
 
     fn status(&self, text: &str) {
         if let Some(bar) = &*self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            bar.set_prefix(format!("{text}  "));
+            bar.set_prefix(format!("{}  ", printable(text)));
         }
     }
 
@@ -136,5 +160,22 @@ impl Monitor for Bars {
 
     fn interrupted(&self) -> bool {
         INTERRUPTED.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn names_have_no_power_over_the_terminal() {
+        for (text, expected) in [
+            ("node \"größe\"\n\tat 层", "node \"größe\"\n\tat 层"),
+            ("\u{1b}[2Jgone\r", "\\u{1b}[2Jgone\\u{d}"),
+            ("\u{9b}31m\u{7f}\u{0}", "\\u{9b}31m\\u{7f}\\u{0}"),
+            ("a\u{202e}b\u{2066}", "a\\u{202e}b\\u{2066}"),
+        ] {
+            assert_eq!(printable(text), expected);
+        }
     }
 }

@@ -120,7 +120,8 @@ pub fn note_input_folder(folder: &Path) {
     });
 }
 
-/// Says before a run that its result `what` (`--output`, `--trace`) will be written to `path`.
+/// Says before a run that its result `what` (`--output`, `--trace`) will be written to `path`. It may be said again, once
+/// more inputs are known.
 ///
 /// # Errors
 /// A [`Refusal`] where the file is an input, lies among inputs, or is another result's.
@@ -144,6 +145,9 @@ pub fn claim(path: &Path, what: &str) -> io::Result<()> {
             return Err(Refusal::InputFolder { folder: input.clone() });
         }
         if let Some((_, first)) = guard.outputs.iter().find(|(other, _)| is_same_name(other, &resolved)) {
+            if first == what {
+                return Ok(());
+            }
             return Err(Refusal::SameOutput { first: first.clone(), second: what.to_owned() });
         }
         guard.outputs.push((resolved, what.to_owned()));

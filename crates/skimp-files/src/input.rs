@@ -33,6 +33,31 @@ pub fn is_waiting() -> bool {
     WAITING.load(Ordering::SeqCst) > 0
 }
 
+/// A file that a run is given, opened for reading.
+#[derive(Debug)]
+pub struct Input {
+    file: File,
+    _wait: Option<Wait>,
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+/// Opens a file that a run is given, and notes it as an input ([`note_input`]). For files of any size that are read in
+/// pieces; [`read()`] takes a whole one.
+///
+/// # Errors
+/// The file system's.
+pub fn open(path: &Path) -> io::Result<Input> {
+    let _wait = (!fs::metadata(path)?.is_file()).then(Wait::begin);
+    let file = File::open(path)?;
+    note_input(path);
+    Ok(Input { file, _wait })
+}
+
 /// Reads a file that a run is given, and notes it as an input ([`note_input`]): at most `limit` bytes, of a device that
 /// never ends, too. A file that is longer is refused before it is read.
 ///
@@ -46,13 +71,11 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if metadata.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder, expected a file"));
     }
-    let _wait = (!metadata.is_file()).then(Wait::begin);
     let expected = if metadata.is_file() { metadata.len() } else { 0 };
     if expected > limit {
         return Err(too_large(&format!("has {expected} bytes")));
     }
-    let file = File::open(path)?;
-    note_input(path);
+    let file = open(path)?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(expected).unwrap_or(usize::MAX))?;
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GraphError {
+    /// Something needs more memory than the run may take.
+    #[error(transparent)]
+    Memory(#[from] skimp_memory::OutOfMemory),
     /// A file could not be read or written.
     #[error("{path}: {source}", path = .path.display())]
     Io {

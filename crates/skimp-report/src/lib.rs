@@ -18,4 +18,4 @@ pub use error::ReportError;
 pub use files::write_atomic;
 pub use indexmap::IndexMap;
 pub use records::{SimulationRecord, StudyRecord};
-pub use writers::{OutputFile, WRITERS, Writer, refresh_study, write_study};
+pub use writers::{OutputFile, WRITERS, Writer, check_folder, refresh_study, write_study};

@@ -1,8 +1,10 @@
 //! What the models saw of one image, as `.npy` and JSON files that anyone can check.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use skimp_data::npy;
 use skimp_report::write_atomic;
 
@@ -10,14 +12,110 @@ use crate::StudyError;
 use crate::layers::SimulatedLayer;
 use crate::trace::ImageTrace;
 
-/// Writes one layer: `LAYER.weight.npy` (KCRS), `LAYER.bias.npy` (K), `LAYER.activation.npy` (NCHW),
-/// `LAYER.output.npy` (NKPQ, exact sums before the activation function), `LAYER.residual.npy` where another tensor is
-/// added, `LAYER.end_planes.npy` where early negative detection is valid and a model asked for it, and `LAYER.json`.
-pub(crate) fn layer(folder: &Path, layer: &SimulatedLayer, image: &ImageTrace) -> Result<(), StudyError> {
-    std::fs::create_dir_all(folder).map_err(|source| StudyError::Io { path: folder.to_owned(), source })?;
+/// The file that says which layer a number is.
+const INDEX: &str = "index.json";
+
+/// The schema of [`INDEX`].
+const INDEX_SCHEMA: &str = "skimp.dump-index/1";
+
+/// Longer files are no index.
+const MAX_INDEX_BYTES: u64 = 64 << 20;
+
+/// What is written of a layer, in files `NUMBER.SUFFIX`.
+const SUFFIXES: [&str; 7] = [
+    "weight.npy",
+    "bias.npy",
+    "activation.npy",
+    "output.npy",
+    "residual.npy",
+    "end_planes.npy",
+    "end_planes_non_positive.npy",
+];
+
+/// A folder that takes the layers of one run. Names of layers may hold anything and differ in anything, so files are
+/// numbered by layer, and `index.json` names the layers.
+#[derive(Debug)]
+pub(crate) struct Dump<'a> {
+    folder: &'a Path,
+}
+
+impl<'a> Dump<'a> {
+    /// Makes the folder and its index of `layers`, and removes what an earlier dump left there.
+    ///
+    /// # Errors
+    /// [`StudyError::Io`] naming the folder, or the file in it that skimp did not write.
+    pub(crate) fn open(folder: &'a Path, layers: &[SimulatedLayer]) -> Result<Self, StudyError> {
+        let failed = |path: &Path, source| StudyError::Io { path: path.to_owned(), source };
+        skimp_files::make_folder(folder).map_err(|source| failed(folder, source))?;
+        let index = folder.join(INDEX);
+        match read_index(&index) {
+            Some(present) => {
+                skimp_files::check(&index).map_err(|source| failed(&index, source))?;
+                let numbers = present["layers"].as_object().into_iter().flat_map(serde_json::Map::keys);
+                for stem in numbers.filter(|stem| stem.bytes().all(|byte| byte.is_ascii_digit())) {
+                    // Best effort: what cannot be removed cannot be replaced either, and that is an error.
+                    SUFFIXES.iter().chain(&["json"]).for_each(|suffix| {
+                        let _ = std::fs::remove_file(folder.join(format!("{stem}.{suffix}")));
+                    });
+                }
+            }
+            None => {
+                let files = (0..layers.len())
+                    .flat_map(|idx| SUFFIXES.iter().chain(&["json"]).map(move |suffix| file_name(idx, suffix)));
+                for path in files.map(|name| folder.join(name)).chain([index.clone()]) {
+                    skimp_files::check_own(&path, |_| false).map_err(|source| failed(&path, source))?;
+                }
+            }
+        }
+        let names: serde_json::Map<String, Value> = layers
+            .iter()
+            .enumerate()
+            .map(|(idx, layer)| (number(idx), layer.operands.workload.name.clone().into()))
+            .collect();
+        let text = format!("{:#}\n", json!({ "schema": INDEX_SCHEMA, "layers": names }));
+        write_atomic(&index, text.as_bytes())?;
+        Ok(Self { folder })
+    }
+
+    /// Writes one layer; see docs/simulate.md.
+    pub(crate) fn layer(&self, idx: usize, layer: &SimulatedLayer, image: &ImageTrace) -> Result<(), StudyError> {
+        write_layer(&|suffix| self.folder.join(file_name(idx, suffix)), layer, image)
+    }
+}
+
+/// Refuses a folder whose index is not skimp's: before the run, which may be long.
+///
+/// # Errors
+/// [`StudyError::Io`] naming the file.
+pub(crate) fn check(folder: &Path) -> Result<(), StudyError> {
+    let index = folder.join(INDEX);
+    let checked = skimp_files::check_own(&index, |index| read_index(index).is_some());
+    checked.map_err(|source| StudyError::Io { path: index, source })
+}
+
+/// The index of an earlier dump.
+fn read_index(path: &Path) -> Option<Value> {
+    if !skimp_files::is_record(path) {
+        return None;
+    }
+    let file = File::open(path).ok()?;
+    let index: Value = serde_json::from_reader(BufReader::new(file.take(MAX_INDEX_BYTES))).ok()?;
+    (index["schema"] == INDEX_SCHEMA).then_some(index)
+}
+
+fn number(idx: usize) -> String {
+    format!("{idx:03}")
+}
+
+fn file_name(idx: usize, suffix: &str) -> String {
+    format!("{}.{suffix}", number(idx))
+}
+
+/// Writes one layer: `weight.npy` (KCRS), `bias.npy` (K), `activation.npy` (NCHW), `output.npy` (NKPQ, exact sums before
+/// the activation function), `residual.npy` where another tensor is added, `end_planes.npy` where early negative
+/// detection is valid and a model asked for it, and `json`.
+fn write_layer(path: &dyn Fn(&str) -> PathBuf, layer: &SimulatedLayer, image: &ImageTrace) -> Result<(), StudyError> {
     let workload = &layer.operands.workload;
-    let stem = file_stem(&workload.name);
-    let path = |suffix: &str| folder.join(format!("{stem}.{suffix}"));
     let output = [1, workload.k, workload.p, workload.q];
     let weight = [workload.k, workload.channels_per_group(), workload.r, workload.s];
     let activation = [1, workload.c, workload.h, workload.w];
@@ -57,9 +155,4 @@ pub(crate) fn layer(folder: &Path, layer: &SimulatedLayer, image: &ImageTrace) -
     });
     let text = format!("{description:#}\n");
     Ok(write_atomic(&path("json"), text.as_bytes())?)
-}
-
-/// A layer's name as a file name: everything but letters, digits, `_`, `-` and `.` becomes `_`.
-fn file_stem(name: &str) -> String {
-    name.chars().map(|c| if c.is_alphanumeric() || matches!(c, '_' | '-' | '.') { c } else { '_' }).collect()
 }

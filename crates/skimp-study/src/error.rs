@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use skimp_data::DataError;
 use skimp_graph::GraphError;
+use skimp_memory::OutOfMemory;
 use skimp_quant::QuantError;
 use skimp_report::ReportError;
 use skimp_sim::SimError;
@@ -64,6 +65,9 @@ pub enum StudyError {
     /// A record cannot be read or written.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// The run needs more memory than it may take.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
     /// An output that must not change did: a bug of skimp, reported instead of hidden.
     #[error("layer \"{layer}\": {n_different} of {n_outputs} outputs differ from the exact ones; please report this")]
     NotExact {
@@ -118,9 +122,12 @@ impl StudyError {
             StudyError::Train(error) => {
                 matches!(error, TrainError::Spec(_) | TrainError::Option { .. } | TrainError::Unknown { .. })
             }
+            StudyError::Io { source, .. } | StudyError::Report(ReportError::Io { source, .. }) => {
+                skimp_files::refusal(source).is_some()
+            }
             StudyError::Labels(_)
             | StudyError::InvalidTopology { .. }
-            | StudyError::Io { .. }
+            | StudyError::Memory(_)
             | StudyError::Report(_)
             | StudyError::NotExact { .. }
             | StudyError::Interrupted

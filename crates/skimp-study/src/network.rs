@@ -157,7 +157,7 @@ impl Network {
 }
 
 fn read(path: &Path) -> Result<bytes::Bytes, StudyError> {
-    match std::fs::read(path) {
+    match skimp_files::read(path, skimp_memory::budget().0) {
         Ok(bytes) => Ok(bytes::Bytes::from(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let embedded = NETWORKS.iter().map(|network| network.name);

@@ -1,25 +1,35 @@
 //! A network on one tensor.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
 use skimp_cpu::affine::AffineExecutor;
 use skimp_data::npy;
 use skimp_graph::Tensor;
 use skimp_graph::affine::{is_quantized, lower};
+use skimp_report::write_atomic;
 
 use crate::evaluate::{Engine, float_executor};
 use crate::{Network, StudyError};
 
-/// Runs `network` on the tensor in `input` and writes its first output to `output`; output NAME beyond the first goes
-/// to `OUTPUT-STEM.NAME.npy` in the same folder.
+/// Most bytes of a `.names.json` that is read to see whose it is.
+const MAX_NAMES_BYTES: u64 = 64 << 20;
+
+/// Runs `network` on the tensor in `input` and writes its first output to `output`, say `Y.npy`. Further ones go to
+/// `Y.1.npy`, `Y.2.npy` and so on, and `Y.names.json`, a JSON object of file and output names, says which is which: output
+/// names may hold anything and differ in anything.
 ///
 /// # Errors
-/// [`StudyError::Usage`] for the integer engine on a float network, which needs calibration; [`StudyError`] naming the file or node.
+/// [`StudyError::Usage`] for the integer engine on a float network, which needs calibration; [`StudyError::Io`] naming a
+/// file that must not be replaced, before the run; [`StudyError`] naming the file or node.
 pub fn run_network(network: &Network, engine: Engine, input: &Path, output: &Path) -> Result<(), StudyError> {
     let is_integer = engine == Engine::Integer;
     if is_integer && !is_quantized(&network.graph) {
         return Err(StudyError::Usage("the integer engine needs calibration images; use skimp eval".to_owned()));
     }
+    skimp_files::note_input(input);
+    let paths = Paths::check(output, network.graph.outputs().len())?;
     let array = npy::read(input)?;
     let tensor = Tensor::from_f32(array.shape, array.data.into_f32());
     let outputs = if is_integer {
@@ -27,19 +37,69 @@ pub fn run_network(network: &Network, engine: Engine, input: &Path, output: &Pat
     } else {
         float_executor(network, engine)?.run(&[tensor])?
     };
-    for (idx, (tensor, &id)) in outputs.iter().zip(network.graph.outputs()).enumerate() {
-        let name = &network.graph.value(id).name;
-        let path = if idx == 0 { output.to_owned() } else { sibling(output, name) };
+    let names: Vec<&str> = network.graph.outputs().iter().map(|&id| network.graph.value(id).name.as_str()).collect();
+    for ((tensor, name), path) in outputs.iter().zip(&names).zip(&paths.outputs) {
         let values = tensor.as_f32().ok_or_else(|| {
             StudyError::Usage(format!("output \"{name}\" is {:?}, which skimp run cannot write", tensor.dtype()))
         })?;
-        npy::write(&path, tensor.shape(), values)?;
+        npy::write(path, tensor.shape(), values)?;
+    }
+    if let Some(path) = &paths.names {
+        let map: Map<String, Value> =
+            paths.outputs.iter().zip(names).map(|(path, name)| (file_name(path), name.into())).collect();
+        let text = format!("{:#}\n", Value::Object(map));
+        write_atomic(path, text.as_bytes())?;
     }
     Ok(())
 }
 
-fn sibling(output: &Path, name: &str) -> PathBuf {
-    let stem = output.file_stem().unwrap_or_default().to_string_lossy();
-    let name: String = name.chars().map(|c| if c.is_alphanumeric() || c == '_' { c } else { '_' }).collect();
-    output.with_file_name(format!("{stem}.{name}.npy"))
+/// Where the outputs of a run go.
+struct Paths {
+    outputs: Vec<PathBuf>,
+    /// Where there are several.
+    names: Option<PathBuf>,
+}
+
+impl Paths {
+    /// The paths for `n` outputs. Those that the user did not name are new, or of an earlier run with this output.
+    fn check(output: &Path, n: usize) -> Result<Self, StudyError> {
+        let stem = match output.extension() {
+            Some(extension) if extension.eq_ignore_ascii_case("npy") => output.file_stem().unwrap_or_default(),
+            _ => output.file_name().unwrap_or_default(),
+        };
+        let beside = |suffix: &str| {
+            let mut name = stem.to_owned();
+            name.push(format!(".{suffix}"));
+            output.with_file_name(name)
+        };
+        let names = (n > 1).then(|| beside("names.json"));
+        let mut outputs = vec![output.to_owned()];
+        outputs.extend((1..n).map(|idx| beside(&format!("{idx}.npy"))));
+        if let Some(names) = &names {
+            let known = written(names);
+            let first = file_name(output);
+            for path in outputs[1..].iter().chain([names]) {
+                let is_own = |path: &Path| {
+                    known.contains(&first) && (path == names.as_path() || known.contains(&file_name(path)))
+                };
+                let failed = |source| StudyError::Io { path: path.clone(), source };
+                skimp_files::check_own(path, is_own).map_err(failed)?;
+                skimp_files::claim(path, &format!("output file {}", file_name(path))).map_err(failed)?;
+            }
+        }
+        Ok(Self { outputs, names })
+    }
+}
+
+/// The files that a `.names.json` of an earlier run lists; none if it is something else.
+fn written(names: &Path) -> Vec<String> {
+    let text = if names.is_file() { std::fs::File::open(names).ok() } else { None };
+    let map = text.and_then(|file| serde_json::from_reader::<_, Map<String, Value>>(file.take(MAX_NAMES_BYTES)).ok());
+    map.map_or_else(Vec::new, |map| {
+        if map.values().all(Value::is_string) { map.into_iter().map(|(file, _)| file).collect() } else { Vec::new() }
+    })
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

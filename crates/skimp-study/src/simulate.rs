@@ -14,6 +14,7 @@ use skimp_report::table::Table;
 use skimp_sim::{Accelerator, EndOutcome, Energy, LayerResult, LayerTrace, LayerWorkload, RunTotals, find_model};
 use toml::Table as Settings;
 
+use crate::dump::Dump;
 use crate::effects::{Judge, image_trace};
 use crate::images::Images;
 use crate::layers::SimulatedLayer;
@@ -296,6 +297,7 @@ pub(crate) fn simulate_on(
     monitor: &dyn Monitor,
 ) -> Result<(Simulation, IntegerExecutor), StudyError> {
     let n_images = images.limited(config.data.images, "images to simulate")?;
+    config.dump.as_deref().map_or(Ok(()), dump::check)?;
     for accelerator in &config.accelerators {
         // A wrong name or setting must not wait for the calibration.
         Running::new(accelerator, 0)?;
@@ -325,6 +327,7 @@ pub(crate) fn simulate_on(
         running.accuracy = accuracy;
     }
 
+    let dump = config.dump.as_deref().map(|folder| Dump::open(folder, &layers)).transpose()?;
     monitor.stage("simulating layers", (n_images * layers.len()) as u64);
     let workloads: Vec<LayerWorkload> = layers.iter().map(|layer| layer.operands.workload.clone()).collect();
     running.iter_mut().try_for_each(|running| running.begin(&workloads))?;
@@ -333,7 +336,7 @@ pub(crate) fn simulate_on(
         let mut outcome = Ok(());
         executor.run_observed(&[input], &mut |observation| {
             if outcome.is_ok() {
-                let dump = config.dump.as_deref().filter(|_| image == 0);
+                let dump = dump.as_ref().filter(|_| image == 0);
                 let timed = if image == 0 && config.trace.is_some() { Timed::Yes } else { Timed::No };
                 outcome = observe(observation, &mut layers, &mut running, &exactness, dump, timed);
                 if outcome.is_ok() && observation.mac.is_some() {
@@ -397,7 +400,7 @@ fn observe(
     layers: &mut [SimulatedLayer],
     running: &mut [Running],
     exactness: &Arc<ExactnessTally>,
-    dump: Option<&Path>,
+    dump: Option<&Dump<'_>>,
     timed: Timed,
 ) -> Result<(), StudyError> {
     let Some(mac) = &observation.mac else { return Ok(()) };
@@ -412,8 +415,8 @@ fn observe(
         accelerator.simulate(idx, &layer.operands.workload, Some(&trace), timed)?;
     }
     layer.add_image(&image);
-    if let Some(folder) = dump {
-        dump::layer(folder, layer, &image)?;
+    if let Some(dump) = dump {
+        dump.layer(idx, layer, &image)?;
     }
     Ok(())
 }

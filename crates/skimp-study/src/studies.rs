@@ -92,8 +92,11 @@ impl StudyConfig {
     }
 }
 
+/// Longer files are no study.
+const MAX_BYTES: u64 = 16 << 20;
+
 fn read(study: &str) -> Result<String, StudyError> {
-    match std::fs::read_to_string(Path::new(study)) {
+    match skimp_files::read_to_string(Path::new(study), MAX_BYTES) {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let names: Vec<_> = STUDIES.iter().map(|(name, _)| *name).collect();

@@ -11,12 +11,12 @@ use skimp_report::records::{
     AcceleratorFigures, AcceleratorRecord, Accuracy, AccuracyRecord, Assumption, Comparison, Exactness, LayerRecord,
     Provenance, Timing, VariantAccuracy,
 };
-use skimp_report::{StudyRecord, write_study};
+use skimp_report::{StudyRecord, check_folder, write_study};
 use skimp_sim::{ComparisonRow, find_model};
 
 use crate::evaluate::{Engine, classify, float_executor};
 use crate::images::Images;
-use crate::train::{Place, precision_study};
+use crate::train::{LOCK_FILE, Place, precision_study};
 use crate::{
     AcceleratorConfig, ComparisonConfig, JudgeBy, Monitor, Network, NetworkConfig, STUDY_SCHEMA, SimulateConfig,
     Simulation, SplitConfig, StudyConfig, StudyError, simulate,
@@ -51,11 +51,15 @@ pub struct StudyRun {
 ///
 /// # Errors
 /// [`StudyError`]; the folder is checked before the run starts, and each file is written whole or not at all.
+/// [`StudyError::Io`] if another run writes there, or if a file of the folder is an input of the study or not of skimp's.
 /// [`StudyError::Usage`] if the folder holds runs and `resume` is not set, [`skimp_train::TrainError::Checkpoint`] if
 /// they are of another study or another configuration.
 pub fn run_study(config: &StudyConfig, run: &StudyRun, monitor: &dyn Monitor) -> Result<StudyRecord, StudyError> {
     // Better now than after the run.
-    skimp_files::make_folder(&run.folder).map_err(|source| StudyError::Io { path: run.folder.clone(), source })?;
+    let failed = |source| StudyError::Io { path: run.folder.clone(), source };
+    skimp_files::make_folder(&run.folder).map_err(failed)?;
+    let _lock = skimp_files::lock(&run.folder.join(LOCK_FILE)).map_err(failed)?;
+    check_folder(&run.folder)?;
     let record = match &config.training {
         Some(training) => {
             let place = Place { folder: &run.folder, resume: run.resume };

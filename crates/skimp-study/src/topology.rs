@@ -40,6 +40,9 @@ pub struct Topology {
     pub layers: Vec<LayerWorkload>,
 }
 
+/// Longer files are no topology.
+const MAX_BYTES: u64 = 256 << 20;
+
 impl Topology {
     /// Whether a model on the command line is a topology: its name ends in `.csv`.
     #[must_use]
@@ -52,7 +55,7 @@ impl Topology {
     /// # Errors
     /// [`StudyError::Io`] if the file cannot be read, [`StudyError::InvalidTopology`] naming the line and the cause.
     pub fn open(path: &Path) -> Result<Self, StudyError> {
-        let bytes = std::fs::read(path).map_err(|source| match source.kind() {
+        let bytes = skimp_files::read(path, MAX_BYTES).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => StudyError::Usage(format!("{}: no such file", path.display())),
             _ => StudyError::Io { path: path.to_owned(), source },
         })?;

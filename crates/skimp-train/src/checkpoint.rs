@@ -136,7 +136,9 @@ fn remove_others(folder: &Path, keep: &str) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with("step-") && name.ends_with(".safetensors") && name != keep {
+        let number = name.strip_prefix("step-").and_then(|name| name.strip_suffix(".safetensors"));
+        let is_own = number.is_some_and(|n| n.len() >= 8 && n.bytes().all(|byte| byte.is_ascii_digit()));
+        if is_own && name != keep {
             let _ = std::fs::remove_file(entry.path());
         }
     }
@@ -178,6 +180,8 @@ impl Checkpoint {
             let cause = format!("content has changed: expected SHA-256 {}, found {digest}", header.tensors_sha256);
             return Err(damaged(&tensor_path, cause));
         }
+        // A process that was killed between the two files of a checkpoint leaves tensors that nothing names.
+        remove_others(folder, &header.tensors);
         Ok(Some(Self { path, header, tensors }))
     }
 

@@ -11,6 +11,9 @@ use crate::spec::SpecError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
+    /// Something needs more memory than the run may take.
+    #[error(transparent)]
+    Memory(#[from] skimp_memory::OutOfMemory),
     /// The network is malformed or its shapes do not fit.
     #[error(transparent)]
     Graph(#[from] GraphError),

@@ -32,15 +32,66 @@ pub use skimp_study::*;
 pub use skimp_data::Preprocess;
 pub use skimp_report::{SimulationRecord, StudyRecord};
 
+pub use skimp_files::is_waiting;
+pub use skimp_memory::{OutOfMemory, Size};
+
+/// Most threads that [`set_threads`] starts: each takes memory and a handle of the system.
+pub const MAX_THREADS: usize = 1024;
+
 /// Uses `n_threads` threads for everything that runs in parallel. Results do not depend on it.
 ///
 /// # Errors
-/// [`StudyError::Usage`] if the threads were set or used before.
+/// [`StudyError::Usage`] if the threads were set or used before, or for 0 or more than [`MAX_THREADS`].
 pub fn set_threads(n_threads: usize) -> Result<(), StudyError> {
+    if !(1..=MAX_THREADS).contains(&n_threads) {
+        return Err(StudyError::Usage(format!("{n_threads} threads, expected 1 to {MAX_THREADS}")));
+    }
     rayon::ThreadPoolBuilder::new()
         .num_threads(n_threads)
         .build_global()
         .map_err(|error| StudyError::Usage(format!("cannot use {n_threads} threads: {error}")))
+}
+
+/// Sets what memory a run may take; by default three quarters of the machine, or of the container it runs in.
+pub fn set_memory(budget: Size) {
+    skimp_memory::set_budget(budget);
+}
+
+/// Turns on, for the rest of the process, that no result replaces a file that was read, a result of the same run, or a
+/// file of the user's in a folder of results; with `force`, only that no two results are one file. For programs; a
+/// library that does not call it writes what it is told to.
+pub fn guard_files(force: bool) {
+    skimp_files::guard(force);
+}
+
+/// Notes what a run will read before it does, so that [`claim_file`] knows: a network, a configuration, or any file. What
+/// is no file, such as the name of a network, is nobody's input.
+pub fn note_input(path: &Path) {
+    skimp_files::note_input(path);
+}
+
+/// [`note_input`] for a data set as it is named, `NAME:DIR` or `NAME:FILE,FILE`.
+pub fn note_data(spec: &str) {
+    let Some((_, places)) = spec.split_once(':') else { return };
+    // A folder's name may hold commas.
+    for place in [places].into_iter().chain(places.split(',')).map(Path::new) {
+        if place.is_dir() {
+            skimp_files::note_input_folder(place);
+        } else {
+            skimp_files::note_input(place);
+        }
+    }
+}
+
+/// Says before a run that its result `what` will be written to `path`, and checks that it can be.
+///
+/// # Errors
+/// [`StudyError::Io`] naming the path: a folder that is missing or cannot be written to, or where files are guarded
+/// ([`guard_files`]) an input or another result in its place.
+pub fn claim_file(path: &Path, what: &str) -> Result<(), StudyError> {
+    let failed = |source| StudyError::Io { path: path.to_owned(), source };
+    skimp_files::claim(path, what).map_err(failed)?;
+    skimp_files::check(path).map_err(failed)
 }
 
 /// Writes a file whole or not at all.
@@ -51,21 +102,14 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StudyError> {
     Ok(skimp_report::write_atomic(path, bytes)?)
 }
 
-/// Checks that [`write_file`] could write `path`: better before a long run than after it.
-///
-/// # Errors
-/// [`StudyError::Io`] naming the path and the folder that is missing or cannot be written to.
-pub fn check_file(path: &Path) -> Result<(), StudyError> {
-    skimp_files::check(path).map_err(|source| StudyError::Io { path: path.to_owned(), source })
-}
-
 /// The HTML report of a finished study, from its results.json or its folder.
 ///
 /// # Errors
 /// [`StudyError`] if the file cannot be read or is no study record.
 pub fn report(results: &Path) -> Result<String, StudyError> {
     let path = if results.is_dir() { results.join("results.json") } else { results.to_owned() };
-    let text = std::fs::read_to_string(&path).map_err(|source| StudyError::Io { path: path.clone(), source })?;
+    let text = skimp_files::read_to_string(&path, skimp_memory::budget().0)
+        .map_err(|source| StudyError::Io { path: path.clone(), source })?;
     let record =
         StudyRecord::from_json(&text).map_err(|error| StudyError::InvalidStudy { path, cause: error.to_string() })?;
     Ok(skimp_report::html::render(&record))

@@ -44,9 +44,12 @@ impl super::Command for Eval {
 
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
-        global.apply_threads()?;
+        global.reads_data(arguments.data.set());
+        global.reads(&arguments.model);
         global.check_output()?;
         let network = skimp::Network::open(&arguments.model)?;
+        // External data of the network are inputs, too.
+        global.check_output()?;
         let config = EvaluateConfig {
             data: arguments.data.config(0, arguments.images.unwrap_or(usize::MAX))?,
             input_size: arguments.data.input_size,

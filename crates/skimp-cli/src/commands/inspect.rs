@@ -43,7 +43,10 @@ impl super::Command for Inspect {
 
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
-        global.apply_threads()?;
+        global.reads(&arguments.model);
+        global.check_output()?;
+        global.writes("--export", arguments.export.as_deref())?;
+        global.writes("--topology", arguments.topology.as_deref())?;
         if skimp::Topology::is_named(&arguments.model) {
             if arguments.input_size.is_some() || arguments.export.is_some() || arguments.topology.is_some() {
                 let cause = "a topology is shapes only: --input-size, --export and --topology do not apply";

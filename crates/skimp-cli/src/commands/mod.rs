@@ -68,10 +68,12 @@ pub(crate) fn command_line() -> clap::Command {
         )
 }
 
-/// The parsed arguments of one command.
+/// The parsed arguments of one command; the global ones are in force.
 pub(crate) fn parsed<A: FromArgMatches>(matches: &ArgMatches) -> Result<(A, Global), Failure> {
     let read = |error: clap::Error| Failure::usage(anyhow::anyhow!("{error}"));
-    Ok((A::from_arg_matches(matches).map_err(read)?, Global::from_arg_matches(matches).map_err(read)?))
+    let global = Global::from_arg_matches(matches).map_err(read)?;
+    global.begin()?;
+    Ok((A::from_arg_matches(matches).map_err(read)?, global))
 }
 
 #[cfg(test)]

@@ -130,13 +130,16 @@ impl super::Command for Quantize {
 
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
-        global.apply_threads()?;
         let Some(output) = global.output.as_deref() else {
             return Err(Failure::usage(anyhow!("skimp quantize needs --output OUT.onnx")));
         };
         let on_stdout = global.takes_stdout(matches)?;
+        global.reads_data(arguments.data.set());
+        global.reads(&arguments.model);
         global.check_output()?;
         let network = skimp::Network::open(&arguments.model)?;
+        // External data of the network are inputs, too.
+        global.check_output()?;
         let config = QuantizeNetworkConfig {
             data: DataConfig {
                 accuracy_images: arguments.accuracy_images,

@@ -32,6 +32,8 @@ impl super::Command for Report {
 
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
+        global.reads(&arguments.results);
+        global.check_output()?;
         global.emit(&skimp::report(&arguments.results)?)
     }
 }

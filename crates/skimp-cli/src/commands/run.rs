@@ -36,21 +36,24 @@ impl super::Command for Run {
     fn arguments(&self) -> clap::Command {
         Arguments::augment_args(
             clap::Command::new(self.name()).about("Run a network on a tensor and write its outputs").after_help(
-                "--output names the .npy file; a network with several outputs writes Y.NAME.npy for each one \
-                     after the first.\n\nExample:\n  skimp run net.onnx --input x.npy --output y.npy",
+                "--output names the .npy file of the first output. Further ones go to Y.1.npy, Y.2.npy, … beside it, \
+                     and Y.names.json says which output each file holds.\n\nExample:\n  skimp run net.onnx --input x.npy --output y.npy",
             ),
         )
     }
 
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
-        global.apply_threads()?;
-        global.check_output()?;
         let Some(output) = &global.output else {
             return Err(Failure::usage(anyhow!("skimp run needs --output Y.npy")));
         };
         let on_stdout = global.takes_stdout(matches)?;
+        global.reads(&arguments.model);
+        global.reads(&arguments.input);
+        global.check_output()?;
         let network = skimp::Network::open(&arguments.model)?;
+        // External data of the network are inputs, too.
+        global.check_output()?;
         if on_stdout {
             let n_outputs = network.graph.outputs().len();
             if n_outputs != 1 {

@@ -75,18 +75,22 @@ impl super::Command for Simulate {
 
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
-        global.apply_threads()?;
+        global.reads_data(arguments.data.set());
+        global.reads(&arguments.model);
         global.check_output()?;
         if arguments.mapping && global.format == Format::Csv {
             return Err(Failure::usage(anyhow::anyhow!(
                 "--mapping: CSV is one table, of cycles and events; take JSON"
             )));
         }
+        global.writes("--trace", arguments.trace.as_deref())?;
         let accelerators = skimp::accelerator_configs(&arguments.accelerator, &arguments.preset, &arguments.set)?;
         if skimp::Topology::is_named(&arguments.model) {
             return topology(&arguments, &global, &accelerators);
         }
         let network = skimp::Network::open(&arguments.model)?;
+        // External data of the network are inputs, too.
+        global.check_output()?;
         let mut data = arguments.data.config(arguments.images, arguments.accuracy_images)?;
         arguments.tuning.apply(&mut data);
         let config = SimulateConfig {

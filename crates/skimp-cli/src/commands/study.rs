@@ -73,7 +73,7 @@ impl super::Command for Study {
 
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
-        global.apply_threads()?;
+        global.reads(&arguments.study);
         if global.output.as_deref().is_some_and(|path| path.as_os_str() == "-") {
             return Err(Failure::usage(anyhow!("--output -: a study writes a folder of files, not one to stdout")));
         }
@@ -88,6 +88,8 @@ impl super::Command for Study {
         };
         let mut config = skimp::StudyConfig::open(&arguments.study, &overrides)?;
         arguments.tuning.apply(&mut config.data);
+        global.reads(&config.network.model);
+        global.reads_data(Some(&config.data.set));
         let folder = global.output.clone().unwrap_or_else(|| PathBuf::from("skimp-study"));
         let bars = global.bars();
         let run = StudyRun { folder: folder.clone(), resume: arguments.resume };

@@ -161,13 +161,15 @@ impl super::Command for Train {
 
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
-        global.apply_threads()?;
         let output = global
             .output
             .clone()
             .filter(|path| path.as_os_str() != "-")
             .ok_or_else(|| Failure::usage(anyhow!("a trained network needs a file: give --output MODEL.onnx")))?;
         let Arguments { network, data, recipe, place } = arguments;
+        global.reads(&network);
+        global.reads_data(Some(&data.data));
+        global.check_output()?;
         let run = TrainRun {
             output,
             folder: place.folder,

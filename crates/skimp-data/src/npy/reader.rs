@@ -72,7 +72,8 @@ fn read_data(reader: &mut dyn Read, header: &header::Header, already: u64, path:
     let len =
         header.shape.iter().try_fold(size, |len, &extent| len.checked_mul(extent as u64)).ok_or_else(too_large)?;
     let end = already.checked_add(len).ok_or_else(too_large)?;
-    usize::try_from(len).map_err(|_| too_large())?;
+    // The bytes and the values are there at once.
+    skimp_memory::check(len.saturating_mul(2), || path.display().to_string())?;
     let bytes = files::read_exactly(reader, len, already, path)?;
     files::check_end(reader, end, path)?;
     Ok(match header.descr.as_str() {

@@ -47,6 +47,8 @@ pub(crate) fn read(
             reference.offset, reference.location
         )));
     }
+    skimp_files::note_input(&path);
+    skimp_memory::check(n_bytes, || format!("initializer \"{tensor}\" of {}", file.display()))?;
     data.seek(SeekFrom::Start(reference.offset)).map_err(io)?;
     let mut bytes = Vec::new();
     data.take(n_bytes).read_to_end(&mut bytes).map_err(io)?;

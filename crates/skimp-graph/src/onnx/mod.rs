@@ -39,7 +39,7 @@ pub const MAX_OPSET: i64 = 21;
 /// beyond skimp.
 pub fn import(path: &Path) -> Result<Graph, GraphError> {
     let io = |source| GraphError::Io { path: path.to_owned(), source };
-    let bytes = Bytes::from(std::fs::read(path).map_err(io)?);
+    let bytes = Bytes::from(skimp_files::read(path, skimp_memory::budget().0).map_err(io)?);
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -141,7 +141,8 @@ impl Table {
         text::text(self, width)
     }
 
-    /// The rows as CSV (RFC 4180, comma, `\n`) under the columns' keys.
+    /// The rows as CSV (RFC 4180, comma, `\n`) under the columns' keys. No text has power over a terminal or a spreadsheet:
+    /// control characters are escaped, and a quotation mark makes a formula text.
     ///
     /// # Errors
     /// [`ReportError::Encode`] if the CSV writer fails, which it does not on memory.
@@ -151,7 +152,10 @@ impl Table {
         let head = self.columns.iter().map(|column| column.key.as_str());
         writer.write_record(head).map_err(|error| failed(error.to_string()))?;
         for row in &self.rows {
-            let cells = (0..self.columns.len()).map(|idx| row.get(idx).map(Cell::raw).unwrap_or_default());
+            let cells = (0..self.columns.len()).map(|idx| match row.get(idx) {
+                Some(Cell::Text(text)) => harmless(text),
+                other => other.map(Cell::raw).unwrap_or_default(),
+            });
             writer.write_record(cells).map_err(|error| failed(error.to_string()))?;
         }
         let bytes = writer.into_inner().map_err(|error| failed(error.to_string()))?;
@@ -205,6 +209,17 @@ impl Table {
         });
         format!("<tr>{}</tr>\n", cells.collect::<String>())
     }
+}
+
+/// A text as a field of CSV that neither a terminal nor a spreadsheet obeys: control characters are written as `\\u{1b}`,
+/// and what a spreadsheet would take for a formula gets a quotation mark before it.
+fn harmless(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    if text.starts_with(['=', '+', '-', '@']) && text.parse::<f64>().is_err() {
+        safe.push('\'');
+    }
+    text.chars().for_each(|c| if c.is_control() { safe.extend(c.escape_unicode()) } else { safe.push(c) });
+    safe
 }
 
 fn class(align: Align) -> &'static str {
@@ -261,6 +276,17 @@ total           4,243,681   10.89
         assert!(html.contains("<th scope=\"col\" class=\"number\">energy (nJ)</th>"), "{html}");
         assert!(html.contains("<th scope=\"row\">conv1, &quot;first&quot;</th>"), "{html}");
         assert!(html.contains("<tfoot>"), "{html}");
+    }
+
+    #[test]
+    fn csv_is_obeyed_by_nobody() {
+        let mut table = Table::new("", vec![Column::text("name", "name"), Column::number("n", "n", "")]);
+        for name in ["=HYPERLINK(\"x\")", "@sum", "-1+cmd|' /C calc'!A0", "+a", "-12.5", "a\u{1b}[31m\r\n", "a=b"] {
+            table.row(vec![name.into(), Cell::real(-1.5, 1)]);
+        }
+        let expected = "name,n\n\"'=HYPERLINK(\"\"x\"\")\",-1.5\n'@sum,-1.5\n'-1+cmd|' /C calc'!A0,-1.5\n'+a,-1.5\n-12.5,-1.5\n\
+             a\\u{1b}[31m\\u{d}\\u{a},-1.5\na=b,-1.5\n";
+        assert_eq!(table.to_csv().unwrap(), expected);
     }
 
     #[test]

@@ -15,6 +15,10 @@ impl Writer for Config {
         "study.toml: the resolved configuration, which repeats the study"
     }
 
+    fn file_names(&self) -> &'static [&'static str] {
+        &["study.toml"]
+    }
+
     fn files(&self, study: &StudyRecord) -> Result<Vec<OutputFile>, ReportError> {
         if study.config_toml.is_empty() {
             return Ok(Vec::new());

@@ -17,6 +17,19 @@ impl Writer for Csv {
         "layers, end_planes, cycles, energy, events, precision, casts, curves (.csv): one row per observation"
     }
 
+    fn file_names(&self) -> &'static [&'static str] {
+        &[
+            "layers.csv",
+            "end_planes.csv",
+            "cycles.csv",
+            "energy.csv",
+            "events.csv",
+            "precision.csv",
+            "casts.csv",
+            "curves.csv",
+        ]
+    }
+
     /// Tables without rows are left out.
     fn files(&self, study: &StudyRecord) -> Result<Vec<OutputFile>, ReportError> {
         let mut tables: Vec<(&'static str, Table)> = vec![

@@ -3,6 +3,9 @@
 use super::{OutputFile, Writer};
 use crate::{ReportError, StudyRecord};
 
+/// The record's file.
+pub(super) const FILE: &str = "results.json";
+
 /// Writes `results.json`.
 pub(super) struct Json;
 
@@ -15,7 +18,11 @@ impl Writer for Json {
         "results.json: the whole record, schema skimp.study/1"
     }
 
+    fn file_names(&self) -> &'static [&'static str] {
+        &[FILE]
+    }
+
     fn files(&self, study: &StudyRecord) -> Result<Vec<OutputFile>, ReportError> {
-        Ok(vec![OutputFile { name: "results.json", text: study.to_json()? }])
+        Ok(vec![OutputFile { name: FILE, text: study.to_json()? }])
     }
 }

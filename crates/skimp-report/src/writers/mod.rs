@@ -17,6 +17,9 @@ pub trait Writer: Sync {
     /// What it writes, in one line.
     fn summary(&self) -> &'static str;
 
+    /// Names of all files that it may write.
+    fn file_names(&self) -> &'static [&'static str];
+
     /// The files, in the order in which they are written.
     ///
     /// # Errors
@@ -33,8 +36,9 @@ pub struct OutputFile {
     pub text: String,
 }
 
-/// Every writer. The report comes last: once it is there, everything is.
-pub static WRITERS: &[&dyn Writer] = &[&config::Config, &json::Json, &csv::Csv, &html::Html];
+/// Every writer. The record comes first: it makes the folder skimp's ([`check_folder`]). The report comes last: once it is
+/// there, everything is.
+pub static WRITERS: &[&dyn Writer] = &[&json::Json, &config::Config, &csv::Csv, &html::Html];
 
 /// Writes everything that [`WRITERS`] make of a study into an existing folder and returns the paths.
 ///
@@ -56,6 +60,26 @@ pub fn refresh_study(folder: &Path, study: &StudyRecord) -> Result<Vec<PathBuf>,
         skimp_files::refresh(path, |out| out.write_all(bytes))
             .map_err(|source| ReportError::Io { path: path.to_owned(), source })
     })
+}
+
+/// Checks before a run that [`write_study`] replaces no input of the run, and nothing that skimp did not write: where
+/// `folder` holds a study's record, its files are of a study.
+///
+/// # Errors
+/// [`ReportError::Io`] naming the file, with a [`skimp_files::Refusal`].
+pub fn check_folder(folder: &Path) -> Result<(), ReportError> {
+    let is_of_study = skimp_files::is_record(&folder.join(json::FILE));
+    let is_own =
+        |path: &Path| is_of_study && (path.extension().is_none_or(|end| end != "html") || html::is_report(path));
+    for name in WRITERS.iter().flat_map(|writer| writer.file_names()) {
+        let path = folder.join(name);
+        if path.symlink_metadata().is_err() {
+            continue;
+        }
+        let checked = skimp_files::check_own(&path, is_own).and_then(|()| skimp_files::check(&path));
+        checked.map_err(|source| ReportError::Io { path, source })?;
+    }
+    Ok(())
 }
 
 fn write_files(

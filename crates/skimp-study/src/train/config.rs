@@ -135,11 +135,17 @@ pub(super) struct Checked {
     pub(super) trainer: TrainerConfig,
 }
 
+/// Most epochs of a run, so that steps can be counted.
+const MAX_EPOCHS: u64 = 1 << 24;
+
 impl TrainConfig {
     /// Understands every text before anything is opened.
     pub(super) fn check(&self) -> Result<Checked, StudyError> {
         if self.batch_size == 0 {
             return Err(StudyError::Usage("batch size: expected at least 1, found 0".to_owned()));
+        }
+        if self.epochs > MAX_EPOCHS {
+            return Err(StudyError::Usage(format!("epochs: expected at most {MAX_EPOCHS}, found {}", self.epochs)));
         }
         let roles: Result<Vec<ParamRole>, StudyError> = self.no_decay.iter().map(|name| role(name)).collect();
         let optimizer = OptimizerConfig {

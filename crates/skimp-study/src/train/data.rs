@@ -145,6 +145,11 @@ impl Data {
         dataset.adaptations(&self.rule, self.input)
     }
 
+    /// Number of images that are trained on.
+    pub(super) fn n_training(&self) -> usize {
+        self.training_indices.len()
+    }
+
     /// The data set that is trained on.
     pub(super) fn training(&self) -> &Dataset {
         &self.training

@@ -10,10 +10,11 @@ mod record;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use skimp_files::Lock;
 use skimp_graph::onnx;
 use skimp_report::records::{Assumption, TrainingRecord, TrainingStart};
-use skimp_report::{StudyRecord, refresh_study, write_atomic, write_study};
-use skimp_train::checkpoint::Checkpoint;
+use skimp_report::{StudyRecord, check_folder, refresh_study, write_atomic, write_study};
+use skimp_train::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use skimp_train::loader::Loader;
 use skimp_train::trainer::{
     CheckpointConfig, EpochRecord, Evaluation, Trainer, TrainerConfig, evaluate, folder_beside,
@@ -32,6 +33,9 @@ use self::observe::Watch;
 use crate::images::PREPROCESS_KEY;
 use crate::network::hex;
 use crate::{Monitor, Network, StudyError};
+
+/// Held in a folder while a run writes there.
+pub(crate) const LOCK_FILE: &str = ".skimp-lock";
 
 /// Where a run writes, and whether it goes on: nothing here changes the trained weights.
 #[derive(Clone, Debug, Default)]
@@ -61,12 +65,16 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
     let mut policy = policy::create(&config.precision)?;
     let logs = config::log_formats(&run.logs)?;
     let folder = run.folder.clone().unwrap_or_else(|| folder_beside(&run.output));
-    let checkpoint = open_folder(&folder, run)?;
+    let _locks = open_folder(&folder, run)?;
+    let checkpoint = earlier_checkpoint(&folder, run)?;
 
     let network = Network::open_for_training(&config.network, config.seed)?;
+    // External data of the network are inputs, too.
+    skimp_files::check(&run.output).map_err(failed(&run.output))?;
     monitor.stage("opening the data", 1);
     let data = Data::open(config, &network.graph, monitor)?;
     let config = &data.resolved(config);
+    let config = &fitting(config, &data, monitor);
     let (training, validation) = data.loaders(config, augment)?;
     let mut model = new_model(config, &network, &data)?;
     freeze(&mut model, &config.freeze)?;
@@ -183,19 +191,50 @@ fn is_chance(n_correct: u64, n_images: u64, n_classes: usize) -> bool {
     n_classes > 1 && right <= n * chance + 3.0 * deviation(chance) && right < n * works - 2.33 * deviation(works)
 }
 
-/// Makes the folder, checks that it can be written to, and looks for a checkpoint.
-fn open_folder(folder: &Path, run: &TrainRun) -> Result<Option<Checkpoint>, StudyError> {
+/// The configuration with batches no larger than all training images together.
+fn fitting(config: &TrainConfig, data: &Data, monitor: &dyn Monitor) -> TrainConfig {
+    let n = data.n_training();
+    if config.batch_size > n {
+        monitor.note(&format!("batches of {n} images instead of {}: there are no more", config.batch_size));
+    }
+    TrainConfig { batch_size: config.batch_size.min(n), ..config.clone() }
+}
+
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> StudyError {
+    let path = path.to_owned();
+    move |source| StudyError::Io { path, source }
+}
+
+/// Makes the folder and checks that this run, and no other, can write to it and to the output: better now than after
+/// the run.
+fn open_folder(folder: &Path, run: &TrainRun) -> Result<Vec<Lock>, StudyError> {
     if run.output.as_os_str().is_empty() {
         return Err(StudyError::Usage("no output given; use -o MODEL.onnx".to_owned()));
     }
-    // Better now than after the run.
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| StudyError::Io { path, source }
-    };
     skimp_files::check(&run.output).map_err(failed(&run.output))?;
     skimp_files::make_folder(folder).map_err(failed(folder))?;
-    let checkpoint = folder.join(skimp_train::checkpoint::CHECKPOINT_FILE);
+    let mut locks = vec![skimp_files::lock(&folder.join(LOCK_FILE)).map_err(failed(folder))?];
+    // Another folder does not make it another output.
+    if run.folder.is_some() && run.output.metadata().is_ok_and(|present| present.is_file()) | !run.output.exists() {
+        let name = run.output.file_name().unwrap_or_default().to_string_lossy();
+        let beside = run.output.with_file_name(format!(".{name}{LOCK_FILE}"));
+        locks.push(skimp_files::lock(&beside).map_err(failed(&run.output))?);
+    }
+    let begun = folder.join(CHECKPOINT_FILE).exists();
+    if !begun {
+        check_folder(folder)?;
+    }
+    let is_of_run = begun || skimp_files::is_record(&folder.join("results.json"));
+    let log = folder.join("log.csv");
+    if run.logs.iter().any(|log| log == "csv") {
+        skimp_files::check_own(&log, |_| is_of_run).map_err(failed(&log))?;
+    }
+    Ok(locks)
+}
+
+/// The checkpoint from which the run goes on.
+fn earlier_checkpoint(folder: &Path, run: &TrainRun) -> Result<Option<Checkpoint>, StudyError> {
+    let checkpoint = folder.join(CHECKPOINT_FILE);
     if run.resume {
         return Ok(Checkpoint::load(folder)?);
     }

@@ -134,6 +134,8 @@ impl Kept {
         let file = read(&path)?;
         let (_, _, identity) = run.inputs(data)?;
         self.check(&path, &self.table(&identity)?, &file.config)?;
+        // A process that was killed between the two leaves it. Best effort, as in `finish`.
+        let _ = std::fs::remove_dir_all(self.checkpoints(run));
         Ok(Some(file.outcome))
     }
 
