@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use skimp_graph::shape::{self, TensorType};
 use skimp_graph::{
-    DType, Dim, Executor, Graph, GraphError, GraphInput, Node, Observer, Tensor, Value, ValueId, reference,
+    DType, Dim, Executor, Graph, GraphError, GraphInput, Node, Observer, Tensor, Value, ValueId, memory, reference,
 };
 
 use crate::plan::{Packs, Plan, build, is_per_image};
@@ -242,6 +242,7 @@ impl Engine {
             return Ok(Some(Arc::clone(planned)));
         }
         let Ok(inferred) = shape::infer(&self.graph, &shapes) else { return Ok(None) };
+        memory::check(&self.graph, &inferred, 1)?;
         let plan = build(&self.graph, &inferred, &self.constants, &self.packs)?;
         let planned = Arc::new(Planned { plan, shapes: inferred });
         if plans.len() >= MAX_PLANS {

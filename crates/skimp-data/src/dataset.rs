@@ -392,6 +392,10 @@ impl<D: Deref<Target = Dataset>> Prepared<D> {
         indices.iter().try_for_each(|&index| self.dataset.check_index(index))?;
         batch.shape = [indices.len(), channels, height, width];
         let len = image_len(batch.shape)?;
+        let bytes = skimp_memory::bytes_of::<f32>((indices.len() * len) as u64);
+        if indices.len() * len > batch.images.capacity() {
+            skimp_memory::check(bytes, || format!("a batch of {} images", indices.len()))?;
+        }
         batch.images.resize(indices.len() * len, 0.0);
         batch.labels.clear();
         batch.labels.extend(indices.iter().map(|&index| self.dataset.labels()[index]));

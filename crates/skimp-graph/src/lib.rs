@@ -10,6 +10,7 @@ mod error;
 mod executor;
 mod graph;
 pub mod integer;
+pub mod memory;
 pub mod networks;
 pub mod onnx;
 mod op;

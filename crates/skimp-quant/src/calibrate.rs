@@ -9,8 +9,44 @@ use crate::{QuantError, RangeMethod};
 /// Mantissa bits that tell the bins of a magnitude histogram apart.
 const BIN_MANTISSA_BITS: u32 = 9;
 const BIN_SHIFT: u32 = 23 - BIN_MANTISSA_BITS;
-/// One bin for each sign-less f32 prefix.
-const N_BINS: usize = 1 << (31 - BIN_SHIFT);
+/// Bins of one exponent.
+const OCTAVE: usize = 1 << BIN_MANTISSA_BITS;
+
+/// What a calibration keeps of each value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Least and greatest element: a few bytes for each value of the network.
+    Extremes,
+    /// A histogram of magnitudes as well, from which percentiles, errors and divergences are computed: some 100 kB.
+    Histogram,
+}
+
+/// Number of elements by magnitude: one bin for each f32 without its sign and its last mantissa bits. Only exponents that
+/// occur take memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Bins(Vec<Option<Box<[u64; OCTAVE]>>>);
+
+impl Bins {
+    fn add(&mut self, bin: usize) {
+        let (octave, within) = (bin / OCTAVE, bin % OCTAVE);
+        if self.0.len() <= octave {
+            self.0.resize(octave + 1, None);
+        }
+        self.0[octave].get_or_insert_with(|| Box::new([0; OCTAVE]))[within] += 1;
+    }
+
+    fn get(&self, bin: usize) -> u64 {
+        self.0.get(bin / OCTAVE).and_then(Option::as_ref).map_or(0, |octave| octave[bin % OCTAVE])
+    }
+
+    /// Bins that hold elements, and how many, in ascending order.
+    fn iter(&self) -> impl DoubleEndedIterator<Item = (usize, u64)> {
+        let octaves = self.0.iter().enumerate().filter_map(|(idx, octave)| Some((idx * OCTAVE, octave.as_ref()?)));
+        octaves.flat_map(|(first, octave)| {
+            octave.iter().enumerate().map(move |(idx, &n)| (first + idx, n)).filter(|&(_, n)| n > 0)
+        })
+    }
+}
 
 /// A bin of a histogram.
 #[derive(Clone, Copy, Debug)]
@@ -40,20 +76,23 @@ pub struct ValueStatistics {
     shape: Vec<usize>,
     /// Number of elements by magnitude. Bins hold the magnitudes that agree in exponent and leading mantissa bits, so
     /// counts do not depend on the order of images, and a bin is at most 2^−9 of its value wide.
-    bins: Vec<u64>,
-    /// The same for elements below zero alone; empty where there was none.
-    negative_bins: Vec<u64>,
+    /// Empty where a calibration keeps extremes only.
+    bins: Bins,
+    /// The same for elements below zero alone.
+    negative_bins: Bins,
+    detail: Detail,
 }
 
 impl ValueStatistics {
-    pub(crate) fn new(shape: &[usize]) -> Self {
+    pub(crate) fn new(shape: &[usize], detail: Detail) -> Self {
         Self {
             min: f32::INFINITY,
             max: f32::NEG_INFINITY,
             n_elements: 0,
             shape: shape.to_vec(),
-            bins: vec![0; N_BINS],
-            negative_bins: Vec::new(),
+            bins: Bins::default(),
+            negative_bins: Bins::default(),
+            detail,
         }
     }
 
@@ -65,13 +104,14 @@ impl ValueStatistics {
             }
             self.min = self.min.min(x);
             self.max = self.max.max(x);
-            let bin = (x.abs().to_bits() >> BIN_SHIFT) as usize;
-            self.bins[bin] += 1;
-            if x < 0.0 {
-                if self.negative_bins.is_empty() {
-                    self.negative_bins.resize(N_BINS, 0);
+        }
+        if self.detail == Detail::Histogram {
+            for &x in elements {
+                let bin = (x.abs().to_bits() >> BIN_SHIFT) as usize;
+                self.bins.add(bin);
+                if x < 0.0 {
+                    self.negative_bins.add(bin);
                 }
-                self.negative_bins[bin] += 1;
             }
         }
         self.n_elements += elements.len() as u64;
@@ -104,10 +144,10 @@ impl ValueStatistics {
             let bounds = [(bin as u32) << BIN_SHIFT, (((bin as u32) + 1) << BIN_SHIFT) - 1];
             SignedBin { bounds: bounds.map(|bits| f64::from(f32::from_bits(bits))), negative, n }
         };
-        let below = self.negative_bins.iter().enumerate().rev().filter(|(_, n)| **n > 0);
-        let above = self.bins.iter().enumerate().map(|(i, &n)| (i, n - self.negative_bins.get(i).unwrap_or(&0)));
+        let below = self.negative_bins.iter().rev();
+        let above = self.bins.iter().map(|(i, n)| (i, n - self.negative_bins.get(i)));
         let above = above.filter(|(_, n)| *n > 0);
-        below.map(move |(i, &n)| bin(i, true, n)).chain(above.map(move |(i, n)| bin(i, false, n)))
+        below.map(move |(i, n)| bin(i, true, n)).chain(above.map(move |(i, n)| bin(i, false, n)))
     }
 
     /// The magnitude that the greatest code stands for.
@@ -116,7 +156,7 @@ impl ValueStatistics {
         let RangeMethod::Percentile(percentile) = method else { return greatest };
         let needed = (percentile / 100.0 * self.n_elements as f64).ceil().max(1.0) as u64;
         let mut n_seen = 0;
-        for (bin, &count) in self.bins.iter().enumerate() {
+        for (bin, count) in self.bins.iter() {
             n_seen += count;
             if n_seen >= needed {
                 // The greatest magnitude of the bin; bin 0 holds zero and the smallest subnormals.
@@ -154,12 +194,18 @@ pub struct Calibrator<'g> {
     graph: &'g Graph,
     values: Vec<Option<ValueStatistics>>,
     n_images: usize,
+    detail: Detail,
 }
 
 impl<'g> Calibrator<'g> {
-    /// A calibrator of `graph`.
+    /// A calibrator of `graph` that keeps histograms: every method finds what it needs.
     pub fn new(graph: &'g Graph) -> Self {
-        Self { graph, values: vec![None; graph.values().len()], n_images: 0 }
+        Self::with_detail(graph, Detail::Histogram)
+    }
+
+    /// A calibrator of `graph`. Extremes alone do for [`RangeMethod::Max`] and [`AffineRange::MinMax`](crate::AffineRange).
+    pub fn with_detail(graph: &'g Graph, detail: Detail) -> Self {
+        Self { graph, values: vec![None; graph.values().len()], n_images: 0, detail }
     }
 
     /// Runs one batch through `executor`, which runs the calibrator's graph.
@@ -185,7 +231,7 @@ impl<'g> Calibrator<'g> {
 
     fn add(&mut self, id: ValueId, tensor: &Tensor) -> Result<(), QuantError> {
         let Some(elements) = tensor.as_f32() else { return Ok(()) };
-        let statistics = self.values[id.0].get_or_insert_with(|| ValueStatistics::new(tensor.shape()));
+        let statistics = self.values[id.0].get_or_insert_with(|| ValueStatistics::new(tensor.shape(), self.detail));
         statistics
             .add(elements)
             .map_err(|found| QuantError::NotFinite { value: self.graph.value(id).name.clone(), found })
@@ -223,15 +269,15 @@ pub fn calibrate(
 
 #[cfg(test)]
 mod tests {
-    use super::ValueStatistics;
+    use super::{Detail, ValueStatistics};
     use crate::RangeMethod;
 
     #[test]
     fn percentile_is_the_least_magnitude_that_covers_the_share() {
         let elements: Vec<f32> = (1..=1000).map(|i| if i % 2 == 0 { i as f32 } else { -(i as f32) }).collect();
-        let mut whole = ValueStatistics::new(&[1000]);
+        let mut whole = ValueStatistics::new(&[1000], Detail::Histogram);
         whole.add(&elements).unwrap();
-        let mut split = ValueStatistics::new(&[1000]);
+        let mut split = ValueStatistics::new(&[1000], Detail::Histogram);
         elements.rchunks(7).for_each(|part| split.add(part).unwrap());
         assert_eq!(whole, split);
         assert_eq!((whole.min(), whole.max()), (-999.0, 1000.0));
@@ -246,14 +292,14 @@ mod tests {
     #[test]
     fn numbers_that_are_not_finite_are_reported() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let found = ValueStatistics::new(&[2]).add(&[1.0, bad]).unwrap_err();
+            let found = ValueStatistics::new(&[2], Detail::Histogram).add(&[1.0, bad]).unwrap_err();
             assert_eq!(found.to_bits(), bad.to_bits());
         }
     }
 
     #[test]
     fn zeros_only_have_magnitude_zero() {
-        let mut statistics = ValueStatistics::new(&[3]);
+        let mut statistics = ValueStatistics::new(&[3], Detail::Histogram);
         statistics.add(&[0.0, -0.0, 0.0]).unwrap();
         assert_eq!(statistics.magnitude(RangeMethod::Percentile(99.0)).to_bits(), 0);
     }

@@ -6,6 +6,9 @@ use skimp_graph::GraphError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantError {
+    /// Something needs more memory than the run may take.
+    #[error(transparent)]
+    Memory(#[from] skimp_memory::OutOfMemory),
     /// A setting is out of range.
     #[error("{setting} is {found}, expected {expected}")]
     InvalidConfig {

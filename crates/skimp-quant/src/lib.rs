@@ -18,7 +18,7 @@ mod qdq;
 mod quantize;
 mod weights;
 
-pub use calibrate::{Calibration, Calibrator, ValueStatistics, calibrate};
+pub use calibrate::{Calibration, Calibrator, Detail, ValueStatistics, calibrate};
 pub use config::{FirstLayer, QuantizeConfig, RangeMethod, WeightGranularity};
 pub use error::QuantError;
 pub use layers::{LayerGeometry, layers};

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use skimp_graph::affine::{self, AffineEncoding, CodeType, Requantization};
 use skimp_graph::{Graph, onnx};
-use skimp_quant::{AffineRange, LayerChoices, OutputForm, QdqConfig, QdqNetwork, Scheme, WeightGranularity};
+use skimp_quant::{AffineRange, Detail, LayerChoices, OutputForm, QdqConfig, QdqNetwork, Scheme, WeightGranularity};
 use skimp_report::records::{DataRecord, ModelRecord};
 use skimp_report::table::{Cell, Column, Table};
 
@@ -215,7 +215,11 @@ pub fn quantize(
     let n_images = images.limited(config.data.images, "calibration images")?;
     images.note_ranges(n_images, monitor);
     images.note_preprocess(&config.data, &network.graph, monitor);
-    let calibration = calibrate(network, &images, n_images, monitor)?;
+    let detail = match settings.range {
+        AffineRange::MinMax => Detail::Extremes,
+        AffineRange::Percentile(_) | AffineRange::Mse | AffineRange::Entropy => Detail::Histogram,
+    };
+    let calibration = calibrate(network, &images, n_images, detail, monitor)?;
     monitor.stage("quantizing", 1);
     let quantized = skimp_quant::quantize_qdq_with(&network.graph, &settings, &config.choices, &calibration)?;
     let graph = quantized.graph.with_metadata(PREPROCESS_KEY, images.preprocess_name());

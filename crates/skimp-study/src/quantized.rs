@@ -2,7 +2,8 @@
 
 use skimp_cpu::CpuExecutor;
 use skimp_quant::{
-    Calibration, Calibrator, FirstLayer as QuantFirstLayer, QuantizeConfig, Quantized, RangeMethod, WeightGranularity,
+    Calibration, Calibrator, Detail, FirstLayer as QuantFirstLayer, QuantizeConfig, Quantized, RangeMethod,
+    WeightGranularity,
 };
 
 use crate::images::Images;
@@ -21,7 +22,11 @@ pub(crate) fn quantize_network(
     let images = others.as_ref().unwrap_or(images);
     let n_images = images.limited(config.calibration_images, "calibration images")?;
     images.note_ranges(n_images, monitor);
-    let calibration = calibrate(network, images, n_images, monitor)?;
+    let detail = match quantize.range {
+        RangeMethod::Max => Detail::Extremes,
+        RangeMethod::Percentile(_) => Detail::Histogram,
+    };
+    let calibration = calibrate(network, images, n_images, detail, monitor)?;
     Ok(skimp_quant::quantize(&network.graph, &quantize, &calibration)?)
 }
 
@@ -30,10 +35,11 @@ pub(crate) fn calibrate(
     network: &Network,
     images: &Images,
     n_images: usize,
+    detail: Detail,
     monitor: &dyn Monitor,
 ) -> Result<Calibration, StudyError> {
     let executor = CpuExecutor::new(&network.graph)?;
-    let mut calibrator = Calibrator::new(&network.graph);
+    let mut calibrator = Calibrator::with_detail(&network.graph, detail);
     monitor.stage("calibrating", n_images as u64);
     for image in 0..n_images {
         let (input, _) = images.batch(image..image + 1)?;

@@ -5,6 +5,7 @@ mod commands;
 mod data;
 mod designs;
 mod flags;
+mod memory;
 mod outputs;
 mod quantize;
 mod real_data;

@@ -96,7 +96,17 @@ impl AffineExecutor {
 
     fn run_store(&self, planned: &Planned, inputs: &[Tensor], threads: usize) -> Result<Vec<Tensor>, GraphError> {
         let known = planned.stores.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut store = known.unwrap_or_else(|| Store::new(&self.graph, &planned.plan.coded));
+        let mut store = match known {
+            Some(store) => store,
+            None => {
+                let bytes = planned.plan.coded.iter().flatten().fold(0_u64, |sum, coded| {
+                    let n_images = coded.shape.first().copied().unwrap_or(1) as u64;
+                    sum.saturating_add((coded.layout.n_bytes() as u64).saturating_mul(n_images))
+                });
+                skimp_memory::check(bytes, || "the codes of the 8-bit network".to_owned())?;
+                Store::new(&self.graph, &planned.plan.coded)
+            }
+        };
         for (input, tensor) in self.graph.inputs.iter().zip(inputs) {
             store.put(&planned.plan.coded, input.value.0, tensor.clone());
         }

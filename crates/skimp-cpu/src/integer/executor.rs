@@ -80,6 +80,16 @@ impl IntegerExecutor {
         Some((n, n.div_ceil(rayon::current_num_threads() * 2).clamp(1, MOST_IMAGES)))
     }
 
+    /// Checks that the values of a run fit into the memory budget: of the whole batch, or of the images that are computed
+    /// at once where it is cut.
+    fn check_memory(&self, inputs: &[Tensor], at_once: Option<usize>) -> Result<(), GraphError> {
+        let shape = |input: &Tensor| match at_once {
+            Some(_) => [1].into_iter().chain(input.shape().iter().skip(1).copied()).collect(),
+            None => input.shape().to_vec(),
+        };
+        self.graph.check_memory(&inputs.iter().map(shape).collect::<Vec<Vec<usize>>>(), at_once.unwrap_or(1) as u64)
+    }
+
     fn run_piece(
         &self,
         inputs: &[Tensor],
@@ -237,7 +247,9 @@ impl IntegerEngine for IntegerExecutor {
     fn run_observed(&self, inputs: &[Tensor], observer: &mut IntegerObserver<'_>) -> Result<Vec<Tensor>, GraphError> {
         self.graph.bind(inputs)?;
         let mut scratch = LayerScratch::default();
-        let Some(n) = self.n_separable(inputs) else {
+        let n_images = self.n_separable(inputs);
+        self.check_memory(inputs, n_images.map(|_| 1))?;
+        let Some(n) = n_images else {
             return self.run_piece(inputs, &mut scratch, 0, Watch::Observer(observer));
         };
         let mut pieces = Vec::with_capacity(n);
@@ -274,7 +286,9 @@ impl IntegerExecutor {
     fn run_pieces(&self, inputs: &[Tensor], hook: Option<&dyn MacHook>) -> Result<Vec<Tensor>, GraphError> {
         self.graph.bind(inputs)?;
         let watch = || hook.map_or(Watch::Nobody, Watch::Hook);
-        let Some((n, piece)) = self.pieces(inputs) else {
+        let pieces = self.pieces(inputs);
+        self.check_memory(inputs, pieces.map(|(n, piece)| n.min(piece * rayon::current_num_threads())))?;
+        let Some((n, piece)) = pieces else {
             return self.run_piece(inputs, &mut LayerScratch::default(), 0, watch());
         };
         let starts: Vec<usize> = (0..n).step_by(piece).collect();

@@ -46,6 +46,13 @@ impl Plan {
     /// Runs on a batch whose images are independent: each input holds `n_images` images of the planned shape.
     pub(crate) fn run(&self, n_images: usize, inputs: &[&[f32]]) -> Result<Vec<Tensor>, GraphError> {
         let lens: Vec<usize> = self.outputs.iter().map(|output| output.shape.iter().product()).collect();
+        let n_arenas = n_images.min(rayon::current_num_threads()) as u64;
+        let n_elements = n_arenas
+            .saturating_mul(self.arena_len as u64)
+            .saturating_add((lens.iter().sum::<usize>() as u64).saturating_mul(n_images as u64));
+        let _held = skimp_memory::reserve(skimp_memory::bytes_of::<f32>(n_elements), || {
+            format!("the values of {n_images} images of the network")
+        })?;
         let mut outputs: Vec<Vec<f32>> = lens.iter().map(|len| vec![0.0; len * n_images]).collect();
         let mut images: Vec<Vec<&mut [f32]>> = (0..n_images).map(|_| Vec::with_capacity(lens.len())).collect();
         for (output, &len) in outputs.iter_mut().zip(&lens) {

@@ -74,4 +74,22 @@ impl IntegerGraph {
         }
         Ok(shapes)
     }
+
+    /// Checks that the values for inputs of the given shapes fit into the memory budget, `copies` times. Elements count as
+    /// exact sums do, 8 bytes.
+    ///
+    /// # Errors
+    /// As [`shapes`](Self::shapes), and [`GraphError::Memory`] naming the node.
+    pub fn check_memory(&self, inputs: &[Vec<usize>], copies: u64) -> Result<(), GraphError> {
+        let elements = |shape: &Vec<usize>| shape.iter().fold(8_u64, |n, &extent| n.saturating_mul(extent as u64));
+        let sizes: Vec<u64> = self.shapes(inputs)?.iter().map(elements).collect();
+        let ids = |ids: &[crate::ValueId]| ids.iter().map(|id| id.0).collect::<Vec<usize>>();
+        let nodes = self.nodes.iter().map(|node| (ids(&node.inputs), ids(&node.outputs)));
+        let read: Vec<usize> = self.inputs.iter().map(|input| input.value.0).collect();
+        let (bytes, at) = crate::memory::peak(&sizes, nodes, &read, &ids(&self.outputs));
+        Ok(skimp_memory::check(bytes.saturating_mul(copies), || match at.and_then(|idx| self.nodes.get(idx)) {
+            Some(node) => format!("node \"{}\" of the integer network", node.name),
+            None => format!("network \"{}\"", self.name),
+        })?)
+    }
 }

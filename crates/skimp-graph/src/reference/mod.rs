@@ -31,6 +31,7 @@ mod tests;
 
 use elementwise::Arithmetic;
 
+use crate::memory;
 use crate::shape::{self, TensorType};
 use crate::{DType, Data, Element, Executor, Graph, GraphError, Observer, Op, Tensor};
 
@@ -212,6 +213,7 @@ impl<'a> Call<'a> {
 
     /// Room for `n` elements.
     fn allocate<T>(&self, n: usize) -> Result<Vec<T>, GraphError> {
+        skimp_memory::check(skimp_memory::bytes_of::<T>(n as u64), || memory::describe(self.node, self.op.name()))?;
         let mut elements = Vec::new();
         match elements.try_reserve_exact(n) {
             Ok(()) => Ok(elements),

@@ -162,13 +162,14 @@ mod tests {
 
     use super::{Coding, range};
     use crate::ValueStatistics;
+    use crate::calibrate::Detail;
     use crate::qdq::{AffineRange, Scheme};
 
     const ASYMMETRIC: Coding = Coding { scheme: Scheme::Asymmetric, code_type: CodeType::U8 };
     const SYMMETRIC: Coding = Coding { scheme: Scheme::Symmetric, code_type: CodeType::U8 };
 
     fn statistics(elements: &[f32]) -> ValueStatistics {
-        let mut statistics = ValueStatistics::new(&[elements.len()]);
+        let mut statistics = ValueStatistics::new(&[elements.len()], Detail::Histogram);
         statistics.add(elements).unwrap();
         statistics
     }

@@ -1,6 +1,7 @@
 //! Planned memory: the values and gradients of all tensors, in slots that they share over time.
 
 use skimp_cpu::nhwc::AlignedVec;
+use skimp_memory::Reservation;
 
 use crate::TrainError;
 
@@ -54,6 +55,7 @@ pub(crate) struct Tensors {
     slots: Vec<AlignedVec>,
     /// Room for one gradient contribution on its way into a sum.
     pub(crate) scratch: AlignedVec,
+    _held: Reservation,
 }
 
 impl Tensors {
@@ -103,8 +105,11 @@ impl Tensors {
                 value_slots[idx] = assigned[r];
             }
         }
+        let n_elements = slot_lens.iter().fold(0_u64, |sum, &len| sum.saturating_add(len as u64));
+        let bytes = skimp_memory::bytes_of::<f32>(n_elements.saturating_mul(batch as u64));
+        let held = skimp_memory::reserve(bytes, || format!("training \"{network}\" on batches of {batch} images"))?;
         let slots = slot_lens.into_iter().map(|len| zeros(len, batch, network)).collect::<Result<_, _>>()?;
-        Ok(Self { specs, value_slots, grad_slots, slots, scratch: AlignedVec::default() })
+        Ok(Self { specs, value_slots, grad_slots, slots, scratch: AlignedVec::default(), _held: held })
     }
 
     pub(crate) fn specs(&self) -> &[TensorSpec] {
