@@ -18,8 +18,7 @@ pub fn fma_to_odd(a: f32, b: f32, c: f32) -> f32 {
     let back = near - product;
     let error = (product - (near - back)) + (c - back);
     let bits = near.to_bits();
-    // Neither is true of a NaN.
-    if bits & 1 == 1 || !(error > 0.0 || error < 0.0) {
+    if bits & 1 == 1 || error.is_nan() || error.abs() <= 0.0 {
         return near;
     }
     // An even number off the exact result: its neighbor on the other side of that is odd.
