@@ -496,8 +496,7 @@ mod tests {
             events(&found, "noc_hops") as f64 / open_model[3],
         ];
         assert!((shares[0] - 1.0).abs() < 1e-6, "{shares:?}");
-        // Ours tries all loop blockings and splits images, too, so it finds schedules with fewer words. That costs hops that
-        // its solver does not see; splitting images saves more of them.
+        // Recorded: ours tries every loop blocking and splits images, too, and so finds schedules that move less.
         for (share, expected) in shares[1..].iter().zip([0.966, 0.671, 0.425]) {
             assert!((share - expected).abs() < 2e-3, "{shares:?}");
         }

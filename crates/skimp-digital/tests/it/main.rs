@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod effects;
+#[cfg(test)]
 mod mapping;
 #[cfg(test)]
 mod more_hardware;

@@ -121,6 +121,35 @@ fn scnn_rounds_vectors_up_and_meets_after_output_groups() {
 }
 
 #[test]
+fn scnn_effects_cost_what_they_should() {
+    // One activation and 8 weights of 8 filters per element: 8 accumulators, each in a bank of its own.
+    let eight = uniform(LayerWorkload::conv("x", 1, 8, 8, 8, 1), 1, 1);
+    for (conflicts, banks, cycles) in
+        [("none", 1, 2), ("queued", 32, 2), ("immediate", 32, 2), ("queued", 1, 8), ("immediate", 2, 4)]
+    {
+        let settings = format!("bank_conflicts = \"{conflicts}\"\naccumulator_banks = {banks}");
+        assert_eq!(total("scnn", &settings, &eight), cycles, "{settings}");
+    }
+    // 4 activations of a tile of 2 x 2 become 16 with the inputs around it: 4 x 3 vectors.
+    let sixteen = uniform(LayerWorkload::conv("x", 1, 16, 16, 1, 3), 1, 1);
+    assert_eq!(total("scnn", "halo = \"input\"", &sixteen), 12);
+    // A kernel of one tap has no halo.
+    assert_eq!(total("scnn", "halo = \"input\"", &eight), total("scnn", "", &eight));
+    // Conflicts in each vector cost at least as much as with queues, and those at least nothing.
+    let codes = |count: usize, step: usize| {
+        (0..count).map(|idx| ((idx * step) % 7) as i32 - 2).map(|code| code.max(0)).collect()
+    };
+    let layer = LayerWorkload::conv("x", 6, 19, 17, 20, 3);
+    let (weights, activation) = (codes(layer.weight_count(), 5), codes(layer.input_count(), 3));
+    let operands = with(layer, weights, activation);
+    for halo in ["output", "input"] {
+        let cycles = ["none", "queued", "immediate"]
+            .map(|conflicts| total("scnn", &format!("halo = \"{halo}\"\nbank_conflicts = \"{conflicts}\""), &operands));
+        assert!(cycles.is_sorted(), "{halo}: {cycles:?}");
+    }
+}
+
+#[test]
 fn two_of_four_halves_dense_cycles() {
     let layer = square(256);
     let keep =

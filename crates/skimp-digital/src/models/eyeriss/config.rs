@@ -35,6 +35,7 @@ pub(super) struct Config {
     psum_words_per_cycle: u32,
     link_mhz: f64,
     link_bytes: u32,
+    link_overlaps: bool,
     mappings: Vec<String>,
 }
 
@@ -56,6 +57,8 @@ pub(super) struct Hardware {
     pub(super) psum_rate: u64,
     /// Bytes that the link moves in one cycle of the core.
     pub(super) link_bytes_per_cycle: f64,
+    /// Whether the link runs beside the core.
+    pub(super) link_overlaps: bool,
 }
 
 impl Hardware {
@@ -66,6 +69,12 @@ impl Hardware {
     /// Cycles that the link needs for `words` of 16 bits.
     pub(super) fn link_cycles(&self, words: u64) -> u64 {
         (words as f64 * 2.0 / self.link_bytes_per_cycle).ceil() as u64
+    }
+
+    /// Runtime of a layer whose `words` cross the link and that takes `on_chip` cycles on the core.
+    pub(super) fn runtime(&self, on_chip: u64, words: u64) -> u64 {
+        let link = self.link_cycles(words);
+        if self.link_overlaps { on_chip.max(link) } else { on_chip.saturating_add(link) }
     }
 }
 
@@ -117,6 +126,7 @@ impl Config {
             ifmap_rate: u64::from(self.ifmap_words_per_cycle),
             psum_rate: u64::from(self.psum_words_per_cycle),
             link_bytes_per_cycle: f64::from(self.link_bytes) * self.link_mhz / self.clock_mhz,
+            link_overlaps: self.link_overlaps,
         }
     }
 }

@@ -141,7 +141,7 @@ impl Mapping {
     fn rank(&self, hw: &Hardware, coding: &Coding) -> (u64, u64) {
         let dram = self.dram_ifmap + self.dram_filter + self.dram_ofmap;
         let moved = RELATIVE[0] * dram + RELATIVE[1] * self.buffer() + RELATIVE[2] * self.array;
-        (self.on_chip_cycles().max(hw.link_cycles(coding.dram_words(self))), moved)
+        (hw.runtime(self.on_chip_cycles(), coding.dram_words(self)), moved)
     }
 }
 

@@ -31,6 +31,14 @@
 //! L-1 (`vault_rows = 2`, `vault_columns = 2`) on the same memory give 3.6 and 1.47 times there, 3.3 and 1.55 times on
 //! AlexNet, 4.1 and 1.6 times on all of VGG-16 with batch 1; static energy is then counted for one engine only.
 //!
+//! | T-16, VGG-16's convolutions, batch 16 | speed | energy |
+//! |---|---|---|
+//! | published, over 2D memory | 4.1 | 1.5 |
+//! | over L-1 | 15.5 | 1.78 |
+//! | of that, elements | 12.25 | |
+//! | of that, elements that are busy | 1.27 | |
+//! | over four engines of L-1 | 3.6 | 1.47 |
+//!
 //! # Source
 //! M. Gao, J. Pu, X. Yang, M. Horowitz, C. Kozyrakis, "TETRIS: Scalable and Efficient Neural Network Acceleration with
 //! 3D Memory", ASPLOS 2017; structure of time and energy as in the authors' open model stanford-mast/nn_dataflow 2.1.
