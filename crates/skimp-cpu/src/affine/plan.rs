@@ -101,10 +101,9 @@ impl Plan {
         for node in &graph.nodes {
             if let (AffineOp::Layer(layer), Some(input)) = (&node.op, input(node, 0))
                 && let Some(value) = &mut coded[input]
+                && let Some(halo) = halo(&axes(layer, node, value)?)
             {
-                if let Some(halo) = halo(&axes(layer, node, value)?) {
-                    value.layout.halo = value.layout.halo.union(halo);
-                }
+                value.layout.halo = value.layout.halo.union(halo);
             }
         }
         let mut planner = Planner { graph, coded: &coded, types: &types, joined: joins(graph, &types, &coded) };

@@ -84,6 +84,8 @@ fn engines_agree_on_special_values() {
     }
 }
 
+type Function = fn(f32, f32) -> f32;
+
 /// Additions, products and quotients are those of IEEE 754, whether the other operand is a constant, one parameter a
 /// channel, or computed.
 #[test]
@@ -91,7 +93,7 @@ fn arithmetic_follows_ieee() {
     let n = SPECIAL.len();
     let pairs: Vec<(f32, f32)> = SPECIAL.iter().flat_map(|&a| SPECIAL.iter().map(move |&b| (a, b))).collect();
     let (a, b): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
-    let functions: [(Op, fn(f32, f32) -> f32); 4] =
+    let functions: [(Op, Function); 4] =
         [(Op::Add, |a, b| a + b), (Op::Sub, |a, b| a - b), (Op::Mul, |a, b| a * b), (Op::Div, |a, b| a / b)];
     for (op, function) in functions {
         for constant in [false, true] {

@@ -161,7 +161,7 @@ impl Harness {
         let context = |wrong: Wrong| format!("seed {seed}: {wrong}\n{}", nodes.join("\n"));
         self.f32_engine(&random).map_err(context)?;
         counts[0] += 1;
-        if seed % 4 == 0 {
+        if seed.is_multiple_of(4) {
             counts[1] += usize::from(self.integer_engine(&random, seed / 4).map_err(context)?);
         }
         if seed % 4 == 2 {
