@@ -167,7 +167,7 @@ impl CostTable {
                 table: self.name.clone(),
                 key: key.to_owned(),
                 unit: unit.symbol(),
-                design: String::new(),
+                design: "",
                 nearest: nearest(key, self.entries.iter().map(|entry| entry.key.as_str())),
             }),
         }

@@ -85,7 +85,7 @@ pub enum SimError {
         /// Its unit.
         unit: &'static str,
         /// The design that needs it; empty where that is not known.
-        design: String,
+        design: &'static str,
         /// The nearest key of the table.
         nearest: String,
     },
@@ -156,10 +156,10 @@ pub enum SimError {
 impl SimError {
     /// The error with the design that met it, where it lacks that.
     #[must_use]
-    pub fn of_design(self, name: &str) -> Self {
+    pub fn of_design(self, name: &'static str) -> Self {
         match self {
             SimError::MissingCost { table, key, unit, design, nearest } if design.is_empty() => {
-                SimError::MissingCost { table, key, unit, design: name.to_owned(), nearest }
+                SimError::MissingCost { table, key, unit, design: name, nearest }
             }
             other => other,
         }

@@ -167,7 +167,7 @@ impl Running {
         let mut priced = Vec::with_capacity(layers.len());
         for (&layer, result) in layers.iter().zip(&self.results) {
             let Some(result) = result else { continue };
-            let energy = accelerator.price(result).map_err(|error| error.of_design(self.config.label()))?;
+            let energy = accelerator.price(result).map_err(|error| error.of_design(accelerator.name()))?;
             records.push(layer_record(layer, accelerator, result, &energy));
             priced.push((result, energy));
         }

@@ -171,7 +171,8 @@ impl super::Command for Quantize {
             let quantize = |path: &Path| Ok(skimp::quantize(&network, &config, path, &bars)?);
             let record = through_file("network.onnx", quantize)?;
             drop(bars);
-            return Ok(global.aside(&record.to_text(None)));
+            global.aside(&record.to_text(None));
+            return Ok(());
         }
         let record = skimp::quantize(&network, &config, output, &bars)?;
         drop(bars);

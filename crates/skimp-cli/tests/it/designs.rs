@@ -5,7 +5,7 @@ use crate::{fails, json, ok, text};
 const SIMULATE: [&str; 4] = ["simulate", "sample-resnet", "--data", "sample"];
 
 fn cycles(record: &serde_json::Value, idx: usize) -> u64 {
-    record["accelerators"][idx]["total"]["cycles"].as_u64().unwrap()
+    record["accelerators"][idx]["total"]["cycles"].as_u64().expect("cycles are a number")
 }
 
 #[test]

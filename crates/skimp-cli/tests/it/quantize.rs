@@ -7,10 +7,10 @@ use crate::{fails, json, ok, skimp, text};
 const QUANTIZE: [&str; 6] = ["quantize", "sample-resnet", "--data", "sample", "--calibration-images", "8"];
 
 fn quantized(extra: &[&str]) -> (serde_json::Value, Vec<u8>) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("q.onnx");
     let record = json(&[&QUANTIZE[..], extra, &["-o", text(&file)]].concat());
-    (record, std::fs::read(file).unwrap())
+    (record, std::fs::read(file).expect("the network was written"))
 }
 
 #[test]

@@ -11,9 +11,9 @@ fn within(args: &[&str], columns: Option<&str>) -> String {
     if let Some(columns) = columns {
         command.env("COLUMNS", columns);
     }
-    let output = command.output().unwrap();
+    let output = command.output().expect("the binary runs");
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("stdout is UTF-8")
 }
 
 #[test]
