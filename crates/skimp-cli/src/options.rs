@@ -81,6 +81,9 @@ pub(crate) struct DataOptions {
     /// Take images at random, keyed by this seed, instead of the first ones
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
+    /// The network's output that holds the answers [default: the one with a number for each class]
+    #[arg(long, value_name = "NAME")]
+    output_name: Option<String>,
 }
 
 impl DataOptions {
@@ -110,6 +113,7 @@ impl DataOptions {
             split: self.split.map_or(SplitConfig::Test, Split::config),
             preprocess: self.preprocess.clone(),
             seed: self.seed,
+            output_name: self.output_name.clone(),
             images,
             accuracy_images,
             ..DataConfig::default()

@@ -208,16 +208,16 @@ impl<'g> Calibrator<'g> {
         Self { graph, values: vec![None; graph.values().len()], n_images: 0, detail }
     }
 
-    /// Runs one batch through `executor`, which runs the calibrator's graph.
+    /// Runs one batch through `executor`, which runs the calibrator's graph, and returns its outputs.
     ///
     /// # Errors
     /// [`QuantError::NotFinite`] if a value is NaN or infinite, [`QuantError::Graph`] if the network does not run.
-    pub fn observe(&mut self, executor: &dyn Executor, inputs: &[Tensor]) -> Result<(), QuantError> {
+    pub fn observe(&mut self, executor: &dyn Executor, inputs: &[Tensor]) -> Result<Vec<Tensor>, QuantError> {
         let mut failed = None;
         for (input, tensor) in self.graph.inputs().iter().zip(inputs) {
             self.add(input.value, tensor)?;
         }
-        executor.run_observed(inputs, &mut |id, tensor| {
+        let outputs = executor.run_observed(inputs, &mut |id, tensor| {
             if failed.is_none() {
                 failed = self.add(id, tensor).err();
             }
@@ -226,7 +226,7 @@ impl<'g> Calibrator<'g> {
             return Err(error);
         }
         self.n_images += inputs.first().and_then(|t| t.shape().first().copied()).unwrap_or(0);
-        Ok(())
+        Ok(outputs)
     }
 
     fn add(&mut self, id: ValueId, tensor: &Tensor) -> Result<(), QuantError> {

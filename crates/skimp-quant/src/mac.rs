@@ -1,5 +1,6 @@
 //! Nodes that are multiply-accumulate layers, in one form.
 
+use skimp_graph::integer::MacLayout;
 use skimp_graph::{Graph, Node, Op, Tensor, Window};
 
 use crate::QuantError;
@@ -7,7 +8,7 @@ use crate::QuantError;
 /// A convolution or dense layer with constant weights, in real numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct RealLayer {
-    pub(crate) dense: bool,
+    pub(crate) layout: MacLayout,
     pub(crate) window: Window,
     pub(crate) groups: usize,
     /// k, c / groups, r, s.
@@ -32,6 +33,20 @@ fn unit_window() -> Window {
         pads_end: vec![0, 0],
         auto_pad: skimp_graph::AutoPad::NotSet,
         ceil_mode: false,
+    }
+}
+
+/// A window over one axis as one over two, the first of which has one element.
+fn with_unit_rows(window: &Window) -> Window {
+    let before = |first: usize, list: &[usize]| std::iter::once(first).chain(list.iter().copied()).collect();
+    Window {
+        kernel: before(1, &window.kernel),
+        strides: before(1, &window.strides),
+        dilations: before(1, &window.dilations),
+        pads_begin: before(0, &window.pads_begin),
+        pads_end: before(0, &window.pads_end),
+        auto_pad: window.auto_pad,
+        ceil_mode: window.ceil_mode,
     }
 }
 
@@ -70,8 +85,8 @@ pub(crate) fn per_channel(tensor: &Tensor, channels: usize, trailing: usize) -> 
 pub(crate) fn real_layer(graph: &Graph, node: &Node, rank: usize) -> Result<Option<RealLayer>, QuantError> {
     let layer = match &node.op {
         Op::Conv { window, groups } => convolution(graph, node, window, *groups),
-        Op::Gemm(gemm) if !gemm.trans_a && rank == 2 => dense(graph, node, gemm.trans_b, gemm.alpha, gemm.beta),
-        Op::MatMul if rank == 2 => dense(graph, node, false, 1.0, 0.0),
+        Op::Gemm(gemm) if !gemm.trans_a && rank == 2 => dense(graph, node, rank, gemm.trans_b, (gemm.alpha, gemm.beta)),
+        Op::MatMul if rank >= 2 => dense(graph, node, rank, false, (1.0, 0.0)),
         Op::BatchNormalization { epsilon } if rank == 4 => batch_norm(graph, node, f64::from(*epsilon)),
         _ => None,
     };
@@ -91,25 +106,26 @@ pub(crate) fn real_layer(graph: &Graph, node: &Node, rank: usize) -> Result<Opti
 
 fn convolution(graph: &Graph, node: &Node, window: &Window, groups: usize) -> Option<RealLayer> {
     let weight = constant(graph, node, 1)?;
-    let weight_shape: [usize; 4] = weight.shape().try_into().ok()?;
+    let (layout, weight_shape, window) = match *weight.shape() {
+        [k, c, r, s] => (MacLayout::Planes, [k, c, r, s], window.clone()),
+        [k, c, s] => (MacLayout::Line, [k, c, 1, s], with_unit_rows(window)),
+        _ => return None,
+    };
     let bias = match node.inputs.get(2) {
         Some(Some(_)) => elements(&constant(graph, node, 2)?),
         _ => vec![0.0; weight_shape[0]],
     };
     let consistent = bias.len() == weight_shape[0] && window.kernel == weight_shape[2..] && !weight.is_empty();
-    consistent.then(|| RealLayer {
-        dense: false,
-        window: window.clone(),
-        groups,
-        weight_shape,
-        weight: elements(&weight),
-        bias,
-    })
+    consistent.then(|| RealLayer { layout, window, groups, weight_shape, weight: elements(&weight), bias })
 }
 
-fn dense(graph: &Graph, node: &Node, transposed: bool, alpha: f32, beta: f32) -> Option<RealLayer> {
+fn dense(graph: &Graph, node: &Node, rank: usize, transposed: bool, (alpha, beta): (f32, f32)) -> Option<RealLayer> {
     let tensor = constant(graph, node, 1)?;
-    let &[rows, cols] = tensor.shape() else { return None };
+    // Leading extents of 1 change nothing but the number of axes, which the activations set.
+    let (leading, &[rows, cols]) = tensor.shape().split_last_chunk()?;
+    if leading.iter().any(|&extent| extent != 1) || tensor.shape().len() > rank {
+        return None;
+    }
     let (k, c) = if transposed { (rows, cols) } else { (cols, rows) };
     let source = elements(&tensor);
     let scaled = |k_idx: usize, c_idx: usize| {
@@ -124,7 +140,7 @@ fn dense(graph: &Graph, node: &Node, transposed: bool, alpha: f32, beta: f32) ->
         _ => vec![0.0; k],
     };
     (k * c > 0).then(|| RealLayer {
-        dense: true,
+        layout: MacLayout::Rows,
         window: unit_window(),
         groups: 1,
         weight_shape: [k, c, 1, 1],
@@ -144,7 +160,7 @@ fn batch_norm(graph: &Graph, node: &Node, epsilon: f64) -> Option<RealLayer> {
     let weight: Vec<f64> = (0..channels).map(|k| scale[k] / (variance[k] + epsilon).sqrt()).collect();
     let bias = (0..channels).map(|k| bias[k] - weight[k] * mean[k]).collect();
     Some(RealLayer {
-        dense: false,
+        layout: MacLayout::Planes,
         window: unit_window(),
         groups: channels,
         weight_shape: [channels, 1, 1, 1],

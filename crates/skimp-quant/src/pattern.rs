@@ -138,7 +138,11 @@ impl Matcher<'_> {
         let other = add.inputs.iter().flatten().copied().find(|&id| id != group.output);
         let Some(other) = other else { return false };
         if let Some(tensor) = self.graph.constant(other) {
-            let trailing = if group.layer.dense { 0 } else { 2 };
+            let trailing = group.layer.layout.n_spatial();
+            // A constant of more axes adds axes to the sum.
+            if self.shape(group.output).is_none_or(|output| output.len() < tensor.shape().len()) {
+                return false;
+            }
             let Some(addend) = per_channel(tensor, group.layer.weight_shape[0], trailing) else { return false };
             if tensor.as_f32().is_none() || addend.iter().any(|x| !x.is_finite()) {
                 return false;

@@ -90,7 +90,7 @@ pub(crate) fn integer_layer(
         ValueKind::Real => MacOutput::Real(accumulator_scales),
     };
     Ok(MacLayer {
-        dense: layer.dense,
+        layout: layer.layout,
         input_offset: around.input_offset,
         window: layer.window.clone(),
         groups: layer.groups,
@@ -132,7 +132,7 @@ pub(crate) fn clip_codes(min: Option<f32>, max: Option<f32>, encoding: &Encoding
 mod tests {
     use skimp_graph::{
         AutoPad, Window,
-        integer::{Encoding, MacOutput, ValueKind},
+        integer::{Encoding, MacLayout, MacOutput, ValueKind},
     };
 
     use super::{Surroundings, integer_layer};
@@ -141,7 +141,7 @@ mod tests {
     fn layer(weight: &[f64], bias: &[f64]) -> RealLayer {
         let k = bias.len();
         RealLayer {
-            dense: true,
+            layout: MacLayout::Rows,
             window: Window {
                 kernel: vec![1, 1],
                 strides: vec![1, 1],

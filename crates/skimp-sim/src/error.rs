@@ -148,6 +148,18 @@ pub enum SimError {
         /// What was found.
         found: String,
     },
+    /// What a model works on, or works out, is not what the network computes.
+    #[error(
+        "layer {layer:?}: {what} give sums that differ from the exact ones ({n_different} of those compared); please report this"
+    )]
+    NotExact {
+        /// Name of the layer.
+        layer: String,
+        /// What gives the sums.
+        what: &'static str,
+        /// Sums that differ.
+        n_different: u64,
+    },
     /// A search for parameters could not measure the network.
     #[error("search for parameters: {0}")]
     Tuning(#[source] Box<dyn std::error::Error + Send + Sync>),

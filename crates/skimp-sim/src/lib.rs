@@ -11,6 +11,7 @@ mod counts;
 mod effect;
 mod energy;
 mod error;
+mod padding;
 mod preset;
 mod registry;
 mod result;

@@ -83,6 +83,8 @@ pub struct LayerWorkload {
     pub activation_bits: u32,
     /// Whether activation codes may be negative.
     pub activation_signed: bool,
+    /// Operand that the padding holds: 0, or the offset that makes a signed activation non-negative.
+    pub padding_code: i32,
     /// Whether a bias (or a residual input at accumulator scale) starts the sum.
     pub bias: bool,
     /// What follows the sum.
@@ -130,6 +132,7 @@ impl LayerWorkload {
             weight_bits: 16,
             activation_bits: 16,
             activation_signed: false,
+            padding_code: 0,
             bias: true,
             nonlinearity: Nonlinearity::Relu,
             first: false,

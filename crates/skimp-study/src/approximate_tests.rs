@@ -5,8 +5,8 @@ use skimp_graph::GraphError;
 use skimp_graph::integer::{IntegerEngine, IntegerReference, MacHook, MacOperands};
 use skimp_report::records::AcceleratorRecord;
 
-use crate::images::Images;
-use crate::layers::{SimulatedLayer, simulated_layers};
+use crate::images::{Batch, Images};
+use crate::layers::{SimulatedLayer, choose};
 use crate::{
     DataConfig, JudgeBy, LayersConfig, Network, QuantizationConfig, Silent, SimulateConfig, SplitConfig, StudyError,
     accelerator_configs, quantized, simulate,
@@ -98,10 +98,10 @@ impl MacHook for ByDefinition<'_> {
 fn independently(data: &DataConfig, range: std::ops::Range<usize>, predicted: &Predicted) -> (f64, f64) {
     let network = Network::open(NETWORK).unwrap();
     let images = Images::open(data, &network.graph, None).unwrap();
-    let quantized = quantized::quantize_network(&network, &images, &quantization(), &Silent).unwrap();
-    let layers = simulated_layers(&quantized, images.input(), &LayersConfig::default()).unwrap();
+    let (quantized, _) = quantized::quantize_network(&network, &images, &quantization(), &Silent).unwrap();
+    let layers = choose(&quantized, images.input(), 1, &LayersConfig::default()).unwrap().simulated;
     let reference = IntegerReference::new(&quantized.graph).unwrap();
-    let (inputs, labels) = images.batch(range).unwrap();
+    let Batch { inputs, labels } = images.batch(range).unwrap();
     let right = |outputs: &[skimp_graph::Tensor]| {
         let logits = outputs[0].as_f32().unwrap();
         let classes = logits.len() / labels.len();

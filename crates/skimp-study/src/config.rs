@@ -109,6 +109,9 @@ pub struct DataConfig {
     /// What counts as a right answer of an approximate accelerator.
     #[serde(default)]
     pub judge_by: JudgeBy,
+    /// Name of the network's output that holds the answers; `None`: the one with a number for each class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_name: Option<String>,
 }
 
 /// What counts as a right answer of an approximate accelerator, while it is judged or tuned.
@@ -155,6 +158,7 @@ impl Default for DataConfig {
             tuning_images: Self::default_tuning_images(),
             tuning_split: None,
             judge_by: JudgeBy::Labels,
+            output_name: None,
         }
     }
 }

@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use skimp_cpu::integer::IntegerExecutor;
-use skimp_graph::integer::{CodeTensor, IntegerEngine, MacHook, MacOperands};
-use skimp_graph::{GraphError, Tensor};
+use skimp_graph::GraphError;
+use skimp_graph::integer::{CodeTensor, IntegerEngine, MacHook, MacObservation, MacOperands};
 use skimp_report::records::EffectAccuracy;
 use skimp_sim::{Accelerator, LayerEffect, LayerTrace, SimError};
 
-use crate::evaluate::{Tally, batches};
-use crate::images::Images;
+use crate::answers::Tally;
+use crate::images::{Batch, Images};
 use crate::layers::SimulatedLayer;
 use crate::monitor::step;
 use crate::trace::{ExactnessTally, ImageTrace};
@@ -43,7 +43,7 @@ impl MacHook for EffectHook<'_> {
         let (workload, offset) = (&layer.operands.workload, layer.operands.input_offset);
         for codes in input.data.chunks_mut(workload.input_count().max(1)) {
             codes.iter_mut().for_each(|code| *code += offset);
-            self.effect.activations(workload, codes);
+            layer.change(codes, |codes| self.effect.activations(workload, codes));
             codes.iter_mut().for_each(|code| *code -= offset);
         }
         Ok(())
@@ -55,28 +55,43 @@ impl MacHook for EffectHook<'_> {
         let outputs = workload.output_count().max(1);
         let inputs = operands.input.data.chunks(workload.input_count().max(1));
         for (image, (input, sums)) in inputs.zip(accumulators.chunks_mut(outputs)).enumerate() {
-            let residual = operands.residual.map(|all| Arc::from(&all[image * outputs..(image + 1) * outputs]));
-            let trace = image_trace(layer, input, residual, sums, &Arc::default());
+            let residual = operands.residual.map(|all| &all[image * outputs..(image + 1) * outputs]);
+            let trace = trace_of(layer, input, residual, sums, &Arc::default());
             let trace = LayerTrace::new(workload, Arc::new(trace));
-            self.effect.sums(workload, &trace, sums).map_err(|error| refused(layer, error))?;
+            let changed = layer.change(sums, |sums| self.effect.sums(workload, &trace, sums));
+            changed.map_err(|error| refused(layer, error))?;
         }
         Ok(())
     }
 }
 
-/// The operands and sums of one image at one layer.
+/// The operands and sums of image `image` of those that `mac` shows at `layer`.
 pub(crate) fn image_trace(
     layer: &SimulatedLayer,
+    mac: &MacObservation<'_>,
+    image: usize,
+    exactness: &Arc<ExactnessTally>,
+) -> ImageTrace {
+    let (inputs, outputs) = (layer.operands.workload.input_count(), layer.operands.workload.output_count());
+    let here = image * outputs..(image + 1) * outputs;
+    let residual = mac.residual.map(|residual| &residual[here.clone()]);
+    let activation = &mac.input.data[image * inputs..(image + 1) * inputs];
+    trace_of(layer, activation, residual, &mac.accumulators[here], exactness)
+}
+
+/// The operands and sums of one image at one layer, all as the integer network has them.
+fn trace_of(
+    layer: &SimulatedLayer,
     activation: &[i32],
-    residual: Option<Arc<[i64]>>,
+    residual: Option<&[i64]>,
     sums: &[i64],
     exactness: &Arc<ExactnessTally>,
 ) -> ImageTrace {
     ImageTrace {
         layer: layer.operands.clone(),
-        activation: activation.into(),
-        residual,
-        sums: sums.into(),
+        activation: layer.by_channel(activation).into(),
+        residual: residual.map(|residual| layer.by_channel(residual).into()),
+        sums: layer.by_channel(sums).into(),
         exactness: exactness.clone(),
         negative: Default::default(),
         non_positive: Default::default(),
@@ -94,26 +109,20 @@ pub(crate) struct Judge<'a> {
     pub(crate) judge_by: JudgeBy,
 }
 
-/// Some images and the answers that count as right.
-pub(crate) struct JudgedBatch {
-    pub(crate) inputs: Tensor,
-    pub(crate) answers: Vec<usize>,
-}
-
 impl Judge<'_> {
     /// Batches of images in order.
     pub(crate) fn batches(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        batches(self.range.clone(), self.images.input())
+        self.images.batches(self.range.clone())
     }
 
-    /// One batch, with its labels or the exact network's answers.
-    pub(crate) fn batch(&self, range: Range<usize>) -> Result<JudgedBatch, StudyError> {
-        let (inputs, labels) = self.images.batch(range)?;
-        let answers = match self.judge_by {
-            JudgeBy::Labels => labels,
-            JudgeBy::Answers => first_guesses(&self.executor.run(std::slice::from_ref(&inputs))?, labels.len())?,
-        };
-        Ok(JudgedBatch { inputs, answers })
+    /// One batch, labeled with its labels or the exact network's answers.
+    pub(crate) fn batch(&self, range: Range<usize>) -> Result<Batch, StudyError> {
+        let mut batch = self.images.batch(range)?;
+        if self.judge_by == JudgeBy::Answers {
+            let outputs = self.executor.run(std::slice::from_ref(&batch.inputs))?;
+            batch.labels = self.images.answers().first_guesses(&outputs, batch.n_run(), batch.labels.len())?;
+        }
+        Ok(batch)
     }
 
     /// The hook that puts `effect` in the way of the layers.
@@ -133,7 +142,7 @@ impl Judge<'_> {
                     None => self.executor.run(inputs)?,
                     Some(effect) => self.executor.run_with(inputs, &self.hook(*effect))?,
                 };
-                tally.add_outputs(&outputs, &batch.answers)?;
+                tally.add(self.images.answers(), &outputs, batch.n_run(), &batch.labels)?;
                 step(monitor, n_images)?;
             }
         }
@@ -168,14 +177,4 @@ impl Judge<'_> {
         }
         Ok(accuracies)
     }
-}
-
-/// The class of the greatest logit for each of `n` images; the lower class among equals.
-fn first_guesses(outputs: &[Tensor], n: usize) -> Result<Vec<usize>, StudyError> {
-    let logits = outputs.first().and_then(Tensor::as_f32).unwrap_or_default();
-    if n == 0 || logits.is_empty() || !logits.len().is_multiple_of(n) {
-        return Err(StudyError::Usage("the network's first output is no list of classes for each image".to_owned()));
-    }
-    let first = |row: &[f32]| (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best });
-    Ok(logits.chunks_exact(logits.len() / n).map(first).collect())
 }

@@ -1,25 +1,22 @@
 //! Accuracy of a network on a data set.
 
-use std::ops::Range;
-
 use serde::Serialize;
 use skimp_cpu::CpuExecutor;
 use skimp_cpu::affine::AffineExecutor;
 use skimp_cpu::integer::IntegerExecutor;
-use skimp_data::InputSpec;
-use skimp_graph::affine::is_quantized;
+use skimp_graph::affine::{AffineOp, is_quantized};
 use skimp_graph::integer::IntegerEngine;
 use skimp_graph::reference::Reference;
 use skimp_graph::{Executor, GraphError, Tensor};
-use skimp_report::records::{Accuracy, DataRecord, ModelRecord};
+use skimp_report::records::{Coverage, DataRecord, ModelRecord};
 use skimp_report::table::{Cell, Column, Table};
+use skimp_report::views::left_out_table;
 
+use crate::answers::{Tally, chance_warning};
+use crate::coverage::NetworkWork;
 use crate::images::Images;
 use crate::monitor::step;
 use crate::{DataConfig, Monitor, Network, QuantizationConfig, SplitConfig, StudyError, Tabular, quantize, quantized};
-
-/// Images in flight at once: enough for both cores, little enough for large images.
-const BATCH_ELEMENTS: usize = 1 << 21;
 
 /// Which engine computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +88,14 @@ pub struct EvaluateRecord {
     /// How accumulators become codes, for the integer engine on a network in QDQ form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requantization: Option<&'static str>,
+    /// The network's output that held the answers.
+    pub output_name: String,
+    /// The part of the network's work that ran in integers, for the integer engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_integers: Option<Coverage>,
+    /// What to know before believing the accuracy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Images classified.
     pub images: u64,
     /// Images whose label is the first guess.
@@ -111,76 +116,34 @@ pub struct EvaluateRecord {
 
 impl Tabular for EvaluateRecord {
     fn tables(&self) -> Vec<Table> {
-        let mut table = Table::new(
-            format!("{} on {}, measured here", self.model.name, self.data.name),
-            vec![
-                Column::text("engine", "engine"),
-                Column::number("images", "images", ""),
-                Column::number("top1_percent", "top-1", "%"),
-                Column::number("top5_percent", "top-5", "%"),
-                Column::number("seconds", "time", "s"),
-                Column::number("images_per_second", "rate", "images/s"),
-            ],
-        );
-        table.row(vec![
+        let mut columns = vec![
+            Column::text("engine", "engine"),
+            Column::number("images", "images", ""),
+            Column::number("top1_percent", "top-1", "%"),
+            Column::number("top5_percent", "top-5", "%"),
+            Column::number("seconds", "time", "s"),
+            Column::number("images_per_second", "rate", "images/s"),
+        ];
+        let mut row = vec![
             self.engine.into(),
             self.images.into(),
             Cell::real(100.0 * self.correct as f64 / self.images as f64, 2),
             Cell::real(self.correct_top5.map(|correct| 100.0 * correct as f64 / self.images as f64), 2),
             Cell::real(self.seconds, 2),
             Cell::real(self.images_per_second, 0),
-        ]);
-        vec![table]
-    }
-}
-
-/// Counts of right guesses.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) images: u64,
-    pub(crate) top1: u64,
-    pub(crate) top5: u64,
-    pub(crate) n_classes: usize,
-}
-
-impl Tally {
-    /// Adds a batch of logits `[n, classes]` (further axes of extent 1 allowed). Ties go to the lower class, as in
-    /// NumPy's argmax.
-    fn add(&mut self, logits: &Tensor, labels: &[usize]) -> Result<(), StudyError> {
-        let n = labels.len();
-        let values = logits.as_f32().unwrap_or_default();
-        if n == 0 || values.is_empty() || !values.len().is_multiple_of(n) || logits.shape().first() != Some(&n) {
-            return Err(StudyError::Usage(format!(
-                "the network's first output has shape {:?}, expected [{n}, classes] for classification",
-                logits.shape()
-            )));
+        ];
+        let mut tables = Vec::new();
+        if let Some(coverage) = &self.in_integers {
+            columns.push(Column::number("integer_percent", "in integers", "% of MACs"));
+            row.push(coverage.percent_text().into());
+            if !coverage.is_whole() {
+                tables.push(left_out_table(coverage, "that ran in 32-bit floating point"));
+            }
         }
-        self.n_classes = values.len() / n;
-        for (row, &label) in values.chunks_exact(self.n_classes).zip(labels) {
-            let Some(&own) = row.get(label) else {
-                return Err(StudyError::Usage(format!(
-                    "label {label} is out of range, the network has {} classes",
-                    self.n_classes
-                )));
-            };
-            let wins = |(class, &value): (usize, &f32)| value > own || (value >= own && class < label);
-            let better = row.iter().enumerate().filter(|&guess| wins(guess)).count();
-            self.images += 1;
-            self.top1 += u64::from(better == 0 && !own.is_nan());
-            self.top5 += u64::from(better < 5 && !own.is_nan());
-        }
-        Ok(())
-    }
-
-    /// Adds a network's outputs for a batch.
-    pub(crate) fn add_outputs(&mut self, outputs: &[Tensor], labels: &[usize]) -> Result<(), StudyError> {
-        let logits = outputs.first().ok_or_else(|| StudyError::Usage("the network has no output".to_owned()))?;
-        self.add(logits, labels)
-    }
-
-    pub(crate) fn accuracy(self) -> Accuracy {
-        let share = |count: u64| count as f64 / self.images.max(1) as f64;
-        Accuracy { top1: share(self.top1), top5: (self.n_classes > 5).then(|| share(self.top5)), n_images: self.images }
+        let mut table = Table::new(format!("{} on {}, measured here", self.model.name, self.data.name), columns);
+        table.row(row);
+        tables.insert(0, table);
+        tables
     }
 }
 
@@ -192,19 +155,13 @@ pub(crate) fn classify(
     mut run: impl FnMut(&Tensor) -> Result<Vec<Tensor>, GraphError>,
 ) -> Result<Tally, StudyError> {
     let mut tally = Tally::default();
-    for range in batches(0..n_images, images.input()) {
+    for range in images.batches(0..n_images) {
         let n_images = range.len() as u64;
-        let (inputs, labels) = images.batch(range)?;
-        tally.add_outputs(&run(&inputs)?, &labels)?;
+        let batch = images.batch(range)?;
+        tally.add(images.answers(), &run(&batch.inputs)?, batch.n_run(), &batch.labels)?;
         step(monitor, n_images)?;
     }
     Ok(tally)
-}
-
-/// Cuts images into batches of a size that suits their extents.
-pub(crate) fn batches(range: Range<usize>, input: InputSpec) -> impl Iterator<Item = Range<usize>> + use<> {
-    let batch = (BATCH_ELEMENTS / (input.channels * input.height * input.width).max(1)).clamp(2, 512);
-    range.clone().step_by(batch).map(move |first| first..(first + batch).min(range.end))
 }
 
 /// The engine that suits a network: integers for one in QDQ form, which they run some 20 times faster than f32 does and
@@ -239,21 +196,30 @@ pub fn evaluate(
     let n_images = images.limited(config.data.accuracy_images, "images to evaluate")?;
     images.note_preprocess(&config.data, &network.graph, monitor);
     images.check_labels(&network.graph, monitor)?;
+    images.note_batch(n_images, monitor);
+    images.answers().note(config.data.output_name.as_deref(), monitor);
     network.note_untrained(monitor);
     let start = std::time::Instant::now();
     let mut requantization = None;
+    let (mut in_integers, mut float_answers) = (None, None);
     let engine = config.engine.unwrap_or_else(|| suited(network, monitor));
     let tally = match engine {
         Engine::Integer if is_quantized(&network.graph) => {
             let lowered = quantize::lowered(&network.graph, monitor)?;
             requantization = Some(lowered.rounding.name());
+            let layers = lowered.nodes.iter().filter(|node| matches!(node.op, AffineOp::Layer(_)));
+            let work = NetworkWork::new(network, images.input())?;
+            in_integers = Some(work.in_integers(layers.map(|node| node.name.as_str())));
             let executor = AffineExecutor::new(&lowered);
             monitor.stage("classifying images", n_images as u64);
             classify(&images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?
         }
         Engine::Integer => {
             let quantization = on_training_images(&config.quantization);
-            let quantized = quantized::quantize_network(network, &images, &quantization, monitor)?;
+            let (quantized, answers) = quantized::quantize_network(network, &images, &quantization, monitor)?;
+            float_answers = Some(answers);
+            let work = NetworkWork::new(network, images.input())?;
+            in_integers = Some(work.in_integers(quantized.layers.iter().map(|layer| layer.name.as_str())));
             let executor = IntegerExecutor::new(&quantized.graph)?;
             monitor.stage("classifying images", n_images as u64);
             classify(&images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?
@@ -266,6 +232,8 @@ pub fn evaluate(
     };
     let seconds = start.elapsed().as_secs_f64();
     let accuracy = tally.accuracy();
+    let warnings = warnings(network, &images, tally, float_answers);
+    warnings.iter().for_each(|warning| monitor.note(warning));
     let bits = |width: u32| (engine == Engine::Integer && requantization.is_none()).then_some(width);
     Ok(EvaluateRecord {
         schema: "skimp.evaluate/1",
@@ -276,6 +244,9 @@ pub fn evaluate(
         weight_bits: bits(config.quantization.weight_bits),
         activation_bits: bits(config.quantization.activation_bits),
         requantization,
+        output_name: images.answers().name.clone(),
+        in_integers,
+        warnings,
         images: tally.images,
         correct: tally.top1,
         correct_top5: (tally.n_classes > 5).then_some(tally.top5),
@@ -290,6 +261,23 @@ pub fn evaluate(
 fn on_training_images(config: &QuantizationConfig) -> QuantizationConfig {
     let calibration_split = config.calibration_split.or(Some(SplitConfig::Train));
     QuantizationConfig { calibration_split, ..config.clone() }
+}
+
+/// What stands against an accuracy: answers at chance level, and whether the float network's, on the images that set
+/// the ranges, are better.
+fn warnings(network: &Network, images: &Images, tally: Tally, float: Option<Tally>) -> Vec<String> {
+    if network.is_untrained {
+        return Vec::new();
+    }
+    let warning = match float.filter(|float| float.images > 0 && !float.is_chance() && tally.is_chance()) {
+        Some(float) => Some(format!(
+            "the integer network classifies {} of {} images right, at or near the chance level of {} classes, but the \
+             float network {} of {}: the widths are too small, or the ranges do not fit",
+            tally.top1, tally.images, tally.n_classes, float.top1, float.images
+        )),
+        None => chance_warning(tally, images.preprocess_name()),
+    };
+    warning.into_iter().collect()
 }
 
 /// A float engine for `network`.

@@ -129,8 +129,9 @@ pub(crate) fn layer_errors(
     let quantized_engine = CpuExecutor::new(&quantized.graph)?;
     let mut sums = vec![[0.0_f64; 2]; quantized.layers.len()];
     monitor.stage("error of layers", n_images as u64);
-    for image in 0..n_images {
-        let (input, _) = images.batch(image..image + 1)?;
+    for range in images.batches_of(0..images.in_whole_batches(n_images), 1) {
+        let n = range.len() as u64;
+        let input = images.batch(range)?.inputs;
         let mut values: Vec<Option<Tensor>> = vec![None; sums.len()];
         float_engine.run_observed(std::slice::from_ref(&input), &mut |id, tensor| {
             if let Some(&idx) = before.get(&id) {
@@ -145,7 +146,7 @@ pub(crate) fn layer_errors(
                 sums[idx][1] += (f64::from(x) - f64::from(y)).powi(2);
             }
         })?;
-        step(monitor, 1)?;
+        step(monitor, n)?;
     }
     let decibel = |[signal, noise]: [f64; 2]| (signal > 0.0 && noise > 0.0).then(|| 10.0 * (signal / noise).log10());
     Ok(sums.into_iter().map(decibel).collect())

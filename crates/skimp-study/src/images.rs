@@ -7,6 +7,7 @@ use skimp_graph::{Dim, Graph, Tensor, shape};
 use skimp_numerics::rng::permutation;
 use skimp_report::records::{DataRecord, InputDigest};
 
+use crate::answers::AnswerOutput;
 use crate::{DataConfig, Monitor, SplitConfig, StudyError};
 
 /// Key of a network's metadata under which the preprocessing stands that it was trained or calibrated with, as
@@ -27,6 +28,29 @@ pub(crate) struct Images {
     input: InputSpec,
     seed: Option<u64>,
     order: Option<Vec<usize>>,
+    /// Images that the network takes at once, where it fixes their number.
+    fixed_batch: Option<usize>,
+    answers: AnswerOutput,
+}
+
+/// Images in flight at once: enough for both cores, little enough for large images.
+const BATCH_ELEMENTS: usize = 1 << 21;
+
+/// Some images as the network takes them.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// The network's input. Where the network fixes the number of images and there are fewer, copies of the last one
+    /// stand behind them.
+    pub(crate) inputs: Tensor,
+    /// Classes of the images themselves, without what fills the batch.
+    pub(crate) labels: Vec<usize>,
+}
+
+impl Batch {
+    /// Images that a run over the batch takes, copies included.
+    pub(crate) fn n_run(&self) -> usize {
+        self.inputs.shape()[0]
+    }
 }
 
 impl Images {
@@ -37,8 +61,16 @@ impl Images {
         let input = input_spec(graph, input_size, native.map(|[_, height, width]| [height, width]))?;
         let (preprocess_name, preprocess) = resolve_preprocess(config.preprocess.as_deref(), graph, &dataset)?;
         let order = config.seed.map(|seed| permutation(seed, CHOICE_STREAM, dataset.len()));
+        let fixed_batch = match graph.inputs().first().and_then(|input| input.dims.first()) {
+            Some(Dim::Fixed(0)) => {
+                return Err(StudyError::Usage(format!("network \"{}\" takes 0 images", graph.name())));
+            }
+            Some(Dim::Fixed(n)) => Some(*n),
+            Some(Dim::Free(_)) | None => None,
+        };
+        let answers = AnswerOutput::choose(graph, input, dataset.n_classes(), config.output_name.as_deref())?;
         let (spec, split, seed) = (config.set.clone(), config.split, config.seed);
-        Ok(Self { dataset, spec, split, preprocess_name, preprocess, input, seed, order })
+        Ok(Self { dataset, spec, split, preprocess_name, preprocess, input, seed, order, fixed_batch, answers })
     }
 
     /// Images that set ranges, of `config.split`; of the test split where a training split is wanted and not there.
@@ -84,8 +116,17 @@ impl Images {
             Err(error) => return Err(error.into()),
         };
         let order = self.seed.map(|seed| permutation(seed, CHOICE_STREAM, dataset.len()));
-        let (spec, preprocess_name) = (self.spec.clone(), self.preprocess_name.clone());
-        Ok(Some(Self { dataset, spec, split, preprocess_name, preprocess: self.preprocess.clone(), order, ..*self }))
+        let (spec, preprocess_name, answers) = (self.spec.clone(), self.preprocess_name.clone(), self.answers.clone());
+        Ok(Some(Self {
+            dataset,
+            spec,
+            split,
+            preprocess_name,
+            preprocess: self.preprocess.clone(),
+            order,
+            answers,
+            ..*self
+        }))
     }
 
     /// Says that the first `n` images set the ranges where accuracy may be measured on the same ones.
@@ -170,13 +211,60 @@ impl Images {
         &self.preprocess_name
     }
 
-    /// The images `range` of the run's order: the network's input, and the labels.
-    pub(crate) fn batch(&self, range: Range<usize>) -> Result<(Tensor, Vec<usize>), StudyError> {
+    /// The output that holds the network's answers.
+    pub(crate) fn answers(&self) -> &AnswerOutput {
+        &self.answers
+    }
+
+    /// Images that the network takes at once where it fixes their number, else `free`.
+    pub(crate) fn images_at_once(&self, free: usize) -> usize {
+        self.fixed_batch.unwrap_or(free)
+    }
+
+    /// Cuts images into batches of a size that suits the network, or their extents where the network leaves it open.
+    pub(crate) fn batches(&self, range: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+        let InputSpec { channels, height, width } = self.input;
+        self.batches_of(range, (BATCH_ELEMENTS / (channels * height * width).max(1)).clamp(2, 512))
+    }
+
+    /// Cuts images into batches of the network's size, or of `free` images where it leaves that open.
+    pub(crate) fn batches_of(&self, range: Range<usize>, free: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let batch = self.images_at_once(free);
+        range.clone().step_by(batch).map(move |first| first..(first + batch).min(range.end))
+    }
+
+    /// `n` without the images that do not fill a batch, where the network fixes its size; all of less than a batch.
+    pub(crate) fn in_whole_batches(&self, n: usize) -> usize {
+        let at_once = self.images_at_once(1);
+        if n < at_once { n } else { n - n % at_once }
+    }
+
+    /// Says what fills up the last of the batches over `n` images, where the network fixes their size.
+    pub(crate) fn note_batch(&self, n: usize, monitor: &dyn Monitor) {
+        if let Some(batch) = self.fixed_batch.filter(|batch| !n.is_multiple_of(*batch)) {
+            monitor.note(&format!(
+                "the network takes {batch} images at once, of {n}: copies of the last one fill up the last batch and do \
+                 not count"
+            ));
+        }
+    }
+
+    /// The images `range` of the run's order, no more than the network takes at once.
+    pub(crate) fn batch(&self, range: Range<usize>) -> Result<Batch, StudyError> {
+        let n_images = range.len();
+        let n_run = self.images_at_once(n_images);
         let batch = match &self.order {
-            None => self.dataset.batch(range, &self.preprocess, self.input)?,
-            Some(order) => self.dataset.gather(&order[range], &self.preprocess, self.input)?,
+            None if n_run == n_images => self.dataset.batch(range, &self.preprocess, self.input)?,
+            order => {
+                let last = range.end.saturating_sub(1);
+                let filled = range.chain(std::iter::repeat(last)).take(n_run);
+                let indices: Vec<usize> = filled.map(|i| order.as_ref().map_or(i, |order| order[i])).collect();
+                self.dataset.gather(&indices, &self.preprocess, self.input)?
+            }
         };
-        Ok((Tensor::from_f32(batch.shape.to_vec(), batch.images), batch.labels))
+        let mut labels = batch.labels;
+        labels.truncate(n_images);
+        Ok(Batch { inputs: Tensor::from_f32(batch.shape.to_vec(), batch.images), labels })
     }
 
     /// What a record says of the data.

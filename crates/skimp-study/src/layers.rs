@@ -1,9 +1,11 @@
 //! The layers of an integer network as simulators see them, and what the images show of them.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use skimp_data::InputSpec;
-use skimp_graph::integer::Activation;
+use skimp_graph::integer::{Activation, MacLayout};
 use skimp_quant::{LayerGeometry, Quantized, QuantizedLayer};
 use skimp_report::records::{EndStatus, LayerStatistics};
 use skimp_sim::{EndOutcome, EndSupport, LayerKind, LayerResult, LayerWorkload, Nonlinearity};
@@ -28,6 +30,8 @@ pub(crate) struct SimulatedLayer {
     pub(crate) operands: Arc<LayerOperands>,
     pub(crate) scales: LayerScales,
     operator: &'static str,
+    /// Rows of a dense layer that one image gives; 1 for any other layer.
+    rows: usize,
     n_activations: u64,
     n_nonzero_activations: u64,
     n_activation_bits: u64,
@@ -37,12 +41,13 @@ pub(crate) struct SimulatedLayer {
 }
 
 impl SimulatedLayer {
-    pub(crate) fn new(node_idx: usize, operator: &'static str, operands: LayerOperands, scales: LayerScales) -> Self {
+    fn new(node_idx: usize, operator: &'static str, rows: usize, operands: LayerOperands, scales: LayerScales) -> Self {
         Self {
             node_idx,
             operands: Arc::new(operands),
             scales,
             operator,
+            rows,
             n_activations: 0,
             n_nonzero_activations: 0,
             n_activation_bits: 0,
@@ -57,11 +62,30 @@ impl SimulatedLayer {
         self.operator
     }
 
+    /// Values of one image as the workload has them, channel by channel, from those of the integer network, which has
+    /// the rows of a dense layer one after another.
+    pub(crate) fn by_channel<'v, T: Copy>(&self, values: &'v [T]) -> Cow<'v, [T]> {
+        if self.rows == 1 { values.into() } else { transposed(values, self.rows).into() }
+    }
+
+    /// Changes values of one image of the integer network as the workload has them: channel by channel.
+    pub(crate) fn change<T: Copy, R>(&self, values: &mut [T], change: impl FnOnce(&mut [T]) -> R) -> R {
+        if self.rows == 1 {
+            return change(values);
+        }
+        let mut channels = transposed(values, self.rows);
+        let result = change(&mut channels);
+        values.copy_from_slice(&transposed(&channels, values.len() / self.rows));
+        result
+    }
+
     /// Adds what one image shows.
     pub(crate) fn add_image(&mut self, image: &ImageTrace) {
+        let offset = self.operands.input_offset;
+        let operands = || image.activation.iter().map(|&code| code + offset);
         self.n_activations += image.activation.len() as u64;
-        self.n_nonzero_activations += image.activation.iter().filter(|&&code| code != 0).count() as u64;
-        self.n_activation_bits += n_one_bits(&image.activation);
+        self.n_nonzero_activations += operands().filter(|&operand| operand != 0).count() as u64;
+        self.n_activation_bits += operands().map(n_one_bits).sum::<u64>();
         self.n_outputs += image.sums.len() as u64;
         self.n_positive_outputs += image.sums.iter().filter(|&&sum| sum > 0).count() as u64;
         if let Some(planes) = image.negative.get().or(image.non_positive.get()) {
@@ -87,7 +111,7 @@ impl SimulatedLayer {
         let weights = &self.operands.weights;
         let n_ended: u64 = self.end_planes.iter().sum();
         let planes: u64 = (1..).zip(&self.end_planes).map(|(plane, &count)| plane * count).sum();
-        let (input_shape, weight_shape, output_shape) = shapes(workload);
+        let (input_shape, weight_shape, output_shape) = shapes(workload, self.rows);
         LayerStatistics {
             name: workload.name.clone(),
             operator: self.operator().to_owned(),
@@ -100,10 +124,10 @@ impl SimulatedLayer {
             weight_density: share(weights.iter().filter(|&&code| code != 0).count() as u64, weights.len() as u64),
             activation_bit_density: Some(share(
                 self.n_activation_bits,
-                self.n_activations * magnitude_bits(workload.activation_bits, self.operands.codes_signed),
+                self.n_activations * magnitude_bits(workload.activation_bits, workload.activation_signed),
             )),
             weight_bit_density: Some(share(
-                n_one_bits(weights),
+                weights.iter().copied().map(n_one_bits).sum(),
                 weights.len() as u64 * magnitude_bits(workload.weight_bits, true),
             )),
             output_density: (workload.nonlinearity != Nonlinearity::None)
@@ -118,9 +142,15 @@ impl SimulatedLayer {
     }
 }
 
-/// One bits in the magnitudes of codes.
-fn n_one_bits(codes: &[i32]) -> u64 {
-    codes.iter().map(|code| u64::from(code.unsigned_abs().count_ones())).sum()
+/// `values` of `rows` rows, column by column.
+fn transposed<T: Copy>(values: &[T], rows: usize) -> Vec<T> {
+    let columns = values.len() / rows.max(1);
+    (0..values.len()).map(|idx| values[idx % rows * columns + idx / rows]).collect()
+}
+
+/// One bits in the magnitude of a code.
+fn n_one_bits(code: i32) -> u64 {
+    u64::from(code.unsigned_abs().count_ones())
 }
 
 /// Bits that a magnitude can have.
@@ -128,10 +158,11 @@ fn magnitude_bits(bits: u32, signed: bool) -> u64 {
     u64::from(bits) - u64::from(signed)
 }
 
-fn shapes(workload: &LayerWorkload) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
+fn shapes(workload: &LayerWorkload, rows: usize) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
     let wide = |shape: &[usize]| shape.iter().map(|&extent| extent as u64).collect();
     let w = workload;
     match w.kind {
+        LayerKind::Conv if rows > 1 => (wide(&[rows, w.c]), wide(&[w.k, w.c]), wide(&[rows, w.k])),
         LayerKind::Conv => {
             (wide(&[1, w.c, w.h, w.w]), wide(&[w.k, w.channels_per_group(), w.r, w.s]), wide(&[1, w.k, w.p, w.q]))
         }
@@ -139,45 +170,70 @@ fn shapes(workload: &LayerWorkload) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
     }
 }
 
-/// The layers that a run simulates, in execution order.
-pub(crate) fn simulated_layers(
+/// The layers of an integer network that a run simulates, and the others.
+#[derive(Debug)]
+pub(crate) struct ChosenLayers {
+    /// Those simulated, in execution order.
+    pub(crate) simulated: Vec<SimulatedLayer>,
+    /// Why the run leaves out the others, by name.
+    pub(crate) left_out: HashMap<String, String>,
+}
+
+/// Chooses the layers that a run simulates, for a network that takes `batch` images at once.
+pub(crate) fn choose(
     quantized: &Quantized,
     input: InputSpec,
+    batch: usize,
     config: &LayersConfig,
-) -> Result<Vec<SimulatedLayer>, StudyError> {
-    let shape = vec![1, input.channels, input.height, input.width];
-    let mut layers = Vec::new();
+) -> Result<ChosenLayers, StudyError> {
+    let shape = vec![batch, input.channels, input.height, input.width];
+    let mut chosen = ChosenLayers { simulated: Vec::new(), left_out: HashMap::new() };
     for (geometry, quantized_layer) in skimp_quant::layers(quantized, &[shape])?.iter().zip(&quantized.layers) {
-        let wanted = if geometry.layer.dense { config.dense } else { config.convolutions };
-        if wanted {
-            layers.push(simulated_layer(geometry, quantized_layer, layers.is_empty())?);
+        let is_dense = geometry.layer.layout == MacLayout::Rows;
+        let obstacle = match (is_dense, config.dense, config.convolutions) {
+            (true, false, _) => Some("the run leaves dense layers out"),
+            (false, _, false) => Some("the run leaves convolutions out"),
+            _ if !geometry.shape.n.is_multiple_of(batch) => Some("its rows do not belong to single images"),
+            _ => None,
+        };
+        match obstacle {
+            Some(reason) => {
+                chosen.left_out.insert(geometry.name.to_owned(), reason.to_owned());
+            }
+            None => {
+                let rows = geometry.shape.n / batch;
+                let first = chosen.simulated.is_empty();
+                chosen.simulated.push(simulated_layer(geometry, quantized_layer, rows, first)?);
+            }
         }
     }
-    if layers.is_empty() {
+    if chosen.simulated.is_empty() {
         return Err(StudyError::Usage("the network has no layer of the kinds to simulate".to_owned()));
     }
-    Ok(layers)
+    Ok(chosen)
 }
 
 fn simulated_layer(
     geometry: &LayerGeometry<'_>,
     quantized: &QuantizedLayer,
+    rows: usize,
     first: bool,
 ) -> Result<SimulatedLayer, StudyError> {
     let (layer, shape) = (geometry.layer, &geometry.shape);
     let weights: Arc<[i32]> = layer.weight.as_slice().into();
     let workload = LayerWorkload {
         name: geometry.name.to_owned(),
-        kind: if layer.dense { LayerKind::Dense } else { LayerKind::Conv },
+        // Several rows share the weights as the windows of a convolution do.
+        kind: if layer.layout == MacLayout::Rows && rows == 1 { LayerKind::Dense } else { LayerKind::Conv },
         n: 1,
         c: shape.c,
         h: shape.rows.input,
-        w: shape.cols.input,
+        w: shape.cols.input * rows,
         k: shape.k,
         r: shape.rows.kernel,
         s: shape.cols.kernel,
         p: shape.rows.output,
-        q: shape.cols.output,
+        q: shape.cols.output * rows,
         strides: [shape.rows.stride, shape.cols.stride],
         dilations: [shape.rows.dilation, shape.cols.dilation],
         pads_begin: [shape.rows.pad_begin, shape.cols.pad_begin],
@@ -186,6 +242,7 @@ fn simulated_layer(
         weight_bits: layer.weight_bits,
         activation_bits: geometry.input.bits,
         activation_signed: geometry.input.signed && layer.input_offset == 0,
+        padding_code: layer.input_offset,
         bias: layer.residual.is_some() || layer.bias.iter().any(|&bias| bias != 0),
         nonlinearity: match layer.activation {
             Activation::Relu => Nonlinearity::Relu,
@@ -209,5 +266,5 @@ fn simulated_layer(
         input_offset: layer.input_offset,
         codes_signed: geometry.input.signed,
     };
-    Ok(SimulatedLayer::new(geometry.node_idx, quantized.op, operands, scales))
+    Ok(SimulatedLayer::new(geometry.node_idx, quantized.op, rows, operands, scales))
 }

@@ -5,9 +5,13 @@
 //! where they are. This crate prints nothing and reads no environment.
 
 mod accelerators;
+mod answers;
 #[cfg(test)]
 mod approximate_tests;
 mod config;
+mod coverage;
+#[cfg(test)]
+mod coverage_tests;
 mod describe;
 mod dump;
 mod effects;

@@ -157,7 +157,7 @@ fn designs_over_their_own_dense_form() {
         return;
     };
     let gain = |base: usize, idx: usize| cycles(&runs[base]) / cycles(&runs[idx]);
-    let of_peak = |idx: usize| runs[idx].total.gmacs / runs[idx].peak_gmacs.unwrap();
+    let of_peak = |idx: usize| runs[idx].total.gmacs_per_s / runs[idx].peak_gmacs.unwrap();
     let case = |what, published, why, found, within| Case { what, published, why, found, within };
     let loading = "weights of small maps are loaded for few windows: memory bounds the deep layers at 64 x 64";
     check(&[

@@ -6,9 +6,12 @@ use serde::Serialize;
 use skimp_graph::affine::{self, AffineEncoding, CodeType, Requantization};
 use skimp_graph::{Graph, onnx};
 use skimp_quant::{AffineRange, Detail, LayerChoices, OutputForm, QdqConfig, QdqNetwork, Scheme, WeightGranularity};
-use skimp_report::records::{DataRecord, ModelRecord};
+use skimp_report::records::{Coverage, DataRecord, ModelRecord};
 use skimp_report::table::{Cell, Column, Table};
+use skimp_report::views::left_out_table;
 
+use crate::answers::chance_warning;
+use crate::coverage::NetworkWork;
 use crate::fidelity::{ERROR_IMAGES, QuantizedAccuracy, accuracies, layer_errors};
 use crate::images::{Images, PREPROCESS_KEY};
 use crate::quantized::calibrate;
@@ -79,6 +82,11 @@ pub struct QuantizeRecord {
     pub bytes_before: u64,
     /// Size of the file written.
     pub bytes_after: u64,
+    /// The part of the network's work that runs in integers.
+    pub in_integers: Coverage,
+    /// What to know before using the network.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Convolutions and dense layers.
     pub layers: Vec<QuantizedLayerRecord>,
     /// Values that are stored as codes.
@@ -143,7 +151,7 @@ impl Tabular for QuantizeRecord {
     fn tables(&self) -> Vec<Table> {
         let mut layers = Table::new(
             format!(
-                "{}: weights {} bits {} {}, activations {} {}, {} on {} images, {} requantization; {} of {} bytes",
+                "{}: weights {} bits {} {}, activations {} {}, {} on {} images, {} requantization; {} of {} bytes; {}",
                 self.model.name,
                 self.weight_bits,
                 self.weight_scheme,
@@ -154,7 +162,8 @@ impl Tabular for QuantizeRecord {
                 self.calibration_images,
                 self.requantization,
                 self.bytes_after,
-                self.bytes_before
+                self.bytes_before,
+                self.in_integers.sentence("in integers")
             ),
             vec![
                 Column::text("name", "layer"),
@@ -184,6 +193,9 @@ impl Tabular for QuantizeRecord {
         }
         let mut tables = vec![layers];
         tables.extend(self.accuracy.as_ref().map(|accuracy| accuracy.table(&self.model.name)));
+        if !self.in_integers.is_whole() {
+            tables.push(left_out_table(&self.in_integers, "that stay in 32-bit floating point"));
+        }
         if !self.float_nodes.is_empty() {
             let columns = vec![Column::text("name", "node"), Column::text("operator", "operator")];
             let mut floats = Table::new("in floating point", columns);
@@ -215,11 +227,14 @@ pub fn quantize(
     let n_images = images.limited(config.data.images, "calibration images")?;
     images.note_ranges(n_images, monitor);
     images.note_preprocess(&config.data, &network.graph, monitor);
+    images.answers().note(config.data.output_name.as_deref(), monitor);
     let detail = match settings.range {
         AffineRange::MinMax => Detail::Extremes,
         AffineRange::Percentile(_) | AffineRange::Mse | AffineRange::Entropy => Detail::Histogram,
     };
-    let calibration = calibrate(network, &images, n_images, detail, monitor)?;
+    let (calibration, answers) = calibrate(network, &images, n_images, detail, monitor)?;
+    let warning = chance_warning(answers, images.preprocess_name()).filter(|_| !network.is_untrained);
+    warning.iter().for_each(|warning| monitor.note(warning));
     monitor.stage("quantizing", 1);
     let quantized = skimp_quant::quantize_qdq_with(&network.graph, &settings, &config.choices, &calibration)?;
     let graph = quantized.graph.with_metadata(PREPROCESS_KEY, images.preprocess_name());
@@ -243,9 +258,12 @@ pub fn quantize(
     onnx::export(&quantized.graph, output)?;
     let io = |source| StudyError::Io { path: output.to_owned(), source };
     let bytes_after = std::fs::metadata(output).map_err(io)?.len();
+    let work = NetworkWork::new(network, images.input())?;
+    let in_integers = work.in_integers(quantized.layers.iter().map(|layer| layer.name.as_str()));
     let mut record = record(network, config, &settings, &images, &quantized, bytes_after)?;
     record.layers.iter_mut().zip(errors).for_each(|(layer, error)| layer.sqnr_db = error);
-    Ok(QuantizeRecord { error_images: n_error_images, accuracy, ..record })
+    let warnings = warning.into_iter().collect();
+    Ok(QuantizeRecord { in_integers, warnings, error_images: n_error_images, accuracy, ..record })
 }
 
 fn checked(config: &QuantizeNetworkConfig) -> Result<QdqConfig, StudyError> {
@@ -324,6 +342,8 @@ fn record(
         },
         bytes_before: network.size_bytes,
         bytes_after,
+        in_integers: Coverage::default(),
+        warnings: Vec::new(),
         layers: quantized.layers.iter().map(layer).collect(),
         values: quantized.values.iter().map(value).collect(),
         float_nodes: quantized

@@ -6,17 +6,19 @@ use skimp_quant::{
     WeightGranularity,
 };
 
+use crate::answers::Tally;
 use crate::images::Images;
 use crate::monitor::step;
 use crate::{FirstLayer, Monitor, Network, QuantizationConfig, StudyError, WeightScales};
 
-/// Calibrates `network` on the first images, or on those of the split that `config` names, and quantizes it.
+/// Calibrates `network` on the first images, or on those of the split that `config` names, and quantizes it; also how many
+/// of these the float network gets right.
 pub(crate) fn quantize_network(
     network: &Network,
     images: &Images,
     config: &QuantizationConfig,
     monitor: &dyn Monitor,
-) -> Result<Quantized, StudyError> {
+) -> Result<(Quantized, Tally), StudyError> {
     let quantize = checked(config)?;
     let others = images.for_ranges(config.calibration_split, monitor)?;
     let images = others.as_ref().unwrap_or(images);
@@ -26,27 +28,35 @@ pub(crate) fn quantize_network(
         RangeMethod::Max => Detail::Extremes,
         RangeMethod::Percentile(_) => Detail::Histogram,
     };
-    let calibration = calibrate(network, images, n_images, detail, monitor)?;
-    Ok(skimp_quant::quantize(&network.graph, &quantize, &calibration)?)
+    let (calibration, answers) = calibrate(network, images, n_images, detail, monitor)?;
+    Ok((skimp_quant::quantize(&network.graph, &quantize, &calibration)?, answers))
 }
 
-/// The ranges of all values on the first images.
+/// The ranges of all values on the first images, and how many of these the network gets right: none are counted where
+/// its answers and the labels have nothing in common. Where the network fixes the number of images, whole batches of
+/// them are taken, at least one.
 pub(crate) fn calibrate(
     network: &Network,
     images: &Images,
     n_images: usize,
     detail: Detail,
     monitor: &dyn Monitor,
-) -> Result<Calibration, StudyError> {
+) -> Result<(Calibration, Tally), StudyError> {
     let executor = CpuExecutor::new(&network.graph)?;
     let mut calibrator = Calibrator::with_detail(&network.graph, detail);
     monitor.stage("calibrating", n_images as u64);
-    for image in 0..n_images {
-        let (input, _) = images.batch(image..image + 1)?;
-        calibrator.observe(&executor, &[input])?;
-        step(monitor, 1)?;
+    let mut answers = Some(Tally::default());
+    for range in images.batches_of(0..images.in_whole_batches(n_images), 1) {
+        let n = range.len() as u64;
+        let batch = images.batch(range)?;
+        let outputs = calibrator.observe(&executor, std::slice::from_ref(&batch.inputs))?;
+        // A network need not classify to be quantized.
+        answers = answers.and_then(|mut tally| {
+            tally.add(images.answers(), &outputs, batch.n_run(), &batch.labels).ok().map(|()| tally)
+        });
+        step(monitor, n)?;
     }
-    Ok(calibrator.finish()?)
+    Ok((calibrator.finish()?, answers.unwrap_or_default()))
 }
 
 fn checked(config: &QuantizationConfig) -> Result<QuantizeConfig, StudyError> {

@@ -8,15 +8,18 @@ use skimp_digital::ACCELERATORS;
 use skimp_graph::integer::{IntegerEngine, Observation};
 use skimp_report::SimulationRecord;
 use skimp_report::records::{
-    AcceleratorRecord, AcceleratorTotal, Breakdown, EffectAccuracy, LayerRecord, LayerStatistics, TuningRecord,
+    AcceleratorRecord, AcceleratorTotal, Breakdown, Coverage, EffectAccuracy, LayerRecord, LayerStatistics,
+    TuningRecord,
 };
 use skimp_report::table::Table;
 use skimp_sim::{Accelerator, EndOutcome, Energy, LayerResult, LayerTrace, LayerWorkload, RunTotals, find_model};
 use toml::Table as Settings;
 
+use crate::answers::chance_warning;
+use crate::coverage::NetworkWork;
 use crate::dump::Dump;
 use crate::effects::{Judge, image_trace};
-use crate::images::Images;
+use crate::images::{Batch, Images};
 use crate::layers::SimulatedLayer;
 use crate::monitor::step;
 use crate::shapes::ShapeLayers;
@@ -25,8 +28,8 @@ use crate::topology::{Topology, operator};
 use crate::trace::ExactnessTally;
 use crate::tuning::{TuningImages, tuned};
 use crate::{
-    AcceleratorConfig, DataConfig, LayersConfig, Monitor, Network, QuantizationConfig, StudyError, Tabular, dump,
-    quantized,
+    AcceleratorConfig, DataConfig, JudgeBy, LayersConfig, Monitor, Network, QuantizationConfig, StudyError, Tabular,
+    dump, quantized,
 };
 
 /// What to simulate.
@@ -55,6 +58,8 @@ pub struct Simulation {
     pub record: SimulationRecord,
     /// Shapes, densities and end planes by layer.
     pub layers: Vec<LayerStatistics>,
+    /// The part of the network's work that the integer network does in integers; `None` without a network.
+    pub in_integers: Option<Coverage>,
     /// Outputs after ReLU that were compared with the exact network's; none differed, or the run had failed.
     pub n_outputs_compared: u64,
     /// Outputs whose end plane was recomputed by the definition.
@@ -64,7 +69,7 @@ pub struct Simulation {
 }
 
 impl serde::Serialize for Simulation {
-    /// As its record: `skimp.simulate/1`.
+    /// As its record: `skimp.simulate/2`.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.record.serialize(serializer)
     }
@@ -160,8 +165,8 @@ impl Running {
         Ok(())
     }
 
-    /// What it did; `layers` are operator and dense MACs of each layer.
-    fn record(&self, layers: &[(&str, u64)]) -> Result<AcceleratorRecord, StudyError> {
+    /// What it did; `layers` are operator and dense MACs of each layer, which make up `simulated_percent` of the network's.
+    fn record(&self, layers: &[(&str, u64)], simulated_percent: f64) -> Result<AcceleratorRecord, StudyError> {
         let accelerator = &*self.accelerator;
         let mut records = Vec::with_capacity(layers.len());
         let mut priced = Vec::with_capacity(layers.len());
@@ -191,7 +196,8 @@ impl Running {
                 // Over all images; the totals hold the mean of one.
                 energy_mj: priced.iter().map(|(_, energy)| energy.total_nj()).sum::<f64>() * 1e-6,
                 tops_per_w: totals.tops_per_w,
-                gmacs: totals.tops * 500.0,
+                gmacs_per_s: totals.tops * 500.0,
+                simulated_percent,
             },
         })
     }
@@ -263,16 +269,20 @@ pub fn simulate_topology(
     }
     write_trace(trace, &running)?;
     let kinds: Vec<_> = layers.iter().map(|layer| (operator(layer), layer.dense_macs())).collect();
+    let simulated = Coverage::new(kinds.iter().map(|&(_, macs)| macs).fold(0, u64::saturating_add), 0, Vec::new());
+    let percent = simulated.percent;
     Ok(Simulation {
         record: SimulationRecord {
             model: topology.record(),
             images: 1,
             weight_bits: quantization.weight_bits,
             activation_bits: quantization.activation_bits,
-            accelerators: running.iter().map(|running| running.record(&kinds)).collect::<Result<_, _>>()?,
+            accelerators: running.iter().map(|running| running.record(&kinds, percent)).collect::<Result<_, _>>()?,
+            simulated: Some(simulated),
             ..SimulationRecord::default()
         },
         layers: Vec::new(),
+        in_integers: None,
         n_outputs_compared: 0,
         n_outputs_recomputed: 0,
         float_nodes: Vec::new(),
@@ -303,9 +313,17 @@ pub(crate) fn simulate_on(
         Running::new(accelerator, 0)?;
     }
     images.note_preprocess(&config.data, &network.graph, monitor);
+    images.note_batch(n_images, monitor);
+    images.answers().note(config.data.output_name.as_deref(), monitor);
     network.note_untrained(monitor);
-    let quantized = quantized::quantize_network(network, images, &config.quantization, monitor)?;
-    let mut layers = crate::layers::simulated_layers(&quantized, images.input(), &config.layers)?;
+    let (quantized, answers) = quantized::quantize_network(network, images, &config.quantization, monitor)?;
+    let labels_count = !network.is_untrained && config.data.judge_by == JudgeBy::Labels;
+    let warning = chance_warning(answers, images.preprocess_name()).filter(|_| labels_count);
+    warning.iter().for_each(|warning| monitor.note(warning));
+    let chosen = crate::layers::choose(&quantized, images.input(), images.images_at_once(1), &config.layers)?;
+    let mut layers = chosen.simulated;
+    let work = NetworkWork::new(network, images.input())?;
+    let simulated = work.simulated(&layers, &quantized.layers, &chosen.left_out);
     let mut running = config
         .accelerators
         .iter()
@@ -331,30 +349,35 @@ pub(crate) fn simulate_on(
     monitor.stage("simulating layers", (n_images * layers.len()) as u64);
     let workloads: Vec<LayerWorkload> = layers.iter().map(|layer| layer.operands.workload.clone()).collect();
     running.iter_mut().try_for_each(|running| running.begin(&workloads))?;
-    for image in 0..n_images {
-        let (input, _) = images.batch(image..image + 1)?;
+    for range in images.batches_of(0..n_images, 1) {
+        let first = range.start;
+        let Batch { inputs, labels } = images.batch(range)?;
+        let shown = Shown {
+            n_images: labels.len(),
+            exactness: &exactness,
+            dump: dump.as_ref().filter(|_| first == 0),
+            timed: if first == 0 && config.trace.is_some() { Timed::Yes } else { Timed::No },
+        };
         let mut outcome = Ok(());
-        executor.run_observed(&[input], &mut |observation| {
+        executor.run_observed(&[inputs], &mut |observation| {
             if outcome.is_ok() {
-                let dump = dump.as_ref().filter(|_| image == 0);
-                let timed = if image == 0 && config.trace.is_some() { Timed::Yes } else { Timed::No };
-                outcome = observe(observation, &mut layers, &mut running, &exactness, dump, timed);
-                if outcome.is_ok() && observation.mac.is_some() {
-                    outcome = step(monitor, 1);
-                }
+                outcome = shown.observe(observation, &mut layers, &mut running, monitor);
             }
         })?;
         outcome?;
     }
     write_trace(config.trace.as_deref(), &running)?;
     let kinds: Vec<_> = layers.iter().map(|layer| (layer.operator(), layer.operands.workload.dense_macs())).collect();
+    let percent = simulated.percent;
     let mut record = SimulationRecord {
         model: network.record(),
         data: images.record()?,
         images: n_images as u64,
         weight_bits: config.quantization.weight_bits,
         activation_bits: config.quantization.activation_bits,
-        accelerators: running.iter().map(|running| running.record(&kinds)).collect::<Result<_, _>>()?,
+        accelerators: running.iter().map(|running| running.record(&kinds, percent)).collect::<Result<_, _>>()?,
+        simulated: Some(simulated),
+        warnings: warning.into_iter().collect(),
         ..SimulationRecord::default()
     };
     let by_shape = ShapeLayers::new(&config.layers.by_shape, &config.quantization, config.data.seed.unwrap_or(0))?;
@@ -364,6 +387,7 @@ pub(crate) fn simulate_on(
     let simulation = Simulation {
         record,
         layers: layers.iter().map(SimulatedLayer::statistics).collect(),
+        in_integers: Some(work.in_integers(quantized.layers.iter().map(|layer| layer.name.as_str()))),
         n_outputs_compared: exactness.n_outputs.load(std::sync::atomic::Ordering::Relaxed),
         n_outputs_recomputed: exactness.n_recomputed.load(std::sync::atomic::Ordering::Relaxed),
         float_nodes: quantized.report.float_nodes.iter().map(|node| format!("{} ({})", node.name, node.op)).collect(),
@@ -394,31 +418,50 @@ fn tune(
     Ok(())
 }
 
-/// Shows one node's work on one image to every accelerator.
-fn observe(
-    observation: &Observation<'_>,
-    layers: &mut [SimulatedLayer],
-    running: &mut [Running],
-    exactness: &Arc<ExactnessTally>,
-    dump: Option<&Dump<'_>>,
+/// Outputs per layer and image that are computed again from the operands that accelerators see.
+const OPERAND_CHECKS: usize = 32;
+
+/// What of a batch is shown to the accelerators.
+struct Shown<'a> {
+    /// The first images: others fill up the batch.
+    n_images: usize,
+    exactness: &'a Arc<ExactnessTally>,
+    /// Where the first image is written.
+    dump: Option<&'a Dump<'a>>,
+    /// Whether the first image is timed.
     timed: Timed,
-) -> Result<(), StudyError> {
-    let Some(mac) = &observation.mac else { return Ok(()) };
-    let Some(idx) = layers.iter().position(|layer| layer.node_idx == observation.node_idx) else {
-        return Ok(());
-    };
-    let layer = &mut layers[idx];
-    let residual = mac.residual.map(Arc::from);
-    let image = Arc::new(image_trace(layer, &mac.input.data, residual, mac.accumulators, exactness));
-    let trace = LayerTrace::new(&layer.operands.workload, image.clone());
-    for accelerator in running {
-        accelerator.simulate(idx, &layer.operands.workload, Some(&trace), timed)?;
+}
+
+impl Shown<'_> {
+    /// Shows one node's work to every accelerator, image by image.
+    fn observe(
+        &self,
+        observation: &Observation<'_>,
+        layers: &mut [SimulatedLayer],
+        running: &mut [Running],
+        monitor: &dyn Monitor,
+    ) -> Result<(), StudyError> {
+        let Some(mac) = &observation.mac else { return Ok(()) };
+        let Some(idx) = layers.iter().position(|layer| layer.node_idx == observation.node_idx) else {
+            return Ok(());
+        };
+        for image in 0..self.n_images {
+            let layer = &mut layers[idx];
+            let image_trace = Arc::new(image_trace(layer, mac, image, self.exactness));
+            let trace = LayerTrace::new(&layer.operands.workload, image_trace.clone());
+            trace.check_operands(&layer.operands.workload, OPERAND_CHECKS)?;
+            let timed = if image == 0 { self.timed } else { Timed::No };
+            for accelerator in &mut *running {
+                accelerator.simulate(idx, &layer.operands.workload, Some(&trace), timed)?;
+            }
+            layer.add_image(&image_trace);
+            if let Some(dump) = self.dump.filter(|_| image == 0) {
+                dump.layer(idx, layer, &image_trace)?;
+            }
+            step(monitor, 1)?;
+        }
+        Ok(())
     }
-    layer.add_image(&image);
-    if let Some(dump) = dump {
-        dump.layer(idx, layer, &image)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

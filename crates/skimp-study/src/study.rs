@@ -163,9 +163,11 @@ fn simulation_study(
         0 => None,
         // Labels that the network does not know say nothing of it.
         _ if config.data.judge_by == JudgeBy::Answers => None,
-        n => Some(
-            clock.time("measure accuracy", || accuracy(&network, &executor, &images, n.min(images.len()), monitor))?,
-        ),
+        n => Some(clock.time("measure accuracy", || {
+            let n_images = n.min(images.len());
+            let measured = accuracy(&network, &executor, &images, n_images, monitor)?;
+            Ok(AccuracyRecord { in_integers: simulation.in_integers.clone(), ..measured })
+        })?),
     };
     let comparisons = comparisons(config, &simulation);
     let exactness = exactness(&comparisons, &simulation);
@@ -212,7 +214,12 @@ fn accuracy(
     let before = classify(images, n_images, monitor, |inputs| float.run(std::slice::from_ref(inputs)))?;
     monitor.stage("accuracy, integer", n_images as u64);
     let after = classify(images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?;
-    Ok(AccuracyRecord { fp32: Some(before.accuracy()), integer: Some(after.accuracy()), variant: None })
+    Ok(AccuracyRecord {
+        fp32: Some(before.accuracy()),
+        integer: Some(after.accuracy()),
+        variant: None,
+        in_integers: None,
+    })
 }
 
 /// Accuracy on the headline's design, if this run says anything of it.

@@ -9,8 +9,8 @@ use skimp_graph::integer::IntegerEngine;
 use skimp_report::records::TuningRecord;
 use skimp_sim::{Accelerator, LayerEffect, LayerTrace, LayerWorkload, SimError, Tuner};
 
+use crate::answers::Tally;
 use crate::effects::{Judge, image_trace};
-use crate::evaluate::Tally;
 use crate::images::{Images, split_name};
 use crate::layers::SimulatedLayer;
 use crate::{DataConfig, Monitor, StudyError};
@@ -101,7 +101,9 @@ pub(crate) fn tuned(
 /// A batch of images and the values that the exact network gives on it.
 struct KnownBatch {
     values: Values,
-    answers: Vec<usize>,
+    /// Images of the run, what fills up a batch included.
+    n_run: usize,
+    labels: Vec<usize>,
 }
 
 enum Values {
@@ -126,8 +128,9 @@ impl<'a> NetworkTuner<'a> {
         let (mut batches, mut bytes, mut exact) = (Vec::new(), 0, Tally::default());
         for range in judge.batches() {
             let batch = judge.batch(range)?;
+            let n_run = batch.n_run();
             let inputs = std::slice::from_ref(&batch.inputs);
-            exact.add_outputs(&judge.executor.run(inputs)?, &batch.answers)?;
+            exact.add(judge.images.answers(), &judge.executor.run(inputs)?, batch.n_run(), &batch.labels)?;
             let values = if bytes < RECORDED_BYTES {
                 let recording = judge.executor.record(inputs)?;
                 bytes += recording.bytes();
@@ -135,7 +138,7 @@ impl<'a> NetworkTuner<'a> {
             } else {
                 Values::Inputs(batch.inputs)
             };
-            batches.push(KnownBatch { values, answers: batch.answers });
+            batches.push(KnownBatch { values, n_run, labels: batch.labels });
         }
         let exact = exact.accuracy().top1;
         Ok(Self { judge, monitor, workloads, traces, batches, exact })
@@ -149,7 +152,7 @@ impl<'a> NetworkTuner<'a> {
                 Values::Recorded(recording) => self.judge.executor.run_recorded(recording, &hook)?,
                 Values::Inputs(inputs) => self.judge.executor.run_with(std::slice::from_ref(inputs), &hook)?,
             };
-            tally.add_outputs(&outputs, &batch.answers)?;
+            tally.add(self.judge.images.answers(), &outputs, batch.n_run, &batch.labels)?;
         }
         Ok(tally.accuracy().top1)
     }
@@ -161,15 +164,16 @@ fn traces(judge: &Judge<'_>, workloads: &[LayerWorkload]) -> Result<Vec<Vec<Laye
     let n_traces = (TUNING_OUTPUTS / outputs.max(1)).clamp(1, TUNING_TRACES).min(judge.range.len());
     let mut traces: Vec<Vec<LayerTrace>> = workloads.iter().map(|_| Vec::new()).collect();
     let exactness = Arc::default();
-    for image in judge.range.start..judge.range.start + n_traces {
-        let (input, _) = judge.images.batch(image..image + 1)?;
-        judge.executor.run_observed(&[input], &mut |observation| {
+    for range in judge.images.batches_of(judge.range.start..judge.range.start + n_traces, 1) {
+        let batch = judge.images.batch(range)?;
+        judge.executor.run_observed(&[batch.inputs], &mut |observation| {
             let Some(mac) = &observation.mac else { return };
             let is_here = |layer: &SimulatedLayer| layer.node_idx == observation.node_idx;
             let Some(idx) = judge.layers.iter().position(is_here) else { return };
-            let residual = mac.residual.map(Arc::from);
-            let image = image_trace(&judge.layers[idx], &mac.input.data, residual, mac.accumulators, &exactness);
-            traces[idx].push(LayerTrace::new(&workloads[idx], Arc::new(image)));
+            for image in 0..batch.labels.len() {
+                let image = image_trace(&judge.layers[idx], mac, image, &exactness);
+                traces[idx].push(LayerTrace::new(&workloads[idx], Arc::new(image)));
+            }
         })?;
     }
     Ok(traces)

@@ -60,7 +60,7 @@ impl super::Command for Simulate {
     fn arguments(&self) -> clap::Command {
         Arguments::augment_args(
             clap::Command::new(self.name()).about("Simulate accelerators on a network and real images").after_help(
-                "Cycles, events and energy are sums over the images; latency is per image.\n\nExamples:\n  \
+                "Tables are per image; in JSON and CSV, cycles, events and energy are sums over the images.\n\nExamples:\n  \
                      skimp simulate sample-resnet --accelerator compend,dadiannao --data sample --images 4\n  \
                      skimp simulate net.onnx --accelerator compend --data cifar10:DIR --preprocess imagenet \\\n      \
                      --set compend.end=false --format json\n  \

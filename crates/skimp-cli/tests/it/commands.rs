@@ -76,7 +76,7 @@ fn eval_reaches_its_documented_accuracy_in_float_and_integers() {
 fn simulate_follows_the_documented_schema() {
     let args = ["simulate", "sample-resnet", "--accelerator", "compend,dadiannao", "--data", "sample", "--images", "2"];
     let record = json(&args);
-    assert_eq!(record["schema"], "skimp.simulate/1");
+    assert_eq!(record["schema"], "skimp.simulate/2");
     let accelerators = record["accelerators"].as_array().unwrap();
     assert_eq!(accelerators.len(), 2);
     for accelerator in accelerators {
@@ -146,7 +146,7 @@ fn the_embedded_study_writes_a_complete_folder() {
     assert!(said.contains("report.html"), "{said}");
     let results = std::fs::read_to_string(out.join("results.json")).unwrap();
     let record: serde_json::Value = serde_json::from_str(&results).unwrap();
-    assert_eq!(record["schema"], "skimp.study/1");
+    assert_eq!(record["schema"], "skimp.study/2");
     assert_eq!(record["exactness"]["n_outputs_different"], 0);
     assert!(record["exactness"]["n_outputs_compared"].as_u64().unwrap() > 10_000);
     assert!(record["comparisons"][0]["total_runtime_reduction_percent"].as_f64().unwrap() > 0.0);

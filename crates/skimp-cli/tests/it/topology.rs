@@ -17,7 +17,7 @@ fn shapes_alone_are_simulated_and_inspected() {
         let flow = format!("systolic.dataflow={dataflow}");
         let args = [&["simulate", model, "--accelerator", "systolic"], &small[..], &fast[..], &[&flow]].concat();
         let record = json(&args);
-        assert_eq!(record["schema"], "skimp.simulate/1");
+        assert_eq!(record["schema"], "skimp.simulate/2");
         assert!(record.get("data").is_none(), "{record}");
         let layers = record["accelerators"][0]["layers"].as_array().unwrap().clone();
         layers.iter().map(|layer| layer["cycles"]["total"].as_u64().unwrap()).collect::<Vec<_>>()

@@ -191,7 +191,7 @@ impl IntegerExecutor {
         let seen = MacOperands { node_idx, layer, shape: &shape, input, residual: residual.as_deref() };
         hook.change_accumulators(&seen, &mut accumulators)?;
         let kind = self.graph.values[node.outputs[0].0].kind;
-        layer.output(&node.name, &accumulators, layer.output_shape(&shape), &kind)
+        layer.output(&node.name, &accumulators, layer.output_shape(&input.shape, &shape), &kind)
     }
 
     #[allow(clippy::type_complexity, reason = "outputs, and the inside of a layer")]

@@ -206,7 +206,8 @@ impl QuickRule for Rule {
     }
 
     fn run(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
-        let activation = quick::activation(layer, trace, NAME)?;
+        let (layer, activation) = quick::operands(layer, trace, NAME)?;
+        let layer = &*layer;
         let mut run = Run::default();
         for bundle in self.node().bundles(layer) {
             let part = self.run_bundle(layer, &bundle, &activation);

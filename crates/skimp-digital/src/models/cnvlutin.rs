@@ -18,6 +18,8 @@
 //! `search_thresholds` the exponents are raised, first all alike by bisection, then layer by layer, most work first,
 //! while the accuracy holds (the published search is not described in the data at hand).
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
@@ -309,14 +311,15 @@ impl Machine {
         result
     }
 
-    fn sparse(&self, layer: &LayerWorkload, codes: &[i32]) -> LayerResult {
+    fn sparse(&self, layer: &LayerWorkload, codes: Arc<[i32]>) -> LayerResult {
+        let (padded, codes) = layer.with_padding(codes);
         let mut result = LayerResult::new(layer);
         let threshold = self.thresholds.of(&layer.name);
         let taps = (layer.p * layer.q * layer.r * layer.s) as u64;
         let filters = layer.filters_per_group() as u64;
         let (mut lanes, mut bricks, mut entries, mut executed) = (LaneCounts::default(), 0, 0, 0);
         for bundle in self.node.bundles(layer) {
-            let counts = self.bundle(layer, codes, &bundle, threshold);
+            let counts = self.bundle(&padded, &codes, &bundle, threshold);
             bricks += taps * bundle.bricks as u64 * bundle.passes;
             entries += counts.values * bundle.passes;
             executed += counts.values * filters;
@@ -424,7 +427,7 @@ impl Accelerator for Machine {
             let reason = format!("the trace holds {} activations, expected {}", codes.len(), layer.input_count());
             return Err(SimError::InvalidLayer { layer: layer.name.clone(), reason });
         }
-        Ok(self.sparse(layer, &codes))
+        Ok(self.sparse(layer, codes))
     }
 
     fn loss_events(&self) -> Vec<LossEvent> {

@@ -191,7 +191,8 @@ impl QuickRule for Rule {
 
     fn run(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         let weights = quick::weights(layer, NAME)?;
-        let activation = quick::activation(layer, trace, NAME)?;
+        let (layer, activation) = quick::operands(layer, trace, NAME)?;
+        let layer = &*layer;
         let windows = layer.p * layer.q;
         let (mut cycles, mut brick_steps, mut filter_steps) = (0, 0, 0);
         for bundle in self.node().bundles(layer) {

@@ -1,6 +1,8 @@
 //! What the models of one quick rule share: a shell around the rule, and checks of their operands.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use skimp_sim::{
     Accelerator, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, LossEvent, SimError, Statistic,
@@ -120,18 +122,19 @@ pub(super) fn weights<'l>(layer: &'l LayerWorkload, accelerator: &'static str) -
     layer.weights.as_deref().ok_or_else(missing)
 }
 
-/// The activation codes of one image, or the error that names what is missing.
-pub(super) fn activation(
-    layer: &LayerWorkload,
+/// The layer and its activation codes of one image as values see them ([`LayerWorkload::with_padding`]), or the error
+/// that names what is missing.
+pub(super) fn operands<'l>(
+    layer: &'l LayerWorkload,
     trace: Option<&LayerTrace>,
     accelerator: &'static str,
-) -> Result<std::sync::Arc<[i32]>, SimError> {
+) -> Result<(Cow<'l, LayerWorkload>, Arc<[i32]>), SimError> {
     if layer.n != 1 {
         let what = format!("{} images at once: activations differ between images", layer.n);
         return Err(SimError::Unsupported { layer: layer.name.clone(), accelerator, what });
     }
     let missing = || SimError::TraceRequired { layer: layer.name.clone(), accelerator, trace: "activation" };
-    trace.ok_or_else(missing)?.activation()
+    Ok(layer.with_padding(trace.ok_or_else(missing)?.activation()?))
 }
 
 /// Words of 64 bits that hold `values` codes of `bits` each.

@@ -163,7 +163,7 @@ impl<'t> Searched<'t> {
             }
             let mut bits = 1;
             for trace in tuner.traces(idx) {
-                bits = lossless_bits(&trace.activation()?, layer.activation_signed).max(bits);
+                bits = lossless_bits(layer, &trace.activation()?).max(bits);
             }
             searched.layers.push(layer);
             searched.bits.push(bits.min(layer.activation_bits));
@@ -236,8 +236,15 @@ pub fn serial_dot(activations: &[i32], weights: &[i32], bits: u32, signed: bool)
     }
 }
 
+/// Bits of the largest of a layer's activation codes and of its padding, at least 1; two's complement where they are
+/// signed.
+fn lossless_bits(layer: &LayerWorkload, codes: &[i32]) -> u32 {
+    let padding = if layer.has_offset_padding() { layer.padding_code } else { 0 };
+    largest_bits(codes, layer.activation_signed).max(largest_bits(&[padding], layer.activation_signed))
+}
+
 /// Bits of the largest code, at least 1; two's complement where `signed`.
-fn lossless_bits(codes: &[i32], signed: bool) -> u32 {
+fn largest_bits(codes: &[i32], signed: bool) -> u32 {
     // The magnitude bits of a negative code are those of its complement.
     let union = codes.iter().fold(0u32, |union, &code| union | if code < 0 { !code } else { code }.cast_unsigned());
     (u32::BITS - union.leading_zeros() + u32::from(signed)).max(1)
@@ -279,7 +286,7 @@ impl Machine {
         }
         let missing = || SimError::TraceRequired { layer: layer.name.clone(), accelerator: NAME, trace: "activation" };
         let codes = trace.ok_or_else(missing)?.activation()?;
-        let bits = lossless_bits(&codes, layer.activation_signed);
+        let bits = lossless_bits(layer, &codes);
         if bits > layer.activation_bits {
             let reason = format!("an activation code needs {bits} bits, more than {}", layer.activation_bits);
             return Err(SimError::InvalidLayer { layer: layer.name.clone(), reason });
@@ -438,7 +445,7 @@ mod tests {
             (&[-9], true, 5),
             (&[127, -128], true, 8),
         ] {
-            assert_eq!(lossless_bits(codes, signed), bits, "{codes:?}");
+            assert_eq!(largest_bits(codes, signed), bits, "{codes:?}");
         }
     }
 

@@ -17,6 +17,8 @@
 //! are left the next sets of kernels, which then meet at the end of a round. Groups of a convolution run one after
 //! another, so a depthwise layer keeps one element per group busy.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
@@ -243,7 +245,7 @@ impl Part<'_> {
         work
     }
 
-    /// The zero vector of a window; padding is zero.
+    /// The zero vector of a window; padding is zero, unless it is part of the input.
     fn gather(&self, activations: &Vectors, window: usize, bits: &mut [u64]) {
         let layer = self.layer;
         let (row, column) = (window / layer.q, window % layer.q);
@@ -345,15 +347,18 @@ impl Accelerator for Array {
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         self.check(layer)?;
         let skip = self.config.skip;
+        let mut padded = Cow::Borrowed(layer);
         let activations = if skip.activations() {
             let missing =
                 || SimError::TraceRequired { layer: layer.name.clone(), accelerator: NAME, trace: "activation" };
-            let codes = trace.ok_or_else(missing)?.activation()?;
-            if codes.len() != layer.input_count() {
-                let reason = format!("the trace holds {} activations, expected {}", codes.len(), layer.input_count());
+            let seen = trace.ok_or_else(missing)?.activation()?;
+            if seen.len() != layer.input_count() {
+                let reason = format!("the trace holds {} activations, expected {}", seen.len(), layer.input_count());
                 return Err(SimError::InvalidLayer { layer: layer.name.clone(), reason });
             }
-            Some(activation_vectors(layer, &codes))
+            let codes;
+            (padded, codes) = layer.with_padding(seen);
+            Some(activation_vectors(&padded, &codes))
         } else {
             None
         };
@@ -364,7 +369,7 @@ impl Accelerator for Array {
                 return Err(SimError::WeightsRequired { layer: layer.name.clone(), accelerator: NAME });
             }
         };
-        Ok(self.run(layer, activations.as_ref(), kernels.as_ref()))
+        Ok(self.run(&padded, activations.as_ref(), kernels.as_ref()))
     }
 }
 

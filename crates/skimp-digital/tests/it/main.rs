@@ -9,6 +9,8 @@ mod mapping;
 #[cfg(test)]
 mod more_hardware;
 #[cfg(test)]
+mod padding;
+#[cfg(test)]
 mod pipeline;
 #[cfg(test)]
 mod properties;

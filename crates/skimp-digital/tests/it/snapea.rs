@@ -7,7 +7,7 @@ use skimp_sim::{EndSupport, LayerTrace, LayerWorkload, RecordedTrace};
 
 use crate::support::{accelerator, events};
 
-/// Operands of every output, padding as 0, and its weights.
+/// Operands of every output and its weights.
 fn windows(layer: &LayerWorkload, activation: &[i32]) -> Vec<(Vec<i64>, Vec<i64>)> {
     let mut all = Vec::new();
     let (channels, weights) = (layer.channels_per_group(), layer.weights.as_deref().unwrap());
@@ -20,7 +20,9 @@ fn windows(layer: &LayerWorkload, activation: &[i32]) -> Vec<(Vec<i64>, Vec<i64>
                     let x = (q * layer.strides[1] + s * layer.dilations[1]).wrapping_sub(layer.pads_begin[1]);
                     let channel = k / layer.filters_per_group() * channels + c;
                     let inside = y < layer.h && x < layer.w;
-                    a.push(if inside { i64::from(activation[(channel * layer.h + y) * layer.w + x]) } else { 0 });
+                    let code =
+                        if inside { activation[(channel * layer.h + y) * layer.w + x] } else { layer.padding_code };
+                    a.push(i64::from(code));
                     w.push(i64::from(weights[((k * channels + c) * layer.r + r) * layer.s + s]));
                 }
             }
@@ -56,6 +58,8 @@ fn layers() -> impl Strategy<Value = LayerWorkload> {
             layer.dilations = [1, 1 + h % 2];
             layer.pads_begin = [kernel - 1, kernel - 1];
             layer.pads_end = [kernel - 1, kernel - 1];
+            // Signed codes of 4 bits, shifted to be non-negative, in every other layer.
+            layer.padding_code = if (h + w) % 2 == 0 { 7 } else { 0 };
             layer.set_output_extents();
             layer
         },

@@ -1,6 +1,6 @@
 //! The rules that every integer network keeps, checked once before an engine runs it.
 
-use super::{Activation, Encoding, IntegerGraph, IntegerNode, IntegerOp, MacLayer, MacOutput, ValueKind};
+use super::{Activation, Encoding, IntegerGraph, IntegerNode, IntegerOp, MacLayer, MacLayout, MacOutput, ValueKind};
 use crate::GraphError;
 
 /// Accumulators, partial sums and rescaled residuals stay below 2^62 in magnitude.
@@ -165,8 +165,12 @@ fn check_layer(
     if layer.window.kernel != [r, s] || layer.window.ceil_mode {
         return Err(format!("window {:?} does not fit weights {:?}", layer.window.kernel, layer.weight_shape));
     }
-    if layer.dense && (layer.groups != 1 || [r, s] != [1, 1]) {
-        return Err("a dense layer has groups or a window".to_owned());
+    match layer.layout {
+        MacLayout::Rows if layer.groups != 1 || [r, s] != [1, 1] => {
+            return Err("a dense layer has groups or a window".to_owned());
+        }
+        MacLayout::Line if r != 1 => return Err("a convolution over one axis has a window of two".to_owned()),
+        MacLayout::Rows | MacLayout::Line | MacLayout::Planes => {}
     }
     if !(2..=16).contains(&layer.weight_bits) {
         return Err(format!("{} weight bits, expected 2 to 16", layer.weight_bits));
@@ -229,14 +233,14 @@ mod tests {
         AutoPad, DType, Dim, GraphInput, Tensor, ValueId, Window,
         integer::{
             Activation, Encoding, IntegerEngine, IntegerGraph, IntegerNode, IntegerOp, IntegerReference, IntegerValue,
-            MacLayer, MacOutput, ValueKind,
+            MacLayer, MacLayout, MacOutput, ValueKind,
         },
     };
 
     /// `x → Quantize → dense layer of 2 inputs and 1 output`, with a ReLU, by hand.
     fn graph() -> IntegerGraph {
         let layer = MacLayer {
-            dense: true,
+            layout: MacLayout::Rows,
             input_offset: 0,
             window: Window {
                 kernel: vec![1; 2],

@@ -1,6 +1,8 @@
 //! The multiply-accumulate layer, naively.
 
-use super::{Activation, CodeTensor, Encoding, IntegerTensor, MacLayer, MacOutput, ValueKind, types::per_channel};
+use super::{
+    Activation, CodeTensor, Encoding, IntegerTensor, MacLayer, MacLayout, MacOutput, ValueKind, types::per_channel,
+};
 use crate::{
     GraphError, Op, Tensor,
     shape::{WindowAxis, window_axes},
@@ -47,17 +49,24 @@ impl MacLayer {
         Op::Conv { window: self.window.clone(), groups: self.groups }
     }
 
-    /// Extents on an input of shape `input`: `[n, c, h, w]`, or `[n, c]` where [`dense`](MacLayer::dense).
+    /// Extents on an input of shape `input`, as the [layout](MacLayer::layout) says.
     ///
     /// # Errors
     /// [`GraphError::InvalidNode`], naming `node`, if the input does not fit the layer.
     pub fn shape_on(&self, node: &str, input: &[usize]) -> Result<MacShape, GraphError> {
         let [k, depth, _, _] = self.weight_shape;
         let (n, c, spatial) = match *input {
-            [n, c] if self.dense => (n, c, [1, 1]),
-            [n, c, h, w] if !self.dense => (n, c, [h, w]),
+            [ref rows @ .., c] if self.layout == MacLayout::Rows && !rows.is_empty() => {
+                (rows.iter().product(), c, [1, 1])
+            }
+            [n, c, w] if self.layout == MacLayout::Line => (n, c, [1, w]),
+            [n, c, h, w] if self.layout == MacLayout::Planes => (n, c, [h, w]),
             _ => {
-                let expected = if self.dense { "[n, c]" } else { "[n, c, h, w]" };
+                let expected = match self.layout {
+                    MacLayout::Rows => "[.., c]",
+                    MacLayout::Line => "[n, c, w]",
+                    MacLayout::Planes => "[n, c, h, w]",
+                };
                 return Err(GraphError::invalid_node(
                     node,
                     "Mac",
@@ -73,9 +82,19 @@ impl MacLayer {
         Ok(MacShape { n, c, rows: axes[0], cols: axes[1], k, groups: self.groups })
     }
 
-    /// Shape of the output.
-    pub fn output_shape(&self, shape: &MacShape) -> Vec<usize> {
-        if self.dense { vec![shape.n, shape.k] } else { vec![shape.n, shape.k, shape.rows.output, shape.cols.output] }
+    /// Shape of the output for an input of shape `input`, whose extents are `shape`.
+    pub fn output_shape(&self, input: &[usize], shape: &MacShape) -> Vec<usize> {
+        match self.layout {
+            MacLayout::Rows => {
+                let mut output = input.to_vec();
+                if let Some(last) = output.last_mut() {
+                    *last = shape.k;
+                }
+                output
+            }
+            MacLayout::Line => vec![shape.n, shape.k, shape.cols.output],
+            MacLayout::Planes => vec![shape.n, shape.k, shape.rows.output, shape.cols.output],
+        }
     }
 
     /// The activation function on an accumulator, before scaling. [`Activation::Clamp`] acts on the code instead.
@@ -103,7 +122,7 @@ impl MacLayer {
         Some((self.activate(accumulator) as f64 * per_channel(scales, k)) as f32)
     }
 
-    /// The output tensor for accumulators in row-major order of `shape` (batch and channel first).
+    /// The output tensor for accumulators in row-major order of `shape`.
     ///
     /// # Errors
     /// [`GraphError::InvalidNode`], naming `node`, if `kind` does not agree with the layer's output.
@@ -114,7 +133,7 @@ impl MacLayer {
         shape: Vec<usize>,
         kind: &ValueKind,
     ) -> Result<IntegerTensor, GraphError> {
-        let per_plane = shape[2..].iter().product::<usize>().max(1);
+        let per_plane = self.layout.plane_len(&shape);
         let channel = |i: usize| i / per_plane % self.weight_shape[0];
         let numbered = accumulators.iter().enumerate();
         match kind {
@@ -164,7 +183,7 @@ impl MacLayer {
     ) -> Result<Option<Vec<i64>>, GraphError> {
         self.check_residual(node, residual, expected)?;
         let (Some(multipliers), Some(residual)) = (&self.residual, residual) else { return Ok(None) };
-        let per_plane = expected[2..].iter().product::<usize>().max(1);
+        let per_plane = self.layout.plane_len(expected);
         let channels = self.weight_shape[0];
         let scaled =
             |(i, &code): (usize, &i32)| per_channel(multipliers, i / per_plane % channels).apply(i64::from(code));

@@ -23,6 +23,6 @@ pub use pool::IntegerMeans;
 pub use reference::IntegerReference;
 pub use shapes::node_output_shapes;
 pub use types::{
-    Activation, CodeTensor, Encoding, IntegerGraph, IntegerNode, IntegerOp, IntegerValue, MacLayer, MacOutput,
-    ValueKind,
+    Activation, CodeTensor, Encoding, IntegerGraph, IntegerNode, IntegerOp, IntegerValue, MacLayer, MacLayout,
+    MacOutput, ValueKind,
 };

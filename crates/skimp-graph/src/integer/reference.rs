@@ -47,7 +47,7 @@ impl<'g> IntegerReference<'g> {
             None => codes(node, inputs[0])?,
         };
         let shape = layer.shape_on(&node.name, &input.shape)?;
-        let output_shape = layer.output_shape(&shape);
+        let output_shape = layer.output_shape(&input.shape, &shape);
         let residual = inputs.get(1).map(|tensor| codes(node, tensor)).transpose()?;
         let residual = layer.scaled_residual(&node.name, residual, &output_shape)?;
         let mut accumulators = layer.accumulate(&shape, input, residual.as_deref());

@@ -34,7 +34,7 @@ pub fn node_output_shapes(node: &IntegerNode, inputs: &[&[usize]]) -> Result<Vec
         let (IntegerOp::Mac(layer), Some(input)) = (&node.op, inputs.first()) else {
             return Err(GraphError::invalid_node(&node.name, "Mac", "no input"));
         };
-        return Ok(vec![layer.output_shape(&layer.shape_on(&node.name, input)?)]);
+        return Ok(vec![layer.output_shape(input, &layer.shape_on(&node.name, input)?)]);
     };
     let mut dynamic = inputs.iter().map(|shape| TensorType { dtype: DType::F32, shape: shape.to_vec() });
     let types: Vec<Option<TensorType>> = match &node.op {

@@ -73,6 +73,34 @@ pub enum MacOutput {
     Real(Vec<f64>),
 }
 
+/// How the activations of a [`MacLayer`] lie, and its outputs with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MacLayout {
+    /// `[n, c, h, w]` to `[n, k, p, q]`: a convolution over two axes.
+    Planes,
+    /// `[n, c, w]` to `[n, k, q]`: a convolution over one axis, with h = r = p = 1.
+    Line,
+    /// `[.., c]` to `[.., k]`: a product of rows with a matrix, with h = w = r = s = p = q = 1. The layer's `n` is the
+    /// number of rows, which is that of the images only where each image is one row.
+    Rows,
+}
+
+impl MacLayout {
+    /// Axes behind the channels.
+    pub fn n_spatial(self) -> usize {
+        match self {
+            MacLayout::Planes => 2,
+            MacLayout::Line => 1,
+            MacLayout::Rows => 0,
+        }
+    }
+
+    /// Elements of one channel of one image (or row) in a tensor of the given shape.
+    pub(super) fn plane_len(self, shape: &[usize]) -> usize {
+        shape[shape.len().saturating_sub(self.n_spatial())..].iter().product::<usize>().max(1)
+    }
+}
+
 /// A convolution or dense layer on integers:
 /// `acc[k] = bias[k] + residual + Σ (activation + input_offset) · weight`, exactly, in 64 bits.
 ///
@@ -81,12 +109,12 @@ pub enum MacOutput {
 /// signed activation.
 ///
 /// # Shapes
-/// activation `[n, c, h, w]`, weight `[k, c / groups, r, s]`, output `[n, k, p, q]`. A dense layer has
-/// activation `[n, c]` and output `[n, k]`, with h = w = r = s = p = q = 1.
+/// activation `[n, c, h, w]`, weight `[k, c / groups, r, s]`, output `[n, k, p, q]`, or fewer axes as the
+/// [layout](MacLayout) says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MacLayer {
-    /// Whether activations are `[n, c]` (a dense layer).
-    pub dense: bool,
+    /// How activations and outputs lie.
+    pub layout: MacLayout,
     /// Added to every activation code before the product; 0, or the greatest code of a signed activation.
     pub input_offset: i32,
     /// Spatial window, two axes, explicit pads or `auto_pad`.

@@ -1,6 +1,7 @@
 //! Which nodes work on codes, and with which encodings.
 
 use skimp_graph::affine::AffineEncoding;
+use skimp_graph::integer::MacLayout;
 use skimp_graph::{Graph, Node, Op, PadMode, ValueId};
 
 use super::range::{Coding, range};
@@ -55,8 +56,14 @@ pub(super) fn find(
         let dynamic = |id: &ValueId| graph.constant(*id).is_none() && calibration.get(&graph.value(*id).name).is_some();
         let first = node.inputs.first().copied().flatten();
         let all_dynamic = node.inputs.iter().flatten().all(&dynamic) && first.is_some();
+        // The QDQ form has dense layers of two axes and convolutions over two.
+        let has_form = |layer: &RealLayer, rank: usize| match layer.layout {
+            MacLayout::Rows => rank == 2,
+            MacLayout::Line => false,
+            MacLayout::Planes => true,
+        };
         let layer = match first.filter(&dynamic) {
-            Some(first) => real_layer(graph, node, rank(first))?,
+            Some(first) => real_layer(graph, node, rank(first))?.filter(|layer| has_form(layer, rank(first))),
             None => None,
         };
         roles.nodes.push(match layer {
@@ -208,7 +215,7 @@ fn add_constant(graph: &Graph, layer: &mut RealLayer, next: usize, output: Value
     let node: &Node = &graph.nodes()[next];
     let other = node.inputs.iter().flatten().copied().find(|&id| id != output);
     let Some(tensor) = other.and_then(|id| graph.constant(id)) else { return false };
-    let trailing = if layer.dense { 0 } else { 2 };
+    let trailing = layer.layout.n_spatial();
     if !matches!(node.op, Op::Add) || tensor.as_f32().is_none() || tensor.shape().len() > trailing + 2 {
         return false;
     }

@@ -85,6 +85,7 @@ fn scale([low, high]: [f64; 2], config: &QdqConfig) -> (f32, i8) {
 
 #[cfg(test)]
 mod tests {
+    use skimp_graph::integer::MacLayout;
     use skimp_graph::{AutoPad, Window};
 
     use super::{Stored, stored};
@@ -103,7 +104,14 @@ mod tests {
             ceil_mode: false,
         };
         let weight_shape = [k, weight.len() / k, 1, 1];
-        RealLayer { dense: true, window, groups: 1, weight_shape, weight: weight.to_vec(), bias: bias.to_vec() }
+        RealLayer {
+            layout: MacLayout::Rows,
+            window,
+            groups: 1,
+            weight_shape,
+            weight: weight.to_vec(),
+            bias: bias.to_vec(),
+        }
     }
 
     #[test]

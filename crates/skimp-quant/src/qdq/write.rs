@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use skimp_graph::affine::{AffineEncoding, CodeType, ROUNDING_KEY};
+use skimp_graph::integer::MacLayout;
 use skimp_graph::{Gemm, Graph, Node, Op, Tensor, Value, ValueId};
 
 use super::roles::{Role, Roles};
@@ -216,9 +217,9 @@ impl Writer {
             Some(next) => graph.nodes()[next].inputs[0].unwrap_or(output),
             None => self.real(output, encodings),
         };
-        let op = match layer.dense {
-            true => Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true }),
-            false => Op::Conv { window: layer.window.clone(), groups: layer.groups },
+        let op = match layer.layout {
+            MacLayout::Rows => Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true }),
+            MacLayout::Line | MacLayout::Planes => Op::Conv { window: layer.window.clone(), groups: layer.groups },
         };
         let inputs = vec![Some(self.dequantized[input.0]), Some(weight), Some(bias)];
         self.nodes.push(Node { name: node.name.clone(), op, inputs, outputs: vec![before] });
@@ -241,7 +242,7 @@ impl Writer {
     /// Weight and bias behind a `DequantizeLinear` each.
     fn constants(&mut self, name: &str, layer: &RealLayer, stored: Stored) -> [ValueId; 2] {
         let [k, c, r, s] = layer.weight_shape;
-        let shape = if layer.dense { vec![k, c] } else { vec![k, c, r, s] };
+        let shape = if layer.layout == MacLayout::Rows { vec![k, c] } else { vec![k, c, r, s] };
         let n_scales = stored.scales.len();
         let scale_shape = if n_scales == 1 { Vec::new() } else { vec![n_scales] };
         let weight = CodeType::I8.tensor(shape, stored.weight.into_iter().map(i32::from));

@@ -2,10 +2,10 @@
 
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_graph::{
-    Executor, Graph, GraphError, Tensor,
+    AutoPad, DType, Dim, Executor, Graph, GraphBuilder, GraphError, Op, Tensor, Window,
     integer::{CodeTensor, IntegerEngine, IntegerReference, IntegerTensor, MacHook, MacOperands},
     reference::Reference,
-    testing::{random_cnn, random_relu_cnn},
+    testing::{random_cnn, random_relu_cnn, random_tensor},
 };
 use skimp_quant::{FirstLayer, QuantizeConfig, Quantized, RangeMethod, WeightGranularity, calibrate, quantize};
 
@@ -158,6 +158,84 @@ fn sixteen_bits_stay_close_to_floating_point() {
                 for (e, g) in expected.iter().zip(got) {
                     assert!((e - g).abs() <= magnitude / 512.0, "seed {seed}: {g} for {e} of {magnitude}");
                 }
+            }
+        }
+    }
+}
+
+/// Convolutions over one axis, and products on two to four axes, between layers over planes.
+fn rows_and_lines(seed: u64) -> (Graph, Vec<Tensor>) {
+    let mut builder = GraphBuilder::new(format!("rows{seed}"));
+    let dims = [Dim::Free("n".to_owned()), Dim::Fixed(4), Dim::Fixed(6), Dim::Fixed(5)];
+    let x = builder.input("x", DType::F32, dims.to_vec());
+    let window = |kernel: Vec<usize>, stride: usize, pad: usize| Window {
+        strides: vec![stride; kernel.len()],
+        dilations: vec![1; kernel.len()],
+        pads_begin: vec![pad; kernel.len()],
+        pads_end: vec![0; kernel.len()],
+        auto_pad: AutoPad::NotSet,
+        ceil_mode: false,
+        kernel,
+    };
+    let weights = |builder: &mut GraphBuilder, name: &str, shape: &[usize]| {
+        builder.constant(name, random_tensor(seed, name, shape.to_vec(), 0.05, 0.3))
+    };
+    let reshape = |shape: &[i64]| Op::Reshape { shape: shape.to_vec(), allow_zero: false };
+    let stride = 1 + (seed as usize % 2);
+    let groups = 1 + (seed as usize / 2 % 2);
+    let line = builder.node("line", reshape(&[0, 4, 30]), &[x]);
+    let w = weights(&mut builder, "conv.w", &[6, 4 / groups, 3]);
+    let b = weights(&mut builder, "conv.b", &[6]);
+    let conv = Op::Conv { window: window(vec![3], stride, 2), groups };
+    let y = builder.node("conv", conv, &[line, w, b]);
+    let y = builder.node("relu", Op::Relu, &[y]);
+    let y = builder.node("pool", Op::MaxPool(window(vec![2], 1, 0)), &[y]);
+    // Rows of 6 numbers, then products on two, three or four axes.
+    let y = builder.node("turned", Op::Transpose { perm: vec![0, 2, 1] }, &[y]);
+    let y = match seed % 3 {
+        0 => builder.node("shape", reshape(&[-1, 6]), &[y]),
+        1 => y,
+        _ => builder.node("shape", Op::Unsqueeze { axes: vec![1] }, &[y]),
+    };
+    let w = weights(&mut builder, "first.w", if seed % 6 == 1 { &[1, 6, 5] } else { &[6, 5] });
+    let product = builder.node("first", Op::MatMul, &[y, w]);
+    let b = weights(&mut builder, "first.b", &[5]);
+    let sum = builder.node("biased", Op::Add, &[product, b]);
+    let active = builder.node("active", Op::Relu, &[sum]);
+    let w = weights(&mut builder, "second.w", &[5, 5]);
+    let second = builder.node("second", Op::MatMul, &[active, w]);
+    let joined = builder.node("joined", Op::Add, &[second, active]);
+    let active = builder.node("last", Op::Relu, &[joined]);
+    builder.output(active);
+    let input = random_tensor(seed, "x", vec![1 + seed as usize % 3, 4, 6, 5], 0.0, 1.0);
+    (builder.build().unwrap(), vec![input])
+}
+
+#[test]
+fn rows_and_lines_run_in_integers() {
+    let configs = configs();
+    for seed in 0..48 {
+        let (graph, inputs) = rows_and_lines(seed);
+        let config = &configs[seed as usize % configs.len()];
+        let quantized_graph = quantized(&graph, &inputs, config);
+        assert_eq!(quantized_graph.report.float_nodes, [], "seed {seed}");
+        let layers: Vec<&str> = quantized_graph.layers.iter().map(|layer| layer.name.as_str()).collect();
+        assert_eq!(layers, ["conv", "first", "second"]);
+        let reference = IntegerReference::new(&quantized_graph.graph).unwrap();
+        let executor = IntegerExecutor::new(&quantized_graph.graph).unwrap();
+        let expected = reference.run(&inputs).unwrap();
+        let float = Reference::new(&graph).run(&inputs).unwrap();
+        assert_eq!(expected[0].shape(), float[0].shape());
+        let n_nodes = quantized_graph.graph.nodes.len();
+        assert_eq!(shown(&executor, &inputs, n_nodes), shown(&reference, &inputs, n_nodes), "seed {seed}, {config:?}");
+        assert_eq!(bits(&executor.run(&inputs).unwrap()), bits(&expected), "seed {seed}, {config:?}");
+        let disturbed = bits(&reference.run_with(&inputs, &Disturb).unwrap());
+        assert_eq!(bits(&executor.run_with(&inputs, &Disturb).unwrap()), disturbed, "seed {seed}");
+        if config.weight_bits == 16 && config.activation_bits == 16 {
+            let (expected, float) = (expected[0].as_f32().unwrap(), float[0].as_f32().unwrap());
+            let magnitude = float.iter().fold(0_f32, |max, x| max.max(x.abs())).max(1e-3);
+            for (e, f) in expected.iter().zip(float) {
+                assert!((e - f).abs() <= magnitude / 512.0, "seed {seed}: {e} for {f} of {magnitude}");
             }
         }
     }

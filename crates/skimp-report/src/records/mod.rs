@@ -5,11 +5,13 @@
 //! order in which they were filled), and units as suffixes of the keys: `_mhz`, `_mm2`, `_ms`, `_nj`, `_mj`, `_bits`.
 //! Fields that may be missing are `Option` and left out of the JSON when they are `None`.
 
+mod coverage;
 mod precision;
 mod simulation;
 mod study;
 mod training;
 
+pub use self::coverage::{Coverage, LeftOut};
 pub use self::precision::{CastRecord, CurvePoint, PolicyRecord, PolicyRun, PrecisionRecord, Spread};
 pub use self::simulation::{
     AcceleratorRecord, AcceleratorTotal, Breakdown, DataRecord, EffectAccuracy, EndStatus, LayerRecord, ModelRecord,
@@ -35,12 +37,12 @@ fn to_json<T: Serialize>(record: &T, what: &'static str) -> Result<String, Repor
     Ok(text)
 }
 
-/// Reads a record after checking that the text declares `schema`.
-fn from_json<T: DeserializeOwned>(text: &str, schema: &'static str) -> Result<T, ReportError> {
+/// Reads a record after checking that the text declares `schema`, or one of the `older` ones that its type still reads.
+fn from_json<T: DeserializeOwned>(text: &str, schema: &'static str, older: &[&str]) -> Result<T, ReportError> {
     let json = |source| ReportError::Json { schema, source };
     let value: Value = serde_json::from_str(text).map_err(json)?;
     match value.get("schema").and_then(Value::as_str) {
-        Some(found) if found == schema => serde_json::from_str(text).map_err(json),
+        Some(found) if found == schema || older.contains(&found) => serde_json::from_str(text).map_err(json),
         found => Err(ReportError::Schema {
             expected: schema,
             found: found.map_or_else(|| "no schema".to_owned(), |found| format!("\"{found}\"")),

@@ -1,13 +1,17 @@
-//! What accelerators did with a network on real inputs: `skimp.simulate/1`.
+//! What accelerators did with a network on real inputs: `skimp.simulate/2`.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::Coverage;
 use crate::ReportError;
 
 /// The schema of [`SimulationRecord`].
-pub const SIMULATION_SCHEMA: &str = "skimp.simulate/1";
+pub const SIMULATION_SCHEMA: &str = "skimp.simulate/2";
+
+/// Schemas of older versions that can still be read: /1 had `gmacs` and `peak_gmacs` for rates, and no coverage.
+const OLDER_SCHEMAS: &[&str] = &["skimp.simulate/1"];
 
 /// One network, run on some images by one or more simulated accelerators.
 ///
@@ -31,6 +35,13 @@ pub struct SimulationRecord {
     pub weight_bits: u32,
     /// Width of the activations' integer codes.
     pub activation_bits: u32,
+    /// The part of the network's work that cycles, events and energies cover; `None` in records of versions that did
+    /// not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated: Option<Coverage>,
+    /// What the reader should know before believing any figure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// One entry per accelerator variant, in the order of the request.
     pub accelerators: Vec<AcceleratorRecord>,
 }
@@ -45,6 +56,8 @@ impl Default for SimulationRecord {
             images: 0,
             weight_bits: 0,
             activation_bits: 0,
+            simulated: None,
+            warnings: Vec::new(),
             accelerators: Vec::new(),
         }
     }
@@ -64,7 +77,8 @@ impl SimulationRecord {
     /// # Errors
     /// [`ReportError::Schema`] for another or no schema, [`ReportError::Json`] for anything else that is wrong.
     pub fn from_json(text: &str) -> Result<Self, ReportError> {
-        super::from_json(text, SIMULATION_SCHEMA)
+        let record: Self = super::from_json(text, SIMULATION_SCHEMA, OLDER_SCHEMAS)?;
+        Ok(Self { schema: SIMULATION_SCHEMA.to_owned(), ..record })
     }
 
     /// The accelerator variant of that label.
@@ -148,7 +162,7 @@ pub struct AcceleratorRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub area_mm2: Option<f64>,
     /// Dense peak rate in 10^9 multiply-accumulates per second.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "peak_gmacs_per_s", alias = "peak_gmacs", skip_serializing_if = "Option::is_none")]
     pub peak_gmacs: Option<f64>,
     /// Off-chip memory bandwidth that the model honors, in 10^9 bytes per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -283,5 +297,10 @@ pub struct AcceleratorTotal {
     /// Dense operations per second and watt in 10^12, one multiply-accumulate being two operations.
     pub tops_per_w: f64,
     /// Dense multiply-accumulates per second in 10^9, reached on this network.
-    pub gmacs: f64,
+    #[serde(alias = "gmacs")]
+    pub gmacs_per_s: f64,
+    /// Share of the network's multiply-accumulates that these totals cover, in percent; 0 in records of versions that
+    /// did not say it.
+    #[serde(default)]
+    pub simulated_percent: f64,
 }

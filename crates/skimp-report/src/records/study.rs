@@ -1,12 +1,15 @@
-//! What a study found, with everything needed to repeat it: `skimp.study/1`.
+//! What a study found, with everything needed to repeat it: `skimp.study/2`.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EndStatus, PrecisionRecord, SimulationRecord, TrainingRecord};
+use super::{Coverage, EndStatus, PrecisionRecord, SimulationRecord, TrainingRecord};
 use crate::ReportError;
 
 /// The schema of [`StudyRecord`].
-pub const STUDY_SCHEMA: &str = "skimp.study/1";
+pub const STUDY_SCHEMA: &str = "skimp.study/2";
+
+/// Schemas of older versions that can still be read: /1 had other names for rates, and no coverage.
+const OLDER_SCHEMAS: &[&str] = &["skimp.study/1"];
 
 /// One study: question, inputs, results and where each number comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -117,7 +120,8 @@ impl StudyRecord {
     /// # Errors
     /// [`ReportError::Schema`] for another or no schema, [`ReportError::Json`] for anything else that is wrong.
     pub fn from_json(text: &str) -> Result<Self, ReportError> {
-        super::from_json(text, STUDY_SCHEMA)
+        let record: Self = super::from_json(text, STUDY_SCHEMA, OLDER_SCHEMAS)?;
+        Ok(Self { schema: STUDY_SCHEMA.to_owned(), ..record })
     }
 
     /// Whether early negative detection ran on a layer of any design: only then may a report speak of it.
@@ -145,6 +149,9 @@ pub struct AccuracyRecord {
     /// Quantized to integers, on the variant of the first comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<VariantAccuracy>,
+    /// The part of the network's work that ran in integers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_integers: Option<Coverage>,
 }
 
 /// Accuracy of the integer network on one design.
@@ -318,7 +325,7 @@ pub struct AcceleratorFigures {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_mhz: Option<f64>,
     /// Peak throughput in 10^9 multiply-accumulates per second.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "peak_gmacs_per_s", alias = "peak_gmacs", skip_serializing_if = "Option::is_none")]
     pub peak_gmacs: Option<f64>,
     /// Area of the core.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -327,10 +334,10 @@ pub struct AcceleratorFigures {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power_mw: Option<f64>,
     /// Peak throughput per area.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "gmacs_per_s_per_mm2", alias = "gmacs_per_mm2", skip_serializing_if = "Option::is_none")]
     pub gmacs_per_mm2: Option<f64>,
     /// Peak throughput per power.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "gmacs_per_s_per_w", alias = "gmacs_per_w", skip_serializing_if = "Option::is_none")]
     pub gmacs_per_w: Option<f64>,
 }
 

@@ -2,7 +2,7 @@
 
 use indexmap::IndexSet;
 
-use crate::records::{AcceleratorRecord, Breakdown, LayerRecord, SimulationRecord};
+use crate::records::{AcceleratorRecord, Breakdown, Coverage, LayerRecord, LeftOut, SimulationRecord};
 use crate::table::{Cell, Column, Table};
 use crate::{ReportError, number::Scale};
 
@@ -22,7 +22,12 @@ pub(crate) fn end_word(layer: &LayerRecord) -> Cell {
     layer.end.as_ref().map(|end| if end.enabled { "on" } else { "off" }).into()
 }
 
-/// Cycles per layer by phase of one accelerator, with totals. Phases that never took a cycle are left out.
+/// Images that the sums of an accelerator cover.
+fn images_of(accelerator: &AcceleratorRecord) -> u64 {
+    accelerator.layers.iter().map(|layer| layer.images).max().unwrap_or(1).max(1)
+}
+
+/// Cycles of one image per layer by phase of one accelerator, with totals. Phases that never took a cycle are left out.
 pub fn layer_cycles(accelerator: &AcceleratorRecord) -> Table {
     let mut phases = part_names(accelerator.layers.iter().map(|layer| &layer.cycles));
     phases.retain(|phase| accelerator.layers.iter().any(|layer| layer.cycles.part(phase) > 0));
@@ -30,29 +35,38 @@ pub fn layer_cycles(accelerator: &AcceleratorRecord) -> Table {
         Column::text("layer", "layer"),
         Column::text("end", "END"),
         Column::number("macs", "MACs", "per image"),
-        Column::number("cycles_total", "total", "cycles"),
+        Column::number("cycles_total", "total", "cycles per image"),
     ];
     columns.extend(phases.iter().map(|phase| Column::number(format!("cycles_{phase}"), words(phase), "cycles")));
-    let mut table = Table::new(format!("{}: cycles per layer and phase", accelerator.label), columns);
+    let mut table = Table::new(format!("{}: cycles per image by layer and phase", accelerator.label), columns);
+    let images = images_of(accelerator);
+    let per_image = |cycles: u64| match images {
+        1 => Cell::Count(cycles),
+        images => Cell::Real(cycles as f64 / images as f64, 0),
+    };
     for layer in &accelerator.layers {
-        let mut row = vec![layer.name.clone().into(), end_word(layer), layer.macs.into(), layer.cycles.total.into()];
-        row.extend(phases.iter().map(|phase| Cell::Count(layer.cycles.part(phase))));
+        let mut row =
+            vec![layer.name.clone().into(), end_word(layer), layer.macs.into(), per_image(layer.cycles.total)];
+        row.extend(phases.iter().map(|phase| per_image(layer.cycles.part(phase))));
         table.row(row);
     }
-    let sum = |of: &dyn Fn(&LayerRecord) -> u64| Cell::Count(accelerator.layers.iter().map(of).sum());
-    let mut total = vec!["total".into(), Cell::Empty, sum(&|layer| layer.macs), accelerator.total.cycles.into()];
-    total.extend(phases.iter().map(|phase| sum(&|layer| layer.cycles.part(phase))));
+    let sum = |of: &dyn Fn(&LayerRecord) -> u64| accelerator.layers.iter().map(of).sum::<u64>();
+    let macs = sum(&|layer| layer.macs);
+    let mut total = vec!["total".into(), Cell::Empty, macs.into(), per_image(accelerator.total.cycles)];
+    total.extend(phases.iter().map(|phase| per_image(sum(&|layer| layer.cycles.part(phase)))));
     table.footer.push(total);
     table
 }
 
-/// Energy per layer by component of one accelerator, with totals. Components that never took energy are left out.
+/// Energy of one image per layer by component of one accelerator, with totals. Components that never took energy are
+/// left out.
 pub fn layer_energy(accelerator: &AcceleratorRecord) -> Table {
     let mut components = part_names(accelerator.layers.iter().map(|layer| &layer.energy_nj));
     components.retain(|component| accelerator.layers.iter().any(|layer| layer.energy_nj.part(component).abs() > 0.0));
     let largest = accelerator.layers.iter().map(|layer| layer.energy_nj.total).fold(0.0, f64::max);
-    let scale = Scale::of(largest * 1e-9, "J");
-    let cell = |nanojoules: f64| Cell::Real(nanojoules * 1e-9 * scale.factor, 3);
+    let images = images_of(accelerator) as f64;
+    let scale = Scale::of(largest / images * 1e-9, "J");
+    let cell = |nanojoules: f64| Cell::Real(nanojoules / images * 1e-9 * scale.factor, 3);
     let mut columns = vec![
         Column::text("layer", "layer"),
         Column::text("end", "END"),
@@ -60,7 +74,7 @@ pub fn layer_energy(accelerator: &AcceleratorRecord) -> Table {
     ];
     let component_column = |name: &String| Column::number(format!("energy_{name}"), words(name), &scale.unit);
     columns.extend(components.iter().map(component_column));
-    let mut table = Table::new(format!("{}: energy per layer and component", accelerator.label), columns);
+    let mut table = Table::new(format!("{}: energy per image by layer and component", accelerator.label), columns);
     for layer in &accelerator.layers {
         let mut row = vec![layer.name.clone().into(), end_word(layer), cell(layer.energy_nj.total)];
         row.extend(components.iter().map(|component| cell(layer.energy_nj.part(component))));
@@ -96,9 +110,10 @@ pub fn totals_table(simulation: &SimulationRecord) -> Table {
         Column::number("cycles_per_image", "cycles", "per image"),
         Column::number("latency_ms", "latency", "ms per image"),
         Column::number("energy_per_image_mj", "energy", "mJ per image"),
-        Column::number("gmacs", "rate", "GMAC/s"),
+        Column::number("gmacs_per_s", "rate", "GMAC/s"),
         Column::number("tops_per_w", "efficiency", "TOPS/W"),
         Column::text("costs", "priced by"),
+        Column::number("simulated_percent", "simulated", "% of MACs"),
     ];
     if approximate {
         columns.push(Column::number("top1_percent", "top-1", "%"));
@@ -123,9 +138,10 @@ pub fn totals_table(simulation: &SimulationRecord) -> Table {
             Cell::Real(total.cycles as f64 / images, 0),
             Cell::Real(total.latency_ms, 3),
             Cell::Real(total.energy_mj / images, 3),
-            Cell::Real(total.gmacs, 1),
+            Cell::Real(total.gmacs_per_s, 1),
             Cell::Real(total.tops_per_w, 3),
             accelerator.costs.clone().into(),
+            simulation.simulated.as_ref().map(Coverage::percent_text).map_or(Cell::Empty, Cell::Text),
         ];
         if approximate {
             let accuracy = accelerator.accuracy.as_ref();
@@ -151,10 +167,39 @@ pub fn layer_mapping(accelerator: &AcceleratorRecord) -> Table {
     table
 }
 
+/// The layers that a run leaves out, with their work and the reason.
+pub fn left_out_table(coverage: &Coverage, what: &str) -> Table {
+    let columns = vec![
+        Column::text("layer", "layer"),
+        Column::text("operator", "operator"),
+        Column::number("macs", "MACs", "per image"),
+        Column::text("reason", "reason"),
+    ];
+    let mut table = Table::new(format!("Layers {what}"), columns);
+    for layer in &coverage.left_out {
+        let LeftOut { name, operator, macs, reason } = layer;
+        table.row(vec![name.clone().into(), operator.clone().into(), (*macs).into(), reason.clone().into()]);
+    }
+    table
+}
+
 /// The mappings of a simulation for a terminal of `width` columns: those of each accelerator that has some.
 pub fn mapping_text(simulation: &SimulationRecord, width: Option<usize>) -> String {
     let tables = simulation.accelerators.iter().map(layer_mapping).filter(|table| !table.rows.is_empty());
     tables.map(|table| table.to_text(width)).collect::<Vec<_>>().join("\n")
+}
+
+/// What the totals of a simulation cover, what they leave out, and what to know before believing them.
+pub(super) fn coverage_text(simulation: &SimulationRecord, width: Option<usize>) -> Vec<String> {
+    let mut parts = Vec::new();
+    if let Some(simulated) = &simulation.simulated {
+        if !simulated.is_whole() {
+            parts.push(left_out_table(simulated, "not simulated").to_text(width));
+        }
+        parts.push(format!("{}\n", simulated.sentence("simulated")));
+    }
+    parts.extend(simulation.warnings.iter().map(|warning| format!("warning: {warning}\n")));
+    parts
 }
 
 /// `1 image`, `4 images`.
@@ -177,6 +222,7 @@ pub fn simulation_text(simulation: &SimulationRecord, width: Option<usize>) -> S
         }
     }
     tables.push(totals_table(simulation).to_text(width));
+    tables.extend(coverage_text(simulation, width));
     tables.join("\n")
 }
 
@@ -222,7 +268,8 @@ fn layer_cells(accelerator: &AcceleratorRecord, layer: &LayerRecord) -> Vec<Cell
         accelerator.label.clone().into(),
         layer.name.clone().into(),
         layer.operator.clone().into(),
-        layer.macs.into(),
+        // A sum like all that follows it.
+        layer.macs.saturating_mul(layer.images).into(),
         layer.images.into(),
         end_word(layer),
     ]

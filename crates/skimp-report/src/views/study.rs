@@ -1,7 +1,7 @@
 //! Tables of a [`StudyRecord`].
 
 use super::precision::precision_table;
-use super::simulation::{totals_table, words_for_count};
+use super::simulation::{coverage_text, totals_table, words_for_count};
 use crate::number;
 use crate::records::{AcceleratorFigures, Comparison, LayerStatistics, Provenance, PublishedFigure, StudyRecord};
 use crate::table::{Cell, Column, Table};
@@ -104,11 +104,11 @@ pub fn figures_table(figures: &[AcceleratorFigures]) -> Table {
         Column::number("precision_bits", "precision", "bits"),
         Column::number("technology_nm", "technology", "nm"),
         Column::number("clock_mhz", "clock", "MHz"),
-        Column::number("peak_gmacs", "peak rate", "GMAC/s"),
+        Column::number("peak_gmacs_per_s", "peak rate", "GMAC/s"),
         Column::number("area_mm2", "area", "mm²"),
         Column::number("power_mw", "power", "mW"),
-        Column::number("gmacs_per_mm2", "per area", "GMAC/s/mm²"),
-        Column::number("gmacs_per_w", "per power", "GMAC/s/W"),
+        Column::number("gmacs_per_s_per_mm2", "per area", "GMAC/s/mm²"),
+        Column::number("gmacs_per_s_per_w", "per power", "GMAC/s/W"),
         Column::text("provenance", "provenance"),
         Column::text("source", "source"),
     ];
@@ -234,6 +234,7 @@ pub fn study_text(study: &StudyRecord, width: Option<usize>) -> String {
     }
     if let Some(simulation) = &study.simulation {
         parts.push(totals_table(simulation).to_text(width));
+        parts.extend(coverage_text(simulation, width));
     }
     if !study.accelerator_figures.is_empty() {
         parts.push(figures_table(&study.accelerator_figures).to_text(width));

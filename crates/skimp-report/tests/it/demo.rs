@@ -7,9 +7,9 @@
 use skimp_report::IndexMap;
 use skimp_report::records::{
     AcceleratorFigures, AcceleratorRecord, AcceleratorTotal, Accuracy, AccuracyRecord, Assumption, Breakdown,
-    CastRecord, Comparison, CurvePoint, DataRecord, EndStatus, Exactness, InputDigest, LayerRecord, LayerStatistics,
-    ModelRecord, PolicyRecord, PolicyRun, PrecisionRecord, Provenance, PublishedFigure, SimulationRecord, Spread,
-    StudyRecord, Timing, TrainingEpoch, TrainingRecord, VariantAccuracy,
+    CastRecord, Comparison, Coverage, CurvePoint, DataRecord, EndStatus, Exactness, InputDigest, LayerRecord,
+    LayerStatistics, ModelRecord, PolicyRecord, PolicyRun, PrecisionRecord, Provenance, PublishedFigure,
+    SimulationRecord, Spread, StudyRecord, Timing, TrainingEpoch, TrainingRecord, VariantAccuracy,
 };
 
 /// name, output side, input channels, output channels, MEM_STT, STT_WB, MEM_AB, AB_PU, RUN_PU.
@@ -141,6 +141,7 @@ fn compend_layer(idx: usize, end: bool) -> LayerRecord {
         cycles: Breakdown { total, parts },
         events: IndexMap::from([("pu_accesses".to_owned(), run * 144), ("ctrl_decisions".to_owned(), run)]),
         energy_nj: Breakdown { total: energy.values().sum(), parts: energy },
+        mapping: IndexMap::new(),
         why: vec!["12.5 % of the slots: lanes wait".to_owned()],
         notes: Vec::new(),
     }
@@ -198,7 +199,8 @@ fn accelerator(
             latency_ms: seconds * 1e3 / IMAGES as f64,
             energy_mj,
             tops_per_w: 2.0 * macs / (energy_mj * 1e-3) * 1e-12,
-            gmacs: macs / seconds * 1e-9,
+            gmacs_per_s: macs / seconds * 1e-9,
+            simulated_percent: 100.0,
         },
     }
 }
@@ -264,6 +266,7 @@ pub(crate) fn study() -> StudyRecord {
             images: IMAGES,
             weight_bits: 16,
             activation_bits: 16,
+            simulated: Some(Coverage::new((0..LAYERS.len()).map(macs).sum(), 0, Vec::new())),
             accelerators: vec![baseline, variant, dense],
             ..Default::default()
         }),
@@ -360,7 +363,7 @@ fn accuracy() -> AccuracyRecord {
         basis: "no output differs".to_owned(),
         accuracy: of(0.716, 0.905).unwrap(),
     };
-    AccuracyRecord { fp32: of(0.716, 0.906), integer: of(0.716, 0.905), variant: Some(variant) }
+    AccuracyRecord { fp32: of(0.716, 0.906), integer: of(0.716, 0.905), variant: Some(variant), in_integers: None }
 }
 
 fn published(ours: &Comparison) -> Vec<PublishedFigure> {

@@ -2,7 +2,7 @@
 
 use skimp_graph::{
     GraphError, Tensor,
-    integer::{CodeTensor, Encoding, IntegerTensor, MacLayer, MacShape, ValueKind},
+    integer::{CodeTensor, Encoding, IntegerTensor, MacLayer, MacLayout, MacShape, ValueKind},
     shape::WindowAxis,
 };
 
@@ -80,7 +80,7 @@ impl PreparedLayer {
         observed: Observed,
     ) -> Result<LayerResult, GraphError> {
         let shape = layer.shape_on(node, &input.shape)?;
-        let output_shape = layer.output_shape(&shape);
+        let output_shape = layer.output_shape(&input.shape, &shape);
         if matches!(self.sums, Sums::Naive) || !PlaneLayout::is_affordable(&shape) {
             let residual = layer.scaled_residual(node, residual, &output_shape)?;
             let accumulators = layer.accumulate(&shape, input, residual.as_deref());
@@ -156,7 +156,7 @@ fn products<E: Kernels>(
     sums: &mut [f64],
 ) {
     let single = [shape.rows, shape.cols].iter().all(|axis| axis.input == 1 && axis.kernel == 1 && axis.output == 1);
-    if layer.dense || (single && shape.n > 1) {
+    if layer.layout == MacLayout::Rows || (single && shape.n > 1) {
         return dense_products(weights, shape, input, scratch, sums);
     }
     let layout = PlaneLayout::new(shape);

@@ -131,7 +131,8 @@ impl Chip {
         let activation = trace.activation()?;
         if self.config.zero_gating {
             // A trace holds one image; it stands for each of a batch.
-            zeros.gated = result.macs - layer.n as u64 * nonzero_activation_macs(layer, &activation);
+            let (padded, codes) = layer.with_padding(activation.clone());
+            zeros.gated = result.macs - layer.n as u64 * nonzero_activation_macs(&padded, &codes);
         }
         if self.config.compression {
             if layer.first {

@@ -347,7 +347,8 @@ impl QuickRule for Rule {
 
     fn run(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         let weights = quick::weights(layer, NAME)?;
-        let activation = quick::activation(layer, trace, NAME)?;
+        let (layer, activation) = quick::operands(layer, trace, NAME)?;
+        let layer = &*layer;
         let run = self.run_all(layer, &activation, weights);
         let non_zero = tap_sums(layer, &activation, |code| u8::from(code != 0));
         let executed = paired_sum(layer, &non_zero, weights, |code| u8::from(code != 0));

@@ -218,6 +218,8 @@ struct Checks {
     signs: u64,
     predicted: u64,
     squashed: u64,
+    /// Outputs that contradict the exact sums.
+    different: u64,
 }
 
 impl Machine {
@@ -231,7 +233,9 @@ impl Machine {
 
     fn early(&self, layer: &LayerWorkload, trace: &LayerTrace) -> Result<(ArrayCounts, Checks), SimError> {
         let (array, windows, depth) = (self.config.array(), layer.p * layer.q, layer.inputs_per_output());
-        let field = Field::new(layer, &trace.activation()?);
+        let (layer, activation) = layer.with_padding(trace.activation()?);
+        let layer = &*layer;
+        let field = Field::new(layer, &activation);
         let (starts, sums) = (trace.start_values()?, trace.output_sums()?);
         let weights = layer.weights.as_deref().unwrap_or_default();
         let negative = self.config.negative_order()?;
@@ -243,7 +247,7 @@ impl Machine {
             let own = &weights[filter * depth..(filter + 1) * depth];
             let mut order = KernelOrder::new(own, n_speculation, negative);
             let here = filter * windows..(filter + 1) * windows;
-            let counts = match negative {
+            let scan = match negative {
                 NegativeOrder::Oracle => scan_oracle(&field, layer, filter, &order, &starts[here.clone()]),
                 NegativeOrder::Contribution => {
                     let first = filter / layer.filters_per_group() * layer.channels_per_group();
@@ -253,14 +257,15 @@ impl Machine {
                 }
                 _ => scan_filter(&field, layer, filter, (&order, prediction), &starts[here.clone()]),
             };
-            let mut checks = Checks::default();
+            let used = order.speculation.len() + order.positive.len() + order.negative.len();
+            let mut checks = Checks { different: scan.n_different(&sums[here.clone()], used), ..Checks::default() };
             let unchecked = (order.speculation.len() + order.positive.len()) as u32;
-            for (&(macs, predicted), &sum) in counts.iter().zip(&sums[here]) {
+            for (&(macs, predicted), &sum) in scan.counts.iter().zip(&sums[here]) {
                 checks.signs += u64::from(prediction.is_some()) + u64::from(macs.saturating_sub(unchecked));
                 checks.predicted += u64::from(predicted);
                 checks.squashed += u64::from(predicted && sum > 0);
             }
-            (array.kernel(counts.iter().map(|count| count.0), windows), checks)
+            (array.kernel(scan.counts.iter().map(|count| count.0), windows), checks)
         };
         let kernels: Vec<_> = (0..layer.k).into_par_iter().map(of_kernel).collect();
         let mut checks = Checks::default();
@@ -268,6 +273,11 @@ impl Machine {
             checks.signs += of_kernel.signs;
             checks.predicted += of_kernel.predicted;
             checks.squashed += of_kernel.squashed;
+            checks.different += of_kernel.different;
+        }
+        if checks.different > 0 {
+            let (layer, n_different) = (layer.name.clone(), checks.different);
+            return Err(SimError::NotExact { layer, what: "weights in the order of SnaPEA", n_different });
         }
         let kernels: Vec<_> = kernels.into_iter().map(|(kernel, _)| kernel).collect();
         Ok((array.layer(&kernels, windows), checks))

@@ -90,16 +90,36 @@ impl Steps {
     }
 }
 
-/// Executed multiply-accumulates of each output of filter `filter`, and whether it was predicted negative.
+/// What the windows of one filter took.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    /// Executed multiply-accumulates of each output, and whether it was predicted negative.
+    pub(super) counts: Vec<(u32, bool)>,
+    /// Sum of each output over all its weights, whatever was executed; empty where it is not at hand.
+    pub(super) sums: Vec<i64>,
+}
+
+impl Scan {
+    /// Outputs that differ from the exact sums, or stopped although theirs is not negative; `weights` are those in use.
+    pub(super) fn n_different(&self, exact: &[i64], weights: usize) -> u64 {
+        let stopped = |&(macs, predicted): &(u32, bool)| !predicted && (macs as usize) < weights;
+        let wrong_stops = self.counts.iter().zip(exact).filter(|&(count, &sum)| stopped(count) && sum >= 0).count();
+        let wrong_sums = self.sums.iter().zip(exact).filter(|(sum, exact)| sum != exact).count();
+        (wrong_stops + wrong_sums) as u64
+    }
+}
+
+/// The multiply-accumulates of filter `filter`.
 pub(super) fn scan_filter(
     field: &Field,
     layer: &LayerWorkload,
     filter: usize,
     (order, prediction): (&KernelOrder, Option<Prediction>),
     starts: &[i64],
-) -> Vec<(u32, bool)> {
+) -> Scan {
     let kernel = Steps::new(field, layer, filter, order, prediction.map(|prediction| prediction.threshold));
     let mut counts = vec![(0, false); field.p * field.q];
+    let mut sums = vec![0; field.p * field.q];
     let rows = (BLOCK / field.pitch).clamp(1, field.p);
     let mut block = Block::default();
     for first in (0..field.p).step_by(rows) {
@@ -121,12 +141,13 @@ pub(super) fn scan_filter(
             for row in 0..here {
                 for x in 0..width {
                     counts[at(row, x)] = block.outcome(&kernel, row * field.pitch + x);
+                    sums[at(row, x)] = block.sums[row * field.pitch + x];
                 }
             }
             column += width;
         }
     }
-    counts
+    Scan { counts, sums }
 }
 
 /// Partial sums of neighboring windows.
@@ -206,7 +227,7 @@ pub(super) fn scan_oracle(
     filter: usize,
     order: &KernelOrder,
     starts: &[i64],
-) -> Vec<(u32, bool)> {
+) -> Scan {
     let kernel = Steps::new(field, layer, filter, order, None);
     let mut products = Vec::new();
     let of_window = |(window, &start): (usize, &i64)| {
@@ -227,7 +248,7 @@ pub(super) fn scan_oracle(
         let checked = products.iter().position(falls).map_or(1, |position| position as u32 + 1);
         ((kernel.n_positive as u32 + checked).min(kernel.steps.len() as u32), false)
     };
-    starts.iter().enumerate().map(of_window).collect()
+    Scan { counts: starts.iter().enumerate().map(of_window).collect(), sums: Vec::new() }
 }
 
 /// Adds the products of filter `filter`'s weights `speculation` to `sums`, `[p, q]`; `activation` is `[c, h, w]`.

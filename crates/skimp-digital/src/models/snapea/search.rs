@@ -182,11 +182,12 @@ fn kernel_sets(
 ) -> Result<Vec<Vec<KernelSet>>, SimError> {
     let mut operands = Vec::new();
     for trace in traces {
-        let activation = trace.activation()?;
-        let field = Field::new(layer, &activation);
+        let (padded, activation) = layer.with_padding(trace.activation()?);
+        let field = Field::new(&padded, &activation);
         operands.push(Operands { field, activation, starts: trace.start_values()?, sums: trace.output_sums()? });
     }
-    Ok((0..layer.k).into_par_iter().map(|filter| profile(layer, filter, &operands, config)).collect())
+    let layer = layer.with_padding_as_input();
+    Ok((0..layer.k).into_par_iter().map(|filter| profile(&layer, filter, &operands, config)).collect())
 }
 
 /// One output under some number of speculation weights.
@@ -211,7 +212,7 @@ fn profile(layer: &LayerWorkload, filter: usize, operands: &[Operands], config: 
             let starts = &image.starts[here.clone()];
             let mut partial = starts.to_vec();
             speculate(layer, &image.activation, filter, &order.speculation, &mut partial);
-            let macs = scan_filter(&image.field, layer, filter, (&order, None), starts);
+            let macs = scan_filter(&image.field, layer, filter, (&order, None), starts).counts;
             let sums = &image.sums[here.clone()];
             outcomes.extend(partial.iter().zip(sums).zip(macs).map(|((&partial, &sum), (macs, _))| Outcome {
                 partial,

@@ -84,7 +84,7 @@ impl LayerEffect for Squash {
 
     fn sums(&self, layer: &LayerWorkload, operands: &LayerTrace, sums: &mut [i64]) -> Result<(), SimError> {
         let (Some(predictions), Some(weights)) = (self.of(layer), layer.weights.as_deref()) else { return Ok(()) };
-        let activation = operands.activation()?;
+        let (layer, activation) = layer.with_padding(operands.activation()?);
         let starts = operands.start_values()?;
         let (depth, windows) = (layer.inputs_per_output(), layer.p * layer.q);
         let speculation = predictions.speculation.get_or_init(|| {
@@ -100,7 +100,7 @@ impl LayerEffect for Squash {
             let here = filter * windows..(filter + 1) * windows;
             partial.clear();
             partial.extend_from_slice(&starts[here.clone()]);
-            speculate(layer, &activation, filter, &speculation[filter], &mut partial);
+            speculate(&layer, &activation, filter, &speculation[filter], &mut partial);
             for (sum, &partial) in sums[here].iter_mut().zip(&partial) {
                 *sum = if partial <= prediction.threshold { (*sum).min(-1) } else { *sum };
             }

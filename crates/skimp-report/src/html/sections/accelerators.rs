@@ -2,8 +2,15 @@
 
 use super::Section;
 use crate::StudyRecord;
+use crate::html::escape;
 use crate::html::notes::noted;
-use crate::views::{comparison_table, figures_table, totals_table};
+use crate::views::{comparison_table, figures_table, left_out_table, totals_table};
+
+/// Text as a sentence begins.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
 
 /// Totals, savings and peak figures of all accelerators.
 pub(super) struct Accelerators;
@@ -21,6 +28,18 @@ impl Section for Accelerators {
         let mut html = String::new();
         if let Some(simulation) = study.simulation.as_ref().filter(|simulation| !simulation.accelerators.is_empty()) {
             html.push_str(&totals_table(simulation).to_html());
+            if let Some(simulated) = &simulation.simulated {
+                html.push_str(&format!(
+                    "<p class=\"note\">{}.</p>\n",
+                    escape(&capital(&simulated.sentence("simulated")))
+                ));
+                if !simulated.is_whole() {
+                    html.push_str(&left_out_table(simulated, "not simulated").to_html());
+                }
+            }
+            for warning in &simulation.warnings {
+                html.push_str(&format!("<p class=\"note\"><strong>Warning:</strong> {}.</p>\n", escape(warning)));
+            }
         }
         if !study.comparisons.is_empty() {
             html.push_str(&comparison_table(&study.comparisons).to_html());

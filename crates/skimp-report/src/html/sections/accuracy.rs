@@ -4,9 +4,9 @@ use super::Section;
 use crate::StudyRecord;
 use crate::html::escape;
 use crate::number;
-use crate::records::{Accuracy, AccuracyRecord, Exactness};
+use crate::records::{Accuracy, AccuracyRecord, Coverage, Exactness};
 use crate::table::{Cell, Column, Table};
-use crate::views::words_for_count;
+use crate::views::{left_out_table, words_for_count};
 
 /// Accuracy before and after, and bit-exactness.
 pub(super) struct AccuracySection;
@@ -23,7 +23,9 @@ impl Section for AccuracySection {
     fn body(&self, study: &StudyRecord) -> Option<String> {
         let exactness = study.exactness.as_ref().map(|exactness| statement(exactness, study)).unwrap_or_default();
         let table = study.accuracy.as_ref().map(accuracy_table).filter(|table| !table.rows.is_empty());
-        let html = format!("{exactness}{}", table.map(|table| table.to_html()).unwrap_or_default());
+        let floats = study.accuracy.as_ref().and_then(|accuracy| accuracy.in_integers.as_ref()).map(in_integers);
+        let table = table.map(|table| table.to_html()).unwrap_or_default();
+        let html = format!("{exactness}{table}{}", floats.unwrap_or_default());
         (!html.is_empty()).then_some(html)
     }
 }
@@ -50,6 +52,16 @@ fn statement(exactness: &Exactness, study: &StudyRecord) -> String {
             escape(&pair)
         )
     }
+}
+
+/// How much of the integer network ran in integers.
+fn in_integers(coverage: &Coverage) -> String {
+    let sentence = format!("In the integer network, {}.", coverage.sentence("integer arithmetic"));
+    let rest = match coverage.is_whole() {
+        true => String::new(),
+        false => left_out_table(coverage, "that ran in 32-bit floating point").to_html(),
+    };
+    format!("<p class=\"note\">{}</p>\n{rest}", escape(&sentence))
 }
 
 fn accuracy_table(record: &AccuracyRecord) -> Table {

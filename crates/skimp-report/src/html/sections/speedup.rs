@@ -121,7 +121,7 @@ fn totals(baseline: &AcceleratorRecord, simulation: &SimulationRecord) -> Table 
     let base = &baseline.total;
     for accelerator in &simulation.accelerators {
         let total = &accelerator.total;
-        let of_peak = accelerator.peak_gmacs.filter(|&peak| peak > 0.0).map(|peak| 100.0 * total.gmacs / peak);
+        let of_peak = accelerator.peak_gmacs.filter(|&peak| peak > 0.0).map(|peak| 100.0 * total.gmacs_per_s / peak);
         let alike = simulation.energy_baseline(accelerator, Some(&baseline.label));
         let over = if alike.label == accelerator.label { "baseline" } else { &alike.label };
         table.row(vec![

@@ -1,0 +1,300 @@
+//! Nothing is left out in silence: what designs simulate and what they list adds up to the network, for any network.
+
+use skimp_digital::ACCELERATORS;
+use skimp_graph::testing::random_tensor;
+use skimp_graph::{AutoPad, DType, Dim, Gemm, Graph, GraphBuilder, Op, ValueId, Window};
+use skimp_numerics::rng::{Draws, stream};
+
+use crate::{
+    DataConfig, Engine, EvaluateConfig, LayersConfig, Network, QuantizationConfig, Silent, SimulateConfig,
+    accelerator_configs, evaluate, inspect, simulate,
+};
+
+fn window(kernel: &[usize], stride: usize, pad: usize) -> Window {
+    let n = kernel.len();
+    Window {
+        kernel: kernel.to_vec(),
+        strides: vec![stride; n],
+        dilations: vec![1; n],
+        pads_begin: vec![pad; n],
+        pads_end: vec![pad; n],
+        auto_pad: AutoPad::NotSet,
+        ceil_mode: false,
+    }
+}
+
+fn network(graph: Graph) -> Network {
+    Network {
+        name: graph.name().to_owned(),
+        graph,
+        path: None,
+        sha256: String::new(),
+        size_bytes: 0,
+        is_untrained: true,
+    }
+}
+
+/// A network under construction whose features are `[n, channels, side, side]`.
+struct Drawn {
+    seed: u64,
+    draws: Draws,
+    builder: GraphBuilder,
+    n_nodes: usize,
+}
+
+const CHANNELS: usize = 8;
+const SIDE: usize = 4;
+
+impl Drawn {
+    fn node(&mut self, op: Op, x: ValueId, weights: &[Vec<usize>]) -> ValueId {
+        self.n_nodes += 1;
+        let name = format!("{}{}", op.name().to_lowercase(), self.n_nodes);
+        let mut inputs = vec![x];
+        for (i, shape) in weights.iter().enumerate() {
+            let weight = format!("{name}.{i}");
+            let tensor = random_tensor(self.seed, &weight, shape.clone(), 0.0, 0.3);
+            inputs.push(self.builder.constant(weight, tensor));
+        }
+        self.builder.node(name, op, &inputs)
+    }
+
+    fn conv(
+        &mut self,
+        x: ValueId,
+        kernel: &[usize],
+        channels: (usize, usize),
+        groups: usize,
+        stride: usize,
+    ) -> ValueId {
+        let pad = kernel[0] / 2;
+        let weight = [channels.1, channels.0 / groups].iter().chain(kernel).copied().collect();
+        let op = Op::Conv { window: window(kernel, stride, pad), groups };
+        let y = self.node(op, x, &[weight, vec![channels.1]]);
+        self.node(Op::Relu, y, &[])
+    }
+
+    fn reshape(&mut self, x: ValueId, shape: &[i64]) -> ValueId {
+        self.node(Op::Reshape { shape: shape.to_vec(), allow_zero: false }, x, &[])
+    }
+
+    /// One drawn piece, from features to features.
+    fn piece(&mut self, x: ValueId) -> ValueId {
+        let (c, side, area) = (CHANNELS as i64, SIDE as i64, (SIDE * SIDE) as i64);
+        let back = [0, c, side, side];
+        match self.draws.below(7) {
+            0 => {
+                let groups = [1, 2, CHANNELS][self.draws.below(3) as usize];
+                self.conv(x, &[3, 3], (CHANNELS, CHANNELS), groups, 1)
+            }
+            1 => {
+                let line = self.reshape(x, &[0, c, area]);
+                let groups = [1, 2][self.draws.below(2) as usize];
+                let y = self.conv(line, &[3], (CHANNELS, CHANNELS), groups, 1);
+                self.reshape(y, &back)
+            }
+            2 => {
+                let cube = self.reshape(x, &[0, 2, c / 2, side, side]);
+                let y = self.conv(cube, &[3, 3, 3], (2, 2), 1, 1);
+                self.reshape(y, &back)
+            }
+            // MatMul on two to four axes, each row of `c` numbers.
+            3 => {
+                let shapes = [vec![-1, c], vec![0, area, c], vec![0, side, side, c]];
+                let drawn = self.draws.below(3) as usize;
+                let rows = self.reshape(x, &shapes[drawn]);
+                let y = self.node(Op::MatMul, rows, &[vec![CHANNELS, CHANNELS]]);
+                let y = self.node(Op::Add, y, &[vec![CHANNELS]]);
+                let y = self.node(Op::Relu, y, &[]);
+                self.reshape(y, &[-1, c, side, side])
+            }
+            4 => {
+                let rows = self.reshape(x, &[-1, c]);
+                let trans_b = self.draws.chance(0.5);
+                let op = Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b });
+                let y = self.node(op, rows, &[vec![CHANNELS, CHANNELS], vec![CHANNELS]]);
+                self.reshape(y, &[-1, c, side, side])
+            }
+            // A product of two activations, as in attention.
+            5 => {
+                let keys = self.reshape(x, &[0, c, area]);
+                let values = self.node(Op::Transpose { perm: vec![0, 2, 1] }, keys, &[]);
+                self.n_nodes += 1;
+                let scores = self.builder.node(format!("scores{}", self.n_nodes), Op::MatMul, &[keys, values]);
+                let scores = self.node(Op::Softmax { axis: -1 }, scores, &[]);
+                self.n_nodes += 1;
+                let mixed = self.builder.node(format!("mixed{}", self.n_nodes), Op::MatMul, &[scores, keys]);
+                self.reshape(mixed, &back)
+            }
+            _ => self.conv(x, &[1, 1], (CHANNELS, CHANNELS), 1, 1),
+        }
+    }
+}
+
+/// A network on images of the sample, of `n_pieces` drawn pieces.
+fn drawn(seed: u64, n_pieces: usize, batch: Dim) -> Network {
+    let mut builder = GraphBuilder::new(format!("drawn{seed}"));
+    let x = builder.input("x", DType::F32, vec![batch, Dim::Fixed(3), Dim::Fixed(32), Dim::Fixed(32)]);
+    let mut drawn = Drawn { seed, draws: Draws::new(seed, stream("coverage")), builder, n_nodes: 0 };
+    let mut y = drawn.conv(x, &[3, 3], (3, CHANNELS), 1, 8);
+    for _ in 0..n_pieces {
+        y = drawn.piece(y);
+    }
+    let flat = drawn.node(Op::Flatten { axis: 1 }, y, &[]);
+    let logits = drawn.node(Op::MatMul, flat, &[vec![CHANNELS * SIDE * SIDE, 10]]);
+    drawn.builder.output(logits);
+    network(drawn.builder.build().unwrap())
+}
+
+fn data() -> DataConfig {
+    DataConfig { set: "sample".into(), accuracy_images: 4, ..DataConfig::default() }
+}
+
+fn quantization(bits: u32) -> QuantizationConfig {
+    QuantizationConfig {
+        weight_bits: bits,
+        activation_bits: bits,
+        calibration_images: 2,
+        ..QuantizationConfig::default()
+    }
+}
+
+fn every_design(layers: LayersConfig) -> SimulateConfig {
+    let names: Vec<String> = ACCELERATORS.iter().map(|model| model.name().to_owned()).collect();
+    SimulateConfig {
+        data: DataConfig { accuracy_images: 0, ..data() },
+        input_size: None,
+        quantization: quantization(8),
+        layers,
+        accelerators: accelerator_configs(&names, &[], &[]).unwrap(),
+        dump: None,
+        trace: None,
+    }
+}
+
+#[test]
+fn what_is_simulated_and_what_is_listed_adds_up_to_the_network() {
+    let mut n_left_out = 0;
+    for seed in 0..12 {
+        let network = drawn(seed, 3, Dim::Free("n".to_owned()));
+        let inspected = inspect(&network, None).unwrap();
+        let record = simulate(&network, &every_design(LayersConfig::default()), &Silent).unwrap().record;
+        let simulated = record.simulated.as_ref().unwrap();
+        assert_eq!(simulated.network_macs, inspected.total.macs, "seed {seed}");
+        for left_out in &simulated.left_out {
+            let layer = inspected.layers.iter().find(|layer| layer.name == left_out.name).unwrap();
+            assert_eq!((layer.operator, layer.macs), (left_out.operator.as_str(), left_out.macs));
+            let known = ["two activations", "three axes"];
+            assert!(known.iter().any(|reason| left_out.reason.contains(reason)), "seed {seed}: {left_out:?}");
+        }
+        n_left_out += simulated.left_out.len();
+        let listed: u64 = simulated.left_out.iter().map(|layer| layer.macs).sum();
+        assert_eq!(record.accelerators.len(), ACCELERATORS.len());
+        for accelerator in &record.accelerators {
+            let macs: u64 = accelerator.layers.iter().map(|layer| layer.macs).sum();
+            assert_eq!(macs + listed, inspected.total.macs, "seed {seed}, {}", accelerator.label);
+            for layer in &accelerator.layers {
+                let inspected = inspected.layers.iter().find(|known| known.name == layer.name).unwrap();
+                assert_eq!((layer.macs, layer.operator.as_str()), (inspected.macs, inspected.operator));
+                assert!(layer.cycles.total > 0, "seed {seed}, {}: {}", accelerator.label, layer.name);
+            }
+            assert_eq!(accelerator.total.simulated_percent.to_bits(), simulated.percent.to_bits());
+        }
+    }
+    assert!(n_left_out > 0);
+}
+
+#[test]
+fn kinds_of_layer_that_a_run_does_not_want_are_listed() {
+    let network = drawn(4, 2, Dim::Free("n".to_owned()));
+    let config = SimulateConfig {
+        accelerators: accelerator_configs(&["dadiannao".to_owned()], &[], &[]).unwrap(),
+        ..every_design(LayersConfig { dense: false, ..LayersConfig::default() })
+    };
+    let simulated = simulate(&network, &config, &Silent).unwrap().record.simulated.unwrap();
+    assert!(simulated.percent < 100.0);
+    assert!(simulated.left_out.iter().any(|layer| layer.reason == "the run leaves dense layers out"), "{simulated:?}");
+}
+
+#[test]
+fn the_integer_engine_says_what_ran_in_integers() {
+    for seed in 0..12 {
+        let network = drawn(seed, 3, Dim::Free("n".to_owned()));
+        let config = EvaluateConfig {
+            data: data(),
+            input_size: None,
+            engine: Some(Engine::Integer),
+            quantization: quantization(4),
+        };
+        let record = evaluate(&network, &config, &Silent).unwrap();
+        let coverage = record.in_integers.unwrap();
+        assert_eq!(coverage.network_macs, inspect(&network, None).unwrap().total.macs);
+        let floats: u64 = coverage.left_out.iter().map(|layer| layer.macs).sum();
+        assert_eq!(coverage.macs + floats, coverage.network_macs);
+        let expected =
+            |name: &str, operator: &str| name.starts_with("scores") || name.starts_with("mixed") || operator == "Conv";
+        assert!(coverage.left_out.iter().all(|layer| expected(&layer.name, &layer.operator)), "{coverage:?}");
+        let float = EvaluateConfig { engine: Some(Engine::Cpu), ..config };
+        assert!(evaluate(&network, &float, &Silent).unwrap().in_integers.is_none());
+    }
+}
+
+/// `graph` with another first extent of its input.
+fn with_batch(graph: &Graph, batch: usize) -> Graph {
+    let (name, mut inputs, outputs, values, nodes) = graph.clone().into_parts();
+    inputs[0].dims[0] = Dim::Fixed(batch);
+    Graph::new(name, inputs, outputs, values, nodes).unwrap()
+}
+
+#[test]
+fn a_fixed_batch_changes_no_answer() {
+    let free = Network::open("sample-resnet").unwrap();
+    let data = DataConfig { accuracy_images: 10, images: 3, ..data() };
+    let names = ["compreend", "dadiannao", "snapea"].map(str::to_owned);
+    let simulate_config = SimulateConfig {
+        data: DataConfig { accuracy_images: 10, ..data.clone() },
+        accelerators: accelerator_configs(&names, &[], &[]).unwrap(),
+        quantization: QuantizationConfig { calibration_images: 4, ..quantization(8) },
+        ..every_design(LayersConfig::default())
+    };
+    let run = |network: &Network, engine| {
+        let quantization = QuantizationConfig { calibration_images: 4, ..quantization(8) };
+        let config = EvaluateConfig { data: data.clone(), input_size: None, engine: Some(engine), quantization };
+        let record = evaluate(network, &config, &Silent).unwrap();
+        (record.images, record.correct, record.correct_top5)
+    };
+    let simulated = simulate(&free, &simulate_config, &Silent).unwrap();
+    for batch in [1, 4] {
+        let fixed = Network { graph: with_batch(&free.graph, batch), ..free.clone() };
+        for engine in [Engine::Reference, Engine::Cpu, Engine::Integer] {
+            assert_eq!(run(&fixed, engine), run(&free, engine), "batch {batch}, {engine:?}");
+        }
+        let found = simulate(&fixed, &simulate_config, &Silent).unwrap();
+        assert_eq!(found.record.accelerators, simulated.record.accelerators, "batch {batch}");
+        assert_eq!(found.record.simulated, simulated.record.simulated, "batch {batch}");
+        assert_eq!(found.layers, simulated.layers, "batch {batch}");
+    }
+}
+
+#[test]
+fn an_offset_changes_no_sum_and_no_answer() {
+    let network = Network::open("sample-resnet").unwrap();
+    let run = |first_layer| {
+        let quantization = QuantizationConfig { first_layer, calibration_images: 4, ..quantization(8) };
+        let data = DataConfig { preprocess: Some("sample".to_owned()), ..data() };
+        let config = EvaluateConfig {
+            data: data.clone(),
+            input_size: None,
+            engine: Some(Engine::Integer),
+            quantization: quantization.clone(),
+        };
+        let correct = evaluate(&network, &config, &Silent).unwrap().correct;
+        // SnaPEA compares all its sums with the exact ones, the others 32 outputs of each layer.
+        let simulate_config = SimulateConfig { quantization, ..every_design(LayersConfig::default()) };
+        (correct, simulate(&network, &simulate_config, &Silent).unwrap())
+    };
+    let (signed, _) = run(crate::FirstLayer::Signed);
+    let (offset, simulation) = run(crate::FirstLayer::Offset);
+    assert_eq!(signed, offset);
+    // Codes that an offset makes positive are hardly ever 0.
+    assert!(simulation.layers[0].activation_density > 0.9, "{}", simulation.layers[0].activation_density);
+}
