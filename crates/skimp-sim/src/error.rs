@@ -170,7 +170,7 @@ impl SimError {
     #[must_use]
     pub fn of_design(self, name: &'static str) -> Self {
         match self {
-            SimError::MissingCost { table, key, unit, design, nearest } if design.is_empty() => {
+            SimError::MissingCost { table, key, unit, design: "", nearest } => {
                 SimError::MissingCost { table, key, unit, design: name, nearest }
             }
             other => other,
