@@ -5,8 +5,8 @@ use std::fmt;
 use toml::Table;
 
 use crate::{
-    CostTable, Energy, LayerEffect, LayerResult, LayerTrace, LayerWorkload, Loss, LossEvent, SimError, TimelineSpan,
-    Tuner, losses,
+    CostTable, Energy, LayerEffect, LayerResult, LayerTrace, LayerWorkload, Loss, LossEvent, Scope, Scopes, SimError,
+    TimelineSpan, Tuner, losses,
 };
 
 /// An entry of a registry: what an accelerator is called, where it comes from, and how one is made.
@@ -100,6 +100,12 @@ pub trait Accelerator: fmt::Debug + Send + Sync {
 
     /// The cost table that prices its results by default.
     fn costs(&self) -> &CostTable;
+
+    /// Scopes in which the design spends energy that its model counts in no event. Networks and static power, where a
+    /// model does not say otherwise: a table of its own may price them all the same.
+    fn not_counted(&self) -> Scopes {
+        Scopes::of(&[Scope::Network, Scope::Static])
+    }
 
     /// What the energies cover, in one sentence.
     fn energy_scope(&self) -> &'static str;

@@ -19,6 +19,20 @@ pub static COST_TABLES: &[(&str, &str)] = &[
     ("tetris-45nm-3d", include_str!("../../../configs/costs/tetris-45nm-3d.toml")),
 ];
 
+/// The table that prices designs where they stand side by side: generic, one node, off-chip memory included.
+pub const COMMON_COSTS: &str = "horowitz-45nm";
+
+/// What the keys of a table name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Priced {
+    /// Components of one design (or family), by the keys that its model uses.
+    #[default]
+    Components,
+    /// Physical operations, of which every design is made: see [`Operation`](crate::Operation). In files
+    /// `prices = "operations"`.
+    Operations,
+}
+
 /// Unit of a cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CostUnit {
@@ -64,6 +78,8 @@ pub struct CostTable {
     pub summary: String,
     /// Process node.
     pub technology_nm: f64,
+    /// What it prices.
+    pub prices: Priced,
     /// All costs in the order of their keys.
     pub entries: Vec<CostEntry>,
 }
@@ -96,8 +112,8 @@ impl CostTable {
         }
     }
 
-    /// Reads a table: `schema = 1`, `name`, `summary`, `technology_nm`, then one TOML table per component with a
-    /// `source` and costs whose keys end in their unit (`_pj _nj _mw _mm2 _um2`).
+    /// Reads a table: `schema = 1`, `name`, `summary`, `technology_nm`, `prices` (`"components"`, which is the default, or
+    /// `"operations"`), then one TOML table per component with a `source` and costs whose keys end in their unit (`_pj _nj _mw _mm2 _um2`).
     ///
     /// # Errors
     /// [`SimError::Toml`] for broken TOML, [`SimError::CostTable`] for an unknown key, unit or value.
@@ -110,8 +126,13 @@ impl CostTable {
             key: key.to_owned(),
             reason: reason.to_owned(),
         };
-        let mut table =
-            CostTable { name: name.clone(), summary: String::new(), technology_nm: 0.0, entries: Vec::new() };
+        let mut table = CostTable {
+            name: name.clone(),
+            summary: String::new(),
+            technology_nm: 0.0,
+            prices: Priced::Components,
+            entries: Vec::new(),
+        };
         for required in ["schema", "name", "summary", "technology_nm"] {
             if !root.contains_key(required) {
                 return Err(fault(required, "missing"));
@@ -127,6 +148,13 @@ impl CostTable {
                     table.technology_nm =
                         number(value).filter(|&nm| nm > 0.0).ok_or_else(|| fault(key, "expected a positive number"))?;
                 }
+                "prices" => {
+                    table.prices = match value.as_str() {
+                        Some("components") => Priced::Components,
+                        Some("operations") => Priced::Operations,
+                        _ => return Err(fault(key, "expected \"components\" or \"operations\"")),
+                    }
+                }
                 _ => {
                     let component = value.as_table().ok_or_else(|| fault(key, "expected the table of a component"))?;
                     read_component(key, component, &mut table.entries).map_err(|(key, reason)| fault(&key, &reason))?;
@@ -134,6 +162,12 @@ impl CostTable {
             }
         }
         Ok(table)
+    }
+
+    /// Keys and values of all energies, in picojoules.
+    pub fn energies(&self) -> impl Iterator<Item = (&str, f64)> {
+        let energies = self.entries.iter().filter(|entry| entry.unit == CostUnit::Picojoule);
+        energies.map(|entry| (entry.key.as_str(), entry.value))
     }
 
     /// Energy per event.

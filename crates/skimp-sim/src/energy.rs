@@ -1,12 +1,15 @@
-//! Energy by component, computed from counts and a cost table.
+//! Energy by component and scope, computed from counts and a cost table.
 
-use crate::{CostTable, LayerResult, SimError};
+use crate::operation::Tariff;
+use crate::{CostTable, Coverage, LayerResult, Priced, Scope, Scopes, SimError};
 
 /// Energy of one component.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ComponentEnergy {
     /// Component (`pu`, `stt`, ..).
     pub component: &'static str,
+    /// Where its dynamic energy is spent.
+    pub scope: Scope,
     /// Energy of its events, in nanojoules.
     pub dynamic_nj: f64,
     /// Its static power over the runtime, in nanojoules.
@@ -21,17 +24,28 @@ pub struct Energy {
 }
 
 impl Energy {
-    /// Prices what was counted.
+    /// Prices what was counted: the components of a design by its own table, its operations by a generic one.
     ///
     /// # Units
     /// Counts times pJ, and powered cycles times mW over `clock_mhz`: 1 mW for 1 µs is 1 nJ.
     ///
     /// # Errors
-    /// [`SimError::MissingCost`] if the table lacks a key.
+    /// [`SimError::MissingCost`] if the table lacks a key, or prices no component of a design without a table of its own.
     pub fn price(result: &LayerResult, table: &CostTable, clock_mhz: f64) -> Result<Energy, SimError> {
+        match table.prices {
+            Priced::Components => Energy::of_components(result, table, clock_mhz),
+            Priced::Operations => Energy::of_operations(result, &Tariff::new(table)?),
+        }
+    }
+
+    fn of_components(result: &LayerResult, table: &CostTable, clock_mhz: f64) -> Result<Energy, SimError> {
+        if result.activity.is_empty() && !result.operations.is_empty() {
+            return Err(SimError::OperationsOnly { table: table.name.clone(), layer: result.layer.clone() });
+        }
         let mut components = Vec::with_capacity(result.activity.len());
         for activity in &result.activity {
-            let mut entry = ComponentEnergy { component: activity.component, dynamic_nj: 0.0, static_nj: 0.0 };
+            let (component, scope) = (activity.component, activity.scope);
+            let mut entry = ComponentEnergy { component, scope, dynamic_nj: 0.0, static_nj: 0.0 };
             for &(key, events) in &activity.dynamic {
                 entry.dynamic_nj += events as f64 * table.energy_pj(key)? / 1e3;
             }
@@ -41,6 +55,62 @@ impl Energy {
             components.push(entry);
         }
         Ok(Energy { components })
+    }
+
+    fn of_operations(result: &LayerResult, tariff: &Tariff) -> Result<Energy, SimError> {
+        let mut energy = Energy::default();
+        for done in &result.operations {
+            energy.merge_component(&ComponentEnergy {
+                component: done.component,
+                scope: done.operation.scope(),
+                dynamic_nj: done.count as f64 * tariff.picojoules(done.operation) / 1e3,
+                static_nj: 0.0,
+            });
+        }
+        Ok(energy)
+    }
+
+    /// What a table's energies of this result cover. `not_counted` are the scopes in which the design spends energy that
+    /// its model counts in no event.
+    #[must_use]
+    pub fn coverage(result: &LayerResult, table: &CostTable, not_counted: Scopes) -> Coverage {
+        let operations: Scopes = result.operations.iter().map(|done| done.operation.scope()).collect();
+        // A sum over the chip says nothing of the scopes that the design has.
+        let known = |activity: &&crate::Activity| table.prices == Priced::Components || activity.scope != Scope::Chip;
+        let mut components = Scopes::NONE;
+        for activity in result.activity.iter().filter(known) {
+            components = components.union(activity.includes);
+            if !activity.dynamic.is_empty() {
+                components = components.with(activity.scope);
+            }
+            if !activity.leakage.is_empty() {
+                let chip = activity.scope == Scope::Chip;
+                components = components.with(if chip { Scope::Chip } else { Scope::Static });
+            }
+        }
+        let priced = match table.prices {
+            Priced::Components => components,
+            Priced::Operations => operations,
+        };
+        Coverage { priced, left_out: components.union(operations).union(not_counted).without(priced) }
+    }
+
+    /// Energy by scope in nanojoules, in the order of [`Scope::ALL`]; scopes without a component are left out.
+    #[must_use]
+    pub fn by_scope(&self) -> Vec<(Scope, f64)> {
+        let of = |scope: Scope| {
+            let mut parts = self.components.iter().filter_map(move |c| match (scope, c.scope) {
+                (Scope::Chip, Scope::Chip) => Some(c.dynamic_nj + c.static_nj),
+                (_, Scope::Chip) => None,
+                (Scope::Static, own) => {
+                    Some(c.static_nj + if own == Scope::Static { c.dynamic_nj } else { 0.0 }).filter(|nj| *nj > 0.0)
+                }
+                (scope, own) => (scope == own).then_some(c.dynamic_nj),
+            });
+            let first = parts.next()?;
+            Some((scope, parts.fold(first, |sum, part| sum + part)))
+        };
+        Scope::ALL.into_iter().filter_map(of).collect()
     }
 
     /// Energy of everything, in nanojoules.
@@ -78,13 +148,17 @@ impl Energy {
     /// Adds another energy, component by component.
     pub fn merge(&mut self, other: &Energy) {
         for theirs in &other.components {
-            match self.components.iter_mut().find(|ours| ours.component == theirs.component) {
-                Some(ours) => {
-                    ours.dynamic_nj += theirs.dynamic_nj;
-                    ours.static_nj += theirs.static_nj;
-                }
-                None => self.components.push(theirs.clone()),
+            self.merge_component(theirs);
+        }
+    }
+
+    fn merge_component(&mut self, theirs: &ComponentEnergy) {
+        match self.components.iter_mut().find(|ours| ours.component == theirs.component) {
+            Some(ours) => {
+                ours.dynamic_nj += theirs.dynamic_nj;
+                ours.static_nj += theirs.static_nj;
             }
+            None => self.components.push(theirs.clone()),
         }
     }
 }

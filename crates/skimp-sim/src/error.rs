@@ -89,6 +89,18 @@ pub enum SimError {
         /// The nearest key of the table.
         nearest: String,
     },
+    /// A table of components for a design that has none of its own.
+    #[error(
+        "layer {layer:?}: cost table {table:?} prices components, but of this design no costs by component are known; \
+         take a table with prices = \"operations\", such as {common:?}",
+        common = crate::COMMON_COSTS
+    )]
+    OperationsOnly {
+        /// Name of the table.
+        table: String,
+        /// Name of the layer.
+        layer: String,
+    },
     /// A layer whose numbers contradict each other.
     #[error("layer {layer:?}: {reason}")]
     InvalidLayer {

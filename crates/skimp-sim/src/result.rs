@@ -1,16 +1,42 @@
 //! What a model returns for one layer.
 
-use crate::{Counts, LayerWorkload};
+use crate::{Counts, LayerWorkload, OperationCount, Scope, Scopes};
 
-/// What one component did, in terms of a cost table's keys.
+/// What one component did, in terms of the keys of the design's own cost table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Activity {
     /// Component as named in energies: `pu` gives `pu_dynamic` and `pu_static`.
     pub component: &'static str,
+    /// Where its energy is spent; power while on is [`Scope::Static`] in any component but the whole chip.
+    pub scope: Scope,
+    /// Other scopes that the same costs hold.
+    pub includes: Scopes,
     /// Cost key (in energy per event) and number of events.
     pub dynamic: Vec<(&'static str, u64)>,
     /// Cost key (in power) and powered instances times cycles.
     pub leakage: Vec<(&'static str, u64)>,
+}
+
+impl Activity {
+    /// Events of one key.
+    #[must_use]
+    pub fn events(component: &'static str, scope: Scope, key: &'static str, events: u64) -> Self {
+        Self { component, scope, includes: Scopes::NONE, dynamic: vec![(key, events)], leakage: vec![] }
+    }
+
+    /// Power of one key while `powered_cycles` pass.
+    #[must_use]
+    pub fn leaking(component: &'static str, key: &'static str, powered_cycles: u64) -> Self {
+        let leakage = vec![(key, powered_cycles)];
+        Self { component, scope: Scope::Static, includes: Scopes::NONE, dynamic: vec![], leakage }
+    }
+
+    /// The whole chip, whose source gives its power (`chip.power`) and no breakdown.
+    #[must_use]
+    pub fn chip(cycles: u64) -> Self {
+        let leakage = vec![("chip.power", cycles)];
+        Self { component: "chip", scope: Scope::Chip, includes: Scopes::NONE, dynamic: vec![], leakage }
+    }
 }
 
 /// Whether early negative detection ran on a layer.
@@ -36,8 +62,10 @@ pub struct LayerResult {
     pub cycles: Counts,
     /// Events.
     pub events: Counts,
-    /// What the components did, ready to be priced.
+    /// What the components did, ready to be priced by the design's own table; empty where no table of its own is known.
     pub activity: Vec<Activity>,
+    /// The same as physical operations, ready to be priced by a generic table.
+    pub operations: Vec<OperationCount>,
     /// Whether early negative detection ran; `None` on accelerators that do not know it.
     pub end: Option<EndOutcome>,
     /// How the layer was laid out, as named numbers (`divisions`, `filter_blocks`, ..). The same for each image.
@@ -57,6 +85,7 @@ impl LayerResult {
             cycles: Counts::default(),
             events: Counts::default(),
             activity: Vec::new(),
+            operations: Vec::new(),
             end: None,
             mapping: Vec::new(),
             notes: Vec::new(),
@@ -90,6 +119,14 @@ impl LayerResult {
                     add_keyed(&mut known.leakage, &activity.leakage);
                 }
                 None => self.activity.push(activity.clone()),
+            }
+        }
+        for more in &other.operations {
+            let same =
+                |known: &&mut OperationCount| known.component == more.component && known.operation == more.operation;
+            match self.operations.iter_mut().find(same) {
+                Some(known) => known.count += more.count,
+                None => self.operations.push(more.clone()),
             }
         }
         for remark in &other.notes {

@@ -64,7 +64,7 @@ pub fn mean_reduction(pairs: &[(f64, f64)]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activity, CostTable, Counts, LayerWorkload, Statistic};
+    use crate::{Activity, CostTable, Counts, LayerWorkload, Scope, Scopes, Statistic};
 
     static WORK: Statistic = Statistic { name: "work", unit: "cycles", description: "Work." };
     const TABLE: &str = "schema = 1\nname = \"t\"\nsummary = \"s\"\ntechnology_nm = 45\n\
@@ -73,8 +73,8 @@ mod tests {
     fn layer(cycles: u64) -> LayerResult {
         let mut result = LayerResult::new(&LayerWorkload::dense("d", 100, 50));
         result.cycles = Counts::new(&[(&WORK, cycles)]);
-        let dynamic = vec![("x.read", 1000)];
-        result.activity.push(Activity { component: "x", dynamic, leakage: vec![("x.static", 3 * cycles)] });
+        let leakage = vec![("x.static", 3 * cycles)];
+        result.activity.push(Activity { leakage, ..Activity::events("x", Scope::Buffers, "x.read", 1000) });
         result
     }
 
@@ -97,6 +97,13 @@ mod tests {
         // 2,000 reads of 2.5 pJ; three instances of 4 mW for 12 us.
         assert_close(energies[0].dynamic_nj(), 5.0);
         assert_close(energies[0].static_nj(), 144.0);
+        assert_eq!(
+            energies[0].by_scope().into_iter().map(|(scope, _)| scope).collect::<Vec<_>>(),
+            [Scope::Buffers, Scope::Static]
+        );
+        let covered = Energy::coverage(&first, &table, Scopes::of(&[Scope::Network, Scope::Static]));
+        assert_eq!(covered.priced, Scopes::of(&[Scope::Buffers, Scope::Static]));
+        assert_eq!(covered.left_out, Scopes::of(&[Scope::Network]));
         let names: Vec<_> = energies[0].terms().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["x_dynamic", "x_static"]);
         let totals = RunTotals::new([(&first, &energies[0]), (&second, &energies[1])], clock_mhz);

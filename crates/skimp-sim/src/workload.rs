@@ -257,6 +257,14 @@ impl LayerWorkload {
         self.k * self.p * self.q
     }
 
+    /// Bits of the inputs and outputs of all images and of the weights, each once: the least that crosses the chip's
+    /// border when the layer is computed by itself.
+    #[must_use]
+    pub fn compulsory_bits(&self) -> u64 {
+        let maps = (self.n * (self.input_count() + self.output_count())) as u64;
+        maps * u64::from(self.activation_bits) + self.weight_count() as u64 * u64::from(self.weight_bits)
+    }
+
     /// Multiply-accumulates of all `n` images when nothing is skipped. Windows over padding count in full.
     #[must_use]
     pub fn dense_macs(&self) -> u64 {

@@ -15,10 +15,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{Accelerator, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError};
+use skimp_sim::{Accelerator, CostTable, LayerResult, LayerTrace, LayerWorkload, Operation, SimError};
 use toml::Table;
 
-use super::bricks::{Bundle, Node};
+use super::bricks::{Bundle, Node, NodeWork, outputs};
 use super::config::{extents, positive, typed};
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
@@ -69,8 +69,8 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         costs,
         area_mm2: 0.0,
         dense_macs_per_cycle: rule.lanes() as f64 / f64::from(rule.config.encoding.most_terms(PEAK_BITS)),
-        energy_scope: "term additions and reads of bricks and weights from on-chip memory at generic 45 nm figures; \
-                       no breakdown is published; off-chip memory is not included",
+        energy_scope: "operations priced by a generic table: 32-bit additions of terms, memories of 1 MiB read in \
+                       whole lines, accumulators; off-chip memory: each input, weight and output of a layer once",
         rule,
     }))
 }
@@ -111,7 +111,8 @@ impl Rule {
     }
 
     fn node(&self) -> Node {
-        Node { filters: self.filters(), brick: self.brick() }
+        let tile_filters = u64::from(self.config.filters_per_tile);
+        Node { filters: self.filters(), tile_filters, brick: self.brick() }
     }
 
     fn brick(&self) -> usize {
@@ -231,14 +232,16 @@ impl QuickRule for Rule {
         result.events.add(&quick::IDLE, run.cycles.saturating_mul(self.lanes()) - terms);
         result.events.add(&quick::ACTIVATION_READS, activation_words);
         result.events.add(&quick::WEIGHT_READS, weight_words);
-        result.activity = vec![
-            Activity { component: "lanes", dynamic: vec![("add32.op", terms)], leakage: vec![] },
-            Activity {
-                component: "buffers",
-                dynamic: vec![("sram_32kib.word64", activation_words + weight_words)],
-                leakage: vec![],
-            },
-        ];
+        let node = self.node();
+        result.operations = NodeWork {
+            activations: (run.bricks + node.bricks_of(outputs(layer)), node.brick_bits()),
+            weights: (run.weight_sets * node.tiles(), node.weight_line_bits()),
+            // A term is shifted to its place: its sum is as wide as a product's.
+            arithmetic: (Operation::Add { bits: 32 }, terms),
+            accumulations: run.cycles * node.filters * u64::from(self.config.windows_in_parallel),
+            off_chip_bits: layer.compulsory_bits(),
+        }
+        .operations();
         if layer.p * layer.q == 1 {
             result.note("a single window: steps are dealt to the columns in turn");
         }

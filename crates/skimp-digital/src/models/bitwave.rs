@@ -12,9 +12,12 @@
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{Accelerator, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic};
+use skimp_sim::{
+    Accelerator, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, OperationCount, SimError, Statistic,
+};
 use toml::Table;
 
+use super::bricks::MEMORY_BYTES;
 use super::config::{extents, positive, typed};
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
@@ -179,7 +182,28 @@ impl QuickRule for Rule {
         let lane_columns = uses.saturating_mul(used).saturating_mul(u64::from(self.config.weights_per_group));
         result.events.add(&quick::IDLE, cycles.saturating_mul(self.lanes()).saturating_sub(lane_columns));
         result.events.add(&STORED_BITS, images * stored);
-        result.activity.push(Activity { component: "chip", dynamic: vec![], leakage: vec![("chip.power", cycles)] });
+        result.activity.push(Activity::chip(cycles));
+        let inputs = images.saturating_mul(layer.input_count() as u64 * u64::from(layer.activation_bits));
+        let outputs = images.saturating_mul(layer.output_count() as u64 * u64::from(layer.activation_bits));
+        let group = self.config.weights_per_group;
+        result.operations = vec![
+            OperationCount::add("lanes", 16, lane_columns),
+            // A column of a group, for every window in flight; activations of a group, once for its filters in flight.
+            OperationCount::on_chip(
+                "weight_memory",
+                MEMORY_BYTES,
+                group,
+                images.saturating_mul(groups_of_windows).saturating_mul(used),
+            ),
+            OperationCount::on_chip(
+                "activation_memory",
+                MEMORY_BYTES,
+                group.saturating_mul(layer.activation_bits),
+                uses.saturating_mul(groups.div_ceil(in_flight as u64)),
+            ),
+            OperationCount::accumulators(uses.saturating_mul(used)),
+            OperationCount::off_chip(inputs + stored + outputs),
+        ];
         if windows == 1 {
             result.note("a single window: filters spread over the lanes of the windows, too");
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use skimp_sim::{Activity, CostTable, LayerWorkload, SimError, Statistic};
+use skimp_sim::{LayerWorkload, Operation, OperationCount, SimError, Statistic};
 
 use super::config::extents;
 
@@ -33,6 +33,8 @@ pub(super) static IDLE: Statistic = Statistic {
 pub(super) struct Node {
     /// Filters in flight.
     pub(super) filters: u64,
+    /// Filters of one tile, which share a weight memory.
+    pub(super) tile_filters: u64,
     /// Activations of one brick.
     pub(super) brick: usize,
 }
@@ -52,12 +54,33 @@ impl Node {
     /// Checks the extents of a configuration.
     pub(super) fn new(tiles: u32, filters_per_tile: u32, inputs_per_brick: u32) -> Result<Node, SimError> {
         extents(&[("tiles", tiles), ("filters_per_tile", filters_per_tile), ("inputs_per_brick", inputs_per_brick)])?;
-        Ok(Node { filters: u64::from(tiles) * u64::from(filters_per_tile), brick: inputs_per_brick as usize })
+        let tile_filters = u64::from(filters_per_tile);
+        Ok(Node { filters: u64::from(tiles) * tile_filters, tile_filters, brick: inputs_per_brick as usize })
     }
 
     /// Multiplications per cycle.
     pub(super) fn multipliers(&self) -> u64 {
         self.filters * self.brick as u64
+    }
+
+    /// Tiles.
+    pub(super) fn tiles(&self) -> u64 {
+        self.filters / self.tile_filters.max(1)
+    }
+
+    /// Width of a brick of activations.
+    pub(super) fn brick_bits(&self) -> u64 {
+        self.brick as u64 * VALUE_BITS
+    }
+
+    /// Width of what a tile reads of its weights in a cycle: a brick of each of its filters.
+    pub(super) fn weight_line_bits(&self) -> u64 {
+        self.tile_filters * self.brick_bits()
+    }
+
+    /// Bricks that hold so many values.
+    pub(super) fn bricks_of(&self, values: u64) -> u64 {
+        values.div_ceil(self.brick as u64)
     }
 
     /// How groups share bricks: groups of fewer channels than a brick are bundled, `floor(brick / channels)` of them
@@ -93,34 +116,50 @@ impl Node {
     }
 }
 
-/// Traffic and operations of a run, ready to be priced by a generic table.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct NodeActivity {
-    /// Bits read from and written to the central activation memory.
-    pub(super) activation_bits: u64,
-    /// Bits read from the weight memories.
-    pub(super) weight_bits: u64,
-    /// Operations of the multiplier array and their key.
-    pub(super) operations: (&'static str, u64),
+/// Capacity as which the memories of activations and weights are priced: large ones, their banks and sizes aside (assumed).
+pub(super) const MEMORY_BYTES: u64 = 1 << 20;
+
+/// Accesses of a memory: how many, and how wide.
+pub(super) type Accesses = (u64, u64);
+
+/// What a run on a node of DaDianNao's organization takes, ready to be priced by a generic table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NodeWork {
+    /// Accesses of the central activation memory.
+    pub(super) activations: Accesses,
+    /// Accesses of the tiles' weight memories.
+    pub(super) weights: Accesses,
+    /// Operations of the array.
+    pub(super) arithmetic: (Operation, u64),
+    /// Sums of the adder trees that an accumulator takes up.
+    pub(super) accumulations: u64,
+    /// Bits to and from off-chip memory.
+    pub(super) off_chip_bits: u64,
 }
 
-impl NodeActivity {
-    /// Activity of dense work: whole bricks, every weight slot, every multiplication of the layer.
-    pub(super) fn dense(node: &Node, layer: &LayerWorkload, cycles: u64, macs: u64) -> NodeActivity {
-        NodeActivity {
-            activation_bits: (cycles * node.brick as u64 + outputs(layer)) * VALUE_BITS,
-            weight_bits: cycles * node.multipliers() * VALUE_BITS,
-            operations: ("mac16.op", macs),
+impl NodeWork {
+    /// Dense work: whole bricks, every weight slot, every multiplication of the layer, outputs written once.
+    pub(super) fn dense(node: &Node, layer: &LayerWorkload, cycles: u64, macs: u64) -> NodeWork {
+        NodeWork {
+            activations: (cycles + node.bricks_of(outputs(layer)), node.brick_bits()),
+            weights: (cycles * node.tiles(), node.weight_line_bits()),
+            arithmetic: (Operation::MultiplyAdd { bits: VALUE_BITS as u32 }, macs),
+            accumulations: cycles * node.filters,
+            off_chip_bits: layer.compulsory_bits(),
         }
     }
 
-    /// One activity per component, with the keys of a generic table.
-    pub(super) fn priced(self) -> Vec<Activity> {
-        let activity = |component, key, events| Activity { component, dynamic: vec![(key, events)], leakage: vec![] };
+    /// One entry for each component.
+    pub(super) fn operations(self) -> Vec<OperationCount> {
+        let memory = |component, (count, bits): Accesses| {
+            OperationCount::on_chip(component, MEMORY_BYTES, u32::try_from(bits).unwrap_or(u32::MAX), count)
+        };
         vec![
-            activity("neuron_memory", "sram_1mib.bit", self.activation_bits),
-            activity("synapse_memory", "sram_1mib.bit", self.weight_bits),
-            activity("multipliers", self.operations.0, self.operations.1),
+            memory("neuron_memory", self.activations),
+            memory("synapse_memory", self.weights),
+            OperationCount::new("multipliers", self.arithmetic.0, self.arithmetic.1),
+            OperationCount::accumulators(self.accumulations),
+            OperationCount::off_chip(self.off_chip_bits),
         ]
     }
 }
@@ -128,11 +167,6 @@ impl NodeActivity {
 /// Outputs of all images of a workload.
 pub(super) fn outputs(layer: &LayerWorkload) -> u64 {
     (layer.n * layer.output_count()) as u64
-}
-
-/// Refuses a table that lacks what generic pricing needs.
-pub(super) fn check_generic(costs: &CostTable, keys: &[&str]) -> Result<(), SimError> {
-    keys.iter().try_for_each(|key| costs.energy_pj(key).map(|_| ()))
 }
 
 /// Input row (axis 0) or column (axis 1) under a tap, unless it lies in the padding.
@@ -148,7 +182,7 @@ mod tests {
 
     #[test]
     fn bundles_cover_the_channels_and_agree_with_the_closed_form() {
-        let node = Node { filters: 256, brick: 16 };
+        let node = Node { filters: 256, tile_filters: 16, brick: 16 };
         for (groups, channels, filters) in [(1, 3, 64), (40, 1, 1), (7, 5, 90), (3, 24, 300), (2, 16, 1), (5, 8, 8)] {
             let layer =
                 LayerWorkload { groups, ..LayerWorkload::conv("x", groups * channels, 5, 5, groups * filters, 3) };

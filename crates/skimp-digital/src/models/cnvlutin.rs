@@ -24,13 +24,13 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
     Accelerator, AcceleratorModel, ComparisonRow, CostTable, LayerEffect, LayerKind, LayerResult, LayerTrace,
-    LayerWorkload, LossEvent, SimError, Statistic, Tuner,
+    LayerWorkload, LossEvent, Operation, SimError, Statistic, Tuner,
 };
 use toml::Table;
 
 use super::bricks::{
-    BRICK_READS, Bundle, COMPUTE, EXECUTED, IDLE, Node, NodeActivity, SKIPPED, VALUE_BITS, WEIGHT_READS, check_generic,
-    outputs, tap_position,
+    BRICK_READS, Bundle, COMPUTE, EXECUTED, IDLE, Node, NodeWork, SKIPPED, VALUE_BITS, WEIGHT_READS, outputs,
+    tap_position,
 };
 use super::config::{layer_list, layer_values, positive, typed};
 use super::entry::Entry;
@@ -239,7 +239,6 @@ impl Machine {
             .collect::<Result<_, SimError>>()?;
         let thresholds = Thresholds { uniform: power("threshold", config.threshold)?, by_layer };
         let costs = CostTable::embedded(&config.costs)?;
-        check_generic(&costs, &["sram_1mib.bit", "mac16.op"])?;
         Ok(Machine { resolved, node, costs, thresholds, config })
     }
 
@@ -305,9 +304,12 @@ impl Machine {
         ] {
             result.events.add(statistic, count);
         }
-        let mut activity = NodeActivity::dense(&self.node, layer, cycles, result.macs);
-        activity.activation_bits += outputs(layer) * u64::from(self.config.offset_bits);
-        result.activity = activity.priced();
+        let mut work = NodeWork::dense(&self.node, layer, cycles, result.macs);
+        // Outputs are stored with their offsets.
+        let offset_bits = outputs(layer) * u64::from(self.config.offset_bits);
+        work.activations.0 += offset_bits.div_ceil(self.node.brick_bits());
+        work.off_chip_bits += offset_bits;
+        result.operations = work.operations();
         result
     }
 
@@ -346,12 +348,17 @@ impl Machine {
             result.events.add(statistic, count);
         }
         let stored_bits = u64::from(self.config.value_bits + self.config.offset_bits);
-        result.activity = NodeActivity {
-            activation_bits: (bricks * self.node.brick as u64 + outputs(layer)) * stored_bits,
-            weight_bits: entries * self.node.filters * VALUE_BITS,
-            operations: ("mac16.op", executed),
+        let offset_bits = u64::from(self.config.offset_bits);
+        result.operations = NodeWork {
+            activations: (bricks + self.node.bricks_of(outputs(layer)), self.node.brick as u64 * stored_bits),
+            // Lanes read their own part of a tile's weights; a bit costs what it does on DaDianNao.
+            weights: (self.node.bricks_of(entries * self.node.tiles()), self.node.weight_line_bits()),
+            arithmetic: (Operation::MultiplyAdd { bits: VALUE_BITS as u32 }, executed),
+            accumulations: lanes.cycles * self.node.filters,
+            off_chip_bits: layer.compulsory_bits()
+                + layer.n as u64 * (layer.input_count() + layer.output_count()) as u64 * offset_bits,
         }
-        .priced();
+        .operations();
         result.mapping.push(("threshold", u64::from(threshold)));
         let window_bricks = self.node.bundles(layer).next().map_or(0, |bundle| bundle.bricks * layer.r * layer.s);
         result.mapping.push(("bricks_per_window", window_bricks as u64));
@@ -391,8 +398,8 @@ impl Accelerator for Machine {
     }
 
     fn energy_scope(&self) -> &'static str {
-        "events priced by a generic table: activation and weight memories as large caches, 16-bit multiply-accumulates; \
-         the design's own energies by event are not published, off-chip memory is not included"
+        "operations priced by a generic table: activation and weight memories of 1 MiB read in whole lines, 16-bit \
+         multiply-accumulates, accumulators; off-chip memory: each input, weight and output of a layer once, with offsets"
     }
 
     /// None: neither its power nor its peak is published in the data at hand.

@@ -8,17 +8,17 @@
 //! Beyond the published rule: groups run one after another; groups of fewer than 16 channels are bundled,
 //! `floor(16 / channels)` of them into one brick, with zero weights where a filter does not reach. The published data
 //! give no breakdown of energy by event, so energy is chip power times runtime and nothing else, unless `costs` names a
-//! generic table: then bricks, weights, outputs and multiplications are priced one by one, as for the designs that are
-//! built on this node, and only then may their energies be compared. Compare times in cycles: clocks and nodes differ.
+//! generic table, as comparisons do: then bricks, weights, outputs and multiplications are priced one by one, as for the
+//! designs that are built on this node. Compare times in cycles: clocks and nodes differ.
 
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, LayerKind, LayerResult, LayerTrace, LayerWorkload, Provenance,
-    SimError,
+    Accelerator, Activity, ComparisonRow, CostTable, LayerKind, LayerResult, LayerTrace, LayerWorkload, Priced,
+    Provenance, SimError,
 };
 use toml::Table;
 
-use super::bricks::{self, BRICK_READS, COMPUTE, EXECUTED, IDLE, NodeActivity, WEIGHT_READS, check_generic};
+use super::bricks::{self, BRICK_READS, COMPUTE, EXECUTED, IDLE, NodeWork, WEIGHT_READS};
 use super::config::{positive, typed};
 use super::entry::Entry;
 
@@ -45,10 +45,7 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
     let node = bricks::Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
     positive("clock_mhz", config.clock_mhz)?;
     let costs = CostTable::embedded(&config.costs)?;
-    let by_event = costs.power_mw("chip.power").is_err();
-    if by_event {
-        check_generic(&costs, &["sram_1mib.bit", "mac16.op"])?;
-    }
+    let by_event = costs.prices == Priced::Operations;
     let chip = CostTable::embedded(CHIP_TABLE)?;
     let area_mm2 = chip.area_mm2("chip.area")?;
     let power_mw = chip.power_mw("chip.power")?;
@@ -107,8 +104,8 @@ impl Accelerator for Chip {
 
     fn energy_scope(&self) -> &'static str {
         if self.by_event {
-            "events priced by a generic table: activation and weight memories as large caches, 16-bit multiply-accumulates; \
-             the design's own energies by event are not published, off-chip memory is not included"
+            "operations priced by a generic table: activation and weight memories of 1 MiB read in whole lines, 16-bit \
+             multiply-accumulates, accumulators; off-chip memory: each input, weight and output of a layer once"
         } else {
             "published chip power times runtime; no breakdown by event is published, off-chip memory is not included"
         }
@@ -146,11 +143,8 @@ impl Accelerator for Chip {
         result.events.add(&WEIGHT_READS, slots);
         result.events.add(&EXECUTED, result.macs);
         result.events.add(&IDLE, slots - result.macs);
-        result.activity = if self.by_event {
-            NodeActivity::dense(&self.node, layer, cycles, result.macs).priced()
-        } else {
-            vec![Activity { component: "chip", dynamic: vec![], leakage: vec![("chip.power", cycles)] }]
-        };
+        result.activity = vec![Activity::chip(cycles)];
+        result.operations = NodeWork::dense(&self.node, layer, cycles, result.macs).operations();
         if layer.kind == LayerKind::Conv && layer.groups > 1 {
             result.note("groups run one after another; groups narrower than a brick share one");
         }

@@ -14,10 +14,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{Accelerator, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError};
+use skimp_sim::{Accelerator, CostTable, LayerResult, LayerTrace, LayerWorkload, Operation, SimError};
 use toml::Table;
 
-use super::bricks::{Bundle, Node};
+use super::bricks::{Bundle, Node, NodeWork, outputs};
 use super::config::{extents, positive, typed};
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
@@ -64,8 +64,8 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         costs,
         area_mm2: 0.0,
         dense_macs_per_cycle: rule.lanes() as f64 / f64::from(most_products),
-        energy_scope: "products of terms (as 8-bit additions) and reads of bricks and weights from on-chip memory \
-                       at generic 45 nm figures; no breakdown is published; off-chip memory is not included",
+        energy_scope: "operations priced by a generic table: products of terms as 8-bit additions, memories of 1 MiB \
+                       read by the brick, accumulators; off-chip memory: each input, weight and output of a layer once",
         rule,
     }))
 }
@@ -95,7 +95,7 @@ type TileTerms = Vec<u8>;
 impl Rule {
     fn node(&self) -> Node {
         let filters = u64::from(self.config.tiles) * u64::from(self.config.filters_per_tile);
-        Node { filters, brick: self.brick() }
+        Node { filters, tile_filters: u64::from(self.config.filters_per_tile), brick: self.brick() }
     }
 
     fn brick(&self) -> usize {
@@ -219,14 +219,16 @@ impl QuickRule for Rule {
         result.events.add(&quick::IDLE, cycles.saturating_mul(self.lanes()) - terms);
         result.events.add(&quick::ACTIVATION_READS, activation_words);
         result.events.add(&quick::WEIGHT_READS, weight_words);
-        result.activity = vec![
-            Activity { component: "lanes", dynamic: vec![("add8.op", terms)], leakage: vec![] },
-            Activity {
-                component: "buffers",
-                dynamic: vec![("sram_32kib.word64", activation_words + weight_words)],
-                leakage: vec![],
-            },
-        ];
+        let node = self.node();
+        result.operations = NodeWork {
+            activations: (brick_steps + node.bricks_of(outputs(layer)), node.brick_bits()),
+            // A filter's brick for each row of elements.
+            weights: (filter_steps, node.brick_bits()),
+            arithmetic: (Operation::Add { bits: 8 }, terms),
+            accumulations: cycles.saturating_mul(self.lanes() / brick),
+            off_chip_bits: layer.compulsory_bits(),
+        }
+        .operations();
         if windows == 1 {
             result.note("a single window: steps are dealt to the columns in turn");
         }

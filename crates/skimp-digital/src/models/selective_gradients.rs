@@ -39,7 +39,8 @@
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic,
+    Accelerator, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, OperationCount, Scope,
+    Scopes, SimError, Statistic,
 };
 use toml::Table;
 
@@ -225,9 +226,13 @@ impl Unit {
         ] {
             result.events.add(statistic, count);
         }
-        let activity = |component, key, events| Activity { component, dynamic: vec![(key, events)], leakage: vec![] };
-        result.activity =
-            vec![activity("mac", "mac.operation", done.macs), activity("dram", "dram.byte", read + written)];
+        result.activity = vec![
+            Activity::events("mac", Scope::Mac, "mac.operation", done.macs),
+            Activity::events("dram", Scope::OffChip, "dram.byte", read + written),
+        ];
+        let bits = self.config.word_bytes.saturating_mul(8);
+        result.operations =
+            vec![OperationCount::multiply_add("mac", bits, done.macs), OperationCount::off_chip(8 * (read + written))];
         result
     }
 }
@@ -280,6 +285,11 @@ impl Accelerator for Unit {
 
     fn costs(&self) -> &CostTable {
         &self.costs
+    }
+
+    /// The source gives cycles and off-chip traffic only.
+    fn not_counted(&self) -> Scopes {
+        Scopes::of(&[Scope::Registers, Scope::Buffers, Scope::OnChip, Scope::Network, Scope::Static])
     }
 
     fn energy_scope(&self) -> &'static str {

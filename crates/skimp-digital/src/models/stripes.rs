@@ -23,13 +23,11 @@
 use serde::Deserialize;
 use skimp_sim::{
     Accelerator, AcceleratorModel, ComparisonRow, CostTable, LayerEffect, LayerKind, LayerResult, LayerTrace,
-    LayerWorkload, LossEvent, SimError, Statistic, Tuner,
+    LayerWorkload, LossEvent, Operation, SimError, Statistic, Tuner,
 };
 use toml::Table;
 
-use super::bricks::{
-    BRICK_READS, EXECUTED, Node, NodeActivity, SKIPPED, VALUE_BITS, WEIGHT_READS, check_generic, outputs,
-};
+use super::bricks::{BRICK_READS, EXECUTED, Node, NodeWork, SKIPPED, VALUE_BITS, WEIGHT_READS, outputs};
 use super::config::{layer_list, layer_values, positive, typed};
 use super::entry::Entry;
 use super::search::{Floor, by_work, check_loss, raise_all, raise_each};
@@ -276,7 +274,6 @@ impl Machine {
             clipped: listed("layer_clipped_bits", &config.layer_clipped_bits, 0)?,
         };
         let costs = CostTable::embedded(&config.costs)?;
-        check_generic(&costs, &["sram_1mib.bit", "add16.op"])?;
         Ok(Machine { resolved, config, node, costs, kept })
     }
 
@@ -312,12 +309,17 @@ impl Machine {
         ] {
             result.events.add(statistic, count);
         }
-        result.activity = NodeActivity {
-            activation_bits: steps * windows * self.node.brick as u64 * bits + outputs(layer) * VALUE_BITS,
-            weight_bits: weights * VALUE_BITS,
-            operations: ("add16.op", products),
+        result.operations = NodeWork {
+            activations: (
+                (steps * windows * bits).div_ceil(VALUE_BITS) + self.node.bricks_of(outputs(layer)),
+                self.node.brick_bits(),
+            ),
+            weights: (steps * self.node.tiles(), self.node.weight_line_bits()),
+            arithmetic: (Operation::Add { bits: VALUE_BITS as u32 }, products),
+            accumulations: cycles * self.node.filters * windows,
+            off_chip_bits: layer.compulsory_bits(),
         }
-        .priced();
+        .operations();
         result.mapping.push(("precision_bits", bits));
         result
     }
@@ -351,8 +353,8 @@ impl Accelerator for Machine {
     }
 
     fn energy_scope(&self) -> &'static str {
-        "events priced by a generic table: activation and weight memories as large caches, one 16-bit addition per \
-         activation bit; the design's own energies by event are not published, off-chip memory is not included"
+        "operations priced by a generic table: activation and weight memories of 1 MiB read in whole lines, one 16-bit \
+         addition per activation bit, accumulators; off-chip memory: each input, weight and output of a layer once"
     }
 
     /// None: neither its power nor its peak is published in the data at hand.

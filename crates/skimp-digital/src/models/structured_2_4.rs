@@ -10,10 +10,10 @@
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{Accelerator, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic};
+use skimp_sim::{Accelerator, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic};
 use toml::Table;
 
-use super::bricks::Node;
+use super::bricks::{Node, NodeWork, VALUE_BITS};
 use super::config::{positive, typed};
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
@@ -54,8 +54,9 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         costs,
         area_mm2: 0.0,
         dense_macs_per_cycle: rule.node.multipliers() as f64,
-        energy_scope: "16-bit multiplications and reads of weights, their indices and activations from on-chip \
-                       memory at generic 45 nm figures; no breakdown is published; off-chip memory is not included",
+        energy_scope: "operations priced by a generic table, as DaDianNao's: memories of 1 MiB read in whole lines, \
+                       indices included, 16-bit multiply-accumulates, accumulators; off-chip memory: each input, stored \
+                       weight and output of a layer once",
         rule,
     }))
 }
@@ -132,14 +133,16 @@ impl QuickRule for Rule {
         result.events.add(&quick::WEIGHT_READS, weight_words);
         result.events.add(&DENSE_BITS, images * dense_bits);
         result.events.add(&STORED_BITS, images * stored_bits);
-        result.activity = vec![
-            Activity { component: "multipliers", dynamic: vec![("mac16.op", executed)], leakage: vec![] },
-            Activity {
-                component: "buffers",
-                dynamic: vec![("sram_32kib.word64", activation_words + weight_words)],
-                leakage: vec![],
-            },
-        ];
+        let mut work = NodeWork::dense(&self.node, layer, images * dense, executed);
+        if sparse {
+            // Half the lines, with the index of each weight that was kept.
+            let line = self.node.weight_line_bits();
+            work.weights = (cycles * self.node.tiles(), line + line / VALUE_BITS * u64::from(INDEX_BITS));
+            work.accumulations = cycles * self.node.filters;
+            let weight_bits = layer.weight_count() as u64 * u64::from(layer.weight_bits);
+            work.off_chip_bits = work.off_chip_bits - weight_bits + sparse_bits;
+        }
+        result.operations = work.operations();
         result.note(if sparse {
             "the weights satisfy the 2:4 pattern"
         } else if channels < RUN {

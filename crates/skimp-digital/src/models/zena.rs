@@ -22,12 +22,12 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, LossEvent, SimError,
+    Accelerator, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, LossEvent, OperationCount, SimError,
     Statistic,
 };
 use toml::Table;
 
-use super::bricks::{EXECUTED, SKIPPED, check_generic, outputs, tap_position};
+use super::bricks::{EXECUTED, SKIPPED, outputs, tap_position};
 use super::config::{positive, typed};
 use super::entry::Entry;
 
@@ -65,7 +65,6 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         return Err(SimError::SettingValue { key: "least_cycles".into(), reason });
     }
     let costs = CostTable::embedded(&config.costs)?;
-    check_generic(&costs, &["sram_8kib.bit", "sram_32kib.bit", "mac16.op"])?;
     Ok(Box::new(Array { resolved, config, costs }))
 }
 
@@ -335,8 +334,9 @@ impl Accelerator for Array {
     }
 
     fn energy_scope(&self) -> &'static str {
-        "events priced by a generic table: activations from 32 KiB buffers, weights and zero vectors of kernels from 8 \
-         KiB, 16-bit multiply-accumulates; the design's own energies are not published, off-chip memory is not included"
+        "operations priced by a generic table: activations from 32 KiB buffers, weights and zero vectors of kernels from \
+         8 KiB, 16-bit multiply-accumulates, accumulators; off-chip memory: each input, weight and output of a layer once, \
+         with the vectors"
     }
 
     /// None: neither its power nor its area is published in the data at hand.
@@ -416,11 +416,16 @@ impl Array {
         let value_bits = u64::from(VALUE_BITS);
         let buffer = (total.activation_values + outputs(layer)) * value_bits + activation_bits;
         let local = total.executed * value_bits + weight_bits;
-        let activity = |component, key, events| Activity { component, dynamic: vec![(key, events)], leakage: vec![] };
-        result.activity = vec![
-            activity("activation_buffers", "sram_32kib.bit", buffer),
-            activity("weight_buffers", "sram_8kib.bit", local),
-            activity("multipliers", "mac16.op", total.executed),
+        // A bit for each value whose zeros are skipped.
+        let of = |values: usize, skips: bool| if skips { values as u64 } else { 0 };
+        let vectors = of(layer.input_count() + layer.output_count(), self.config.skip.activations())
+            + of(layer.weight_count(), self.config.skip.weights());
+        result.operations = vec![
+            OperationCount::buffer("activation_buffers", 32 << 10, 64, buffer.div_ceil(64)),
+            OperationCount::buffer("weight_buffers", 8 << 10, 64, local.div_ceil(64)),
+            OperationCount::multiply_add("multipliers", 16, total.executed),
+            OperationCount::accumulators(total.executed),
+            OperationCount::off_chip(layer.compulsory_bits() + vectors),
         ];
         result.mapping =
             vec![("kernel_sets", n_sets), ("pe_groups", u64::from(self.config.pes / self.config.pes_per_group))];

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use skimp_digital::ACCELERATORS;
-use skimp_sim::{AcceleratorModel, LayerResult, LayerWorkload};
+use skimp_sim::{AcceleratorModel, Dram, LayerResult, LayerWorkload, Operation};
 use toml::Table;
 
 use crate::support::full_operands;
@@ -22,7 +22,9 @@ a slot, `skipped` took neither time nor energy, `gated` took time but no energy.
 How close a model is to its design stands in its text: *closed form* (a formula over the layer's shape), *window level*
 (every window and barrier is counted from real operands), *slot level* (every slot of a window), or *quick rule* (one rule
 from operand statistics under ideal operand supply). Compare designs in cycles: their clocks and process nodes differ,
-and no cost is scaled from one node to another.
+and no cost is scaled from one node to another. Energies are priced by the design's own table, where one is published, and
+by one common table for all where designs stand side by side: see [simulate.md](simulate.md). Last come the modeled powers
+beside the published ones.
 
 Written by `SKIMP_UPDATE_DOCS=1 cargo test -p skimp-digital --test it docs` from the documentation of the models; a test
 fails when the page is stale.
@@ -126,7 +128,24 @@ fn section(model: &dyn AcceleratorModel, sources: &BTreeMap<PathBuf, String>) ->
     for result in &results {
         for activity in &result.activity {
             let keys = activity.dynamic.iter().chain(&activity.leakage).map(|(key, _)| format!("`{key}`"));
-            add(format!("| energy | `{}` | nJ | {} |", activity.component, keys.collect::<Vec<_>>().join(", ")));
+            add(format!(
+                "| energy, own table | `{}` | nJ | {} |",
+                activity.component,
+                keys.collect::<Vec<_>>().join(", ")
+            ));
+        }
+    }
+    for result in &results {
+        for done in &result.operations {
+            let what = match done.operation {
+                Operation::Add { bits } => format!("additions of {bits} bits"),
+                Operation::MultiplyAdd { bits } => format!("multiply-accumulates of {bits} bits"),
+                Operation::Access { bytes, bits, .. } => format!("accesses of {bits} bits to {bytes} bytes"),
+                Operation::OffChipBit(Dram::Planar) => "bits to and from off-chip memory".to_owned(),
+                Operation::OffChipBit(Dram::Stacked) => "bits to and from a memory stack".to_owned(),
+            };
+            let scope = done.operation.scope().words();
+            add(format!("| energy, common table | `{}` | nJ | {scope}: {what} |", done.component));
         }
     }
     for result in &results {
@@ -144,7 +163,7 @@ fn the_page_of_accelerators_is_up_to_date() {
     let mut texts = BTreeMap::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/models"), &mut texts);
     let sections: String = ACCELERATORS.iter().map(|model| section(*model, &texts)).collect();
-    let page = format!("{INTRODUCTION}{sections}");
+    let page = format!("{INTRODUCTION}{sections}{}", crate::peak_power::section());
     let path = root().join("docs/accelerators.md");
     if std::env::var_os(UPDATE).is_some() {
         fs::write(&path, &page).unwrap();

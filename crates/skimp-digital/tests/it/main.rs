@@ -11,6 +11,8 @@ mod more_hardware;
 #[cfg(test)]
 mod padding;
 #[cfg(test)]
+mod peak_power;
+#[cfg(test)]
 mod pipeline;
 #[cfg(test)]
 mod properties;

@@ -41,7 +41,7 @@ use std::sync::Arc;
 
 use skimp_sim::{
     Accelerator, Activity, ComparisonRow, CostTable, EndOutcome, LayerEffect, LayerResult, LayerTrace, LayerWorkload,
-    Loss, Provenance, SimError, TimelineSpan, Tuner, losses,
+    Loss, OperationCount, Provenance, Scope, Scopes, SimError, TimelineSpan, Tuner, losses,
 };
 use toml::Table;
 
@@ -257,22 +257,66 @@ impl Machine {
         }
         let time = result.total_cycles();
         let units = self.config.hardware().leaf_pus as u64 + divisions + 1;
-        let activity = |component, dynamic, key, instances: u64| Activity {
+        let activity = |component, scope, dynamic, key, instances: u64| Activity {
             component,
+            scope,
+            includes: Scopes::NONE,
             dynamic,
             leakage: vec![(key, instances * time)],
         };
         let stt = vec![("stt.read", layout.stt_reads), ("stt.write", layout.stt_writes)];
         result.activity = vec![
-            activity("ctrl", vec![("ctrl.access", run.slots.decisions)], "ctrl.static", divisions),
-            activity("net", vec![("net.access", run.slots.net_active)], "net.static", 1),
-            activity("stt", stt, "stt.static", u64::from(self.config.stt_banks)),
-            activity("ab", vec![("ab.access", ab)], "ab.static", u64::from(self.config.ab_banks)),
-            activity("wb", vec![("wb.access", wb)], "wb.static", u64::from(self.config.wb_banks)),
-            activity("pu", vec![("pu.access", pu)], "pu.static", units),
+            activity("ctrl", Scope::Network, vec![("ctrl.access", run.slots.decisions)], "ctrl.static", divisions),
+            activity("net", Scope::Network, vec![("net.access", run.slots.net_active)], "net.static", 1),
+            activity("stt", Scope::OnChip, stt, "stt.static", u64::from(self.config.stt_banks)),
+            activity("ab", Scope::Buffers, vec![("ab.access", ab)], "ab.static", u64::from(self.config.ab_banks)),
+            activity("wb", Scope::Buffers, vec![("wb.access", wb)], "wb.static", u64::from(self.config.wb_banks)),
+            // A register write costs what a plane sum does.
+            Activity {
+                includes: Scopes::of(&[Scope::Registers]),
+                ..activity("pu", Scope::Mac, vec![("pu.access", pu)], "pu.static", units)
+            },
         ];
+        result.operations = self.operations(layer, layout, run, [ab, wb]);
         describe(&mut result, layout, divisions);
         result
+    }
+
+    /// A unit adds up to 32 activations; roots and top add its sums, which are wider. Outputs leave the chip once, whether
+    /// or not their time is modeled.
+    fn operations(
+        &self,
+        layer: &LayerWorkload,
+        layout: &Layout,
+        run: &RunCounts,
+        [ab, wb]: [u64; 2],
+    ) -> Vec<OperationCount> {
+        let hw = self.config.hardware();
+        let line = hw.line_bits as u32;
+        let sums = run.slots.root_planes + run.slots.top_active;
+        let inputs = hw.inputs_per_pu as u64;
+        let registers = (hw.inputs_per_pu as u64 * u64::from(layer.activation_bits)).div_ceil(8);
+        let off_chip = layout.stt_writes + layout.wb_direct + layout.ab_writes + self.output_lines(layer);
+        vec![
+            OperationCount::add("pu", layer.activation_bits, run.leaf_accesses * inputs),
+            OperationCount::add("roots", 32, sums * inputs),
+            OperationCount::registers(
+                "pu_registers",
+                registers,
+                8 * registers as u32,
+                run.leaf_accesses + layout.register_writes,
+            ),
+            OperationCount::accumulators(run.slots.decisions),
+            OperationCount::on_chip(
+                "stt",
+                u64::from(self.config.stt_bank_bytes),
+                line,
+                layout.stt_reads + layout.stt_writes,
+            ),
+            OperationCount::buffer("ab", u64::from(self.config.ab_bank_bytes), line, ab),
+            OperationCount::buffer("wb", u64::from(self.config.wb_bank_bytes), line, wb),
+            OperationCount::off_chip(off_chip * hw.line_bits),
+        ]
     }
 
     fn output_lines(&self, layer: &LayerWorkload) -> u64 {

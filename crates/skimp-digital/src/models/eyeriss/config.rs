@@ -27,7 +27,7 @@ pub(super) struct Config {
     filter_words: u32,
     ifmap_words: u32,
     psum_words: u32,
-    buffer_bytes: u32,
+    pub(super) buffer_bytes: u32,
     channels_in_pass: u32,
     filter_prefetch: bool,
     filter_words_per_cycle: u32,

@@ -52,8 +52,8 @@ mod mapping;
 mod statistics;
 
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, Nonlinearity, Provenance,
-    SimError, TraceError,
+    Accelerator, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, Nonlinearity,
+    OperationCount, Provenance, Scope, SimError, TraceError,
 };
 use toml::Table;
 
@@ -182,20 +182,29 @@ impl Chip {
             result.events.add(statistic, count);
         }
         let time = result.total_cycles();
-        let activity = |component, key, events| Activity { component, dynamic: vec![(key, events)], leakage: vec![] };
         result.activity = vec![
-            activity("mac", "mac.operation", executed),
-            activity("rf", "rf.access", rf),
-            activity("array", "array.transfer", mapping.array),
+            Activity::events("mac", Scope::Mac, "mac.operation", executed),
+            Activity::events("rf", Scope::Registers, "rf.access", rf),
+            Activity::events("array", Scope::Network, "array.transfer", mapping.array),
             Activity {
-                component: "buffer",
-                dynamic: vec![("buffer.access", mapping.buffer())],
                 leakage: vec![("buffer.static", time)],
+                ..Activity::events("buffer", Scope::Buffers, "buffer.access", mapping.buffer())
             },
         ];
         if self.config.price_dram {
-            result.activity.push(activity("dram", "dram.access", dram));
+            result.activity.push(Activity::events("dram", Scope::OffChip, "dram.access", dram));
         }
+        let file = |component, words: u64, accesses| {
+            OperationCount::registers(component, words * u64::from(WORD_BITS) / 8, WORD_BITS, accesses)
+        };
+        result.operations = vec![
+            OperationCount::multiply_add("mac", WORD_BITS, executed),
+            file("filter_rf", hw.filter_words, executed),
+            file("ifmap_rf", hw.ifmap_words, result.macs),
+            file("psum_rf", hw.psum_words, 2 * result.macs),
+            OperationCount::buffer("buffer", u64::from(self.config.buffer_bytes), WORD_BITS, mapping.buffer()),
+            OperationCount::off_chip(dram * u64::from(WORD_BITS)),
+        ];
         describe(result, mapping);
     }
 }

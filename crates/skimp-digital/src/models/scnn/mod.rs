@@ -38,7 +38,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{Accelerator, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic};
+use skimp_sim::{
+    Accelerator, CostTable, LayerResult, LayerTrace, LayerWorkload, OperationCount, SimError, Statistic,
+};
 use toml::Table;
 
 use self::banks::{Accumulators, Conflicts, Operand};
@@ -85,11 +87,15 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         costs,
         area_mm2: 0.0,
         dense_macs_per_cycle: rule.multipliers() as f64,
-        energy_scope: "16-bit multiplications with their addition and reads of operands from on-chip memory at \
-                       generic 45 nm figures; accumulator banks, crossbar and off-chip memory are not included",
+        energy_scope: "operations priced by a generic table: 16-bit multiply-accumulates, buffers of 8 KiB, an \
+                       accumulator for each product; off-chip memory: each input, weight and output of a layer once, \
+                       uncompressed; the crossbar is not included",
         rule,
     }))
 }
+
+/// Capacity as which the buffers of an element are priced (assumed).
+const BUFFER_BYTES: u64 = 8 << 10;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -372,13 +378,14 @@ impl QuickRule for Rule {
         result.events.add(&CONFLICTS, run.busy - run.vectors);
         result.events.add(&quick::ACTIVATION_READS, activation_words);
         result.events.add(&quick::WEIGHT_READS, weight_words);
-        result.activity = vec![
-            Activity { component: "multipliers", dynamic: vec![("mac16.op", run.products)], leakage: vec![] },
-            Activity {
-                component: "buffers",
-                dynamic: vec![("sram_8kib.word64", activation_words + weight_words)],
-                leakage: vec![],
-            },
+        let activations = self.config.activations_per_cycle.saturating_mul(layer.activation_bits);
+        let filters = self.config.weights_per_cycle.saturating_mul(layer.weight_bits);
+        result.operations = vec![
+            OperationCount::multiply_add("multipliers", 16, run.products),
+            OperationCount::buffer("activation_buffers", BUFFER_BYTES, activations, run.busy),
+            OperationCount::buffer("weight_buffers", BUFFER_BYTES, filters, run.busy),
+            OperationCount::accumulators(run.products),
+            OperationCount::off_chip(layer.compulsory_bits()),
         ];
         if layer.p * layer.q == 1 {
             result.note("a single window: groups of output channels are dealt to the elements in turn");

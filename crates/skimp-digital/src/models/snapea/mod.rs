@@ -19,7 +19,7 @@
 //! - Layers in which early negative detection is not exact run all their weights, in order.
 //! - Energy: one 16-bit multiply-accumulate per executed weight, one read of an input per lane, one of a weight and an
 //!   index per PE, one comparison per check and one write per output, from 8 KiB memories. Gated lanes take none.
-//!   Neither static nor off-chip energy is included.
+//!   Off-chip memory: each input, weight, index and output of a layer once.
 //! - The parameter search is the paper's three passes on labeled images (see `search.rs` for what it adds);
 //!   `kernel_criterion = "none"` leaves the first pass's measurement of accuracy out.
 
@@ -34,8 +34,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, EndOutcome, LayerEffect, LayerResult, LayerTrace, LayerWorkload,
-    LossEvent, SimError, Statistic, Tuner,
+    Accelerator, ComparisonRow, CostTable, EndOutcome, LayerEffect, LayerResult, LayerTrace, LayerWorkload, LossEvent,
+    OperationCount, SimError, Statistic, Tuner,
 };
 use toml::Table;
 
@@ -51,7 +51,10 @@ const NAME: &str = "snapea";
 const PRESET: &str = include_str!("../../../../../configs/accelerators/snapea.toml");
 
 /// Width of operands in the energies.
-const OPERAND_BITS: u64 = 16;
+const OPERAND_BITS: u32 = 16;
+
+/// Capacity as which the memories of an element are priced (assumed).
+const MEMORY_BYTES: u64 = 8 << 10;
 
 /// The registered model.
 ///
@@ -302,16 +305,20 @@ impl Machine {
         ] {
             result.events.add(statistic, count);
         }
-        let index_bits = u64::from(self.config.index_bits);
-        let activity = |component, dynamic| Activity { component, dynamic: vec![dynamic], leakage: vec![] };
-        let outputs = layer.output_count() as u64;
-        result.activity = vec![
-            activity("mac", ("mac16.op", counts.executed)),
-            activity("check", ("add16.op", checks.signs)),
-            activity("input", ("sram_8kib.bit", OPERAND_BITS * counts.executed)),
-            activity("weight", ("sram_8kib.bit", OPERAND_BITS * counts.weight_reads)),
-            activity("index", ("sram_8kib.bit", index_bits * indices)),
-            activity("output", ("sram_8kib.bit", OPERAND_BITS * outputs)),
+        let memory = |component, bits, count| OperationCount::buffer(component, MEMORY_BYTES, bits, count);
+        let outputs = (layer.n * layer.output_count()) as u64;
+        // The index buffers hold an entry for each weight.
+        let indices_stored =
+            if indices > 0 { layer.weight_count() as u64 * u64::from(self.config.index_bits) } else { 0 };
+        result.operations = vec![
+            OperationCount::multiply_add("mac", OPERAND_BITS, counts.executed),
+            OperationCount::add("check", OPERAND_BITS, checks.signs),
+            memory("input", OPERAND_BITS, counts.executed),
+            memory("weight", OPERAND_BITS, counts.weight_reads),
+            memory("index", self.config.index_bits, indices),
+            memory("output", OPERAND_BITS, outputs),
+            OperationCount::accumulators(counts.executed),
+            OperationCount::off_chip(layer.compulsory_bits() + indices_stored),
         ];
         result.mapping = vec![("pes_per_kernel", array.sharers(layer.p * layer.q) as u64)];
         if let Some(known) = self.predictions.as_deref().and_then(|squash| squash.of(layer)) {
@@ -349,8 +356,8 @@ impl Accelerator for Machine {
     }
 
     fn energy_scope(&self) -> &'static str {
-        "multiply-accumulates, comparisons and PE memories by a generic table; no static and no off-chip energy: compare \
-         with mode = \"dense\" of the same array only"
+        "operations priced by a generic table: multiply-accumulates, comparisons, memories of 8 KiB of the elements, \
+         accumulators; off-chip memory: each input, weight, index and output of a layer once"
     }
 
     fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {

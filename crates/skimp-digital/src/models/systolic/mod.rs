@@ -26,8 +26,8 @@ mod array;
 
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, Counts, LayerResult, LayerTrace, LayerWorkload, SimError,
-    Statistic,
+    Accelerator, Activity, ComparisonRow, CostTable, Counts, LayerResult, LayerTrace, LayerWorkload, OperationCount,
+    Scope, SimError, Statistic,
 };
 use toml::Table;
 
@@ -198,8 +198,7 @@ impl SystolicArray {
 
     fn activity(&self, layer: &LayerWorkload, found: &Evaluation, macs: u64) -> Vec<Activity> {
         if self.chip_power {
-            let leakage = vec![("chip.power", found.cycles())];
-            return vec![Activity { component: "chip", dynamic: vec![], leakage }];
+            return vec![Activity::chip(found.cycles())];
         }
         let mac = if self.array.operand_bits <= 8 || layer.weight_bits.max(layer.activation_bits) <= 8 {
             "mac.int8"
@@ -209,11 +208,28 @@ impl SystolicArray {
         let bits = found.input_reads * u64::from(layer.activation_bits)
             + found.weight_reads * u64::from(layer.weight_bits)
             + (found.output_writes + found.psum_reads) * u64::from(self.array.accumulator_bits);
-        let of = |component, key, events| Activity { component, dynamic: vec![(key, events)], leakage: vec![] };
         vec![
-            of("array", mac, macs * found.passes),
-            of("buffers", "sram.byte", bits.div_ceil(8)),
-            of("dram", "dram.byte", found.dram_bytes()),
+            Activity::events("array", Scope::Mac, mac, macs * found.passes),
+            Activity::events("buffers", Scope::OnChip, "sram.byte", bits.div_ceil(8)),
+            Activity::events("dram", Scope::OffChip, "dram.byte", found.dram_bytes()),
+        ]
+    }
+
+    /// A multiplication takes its stationary operand, passes the moving one on and its partial sum too. The buffers at the
+    /// array's edges feed a row or column each from a bank of their own.
+    fn operations(&self, layer: &LayerWorkload, found: &Evaluation, macs: u64) -> Vec<OperationCount> {
+        let (array, slots) = (&self.array, macs * found.passes);
+        let banks = |bytes: u64, edge: u64| bytes / edge.max(1);
+        let buffer = |component, bytes, bits, count| OperationCount::on_chip(component, bytes, bits, count);
+        let sums = found.output_writes + found.psum_reads;
+        vec![
+            OperationCount::multiply_add("array", array.operand_bits, slots),
+            OperationCount::registers("operand_registers", 4, array.operand_bits, slots.saturating_mul(3)),
+            OperationCount::registers("sum_registers", 4, array.accumulator_bits, slots.saturating_mul(2)),
+            buffer("inputs", banks(array.input_buffer_bytes, array.rows), layer.activation_bits, found.input_reads),
+            buffer("weights", banks(array.weight_buffer_bytes, array.columns), layer.weight_bits, found.weight_reads),
+            buffer("outputs", banks(array.output_buffer_bytes, array.columns), array.accumulator_bits, sums),
+            OperationCount::off_chip(8 * found.dram_bytes()),
         ]
     }
 }
@@ -325,6 +341,7 @@ impl Accelerator for SystolicArray {
             (&DRAM_PSUM, found.dram_psum_bytes),
         ]);
         result.activity = self.activity(layer, &found, macs);
+        result.operations = self.operations(layer, &found, macs);
         result.mapping = vec![
             ("row_folds", found.row_folds),
             ("column_folds", found.column_folds),

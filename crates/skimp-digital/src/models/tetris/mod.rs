@@ -56,14 +56,14 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload,
-    SimError, Statistic, resolve_config,
+    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, Dram, LayerResult, LayerTrace, LayerWorkload,
+    Operation, OperationCount, Scope, SimError, Statistic, resolve_config,
 };
 use toml::Table;
 
 use self::blocking::{FILTERS, IFMAPS, OFMAPS};
 use self::config::{Config, Search};
-use self::partition::Partition;
+use self::partition::{Memory, Partition};
 use self::plan::{Plan, PlanKey};
 
 const NAME: &str = "tetris";
@@ -284,19 +284,27 @@ impl Engine {
         {
             result.events.add(statistic, count);
         }
-        let dynamic = [
-            ("mac", vec![("mac.op", result.macs)]),
-            ("rf", vec![("rf.access", registers)]),
-            ("itcn", vec![("itcn.access", array)]),
-            ("gbuf", vec![("gbuf.access", buffer)]),
-            ("dram", vec![("dram.cell", cells), ("dram.transfer", transfer)]),
-            ("noc", vec![("noc.hop", hops)]),
+        result.activity = vec![
+            Activity::events("mac", Scope::Mac, "mac.op", result.macs),
+            Activity::events("rf", Scope::Registers, "rf.access", registers),
+            Activity::events("itcn", Scope::Network, "itcn.access", array),
+            Activity::events("gbuf", Scope::Buffers, "gbuf.access", buffer),
+            Activity {
+                dynamic: vec![("dram.cell", cells), ("dram.transfer", transfer)],
+                ..Activity::events("dram", Scope::OffChip, "dram.cell", cells)
+            },
+            Activity::events("noc", Scope::Network, "noc.hop", hops),
+            Activity::leaking("static", "static.power", time),
         ];
-        for (component, dynamic) in dynamic {
-            result.activity.push(Activity { component, dynamic, leakage: vec![] });
-        }
-        let leakage = vec![("static.power", time)];
-        result.activity.push(Activity { component: "static", dynamic: vec![], leakage });
+        let word_bits = 8 * config::WORD_BYTES;
+        let word = word_bits as u32;
+        let dram = if self.config.memory == Memory::Planar { Dram::Planar } else { Dram::Stacked };
+        result.operations = vec![
+            OperationCount::multiply_add("mac", word, result.macs),
+            OperationCount::registers("rf", self.config.register_words * config::WORD_BYTES, word, registers),
+            OperationCount::buffer("gbuf", self.config.buffer_words * config::WORD_BYTES, word, buffer),
+            OperationCount::new("dram", Operation::OffChipBit(dram), cells.checked_mul(word_bits)?),
+        ];
         self.describe(&mut result, layer, plan, &events);
         Some(result)
     }

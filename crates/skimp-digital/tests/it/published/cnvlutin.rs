@@ -73,9 +73,9 @@ fn first_and_dense_layers_run_as_on_dadiannao() {
         for event in ["brick_reads", "weight_reads", "executed_macs", "idle_slots"] {
             assert_eq!(events(&ours, event), events(&theirs, event), "{event}");
         }
-        // Offsets of outputs are the only difference in energy.
+        // Offsets of outputs are the only difference in energy: 4 bits for each 16 that leave the chip.
         let ratio = cnvlutin.price(&ours).unwrap().total_nj() / dadiannao.price(&theirs).unwrap().total_nj();
-        assert!((1.0..1.001).contains(&ratio), "{ratio}");
+        assert!((1.0..1.03).contains(&ratio), "{ratio}");
     }
 }
 
