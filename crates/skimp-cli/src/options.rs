@@ -61,6 +61,12 @@ impl TuningOptions {
     }
 }
 
+/// Points of accuracy: finite, at least 0.
+pub(crate) fn points(text: &str) -> Result<f64, String> {
+    let points: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if points.is_finite() && points >= 0.0 { Ok(points) } else { Err("expected a number of at least 0".to_owned()) }
+}
+
 // Which images, and how they reach the network.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Data")]

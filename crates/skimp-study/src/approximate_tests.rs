@@ -8,8 +8,8 @@ use skimp_report::records::AcceleratorRecord;
 use crate::images::{Batch, Images};
 use crate::layers::{SimulatedLayer, choose};
 use crate::{
-    DataConfig, JudgeBy, LayersConfig, Network, QuantizationConfig, Silent, SimulateConfig, SplitConfig, StudyError,
-    accelerator_configs, quantized, simulate,
+    CostsConfig, DataConfig, JudgeBy, LayersConfig, Network, QuantizationConfig, Silent, SimulateConfig, SplitConfig,
+    StudyError, accelerator_configs, quantized, simulate,
 };
 
 const NETWORK: &str = "sample-resnet";
@@ -22,6 +22,8 @@ fn config(model: &str, settings: &[&str], data: DataConfig) -> SimulateConfig {
         quantization: quantization(),
         layers: LayersConfig::default(),
         accelerators: accelerator_configs(&[model.to_owned()], &[], &settings).unwrap(),
+        costs: CostsConfig::Auto,
+        allowed_loss_points: 1.0,
         dump: None,
         trace: None,
     }

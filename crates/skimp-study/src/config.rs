@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{OwnFigure, PrecisionConfig, PublishedConfig, ShapeLayerConfig, StudyError};
+use skimp_report::SimulationRecord;
+
+use crate::{CostsConfig, OwnFigure, PrecisionConfig, PublishedConfig, ShapeLayerConfig, StudyError};
 
 /// Version of the study file's format.
 pub const STUDY_SCHEMA: u32 = 1;
@@ -30,6 +32,12 @@ pub struct StudyConfig {
     /// Label of the accelerator against which all others are set, layer by layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<String>,
+    /// Which cost table prices the energies: `auto`, `common`, `paper` or a table's name.
+    #[serde(default, skip_serializing_if = "CostsConfig::is_auto")]
+    pub costs: CostsConfig,
+    /// Points of top-1 accuracy that an approximate design may lose before what it saves is void.
+    #[serde(default = "StudyConfig::default_allowed_loss_points")]
+    pub allowed_loss_points: f64,
     /// The network.
     pub network: NetworkConfig,
     /// Images and how they reach the network.
@@ -282,6 +290,10 @@ impl StudyConfig {
         self.title.replace("{network}", network).replace("{data}", data)
     }
 
+    fn default_allowed_loss_points() -> f64 {
+        SimulationRecord::default_allowed_loss_points()
+    }
+
     /// Reads a study from TOML.
     ///
     /// # Errors
@@ -291,6 +303,10 @@ impl StudyConfig {
         let config: Self = toml::from_str(text).map_err(|error| invalid(error.to_string().trim_end().to_owned()))?;
         if config.schema != STUDY_SCHEMA {
             return Err(invalid(format!("schema is {}, expected {STUDY_SCHEMA}", config.schema)));
+        }
+        if !config.allowed_loss_points.is_finite() || config.allowed_loss_points < 0.0 {
+            let found = config.allowed_loss_points;
+            return Err(invalid(format!("allowed_loss_points is {found}, expected a number of points of at least 0")));
         }
         match &config.training {
             None if config.accelerators.is_empty() => {

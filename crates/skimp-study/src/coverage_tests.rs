@@ -166,6 +166,8 @@ fn every_design(layers: LayersConfig) -> SimulateConfig {
         quantization: quantization(8),
         layers,
         accelerators: accelerator_configs(&names, &[], &[]).unwrap(),
+        costs: crate::CostsConfig::Auto,
+        allowed_loss_points: 1.0,
         dump: None,
         trace: None,
     }

@@ -26,6 +26,7 @@ mod layers;
 mod lists;
 mod monitor;
 mod network;
+mod pricing;
 mod published;
 #[cfg(test)]
 mod published_tests;
@@ -57,6 +58,7 @@ pub use inspect::{InspectLayer, InspectRecord, InspectTotal, NamedShape, inspect
 pub use lists::{LISTS, ListEntry, ListRecord, list, names};
 pub use monitor::{Monitor, Silent};
 pub use network::{EmbeddedNetwork, NETWORKS, Network};
+pub use pricing::CostsConfig;
 pub use published::{OwnFigure, PublishedConfig};
 pub use quantize::{
     EncodingRecord, FloatNodeRecord, QuantizeNetworkConfig, QuantizeRecord, QuantizedLayerRecord, quantize,

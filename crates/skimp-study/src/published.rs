@@ -116,27 +116,34 @@ impl PublishedConfig {
         };
         let headline = || {
             let pair = config.comparisons.first()?;
-            Some(Comparison::between(&find(Some(&pair.baseline))?, &find(Some(&pair.variant))?))
+            let (baseline, variant) = (find(Some(&pair.baseline))?, find(Some(&pair.variant))?);
+            Some(Comparison::between(&baseline, &variant, config.allowed_loss_points))
         };
         let gain = |of: fn(&AcceleratorRecord) -> f64| {
             let (base, own) = (of(&find(config.baseline.as_deref())?), of(&find(self.design.as_deref())?));
             (own > 0.0).then(|| format!("{:.2}x", base / own))
         };
-        let same_costs = || {
-            let costs = |label: Option<&str>| Some(&simulation.record.accelerator(label?)?.costs);
-            costs(config.baseline.as_deref()) == costs(self.design.as_deref())
+        // Why a gain of the figure's design means nothing.
+        let obstacle = |energy: bool| {
+            let (design, base) = (find(self.design.as_deref())?, find(config.baseline.as_deref())?);
+            let differs = design.energy_differs(&base).filter(|_| energy);
+            differs.map(|reason| format!("none: {reason}")).or_else(|| design.void(config.allowed_loss_points))
         };
         match self.ours {
-            OwnFigure::MeanLayerRuntimeReduction => {
-                headline().map(|comparison| reduction(comparison.mean_layer_runtime_reduction_percent))
-            }
-            OwnFigure::MeanLayerEnergyReduction => {
-                let comparable = headline().filter(|comparison| !comparison.costs_differ);
-                comparable.map(|comparison| reduction(comparison.mean_layer_energy_reduction_percent))
-            }
-            OwnFigure::CyclesGain => gain(|accelerator| accelerator.total.cycles as f64),
-            OwnFigure::EnergyGain if same_costs() => gain(|accelerator| accelerator.total.energy_mj),
-            OwnFigure::EnergyGain | OwnFigure::AccuracyDifference | OwnFigure::None => None,
+            OwnFigure::MeanLayerRuntimeReduction => headline().map(|comparison| {
+                let percent = comparison.mean_layer_runtime_reduction_percent;
+                comparison.void.unwrap_or_else(|| reduction(percent))
+            }),
+            OwnFigure::MeanLayerEnergyReduction => headline().and_then(|comparison| {
+                let percent = comparison.mean_layer_energy_reduction_percent;
+                match (comparison.energy_differs, comparison.void) {
+                    (Some(reason), _) => Some(format!("none: {reason}")),
+                    (None, void) => void.or_else(|| percent.map(reduction)),
+                }
+            }),
+            OwnFigure::CyclesGain => obstacle(false).or_else(|| gain(|accelerator| accelerator.total.cycles as f64)),
+            OwnFigure::EnergyGain => obstacle(true).or_else(|| gain(|accelerator| accelerator.total.energy_mj)),
+            OwnFigure::AccuracyDifference | OwnFigure::None => None,
         }
     }
 }

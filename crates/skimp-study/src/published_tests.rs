@@ -4,7 +4,8 @@
 use skimp_report::records::AcceleratorRecord;
 
 use crate::{
-    AcceleratorConfig, DataConfig, LayersConfig, Network, QuantizationConfig, Silent, SimulateConfig, simulate,
+    AcceleratorConfig, CostsConfig, DataConfig, LayersConfig, Network, QuantizationConfig, Silent, SimulateConfig,
+    simulate,
 };
 
 /// VGG-16's convolutions on one CIFAR-10 image of 64 x 64; `None` and a message without `SKIMP_DATA`.
@@ -27,6 +28,8 @@ fn vgg16(accelerators: &[(&str, &str)]) -> Option<Vec<AcceleratorRecord>> {
         quantization: QuantizationConfig { calibration_images: 4, ..QuantizationConfig::default() },
         layers: LayersConfig { dense: false, ..LayersConfig::default() },
         accelerators: accelerators.iter().map(config).collect(),
+        costs: CostsConfig::Auto,
+        allowed_loss_points: 1.0,
         dump: None,
         trace: None,
     };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use skimp_numerics::EndSupport;
 use skimp_numerics::rng::{Draws, stream};
 use skimp_report::records::LayerRecord;
-use skimp_sim::{Accelerator, LayerTrace, LayerWorkload, Nonlinearity};
+use skimp_sim::{Accelerator, CostTable, Energy, LayerTrace, LayerWorkload, Nonlinearity};
 
 use crate::simulate::layer_record;
 use crate::trace::{ExactnessTally, ImageTrace, LayerOperands};
@@ -58,15 +58,20 @@ impl ShapeLayers {
             .map(Self)
     }
 
-    /// What `accelerator` does with them.
+    /// What `accelerator` does with them, priced by `table` or else by its own.
     ///
     /// # Errors
     /// [`StudyError`] naming the layer.
-    pub(crate) fn run(&self, accelerator: &dyn Accelerator) -> Result<Vec<LayerRecord>, StudyError> {
+    pub(crate) fn run(
+        &self,
+        accelerator: &dyn Accelerator,
+        table: Option<&CostTable>,
+    ) -> Result<Vec<LayerRecord>, StudyError> {
+        let table = table.unwrap_or_else(|| accelerator.costs());
         let one = |(layer, trace): &(LayerWorkload, LayerTrace)| {
             let mut result = accelerator.simulate_layer(layer, Some(trace))?;
             result.notes.push(NOTE.to_owned());
-            let energy = accelerator.price(&result)?;
+            let energy = Energy::price(&result, table, accelerator.clock_mhz())?;
             Ok(layer_record(("Gemm", layer.dense_macs()), accelerator, &result, &energy))
         };
         self.0.iter().map(one).collect()

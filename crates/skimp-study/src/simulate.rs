@@ -12,7 +12,9 @@ use skimp_report::records::{
     TuningRecord,
 };
 use skimp_report::table::Table;
-use skimp_sim::{Accelerator, EndOutcome, Energy, LayerResult, LayerTrace, LayerWorkload, RunTotals, find_model};
+use skimp_sim::{
+    Accelerator, CostTable, EndOutcome, Energy, LayerResult, LayerTrace, LayerWorkload, RunTotals, find_model,
+};
 use toml::Table as Settings;
 
 use crate::answers::chance_warning;
@@ -22,14 +24,15 @@ use crate::effects::{Judge, image_trace};
 use crate::images::{Batch, Images};
 use crate::layers::SimulatedLayer;
 use crate::monitor::step;
+use crate::pricing::energy_record;
 use crate::shapes::ShapeLayers;
 use crate::timeline::{self, Timeline};
 use crate::topology::{Topology, operator};
 use crate::trace::ExactnessTally;
 use crate::tuning::{TuningImages, tuned};
 use crate::{
-    AcceleratorConfig, DataConfig, JudgeBy, LayersConfig, Monitor, Network, QuantizationConfig, StudyError, Tabular,
-    dump, quantized,
+    AcceleratorConfig, CostsConfig, DataConfig, JudgeBy, LayersConfig, Monitor, Network, QuantizationConfig,
+    StudyError, Tabular, dump, quantized,
 };
 
 /// What to simulate.
@@ -45,6 +48,10 @@ pub struct SimulateConfig {
     pub layers: LayersConfig,
     /// Accelerators, in order.
     pub accelerators: Vec<AcceleratorConfig>,
+    /// Which cost table prices the energies.
+    pub costs: CostsConfig,
+    /// Points of top-1 accuracy that an approximate accelerator may lose before what it saves is void.
+    pub allowed_loss_points: f64,
     /// Where to write what the models saw of the first image.
     pub dump: Option<PathBuf>,
     /// Where to write the timeline of the first image as Chrome trace JSON.
@@ -165,14 +172,22 @@ impl Running {
         Ok(())
     }
 
-    /// What it did; `layers` are operator and dense MACs of each layer, which make up `simulated_percent` of the network's.
-    fn record(&self, layers: &[(&str, u64)], simulated_percent: f64) -> Result<AcceleratorRecord, StudyError> {
+    /// What it did, priced by `table` or else by its own; `layers` are operator and dense MACs of each layer, which make up
+    /// `simulated_percent` of the network's.
+    fn record(
+        &self,
+        layers: &[(&str, u64)],
+        simulated_percent: f64,
+        table: Option<&CostTable>,
+    ) -> Result<AcceleratorRecord, StudyError> {
         let accelerator = &*self.accelerator;
+        let table = table.unwrap_or_else(|| accelerator.costs());
         let mut records = Vec::with_capacity(layers.len());
         let mut priced = Vec::with_capacity(layers.len());
         for (&layer, result) in layers.iter().zip(&self.results) {
             let Some(result) = result else { continue };
-            let energy = accelerator.price(result).map_err(|error| error.of_design(accelerator.name()))?;
+            let energy = Energy::price(result, table, accelerator.clock_mhz());
+            let energy = energy.map_err(|error| error.of_design(accelerator.name()))?;
             records.push(layer_record(layer, accelerator, result, &energy));
             priced.push((result, energy));
         }
@@ -181,7 +196,13 @@ impl Running {
             name: accelerator.name().to_owned(),
             label: self.config.label().to_owned(),
             config: json_config(accelerator.config())?,
-            costs: accelerator.costs().name.clone(),
+            costs: table.name.clone(),
+            energy: Some(energy_record(
+                priced.iter().map(|(result, energy)| (*result, energy)),
+                table,
+                accelerator.not_counted(),
+            )),
+            approximate: accelerator.effect().is_some(),
             clock_mhz: accelerator.clock_mhz(),
             area_mm2: Some(accelerator.area_mm2()).filter(|&area_mm2| area_mm2 > 0.0),
             peak_gmacs: Some(accelerator.peak_gmacs()).filter(|&peak| peak > 0.0),
@@ -201,6 +222,20 @@ impl Running {
             },
         })
     }
+}
+
+/// What each accelerator did, priced by its table of `tables` or else by its own.
+fn records(
+    running: &[Running],
+    layers: &[(&str, u64)],
+    simulated_percent: f64,
+    tables: &[Option<CostTable>],
+) -> Result<Vec<AcceleratorRecord>, StudyError> {
+    running
+        .iter()
+        .zip(tables)
+        .map(|(running, table)| running.record(layers, simulated_percent, table.as_ref()))
+        .collect()
 }
 
 pub(crate) fn layer_record(
@@ -250,10 +285,12 @@ pub fn simulate_topology(
     topology: &Topology,
     quantization: &QuantizationConfig,
     accelerators: &[AcceleratorConfig],
+    costs: &CostsConfig,
     trace: Option<&Path>,
     monitor: &dyn Monitor,
 ) -> Result<Simulation, StudyError> {
     let layers = topology.workloads(quantization);
+    let tables = costs.tables(accelerators)?;
     let mut running = accelerators
         .iter()
         .map(|accelerator| Running::new(accelerator, layers.len()))
@@ -277,7 +314,7 @@ pub fn simulate_topology(
             images: 1,
             weight_bits: quantization.weight_bits,
             activation_bits: quantization.activation_bits,
-            accelerators: running.iter().map(|running| running.record(&kinds, percent)).collect::<Result<_, _>>()?,
+            accelerators: records(&running, &kinds, percent, &tables)?,
             simulated: Some(simulated),
             ..SimulationRecord::default()
         },
@@ -312,6 +349,7 @@ pub(crate) fn simulate_on(
         // A wrong name or setting must not wait for the calibration.
         Running::new(accelerator, 0)?;
     }
+    let tables = config.costs.tables(&config.accelerators)?;
     images.note_preprocess(&config.data, &network.graph, monitor);
     images.note_batch(n_images, monitor);
     images.answers().note(config.data.output_name.as_deref(), monitor);
@@ -375,14 +413,15 @@ pub(crate) fn simulate_on(
         images: n_images as u64,
         weight_bits: config.quantization.weight_bits,
         activation_bits: config.quantization.activation_bits,
-        accelerators: running.iter().map(|running| running.record(&kinds, percent)).collect::<Result<_, _>>()?,
+        allowed_loss_points: config.allowed_loss_points,
+        accelerators: records(&running, &kinds, percent, &tables)?,
         simulated: Some(simulated),
         warnings: warning.into_iter().collect(),
         ..SimulationRecord::default()
     };
     let by_shape = ShapeLayers::new(&config.layers.by_shape, &config.quantization, config.data.seed.unwrap_or(0))?;
-    for (own, running) in record.accelerators.iter_mut().zip(&running) {
-        own.shape_layers = by_shape.run(&*running.accelerator)?;
+    for ((own, running), table) in record.accelerators.iter_mut().zip(&running).zip(&tables) {
+        own.shape_layers = by_shape.run(&*running.accelerator, table.as_ref())?;
     }
     let simulation = Simulation {
         record,
@@ -479,7 +518,8 @@ mod tests {
         let config = AcceleratorConfig { model: accelerator.to_owned(), label: None, preset: None, set };
         // 16 bits, as the topology's layers have.
         let quantization = QuantizationConfig { weight_bits: 16, activation_bits: 16, ..QuantizationConfig::default() };
-        let simulation = simulate_topology(&topology, &quantization, &[config], None, &Silent).unwrap();
+        let simulation =
+            simulate_topology(&topology, &quantization, &[config], &CostsConfig::Auto, None, &Silent).unwrap();
         simulation.record.accelerators.into_iter().next().unwrap()
     }
 

@@ -116,6 +116,8 @@ impl StudyConfig {
             subject: String::new(),
             comparisons: baseline.map(against).unwrap_or_default(),
             baseline: baseline.filter(|_| !variants.is_empty()).map(str::to_owned),
+            costs: config.costs.clone(),
+            allowed_loss_points: config.allowed_loss_points,
             network: NetworkConfig { model: model.to_owned(), input_size: config.input_size },
             data: config.data.clone(),
             quantization: config.quantization.clone(),
@@ -154,6 +156,8 @@ fn simulation_study(
         quantization: config.quantization.clone(),
         layers: config.layers.clone(),
         accelerators: config.accelerators.clone(),
+        costs: config.costs.clone(),
+        allowed_loss_points: config.allowed_loss_points,
         dump: dump.map(Path::to_owned),
         trace: trace.map(Path::to_owned),
     };
@@ -244,7 +248,10 @@ fn comparisons(config: &StudyConfig, simulation: &Simulation) -> Vec<Comparison>
     config
         .comparisons
         .iter()
-        .filter_map(|pair| Some(Comparison::between(find(&pair.baseline)?, find(&pair.variant)?)))
+        .filter_map(|pair| {
+            let (baseline, variant) = (find(&pair.baseline)?, find(&pair.variant)?);
+            Some(Comparison::between(baseline, variant, config.allowed_loss_points))
+        })
         .collect()
 }
 

@@ -29,6 +29,13 @@ struct Arguments {
     tuning: TuningOptions,
     #[command(flatten)]
     quantization: QuantizationOptions,
+    /// Cost table for the energies: `common` (one table for all), `paper` (each design by its own), a table's name, or
+    /// `auto`: `paper` for one design, `common` for several
+    #[arg(long, value_name = "COSTS", default_value = "auto")]
+    costs: skimp::CostsConfig,
+    /// Points of top-1 accuracy that an approximate accelerator may lose before what it saves is void
+    #[arg(long, value_name = "POINTS", default_value_t = 1.0, value_parser = crate::options::points)]
+    allowed_loss: f64,
     /// Settings of an accelerator from a file of one's own (`skimp show NAME` prints the preset); may be repeated
     #[arg(long, value_name = "ACCELERATOR=FILE")]
     preset: Vec<String>,
@@ -99,6 +106,8 @@ impl super::Command for Simulate {
             quantization: arguments.quantization.config(),
             layers: skimp::LayersConfig::default(),
             accelerators,
+            costs: arguments.costs.clone(),
+            allowed_loss_points: arguments.allowed_loss,
             dump: arguments.dump.clone(),
             trace: arguments.trace.clone(),
         };
@@ -137,8 +146,8 @@ fn topology(arguments: &Arguments, global: &Global, accelerators: &[skimp::Accel
     let topology = skimp::Topology::open(std::path::Path::new(&arguments.model))?;
     let bars = global.bars();
     let quantization = arguments.quantization.config();
-    let simulation =
-        skimp::simulate_topology(&topology, &quantization, accelerators, arguments.trace.as_deref(), &bars)?;
+    let (costs, trace) = (&arguments.costs, arguments.trace.as_deref());
+    let simulation = skimp::simulate_topology(&topology, &quantization, accelerators, costs, trace, &bars)?;
     drop(bars);
     emit(arguments, global, &simulation.record)
 }

@@ -38,6 +38,12 @@ struct Arguments {
     /// Take images at random, keyed by this seed, instead of the first ones
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
+    /// Cost table for the energies instead of the study's: `common`, `paper`, a table's name, or `auto`
+    #[arg(long, value_name = "COSTS")]
+    costs: Option<skimp::CostsConfig>,
+    /// Points of top-1 accuracy that an approximate accelerator may lose before what it saves is void
+    #[arg(long, value_name = "POINTS", value_parser = crate::options::points)]
+    allowed_loss: Option<f64>,
     /// Go on with a study of training from the runs in the folder, or start if there are none
     #[arg(long)]
     resume: bool,
@@ -88,6 +94,8 @@ impl super::Command for Study {
         };
         let mut config = skimp::StudyConfig::open(&arguments.study, &overrides)?;
         arguments.tuning.apply(&mut config.data);
+        config.costs = arguments.costs.unwrap_or(config.costs);
+        config.allowed_loss_points = arguments.allowed_loss.unwrap_or(config.allowed_loss_points);
         global.reads(&config.network.model);
         global.reads_data(Some(&config.data.set));
         let folder = global.output.clone().unwrap_or_else(|| PathBuf::from("skimp-study"));

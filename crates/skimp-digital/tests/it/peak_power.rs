@@ -159,9 +159,9 @@ fn designs_that_skip_nothing_take_the_energy_of_their_dense_array() {
     let (structured, same) = energy("structured-2-4", "");
     assert!((structured / dense - 1.0).abs() < 1e-12, "{structured} {dense}");
     assert_eq!(covered.left_out, same.left_out);
-    // Without zeros Cnvlutin stores offsets for nothing.
+    // Padding is all that Cnvlutin finds to skip, and it stores offsets.
     let (cnvlutin, _) = energy("cnvlutin", "");
-    assert!((1.0..1.3).contains(&(cnvlutin / dense)), "{cnvlutin} {dense}");
+    assert!((0.9..1.05).contains(&(cnvlutin / dense)), "{cnvlutin} {dense}");
     // One array, without and with the checks of its sign.
     let (plain, _) = energy("snapea", "mode = \"dense\"");
     let (exact, _) = energy("snapea", "");

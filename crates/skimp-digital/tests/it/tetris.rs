@@ -131,7 +131,7 @@ fn what_cannot_be_mapped_is_refused() {
     assert!(TETRIS.engine(&toml::Table::new()).unwrap().simulate_layer(&wide, None).is_err());
     for (settings, needle) in [
         ("memory = \"2d\"", "needs stacked memory"),
-        ("memory = \"4d\"", "expected \"2d\" or \"3d\""),
+        ("memory = \"4d\"", "expected \"3d\" or \"2d\""),
         ("vault_rows = 0", "vault_rows"),
         ("register_bytes = 1", "register_bytes"),
         ("dram_megabytes_per_s = -1.0", "dram_megabytes_per_s"),

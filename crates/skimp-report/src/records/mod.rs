@@ -13,9 +13,10 @@ mod training;
 
 pub use self::coverage::{Coverage, LeftOut};
 pub use self::precision::{CastRecord, CurvePoint, PolicyRecord, PolicyRun, PrecisionRecord, Spread};
+pub(crate) use self::simulation::scope_words;
 pub use self::simulation::{
-    AcceleratorRecord, AcceleratorTotal, Breakdown, DataRecord, EffectAccuracy, EndStatus, LayerRecord, ModelRecord,
-    SIMULATION_SCHEMA, SimulationRecord, TuningRecord,
+    AcceleratorRecord, AcceleratorTotal, Breakdown, DataRecord, EffectAccuracy, EndStatus, EnergyRecord, LayerRecord,
+    ModelRecord, SIMULATION_SCHEMA, SimulationRecord, TuningRecord,
 };
 pub use self::study::{
     AcceleratorFigures, Accuracy, AccuracyRecord, Assumption, Comparison, Exactness, InputDigest, LayerStatistics,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Coverage;
-use crate::ReportError;
+use crate::{ReportError, number};
 
 /// The schema of [`SimulationRecord`].
 pub const SIMULATION_SCHEMA: &str = "skimp.simulate/2";
@@ -42,6 +42,9 @@ pub struct SimulationRecord {
     /// What the reader should know before believing any figure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Points of top-1 accuracy that an approximate accelerator may lose before what it saves is void.
+    #[serde(default = "SimulationRecord::default_allowed_loss_points")]
+    pub allowed_loss_points: f64,
     /// One entry per accelerator variant, in the order of the request.
     pub accelerators: Vec<AcceleratorRecord>,
 }
@@ -58,12 +61,18 @@ impl Default for SimulationRecord {
             activation_bits: 0,
             simulated: None,
             warnings: Vec::new(),
+            allowed_loss_points: Self::default_allowed_loss_points(),
             accelerators: Vec::new(),
         }
     }
 }
 
 impl SimulationRecord {
+    /// One point.
+    pub fn default_allowed_loss_points() -> f64 {
+        1.0
+    }
+
     /// The record as pretty JSON with a trailing newline.
     ///
     /// # Errors
@@ -86,14 +95,14 @@ impl SimulationRecord {
         self.accelerators.iter().find(|accelerator| accelerator.label == label)
     }
 
-    /// The design that the energies of `accelerator` are set against: of those priced by the same cost table, the one
+    /// The design that the energies of `accelerator` are set against: of those whose energies compare with it, the one
     /// labeled `preferred`, else the first.
     pub fn energy_baseline<'a>(
         &'a self,
         accelerator: &'a AcceleratorRecord,
         preferred: Option<&str>,
     ) -> &'a AcceleratorRecord {
-        let alike = || self.accelerators.iter().filter(|other| other.costs == accelerator.costs);
+        let alike = || self.accelerators.iter().filter(|other| other.energy_differs(accelerator).is_none());
         let named = alike().find(|other| Some(other.label.as_str()) == preferred);
         named.or_else(|| alike().next()).unwrap_or(accelerator)
     }
@@ -156,6 +165,12 @@ pub struct AcceleratorRecord {
     /// of versions that did not name it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub costs: String,
+    /// What the energies cover. Left out in records of versions that did not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy: Option<EnergyRecord>,
+    /// Whether it changes the values of the network.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approximate: bool,
     /// Clock.
     pub clock_mhz: f64,
     /// Area of the chip as far as its cost table knows it.
@@ -180,6 +195,76 @@ pub struct AcceleratorRecord {
     pub tuning: Option<TuningRecord>,
     /// The whole run.
     pub total: AcceleratorTotal,
+}
+
+/// What the energies of an accelerator cover. Scopes: `mac`, `registers`, `buffers`, `on_chip`, `network`, `off_chip`,
+/// `static`, and `chip` for a sum over all but `off_chip` that its source does not break down.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EnergyRecord {
+    /// Process node of the cost table.
+    pub technology_nm: f64,
+    /// Scopes in the sum.
+    pub priced: Vec<String>,
+    /// Scopes in which the design spends energy that is not in the sum.
+    pub left_out: Vec<String>,
+    /// Scope of each component's dynamic energy. Power while on belongs to `static`, or to `chip`.
+    pub components: IndexMap<String, String>,
+    /// Energy over all layers and images by scope.
+    pub by_scope_mj: IndexMap<String, f64>,
+}
+
+/// What a scope is called in front of readers: `off_chip` is `off-chip`.
+pub(crate) fn scope_words(keys: &[String]) -> String {
+    let word = |key: &String| if key == "mac" { "MAC".to_owned() } else { key.replace('_', "-") };
+    keys.iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
+impl AcceleratorRecord {
+    /// Why its energy does not compare with that of `other`; `None` where it does: one table, one node, the same scopes
+    /// left out.
+    pub fn energy_differs(&self, other: &Self) -> Option<String> {
+        if self.costs != other.costs {
+            return Some(format!("priced by {} and {}", self.costs, other.costs));
+        }
+        let (Some(ours), Some(theirs)) = (&self.energy, &other.energy) else {
+            // Records that do not say what their energies cover: the table is all there is.
+            return None;
+        };
+        if (ours.technology_nm - theirs.technology_nm).abs() > f64::EPSILON {
+            return Some(format!("at {} and {} nm", ours.technology_nm, theirs.technology_nm));
+        }
+        let lacks = |own: &EnergyRecord, than: &EnergyRecord| {
+            let extra: Vec<String> =
+                own.left_out.iter().filter(|scope| !than.left_out.contains(scope)).cloned().collect();
+            (!extra.is_empty()).then(|| scope_words(&extra))
+        };
+        let missing = [(self, lacks(ours, theirs)), (other, lacks(theirs, ours))];
+        let missing: Vec<String> = missing
+            .into_iter()
+            .filter_map(|(side, scopes)| Some(format!("{} without {}", side.label, scopes?)))
+            .collect();
+        (!missing.is_empty()).then(|| missing.join(", "))
+    }
+
+    /// Why what it saves counts for nothing: it loses more than `allowed_points` of top-1 accuracy, gets nothing right, or
+    /// nobody measured what it does to the answers. `None` for exact accelerators and small losses.
+    pub fn void(&self, allowed_points: f64) -> Option<String> {
+        if !self.approximate {
+            return None;
+        }
+        let Some(accuracy) = &self.accuracy else { return Some("void: accuracy not measured".to_owned()) };
+        if accuracy.loss_points() > allowed_points + 1e-9 {
+            return Some(format!("void: \u{2212}{} points", number::fixed(accuracy.loss_points(), 2)));
+        }
+        (accuracy.top1 <= 0.0).then(|| "void: nothing is right".to_owned())
+    }
+}
+
+impl EffectAccuracy {
+    /// Points of top-1 accuracy lost; below 0 where it gains.
+    pub fn loss_points(&self) -> f64 {
+        100.0 * (self.top1_exact - self.top1)
+    }
 }
 
 /// What an approximate accelerator does to the accuracy of the integer network.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Coverage, EndStatus, PrecisionRecord, SimulationRecord, TrainingRecord};
+use super::{Coverage, EffectAccuracy, EndStatus, PrecisionRecord, SimulationRecord, TrainingRecord};
 use crate::ReportError;
 
 /// The schema of [`StudyRecord`].
@@ -246,25 +246,41 @@ pub struct Comparison {
     pub variant: String,
     /// Unweighted mean of the layers' runtime reductions, in percent.
     pub mean_layer_runtime_reduction_percent: f64,
-    /// Unweighted mean of the layers' energy reductions, in percent.
-    pub mean_layer_energy_reduction_percent: f64,
+    /// Unweighted mean of the layers' energy reductions, in percent; `None` where the energies do not compare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_layer_energy_reduction_percent: Option<f64>,
     /// Runtime reduction of the whole run, in percent.
     pub total_runtime_reduction_percent: f64,
-    /// Energy reduction of the whole run, in percent.
-    pub total_energy_reduction_percent: f64,
+    /// Energy reduction of the whole run, in percent; `None` where the energies do not compare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_energy_reduction_percent: Option<f64>,
     /// Layers that the means cover.
     pub n_layers: u64,
-    /// Whether the two are priced by different cost tables: the energy reductions then mean nothing.
+    /// Whether the two are priced by different cost tables.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub costs_differ: bool,
+    /// Why the energies of the two do not compare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_differs: Option<String>,
+    /// Accuracy under the variant, where it is approximate and was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<EffectAccuracy>,
+    /// Why what the variant saves counts for nothing: it loses too much accuracy, or nobody measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub void: Option<String>,
 }
 
 impl Comparison {
     /// Compares two accelerators layer by layer (matched by name) and in total.
     ///
     /// Layers that only one of them has, or that cost the baseline nothing, do not enter the means. A reduction of
-    /// something that costs the baseline nothing is 0.
-    pub fn between(baseline: &super::AcceleratorRecord, variant: &super::AcceleratorRecord) -> Self {
+    /// something that costs the baseline nothing is 0. A variant that loses more than `allowed_loss_points` of top-1
+    /// accuracy saves nothing.
+    pub fn between(
+        baseline: &super::AcceleratorRecord,
+        variant: &super::AcceleratorRecord,
+        allowed_loss_points: f64,
+    ) -> Self {
         let pairs: Vec<_> = baseline
             .layers
             .iter()
@@ -275,15 +291,22 @@ impl Comparison {
             |values: Vec<f64>| if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 };
         let runtime = pairs.iter().map(|(a, b)| reduction_percent(a.cycles.total as f64, b.cycles.total as f64));
         let energy = pairs.iter().map(|(a, b)| reduction_percent(a.energy_nj.total, b.energy_nj.total));
+        let energy_differs = variant.energy_differs(baseline);
+        let comparable = |percent: f64| energy_differs.is_none().then_some(percent);
+        let energy = comparable(mean(energy.collect()));
+        let total_energy = comparable(reduction_percent(baseline.total.energy_mj, variant.total.energy_mj));
         Self {
             baseline: baseline.label.clone(),
             variant: variant.label.clone(),
             mean_layer_runtime_reduction_percent: mean(runtime.collect()),
-            mean_layer_energy_reduction_percent: mean(energy.collect()),
+            mean_layer_energy_reduction_percent: energy,
             total_runtime_reduction_percent: reduction_percent(baseline.total.latency_ms, variant.total.latency_ms),
-            total_energy_reduction_percent: reduction_percent(baseline.total.energy_mj, variant.total.energy_mj),
+            total_energy_reduction_percent: total_energy,
             n_layers: pairs.len() as u64,
             costs_differ: baseline.costs != variant.costs,
+            energy_differs,
+            accuracy: variant.accuracy.clone(),
+            void: variant.void(allowed_loss_points),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 mod text;
 
+pub(crate) use self::text::wrapped;
+
 use std::ops::RangeInclusive;
 
 use crate::html::escape;

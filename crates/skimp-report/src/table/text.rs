@@ -160,7 +160,7 @@ fn fitted(block: &Block, natural: &[usize], limit: usize) -> Block {
 }
 
 /// `text` in lines of at most `width` columns, broken at spaces; a longer word breaks behind a joint, or where it must.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     if text.width() <= width {
         return vec![text.to_owned()];
     }

@@ -7,11 +7,12 @@ mod training;
 
 pub(crate) use self::precision::mean_curve;
 pub(crate) use self::simulation::{words, words_for_count};
+pub(crate) use self::study::accuracy_cells;
 
 pub use self::precision::{casts_table, curves_table, precision_table};
 pub use self::simulation::{
-    cycles_table, energy_table, events_table, layer_cycles, layer_energy, layer_mapping, layer_why, left_out_table,
-    mapping_text, simulation_csv, simulation_text, totals_table,
+    cycles_table, energy_note, energy_table, events_table, layer_cycles, layer_energy, layer_mapping, layer_why,
+    left_out_table, mapping_text, simulation_csv, simulation_text, totals_table,
 };
 pub use self::study::{
     comparison_table, end_planes_table, figures_table, layers_table, published_table, study_text, summary_sentence,

@@ -2,8 +2,9 @@
 
 use indexmap::IndexSet;
 
-use crate::records::{AcceleratorRecord, Breakdown, Coverage, LayerRecord, LeftOut, SimulationRecord};
-use crate::table::{Cell, Column, Table};
+use super::accuracy_cells;
+use crate::records::{AcceleratorRecord, Breakdown, Coverage, LayerRecord, LeftOut, SimulationRecord, scope_words};
+use crate::table::{Cell, Column, Table, wrapped};
 use crate::{ReportError, number::Scale};
 
 /// The names of all parts of the layers' breakdowns, in order of first appearance.
@@ -102,7 +103,8 @@ pub fn layer_why(accelerator: &AcceleratorRecord) -> Table {
 ///
 /// Accuracy stands in it only if one of the accelerators changes values. Energies compare where `priced by` is the same.
 pub fn totals_table(simulation: &SimulationRecord) -> Table {
-    let approximate = simulation.accelerators.iter().any(|accelerator| accelerator.accuracy.is_some());
+    let approximate =
+        simulation.accelerators.iter().any(|accelerator| accelerator.approximate || accelerator.accuracy.is_some());
     let mut columns = vec![
         Column::text("accelerator", "accelerator"),
         Column::number("clock_mhz", "clock", "MHz"),
@@ -119,6 +121,7 @@ pub fn totals_table(simulation: &SimulationRecord) -> Table {
         columns.push(Column::number("top1_percent", "top-1", "%"));
         columns.push(Column::number("top1_exact_percent", "top-1, exact", "%"));
         columns.push(Column::number("accuracy_images", "judged by", "images"));
+        columns.push(Column::text("verdict", "what it saves"));
     }
     let accelerators = words_for_count(simulation.accelerators.len() as u64, "accelerator");
     let images = words_for_count(simulation.images, "image");
@@ -144,10 +147,8 @@ pub fn totals_table(simulation: &SimulationRecord) -> Table {
             simulation.simulated.as_ref().map(Coverage::percent_text).map_or(Cell::Empty, Cell::Text),
         ];
         if approximate {
-            let accuracy = accelerator.accuracy.as_ref();
-            row.push(Cell::real(accuracy.map(|accuracy| 100.0 * accuracy.top1), 2));
-            row.push(Cell::real(accuracy.map(|accuracy| 100.0 * accuracy.top1_exact), 2));
-            row.push(accuracy.map(|accuracy| accuracy.n_images).into());
+            row.extend(accuracy_cells(accelerator.accuracy.as_ref()));
+            row.push(accelerator.void(simulation.allowed_loss_points).into());
         }
         table.row(row);
     }
@@ -202,6 +203,38 @@ pub(super) fn coverage_text(simulation: &SimulationRecord, width: Option<usize>)
     parts
 }
 
+/// What the energies cover: for each table and set of scopes, the designs that it prices and what it leaves out. Empty for
+/// records that do not say it; ends with a newline.
+pub fn energy_note(simulation: &SimulationRecord) -> String {
+    let mut kinds: Vec<(String, Vec<&str>)> = Vec::new();
+    for accelerator in &simulation.accelerators {
+        let Some(energy) = &accelerator.energy else { continue };
+        let mut kind =
+            format!("{}, {} nm; priced: {}", accelerator.costs, energy.technology_nm, scope_words(&energy.priced));
+        if !energy.left_out.is_empty() {
+            kind.push_str(&format!("; not priced: {}", scope_words(&energy.left_out)));
+        }
+        match kinds.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, labels)) => labels.push(&accelerator.label),
+            None => kinds.push((kind, vec![&accelerator.label])),
+        }
+    }
+    match &kinds[..] {
+        [] => String::new(),
+        [(kind, _)] => format!("Energy: {kind}.\n"),
+        several => several.iter().map(|(kind, labels)| format!("Energy of {}: {kind}.\n", labels.join(", "))).collect(),
+    }
+}
+
+/// [`energy_note`] for a terminal, in lines of at most `width` characters.
+pub(crate) fn energy_text(simulation: &SimulationRecord, width: Option<usize>) -> String {
+    let note = energy_note(simulation);
+    match width {
+        None => note,
+        Some(width) => note.lines().flat_map(|line| wrapped(line, width)).map(|line| line + "\n").collect(),
+    }
+}
+
 /// `1 image`, `4 images`.
 pub(crate) fn words_for_count(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", crate::number::count(count), if count == 1 { "" } else { "s" })
@@ -221,7 +254,7 @@ pub fn simulation_text(simulation: &SimulationRecord, width: Option<usize>) -> S
             tables.push(why.to_text(width));
         }
     }
-    tables.push(totals_table(simulation).to_text(width));
+    tables.push(totals_table(simulation).to_text(width) + &energy_text(simulation, width));
     tables.extend(coverage_text(simulation, width));
     tables.join("\n")
 }

@@ -1,9 +1,11 @@
 //! Tables of a [`StudyRecord`].
 
 use super::precision::precision_table;
-use super::simulation::{coverage_text, totals_table, words_for_count};
+use super::simulation::{coverage_text, energy_text, totals_table, words_for_count};
 use crate::number;
-use crate::records::{AcceleratorFigures, Comparison, LayerStatistics, Provenance, PublishedFigure, StudyRecord};
+use crate::records::{
+    AcceleratorFigures, Comparison, EffectAccuracy, LayerStatistics, Provenance, PublishedFigure, StudyRecord,
+};
 use crate::table::{Cell, Column, Table};
 
 /// The answer in one sentence: what the first comparison found, on what, and whether any answer changed.
@@ -13,15 +15,38 @@ pub fn summary_sentence(study: &StudyRecord) -> Option<String> {
     let runtime = comparison.total_runtime_reduction_percent;
     let energy = comparison.total_energy_reduction_percent;
     let amount = |percent: f64| format!("{} %", number::fixed(percent.abs(), 1));
-    let change = match (runtime >= 0.0, energy >= 0.0) {
-        (true, _) if comparison.costs_differ => format!("saves {} of the run time", amount(runtime)),
-        (false, _) if comparison.costs_differ => format!("adds {} to the run time", amount(runtime)),
-        (true, true) => format!("saves {} of the run time and {} of the energy", amount(runtime), amount(energy)),
-        (true, false) => format!("saves {} of the run time but adds {} to the energy", amount(runtime), amount(energy)),
-        (false, true) => format!("adds {} to the run time but saves {} of the energy", amount(runtime), amount(energy)),
-        (false, false) => format!("adds {} to the run time and {} to the energy", amount(runtime), amount(energy)),
+    let change = match (runtime >= 0.0, energy) {
+        (true, None) => format!("saves {} of the run time", amount(runtime)),
+        (false, None) => format!("adds {} to the run time", amount(runtime)),
+        (true, Some(energy)) if energy >= 0.0 => {
+            format!("saves {} of the run time and {} of the energy", amount(runtime), amount(energy))
+        }
+        (true, Some(energy)) => {
+            format!("saves {} of the run time but adds {} to the energy", amount(runtime), amount(energy))
+        }
+        (false, Some(energy)) if energy >= 0.0 => {
+            format!("adds {} to the run time but saves {} of the energy", amount(runtime), amount(energy))
+        }
+        (false, Some(energy)) => {
+            format!("adds {} to the run time and {} to the energy", amount(runtime), amount(energy))
+        }
     };
     let subject = if study.subject.is_empty() { &comparison.variant } else { &study.subject };
+    if let Some(void) = &comparison.void {
+        // What is lost comes before what would be saved.
+        let allowed = study.simulation.as_ref().map_or(0.0, |simulation| simulation.allowed_loss_points);
+        let reason = match &comparison.accuracy {
+            Some(accuracy) => format!(
+                "top-1 accuracy falls from {} to {} %, {} points are allowed",
+                number::fixed(100.0 * accuracy.top1_exact, 2),
+                number::fixed(100.0 * accuracy.top1, 2),
+                number::fixed(allowed, 2)
+            ),
+            None => void.trim_start_matches("void: ").to_owned(),
+        };
+        let (baseline, network) = (&comparison.baseline, &study.model_name);
+        return Some(format!("{subject} saves nothing that counts over {baseline} on {network}: {reason}."));
+    }
     let mut sentence = format!(
         "{subject} {change} of {} on {} over {} of {}",
         comparison.baseline,
@@ -53,7 +78,8 @@ fn what_ran(study: &StudyRecord) -> Option<String> {
     Some(format!("{designs} on {} over {images} of {}.", study.network_words(), study.data_name))
 }
 
-/// Reductions in percent of the named baselines. Energies of different cost tables are not compared.
+/// Reductions in percent of the named baselines. Energies that do not compare say why, savings that cost too much accuracy
+/// are void; accuracy stands beside them where a variant changes values.
 pub fn comparison_table(comparisons: &[Comparison]) -> Table {
     let columns = vec![
         Column::text("variant", "variant"),
@@ -65,21 +91,48 @@ pub fn comparison_table(comparisons: &[Comparison]) -> Table {
         Column::number("mean_layer_energy_reduction_percent", "energy saved, mean of layers", "%"),
         Column::number("n_layers", "layers", ""),
     ];
+    let approximate = comparisons.iter().any(|comparison| comparison.accuracy.is_some() || comparison.void.is_some());
+    let mut columns = columns;
+    if approximate {
+        columns.push(Column::number("top1_percent", "top-1", "%"));
+        columns.push(Column::number("top1_exact_percent", "top-1, exact", "%"));
+        columns.push(Column::number("accuracy_images", "judged by", "images"));
+    }
     let mut table = Table::new("Savings against the named baseline, simulated", columns);
-    let energy = |comparison: &Comparison, percent| Cell::real((!comparison.costs_differ).then_some(percent), 2);
     for comparison in comparisons {
-        table.row(vec![
+        let saving = |percent: Option<f64>| match &comparison.void {
+            Some(void) => Cell::Text(void.clone()),
+            None => Cell::real(percent, 2),
+        };
+        let energy = |percent: Option<f64>| match &comparison.energy_differs {
+            Some(reason) => Cell::Text(reason.clone()),
+            None => saving(percent),
+        };
+        let mut row = vec![
             comparison.variant.clone().into(),
             comparison.baseline.clone().into(),
-            Cell::Real(comparison.total_runtime_reduction_percent, 2),
-            energy(comparison, comparison.total_energy_reduction_percent),
-            Cell::real(speed_up(comparison.total_runtime_reduction_percent), 2),
-            Cell::Real(comparison.mean_layer_runtime_reduction_percent, 2),
-            energy(comparison, comparison.mean_layer_energy_reduction_percent),
+            saving(Some(comparison.total_runtime_reduction_percent)),
+            energy(comparison.total_energy_reduction_percent),
+            saving(speed_up(comparison.total_runtime_reduction_percent)),
+            saving(Some(comparison.mean_layer_runtime_reduction_percent)),
+            energy(comparison.mean_layer_energy_reduction_percent),
             comparison.n_layers.into(),
-        ]);
+        ];
+        if approximate {
+            row.extend(accuracy_cells(comparison.accuracy.as_ref()));
+        }
+        table.row(row);
     }
     table
+}
+
+/// Top-1 accuracy, that of the exact network, and the images that judged them.
+pub(crate) fn accuracy_cells(accuracy: Option<&EffectAccuracy>) -> [Cell; 3] {
+    [
+        Cell::real(accuracy.map(|accuracy| 100.0 * accuracy.top1), 2),
+        Cell::real(accuracy.map(|accuracy| 100.0 * accuracy.top1_exact), 2),
+        accuracy.map(|accuracy| accuracy.n_images).into(),
+    ]
 }
 
 /// A runtime reduction as a ratio: 16.62 % is 1.20. `None` if nothing is left to divide by.
@@ -234,6 +287,7 @@ pub fn study_text(study: &StudyRecord, width: Option<usize>) -> String {
     }
     if let Some(simulation) = &study.simulation {
         parts.push(totals_table(simulation).to_text(width));
+        parts.push(energy_text(simulation, width));
         parts.extend(coverage_text(simulation, width));
     }
     if !study.accelerator_figures.is_empty() {

@@ -185,6 +185,8 @@ fn accelerator(
         name: name.to_owned(),
         label: label.to_owned(),
         config,
+        energy: None,
+        approximate: false,
         costs: if name == "compend" { "compend-45nm" } else { "dadiannao-28nm" }.to_owned(),
         clock_mhz,
         area_mm2,
@@ -237,7 +239,7 @@ fn statistics(idx: usize) -> LayerStatistics {
 /// The study.
 pub(crate) fn study() -> StudyRecord {
     let (baseline, variant, dense) = (compend(BASELINE, false), compend(VARIANT, true), dadiannao());
-    let comparisons = vec![Comparison::between(&baseline, &variant), Comparison::between(&dense, &variant)];
+    let comparisons = vec![Comparison::between(&baseline, &variant, 1.0), Comparison::between(&dense, &variant, 1.0)];
     let digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned();
     StudyRecord {
         name: "vgg16-demo".to_owned(),
@@ -381,7 +383,7 @@ fn published(ours: &Comparison) -> Vec<PublishedFigure> {
         PublishedFigure {
             quantity: "energy, mean of layers' changes".to_owned(),
             published: "−23.50 %".to_owned(),
-            ours: Some(format!("−{:.2} %", ours.mean_layer_energy_reduction_percent)),
+            ours: Some(format!("−{:.2} %", ours.mean_layer_energy_reduction_percent.unwrap_or_default())),
             provenance: Provenance::Simulated,
             source: source.to_owned(),
             remark: Some("without off-chip memory".to_owned()),

@@ -1,6 +1,8 @@
 //! Records through JSON, CSV and terminal tables.
 
-use skimp_report::records::{Breakdown, Comparison, Coverage, EndStatus, LayerRecord, LayerStatistics, LeftOut};
+use skimp_report::records::{
+    Breakdown, Comparison, Coverage, EffectAccuracy, EndStatus, EnergyRecord, LayerRecord, LayerStatistics, LeftOut,
+};
 use skimp_report::table::Cell;
 use skimp_report::{IndexMap, SimulationRecord, StudyRecord, WRITERS, views, write_study};
 
@@ -32,6 +34,7 @@ fn a_simulation_has_the_documented_keys_in_order() {
         "weight_bits",
         "activation_bits",
         "simulated",
+        "allowed_loss_points",
         "accelerators",
     ];
     assert_eq!(keys(&value), expected);
@@ -281,12 +284,12 @@ fn comparisons_average_layers_by_name() {
     baseline.total.latency_ms = 2.0;
     variant.total.latency_ms = 1.5;
     baseline.total.energy_mj = 0.0;
-    let comparison = Comparison::between(&baseline, &variant);
+    let comparison = Comparison::between(&baseline, &variant, 1.0);
     let percents = [
         comparison.mean_layer_runtime_reduction_percent,
-        comparison.mean_layer_energy_reduction_percent,
+        comparison.mean_layer_energy_reduction_percent.unwrap(),
         comparison.total_runtime_reduction_percent,
-        comparison.total_energy_reduction_percent,
+        comparison.total_energy_reduction_percent.unwrap(),
     ];
     for (got, expected) in percents.into_iter().zip([30.0, 25.0, 25.0, 0.0]) {
         assert!((got - expected).abs() < 1e-12, "{percents:?}");
@@ -305,21 +308,97 @@ fn energies_compare_within_one_cost_table() {
     assert_eq!(baseline(plain, Some(&end.label)), end.label);
     assert_eq!(baseline(dadiannao, None), dadiannao.label);
 
-    assert!(!Comparison::between(plain, end).costs_differ);
-    study.comparisons = vec![Comparison::between(dadiannao, end)];
+    assert!(!Comparison::between(plain, end, 1.0).costs_differ);
+    study.comparisons = vec![Comparison::between(dadiannao, end, 1.0)];
     assert!(study.comparisons[0].costs_differ);
     let sentence = views::summary_sentence(&study).unwrap();
     assert!(!sentence.contains("energy"), "{sentence}");
     let table = views::comparison_table(&study.comparisons);
     let cell = |key: &str| &table.rows[0][table.columns.iter().position(|column| column.key == key).unwrap()];
-    assert_eq!(cell("total_energy_reduction_percent"), &Cell::Empty);
+    let reason = Cell::from("priced by compend-45nm and dadiannao-28nm");
+    assert_eq!(cell("total_energy_reduction_percent"), &reason);
     assert_ne!(cell("total_runtime_reduction_percent"), &Cell::Empty);
 
     study.baseline = Some(dadiannao.label.clone());
     let page = skimp_report::html::render(&study);
-    for needle in ["priced by different cost tables", "Energies compare only among designs priced by one cost table"] {
+    for needle in [
+        "do not compare: priced by compend-45nm and dadiannao-28nm",
+        "Energies compare only where table, node and the scopes left out are the same",
+    ] {
         assert!(page.contains(needle), "{needle}");
     }
     // ComPEND is set against its own form without END, DaDianNao against nothing.
     assert!(page.contains(&format!("{} over {}", end.label, plain.label)));
+}
+
+/// ComPEND without and with END, both with energies over `left_out` of the same table.
+fn alike(left_out: [&[&str]; 2]) -> [skimp_report::records::AcceleratorRecord; 2] {
+    let mut both = demo::study().simulation.unwrap().accelerators;
+    both.truncate(2);
+    for (accelerator, left_out) in both.iter_mut().zip(left_out) {
+        accelerator.energy = Some(EnergyRecord {
+            technology_nm: 45.0,
+            priced: vec!["mac".into(), "off_chip".into()],
+            left_out: left_out.iter().map(|&scope| scope.to_owned()).collect(),
+            ..EnergyRecord::default()
+        });
+    }
+    [both.remove(0), both.remove(0)]
+}
+
+#[test]
+fn energies_compare_only_over_the_same_scopes() {
+    let [plain, end] = alike([&["static"], &["static"]]);
+    let same = Comparison::between(&plain, &end, 1.0);
+    assert!(same.energy_differs.is_none() && same.total_energy_reduction_percent.is_some());
+
+    let [plain, end] = alike([&["static"], &["off_chip", "static"]]);
+    let other = Comparison::between(&plain, &end, 1.0);
+    assert_eq!(other.total_energy_reduction_percent, None);
+    let reason = format!("{} without off-chip", end.label);
+    assert_eq!(other.energy_differs.as_deref(), Some(reason.as_str()));
+    let table = views::comparison_table(&[other]);
+    assert!(table.to_text(None).contains(&reason), "{}", table.to_text(None));
+    let mut simulation = demo::study().simulation.unwrap();
+    simulation.accelerators = vec![plain, end];
+    let note = views::energy_note(&simulation);
+    assert!(note.contains("compend-45nm, 45 nm; priced: MAC, off-chip; not priced: off-chip, static"), "{note}");
+    assert!(views::simulation_text(&simulation, None).ends_with(&note));
+}
+
+#[test]
+fn savings_that_cost_too_much_accuracy_are_void() {
+    let [plain, mut end] = alike([&[], &[]]);
+    let accuracy =
+        |top1: f64| Some(EffectAccuracy { top1_exact: 0.9, top1, n_images: 200, ..EffectAccuracy::default() });
+    end.approximate = true;
+    for (measured, expected) in [
+        (accuracy(0.895), None),
+        (accuracy(0.889), Some("void: \u{2212}1.10 points")),
+        (accuracy(0.0), Some("void: \u{2212}90.00 points")),
+        (None, Some("void: accuracy not measured")),
+    ] {
+        end.accuracy = measured;
+        let comparison = Comparison::between(&plain, &end, 1.0);
+        assert_eq!(comparison.void.as_deref(), expected);
+        let table = views::comparison_table(std::slice::from_ref(&comparison)).to_text(None);
+        assert_eq!(table.contains("void"), expected.is_some(), "{table}");
+        assert!(table.contains("top-1") || expected.is_none(), "{table}");
+        let mut study = demo::study();
+        study.comparisons = vec![comparison];
+        let simulation = study.simulation.as_mut().unwrap();
+        simulation.accelerators = vec![plain.clone(), end.clone()];
+        let sentence = views::summary_sentence(&study).unwrap();
+        assert_eq!(sentence.contains("saves nothing that counts"), expected.is_some(), "{sentence}");
+        let text = views::simulation_text(study.simulation.as_ref().unwrap(), None);
+        assert_eq!(text.contains("void"), expected.is_some(), "{text}");
+        study.baseline = Some(plain.label.clone());
+        let page = skimp_report::html::render(&study);
+        assert_eq!(page.contains("void: "), expected.is_some());
+    }
+    // A looser bound lets more pass; an exact design has nothing to lose.
+    end.accuracy = accuracy(0.87);
+    assert!(end.void(3.0).is_none() && end.void(1.0).is_some());
+    end.approximate = false;
+    assert!(end.void(0.0).is_none());
 }

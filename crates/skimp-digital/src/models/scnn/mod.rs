@@ -38,9 +38,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{
-    Accelerator, CostTable, LayerResult, LayerTrace, LayerWorkload, OperationCount, SimError, Statistic,
-};
+use skimp_sim::{Accelerator, CostTable, LayerResult, LayerTrace, LayerWorkload, OperationCount, SimError, Statistic};
 use toml::Table;
 
 use self::banks::{Accumulators, Conflicts, Operand};

@@ -99,7 +99,7 @@ fn what_it_lacks_is_named() {
     let model = skimp_sim::find_model(skimp_digital::ACCELERATORS, "cnvlutin").unwrap();
     for (settings, needle) in [
         ("threshold = 3", "power of two"),
-        ("empty_brick_cycles = 2", "0 or 1"),
+        ("empty_brick_cycles = 2", "0 to 1"),
         ("layer_thresholds = [\"c\"]", "LAYER=NUMBER"),
         ("offset_bits = 3", "16 offsets"),
     ] {

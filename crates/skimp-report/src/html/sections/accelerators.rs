@@ -4,7 +4,7 @@ use super::Section;
 use crate::StudyRecord;
 use crate::html::escape;
 use crate::html::notes::noted;
-use crate::views::{comparison_table, figures_table, left_out_table, totals_table};
+use crate::views::{comparison_table, energy_note, figures_table, left_out_table, totals_table};
 
 /// Text as a sentence begins.
 fn capital(text: &str) -> String {
@@ -28,6 +28,7 @@ impl Section for Accelerators {
         let mut html = String::new();
         if let Some(simulation) = study.simulation.as_ref().filter(|simulation| !simulation.accelerators.is_empty()) {
             html.push_str(&totals_table(simulation).to_html());
+            html.push_str(&format!("<p class=\"note\">{}</p>\n", escape(&energy_note(simulation))));
             if let Some(simulated) = &simulation.simulated {
                 html.push_str(&format!(
                     "<p class=\"note\">{}.</p>\n",

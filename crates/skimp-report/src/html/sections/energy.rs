@@ -1,12 +1,11 @@
 //! Energy per layer.
 
-use indexmap::IndexMap;
-
 use super::Section;
 use super::stacks::{Parts, Quantity, change, figure};
 use crate::StudyRecord;
 use crate::html::escape;
 use crate::records::{AcceleratorRecord, LayerRecord};
+use crate::views::energy_note;
 
 /// Energy per layer, stacked by component.
 pub(super) struct Energy;
@@ -28,25 +27,17 @@ impl Section for Energy {
             let images = accelerator.layers.iter().map(|layer| layer.images).max().unwrap_or(1).max(1);
             accelerator.total.energy_mj * 1e-3 / images as f64
         };
-        let intro = change(study, "J", per_image).map_or_else(String::new, |change| {
+        let change = study.comparisons.first().filter(|first| first.energy_differs.is_none()).and_then(|first| {
+            let void = first.void.as_ref().map_or_else(String::new, |void| format!(" ({void})"));
+            Some(change(study, "J", per_image)? + &void)
+        });
+        let intro = change.map_or_else(String::new, |change| {
             format!("<p>Whole network, per image: {}. Hatched: static energy.</p>\n", escape(&change))
         });
-        Some(format!("{intro}{}{figure}", warning(&study.simulation.as_ref()?.accelerators)))
+        let covered = escape(&energy_note(study.simulation.as_ref()?));
+        let compare = "Energies compare only where table, node and the scopes left out are the same.";
+        Some(format!("{intro}<p class=\"note\">{compare} {covered}</p>\n{figure}"))
     }
-}
-
-/// Which cost table prices which designs, where there are several.
-fn warning(accelerators: &[AcceleratorRecord]) -> String {
-    let mut designs: IndexMap<&str, Vec<&str>> = IndexMap::new();
-    for accelerator in accelerators {
-        designs.entry(&accelerator.costs).or_default().push(&accelerator.label);
-    }
-    if designs.len() < 2 {
-        return String::new();
-    }
-    let list: Vec<_> = designs.iter().map(|(costs, labels)| format!("{costs}: {}", labels.join(", "))).collect();
-    let list = escape(&list.join("; "));
-    format!("<p class=\"note\">Energies compare only among designs priced by one cost table. {list}.</p>\n")
 }
 
 /// Joules per image by component.

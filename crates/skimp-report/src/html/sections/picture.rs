@@ -12,7 +12,11 @@ pub(super) fn picture(study: &StudyRecord) -> Option<String> {
     let over_baseline = |label: &str| {
         let baseline = simulation.accelerator(label)?;
         let others = simulation.accelerators.iter().filter(|other| other.label != label);
-        Some(others.map(|other| Comparison::between(baseline, other)).collect::<Vec<_>>())
+        Some(
+            others
+                .map(|other| Comparison::between(baseline, other, simulation.allowed_loss_points))
+                .collect::<Vec<_>>(),
+        )
     };
     let comparisons = match (&study.baseline, study.comparisons.first()) {
         (Some(label), _) => over_baseline(label)?,
@@ -27,6 +31,10 @@ pub(super) fn picture(study: &StudyRecord) -> Option<String> {
 /// Run time and energy of each variant in percent of the baseline's.
 fn left(comparisons: &[Comparison]) -> Option<String> {
     let first = comparisons.first()?;
+    let label = |comparison: &Comparison| match &comparison.void {
+        Some(void) => format!("{} ({void})", comparison.variant),
+        None => comparison.variant.clone(),
+    };
     let series = |name: &str, color, of: &dyn Fn(&Comparison) -> Option<f64>| Series {
         name: name.to_owned(),
         color,
@@ -34,9 +42,7 @@ fn left(comparisons: &[Comparison]) -> Option<String> {
         ..Series::default()
     };
     let run_time = series("run time", 5, &|comparison| Some(comparison.total_runtime_reduction_percent));
-    let energy = series("energy", 1, &|comparison| {
-        (!comparison.costs_differ).then_some(comparison.total_energy_reduction_percent)
-    });
+    let energy = series("energy", 1, &|comparison| comparison.total_energy_reduction_percent);
     let mut all = vec![run_time, energy];
     all.retain(|series| series.values.iter().any(Option::is_some));
     let chart = Chart {
@@ -47,11 +53,7 @@ fn left(comparisons: &[Comparison]) -> Option<String> {
         category_title: "design".to_owned(),
         flat: true,
         max: Some(all.iter().flat_map(|series| &series.values).flatten().copied().fold(100.0, f64::max)),
-        views: vec![View {
-            name: String::new(),
-            labels: comparisons.iter().map(|comparison| comparison.variant.clone()).collect(),
-            series: all,
-        }],
+        views: vec![View { name: String::new(), labels: comparisons.iter().map(label).collect(), series: all }],
         ..Chart::default()
     };
     Some(chart.to_html(&chart.table(2)))

@@ -6,6 +6,7 @@ use crate::html::chart::{Chart, N_COLORS, Series, View};
 use crate::html::escape;
 use crate::records::{AcceleratorRecord, LayerRecord, SimulationRecord};
 use crate::table::{Cell, Column, Table};
+use crate::views::accuracy_cells;
 
 /// Speed-up and energy over the study's baseline.
 pub(super) struct Speedup;
@@ -36,21 +37,22 @@ impl Section for Speedup {
             .map(|accelerator| (simulation.energy_baseline(accelerator, Some(&baseline.label)), accelerator))
             .filter(|(alike, accelerator)| alike.label != accelerator.label)
             .collect();
+        let allowed = simulation.allowed_loss_points;
         let mut views = vec![
-            view(baseline, "speed-up in cycles", &over_baseline, |_, layer| layer.cycles.total as f64),
-            view(baseline, "speed-up in time", &over_baseline, |accelerator, layer| {
+            view(baseline, "speed-up in cycles", &over_baseline, allowed, |_, layer| layer.cycles.total as f64),
+            view(baseline, "speed-up in time", &over_baseline, allowed, |accelerator, layer| {
                 layer.cycles.total as f64 / accelerator.clock_mhz
             }),
         ];
         if !over_alike.is_empty() {
-            views.push(view(baseline, "energy gain", &over_alike, |_, layer| layer.energy_nj.total));
+            views.push(view(baseline, "energy gain", &over_alike, allowed, |_, layer| layer.energy_nj.total));
         }
         let totals = totals(baseline, simulation);
         let chart = Chart {
             id: "speed-up-chart",
             caption: format!(
                 "Gain over {} per layer: its cycles or time divided by the design's; energies are divided only among designs \
-                 priced by one cost table. Above 1 is better. Simulated.",
+                 priced alike. Above 1 is better. Simulated.",
                 baseline.label
             ),
             value_title: "gain".to_owned(),
@@ -62,8 +64,8 @@ impl Section for Speedup {
         Some(format!(
             "{}<p class=\"note\">Designs have different numbers of multipliers, clocks and nodes: cycles compare \
              designs of one peak rate, time what each design would need. Nothing is scaled between nodes. Energies compare \
-             only where they are priced by the same cost table (what each covers: see Assumptions); each group of designs \
-             with one table has its own baseline, marked “baseline”. \
+             only where table, node and the scopes left out are the same; each such group of designs has its own baseline, \
+             marked “baseline”. A gain that costs more accuracy than allowed is void. \
              “Of its peak” is the dense rate over the design's own dense peak: above 100 % is work skipped.</p>\n{}{}",
             totals.to_html(),
             chart.to_html(&chart.table(3)),
@@ -81,17 +83,20 @@ fn view(
     baseline: &AcceleratorRecord,
     name: &str,
     pairs: &[(&AcceleratorRecord, &AcceleratorRecord)],
+    allowed_loss_points: f64,
     of: Quantity,
 ) -> View {
+    let void = |other: &AcceleratorRecord| other.void(allowed_loss_points);
     let value = |base: &AcceleratorRecord, other: &AcceleratorRecord, layer: &LayerRecord| {
         let find = |side: &AcceleratorRecord| Some(of(side, side.layers.iter().find(|own| own.name == layer.name)?));
         gain(find(base)?, find(other)?)
     };
     let series = pairs.iter().enumerate().map(|(idx, (base, other))| Series {
-        name: if base.label == baseline.label {
-            other.label.clone()
-        } else {
-            format!("{} over {}", other.label, base.label)
+        name: match (base.label == baseline.label, void(other)) {
+            (true, None) => other.label.clone(),
+            (true, Some(void)) => format!("{} ({void})", other.label),
+            (false, None) => format!("{} over {}", other.label, base.label),
+            (false, Some(void)) => format!("{} over {} ({void})", other.label, base.label),
         },
         color: idx % N_COLORS,
         hatched: idx >= N_COLORS,
@@ -116,6 +121,13 @@ fn totals(baseline: &AcceleratorRecord, simulation: &SimulationRecord) -> Table 
         Column::number("energy_gain", "energy gain", "×"),
         Column::text("energy_baseline", "over"),
     ];
+    let approximate = simulation.accelerators.iter().any(|accelerator| accelerator.approximate);
+    let mut columns = columns;
+    if approximate {
+        columns.push(Column::number("top1_percent", "top-1", "%"));
+        columns.push(Column::number("top1_exact_percent", "top-1, exact", "%"));
+        columns.push(Column::number("accuracy_images", "judged by", "images"));
+    }
     let mut table = Table::new(format!("Whole network over {}, simulated", baseline.label), columns);
     let images = simulation.images.max(1) as f64;
     let base = &baseline.total;
@@ -124,16 +136,22 @@ fn totals(baseline: &AcceleratorRecord, simulation: &SimulationRecord) -> Table 
         let of_peak = accelerator.peak_gmacs.filter(|&peak| peak > 0.0).map(|peak| 100.0 * total.gmacs_per_s / peak);
         let alike = simulation.energy_baseline(accelerator, Some(&baseline.label));
         let over = if alike.label == accelerator.label { "baseline" } else { &alike.label };
-        table.row(vec![
+        let void = accelerator.void(simulation.allowed_loss_points);
+        let cell = |gain: Option<f64>| void.clone().map_or_else(|| Cell::real(gain, 2), Cell::Text);
+        let mut row = vec![
             accelerator.label.clone().into(),
-            Cell::real(gain(base.cycles as f64, total.cycles as f64), 2),
-            Cell::real(gain(base.latency_ms, total.latency_ms), 2),
+            cell(gain(base.cycles as f64, total.cycles as f64)),
+            cell(gain(base.latency_ms, total.latency_ms)),
             Cell::real(of_peak, 1),
             accelerator.costs.clone().into(),
             Cell::Real(total.energy_mj / images, 3),
-            Cell::real(gain(alike.total.energy_mj, total.energy_mj), 2),
+            cell(gain(alike.total.energy_mj, total.energy_mj)),
             over.into(),
-        ]);
+        ];
+        if approximate {
+            row.extend(accuracy_cells(accelerator.accuracy.as_ref()));
+        }
+        table.row(row);
     }
     table
 }

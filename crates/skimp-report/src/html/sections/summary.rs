@@ -55,19 +55,31 @@ fn key_table(study: &StudyRecord, comparison: &Comparison) -> Table {
         let cell = |side: Option<&AcceleratorRecord>| Cell::from(side.map(|side| number::si(of(side), unit)));
         table.row(vec![name.into(), cell(pair.0), cell(pair.1), change]);
     };
-    let energy_change = |reduction| match comparison.costs_differ {
-        true => Cell::Text("priced by different cost tables".to_owned()),
-        false => change(reduction),
+    let saved = |reduction: f64| comparison.void.clone().map_or_else(|| change(reduction), Cell::Text);
+    let energy_change = |reduction: Option<f64>| match (&comparison.energy_differs, reduction) {
+        (Some(reason), _) => Cell::Text(format!("do not compare: {reason}")),
+        (None, Some(reduction)) => saved(reduction),
+        (None, None) => Cell::Empty,
     };
     let (runtime, energy) = (comparison.total_runtime_reduction_percent, comparison.total_energy_reduction_percent);
-    quantity("run time per image", "s", &|side| side.total.latency_ms * 1e-3, change(runtime));
+    quantity("run time per image", "s", &|side| side.total.latency_ms * 1e-3, saved(runtime));
     quantity("energy per image", "J", &|side| side.total.energy_mj * 1e-3 / images, energy_change(energy));
 
     let over = format!("mean of {} layers' changes", comparison.n_layers);
     let mut mean = |name: String, change| table.row(vec![name.into(), Cell::Empty, Cell::Empty, change]);
-    mean(format!("run time, {over}"), change(comparison.mean_layer_runtime_reduction_percent));
+    mean(format!("run time, {over}"), saved(comparison.mean_layer_runtime_reduction_percent));
     mean(format!("energy, {over}"), energy_change(comparison.mean_layer_energy_reduction_percent));
 
+    if let Some(accuracy) = &comparison.accuracy {
+        let top1 = |top1: f64| Cell::from(number::percent(top1, 2));
+        let lost = number::fixed(accuracy.loss_points(), 2);
+        table.row(vec![
+            "top-1 accuracy under the variant".into(),
+            top1(accuracy.top1_exact),
+            top1(accuracy.top1),
+            format!("{lost} points lost").into(),
+        ]);
+    }
     if let Some(accuracy) = &study.accuracy {
         let before = accuracy.integer.as_ref().map(|accuracy| accuracy.top1);
         let after = accuracy.variant.as_ref().map(|variant| variant.accuracy.top1);
