@@ -83,12 +83,12 @@ impl Drawn {
         let back = [0, c, side, side];
         match self.draws.below(7) {
             0 => {
-                let groups = [1, 2, CHANNELS][self.draws.below(3) as usize];
+                let groups = [1, 2, CHANNELS][self.draws.below(3)];
                 self.conv(x, &[3, 3], (CHANNELS, CHANNELS), groups, 1)
             }
             1 => {
                 let line = self.reshape(x, &[0, c, area]);
-                let groups = [1, 2][self.draws.below(2) as usize];
+                let groups = [1, 2][self.draws.below(2)];
                 let y = self.conv(line, &[3], (CHANNELS, CHANNELS), groups, 1);
                 self.reshape(y, &back)
             }
@@ -100,7 +100,7 @@ impl Drawn {
             // MatMul on two to four axes, each row of `c` numbers.
             3 => {
                 let shapes = [vec![-1, c], vec![0, area, c], vec![0, side, side, c]];
-                let drawn = self.draws.below(3) as usize;
+                let drawn = self.draws.below(3);
                 let rows = self.reshape(x, &shapes[drawn]);
                 let y = self.node(Op::MatMul, rows, &[vec![CHANNELS, CHANNELS]]);
                 let y = self.node(Op::Add, y, &[vec![CHANNELS]]);

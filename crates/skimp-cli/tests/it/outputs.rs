@@ -37,7 +37,7 @@ fn chain(path: &Path, names: &[String]) {
         outputs.push(x);
     }
     outputs.into_iter().for_each(|output| builder.output(output));
-    onnx::export(&builder.build().unwrap(), path).unwrap();
+    onnx::export(&builder.build().expect("a graph"), path).expect("it is whole");
 }
 
 fn names() -> Vec<String> {
@@ -49,10 +49,10 @@ struct Files(tempfile::TempDir);
 impl Files {
     /// `net.onnx` with outputs of all kinds of names, `x.npy` and `labels.npy`.
     fn new() -> Self {
-        let files = Self(tempfile::tempdir().unwrap());
+        let files = Self(tempfile::tempdir().expect("a folder"));
         chain(&files.at("net.onnx"), &names());
-        npy::write(files.at("x.npy"), &[1, 1, 2, 2], &[1_f32, 2.0, 3.0, 4.0]).unwrap();
-        npy::write(files.at("labels.npy"), &[1], &[0_i64]).unwrap();
+        npy::write(files.at("x.npy"), &[1, 1, 2, 2], &[1_f32, 2.0, 3.0, 4.0]).expect("it is whole");
+        npy::write(files.at("labels.npy"), &[1], &[0_i64]).expect("it is whole");
         files
     }
 
@@ -65,11 +65,11 @@ impl Files {
     }
 
     fn json(&self, name: &str) -> Value {
-        serde_json::from_str(&std::fs::read_to_string(self.at(name)).unwrap()).unwrap()
+        serde_json::from_str(&std::fs::read_to_string(self.at(name)).expect("a file")).expect("it is whole")
     }
 
     fn bytes(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.at(name)).unwrap()
+        std::fs::read(self.at(name)).expect("it is whole")
     }
 
     /// The command must refuse, name the reason, and leave `untouched` as it was.
