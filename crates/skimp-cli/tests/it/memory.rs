@@ -1,8 +1,120 @@
 //! Nothing takes more memory than it may, whatever the input: an error that says what needs how much, never a crash.
 
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use skimp::data::npy;
+use skimp::graph::{AutoPad, DType, Dim, GraphBuilder, Op, Pad, PadMode, Tensor, Window, onnx};
 
 use crate::{fails, ok, text};
+
+/// Runs `skimp` where the system gives out no more than `kilobytes` of address space: an allocation beyond it aborts.
+#[cfg(target_os = "linux")]
+fn confined(kilobytes: u64, args: &[&str]) -> Output {
+    Command::new("sh")
+        .args(["-c", &format!("ulimit -v {kilobytes}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_skimp")])
+        .args(args)
+        .output()
+        .expect("the shell runs")
+}
+
+/// The command may succeed; if it does not, then as in [`refuses`].
+#[cfg(target_os = "linux")]
+fn survives(args: &[&str]) {
+    let output = confined(1 << 20, &[args, &["--memory", "64MiB", "--threads", "1"]].concat());
+    if !output.status.success() {
+        refuses(args);
+    }
+}
+
+/// The command must end with one clear error about memory, within 1 GiB of address space and a budget of 64 MiB.
+#[cfg(target_os = "linux")]
+fn refuses(args: &[&str]) {
+    let output = confined(1 << 20, &[args, &["--memory", "64MiB", "--threads", "1"]].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(1 | 2)), "skimp {args:?}: {}\n{stderr}", output.status);
+    assert!(!stderr.contains("panicked") && output.stdout.is_empty(), "skimp {args:?}: {stderr}");
+    let known = ["the memory budget is 64.0 MiB", "at most", "extents are too large", "more than 16777216"];
+    assert!(known.iter().any(|known| stderr.contains(known)), "skimp {args:?}: {stderr}");
+}
+
+fn window(kernel: usize, dilation: usize, pad: usize) -> Window {
+    Window {
+        kernel: vec![kernel; 2],
+        strides: vec![1; 2],
+        dilations: vec![dilation; 2],
+        pads_begin: vec![pad; 2],
+        pads_end: vec![pad; 2],
+        auto_pad: AutoPad::NotSet,
+        ceil_mode: false,
+    }
+}
+
+/// Networks of a few bytes whose values are gigabytes, and one whose frame of padding would be.
+fn hostile(folder: &Path) -> Vec<String> {
+    let image = || [1, 1, 4, 4].map(Dim::Fixed).to_vec();
+    let mut paths = Vec::new();
+    let mut put = |name: &str, op: Op, weight: Option<Tensor>| {
+        let mut builder = GraphBuilder::new(name);
+        let x = builder.input("x", DType::F32, image());
+        let mut inputs = vec![x];
+        inputs.extend(weight.map(|weight| builder.constant("w", weight)));
+        let y = builder.node(name, op, &inputs);
+        let y = builder.node("relu", Op::Relu, &[y]);
+        builder.output(y);
+        let path = folder.join(format!("{name}.onnx"));
+        onnx::export(&builder.build().expect("a valid graph"), &path).expect("a small file");
+        paths.push(text(&path).to_owned());
+    };
+    let conv = |dilation, pad| Op::Conv { window: window(2, dilation, pad), groups: 1 };
+    let weight = || Some(Tensor::from_f32(vec![1, 1, 2, 2], vec![1.0; 4]));
+    put("large_conv", conv(1, 50_000), weight());
+    let pads = Pad { begin: vec![0, 0, 40_000, 40_000], end: vec![0; 4], mode: PadMode::Constant, value: 0.0 };
+    put("large_pad", Op::Pad(pads), None);
+    put("large_frame", conv(100_000_000, 50_000_000), weight());
+    paths
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn hostile_networks_are_refused_by_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| text(&folder.path().join(name)).to_owned();
+    npy::write(at("x.npy"), &[1, 1, 4, 4], &[0.5_f32; 16]).unwrap();
+    npy::write(at("labels.npy"), &[1], &[0_i64]).unwrap();
+    let data = format!("npy:{},{}", at("x.npy"), at("labels.npy"));
+    for net in hostile(folder.path()) {
+        let ends = if net.contains("large_frame") { survives } else { refuses };
+        for engine in ["cpu", "reference"] {
+            ends(&["run", &net, "--input", &at("x.npy"), "-o", &at("y.npy"), "--engine", engine]);
+        }
+        ends(&["eval", &net, "--data", &data, "--preprocess", "raw"]);
+        ends(&["quantize", &net, "--data", &data, "--preprocess", "raw", "-o", &at("q.onnx")]);
+        ends(&["simulate", &net, "--data", &data, "--preprocess", "raw", "--accelerator", "dadiannao"]);
+        // Counting takes no memory.
+        let inspected = confined(1 << 20, &["inspect", &net]);
+        assert!(inspected.status.success(), "{}", String::from_utf8_lossy(&inspected.stderr));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn devices_that_never_end_are_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = text(&folder.path().join("y.npy")).to_owned();
+    for args in [
+        &["inspect", "/dev/zero"][..],
+        &["study", "/dev/zero"],
+        &["report", "/dev/zero"],
+        &["run", "sample-resnet", "--input", "/dev/zero", "-o", &output],
+        &["eval", "sample-resnet", "--data", "npy:/dev/zero,/dev/zero"],
+    ] {
+        let output = confined(1 << 20, &[args, &["--memory", "32MiB", "--threads", "1"]].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(matches!(output.status.code(), Some(1 | 2)), "skimp {args:?}: {}\n{stderr}", output.status);
+        assert!(stderr.contains("/dev/zero"), "skimp {args:?}: {stderr}");
+    }
+}
 
 #[test]
 fn a_budget_is_a_number_and_a_unit() {
