@@ -55,13 +55,22 @@ pub(crate) fn full_operands(layer: LayerWorkload) -> (LayerWorkload, LayerTrace)
     let layer = LayerWorkload { weights: Some(vec![weight; layer.weight_count()].into()), ..layer };
     let activation = greatest(layer.activation_bits, layer.activation_signed);
     let ends: Arc<[u8]> = vec![layer.weight_bits as u8; layer.output_count()].into();
-    let sum = layer.inputs_per_output() as i64 * i64::from(weight) * i64::from(activation);
+    // Padding adds nothing: of each window only the taps inside the map count.
+    let inside = |axis: usize, output: usize| {
+        let (kernel, extent) = if axis == 0 { (layer.r, layer.h) } else { (layer.s, layer.w) };
+        let at = |tap: usize| output * layer.strides[axis] + tap * layer.dilations[axis];
+        (0..kernel).filter(|&tap| at(tap).wrapping_sub(layer.pads_begin[axis]) < extent).count()
+    };
+    let taps = (0..layer.p).flat_map(|p| (0..layer.q).map(move |q| (p, q)));
+    let taps: Vec<usize> = taps.map(|(p, q)| inside(0, p) * inside(1, q)).collect();
+    let product = layer.channels_per_group() as i64 * i64::from(weight) * i64::from(activation);
+    let sums: Arc<[i64]> = (0..layer.k).flat_map(|_| taps.iter().map(|&taps| taps as i64 * product)).collect();
     let recorded = RecordedTrace {
         activation: Some(vec![activation; layer.input_count()].into()),
         end_planes_negative: Some(ends.clone()),
         end_planes_non_positive: Some(ends.clone()),
         predictive_end_planes: Some(ends),
-        output_sums: Some(vec![sum; layer.output_count()].into()),
+        output_sums: Some(sums),
         start_values: Some(vec![0; layer.output_count()].into()),
     };
     let trace = LayerTrace::new(&layer, Arc::new(recorded));
