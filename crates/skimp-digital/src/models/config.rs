@@ -4,11 +4,32 @@ use serde::de::DeserializeOwned;
 use skimp_sim::SimError;
 use toml::Table;
 
+/// Magnitudes of real settings: clocks, rates, areas and shares of every design lie far within, and no product or quotient
+/// of a few of them leaves the range of f64.
+const REALS: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
+
+/// Refuses reals that are not finite, or so large or small that results would not be.
+fn check_reals(prefix: &str, table: &Table) -> Result<(), SimError> {
+    for (name, value) in table {
+        let key = format!("{prefix}{name}");
+        match value {
+            toml::Value::Table(inner) => check_reals(&format!("{key}."), inner)?,
+            toml::Value::Float(value) if *value != 0.0 && !REALS.contains(&value.abs()) => {
+                let reason = format!("expected a number from 1e-9 to 1e9, found {value:e}");
+                return Err(SimError::SettingValue { key, reason });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The typed form of a resolved configuration.
 pub(super) fn typed<T: DeserializeOwned>(resolved: &Table) -> Result<T, SimError> {
     if resolved.get("schema").and_then(toml::Value::as_integer) != Some(1) {
         return Err(SimError::SettingValue { key: "schema".into(), reason: "expected 1".into() });
     }
+    check_reals("", resolved)?;
     resolved
         .clone()
         .try_into()

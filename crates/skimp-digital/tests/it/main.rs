@@ -5,6 +5,8 @@ mod docs;
 #[cfg(test)]
 mod effects;
 #[cfg(test)]
+mod extremes;
+#[cfg(test)]
 mod mapping;
 #[cfg(test)]
 mod more_hardware;
