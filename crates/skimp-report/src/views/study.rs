@@ -299,11 +299,19 @@ pub fn study_text(study: &StudyRecord, width: Option<usize>) -> String {
         table.columns.truncate(7);
         parts.push(table.to_text(width));
     }
-    if !study.published.is_empty() {
-        let mut table = published_table(&study.published);
+    let beside: Vec<_> = study.published.iter().filter(|figure| figure.ours.is_some()).cloned().collect();
+    if !beside.is_empty() {
+        let mut table = published_table(&beside);
         // Remarks are sentences: they belong in the report, not in a terminal's columns.
         table.columns.truncate(4);
         parts.push(table.to_text(width));
+    }
+    let n_alone = (study.published.len() - beside.len()) as u64;
+    if n_alone > 0 {
+        let figures = words_for_count(n_alone, "published figure");
+        parts.push(format!(
+            "{figures} of other networks, layers or conditions: in the report, with nothing of ours beside.\n"
+        ));
     }
     parts.join("\n")
 }
