@@ -226,7 +226,10 @@ fn data_that_do_not_fit_exit_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let write = |name: &str, shape: &[usize]| {
-        skimp::data::npy::write(path(name), shape, &vec![7_u8; shape.iter().product()]).unwrap();
+        let n_values: usize = shape.iter().product();
+        // Labels are 7; images differ from each other, so that none is trained and validated on.
+        let value = |idx: usize| if shape.len() == 1 { 7 } else { (idx * shape[0] / n_values) as u8 };
+        skimp::data::npy::write(path(name), shape, &(0..n_values).map(value).collect::<Vec<u8>>()).unwrap();
     };
     write("gray.npy", &[4, 1, 28, 28]);
     write("color.npy", &[4, 3, 28, 28]);
