@@ -262,7 +262,19 @@ mod tests {
         std::fs::write(&file, table.replacen("read_pj", "reed_pj", 1)).unwrap();
         let set = format!("compend.costs={}", file.display());
         let config = configs(&["compend"], &[], &[&set]).unwrap().remove(0);
-        let error = find_model(ACCELERATORS, "compend").unwrap().configure(&config.set).unwrap_err().to_string();
+        let network = crate::Network::open("sample-resnet").unwrap();
+        let simulation = crate::SimulateConfig {
+            data: crate::DataConfig { set: "sample".to_owned(), ..crate::DataConfig::default() },
+            input_size: None,
+            quantization: crate::QuantizationConfig { calibration_images: 1, ..Default::default() },
+            layers: crate::LayersConfig::default(),
+            accelerators: vec![config],
+            costs: crate::CostsConfig::Auto,
+            allowed_loss_points: 1.0,
+            dump: None,
+            trace: None,
+        };
+        let error = crate::simulate(&network, &simulation, &crate::Silent).unwrap_err().to_string();
         for part in ["\"stt.read\" in pJ", "mine.toml", "which compend needs", "did you mean \"stt.reed\"?"] {
             assert!(error.contains(part), "{part}: {error}");
         }
