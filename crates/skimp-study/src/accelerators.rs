@@ -181,14 +181,13 @@ fn inline_costs(set: &mut Table, folder: &Path) -> Result<(), StudyError> {
 }
 
 fn read(path: &Path) -> Result<String, StudyError> {
-    let io = |source| StudyError::Io { path: path.to_owned(), source };
-    let size = std::fs::metadata(path).map_err(io)?.len();
-    if size > MAX_FILE_BYTES {
-        let cause =
-            format!("{size} bytes, expected at most {MAX_FILE_BYTES}: is this a preset, a record or a cost table?");
-        return Err(StudyError::InvalidStudy { path: path.to_owned(), cause });
-    }
-    std::fs::read_to_string(path).map_err(io)
+    skimp_files::read_to_string(path, MAX_FILE_BYTES).map_err(|source| match source.kind() {
+        std::io::ErrorKind::FileTooLarge => StudyError::InvalidStudy {
+            path: path.to_owned(),
+            cause: format!("{source}: is this a preset, a record or a cost table?"),
+        },
+        _ => StudyError::Io { path: path.to_owned(), source },
+    })
 }
 
 #[cfg(test)]

@@ -84,6 +84,8 @@ impl super::Command for Simulate {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
         global.reads_data(arguments.data.set());
         global.reads(&arguments.model);
+        // Before outputs are checked: presets and cost tables in files are inputs, too.
+        let accelerators = skimp::accelerator_configs(&arguments.accelerator, &arguments.preset, &arguments.set)?;
         global.check_output()?;
         if arguments.mapping && global.format == Format::Csv {
             return Err(Failure::usage(anyhow::anyhow!(
@@ -91,7 +93,6 @@ impl super::Command for Simulate {
             )));
         }
         global.writes("--trace", arguments.trace.as_deref())?;
-        let accelerators = skimp::accelerator_configs(&arguments.accelerator, &arguments.preset, &arguments.set)?;
         if skimp::Topology::is_named(&arguments.model) {
             return topology(&arguments, &global, &accelerators);
         }

@@ -106,6 +106,8 @@ fn devices_that_never_end_are_given_up() {
         &["inspect", "/dev/zero"][..],
         &["study", "/dev/zero"],
         &["report", "/dev/zero"],
+        &["simulate", "sample-resnet", "--accelerator", "compend", "--preset", "compend=/dev/zero"],
+        &["simulate", "sample-resnet", "--accelerator", "compend", "--set", "compend.costs=/dev/zero"],
         &["run", "sample-resnet", "--input", "/dev/zero", "-o", &output],
         &["eval", "sample-resnet", "--data", "npy:/dev/zero,/dev/zero"],
     ] {

@@ -196,6 +196,25 @@ fn no_command_writes_over_what_it_reads() {
 }
 
 #[test]
+fn presets_and_cost_tables_stay() {
+    let files = Files::new();
+    std::fs::write(files.at("chip.toml"), ok(&["show", "dadiannao"])).unwrap();
+    std::fs::write(files.at("costs.toml"), ok(&["show", "horowitz-45nm"])).unwrap();
+    let rows = "Layer name,IFMAP h,IFMAP w,Filter h,Filter w,Channels,Filters,Stride,\nc1,8,8,3,3,4,10,1,\n";
+    std::fs::write(files.at("rows.csv"), rows).unwrap();
+    let preset = format!("dadiannao={}", files.arg("chip.toml"));
+    let costs = format!("dadiannao.costs={}", files.arg("costs.toml"));
+    let input = "this is an input of the run";
+    for model in ["net.onnx", "rows.csv"].map(|name| files.arg(name)) {
+        let simulate = ["simulate", &model, "--accelerator", "dadiannao", "--preset", &preset, "--set", &costs];
+        for name in ["chip.toml", "costs.toml"] {
+            files.refuses(&[&simulate[..], &["-o", &files.arg(name)]].concat(), name, input);
+            files.refuses(&[&simulate[..], &["--trace", &files.arg(name)]].concat(), name, input);
+        }
+    }
+}
+
+#[test]
 fn files_of_a_data_set_stay() {
     let files = Files::new();
     let folder = files.at("set");
