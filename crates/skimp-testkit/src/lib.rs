@@ -1,9 +1,14 @@
-//! What the tests of several crates share: where real data and a Python are, and how a test says that it has neither.
+//! What the tests of several crates share: where real data and a Python are, how a test says that it has neither,
+//! and the published figures that tests hold ours against.
 //!
 //! For dev-dependencies only. `cargo xtask test` sets `SKIMP_PYTHON`; `SKIMP_DATA` is the user's.
 
+mod figures;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
+
+pub use figures::{Class, Figure, WIDEST_TOLERANCE, check, figures};
 
 /// The folder that `SKIMP_DATA` names, or `None` and a message on stderr: the test has no `what` to work on. That the
 /// folder holds it is for the test to find out.

@@ -53,12 +53,11 @@ fn encoding() {
 
 #[test]
 fn random_zeros_on_a_vgg_layer() {
-    // 44 % zeros, the published average of its networks; published speed-ups of whole networks are 1.24 to 1.55.
+    // 44 % zeros, the published average of its networks.
     let layer = vgg16_conv(9);
     let dense = accelerator("dadiannao", "").simulate_layer(&layer, None).unwrap().total_cycles();
     let sparse = run("", &layer, codes(layer.input_count(), 440, 1)).total_cycles();
-    let speed_up = dense as f64 / sparse as f64;
-    assert!((1.2..1.8).contains(&speed_up), "{speed_up}");
+    skimp_testkit::check(&[("cnvlutin-random-zeros", dense as f64 / sparse as f64)]);
 }
 
 #[test]

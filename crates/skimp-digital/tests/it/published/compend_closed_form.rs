@@ -24,11 +24,13 @@ const RECORDED: [[u64; 5]; 13] = [
 #[test]
 fn phases_without_end() {
     let compend = accelerator("compend", "end = false");
+    let mut on_chip = 0;
     for (number, recorded) in (1..).zip(RECORDED) {
         let layer = vgg16_conv(number);
         let result = compend.simulate_layer(&layer, None).unwrap();
         for (phase, expected) in [("stt_wb", recorded[1]), ("ab_pu", recorded[3]), ("run_pu", recorded[4])] {
             assert_eq!(cycles(&result, phase), expected, "{} {phase}", layer.name);
+            on_chip += cycles(&result, phase);
         }
         for (phase, expected) in [("mem_stt", recorded[0]), ("mem_ab", recorded[2])] {
             let ratio = cycles(&result, phase) as f64 / expected as f64;
@@ -39,6 +41,7 @@ fn phases_without_end() {
         let ratio = total as f64 / (recorded.iter().sum::<u64>() + 1) as f64;
         assert!((ratio - 1.0).abs() < 0.002, "{}: {ratio}", layer.name);
     }
+    skimp_testkit::check(&[("compend-dense-phases", on_chip as f64)]);
 }
 
 #[test]

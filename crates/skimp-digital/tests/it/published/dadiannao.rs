@@ -25,6 +25,11 @@ fn cycle_vectors() {
 }
 
 #[test]
+fn peak_is_that_of_the_cycle_model() {
+    skimp_testkit::check(&[("dadiannao-peak", accelerator("dadiannao", "").peak_gmacs())]);
+}
+
+#[test]
 fn energy_is_chip_power_times_time() {
     let dadiannao = accelerator("dadiannao", "");
     let result = dadiannao.simulate_layer(&vgg16_conv(9), None).unwrap();

@@ -90,6 +90,7 @@ const ALEXNET: [Measured; 5] = [
 #[test]
 fn alexnet_latency_and_power() {
     let mut failures = Vec::new();
+    let (mut ours_ms, mut chip_ms, mut least_power) = (0.0, 0.0, f64::INFINITY);
     for (layer, chip) in alexnet().iter().zip(ALEXNET) {
         let trace = sparse_trace(layer, chip.zeros);
         let (result, gated_mw) = onchip_mw("eyeriss", "clock_mhz = 200.0", layer, Some(&trace));
@@ -98,6 +99,9 @@ fn alexnet_latency_and_power() {
         let active = result.macs as f64 / cycles(&result, "compute") as f64;
         let shares = [latency, gated_mw / chip.power_mw, dense_mw / chip.power_mw];
         let expected = [chip.latency_share, chip.power_share, chip.dense_power_share];
+        ours_ms += latency * chip.latency_ms;
+        chip_ms += chip.latency_ms;
+        least_power = shares[1].min(least_power);
         let near = shares.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-3);
         let accepted = (0.8..=1.0).contains(&shares[0]) && (0.6..=1.0).contains(&shares[1]);
         if !near || !accepted || (active - chip.active).abs() > 0.01 || cycles(&result, "dram_stall") > 0 {
@@ -105,6 +109,7 @@ fn alexnet_latency_and_power() {
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
+    skimp_testkit::check(&[("eyeriss-alexnet-latency", ours_ms / chip_ms), ("eyeriss-alexnet-power", least_power)]);
 }
 
 #[test]
@@ -130,13 +135,16 @@ fn buffer_accesses_of_the_chip() {
     // do not give them), and its accesses of the global buffer in MB (table V), both as transcribed in the open data of
     // cucapra/fodlam. Filters pass the buffer but are not counted there.
     let chip = [(1, 18.5), (2, 77.6), (6, 50.2), (6, 37.4), (6, 24.9)];
+    let mut total = 0.0;
     for (layer, (channels, megabytes)) in alexnet().iter().zip(chip) {
         let settings = format!("channels_in_pass = {channels}\nfilter_prefetch = false");
         let result = accelerator("eyeriss", &settings).simulate_layer(layer, None).unwrap();
         let words = events(&result, "buffer_accesses") - events(&result, "dram_filter_words");
         let share = words as f64 * 2e-6 / megabytes;
         assert!((0.93..1.01).contains(&share), "{}: {share}", layer.name);
+        total += words as f64 * 2e-6;
     }
+    skimp_testkit::check(&[("eyeriss-alexnet-buffer", total)]);
 }
 
 #[test]
@@ -154,16 +162,13 @@ fn gating_lowers_power_and_no_time() {
 
 #[test]
 fn alexnet_off_chip_accesses() {
-    // Published: 0.0029 words per multiply-accumulate, compressed maps. Ours is 0.0050 before compression: the search
-    // takes the fastest mapping and then the least movement, the chip's favor reuse in the buffer.
     let (mut words, mut macs) = (0, 0);
     for layer in alexnet() {
         let result = accelerator("eyeriss", "clock_mhz = 200.0").simulate_layer(&layer, None).unwrap();
         words += events(&result, "dram_uncompressed_words");
         macs += result.macs;
     }
-    let per_mac = words as f64 / macs as f64;
-    assert!((per_mac - 0.00502).abs() < 5e-5, "{per_mac}");
+    skimp_testkit::check(&[("eyeriss-alexnet-dram", words as f64 / macs as f64)]);
 }
 
 /// VGG-16 on the chip, three images at 200 MHz: milliseconds of processing, MB of the global buffer, and channels that a
@@ -199,21 +204,17 @@ fn vgg16_milliseconds(settings: impl Fn(usize) -> String) -> Vec<(f64, f64)> {
 }
 
 #[test]
-fn vgg16_frame_rate() {
-    // Published: 0.7 frames per second, of 4,309.5 ms for three images; 3,755.2 of them process. Our search takes the
-    // fastest mapping: 2.1 frames per second.
-    let frames = |milliseconds: f64| 3e3 / milliseconds;
-    let fastest: f64 = vgg16_milliseconds(|_| String::new()).iter().map(|(milliseconds, _)| milliseconds).sum();
-    assert!((frames(fastest) - 2.133).abs() < 0.01, "{}", frames(fastest));
-    // What it has less of is partial sums in the buffer: the chip accumulates one channel of the wide layers in a pass.
-    // Held to the chip's channels, the network of partial sums bounds ours as it bounds the chip's, layer by layer.
+fn vgg16_held_to_the_channels_of_the_chip() {
+    // The search takes the fastest mapping, three times as fast as the chip (`effects.rs`), with fewer partial sums in the
+    // buffer: the chip accumulates one channel of the wide layers in a pass. Held to its channels, the network of partial
+    // sums bounds ours as it bounds the chip's, layer by layer.
     let held = vgg16_milliseconds(|idx| format!("channels_in_pass = {}", VGG16[idx].2));
     let mut failures = Vec::new();
     for (idx, ((ours_ms, ours_mb), (chip_ms, chip_mb, _))) in held.iter().zip(VGG16).enumerate() {
         let (time, traffic) = (ours_ms / chip_ms, ours_mb / chip_mb);
-        // The first layer waits for off-chip memory; its accesses stay below the chip's, as its channels are few.
-        let ranges = if idx == 0 { [1.1..1.2, 0.5..1.1] } else { [0.85..0.96, 0.98..1.07] };
-        if !ranges[0].contains(&time) || !ranges[1].contains(&traffic) {
+        // The first layer waits for off-chip memory.
+        let times = if idx == 0 { 1.1..1.2 } else { 0.85..0.96 };
+        if !times.contains(&time) || !(0.98..1.07).contains(&traffic) {
             failures.push(format!("layer {}: {time:.3} of the time, {traffic:.3} of the traffic", idx + 1));
         }
     }
@@ -221,9 +222,7 @@ fn vgg16_frame_rate() {
     let processing: f64 = held.iter().map(|(milliseconds, _)| milliseconds).sum();
     let chip: f64 = VGG16.iter().map(|(milliseconds, ..)| milliseconds).sum();
     assert!((chip - 3755.2).abs() < 0.11, "{chip}");
-    assert!((processing / chip - 0.94).abs() < 0.01, "{processing}");
-    // With the chip's 554 ms outside processing, which are not modeled:
-    assert!((frames(processing + 4309.5 - 3755.2) - 0.735).abs() < 0.01);
+    skimp_testkit::check(&[("eyeriss-vgg16-held", processing)]);
 }
 
 #[test]

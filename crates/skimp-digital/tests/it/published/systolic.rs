@@ -192,13 +192,14 @@ fn whole_networks_take_the_cycles_of_scale_sim() {
     // Measured with SCALE-Sim 3.0.0 on a 256 x 256 weight-stationary array; its ResNet-18 has no padding.
     let settings = "rows = 256\ncolumns = 256\nscale_sim_output_rounding = true\ndram_gb_per_s = 1000000";
     let array = accelerator("systolic", settings);
-    for (name, layers, n_layers, last_cycles) in [
-        ("ResNet-50", resnet([3, 4, 6, 3], true, 2), 54, 454_139),
-        ("ResNet-18", resnet([2, 2, 2, 2], false, 0), 21, 223_181),
+    for (figure, layers, n_layers) in [
+        ("systolic-resnet50", resnet([3, 4, 6, 3], true, 2), 54),
+        ("systolic-resnet18", resnet([2, 2, 2, 2], false, 0), 21),
     ] {
-        assert_eq!(layers.len(), n_layers, "{name}");
+        assert_eq!(layers.len(), n_layers, "{figure}");
         let cycles: u64 = layers.iter().map(|layer| array.simulate_layer(layer, None).unwrap().total_cycles()).sum();
-        assert_eq!(cycles, last_cycles + n_layers as u64, "{name}");
+        // It counts from 0 in each layer.
+        skimp_testkit::check(&[(figure, (cycles - n_layers as u64) as f64)]);
     }
 }
 
@@ -222,10 +223,8 @@ fn bytes(result: &LayerResult) -> u64 {
 #[test]
 fn tpu_reaches_its_published_roofs() {
     let tpu = accelerator("tpu-v1", "");
-    let peak_tops = 2e-3 * tpu.peak_gmacs();
-    assert!((peak_tops / 92.0 - 1.0).abs() < 0.01, "{peak_tops}");
     let roofline = Roofline { peak_gmacs: tpu.peak_gmacs(), dram_gb_per_s: 34.0 };
-    assert!((roofline.ridge() / 1350.0 - 1.0).abs() < 0.01, "{}", roofline.ridge());
+    skimp_testkit::check(&[("tpu-peak", 2e-3 * tpu.peak_gmacs()), ("tpu-ridge", roofline.ridge())]);
     // MACs per weight byte and bound of the six programs of its evaluation; both convolutional ones reach the peak.
     for (intensity, bound) in [(200.0, 13.6), (168.0, 11.4), (64.0, 4.4), (96.0, 6.5), (2888.0, 91.75), (1750.0, 91.75)]
     {

@@ -89,7 +89,7 @@ fn alexnet_acceptance() {
     assert!((t16_cycles as f64) < 1.2 * l1_cycles as f64 * 256.0 / 3136.0, "{l1_cycles} {t16_cycles}");
     assert!(t16_mj < 0.72 * l1_mj, "{l1_mj} {t16_mj}");
 
-    // Cycles and mJ of the open model with exhaustive blocking, layer by layer; total 70,184,960 and 113.76.
+    // Cycles and mJ of the open model with exhaustive blocking, layer by layer.
     let open_model =
         [(5_575_680, 8.19706), (13_271_040, 15.8326), (6_230_016, 9.79053), (4_672_512, 7.3756), (3_115_008, 4.93406)];
     let columns = open_model.iter().flat_map(|&layer| [layer, layer]);
@@ -100,23 +100,26 @@ fn alexnet_acceptance() {
         let found = engine.price(result).unwrap().total_nj() * 1e-6;
         assert!((found / millijoules - 1.0).abs() < 3e-3, "{}: {found} mJ", result.layer);
     }
-    assert!((l1_mj / 113.76 - 1.0).abs() < 1e-3, "{l1_mj}");
-    // T-16 in the open model with images split too: 4,875,344 cycles and 63.59 mJ, with its bypass solver.
-    assert_eq!((l1_cycles, t16_cycles), (70_184_960, 4_875_344));
-    assert!((0.99..1.0).contains(&(t16_mj / 63.5949)), "{t16_mj}");
+    skimp_testkit::check(&[
+        ("tetris-l1-alexnet-cycles", l1_cycles as f64),
+        ("tetris-l1-alexnet-energy", l1_mj),
+        ("tetris-t16-alexnet-cycles", t16_cycles as f64),
+        ("tetris-t16-alexnet-energy", t16_mj),
+    ]);
     assert!(t16.iter().all(|result| result.images == 16));
 }
 
 #[test]
 fn vgg16_against_the_open_model() {
-    // 13 convolutions, batch 16: 1,389,674,496 and 91,348,992 cycles in the open model; 2096.6 and 1210.8 mJ with its
-    // bypass solver and without splitting images.
     let layers: Vec<_> = (1..=13).map(|number| LayerWorkload { n: 16, ..vgg16_conv(number) }).collect();
     let (l1_cycles, l1_mj, _) = totals(&TETRIS_L1, OPEN_MODEL, &layers);
     let (t16_cycles, t16_mj, _) = totals(&TETRIS, OPEN_MODEL, &layers);
-    assert_eq!((l1_cycles, t16_cycles), (1_389_674_496, 91_348_992));
-    assert!((0.99..1.0).contains(&(l1_mj / 2096.6)), "{l1_mj}");
-    assert!((0.95..1.0).contains(&(t16_mj / 1210.8)), "{t16_mj}");
+    skimp_testkit::check(&[
+        ("tetris-l1-vgg16-cycles", l1_cycles as f64),
+        ("tetris-l1-vgg16-energy", l1_mj),
+        ("tetris-t16-vgg16-cycles", t16_cycles as f64),
+        ("tetris-t16-vgg16-energy", t16_mj),
+    ]);
     for (model, exhaustive) in [(&TETRIS_L1, l1_mj), (&TETRIS, t16_mj)] {
         let (_, bypass, _) = totals(model, &format!("{OPEN_MODEL}\nsearch = \"bypass\""), &layers);
         assert!((1.0..1.03).contains(&(bypass / exhaustive)), "bypass {bypass}, exhaustive {exhaustive}");
@@ -172,9 +175,8 @@ struct Gains {
 
 #[test]
 fn gains_of_the_presets() {
-    // Published: 4.1x performance and 1.5x less energy than accelerators on low-power 2D memory; the source at hand does
-    // not say which 2D configuration that is. It is not L-1: T-16 has 12.25 times its elements, and the authors' own
-    // test asks for more than ten times its speed. Four engines of L-1 on the same memory come near both figures.
+    // What the published gains are over is not L-1: T-16 has 12.25 times its elements, and the authors' own test asks for
+    // more than ten times its speed. The parts are recorded here as they are; none is published.
     let vgg: Vec<_> = (1..=13).map(|number| LayerWorkload { n: 16, ..vgg16_conv(number) }).collect();
     let expected = [
         (
@@ -225,6 +227,9 @@ fn gains_of_the_presets() {
             counts: l1_mj / planar_mj,
             four: [four_cycles as f64 / t16_cycles as f64, four_mj / t16_mj],
         };
+        if found.network == "VGG-16" {
+            skimp_testkit::check(&[("tetris-speed", found.speed), ("tetris-energy", found.energy)]);
+        }
         let pairs = |gains: &Gains| {
             let [four_speed, four_energy] = gains.four;
             let Gains { speed, utilization, waiting, energy, costs, counts, .. } = *gains;
@@ -243,6 +248,8 @@ fn gains_over_four_engines_on_one_image() {
     layers.extend([(25_088, 4096), (4096, 4096), (4096, 1000)].map(|(c, k)| LayerWorkload::dense("fc", c, k)));
     let (four_cycles, four_mj, _) = totals(&TETRIS_L1, "batch = 1\nvault_rows = 2\nvault_columns = 2", &layers);
     let (t16_cycles, t16_mj, _) = totals(&TETRIS, "batch = 1", &layers);
-    let gains = [four_cycles as f64 / t16_cycles as f64, four_mj / t16_mj];
-    assert!((gains[0] - 4.09).abs() < 0.01 && (gains[1] - 1.61).abs() < 0.01, "{gains:?}");
+    skimp_testkit::check(&[
+        ("tetris-speed-four", four_cycles as f64 / t16_cycles as f64),
+        ("tetris-energy-four", four_mj / t16_mj),
+    ]);
 }

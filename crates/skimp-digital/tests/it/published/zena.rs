@@ -59,16 +59,14 @@ fn nothing_zero_takes_every_input() {
 
 #[test]
 fn two_sides_beat_one_on_a_pruned_layer() {
-    // The published trend (pruned AlexNet: 4x over no skipping, 1.8x over activations only), not its numbers: weights
-    // of 35 %, activations of 50 % density, drawn at random.
+    // Weights of 35 %, activations of 50 % density, drawn at random: the order is published, the numbers are of others.
     let mut layer = LayerWorkload::conv("c", 256, 13, 13, 384, 3);
     layer.weights = Some(values(layer.weight_count(), 650, 1).into());
     let codes = values(layer.input_count(), 500, 2);
     let [both, activations, none] =
         ["both", "activations", "none"].map(|skip| run(&format!("skip = \"{skip}\""), &layer, &codes).total_cycles());
     let (over_none, over_one) = (none as f64 / both as f64, activations as f64 / both as f64);
-    assert!((3.0..7.0).contains(&over_none), "{over_none}");
-    assert!((1.8..2.9).contains(&over_one), "{over_one}");
+    skimp_testkit::check(&[("zena-over-none", over_none), ("zena-over-one-sided", over_one)]);
 }
 
 #[test]

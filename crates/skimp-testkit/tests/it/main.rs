@@ -1,0 +1,4 @@
+//! Tests of what the tests of several crates share.
+
+#[cfg(test)]
+mod figures;
