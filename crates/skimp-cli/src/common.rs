@@ -233,6 +233,12 @@ impl TypedValueParser for Known {
     }
 }
 
+/// Reads `--costs`; completion knows the words and the tables.
+pub(crate) fn costs() -> impl TypedValueParser<Value = skimp::CostsConfig> {
+    let words = || [&["auto", "common", "paper"][..], &skimp::names("costs")].concat();
+    Known(words).map(skimp::CostsConfig::from)
+}
+
 /// `N` or `HxW`.
 pub(crate) fn input_size(text: &str) -> Result<[usize; 2], String> {
     let extent = |text: &str| match text.parse::<usize>() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args, ValueHint};
 use skimp::{SimulateConfig, SimulationRecord};
 
-use crate::common::{Failure, Format, Global, Known};
+use crate::common::{Failure, Format, Global, Known, costs};
 use crate::options::{DataOptions, QuantizationOptions, TuningOptions};
 
 #[derive(Args, Debug)]
@@ -31,7 +31,7 @@ struct Arguments {
     quantization: QuantizationOptions,
     /// Cost table for the energies: `common` (one table for all), `paper` (each design by its own), a table's name, or
     /// `auto`: `paper` for one design, `common` for several
-    #[arg(long, value_name = "COSTS", default_value = "auto")]
+    #[arg(long, value_name = "COSTS", default_value = "auto", value_parser = costs(), hide_possible_values = true)]
     costs: skimp::CostsConfig,
     /// Points of top-1 accuracy that an approximate accelerator may lose before what it saves is void
     #[arg(long, value_name = "POINTS", default_value_t = 1.0, value_parser = crate::options::points)]

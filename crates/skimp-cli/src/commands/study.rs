@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use clap::{ArgMatches, Args, ValueHint};
 use skimp::{StudyOverrides, StudyRun};
 
-use crate::common::{Failure, Format, Known, Preprocessing, input_size, json, print, terminal_width};
+use crate::common::{Failure, Format, Known, Preprocessing, costs, input_size, json, print, terminal_width};
 use crate::options::TuningOptions;
 
 #[derive(Args, Debug)]
@@ -39,7 +39,7 @@ struct Arguments {
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
     /// Cost table for the energies instead of the study's: `common`, `paper`, a table's name, or `auto`
-    #[arg(long, value_name = "COSTS")]
+    #[arg(long, value_name = "COSTS", value_parser = costs(), hide_possible_values = true)]
     costs: Option<skimp::CostsConfig>,
     /// Points of top-1 accuracy that an approximate accelerator may lose before what it saves is void
     #[arg(long, value_name = "POINTS", value_parser = crate::options::points)]

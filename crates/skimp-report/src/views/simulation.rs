@@ -197,9 +197,9 @@ pub(super) fn coverage_text(simulation: &SimulationRecord, width: Option<usize>)
         if !simulated.is_whole() {
             parts.push(left_out_table(simulated, "not simulated").to_text(width));
         }
-        parts.push(format!("{}\n", simulated.sentence("simulated")));
+        parts.push(fitted(format!("{}\n", simulated.sentence("simulated")), width));
     }
-    parts.extend(simulation.warnings.iter().map(|warning| format!("warning: {warning}\n")));
+    parts.extend(simulation.warnings.iter().map(|warning| fitted(format!("warning: {warning}\n"), width)));
     parts
 }
 
@@ -228,10 +228,14 @@ pub fn energy_note(simulation: &SimulationRecord) -> String {
 
 /// [`energy_note`] for a terminal, in lines of at most `width` characters.
 pub(crate) fn energy_text(simulation: &SimulationRecord, width: Option<usize>) -> String {
-    let note = energy_note(simulation);
+    fitted(energy_note(simulation), width)
+}
+
+/// Lines of words within `width` columns.
+pub(crate) fn fitted(text: String, width: Option<usize>) -> String {
     match width {
-        None => note,
-        Some(width) => note.lines().flat_map(|line| wrapped(line, width)).map(|line| line + "\n").collect(),
+        None => text,
+        Some(width) => text.lines().flat_map(|line| wrapped(line, width)).map(|line| line + "\n").collect(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tables of a [`StudyRecord`].
 
 use super::precision::precision_table;
-use super::simulation::{coverage_text, energy_text, totals_table, words_for_count};
+use super::simulation::{coverage_text, energy_text, fitted, totals_table, words_for_count};
 use crate::number;
 use crate::records::{
     AcceleratorFigures, Comparison, EffectAccuracy, LayerStatistics, Provenance, PublishedFigure, StudyRecord,
@@ -280,7 +280,7 @@ pub fn end_planes_table(layers: &[LayerStatistics]) -> Table {
 pub fn study_text(study: &StudyRecord, width: Option<usize>) -> String {
     let mut parts = Vec::new();
     if let Some(sentence) = summary_sentence(study) {
-        parts.push(format!("{sentence}\n"));
+        parts.push(fitted(format!("{sentence}\n"), width));
     }
     if !study.comparisons.is_empty() {
         parts.push(comparison_table(&study.comparisons).to_text(width));
