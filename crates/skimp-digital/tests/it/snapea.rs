@@ -203,3 +203,19 @@ fn layers_without_a_proof_run_their_weights() {
     let result = accelerator("snapea", "").simulate_layer(&layer, None).unwrap();
     assert_eq!((result.events.get("executed_macs"), result.total_cycles()), (Some(3), 3));
 }
+
+#[test]
+fn an_index_buffer_can_be_left_out() {
+    let layer = LayerWorkload::conv("c", 16, 9, 7, 24, 3);
+    let (layer, trace) = crate::support::full_operands(layer);
+    let indexed = |settings: &str| {
+        let snapea = accelerator("snapea", settings);
+        let result = snapea.simulate_layer(&layer, Some(&trace)).unwrap();
+        let energy = snapea.price(&result).unwrap();
+        let of = |component: &str| energy.component(component).map_or(0.0, |priced| priced.dynamic_nj);
+        (of("index"), of("dram"), result.total_cycles())
+    };
+    let (with, without) = (indexed(""), indexed("index_bits = 0"));
+    assert!(with.0 > 0.0 && without.0.abs() < 1e-12, "{with:?} {without:?}");
+    assert!(without.1 < with.1 && without.2 == with.2, "{with:?} {without:?}");
+}
