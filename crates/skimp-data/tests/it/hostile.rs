@@ -138,7 +138,7 @@ fn npy_files() {
         (&with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (9999999,)}"), "file is truncated"),
         (
             &with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999,)}"),
-            "needs 363.8 TiB, the memory",
+            "needs 727.6 TiB, the memory", // bytes and values
         ),
         (&with_header("nonsense"), "expected '{' in the header, found \"nonsense\""),
     ];
