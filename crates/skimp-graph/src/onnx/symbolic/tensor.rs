@@ -263,6 +263,9 @@ impl SymbolicTensor {
 
     /// The entries at `picks` along `axis`.
     fn take(&self, axis: usize, picks: &[usize]) -> Vec<Entry> {
+        if self.entries.is_empty() {
+            return Vec::new();
+        }
         let outer: usize = self.shape[..axis].iter().product();
         let inner: usize = self.shape[axis + 1..].iter().product();
         let mut entries = Vec::with_capacity(outer * picks.len() * inner);
@@ -280,24 +283,18 @@ impl SymbolicTensor {
         let axis = normalize_axis(axis, self.shape.len()).ok_or_else(|| format!("axis {axis} does not exist"))?;
         let extent = self.shape[axis] as i64;
         let wrap = |i: i64| if i < 0 { i.saturating_add(extent) } else { i };
-        let mut picks = Vec::new();
-        if step > 0 {
-            let (mut i, end) = (wrap(start).clamp(0, extent), wrap(end).clamp(0, extent));
-            while i < end {
-                picks.push(i as usize);
-                i = i.saturating_add(step);
-            }
-        } else if step < 0 {
-            let (mut i, end) = (wrap(start).clamp(-1, extent - 1), wrap(end).clamp(-1, extent - 1));
-            while i > end {
-                picks.push(i as usize);
-                i = i.saturating_add(step);
-            }
-        } else {
+        if step == 0 {
             return Err("step 0".to_owned());
         }
+        let (lowest, highest) = if step > 0 { (0, extent) } else { (-1, extent - 1) };
+        let (start, end) = (wrap(start).clamp(lowest, highest), wrap(end).clamp(lowest, highest));
+        let distance = if step > 0 { end - start } else { start - end };
+        let len = if distance > 0 { (distance.unsigned_abs() - 1) / step.unsigned_abs() + 1 } else { 0 };
         let mut shape = self.shape.clone();
-        shape[axis] = picks.len();
+        shape[axis] = len as usize;
+        // Where another extent is 0, this one may be any number.
+        let len = if self.entries.is_empty() { 0 } else { len };
+        let picks: Vec<usize> = (0..len as i64).map(|i| (start + i * step) as usize).collect();
         let entries = self.take(axis, &picks);
         Ok(Self::new(self.dtype, shape, entries))
     }
@@ -438,6 +435,17 @@ mod tests {
 
     fn values(tensor: &SymbolicTensor) -> Vec<i64> {
         tensor.ints().expect("integers").into_iter().map(|e| e.unwrap_or(-999)).collect()
+    }
+
+    #[test]
+    fn slices_without_entries_take_no_time_and_no_memory() {
+        let empty = ints(&[0, 1 << 40], &[]);
+        for (step, len) in [(1, 1 << 40), (-1, 1 << 40), (3, ((1 << 40) + 2) / 3)] {
+            let (start, end) = if step > 0 { (0, i64::MAX) } else { (-1, i64::MIN) };
+            assert_eq!(empty.slice(1, start, end, step).unwrap().shape, [0, len], "step {step}");
+        }
+        assert_eq!(values(&ints(&[5], &[0, 1, 2, 3, 4]).slice(0, -1, i64::MIN, -2).unwrap()), [4, 2, 0]);
+        assert_eq!(values(&ints(&[5], &[0, 1, 2, 3, 4]).slice(0, 1, i64::MAX, 3).unwrap()), [1, 4]);
     }
 
     #[test]
