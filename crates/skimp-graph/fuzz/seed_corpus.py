@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the models of ../tests/node_cases/cases.bin.gz to corpus/import, as seeds for fuzzing. Needs Python only."""
+"""Writes seeds for fuzzing: the models of ../tests/node_cases/cases.bin.gz to corpus/import, random bytes (a design, its
+settings, a layer and values) to corpus/simulate. Needs Python only."""
 
 import gzip
 import pathlib
+import random
 import struct
 
 HERE = pathlib.Path(__file__).parent
@@ -33,6 +35,11 @@ def main():
                 for _ in range(rank):
                     n_elements *= number()
                 take(n_elements * WIDTHS[dtype])
+    folder = HERE / "corpus/simulate"
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(256):
+        (folder / f"{seed}").write_bytes(bytes([seed]) + random.Random(seed).randbytes(2000))
+    (HERE / "corpus/run").mkdir(exist_ok=True)
 
 
 if __name__ == "__main__":

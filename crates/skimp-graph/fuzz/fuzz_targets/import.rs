@@ -1,6 +1,6 @@
 //! Whatever the bytes, the importer returns; and what it accepts survives an export.
 //!
-//! `python3 fuzz/seed_corpus.py` writes seeds, `cargo +nightly fuzz run import` in the folder above runs.
+//! docs/robustness.md says how to run it.
 
 #![no_main]
 
