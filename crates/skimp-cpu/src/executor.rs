@@ -8,7 +8,7 @@ use skimp_graph::{
     DType, Dim, Executor, Graph, GraphError, GraphInput, Node, Observer, Tensor, Value, ValueId, memory, reference,
 };
 
-use crate::plan::{Packs, Plan, build, is_per_image};
+use crate::plan::{Arenas, Packs, Plan, build, is_per_image};
 
 /// Plans kept per graph; one for each image size in use.
 const MAX_PLANS: usize = 8;
@@ -52,7 +52,7 @@ impl CpuExecutor {
     /// A node's error where it has only constant inputs and cannot run.
     pub fn new(graph: &Graph) -> Result<Self, GraphError> {
         let nodes = graph.nodes().iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { engine: Engine::new(graph)?, nodes })
+        Ok(Self { engine: Engine::new(graph, Arc::default())?, nodes })
     }
 
     /// Bytes of working memory that a run on inputs of these shapes takes beside its inputs, outputs and packed weights,
@@ -146,6 +146,8 @@ struct Engine {
     /// For each value, its elements if they do not depend on the inputs.
     constants: Vec<Option<Tensor>>,
     packs: Packs,
+    /// Working memory: the engines of single nodes, which run one after another, share that of the whole graph.
+    arenas: Arc<Arenas>,
     plans: Mutex<BTreeMap<Vec<Vec<usize>>, Arc<Planned>>>,
     /// For an engine of one node: the values of the whole graph that are its inputs.
     sources: Vec<ValueId>,
@@ -160,7 +162,7 @@ struct Planned {
 }
 
 impl Engine {
-    fn new(graph: &Graph) -> Result<Self, GraphError> {
+    fn new(graph: &Graph, arenas: Arc<Arenas>) -> Result<Self, GraphError> {
         let mut constants: Vec<Option<Tensor>> = graph.values().iter().map(|value| value.constant.clone()).collect();
         for node in graph.nodes() {
             let inputs: Vec<Option<&Tensor>> =
@@ -173,7 +175,7 @@ impl Engine {
             }
         }
         let (packs, plans) = (Packs::default(), Mutex::default());
-        Ok(Self { graph: graph.clone(), constants, packs, plans, sources: Vec::new() })
+        Ok(Self { graph: graph.clone(), constants, packs, arenas, plans, sources: Vec::new() })
     }
 
     /// An engine for one node of the graph of `whole`, for inputs with the ranks of `computed`.
@@ -203,7 +205,7 @@ impl Engine {
         };
         let outputs = node.outputs.clone();
         let graph = Graph::new(node.name.clone(), inputs, outputs, values, vec![node])?;
-        Ok(Self { sources, ..Self::new(&graph)? })
+        Ok(Self { sources, ..Self::new(&graph, Arc::clone(&whole.arenas))? })
     }
 
     /// Runs the plan for these inputs; `None` where there is none.
@@ -243,7 +245,7 @@ impl Engine {
         }
         let Ok(inferred) = shape::infer(&self.graph, &shapes) else { return Ok(None) };
         memory::check(&self.graph, &inferred, 1)?;
-        let plan = build(&self.graph, &inferred, &self.constants, &self.packs)?;
+        let plan = build(&self.graph, &inferred, &self.constants, &self.packs, &self.arenas)?;
         let planned = Arc::new(Planned { plan, shapes: inferred });
         if plans.len() >= MAX_PLANS {
             plans.clear();

@@ -118,6 +118,48 @@ fn devices_that_never_end_are_given_up() {
     }
 }
 
+/// The most memory in MiB that a run of `skimp` held.
+#[cfg(target_os = "linux")]
+fn peak_mib(args: &[&str]) -> u64 {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_skimp"))
+        .args(args)
+        .args(["--threads", "1"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    loop {
+        let ended = child.try_wait().unwrap();
+        // The kernel keeps the peak; that of a process about to end is no longer told.
+        let lines = std::fs::read_to_string(&status).unwrap_or_default();
+        let peak = lines.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        most = most.max(peak.unwrap_or(0));
+        if let Some(ended) = ended {
+            assert!(ended.success(), "skimp {args:?}: {ended}");
+            return most / 1024;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// A network of 430 nodes is calibrated in the working memory of its largest one, not in that of all together.
+#[cfg(target_os = "linux")]
+#[test]
+fn calibration_holds_the_memory_of_one_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = text(&folder.path().join("q.onnx")).to_owned();
+    let densenet = ["densenet-bc-100-12", "--data", "sample", "--calibration-images", "1"];
+    for (command, rest) in
+        [("quantize", &["-o", &output, "--accuracy-images", "0"][..]), ("simulate", &["--accelerator", "dadiannao"])]
+    {
+        let args = [&[command], &densenet[..], rest].concat();
+        let peak = peak_mib(&args);
+        assert!((5..80).contains(&peak), "skimp {args:?} took {peak} MiB");
+    }
+}
+
 #[test]
 fn a_budget_is_a_number_and_a_unit() {
     for wrong in ["0", "-1", "lots", "8 Gib!", "nan"] {

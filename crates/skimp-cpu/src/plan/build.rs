@@ -8,7 +8,7 @@ use skimp_graph::{DType, Graph, GraphError, Node, Tensor, ValueId};
 
 use super::fuse::{self, Role};
 use super::places::{Form, Places};
-use super::{BufferId, OutputSource, Plan, PlannedOutput, ReferenceInput, Step, memory};
+use super::{Arenas, BufferId, OutputSource, Plan, PlannedOutput, ReferenceInput, Step, memory};
 use crate::kernels::conv::PackedConv;
 use crate::kernels::dense::PackedDense;
 use crate::kernels::depthwise::PackedDepthwise;
@@ -52,7 +52,8 @@ pub(super) struct Builder<'a> {
     steps: Vec<Step>,
 }
 
-/// Plans `graph` for the shapes of a batch of one; `None` where a computed value is not f32.
+/// Plans `graph` for the shapes of a batch of one; `None` where a computed value is not f32. It runs in memory from
+/// `arenas`.
 ///
 /// # Errors
 /// The node's error if its constants do not fit.
@@ -61,6 +62,7 @@ pub(crate) fn build(
     shapes: &Shapes,
     constants: &[Option<Tensor>],
     packs: &Packs,
+    arenas: &Arc<Arenas>,
 ) -> Result<Option<Plan>, GraphError> {
     let mut builder =
         Builder { graph, shapes, constants, packs, isa: Isa::detect(), places: Places::new(shapes), steps: Vec::new() };
@@ -111,7 +113,7 @@ pub(crate) fn build(
             cause: "its values need more memory than can be addressed".to_owned(),
         })?;
     let graph = graph.name().to_owned();
-    Ok(Some(Plan { graph, steps, buffers, arena_len, inputs, outputs, arenas: Mutex::default() }))
+    Ok(Some(Plan { graph, steps, buffers, arena_len, inputs, outputs, arenas: Arc::clone(arenas) }))
 }
 
 impl Builder<'_> {

@@ -1,6 +1,7 @@
 //! Arena memory: buffers whose lives do not overlap share space.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use super::{Buffer, BufferId, Step};
 use crate::kernels::{LANES, Planes};
@@ -32,9 +33,32 @@ impl Arena {
         Some(Self { skip: if skip <= LINE { skip } else { 0 }, memory })
     }
 
-    /// The elements.
+    /// The elements, of which there are at least as many as were asked for.
     pub(super) fn elements(&mut self) -> &mut [f32] {
         &mut self.memory[self.skip..]
+    }
+
+    fn holds(&self, len: usize) -> bool {
+        self.memory.len() >= len.saturating_add(LINE)
+    }
+}
+
+/// Arenas not in use, for all plans of an executor: there are as many as threads ran at a time, and each is as large as
+/// the largest plan that it served.
+#[derive(Debug, Default)]
+pub(crate) struct Arenas(Mutex<Vec<Arena>>);
+
+impl Arenas {
+    /// An arena of at least `len` elements, whatever these are; `None` where the system has not as much.
+    pub(super) fn take(&self, len: usize) -> Option<Arena> {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        // One that is too small goes before a larger one comes.
+        spare.filter(|arena| arena.holds(len)).or_else(|| Arena::new(len))
+    }
+
+    /// Takes an arena back.
+    pub(super) fn give(&self, arena: Arena) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(arena);
     }
 }
 

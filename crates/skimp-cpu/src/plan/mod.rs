@@ -8,13 +8,13 @@ mod nodes;
 mod places;
 mod run;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use skimp_graph::{Op, Tensor};
 
 pub(crate) use self::batch::is_per_image;
 pub(crate) use self::build::{Packs, build};
-use self::memory::Arena;
+pub(crate) use self::memory::Arenas;
 use crate::kernels::conv::{ConvShape, PackedConv};
 use crate::kernels::dense::PackedDense;
 use crate::kernels::depthwise::PackedDepthwise;
@@ -44,8 +44,8 @@ pub(crate) struct Plan {
     arena_len: usize,
     inputs: Vec<BufferId>,
     outputs: Vec<PlannedOutput>,
-    /// Arenas not in use; one is made for each thread that runs.
-    arenas: Mutex<Vec<Arena>>,
+    /// Where working memory comes from.
+    arenas: Arc<Arenas>,
 }
 
 /// Where an output comes from.

@@ -1,7 +1,6 @@
 //! Running a plan.
 
 use std::ops::Range;
-use std::sync::PoisonError;
 
 use rayon::prelude::*;
 use skimp_graph::{GraphError, Tensor, reference};
@@ -192,7 +191,7 @@ impl Plan {
     }
 }
 
-/// An arena that goes back to its plan.
+/// An arena that goes back to where it came from.
 struct Borrowed<'a> {
     plan: &'a Plan,
     arena: Option<Arena>,
@@ -200,8 +199,7 @@ struct Borrowed<'a> {
 
 impl<'a> Borrowed<'a> {
     fn new(plan: &'a Plan) -> Self {
-        let spare = plan.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Self { plan, arena: spare.or_else(|| Arena::new(plan.arena_len)) }
+        Self { plan, arena: plan.arenas.take(plan.arena_len) }
     }
 
     fn elements(&mut self) -> Result<&mut [f32], GraphError> {
@@ -212,6 +210,8 @@ impl<'a> Borrowed<'a> {
 
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
-        self.plan.arenas.lock().unwrap_or_else(PoisonError::into_inner).extend(self.arena.take());
+        if let Some(arena) = self.arena.take() {
+            self.plan.arenas.give(arena);
+        }
     }
 }
