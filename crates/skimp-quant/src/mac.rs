@@ -1,5 +1,7 @@
 //! Nodes that are multiply-accumulate layers, in one form.
 
+use std::borrow::Cow;
+
 use skimp_graph::integer::MacLayout;
 use skimp_graph::{Graph, Node, Op, Tensor, Window};
 
@@ -13,8 +15,34 @@ pub(crate) struct RealLayer {
     pub(crate) groups: usize,
     /// k, c / groups, r, s.
     pub(crate) weight_shape: [usize; 4],
-    pub(crate) weight: Vec<f64>,
+    pub(crate) weight: RealWeight,
     pub(crate) bias: Vec<f64>,
+}
+
+/// Weights in real numbers, which take memory only while somebody looks at them: most are a constant of the network.
+#[derive(Clone, Debug)]
+pub(crate) enum RealWeight {
+    /// The elements of a constant as they lie.
+    Constant(Tensor),
+    /// A matrix `[c, k]`, if `transposed`, or `[k, c]`, times `alpha`.
+    Matrix { matrix: Tensor, transposed: bool, alpha: f64, k: usize, c: usize },
+    /// Computed from several constants.
+    Computed(Vec<f64>),
+}
+
+impl RealWeight {
+    /// `[k, c / groups, r, s]`, row-major.
+    pub(crate) fn elements(&self) -> Cow<'_, [f64]> {
+        match self {
+            Self::Constant(tensor) => elements(tensor).into(),
+            Self::Matrix { matrix, transposed, alpha, k, c } => {
+                let (source, k, c) = (matrix.as_f32().unwrap_or_default(), *k, *c);
+                let at = |i: usize| if *transposed { i % c * k + i / c } else { i };
+                (0..source.len()).map(|i| alpha * f64::from(source[at(i)])).collect::<Vec<f64>>().into()
+            }
+            Self::Computed(weight) => weight.into(),
+        }
+    }
 }
 
 impl RealLayer {
@@ -91,7 +119,7 @@ pub(crate) fn real_layer(graph: &Graph, node: &Node, rank: usize) -> Result<Opti
         _ => None,
     };
     if let Some(layer) = &layer {
-        for (what, list) in [("weight", &layer.weight), ("bias", &layer.bias)] {
+        for (what, list) in [("weight", &*layer.weight.elements()), ("bias", &layer.bias)] {
             if let Some(x) = list.iter().find(|x| !x.is_finite()) {
                 return Err(QuantError::InvalidNode {
                     node: node.name.clone(),
@@ -116,7 +144,8 @@ fn convolution(graph: &Graph, node: &Node, window: &Window, groups: usize) -> Op
         _ => vec![0.0; weight_shape[0]],
     };
     let consistent = bias.len() == weight_shape[0] && window.kernel == weight_shape[2..] && !weight.is_empty();
-    consistent.then(|| RealLayer { layout, window, groups, weight_shape, weight: elements(&weight), bias })
+    let weight = RealWeight::Constant(weight);
+    consistent.then_some(RealLayer { layout, window, groups, weight_shape, weight, bias })
 }
 
 fn dense(graph: &Graph, node: &Node, rank: usize, transposed: bool, (alpha, beta): (f32, f32)) -> Option<RealLayer> {
@@ -127,11 +156,6 @@ fn dense(graph: &Graph, node: &Node, rank: usize, transposed: bool, (alpha, beta
         return None;
     }
     let (k, c) = if transposed { (rows, cols) } else { (cols, rows) };
-    let source = elements(&tensor);
-    let scaled = |k_idx: usize, c_idx: usize| {
-        f64::from(alpha) * source[if transposed { k_idx * c + c_idx } else { c_idx * k + k_idx }]
-    };
-    let weight = (0..k * c).map(|i| scaled(i / c, i % c)).collect();
     let bias = match (&node.op, node.inputs.get(2)) {
         (Op::Gemm(_), Some(Some(_))) => {
             let addend = constant(graph, node, 2)?;
@@ -144,7 +168,7 @@ fn dense(graph: &Graph, node: &Node, rank: usize, transposed: bool, (alpha, beta
         window: unit_window(),
         groups: 1,
         weight_shape: [k, c, 1, 1],
-        weight,
+        weight: RealWeight::Matrix { matrix: tensor, transposed: !transposed, alpha: f64::from(alpha), k, c },
         bias,
     })
 }
@@ -164,7 +188,7 @@ fn batch_norm(graph: &Graph, node: &Node, epsilon: f64) -> Option<RealLayer> {
         window: unit_window(),
         groups: channels,
         weight_shape: [channels, 1, 1, 1],
-        weight,
+        weight: RealWeight::Computed(weight),
         bias,
     })
 }

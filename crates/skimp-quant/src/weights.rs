@@ -1,5 +1,7 @@
 //! Weights, biases and multipliers of one layer.
 
+use std::sync::Arc;
+
 use skimp_graph::integer::{Activation, Encoding, MacLayer, MacOutput, ValueKind};
 use skimp_numerics::FixedMultiplier;
 
@@ -30,10 +32,10 @@ pub(crate) fn multiplier(factor: f64) -> Result<FixedMultiplier, String> {
 /// A channel of zeros takes the scale of the layer, a layer of zeros that of a greatest weight of 1: its bias still needs
 /// an accumulator scale. A scale is raised where bias or residual would exceed 2^46 units of the accumulator; such weights
 /// are too small to matter beside them.
-fn scales(layer: &RealLayer, around: &Surroundings, config: &QuantizeConfig) -> Vec<f64> {
+fn scales(layer: &RealLayer, weight: &[f64], around: &Surroundings, config: &QuantizeConfig) -> Vec<f64> {
     let greatest_code = f64::from((1_i32 << (config.weight_bits - 1)) - 1);
     let greatest = |list: &[f64]| list.iter().fold(0_f64, |max, w| max.max(w.abs()));
-    let whole = match greatest(&layer.weight) {
+    let whole = match greatest(weight) {
         0.0 => 1.0,
         magnitude => magnitude,
     };
@@ -41,8 +43,7 @@ fn scales(layer: &RealLayer, around: &Surroundings, config: &QuantizeConfig) -> 
     let floor = |bias: f64| bias.abs().max(residual) / (around.input.scale * ADDEND_LIMIT);
     match config.weight_granularity {
         WeightGranularity::PerLayer => vec![(whole / greatest_code).max(floor(greatest(&layer.bias)))],
-        WeightGranularity::PerChannel => layer
-            .weight
+        WeightGranularity::PerChannel => weight
             .chunks(layer.depth())
             .zip(&layer.bias)
             .map(|(channel, &bias)| {
@@ -62,15 +63,18 @@ pub(crate) fn integer_layer(
     around: &Surroundings,
     config: &QuantizeConfig,
 ) -> Result<MacLayer, String> {
-    let weight_scales = scales(layer, around, config);
+    let real = layer.weight.elements();
+    let weight_scales = scales(layer, &real, around, config);
     let scale = |k: usize| weight_scales[if weight_scales.len() == 1 { 0 } else { k }];
     let limit = f64::from((1_i32 << (config.weight_bits - 1)) - 1);
-    let mut weight = Vec::with_capacity(layer.weight.len());
+    let mut weight: Arc<[i32]> = std::iter::repeat_n(0, real.len()).collect();
+    let codes = Arc::make_mut(&mut weight).chunks_mut(layer.depth());
     let mut bias = Vec::with_capacity(layer.bias.len());
-    for (k, channel) in layer.weight.chunks(layer.depth()).enumerate() {
-        let first = weight.len();
-        weight.extend(channel.iter().map(|w| (w / scale(k)).round_ties_even().clamp(-limit, limit) as i32));
-        let sum: i64 = weight[first..].iter().map(|&w| i64::from(w)).sum();
+    for (k, (codes, channel)) in codes.zip(real.chunks(layer.depth())).enumerate() {
+        for (code, w) in codes.iter_mut().zip(channel) {
+            *code = (w / scale(k)).round_ties_even().clamp(-limit, limit) as i32;
+        }
+        let sum: i64 = codes.iter().map(|&w| i64::from(w)).sum();
         let units = (layer.bias[k] / (around.input.scale * scale(k))).round_ties_even() as i64;
         bias.push(units - i64::from(around.input_offset) * sum);
     }
@@ -136,7 +140,10 @@ mod tests {
     };
 
     use super::{Surroundings, integer_layer};
-    use crate::{QuantizeConfig, WeightGranularity, mac::RealLayer};
+    use crate::{
+        QuantizeConfig, WeightGranularity,
+        mac::{RealLayer, RealWeight},
+    };
 
     fn layer(weight: &[f64], bias: &[f64]) -> RealLayer {
         let k = bias.len();
@@ -153,7 +160,7 @@ mod tests {
             },
             groups: 1,
             weight_shape: [k, weight.len() / k, 1, 1],
-            weight: weight.to_vec(),
+            weight: RealWeight::Computed(weight.to_vec()),
             bias: bias.to_vec(),
         }
     }
@@ -177,12 +184,12 @@ mod tests {
         let real = layer(&[1.0, -1.0, 0.5, 0.25], &[0.75, -0.75]);
         let got = integer_layer(&real, &around(0.5), &config(4, WeightGranularity::PerLayer)).unwrap();
         // 3.5 and 1.75 units: halves round to even.
-        assert_eq!(got.weight, [7, -7, 4, 2]);
+        assert_eq!(*got.weight, [7, -7, 4, 2]);
         assert_eq!(got.weight_scales, [1.0 / 7.0]);
         // 0.75 / (0.5 / 7) = 10.5.
         assert_eq!(got.bias, [10, -10]);
         let got = integer_layer(&real, &around(0.5), &config(4, WeightGranularity::PerChannel)).unwrap();
-        assert_eq!(got.weight, [7, -7, 7, 4]);
+        assert_eq!(*got.weight, [7, -7, 7, 4]);
         assert_eq!(got.weight_scales, [1.0 / 7.0, 0.5 / 7.0]);
         assert_eq!(got.output, MacOutput::Real(vec![0.5 / 7.0, 0.25 / 7.0]));
     }
@@ -199,7 +206,7 @@ mod tests {
         let moved = integer_layer(&real, &offset, &config).unwrap();
         for codes in [[-127_i64, 127], [0, 0], [5, -9]] {
             let sum = |layer: &skimp_graph::integer::MacLayer| {
-                let products = codes.iter().zip(&layer.weight);
+                let products = codes.iter().zip(&*layer.weight);
                 let products = products.map(|(a, &w)| (a + i64::from(layer.input_offset)) * i64::from(w));
                 layer.bias[0] + products.sum::<i64>()
             };

@@ -88,6 +88,8 @@ pub(crate) fn accuracies(
         }
         Err(error) => return Err(error),
     };
+    // Its packed weights and working memory go before the other's come.
+    drop(float);
     let integer = AffineExecutor::new(&lowered);
     monitor.stage("accuracy, quantized", n_images as u64);
     let after = classify(images, n_images, monitor, |inputs| integer.run(std::slice::from_ref(inputs)))?;

@@ -220,7 +220,7 @@ fn simulated_layer(
     first: bool,
 ) -> Result<SimulatedLayer, StudyError> {
     let (layer, shape) = (geometry.layer, &geometry.shape);
-    let weights: Arc<[i32]> = layer.weight.as_slice().into();
+    let weights = Arc::clone(&layer.weight);
     let workload = LayerWorkload {
         name: geometry.name.to_owned(),
         // Several rows share the weights as the windows of a convolution do.

@@ -253,7 +253,7 @@ mod tests {
             },
             groups: 1,
             weight_shape: [1, 2, 1, 1],
-            weight: vec![3, -5],
+            weight: [3, -5].into(),
             weight_bits: 4,
             weight_scales: vec![0.25],
             bias: vec![7],
@@ -317,8 +317,8 @@ mod tests {
     fn every_broken_rule_is_reported() {
         type Break = fn(&mut IntegerGraph);
         let cases: [(&str, Break); 14] = [
-            ("±7", |g| layer(g).weight[0] = -8),
-            ("weights", |g| layer(g).weight.push(0)),
+            ("±7", |g| layer(g).weight = [-8, -5].into()),
+            ("weights", |g| layer(g).weight = [3, -5, 0].into()),
             ("biases", |g| layer(g).bias.clear()),
             ("2^62", |g| layer(g).bias[0] = i64::MAX),
             ("weight bits", |g| layer(g).weight_bits = 17),

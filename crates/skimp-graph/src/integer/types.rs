@@ -1,5 +1,7 @@
 //! The types of an integer network.
 
+use std::sync::Arc;
+
 use skimp_numerics::FixedMultiplier;
 
 use crate::{GraphInput, Op, Pad, Slice, Tensor, ValueId, Window};
@@ -123,8 +125,8 @@ pub struct MacLayer {
     pub groups: usize,
     /// Extents of the weight: k, c / groups, r, s.
     pub weight_shape: [usize; 4],
-    /// Weight codes, row-major, symmetric: never −2^(bits−1).
-    pub weight: Vec<i32>,
+    /// Weight codes, row-major, symmetric: never −2^(bits−1). Cloning shares them.
+    pub weight: Arc<[i32]>,
     /// Width of the weight codes.
     pub weight_bits: u32,
     /// Real value of weight code 1: one entry, or one per output channel.

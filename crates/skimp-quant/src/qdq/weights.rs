@@ -21,8 +21,9 @@ pub(super) struct Stored {
 /// Quantizes the constants of `layer` beside an input of the given scale.
 pub(super) fn stored(layer: &RealLayer, input_scale: f32, config: &QdqConfig) -> Stored {
     let depth = layer.depth().max(1);
-    let channels: Vec<&[f64]> = layer.weight.chunks(depth).collect();
-    let whole = bounds(&layer.weight);
+    let real = layer.weight.elements();
+    let channels: Vec<&[f64]> = real.chunks(depth).collect();
+    let whole = bounds(&real);
     let parts: Vec<([f64; 2], f64)> = match config.weight_granularity {
         WeightGranularity::PerLayer => vec![(whole, greatest(&layer.bias))],
         WeightGranularity::PerChannel => {
@@ -89,7 +90,7 @@ mod tests {
     use skimp_graph::{AutoPad, Window};
 
     use super::{Stored, stored};
-    use crate::mac::RealLayer;
+    use crate::mac::{RealLayer, RealWeight};
     use crate::{QdqConfig, Scheme, WeightGranularity};
 
     fn layer(weight: &[f64], bias: &[f64]) -> RealLayer {
@@ -109,7 +110,7 @@ mod tests {
             window,
             groups: 1,
             weight_shape,
-            weight: weight.to_vec(),
+            weight: RealWeight::Computed(weight.to_vec()),
             bias: bias.to_vec(),
         }
     }

@@ -193,12 +193,12 @@ pub(super) struct PackedWeights<E> {
 }
 
 impl<E: Element> PackedWeights<E> {
-    /// Packs weights `[k, c / groups, r · s]`; `greatest` is the greatest magnitude of an activation.
+    /// Packs weights `[k, c / groups, r · s]` whose sums are exact over the channels of each of `chunks`.
     pub(super) fn new(
         weight: &[i32],
         (k, channels, taps): (usize, usize, usize),
         groups: usize,
-        greatest: f64,
+        chunks: Vec<std::ops::Range<usize>>,
     ) -> Self {
         let group_outputs = k / groups;
         let block = if group_outputs >= BLOCK { BLOCK } else { 1 };
@@ -211,14 +211,14 @@ impl<E: Element> PackedWeights<E> {
                 data[start + i * block] = E::from_code(w);
             }
         }
-        let chunks = exact_chunks::<E>(weight, channels, taps, greatest);
         Self { data, group_outputs, block, depth: (channels, taps), chunks }
     }
 }
 
 /// Splits the channels so that no sum over a range can exceed the element's limit, and a block's weights over a range
-/// stay in the first-level cache's reach.
-fn exact_chunks<E: Element>(
+/// stay in the first-level cache's reach. Weights are `[k, c / groups, r · s]`; `greatest` is the greatest magnitude of an
+/// activation.
+pub(super) fn exact_chunks<E: Element>(
     weight: &[i32],
     channels: usize,
     taps: usize,
@@ -426,7 +426,7 @@ mod tests {
     use skimp_graph::{integer::MacShape, shape::WindowAxis};
     use skimp_numerics::rng::{Draws, stream};
 
-    use super::{Kernels, PackedWeights, PlaneLayout, Scratch, convolve};
+    use super::{Kernels, PackedWeights, PlaneLayout, Scratch, convolve, exact_chunks};
     use crate::kernels::Isa;
 
     fn axis(draws: &mut Draws) -> WindowAxis {
@@ -480,7 +480,8 @@ mod tests {
             let image: Vec<i32> =
                 (0..c * shape.rows.input * shape.cols.input).map(|_| draws.below(limit) as i32).collect();
             let expected = naive(&shape, &weight, &image);
-            let packed = PackedWeights::<E>::new(&weight, (k, c / groups, taps), groups, (limit - 1) as f64);
+            let chunks = exact_chunks::<E>(&weight, c / groups, taps, (limit - 1) as f64);
+            let packed = PackedWeights::<E>::new(&weight, (k, c / groups, taps), groups, chunks);
             let layout = PlaneLayout::new(&shape);
             for isa in Isa::available() {
                 let mut sums = vec![f64::NAN; expected.len()];

@@ -7,7 +7,7 @@ use skimp_graph::{
 };
 
 use super::{
-    conv::{Kernels, PackedWeights, PlaneLayout, Scratch, convolve},
+    conv::{Kernels, PackedWeights, PlaneLayout, Scratch, convolve, exact_chunks},
     finish::{Channel, finish_codes},
     vector::Element,
 };
@@ -58,13 +58,14 @@ impl PreparedLayer {
         // Activations go in without their offset, which the channels' biases make up for.
         let greatest = f64::from(input.max_code());
         let shape = (k, depth, r * s);
-        let f32 = PackedWeights::<f32>::new(&layer.weight, shape, layer.groups, greatest);
+        let chunks = exact_chunks::<f32>(&layer.weight, depth, r * s, greatest);
         let taps = (r * s) as f64 * greatest * f64::from((1_i32 << (layer.weight_bits - 1)) - 1);
-        let exact = f32.chunks.len() <= MOST_F32_PIECES && taps <= f32::LIMIT;
+        let exact = chunks.len() <= MOST_F32_PIECES && taps <= f32::LIMIT;
         let sums = if exact {
-            Sums::F32(f32)
+            Sums::F32(PackedWeights::new(&layer.weight, shape, layer.groups, chunks))
         } else {
-            Sums::F64(PackedWeights::new(&layer.weight, shape, layer.groups, greatest))
+            let chunks = exact_chunks::<f64>(&layer.weight, depth, r * s, greatest);
+            Sums::F64(PackedWeights::new(&layer.weight, shape, layer.groups, chunks))
         };
         Self { sums, channels }
     }
