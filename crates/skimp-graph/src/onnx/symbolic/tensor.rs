@@ -440,7 +440,7 @@ mod tests {
     #[test]
     fn slices_without_entries_take_no_time_and_no_memory() {
         let empty = ints(&[0, 1 << 40], &[]);
-        for (step, len) in [(1, 1 << 40), (-1, 1 << 40), (3, ((1 << 40) + 2) / 3)] {
+        for (step, len) in [(1, 1 << 40), (-1, 1 << 40), (3, (1_usize << 40).div_ceil(3))] {
             let (start, end) = if step > 0 { (0, i64::MAX) } else { (-1, i64::MIN) };
             assert_eq!(empty.slice(1, start, end, step).unwrap().shape, [0, len], "step {step}");
         }
