@@ -206,7 +206,7 @@ fn networks_that_do_not_fit_are_told() {
     let with_batch = |batch| ModelOptions { batch, ..ModelOptions::default() };
     assert_eq!(fail(&graph, &with_batch(0)), "batch: expected at least 1, found 0");
     let message = fail(&graph, &with_batch(usize::MAX / 1000));
-    assert!(message.starts_with("network \"residual\":") && message.contains("memory"), "{message}");
+    assert!(message.starts_with("training \"residual\" on batches of") && message.contains("memory"), "{message}");
     let keep = ModelOptions { keep: vec!["nothing".into()], ..ModelOptions::default() };
     assert_eq!(fail(&graph, &keep), "keep: expected names of values that the network computes, found \"nothing\"");
     let size = ModelOptions { input_size: Some(vec![3, 8, 9]), ..ModelOptions::default() };
