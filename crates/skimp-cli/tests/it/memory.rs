@@ -127,11 +127,11 @@ fn peak_mib(args: &[&str]) -> u64 {
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
-        .unwrap();
+        .expect("the binary runs");
     let status = format!("/proc/{}/status", child.id());
     let mut most = 0;
     loop {
-        let ended = child.try_wait().unwrap();
+        let ended = child.try_wait().expect("a child of ours");
         // The kernel keeps the peak; that of a process about to end is no longer told.
         let lines = std::fs::read_to_string(&status).unwrap_or_default();
         let peak = lines.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
