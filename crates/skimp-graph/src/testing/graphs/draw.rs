@@ -411,6 +411,9 @@ impl Generator {
         let shape = self.shape(x);
         let window = self.window(&shape, false)?;
         let channels = shape[1];
+        if channels == 0 {
+            return None;
+        }
         let divisors: Vec<usize> = (1..=channels).filter(|g| channels.is_multiple_of(*g)).collect();
         let groups = match self.draws.below(4) {
             0 | 1 => 1,
