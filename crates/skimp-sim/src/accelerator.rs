@@ -9,6 +9,10 @@ use crate::{
     TimelineSpan, Tuner, losses,
 };
 
+/// The setting in which a design takes mappings: entries `LAYER=NAME:NUMBER NAME:NUMBER ..`, names and numbers as in
+/// [`LayerResult::mapping`].
+pub const GIVEN_MAPPINGS: &str = "mappings";
+
 /// An entry of a registry: what an accelerator is called, where it comes from, and how one is made.
 pub trait AcceleratorModel: fmt::Debug + Send + Sync {
     /// Name, kebab-case; also the prefix of its settings on the command line.
@@ -115,6 +119,14 @@ pub trait Accelerator: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`SimError`] if the model cannot compute its own row.
     fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError>;
+
+    /// Looks at the layers of a network before any of them runs: refuses what settings say of layers that are not there.
+    ///
+    /// # Errors
+    /// [`SimError::UnknownLayer`], [`SimError::NotTaken`].
+    fn check_network(&self, _layers: &[LayerWorkload]) -> Result<(), SimError> {
+        Ok(())
+    }
 
     /// Runs one layer for one image. Models that need operand values ask `trace` for them; the others ignore it.
     ///

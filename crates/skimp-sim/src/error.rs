@@ -56,6 +56,30 @@ pub enum SimError {
         /// What is expected and what was found.
         reason: String,
     },
+    /// A setting that says something of a layer which is not simulated.
+    #[error("setting {key:?}: no layer {layer:?} is simulated; did you mean {nearest:?}? known: {known}")]
+    UnknownLayer {
+        /// The setting.
+        key: String,
+        /// The layer that it names.
+        layer: String,
+        /// The nearest name of a layer that is simulated.
+        nearest: String,
+        /// All of them.
+        known: String,
+    },
+    /// What the user gives for one layer, a mapping or other parameters, and the layer or the hardware cannot take.
+    #[error("layer {layer:?}: {accelerator} does not take {what}")]
+    NotTaken {
+        /// The setting that holds it.
+        key: &'static str,
+        /// Name of the layer.
+        layer: String,
+        /// Name of the accelerator.
+        accelerator: &'static str,
+        /// What is given, and why it cannot be.
+        what: String,
+    },
     /// A file that is not the TOML that was expected.
     #[error("{what}: {source}")]
     Toml {
@@ -186,6 +210,33 @@ impl SimError {
                 SimError::MissingCost { table, key, unit, design: name, nearest }
             }
             other => other,
+        }
+    }
+}
+
+impl SimError {
+    /// The setting at fault, where it is one.
+    #[must_use]
+    pub fn setting(&self) -> Option<&str> {
+        match self {
+            SimError::UnknownSetting { key, .. }
+            | SimError::SettingType { key, .. }
+            | SimError::SettingValue { key, .. }
+            | SimError::UnknownLayer { key, .. } => Some(key),
+            SimError::NotTaken { key, .. } => Some(key),
+            SimError::UnknownAccelerator { .. }
+            | SimError::Toml { .. }
+            | SimError::CostTable { .. }
+            | SimError::MissingCost { .. }
+            | SimError::OperationsOnly { .. }
+            | SimError::InvalidLayer { .. }
+            | SimError::Unsupported { .. }
+            | SimError::TraceRequired { .. }
+            | SimError::WeightsRequired { .. }
+            | SimError::Trace { .. }
+            | SimError::TraceShape { .. }
+            | SimError::NotExact { .. }
+            | SimError::Tuning(_) => None,
         }
     }
 }

@@ -24,7 +24,7 @@ mod trace;
 mod why;
 mod workload;
 
-pub use accelerator::{Accelerator, AcceleratorModel, ComparisonRow, Provenance};
+pub use accelerator::{Accelerator, AcceleratorModel, ComparisonRow, GIVEN_MAPPINGS, Provenance};
 pub use cost::{COMMON_COSTS, COST_TABLES, CostEntry, CostTable, CostUnit, Priced};
 pub use counts::{Counts, Statistic};
 pub use effect::{LayerEffect, Tuner};

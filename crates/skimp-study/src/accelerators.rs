@@ -6,16 +6,13 @@
 use std::path::Path;
 
 use skimp_digital::ACCELERATORS;
-use skimp_sim::{CostTable, apply_setting, find_model, resolve_config};
+use skimp_sim::{CostTable, GIVEN_MAPPINGS, SimError, apply_setting, find_model, resolve_config};
 use toml::{Table, Value};
 
-use crate::{AcceleratorConfig, StudyError};
+use crate::{AcceleratorConfig, PresetOrigin, StudyError};
 
 /// The setting that names a cost table.
 const COSTS: &str = "costs";
-
-/// The setting that holds given mappings.
-const MAPPINGS: &str = "mappings";
 
 /// Most bytes of a preset or a cost table.
 const MAX_FILE_BYTES: u64 = 1 << 26;
@@ -38,7 +35,7 @@ pub fn accelerator_configs(
             None => (None, name.as_str()),
         };
         let model = find_model(ACCELERATORS, model)?.name().to_owned();
-        let config = AcceleratorConfig { model, label, preset: None, set: Table::new() };
+        let config = AcceleratorConfig { model, label, preset: None, set: Table::new(), origin: None };
         if config.label().is_empty() || config.label().contains('.') {
             return Err(StudyError::Usage(format!("label \"{}\", expected a name without \".\"", config.label())));
         }
@@ -111,14 +108,16 @@ impl AcceleratorConfig {
             let path = folder.join(preset);
             let invalid = |cause: String| StudyError::InvalidStudy { path: path.clone(), cause };
             let text = read(&path)?;
-            let mut set = match path.extension().is_some_and(|extension| extension == "json") {
+            let (mut set, network) = match path.extension().is_some_and(|extension| extension == "json") {
                 true => self.recorded(&text).map_err(&invalid)?,
-                false => text.parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?,
+                false => (text.parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?, None),
             };
             inline_costs(&mut set, path.parent().unwrap_or(Path::new("")))?;
             let model = find_model(ACCELERATORS, &self.model)?;
             model.configure(&set).map_err(|error| invalid(format!("as a preset of {}: {error}", self.model)))?;
+            let keys = set.keys().filter(|key| !self.set.contains_key(*key)).cloned().collect();
             merge(&mut set, std::mem::take(&mut self.set));
+            self.origin = Some(PresetOrigin { path: path.clone(), network, keys });
             self.set = set;
         }
         Ok(())
@@ -126,9 +125,9 @@ impl AcceleratorConfig {
 }
 
 impl AcceleratorConfig {
-    /// The settings of an accelerator in a record, of `skimp simulate` or of a study: the one of the same label, else of
-    /// the same model. Where the design takes mappings, those of the record's layers are among them.
-    fn recorded(&self, text: &str) -> Result<Table, String> {
+    /// The settings of an accelerator in a record, of `skimp simulate` or of a study, and the record's network: the one of
+    /// the same label, else of the same model. Where the design takes mappings, those of the record's layers are among them.
+    fn recorded(&self, text: &str) -> Result<(Table, Option<String>), String> {
         let root: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let root = root.get("simulation").unwrap_or(&root);
         let accelerators = root.get("accelerators").and_then(|value| value.as_array()).map_or(&[][..], Vec::as_slice);
@@ -142,10 +141,27 @@ impl AcceleratorConfig {
                 layer.get("mapping")?.as_object()?.iter().map(|(name, number)| format!("{name}:{number}")).collect();
             Some(Value::from(format!("{}={}", layer.get("name")?.as_str()?, numbers.join(" "))))
         };
-        if let (Some(slot), Some(layers)) = (settings.get_mut(MAPPINGS), record["layers"].as_array()) {
-            *slot = Value::Array(layers.iter().filter_map(given).collect());
+        if let Some(slot) = settings.get_mut(GIVEN_MAPPINGS) {
+            let layers = ["layers", "shape_layers"].into_iter().filter_map(|key| record.get(key)?.as_array()).flatten();
+            *slot = Value::Array(layers.filter_map(given).collect());
         }
-        Ok(settings)
+        Ok((settings, root["model"]["name"].as_str().map(str::to_owned)))
+    }
+
+    /// The error of this accelerator, with the file where one holds the setting at fault.
+    pub(crate) fn fault(&self, error: SimError) -> StudyError {
+        let at_fault = |origin: &&PresetOrigin| {
+            error.setting().is_some_and(|setting| origin.keys.iter().any(|key| setting.split('.').next() == Some(key)))
+        };
+        match self.origin.as_ref().filter(at_fault) {
+            Some(origin) => StudyError::Preset {
+                path: origin.path.clone(),
+                network: origin.network.clone(),
+                accelerator: self.label().to_owned(),
+                source: Box::new(error),
+            },
+            None => StudyError::Sim(error),
+        }
     }
 }
 

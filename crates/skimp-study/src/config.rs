@@ -265,6 +265,20 @@ pub struct AcceleratorConfig {
     /// configuration has its text here.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     pub set: toml::Table,
+    /// The file from which some of these settings came, for messages; no part of a resolved configuration.
+    #[serde(skip)]
+    pub origin: Option<PresetOrigin>,
+}
+
+/// The file of a preset, and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresetOrigin {
+    /// The file.
+    pub path: PathBuf,
+    /// The network of a record; `None` for a file of settings.
+    pub network: Option<String>,
+    /// Settings that are as in the file.
+    pub keys: Vec<String>,
 }
 
 impl AcceleratorConfig {

@@ -62,6 +62,19 @@ pub enum StudyError {
     /// An accelerator cannot be configured, or cannot run a layer.
     #[error(transparent)]
     Sim(#[from] SimError),
+    /// The network cannot be run with what a file says of an accelerator.
+    #[error("{path}{of}: as a preset of {accelerator}: {source}", path = .path.display(), of = of_network(network))]
+    Preset {
+        /// The file.
+        path: PathBuf,
+        /// The network of the record that it holds.
+        network: Option<String>,
+        /// Label of the accelerator.
+        accelerator: String,
+        /// What is wrong.
+        #[source]
+        source: Box<SimError>,
+    },
     /// A record cannot be read or written.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -93,18 +106,28 @@ pub enum StudyError {
     },
 }
 
+fn of_network(network: &Option<String>) -> String {
+    network.as_ref().map_or_else(String::new, |network| format!(" (of {network})"))
+}
+
+fn is_usage(error: &SimError) -> bool {
+    matches!(
+        error,
+        SimError::UnknownAccelerator { .. }
+            | SimError::UnknownSetting { .. }
+            | SimError::UnknownLayer { .. }
+            | SimError::SettingType { .. }
+            | SimError::SettingValue { .. }
+    )
+}
+
 impl StudyError {
     /// Whether the user asked for something that cannot be (exit code 2), rather than a run that failed (1).
     pub fn is_usage(&self) -> bool {
         match self {
             StudyError::Usage(_) | StudyError::InvalidStudy { .. } => true,
-            StudyError::Sim(error) => matches!(
-                error,
-                SimError::UnknownAccelerator { .. }
-                    | SimError::UnknownSetting { .. }
-                    | SimError::SettingType { .. }
-                    | SimError::SettingValue { .. }
-            ),
+            StudyError::Sim(error) => is_usage(error),
+            StudyError::Preset { source, .. } => is_usage(source),
             StudyError::Data(error) => matches!(
                 error,
                 DataError::UnknownDataset { .. }

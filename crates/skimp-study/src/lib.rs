@@ -47,7 +47,7 @@ mod tuning;
 
 pub use accelerators::accelerator_configs;
 pub use config::{
-    AcceleratorConfig, ComparisonConfig, DataConfig, FirstLayer, JudgeBy, LayersConfig, NetworkConfig,
+    AcceleratorConfig, ComparisonConfig, DataConfig, FirstLayer, JudgeBy, LayersConfig, NetworkConfig, PresetOrigin,
     QuantizationConfig, STUDY_SCHEMA, SplitConfig, StudyConfig, WeightScales,
 };
 pub use describe::{Checked, ClassRecord, DataSetRecord, LeftOutRecord, SplitRecord, describe_data};

@@ -121,6 +121,7 @@ mod tests {
                 label: None,
                 preset: None,
                 set: toml::Table::new(),
+                origin: None,
             })
             .collect()
     }

@@ -17,6 +17,7 @@ fn vgg16(accelerators: &[(&str, &str)]) -> Option<Vec<AcceleratorRecord>> {
         model: model.to_owned(),
         label: None,
         set: settings.parse().unwrap(),
+        origin: None,
     };
     let config = SimulateConfig {
         data: DataConfig {

@@ -11,7 +11,7 @@ use skimp_sim::{Accelerator, CostTable, Energy, LayerTrace, LayerWorkload, Nonli
 
 use crate::simulate::layer_record;
 use crate::trace::{ExactnessTally, ImageTrace, LayerOperands};
-use crate::{QuantizationConfig, StudyError};
+use crate::{AcceleratorConfig, QuantizationConfig, StudyError};
 
 /// What every layer by shape says of itself.
 const NOTE: &str = "by shape: random weights and inputs, half of the inputs zero; in no total and no statistics";
@@ -32,6 +32,23 @@ pub struct ShapeLayerConfig {
     /// Whether a ReLU follows.
     #[serde(default)]
     pub relu: bool,
+}
+
+impl ShapeLayerConfig {
+    /// The layer without operands.
+    ///
+    /// # Errors
+    /// [`StudyError::Sim`] if it has no inputs or outputs.
+    pub(crate) fn workload(&self, quantization: &QuantizationConfig) -> Result<LayerWorkload, StudyError> {
+        let mut workload = LayerWorkload::dense(&self.name, self.inputs, self.outputs);
+        workload.weight_bits = quantization.weight_bits;
+        workload.activation_bits = quantization.activation_bits;
+        if !self.relu {
+            workload.nonlinearity = Nonlinearity::None;
+            workload.end = EndSupport::NoRelu { next: "network output".to_owned() };
+        }
+        Ok(workload.validated()?)
+    }
 }
 
 /// Layers of given shapes on random codes, ready for any design.
@@ -64,12 +81,13 @@ impl ShapeLayers {
     /// [`StudyError`] naming the layer.
     pub(crate) fn run(
         &self,
+        config: &AcceleratorConfig,
         accelerator: &dyn Accelerator,
         table: Option<&CostTable>,
     ) -> Result<Vec<LayerRecord>, StudyError> {
         let table = table.unwrap_or_else(|| accelerator.costs());
         let one = |(layer, trace): &(LayerWorkload, LayerTrace)| {
-            let mut result = accelerator.simulate_layer(layer, Some(trace))?;
+            let mut result = accelerator.simulate_layer(layer, Some(trace)).map_err(|error| config.fault(error))?;
             result.notes.push(NOTE.to_owned());
             let energy = Energy::price(&result, table, accelerator.clock_mhz())?;
             Ok(layer_record(("Gemm", layer.dense_macs()), accelerator, &result, &energy))
@@ -85,14 +103,7 @@ fn trace(
     seed: u64,
 ) -> Result<(LayerWorkload, LayerTrace), StudyError> {
     let (weight_bits, activation_bits) = (quantization.weight_bits, quantization.activation_bits);
-    let mut workload = LayerWorkload::dense(&layer.name, layer.inputs, layer.outputs);
-    workload.weight_bits = weight_bits;
-    workload.activation_bits = activation_bits;
-    if !layer.relu {
-        workload.nonlinearity = Nonlinearity::None;
-        workload.end = EndSupport::NoRelu { next: "network output".to_owned() };
-    }
-    let workload = workload.validated()?;
+    let workload = layer.workload(quantization)?;
     if workload.weight_count() > MAX_WEIGHTS {
         return Err(StudyError::Usage(format!(
             "layer \"{}\" by shape has {} weights, expected at most {MAX_WEIGHTS}",

@@ -144,9 +144,14 @@ impl Running {
         })
     }
 
+    /// Refuses settings of layers that are not there, before anything takes long.
+    fn check(&self, layers: &[LayerWorkload]) -> Result<(), StudyError> {
+        self.accelerator.check_network(layers).map_err(|error| self.config.fault(error))
+    }
+
     /// Looks at all layers before the first one runs.
     fn begin(&mut self, layers: &[LayerWorkload]) -> Result<(), StudyError> {
-        self.network = self.accelerator.simulate_network(layers)?;
+        self.network = self.accelerator.simulate_network(layers).map_err(|error| self.config.fault(error))?;
         Ok(())
     }
 
@@ -160,7 +165,7 @@ impl Running {
     ) -> Result<(), StudyError> {
         let result = match &self.network {
             Some(results) => results[idx].clone(),
-            None => self.accelerator.simulate_layer(layer, trace)?,
+            None => self.accelerator.simulate_layer(layer, trace).map_err(|error| self.config.fault(error))?,
         };
         if timed == Timed::Yes {
             self.timeline.push(self.accelerator.timeline(layer, trace, &result)?);
@@ -295,6 +300,7 @@ pub fn simulate_topology(
         .iter()
         .map(|accelerator| Running::new(accelerator, layers.len()))
         .collect::<Result<Vec<_>, _>>()?;
+    running.iter().try_for_each(|running| running.check(&layers))?;
     let timed = if trace.is_some() { Timed::Yes } else { Timed::No };
     monitor.stage("simulating layers", layers.len() as u64);
     running.iter_mut().try_for_each(|running| running.begin(&layers))?;
@@ -367,6 +373,10 @@ pub(crate) fn simulate_on(
         .iter()
         .map(|accelerator| Running::new(accelerator, layers.len()))
         .collect::<Result<Vec<_>, _>>()?;
+    let workloads: Vec<LayerWorkload> = layers.iter().map(|layer| layer.operands.workload.clone()).collect();
+    let by_shape = config.layers.by_shape.iter().map(|layer| layer.workload(&config.quantization));
+    let named = workloads.iter().cloned().map(Ok).chain(by_shape).collect::<Result<Vec<_>, _>>()?;
+    running.iter().try_for_each(|running| running.check(&named))?;
     let executor = IntegerExecutor::new(&quantized.graph)?;
     let exactness = Arc::new(ExactnessTally::default());
     let judge = Judge {
@@ -385,7 +395,6 @@ pub(crate) fn simulate_on(
 
     let dump = config.dump.as_deref().map(|folder| Dump::open(folder, &layers)).transpose()?;
     monitor.stage("simulating layers", (n_images * layers.len()) as u64);
-    let workloads: Vec<LayerWorkload> = layers.iter().map(|layer| layer.operands.workload.clone()).collect();
     running.iter_mut().try_for_each(|running| running.begin(&workloads))?;
     for range in images.batches_of(0..n_images, 1) {
         let first = range.start;
@@ -421,7 +430,7 @@ pub(crate) fn simulate_on(
     };
     let by_shape = ShapeLayers::new(&config.layers.by_shape, &config.quantization, config.data.seed.unwrap_or(0))?;
     for ((own, running), table) in record.accelerators.iter_mut().zip(&running).zip(&tables) {
-        own.shape_layers = by_shape.run(&*running.accelerator, table.as_ref())?;
+        own.shape_layers = by_shape.run(&running.config, &*running.accelerator, table.as_ref())?;
     }
     let simulation = Simulation {
         record,
@@ -515,7 +524,7 @@ mod tests {
         std::fs::write(&path, format!("Layer,h,w,r,s,c,k,stride,\n{lines}")).unwrap();
         let topology = Topology::open(&path).unwrap();
         let set = settings.parse().unwrap();
-        let config = AcceleratorConfig { model: accelerator.to_owned(), label: None, preset: None, set };
+        let config = AcceleratorConfig { model: accelerator.to_owned(), label: None, preset: None, set, origin: None };
         // 16 bits, as the topology's layers have.
         let quantization = QuantizationConfig { weight_bits: 16, activation_bits: 16, ..QuantizationConfig::default() };
         let simulation =

@@ -106,30 +106,161 @@ fn mappings_are_results() {
     assert!(!ok(&args).contains("mapping of each layer"));
 }
 
+/// A record as a file, and the argument that takes it as the preset of `accelerator`.
+fn kept(folder: &std::path::Path, accelerator: &str, record: &serde_json::Value) -> String {
+    let file = folder.join("result.json");
+    std::fs::write(&file, record.to_string()).expect("a temporary folder takes files");
+    format!("{accelerator}={}", text(&file))
+}
+
 #[test]
 fn a_given_mapping_is_evaluated_or_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("result.json");
-    let args = [&SIMULATE[..], &["--accelerator", "eyeriss"]].concat();
-    let found = json(&args);
-    std::fs::write(&file, found.to_string()).unwrap();
-    // Fed back, a result repeats itself.
-    let preset = format!("eyeriss={}", text(&file));
-    let again = json(&[&args[..], &["--preset", &preset]].concat());
-    assert_eq!(again["accelerators"][0]["layers"], found["accelerators"][0]["layers"]);
-    let given = again["accelerators"][0]["config"]["mappings"].as_array().unwrap();
-    assert_eq!(given.len(), found["accelerators"][0]["layers"].as_array().unwrap().len());
+    for (accelerator, number, refusals) in [
+        (
+            "eyeriss",
+            "filters_per_pe",
+            &[
+                ("set_rows:1000", "eyeriss does not take the given mapping's set_rows 1000: the hardware takes 1, "),
+                ("filters_per_pe:1 channels_per_pe:99", "channels_per_pe 99 beside filters_per_pe 1"),
+                ("rows:4", "none called \"rows\""),
+            ][..],
+        ),
+        (
+            "tetris",
+            "ti_registers",
+            &[
+                ("output_parts:3", "tetris does not take the given mapping's output_parts 3: the hardware takes 1, "),
+                ("ti_memory:1000", "ti_memory 1000 does not divide the "),
+                ("rows:4", "none called \"rows\""),
+            ],
+        ),
+        ("tetris-l1", "to_registers", &[("batch:3", "batch 3: images are scheduled 16 at a time")]),
+    ] {
+        let args = [&SIMULATE[..], &["--accelerator", accelerator]].concat();
+        let found = json(&args);
+        // Fed back, a result repeats itself; a note of TETRIS alone says that its mapping is given.
+        let preset = kept(folder.path(), accelerator, &found);
+        let again = json(&[&args[..], &["--preset", &preset]].concat());
+        let layers = |record: &serde_json::Value| {
+            let mut layers = record["accelerators"][0]["layers"].as_array().unwrap().clone();
+            let is_said = |layer: &serde_json::Value| layer["notes"].to_string().contains("it is searched");
+            assert!(!layers.iter().any(is_said), "every layer has its mapping");
+            layers.iter_mut().for_each(|layer| layer["notes"] = serde_json::Value::Null);
+            layers
+        };
+        assert_eq!(layers(&again), layers(&found));
+        assert_eq!(again["accelerators"][0]["total"], found["accelerators"][0]["total"]);
+        let given = again["accelerators"][0]["config"]["mappings"].as_array().unwrap();
+        assert_eq!(given.len(), layers(&found).len());
 
-    // Another mapping of one layer: as wanted, and no faster than what the search found.
-    let layer = &found["accelerators"][0]["layers"][1];
-    let name = layer["name"].as_str().unwrap();
-    let set = |numbers: &str| format!("eyeriss.mappings=[\"{name}={numbers}\"]");
-    let one = json(&[&args[..], &["--set", &set("filters_per_pe:1")]].concat());
-    let same = &one["accelerators"][0]["layers"][1];
-    assert_eq!(same["mapping"]["filters_per_pe"], 1);
-    assert!(same["cycles"]["total"].as_u64() >= layer["cycles"]["total"].as_u64(), "{same}");
-    let with = |numbers: &str, message: &str| fails(&[&args[..], &["--set", &set(numbers)]].concat(), 1, message);
-    with("set_rows:1000", "the given mapping's set_rows 1000: the hardware takes 1, ");
-    with("filters_per_pe:1 channels_per_pe:99", "channels_per_pe 99 beside filters_per_pe 1");
-    with("rows:4", "none called \"rows\"");
+        // Another mapping of one layer: as wanted, and no faster (Eyeriss) or cheaper (TETRIS) than what was found.
+        let layer = &found["accelerators"][0]["layers"][1];
+        let name = layer["name"].as_str().unwrap();
+        let set = |numbers: &str| format!("{accelerator}.mappings=[\"{name}={numbers}\"]");
+        let one = json(&[&args[..], &["--set", &set(&format!("{number}:1"))]].concat());
+        let [first, same] = [0, 1].map(|idx| &one["accelerators"][0]["layers"][idx]);
+        assert_eq!(same["mapping"][number], 1);
+        let worth = |layer: &serde_json::Value| match accelerator {
+            "eyeriss" => layer["cycles"]["total"].as_f64().unwrap(),
+            _ => layer["energy_nj"]["total"].as_f64().unwrap(),
+        };
+        assert!(worth(same) >= worth(layer), "{same}");
+        // The others are searched, and say so.
+        assert!(first["notes"].to_string().contains("no mapping is given for this layer: it is searched"), "{first}");
+        assert_eq!(first["cycles"], found["accelerators"][0]["layers"][0]["cycles"]);
+        for (numbers, message) in refusals {
+            fails(&[&args[..], &["--set", &set(numbers)]].concat(), 1, message);
+        }
+    }
+}
+
+/// The file, the layer and the cause.
+#[test]
+fn a_record_of_another_network_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = [&SIMULATE[..], &["--accelerator", "tetris,eyeriss"]].concat();
+    let found = json(&args);
+    let name = found["accelerators"][0]["layers"][0]["name"].as_str().unwrap();
+    // A network with other layers, and one that calls a layer the same.
+    let net = folder.path().join("net.csv");
+    let topology = |name: &str| {
+        std::fs::write(&net, format!("Layer,h,w,r,s,c,k,stride,\n{name},10,10,3,3,7,5,1,\n")).unwrap();
+    };
+    for accelerator in ["tetris", "eyeriss"] {
+        let mut found = found.clone();
+        let preset = kept(folder.path(), accelerator, &found);
+        let simulate = ["simulate", text(&net), "--accelerator", accelerator, "--preset", &preset];
+        topology("c1");
+        let message = format!(
+            "result.json (of sample-resnet): as a preset of {accelerator}: setting \"mappings\": no layer {name:?} is \
+             simulated; did you mean \"c1\"?"
+        );
+        fails(&simulate, 2, &message);
+        // Mappings of the command line are not the file's.
+        let set = format!("{accelerator}.mappings=[\"conv2=batch:1\"]");
+        fails(&[&simulate[..], &["--set", &set]].concat(), 2, "error: setting \"mappings\": no layer \"conv2\"");
+        topology(name);
+        for design in found["accelerators"].as_array_mut().unwrap() {
+            design["layers"].as_array_mut().unwrap().truncate(1);
+        }
+        kept(folder.path(), accelerator, &found);
+        let message = format!(
+            "result.json (of sample-resnet): as a preset of {accelerator}: layer {name:?}: {accelerator} does not take the \
+             given mapping"
+        );
+        fails(&simulate, 1, &message);
+    }
+    // Parameters of single layers are no different.
+    for (setting, message) in [
+        ("stripes.layer_precisions=[\"none=3\"]", "setting \"layer_precisions\": no layer \"none\""),
+        ("stripes.layer_clipped_bits=[\"none=3\"]", "setting \"layer_clipped_bits\": no layer \"none\""),
+        ("cnvlutin.layer_thresholds=[\"none=2\"]", "setting \"layer_thresholds\": no layer \"none\""),
+    ] {
+        let accelerator = setting.split('.').next().unwrap();
+        fails(&[&SIMULATE[..], &["--accelerator", accelerator, "--set", setting]].concat(), 2, message);
+    }
+    for (entry, code, message) in [
+        ("none=0:2:5".to_owned(), 2, "setting \"kernel_predictions\": no layer \"none\""),
+        (format!("{name}=999:2:5"), 1, "snapea does not take a prediction for kernel 999: it has kernels 0 to "),
+    ] {
+        let set = format!("snapea.kernel_predictions=[{entry:?}]");
+        let args = ["--accelerator", "snapea", "--set", "snapea.mode=predictive", "--set", &set];
+        fails(&[&SIMULATE[..], &args].concat(), code, message);
+    }
+}
+
+/// What a search found is repeated without a search, from the record as it is.
+#[test]
+fn found_parameters_are_fed_back() {
+    let folder = tempfile::tempdir().unwrap();
+    for (accelerator, settings) in [
+        (
+            "snapea",
+            &[
+                "mode=predictive",
+                "max_accuracy_loss_percent=10.0",
+                "speculation_weights=[4]",
+                "squashed_share_percent=[10.0]",
+            ][..],
+        ),
+        ("stripes", &["precision=search", "max_accuracy_loss=0.1"]),
+        ("cnvlutin", &["search_thresholds=true", "max_accuracy_loss=0.1"]),
+    ] {
+        let run = ["--images", "2", "--accuracy-images", "8", "--tuning-images", "10", "--accelerator", accelerator];
+        let args = [&SIMULATE[..], &run].concat();
+        let settings: Vec<String> =
+            settings.iter().flat_map(|setting| ["--set".to_owned(), format!("{accelerator}.{setting}")]).collect();
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let found = json(&[&args[..], &settings].concat());
+        let found = &found["accelerators"][0];
+        assert!(found["tuning"].is_object(), "{accelerator} searched");
+        let preset = kept(folder.path(), accelerator, &serde_json::json!({ "accelerators": [found] }));
+        let again = json(&[&args[..], &["--preset", &preset]].concat());
+        let again = &again["accelerators"][0];
+        assert!(again["tuning"].is_null(), "{accelerator} searched again");
+        for key in ["config", "layers", "total", "accuracy", "energy", "approximate"] {
+            assert_eq!(again[key], found[key], "{accelerator} {key}");
+        }
+    }
 }

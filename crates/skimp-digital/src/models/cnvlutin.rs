@@ -32,7 +32,7 @@ use super::bricks::{
     BRICK_READS, Bundle, COMPUTE, EXECUTED, IDLE, Node, NodeWork, SKIPPED, VALUE_BITS, WEIGHT_READS, outputs,
     tap_position,
 };
-use super::config::{layer_list, layer_values, positive, typed};
+use super::config::{check_names, layer_list, layer_values, positive, typed};
 use super::entry::Entry;
 use super::search::{Floor, by_work, check_loss, raise_all, raise_each};
 
@@ -405,6 +405,11 @@ impl Accelerator for Machine {
     /// None: neither its power nor its peak is published in the data at hand.
     fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
         Ok(vec![])
+    }
+
+    fn check_network(&self, layers: &[LayerWorkload]) -> Result<(), SimError> {
+        let names = self.thresholds.by_layer.iter().map(|(layer, _)| layer.as_str());
+        check_names("layer_thresholds", names, layers)
     }
 
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {

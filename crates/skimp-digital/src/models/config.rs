@@ -1,7 +1,7 @@
 //! From a resolved table to a model's typed configuration.
 
 use serde::de::DeserializeOwned;
-use skimp_sim::SimError;
+use skimp_sim::{LayerWorkload, SimError, nearest};
 use toml::Table;
 
 /// Magnitudes of real settings: clocks, rates, areas and shares of every design lie far within, and no product or quotient
@@ -73,6 +73,24 @@ pub(super) fn layer_values(key: &str, entries: &[String]) -> Result<Vec<(String,
             Ok((layer.trim().to_owned(), number))
         })
         .collect()
+}
+
+/// Refuses names that the list setting `key` says of single layers where no layer of the network has them.
+pub(super) fn check_names<'n>(
+    key: &str,
+    mut names: impl Iterator<Item = &'n str>,
+    layers: &[LayerWorkload],
+) -> Result<(), SimError> {
+    let known = || layers.iter().map(|layer| layer.name.as_str());
+    match names.find(|name| known().all(|layer| layer != *name)) {
+        Some(name) => Err(SimError::UnknownLayer {
+            key: key.to_owned(),
+            layer: name.to_owned(),
+            nearest: nearest(name, known()),
+            known: known().collect::<Vec<_>>().join(", "),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The list setting that [`layer_values`] reads.

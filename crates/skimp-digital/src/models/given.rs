@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use skimp_sim::SimError;
+use skimp_sim::{GIVEN_MAPPINGS, LayerResult, LayerWorkload, SimError};
 
-/// The setting that holds them.
-const KEY: &str = "mappings";
+use super::config::check_names;
 
 /// The mapping of one layer, or a part of it: numbers by name, as a result lists them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,31 +14,88 @@ pub(super) struct GivenMapping {
 }
 
 impl GivenMapping {
+    /// Its numbers of these names only.
+    pub(super) fn only(&self, names: &[&str]) -> GivenMapping {
+        let known = |(name, _): &&(String, u64)| names.contains(&name.as_str());
+        GivenMapping { layer: self.layer.clone(), numbers: self.numbers.iter().filter(known).cloned().collect() }
+    }
+
+    /// The number of a name.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.numbers.iter().find(|(known, _)| known == name).map(|&(_, number)| number)
+    }
+
+    /// Refuses names that are not among `known`.
+    pub(super) fn check_names(&self, known: &[&str]) -> Result<(), String> {
+        match self.numbers.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            Some((name, _)) => Err(unknown_number(name)),
+            None => Ok(()),
+        }
+    }
+
+    fn read(entry: &str) -> Option<Self> {
+        let (layer, numbers) = entry.rsplit_once('=')?;
+        let number = |part: &str| {
+            let (name, number) = part.split_once(':')?;
+            Some((name.to_owned(), number.parse().ok()?))
+        };
+        let numbers: Vec<(String, u64)> = numbers.split_whitespace().map(number).collect::<Option<_>>()?;
+        (!numbers.is_empty()).then(|| GivenMapping { layer: layer.trim().to_owned(), numbers })
+    }
+}
+
+/// The mappings of all layers for which one is given.
+#[derive(Clone, Debug, Default)]
+pub(super) struct GivenMappings(Vec<GivenMapping>);
+
+impl GivenMappings {
     /// Reads the entries `LAYER=NAME:NUMBER NAME:NUMBER ..` of the setting; the layer's name may hold `=`.
-    pub(super) fn all(entries: &[String]) -> Result<Vec<Self>, SimError> {
-        entries
-            .iter()
-            .map(|entry| {
-                let malformed = || SimError::SettingValue {
-                    key: KEY.into(),
-                    reason: format!("expected \"LAYER=NAME:NUMBER NAME:NUMBER ..\", found {entry:?}"),
-                };
-                let (layer, numbers) = entry.rsplit_once('=').ok_or_else(malformed)?;
-                let number = |part: &str| {
-                    let (name, number) = part.split_once(':')?;
-                    Some((name.to_owned(), number.parse().ok()?))
-                };
-                let numbers: Option<Vec<_>> = numbers.split_whitespace().map(number).collect();
-                let numbers = numbers.filter(|numbers| !numbers.is_empty()).ok_or_else(malformed)?;
-                Ok(GivenMapping { layer: layer.trim().to_owned(), numbers })
-            })
-            .collect()
+    pub(super) fn read(entries: &[String]) -> Result<Self, SimError> {
+        let refuse = |reason: String| Err(SimError::SettingValue { key: GIVEN_MAPPINGS.into(), reason });
+        let mut all: Vec<GivenMapping> = Vec::new();
+        for entry in entries {
+            let Some(mapping) = GivenMapping::read(entry) else {
+                return refuse(format!("expected \"LAYER=NAME:NUMBER NAME:NUMBER ..\", found {entry:?}"));
+            };
+            let numbers = &mapping.numbers;
+            if let Some((name, _)) = numbers.iter().find(|(name, number)| mapping.number(name) != Some(*number)) {
+                return refuse(format!("layer {:?}: two numbers for {name}", mapping.layer));
+            }
+            match all.iter().find(|other| other.layer == mapping.layer) {
+                // Layers of one name that are mapped alike.
+                Some(other) if *other == mapping => {}
+                Some(_) => return refuse(format!("two mappings for layer {:?}", mapping.layer)),
+                None => all.push(mapping),
+            }
+        }
+        Ok(GivenMappings(all))
     }
 
     /// That of a layer.
-    pub(super) fn of<'g>(given: &'g [Self], layer: &str) -> Option<&'g Self> {
-        given.iter().find(|mapping| mapping.layer == layer)
+    pub(super) fn of(&self, layer: &LayerWorkload) -> Option<&GivenMapping> {
+        self.0.iter().find(|mapping| mapping.layer == layer.name)
     }
+
+    /// Refuses layers that are not in the network.
+    pub(super) fn check_network(&self, layers: &[LayerWorkload]) -> Result<(), SimError> {
+        check_names(GIVEN_MAPPINGS, self.0.iter().map(|mapping| mapping.layer.as_str()), layers)
+    }
+
+    /// Says so where others are given, but none for this layer.
+    pub(super) fn note(&self, layer: &LayerWorkload, result: &mut LayerResult) {
+        if !self.0.is_empty() && self.of(layer).is_none() {
+            result.note("no mapping is given for this layer: it is searched");
+        }
+    }
+}
+
+/// The refusal of the mapping that is given for a layer.
+pub(super) fn not_taken(layer: &LayerWorkload, accelerator: &'static str, what: String) -> SimError {
+    SimError::NotTaken { key: GIVEN_MAPPINGS, layer: layer.name.clone(), accelerator, what }
+}
+
+fn unknown_number(name: &str) -> String {
+    format!("the given mapping: its numbers have none called {name:?}")
 }
 
 /// Compares what a search looks at with the mapping that is given, and knows in the end why none was it.
@@ -83,7 +139,7 @@ impl<'g> Matcher<'g> {
         const MAX_LISTED: usize = 12;
         let numbers = &self.given.numbers;
         if let Some(idx) = self.unknown {
-            return format!("the given mapping: its numbers have none called {:?}", numbers[idx].0);
+            return unknown_number(&numbers[idx].0);
         }
         let Some((name, wanted)) = numbers.get(self.n_matched) else { return "the given mapping".to_owned() };
         let others: Vec<String> = self.others.iter().take(MAX_LISTED).map(u64::to_string).collect();
@@ -105,17 +161,32 @@ mod tests {
 
     #[test]
     fn given_mappings_are_read_and_compared() {
-        let given = GivenMapping::all(&["a=b=rows:3 columns:4".to_owned()]).unwrap();
-        assert!(GivenMapping::of(&given, "a").is_none());
-        let mut matcher = Matcher::new(GivenMapping::of(&given, "a=b").unwrap());
+        let read =
+            |entries: &[&str]| GivenMappings::read(&entries.iter().map(|&entry| entry.to_owned()).collect::<Vec<_>>());
+        let given = read(&["a=b=rows:3 columns:4", "a=b=rows:3 columns:4"]).unwrap();
+        assert!(given.of(&LayerWorkload::dense("a", 1, 1)).is_none());
+        let mapping = given.of(&LayerWorkload::dense("a=b", 1, 1)).unwrap();
+        assert_eq!((mapping.number("columns"), mapping.number("passes")), (Some(4), None));
+        assert_eq!(mapping.only(&["rows", "passes"]).numbers, [("rows".to_owned(), 3)]);
+        assert!(mapping.check_names(&["rows", "columns"]).is_ok());
+        assert!(mapping.check_names(&["rows"]).unwrap_err().contains("none called \"columns\""));
+        let mut matcher = Matcher::new(mapping);
         assert!(!matcher.accepts(&[("rows", 1), ("columns", 4)]));
         assert!(matcher.reason().contains("rows 3: the hardware takes 1"), "{}", matcher.reason());
         assert!(!matcher.accepts(&[("rows", 3), ("columns", 5)]));
         assert!(matcher.reason().contains("columns 4 beside rows 3: the hardware takes 5"), "{}", matcher.reason());
         assert!(matcher.accepts(&[("rows", 3), ("columns", 4), ("passes", 9)]));
-        for bad in ["rows:3", "a=", "a=rows", "a=rows:x"] {
-            let error = GivenMapping::all(&[bad.to_owned()]).unwrap_err().to_string();
-            assert!(error.contains("LAYER=NAME:NUMBER"), "{error}");
+        for (bad, message) in [
+            (&["rows:3"][..], "LAYER=NAME:NUMBER"),
+            (&["a="], "LAYER=NAME:NUMBER"),
+            (&["a=rows"], "LAYER=NAME:NUMBER"),
+            (&["a=rows:x"], "LAYER=NAME:NUMBER"),
+            (&["a=rows:-1"], "LAYER=NAME:NUMBER"),
+            (&["a=rows:1 rows:2"], "layer \"a\": two numbers for rows"),
+            (&["a=rows:1", "a=rows:2"], "two mappings for layer \"a\""),
+        ] {
+            let error = read(bad).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
         }
     }
 }

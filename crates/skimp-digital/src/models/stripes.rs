@@ -28,7 +28,7 @@ use skimp_sim::{
 use toml::Table;
 
 use super::bricks::{BRICK_READS, EXECUTED, Node, NodeWork, SKIPPED, VALUE_BITS, WEIGHT_READS, outputs};
-use super::config::{layer_list, layer_values, positive, typed};
+use super::config::{check_names, layer_list, layer_values, positive, typed};
 use super::entry::Entry;
 use super::search::{Floor, by_work, check_loss, raise_all, raise_each};
 
@@ -360,6 +360,13 @@ impl Accelerator for Machine {
     /// None: neither its power nor its peak is published in the data at hand.
     fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
         Ok(vec![])
+    }
+
+    fn check_network(&self, layers: &[LayerWorkload]) -> Result<(), SimError> {
+        let FixedBits { precisions, clipped, .. } = &self.kept;
+        [("layer_precisions", precisions), ("layer_clipped_bits", clipped)]
+            .into_iter()
+            .try_for_each(|(key, values)| check_names(key, values.iter().map(|(layer, _)| layer.as_str()), layers))
     }
 
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {

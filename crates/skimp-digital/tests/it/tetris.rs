@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use skimp_digital::tetris::blocking::{Accumulation, Goal, Nest, Problem, PsumRule, Score, Tariff, best, exhaustive};
 use skimp_digital::tetris::{TETRIS, TETRIS_L1, bypass};
-use skimp_sim::{Accelerator, LayerWorkload, SimError};
+use skimp_sim::{Accelerator, LayerResult, LayerWorkload, SimError};
 
 use crate::support::events;
 
@@ -109,6 +109,142 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// The setting that gives the mappings of `results`.
+fn given(results: &[LayerResult]) -> String {
+    let entry = |result: &LayerResult| {
+        let numbers: Vec<String> = result.mapping.iter().map(|(name, number)| format!("{name}:{number}")).collect();
+        format!("{:?}", format!("{}={}", result.layer, numbers.join(" ")))
+    };
+    format!("\nmappings = [{}]", results.iter().map(entry).collect::<Vec<_>>().join(", "))
+}
+
+fn counts(result: &LayerResult) -> Vec<(&'static str, u64)> {
+    let statistics = result.cycles.iter().chain(result.events.iter());
+    statistics.map(|(statistic, count)| (statistic.name, count)).chain(result.mapping.iter().copied()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_mapping_fed_back_gives_the_same_counts(
+        groups in 1usize..4, c in 1usize..20, k in 1usize..20, h in 3usize..30, w in 3usize..30, kernel in 1usize..6,
+        stride in 1usize..3, images in 1usize..5, batch in 0u32..5, buffer in 600u32..40_000, registers in 24u32..400,
+        goal in 0usize..3, search in 0usize..2, model in 0usize..2, adder in 0usize..5,
+    ) {
+        let mut first = LayerWorkload::conv("a=b c", groups * c, h, w, groups * k, kernel.min(h).min(w));
+        first.groups = groups;
+        first.strides = [stride, 1];
+        first.set_output_extents();
+        let second = LayerWorkload::conv("second", groups * k, first.p, first.q, c * 3, 1);
+        let mut layers = [first, second, LayerWorkload::dense("d", c * 60, k * 7)];
+        layers.iter_mut().for_each(|layer| layer.n = images);
+        let mut settings = format!(
+            "batch = {batch}\nbuffer_bytes = {buffer}\nregister_bytes = {registers}\ngoal = {:?}\nsearch = {:?}",
+            ["e", "d", "ed"][goal], ["exhaustive", "bypass"][search],
+        );
+        if model == 0 {
+            settings += &format!("\naccumulation = {:?}", Accumulation::ALL[adder].0);
+        }
+        let model = [&TETRIS, &TETRIS_L1][model];
+        let engine = |settings: &str| model.engine(&settings.parse().unwrap()).unwrap();
+        let Ok(found) = engine(&settings).simulate_network(&layers) else { return Ok(()) };
+        let found = found.unwrap();
+        let again = engine(&(settings.clone() + &given(&found))).simulate_network(&layers).unwrap().unwrap();
+        for (found, again) in found.iter().zip(&again) {
+            prop_assert_eq!(counts(found), counts(again));
+            prop_assert!(again.notes[0].starts_with("given mapping; "), "{:?}", again.notes);
+        }
+        // The first layer alone is given: the others are searched as before, and say so.
+        let some = engine(&(settings + &given(&found[..1]))).simulate_network(&layers).unwrap().unwrap();
+        for (idx, (found, some)) in found.iter().zip(&some).enumerate() {
+            prop_assert_eq!(counts(found), counts(some));
+            prop_assert_eq!(some.notes.iter().any(|note| note.contains("it is searched")), idx > 0);
+        }
+    }
+}
+
+/// On L-1 alone, 32 -> 64 channels at 14 x 14: one channel of each kind in a pass is 32 x 64 passes of 3 x 14 cycles.
+fn one_by_one() -> LayerWorkload {
+    LayerWorkload::conv("c", 32, 14, 14, 64, 3)
+}
+
+fn with_mapping(settings: &str, numbers: &str) -> Result<LayerResult, SimError> {
+    let settings = format!("batch = 1\n{settings}\nmappings = [\"c={numbers}\"]");
+    TETRIS_L1.engine(&settings.parse().unwrap())?.simulate_layer(&one_by_one(), None)
+}
+
+#[test]
+fn given_mappings_are_counted_by_hand() {
+    let stream = "ifmaps_per_pass:1 ofmaps_per_pass:1 ti_memory:32 to_memory:64";
+    // Ifmaps with their padding; partial sums are read and written again in each round but the first.
+    let (filters, ifmaps, ofmaps) = (32 * 64 * 9, 32 * 16 * 16, 64 * 14 * 14);
+    for (inner, ifmap_words, ofmap_words) in
+        [(0, 64 * ifmaps, ofmaps), (1, ifmaps, 63 * ofmaps), (2, 64 * ifmaps, 63 * ofmaps)]
+    {
+        let result = with_mapping("", &format!("{stream} inner_memory:{inner}")).unwrap();
+        let words = ["filter", "ifmap", "ofmap"].map(|kind| events(&result, &format!("dram_{kind}_words")));
+        assert_eq!(words, [filters, ifmap_words, ofmap_words], "{inner}");
+        assert_eq!(result.cycles.get("compute"), Some(32 * 64 * 42));
+        assert_eq!(events(&result, "gbuf_words"), 0);
+    }
+    // All ifmaps in the buffer, read from there for each ofmap.
+    let kept = "ifmaps_per_pass:1 ofmaps_per_pass:1 to_memory:64 ti_buffer:32 inner_memory:1 inner_buffer:0";
+    let result = with_mapping("", kept).unwrap();
+    assert_eq!((events(&result, "dram_ifmap_words"), events(&result, "gbuf_words")), (ifmaps, 64 * ifmaps));
+    // A part of the numbers: the best with these, no better than the best of all.
+    let engine = TETRIS_L1.engine(&"batch = 1".parse().unwrap()).unwrap();
+    let joules = |result: &LayerResult| engine.price(result).unwrap().total_nj();
+    let best = joules(&engine.simulate_layer(&one_by_one(), None).unwrap());
+    for part in ["ti_registers:1", "to_buffer:2 inner_buffer:2", "ofmaps_per_pass:1", "batch:1"] {
+        let result = with_mapping("", part).unwrap();
+        assert!(joules(&result) >= best * (1.0 - 1e-12), "{part}");
+        for number in part.split(' ') {
+            let (name, number) = number.split_once(':').unwrap();
+            assert!(result.mapping.iter().any(|(known, value)| *known == name && value.to_string() == number));
+        }
+    }
+}
+
+#[test]
+fn mappings_that_do_not_fit_are_refused_with_the_reason() {
+    let small = "buffer_bytes = 4096";
+    let pass = "ifmaps_per_pass:1 ofmaps_per_pass:1";
+    for (settings, numbers, reason) in [
+        ("", "rows:4", "its numbers have none called \"rows\""),
+        ("", "batch:2", "batch 2: images are scheduled 1 at a time"),
+        ("", "output_parts:2", "output_parts 2: the hardware takes 1"),
+        ("", "ifmaps_per_pass:3 folded_columns:2", "folded_columns 2 beside ifmaps_per_pass 3: the hardware takes 1"),
+        ("", "inner_memory:3", "inner_memory 3: expected 0 (ifmaps), 1 (ofmaps) or 2 (images)"),
+        ("", &format!("{pass} ti_memory:3"), "ti_memory 3 does not divide the 32 passes over ifmaps"),
+        ("", &format!("{pass} to_memory:0"), "to_memory 0 does not divide the 64 passes over ofmaps"),
+        (
+            "",
+            &format!("{pass} to_memory:4 to_buffer:4 to_registers:1"),
+            "to_memory 4 x to_buffer 4 x to_registers 1 = 16 is not the 64 passes over ofmaps",
+        ),
+        (
+            "",
+            &format!("{pass} folded_columns:1 tb_memory:4 tb_registers:5"),
+            "tb_memory 4 x tb_registers 5 = 20 does not divide the 1 passes over images",
+        ),
+        // Filters, ifmaps and ofmaps of a register block: 3 x 32 x 64 + 3 x 32 + 64.
+        ("", &format!("{pass} ti_registers:32 to_registers:64"), "6304 words in a register file, which holds 512"),
+        // 32 ifmaps of 16 x 16.
+        (
+            small,
+            &format!("{pass} folded_columns:1 to_memory:64 ti_buffer:32 inner_memory:1 inner_buffer:0"),
+            "8192 words in the buffer, which holds 2048",
+        ),
+    ] {
+        let error = with_mapping(settings, numbers).unwrap_err();
+        assert!(matches!(error, SimError::NotTaken { .. }), "{error}");
+        let error = error.to_string();
+        assert!(error.starts_with("layer \"c\": tetris-l1 does not take the given mapping"), "{error}");
+        assert!(error.contains(reason), "{error}");
     }
 }
 

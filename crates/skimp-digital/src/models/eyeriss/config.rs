@@ -5,7 +5,7 @@ use skimp_sim::SimError;
 use toml::Table;
 
 use crate::models::config::{positive, typed};
-use crate::models::given::GivenMapping;
+use crate::models::given::GivenMappings;
 
 /// What the user may set; the preset documents each key.
 #[derive(Clone, Debug, Deserialize)]
@@ -108,8 +108,8 @@ impl Config {
     }
 
     /// The mappings that are given in the place of a search.
-    pub(super) fn mappings(&self) -> Result<Vec<GivenMapping>, SimError> {
-        GivenMapping::all(&self.mappings)
+    pub(super) fn mappings(&self) -> Result<GivenMappings, SimError> {
+        GivenMappings::read(&self.mappings)
     }
 
     pub(super) fn hardware(&self) -> Hardware {

@@ -59,7 +59,7 @@ use toml::Table;
 
 use crate::models::entry::Entry;
 
-use super::given::{GivenMapping, Matcher};
+use super::given::{GivenMappings, Matcher, not_taken};
 pub use compression::{nonzero_activation_macs, run_length_words};
 use config::Config;
 use mapping::{Coding, MapCoding, Mapping, best_mapping};
@@ -101,7 +101,7 @@ struct Chip {
     resolved: Table,
     config: Config,
     costs: CostTable,
-    given: Vec<GivenMapping>,
+    given: GivenMappings,
 }
 
 /// What the operand values change.
@@ -288,6 +288,10 @@ impl Accelerator for Chip {
         ])
     }
 
+    fn check_network(&self, layers: &[LayerWorkload]) -> Result<(), SimError> {
+        self.given.check_network(layers)
+    }
+
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         let unsupported = |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: NAME, what };
         layer.check()?;
@@ -298,12 +302,13 @@ impl Accelerator for Chip {
         }
         let mut result = LayerResult::new(layer);
         let zeros = self.zeros(layer, trace, &mut result)?;
-        let mut matcher = GivenMapping::of(&self.given, &layer.name).map(Matcher::new);
+        let mut matcher = self.given.of(layer).map(Matcher::new);
         let mapping = best_mapping(layer, &self.config.hardware(), &zeros.coding, matcher.as_mut());
-        let mapping = mapping.ok_or_else(|| {
-            let nothing_fits = || "a window beyond the global buffer, or counts beyond 64 bits".to_owned();
-            unsupported(matcher.as_ref().map_or_else(nothing_fits, Matcher::reason))
+        let mapping = mapping.ok_or_else(|| match &matcher {
+            Some(matcher) => not_taken(layer, NAME, matcher.reason()),
+            None => unsupported("a window beyond the global buffer, or counts beyond 64 bits".to_owned()),
         })?;
+        self.given.note(layer, &mut result);
         self.count(&mapping, &zeros, &mut result);
         Ok(result)
     }

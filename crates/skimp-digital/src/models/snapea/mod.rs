@@ -364,6 +364,10 @@ impl Accelerator for Machine {
         Ok(Vec::new())
     }
 
+    fn check_network(&self, layers: &[LayerWorkload]) -> Result<(), SimError> {
+        self.predictions.as_deref().map_or(Ok(()), |squash| squash.check_network(layers))
+    }
+
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         layer.check()?;
         if layer.n != 1 {

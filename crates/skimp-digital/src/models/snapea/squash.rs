@@ -6,6 +6,10 @@ use skimp_sim::{LayerEffect, LayerTrace, LayerWorkload, SimError};
 
 use super::order::{Prediction, speculation};
 use super::scan::speculate;
+use crate::models::config::check_names;
+
+/// The setting that holds predictions.
+const KEY: &str = "kernel_predictions";
 
 /// The kernels of one layer, `None` where a kernel does not predict.
 #[derive(Clone, Debug)]
@@ -28,7 +32,7 @@ impl LayerPredictions {
     /// Reads `LAYER=KERNEL:WEIGHTS:THRESHOLD KERNEL:..`; kernels that are left out do not predict.
     pub(super) fn parse(text: &str) -> Result<Self, SimError> {
         let refuse = || SimError::SettingValue {
-            key: "kernel_predictions".into(),
+            key: KEY.into(),
             reason: format!("expected LAYER=KERNEL:WEIGHTS:THRESHOLD .., found {text:?}"),
         };
         let (layer, entries) = text.rsplit_once('=').ok_or_else(refuse)?;
@@ -71,6 +75,19 @@ impl std::fmt::Display for LayerPredictions {
 pub(super) struct Squash(pub(super) Vec<LayerPredictions>);
 
 impl Squash {
+    /// Refuses predictions for layers or kernels that the network does not have.
+    pub(super) fn check_network(&self, layers: &[LayerWorkload]) -> Result<(), SimError> {
+        check_names(KEY, self.0.iter().map(|known| known.layer.as_str()), layers)?;
+        for layer in layers {
+            let of_layer = self.0.iter().filter(|known| known.layer == layer.name);
+            if let Some(kernel) = of_layer.map(|known| known.kernels.len()).find(|&kernels| kernels > layer.k) {
+                let what = format!("a prediction for kernel {}: it has kernels 0 to {}", kernel - 1, layer.k - 1);
+                return Err(SimError::NotTaken { key: KEY, layer: layer.name.clone(), accelerator: super::NAME, what });
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn of(&self, layer: &LayerWorkload) -> Option<&LayerPredictions> {
         let known = self.0.iter().find(|known| known.layer == layer.name)?;
         (known.kernels.len() <= layer.k && known.predicts()).then_some(known)

@@ -5,6 +5,7 @@ use skimp_sim::{CostTable, SimError};
 use toml::Table;
 
 use super::super::config::{positive, typed};
+use super::super::given::GivenMappings;
 use super::blocking::{Accumulation, Goal, PsumRule, Tariff};
 use super::partition::{Memory, PartitionRule};
 use super::row_stationary::Fill;
@@ -39,6 +40,7 @@ struct Settings {
     goal: String,
     partition: String,
     whole_array: bool,
+    mappings: Vec<String>,
 }
 
 /// How schedules are found.
@@ -71,6 +73,8 @@ pub(super) struct Config {
     pub(super) tariff: Tariff,
     pub(super) costs: CostTable,
     pub(super) vault_area_mm2: f64,
+    /// Mappings in the place of a search.
+    pub(super) given: GivenMappings,
 }
 
 fn choice<T: Copy>(key: &str, value: &str, known: &[(&'static str, T)]) -> Result<T, SimError> {
@@ -154,6 +158,7 @@ impl Config {
             fill: if settings.whole_array { Fill::Whole } else { Fill::Any },
             vault_area_mm2: costs.area_mm2("vault.area")?,
             costs,
+            given: GivenMappings::read(&settings.mappings)?,
         })
     }
 

@@ -9,6 +9,14 @@
 //! # Counts
 //! Words per level of the hierarchy (16 bits each), words times hops between vaults, multiply-accumulates, idle slots.
 //!
+//! # Mapping
+//! The numbers of a result name one plan, and `mappings` takes them, all or some. Parts of batch, output map and output
+//! channels, with those of batch and channels that lie along the rows of the mesh (`batch_rows`, `output_rows`) and
+//! whether parts of channels lie further apart than tiles (`output_outside`); what a pass computes side by side and in
+//! folds; factors of the loops over ifmaps (`ti`), ofmaps (`to`) and images (`tb`) around the buffer (`_memory`), between
+//! it and the registers (`_buffer`) and inside them (`_registers`), the passes in all; which loop is innermost
+//! (`inner_memory`, `inner_buffer`): 0 ifmaps, 1 ofmaps, 2 images. What lies in the buffer follows from that.
+//!
 //! # Assumptions
 //! - Partial sums move `2 · rounds − 1` times, or `2 · rounds` with `count_first_psum_read`; with an adder in memory
 //!   one update per round crosses the TSVs (from `dram-die` on) while the cells still read and write. Only `bank` and
@@ -48,6 +56,7 @@
 pub mod blocking;
 pub mod bypass;
 mod config;
+mod given;
 pub mod partition;
 mod plan;
 pub mod row_stationary;
@@ -65,6 +74,7 @@ use self::blocking::{FILTERS, IFMAPS, OFMAPS};
 use self::config::{Config, Search};
 use self::partition::{Memory, Partition};
 use self::plan::{Plan, PlanKey};
+use super::given::not_taken;
 
 const NAME: &str = "tetris";
 const SOURCE: &str =
@@ -191,10 +201,16 @@ impl Engine {
             return Err(self.unsupported(layer, format!("codes of {bits} bits, more than the 16 of a word")));
         }
         let images = self.config.batch.unwrap_or(layer.n as u64);
-        let plan = self.plan(layer, images, layout)?;
-        let result = self
+        let given = &self.config.given;
+        let plan = match given.of(layer) {
+            None => self.plan(layer, images, layout)?,
+            Some(mapping) => given::plan(&self.config, layer, images, layout, mapping)
+                .map_err(|what| not_taken(layer, self.name, what))?,
+        };
+        let mut result = self
             .result(layer, &plan)
             .ok_or_else(|| self.unsupported(layer, format!("a batch of {images} images: its counts exceed 64 bits")))?;
+        given.note(layer, &mut result);
         Ok((result, plan.partition))
     }
 
@@ -310,35 +326,15 @@ impl Engine {
     }
 
     fn describe(&self, result: &mut LayerResult, layer: &LayerWorkload, plan: &Plan, events: &Events) {
-        let Plan { partition, mapping, blocking, images, .. } = plan;
-        let [outer, middle, inner] = blocking.factors;
-        result.mapping = vec![
-            ("batch", *images),
-            ("batch_parts", partition.batch_parts()),
-            ("fmap_rows", partition.fmap[0]),
-            ("fmap_columns", partition.fmap[1]),
-            ("output_parts", partition.output_parts()),
-            ("ifmaps_per_pass", mapping.replicated[0]),
-            ("ofmaps_per_pass", mapping.replicated[1]),
-            ("groups_per_pass", mapping.replicated[2]),
-            ("folded_rows", mapping.fold_rows),
-            ("folded_columns", mapping.fold_columns),
-            ("ti_memory", outer[0]),
-            ("to_memory", outer[1]),
-            ("tb_memory", outer[2]),
-            ("ti_buffer", middle[0]),
-            ("to_buffer", middle[1]),
-            ("tb_buffer", middle[2]),
-            ("ti_registers", inner[0]),
-            ("to_registers", inner[1]),
-            ("tb_registers", inner[2]),
-        ];
+        let Plan { partition, blocking, images, .. } = plan;
+        result.mapping = plan.numbers();
         let names = ["filters", "ifmaps", "ofmaps"];
         let stored: Vec<_> = names.iter().zip(blocking.stored).filter(|(_, stored)| *stored).map(|(n, _)| *n).collect();
         let buffer = if stored.is_empty() { "nothing".to_owned() } else { stored.join(" and ") };
-        let search = match self.config.search {
-            Search::Exhaustive => "best of all blockings",
-            Search::Bypass => "closed-form bypass schedule",
+        let search = match (self.config.given.of(layer), self.config.search) {
+            (Some(_), _) => "given mapping",
+            (None, Search::Exhaustive) => "best of all blockings",
+            (None, Search::Bypass) => "closed-form bypass schedule",
         };
         let slowest = events.compute.max(events.bus).max(events.memory);
         let bound = match slowest {
@@ -396,6 +392,10 @@ impl Accelerator for Engine {
     fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
         // No published power and area of a whole chip are at hand.
         Ok(Vec::new())
+    }
+
+    fn check_network(&self, layers: &[LayerWorkload]) -> Result<(), SimError> {
+        self.config.given.check_network(layers)
     }
 
     fn simulate_layer(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {

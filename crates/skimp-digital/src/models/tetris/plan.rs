@@ -27,6 +27,64 @@ pub(super) struct Plan {
     pub(super) images: u64,
 }
 
+/// Numbers that place a layer on the vaults and on their arrays.
+pub(super) const PLACE: [&str; 13] = [
+    "batch",
+    "batch_parts",
+    "batch_rows",
+    "fmap_rows",
+    "fmap_columns",
+    "output_parts",
+    "output_rows",
+    "output_outside",
+    "ifmaps_per_pass",
+    "ofmaps_per_pass",
+    "groups_per_pass",
+    "folded_rows",
+    "folded_columns",
+];
+
+/// Factors of the loops over ifmaps, ofmaps and images, by level.
+pub(super) const FACTORS: [[&str; 3]; 3] = [
+    ["ti_memory", "to_memory", "tb_memory"],
+    ["ti_buffer", "to_buffer", "tb_buffer"],
+    ["ti_registers", "to_registers", "tb_registers"],
+];
+
+/// Innermost loops: 0 over ifmaps, 1 over ofmaps, 2 over images.
+pub(super) const INNER: [&str; 2] = ["inner_memory", "inner_buffer"];
+
+fn place(partition: &Partition, mapping: &Mapping, images: u64) -> [(&'static str, u64); 13] {
+    let numbers = [
+        images,
+        partition.batch_parts(),
+        partition.batch[0],
+        partition.fmap[0],
+        partition.fmap[1],
+        partition.output_parts(),
+        partition.output[0],
+        u64::from(partition.output_outside),
+        mapping.replicated[0],
+        mapping.replicated[1],
+        mapping.replicated[2],
+        mapping.fold_rows,
+        mapping.fold_columns,
+    ];
+    std::array::from_fn(|idx| (PLACE[idx], numbers[idx]))
+}
+
+impl Plan {
+    /// Numbers that tell this plan from all others of the layer.
+    pub(super) fn numbers(&self) -> Vec<(&'static str, u64)> {
+        let mut numbers = place(&self.partition, &self.mapping, self.images).to_vec();
+        for (names, factors) in FACTORS.iter().zip(self.blocking.factors) {
+            numbers.extend(names.iter().copied().zip(factors));
+        }
+        numbers.extend(INNER.iter().copied().zip(self.blocking.inner.map(|inner| inner as u64)));
+        numbers
+    }
+}
+
 /// All that a plan depends on besides the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PlanKey {
@@ -53,13 +111,21 @@ impl PlanKey {
     }
 }
 
+/// A split over the vaults with a mapping on their arrays, yet without a blocking.
 #[derive(Debug)]
-struct Candidate {
+pub(super) struct Candidate {
     bound: Score,
     partition: Partition,
     mapping: Mapping,
     words: Words,
-    nest: Nest,
+    pub(super) nest: Nest,
+}
+
+impl Candidate {
+    /// Its part of [`Plan::numbers`].
+    pub(super) fn numbers(&self, images: u64) -> [(&'static str, u64); 13] {
+        place(&self.partition, &self.mapping, images)
+    }
 }
 
 /// The best plan for `images` images; `layout` tells how the previous layer left the ifmaps, by default in the way in
@@ -71,13 +137,40 @@ pub(super) fn plan(
     layout: Option<&Partition>,
 ) -> Result<Plan, SimError> {
     let mut candidates = candidates(config, layer, images, layout);
+    best(config, &mut candidates, images, searched(config)).ok_or_else(|| {
+        let need = 2 * layer.s + 1;
+        let what =
+            format!("filter rows of {} words: {need} words, {} in a register file", layer.s, config.register_words);
+        SimError::Unsupported { layer: layer.name.clone(), accelerator: super::NAME, what }
+    })
+}
+
+/// A blocking that beats a score, or none.
+type Found = Option<(Score, Blocking)>;
+
+/// The search of the settings.
+pub(super) fn searched(config: &Config) -> impl Fn(&BlockingSearch<'_>, &Problem<'_>, Score) -> Found {
+    let by = config.search;
+    move |search, problem, limit| match by {
+        Search::Exhaustive => search.best(limit),
+        Search::Bypass => bypass::schedule(problem),
+    }
+}
+
+/// The best of `candidates`, each with the blocking that `schedule` finds for it.
+pub(super) fn best(
+    config: &Config,
+    candidates: &mut [Candidate],
+    images: u64,
+    schedule: impl Fn(&BlockingSearch<'_>, &Problem<'_>, Score) -> Found,
+) -> Option<Plan> {
     candidates.sort_by(|a, b| {
         let order = a.bound.objective.total_cmp(&b.bound.objective);
         order.then(a.bound.tie.total_cmp(&b.bound.tie))
     });
     let mut limit = Score::WORST;
     let mut found = None;
-    for candidate in &candidates {
+    for candidate in candidates.iter() {
         if !candidate.bound.beats(limit) {
             break;
         }
@@ -86,11 +179,7 @@ pub(super) fn plan(
         if !search.floor.beats(limit) {
             continue;
         }
-        let schedule = match config.search {
-            Search::Exhaustive => search.best(limit),
-            Search::Bypass => bypass::schedule(&problem),
-        };
-        if let Some((score, blocking)) = schedule
+        if let Some((score, blocking)) = schedule(&search, &problem, limit)
             && score.beats(limit)
         {
             limit = score;
@@ -98,16 +187,16 @@ pub(super) fn plan(
             found = Some(Plan { partition, mapping, blocking, words, images });
         }
     }
-    found.ok_or_else(|| {
-        let need = 2 * layer.s + 1;
-        let what =
-            format!("filter rows of {} words: {need} words, {} in a register file", layer.s, config.register_words);
-        SimError::Unsupported { layer: layer.name.clone(), accelerator: super::NAME, what }
-    })
+    found
 }
 
 /// All splits over the vaults, with all mappings on their arrays.
-fn candidates(config: &Config, layer: &LayerWorkload, images: u64, layout: Option<&Partition>) -> Vec<Candidate> {
+pub(super) fn candidates(
+    config: &Config,
+    layer: &LayerWorkload,
+    images: u64,
+    layout: Option<&Partition>,
+) -> Vec<Candidate> {
     let mut candidates = Vec::new();
     for partition in partitions(layer, images, config.mesh, config.partition) {
         let layout = layout.unwrap_or(&partition);

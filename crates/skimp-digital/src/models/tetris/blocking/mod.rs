@@ -8,7 +8,7 @@
 
 mod search;
 
-pub(super) use search::Search;
+pub(super) use search::{Search, Wanted};
 pub use search::{best, exhaustive};
 
 /// Number of loops, of kinds of data, and of blocking levels.
@@ -279,7 +279,7 @@ fn inner_loops(factors: [u64; N]) -> impl Iterator<Item = usize> {
 
 impl Problem<'_> {
     /// Words in one register file.
-    fn register_need(&self, block: &[u64; N]) -> u64 {
+    pub(super) fn register_need(&self, block: &[u64; N]) -> u64 {
         (0..N).map(|datum| product_of(datum, block).saturating_mul(self.nest.register_unit[datum])).sum()
     }
 
@@ -326,10 +326,21 @@ impl Problem<'_> {
         self.evaluate_fitting(factors, inner)
     }
 
+    /// Words that the buffer holds at least: of what is fetched into the array more often than from memory.
+    pub(super) fn least_buffer_need(&self, factors: &[[u64; N]; N], inner: [usize; 2]) -> u64 {
+        let rounds = rounds_of(factors, inner);
+        self.buffer_need(factors, [0, 1, 2].map(|d| rounds[0][d] < rounds[1][d]))
+    }
+
+    fn buffer_need(&self, factors: &[[u64; N]; N], stored: [bool; N]) -> u64 {
+        let block = [0, 1, 2].map(|l| factors[1][l] * factors[2][l]);
+        let words = |d: usize| product_of(d, &block).saturating_mul(self.nest.buffer_unit[d]);
+        (0..N).filter(|&d| stored[d]).map(words).fold(0u64, u64::saturating_add)
+    }
+
     fn evaluate_fitting(&self, factors: [[u64; N]; N], inner: [usize; 2]) -> Option<(Score, Blocking)> {
         let nest = &self.nest;
         let rounds = rounds_of(&factors, inner);
-        let block = [0, 1, 2].map(|l| factors[1][l] * factors[2][l]);
         let reused = [0, 1, 2].map(|d| rounds[0][d] < rounds[1][d]);
         // Folded filters read ifmaps and ofmaps once per fold: the buffer may pay without any reuse between passes.
         let folded = [0, 1, 2].map(|d| !reused[d] && nest.array_input_once[d] > nest.dram_once[d]);
@@ -340,11 +351,7 @@ impl Problem<'_> {
                 continue;
             }
             let stored = [0, 1, 2].map(|d| reused[d] || chosen[d]);
-            let need = (0..N)
-                .filter(|&d| stored[d])
-                .map(|d| product_of(d, &block).saturating_mul(nest.buffer_unit[d]))
-                .fold(0u64, u64::saturating_add);
-            if need > nest.buffer_words {
+            if self.buffer_need(&factors, stored) > nest.buffer_words {
                 continue;
             }
             let dram_once = [0, 1, 2].map(|d| if stored[d] { nest.dram_once[d] } else { nest.array_input_once[d] });

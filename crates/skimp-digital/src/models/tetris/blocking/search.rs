@@ -299,28 +299,62 @@ impl Problem<'_> {
 /// The first schedule of the best score among all factors and orders: the specification of [`best`].
 #[must_use]
 pub fn exhaustive(problem: &Problem<'_>) -> Option<(Score, Blocking)> {
-    let splits = problem.nest.counts.map(|count| {
+    Wanted::default().best(problem, Score::WORST)
+}
+
+/// What is given of a blocking.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::models::tetris) struct Wanted {
+    /// Factors by level, then loop.
+    pub(in crate::models::tetris) factors: [[Option<u64>; N]; N],
+    /// Innermost loop of levels 0 and 1.
+    pub(in crate::models::tetris) inner: [Option<usize>; 2],
+}
+
+impl Wanted {
+    /// All ways to cut a loop of `count` passes.
+    pub(in crate::models::tetris) fn splits(&self, loop_idx: usize, count: u64) -> Vec<[u64; N]> {
         let mut splits = Vec::new();
         for outer in divisors(count) {
             splits.extend(divisors(count / outer).into_iter().map(|middle| [outer, middle, count / outer / middle]));
         }
+        splits.retain(|split| (0..N).all(|level| self.factors[level][loop_idx].is_none_or(|f| f == split[level])));
         splits
-    });
-    let mut found: Option<(Score, Blocking)> = None;
-    for i in &splits[IFMAP_LOOP] {
-        for o in &splits[OFMAP_LOOP] {
-            for b in &splits[BATCH_LOOP] {
-                let factors = [0, 1, 2].map(|level| [i[level], o[level], b[level]]);
-                let orders = inner_loops(factors[0]).flat_map(|a| inner_loops(factors[1]).map(move |b| [a, b]));
-                for inner in orders {
-                    if let Some(candidate) = problem.evaluate(factors, inner)
-                        && found.is_none_or(|(score, _)| candidate.0.beats(score))
-                    {
-                        found = Some(candidate);
+    }
+
+    /// Loops that may stand innermost in a level.
+    fn inner_loops(&self, level: usize, factors: [u64; N]) -> Vec<usize> {
+        self.inner[level].map_or_else(|| inner_loops(factors).collect(), |inner| vec![inner])
+    }
+
+    /// The first schedule of the best score among those that are as wanted, if it beats `known`.
+    pub(in crate::models::tetris) fn best(&self, problem: &Problem<'_>, known: Score) -> Option<(Score, Blocking)> {
+        let (mut limit, mut found) = (known, None);
+        self.visit(&problem.nest.counts, &mut |factors, inner| {
+            if let Some(candidate) = problem.evaluate(factors, inner)
+                && candidate.0.beats(limit)
+            {
+                limit = candidate.0;
+                found = Some(candidate);
+            }
+        });
+        found
+    }
+
+    /// Every blocking of loops of `counts` that is as wanted, fitting or not.
+    pub(in crate::models::tetris) fn visit(&self, counts: &[u64; N], see: &mut impl FnMut([[u64; N]; N], [usize; 2])) {
+        let splits = [IFMAP_LOOP, OFMAP_LOOP, BATCH_LOOP].map(|l| self.splits(l, counts[l]));
+        for i in &splits[IFMAP_LOOP] {
+            for o in &splits[OFMAP_LOOP] {
+                for b in &splits[BATCH_LOOP] {
+                    let factors = [0, 1, 2].map(|level| [i[level], o[level], b[level]]);
+                    for outer in self.inner_loops(0, factors[0]) {
+                        for middle in self.inner_loops(1, factors[1]) {
+                            see(factors, [outer, middle]);
+                        }
                     }
                 }
             }
         }
     }
-    found
 }
