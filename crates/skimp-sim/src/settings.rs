@@ -111,24 +111,9 @@ fn leaf_keys(table: &Table) -> Vec<String> {
 pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> String {
     let distance = |candidate: &&str| match candidate.strip_prefix(word) {
         Some(rest) if rest.starts_with('.') => 0,
-        _ => edit_distance(word, candidate),
+        _ => strsim::levenshtein(word, candidate),
     };
     candidates.min_by_key(distance).unwrap_or_default().to_owned()
-}
-
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -153,6 +138,19 @@ mod tests {
         assert_eq!(resolved["costs"], Value::String("7".into()));
         assert_eq!(resolved["stt"]["read_cycles"], Value::Integer(3));
         assert_eq!(resolved["rows"], Value::Integer(9));
+    }
+
+    #[test]
+    fn the_nearest_is_inside_the_table_or_the_least_edits_away() {
+        for (word, candidates, expected) in [
+            ("sitting", &["sitter", "kitten", "sting"][..], "sting"),
+            ("stt", &["stall", "stt.read_cycles"], "stt.read_cycles"),
+            ("äb", &["abc", "ab"], "ab"),
+            ("x", &["b", "a"], "b"),
+            ("x", &[], ""),
+        ] {
+            assert_eq!(nearest(word, candidates.iter().copied()), expected, "{word}");
+        }
     }
 
     #[test]
