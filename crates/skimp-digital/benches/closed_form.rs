@@ -9,26 +9,16 @@ use std::time::{Duration, Instant};
 
 use skimp_digital::ACCELERATORS;
 use skimp_sim::{Accelerator, LayerWorkload, find_model};
+use skimp_testkit::{VGG16_CONVOLUTIONS, VGG16_DENSE};
 use toml::Table;
 
 const RUNS: usize = 7;
 const SCALE_SIM_SECONDS: f64 = 192.0;
 
 fn vgg16() -> Vec<LayerWorkload> {
-    let mut layers = Vec::new();
-    let (mut extent, mut c) = (224, 3);
-    for (stage, n_layers) in [2, 2, 3, 3, 3].into_iter().enumerate() {
-        let k = (64 << stage).min(512);
-        for idx in 0..n_layers {
-            layers.push(LayerWorkload::conv(&format!("conv{}_{}", stage + 1, idx + 1), c, extent, extent, k, 3));
-            c = k;
-        }
-        extent /= 2;
-    }
-    for (name, c, k) in [("fc6", 25_088, 4096), ("fc7", 4096, 4096), ("fc8", 4096, 1000)] {
-        layers.push(LayerWorkload::dense(name, c, k));
-    }
-    layers
+    let conv = |&(extent, c, k): &(usize, usize, usize)| LayerWorkload::conv("c", c, extent, extent, k, 3);
+    let dense = |&(c, k): &(usize, usize)| LayerWorkload::dense("d", c, k);
+    VGG16_CONVOLUTIONS.iter().map(conv).chain(VGG16_DENSE.iter().map(dense)).collect()
 }
 
 fn resnet50() -> Vec<LayerWorkload> {

@@ -9,28 +9,13 @@ use criterion::{BatchSize, BenchmarkId, Criterion};
 use skimp_digital::tetris::blocking::{Accumulation, Goal, Nest, Problem, PsumRule, Score, Tariff, best, exhaustive};
 use skimp_digital::tetris::{Engine, TETRIS, TETRIS_L1, bypass};
 use skimp_sim::{Accelerator, LayerWorkload};
+use skimp_testkit::{VGG16_CONVOLUTIONS, VGG16_DENSE};
 
 /// VGG-16: 13 convolutions and three dense layers.
 fn vgg16() -> Vec<LayerWorkload> {
-    let convolutions = [
-        (224, 3, 64),
-        (224, 64, 64),
-        (112, 64, 128),
-        (112, 128, 128),
-        (56, 128, 256),
-        (56, 256, 256),
-        (56, 256, 256),
-        (28, 256, 512),
-        (28, 512, 512),
-        (28, 512, 512),
-        (14, 512, 512),
-        (14, 512, 512),
-        (14, 512, 512),
-    ];
-    let mut layers: Vec<_> =
-        convolutions.iter().map(|&(extent, c, k)| LayerWorkload::conv("c", c, extent, extent, k, 3)).collect();
-    layers.extend([(25_088, 4096), (4096, 4096), (4096, 1000)].map(|(c, k)| LayerWorkload::dense("d", c, k)));
-    layers
+    let conv = |&(extent, c, k): &(usize, usize, usize)| LayerWorkload::conv("c", c, extent, extent, k, 3);
+    let dense = |&(c, k): &(usize, usize)| LayerWorkload::dense("d", c, k);
+    VGG16_CONVOLUTIONS.iter().map(conv).chain(VGG16_DENSE.iter().map(dense)).collect()
 }
 
 fn tariff() -> Tariff {

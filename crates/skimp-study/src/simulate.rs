@@ -514,6 +514,8 @@ impl Shown<'_> {
 
 #[cfg(test)]
 mod tests {
+    use skimp_testkit::VGG16_CONVOLUTIONS;
+
     use super::*;
     use crate::Silent;
 
@@ -536,35 +538,20 @@ mod tests {
         record.layers.iter().map(|layer| layer.events[name]).sum()
     }
 
-    /// VGG-16's convolutions: extent, channels and filters.
-    const VGG16: [(usize, usize, usize); 13] = [
-        (224, 3, 64),
-        (224, 64, 64),
-        (112, 64, 128),
-        (112, 128, 128),
-        (56, 128, 256),
-        (56, 256, 256),
-        (56, 256, 256),
-        (28, 256, 512),
-        (28, 512, 512),
-        (28, 512, 512),
-        (14, 512, 512),
-        (14, 512, 512),
-        (14, 512, 512),
-    ];
-
     #[test]
     fn tetris_runs_networks_as_networks() {
         let line = |(idx, (extent, c, k)): (usize, (usize, usize, usize))| {
             format!("conv{idx},{0},{0},3,3,{c},{k},1,pads=1:1:1:1\n", extent + 2)
         };
-        let lines: String = VGG16.into_iter().enumerate().map(line).collect();
+        let lines: String = VGG16_CONVOLUTIONS.into_iter().enumerate().map(line).collect();
         let settings = "dram_megabytes_per_s = 0.0\naccumulation = \"engine\"\nwhole_array = true";
         let found = run(&lines, "tetris", settings);
         // The same layers handed to the engine itself.
         let engine = skimp_digital::tetris::TETRIS.engine(&settings.parse().unwrap()).unwrap();
-        let layers: Vec<_> =
-            VGG16.iter().map(|&(extent, c, k)| LayerWorkload::conv("c", c, extent, extent, k, 3)).collect();
+        let layers: Vec<_> = VGG16_CONVOLUTIONS
+            .iter()
+            .map(|&(extent, c, k)| LayerWorkload::conv("c", c, extent, extent, k, 3))
+            .collect();
         let direct = engine.simulate_network(&layers).unwrap().unwrap();
         for (layer, direct) in found.layers.iter().zip(&direct) {
             assert_eq!(layer.cycles.total, direct.total_cycles(), "{}", layer.name);

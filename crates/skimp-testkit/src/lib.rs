@@ -1,5 +1,5 @@
 //! What the tests of several crates share: where real data and a Python are, how a test says that it has neither,
-//! and the published figures that tests hold ours against.
+//! the published figures that tests hold ours against, and the shapes of the network that most of them are of.
 //!
 //! For dev-dependencies only. `cargo xtask test` sets `SKIMP_PYTHON`; `SKIMP_DATA` is the user's.
 
@@ -9,6 +9,28 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub use figures::{Class, Figure, WIDEST_TOLERANCE, check, figures};
+
+/// Rows and columns, input channels, output channels of VGG-16's convolutions at 224 x 224, each with 3 x 3 kernels and a
+/// padding of 1 (K. Simonyan, A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR
+/// 2015, table 1, configuration D).
+pub const VGG16_CONVOLUTIONS: [(usize, usize, usize); 13] = [
+    (224, 3, 64),
+    (224, 64, 64),
+    (112, 64, 128),
+    (112, 128, 128),
+    (56, 128, 256),
+    (56, 256, 256),
+    (56, 256, 256),
+    (28, 256, 512),
+    (28, 512, 512),
+    (28, 512, 512),
+    (14, 512, 512),
+    (14, 512, 512),
+    (14, 512, 512),
+];
+
+/// Inputs and outputs of VGG-16's dense layers.
+pub const VGG16_DENSE: [(usize, usize); 3] = [(25_088, 4096), (4096, 4096), (4096, 1000)];
 
 /// The folder that `SKIMP_DATA` names, or `None` and a message on stderr: the test has no `what` to work on. That the
 /// folder holds it is for the test to find out.

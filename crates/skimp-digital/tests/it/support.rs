@@ -8,26 +8,9 @@ use skimp_sim::{
 };
 use toml::Table;
 
-/// Rows and columns, input channels, output channels of VGG-16's convolutions at 224 x 224.
-const VGG16: [(usize, usize, usize); 13] = [
-    (224, 3, 64),
-    (224, 64, 64),
-    (112, 64, 128),
-    (112, 128, 128),
-    (56, 128, 256),
-    (56, 256, 256),
-    (56, 256, 256),
-    (28, 256, 512),
-    (28, 512, 512),
-    (28, 512, 512),
-    (14, 512, 512),
-    (14, 512, 512),
-    (14, 512, 512),
-];
-
 /// C1 to C13 (`number` from 1).
 pub(crate) fn vgg16_conv(number: usize) -> LayerWorkload {
-    let (extent, c, k) = VGG16[number - 1];
+    let (extent, c, k) = skimp_testkit::VGG16_CONVOLUTIONS[number - 1];
     LayerWorkload::conv(&format!("C{number}"), c, extent, extent, k, 3)
 }
 

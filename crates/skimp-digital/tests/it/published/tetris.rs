@@ -245,7 +245,7 @@ fn gains_of_the_presets() {
 #[test]
 fn gains_over_four_engines_on_one_image() {
     let mut layers: Vec<_> = (1..=13).map(vgg16_conv).collect();
-    layers.extend([(25_088, 4096), (4096, 4096), (4096, 1000)].map(|(c, k)| LayerWorkload::dense("fc", c, k)));
+    layers.extend(skimp_testkit::VGG16_DENSE.map(|(c, k)| LayerWorkload::dense("fc", c, k)));
     let (four_cycles, four_mj, _) = totals(&TETRIS_L1, "batch = 1\nvault_rows = 2\nvault_columns = 2", &layers);
     let (t16_cycles, t16_mj, _) = totals(&TETRIS, "batch = 1", &layers);
     skimp_testkit::check(&[
