@@ -93,15 +93,11 @@ const SUFFIXES: [(&str, CostUnit, f64); 5] = [
 ];
 
 impl CostTable {
-    /// The table that a setting asks for: an embedded one by its name, or one of the user's own, written out (TOML).
+    /// The embedded table of a name.
     ///
     /// # Errors
-    /// [`SimError::CostTable`] naming the nearest table if there is none of that name; those of
-    /// [`from_toml`](Self::from_toml).
+    /// [`SimError::CostTable`] naming the nearest table if there is none of that name.
     pub fn embedded(name: &str) -> Result<CostTable, SimError> {
-        if name.contains('\n') {
-            return CostTable::from_toml(name);
-        }
         match COST_TABLES.iter().find(|(known, _)| *known == name) {
             Some((_, text)) => CostTable::from_toml(text),
             None => Err(SimError::CostTable {
@@ -109,6 +105,17 @@ impl CostTable {
                 key: "costs".into(),
                 reason: format!("no such table; did you mean {:?}?", nearest(name, COST_TABLES.iter().map(|t| t.0))),
             }),
+        }
+    }
+
+    /// The table that a setting asks for: the name of an embedded one, or a table itself, which has several lines (TOML).
+    ///
+    /// # Errors
+    /// Those of [`embedded`](Self::embedded) and [`from_toml`](Self::from_toml).
+    pub fn of_setting(name_or_table: &str) -> Result<CostTable, SimError> {
+        match name_or_table.contains('\n') {
+            true => CostTable::from_toml(name_or_table),
+            false => CostTable::embedded(name_or_table),
         }
     }
 
@@ -244,6 +251,13 @@ mod tests {
         }
         let message = CostTable::embedded("compend-45mn").unwrap_err().to_string();
         assert!(message.contains("\"compend-45nm\""), "{message}");
+    }
+
+    #[test]
+    fn settings_name_a_table_or_hold_one() {
+        assert_eq!(CostTable::of_setting("compend-45nm").unwrap(), CostTable::embedded("compend-45nm").unwrap());
+        assert_eq!(CostTable::of_setting(GOOD).unwrap().name, "t");
+        assert!(CostTable::embedded(GOOD).is_err() && CostTable::of_setting("none").is_err());
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl CostsConfig {
             CostsConfig::Common => COMMON_COSTS,
             CostsConfig::Table(name) => name,
         };
-        let table = CostTable::embedded(named)?;
+        let table = CostTable::of_setting(named)?;
         let own = |accelerator: &AcceleratorConfig| self.is_auto() && accelerator.set.contains_key("costs");
         Ok(accelerators.iter().map(|accelerator| (!own(accelerator)).then(|| table.clone())).collect())
     }

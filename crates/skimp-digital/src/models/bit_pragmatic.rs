@@ -60,7 +60,7 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         let reason = format!("expected at most {MAX_SLACK}, found {}", config.slack_registers);
         return Err(SimError::SettingValue { key: "slack_registers".into(), reason });
     }
-    let costs = CostTable::embedded(&config.costs)?;
+    let costs = CostTable::of_setting(&config.costs)?;
     let rule = Rule { config };
     Ok(Box::new(QuickMachine {
         name: NAME,

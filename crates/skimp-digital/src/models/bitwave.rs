@@ -55,7 +55,7 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         let reason = format!("expected 0 or 1, found {}", config.empty_group_cycles);
         return Err(SimError::SettingValue { key: "empty_group_cycles".into(), reason });
     }
-    let costs = CostTable::embedded(&config.costs)?;
+    let costs = CostTable::of_setting(&config.costs)?;
     let area_mm2 = costs.area_mm2("chip.area")?;
     let rule = Rule { config };
     Ok(Box::new(QuickMachine {

@@ -238,7 +238,7 @@ impl Machine {
             .map(|(layer, value)| Ok((layer, power("layer_thresholds", value)?)))
             .collect::<Result<_, SimError>>()?;
         let thresholds = Thresholds { uniform: power("threshold", config.threshold)?, by_layer };
-        let costs = CostTable::embedded(&config.costs)?;
+        let costs = CostTable::of_setting(&config.costs)?;
         Ok(Machine { resolved, node, costs, thresholds, config })
     }
 

@@ -44,7 +44,7 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
     let config: Config = typed(&resolved)?;
     let node = bricks::Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
     positive("clock_mhz", config.clock_mhz)?;
-    let costs = CostTable::embedded(&config.costs)?;
+    let costs = CostTable::of_setting(&config.costs)?;
     let by_event = costs.prices == Priced::Operations;
     let chip = CostTable::embedded(CHIP_TABLE)?;
     let area_mm2 = chip.area_mm2("chip.area")?;

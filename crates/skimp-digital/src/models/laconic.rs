@@ -52,7 +52,7 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         ("inputs_per_brick", config.inputs_per_brick),
         ("windows_in_parallel", config.windows_in_parallel),
     ])?;
-    let costs = CostTable::embedded(&config.costs)?;
+    let costs = CostTable::of_setting(&config.costs)?;
     let rule = Rule { config };
     let encoding = rule.config.encoding;
     // A weight's magnitude has one bit less than its code.

@@ -68,7 +68,7 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         positive(key, f64::from(value))?;
     }
     positive("clock_mhz", config.clock_mhz)?;
-    let costs = CostTable::embedded(&config.costs)?;
+    let costs = CostTable::of_setting(&config.costs)?;
     Ok(Box::new(Unit { resolved, config, costs }))
 }
 

@@ -273,7 +273,7 @@ impl Machine {
             precisions: listed("layer_precisions", &config.layer_precisions, 1)?,
             clipped: listed("layer_clipped_bits", &config.layer_clipped_bits, 0)?,
         };
-        let costs = CostTable::embedded(&config.costs)?;
+        let costs = CostTable::of_setting(&config.costs)?;
         Ok(Machine { resolved, config, node, costs, kept })
     }
 

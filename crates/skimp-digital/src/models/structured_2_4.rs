@@ -45,7 +45,7 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
     let config: Config = typed(&resolved)?;
     positive("clock_mhz", config.clock_mhz)?;
     let node = Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
-    let costs = CostTable::embedded(&config.costs)?;
+    let costs = CostTable::of_setting(&config.costs)?;
     let rule = Rule { node };
     Ok(Box::new(QuickMachine {
         name: NAME,

@@ -64,7 +64,7 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         let reason = format!("expected at most 1024, found {}", config.least_cycles);
         return Err(SimError::SettingValue { key: "least_cycles".into(), reason });
     }
-    let costs = CostTable::embedded(&config.costs)?;
+    let costs = CostTable::of_setting(&config.costs)?;
     Ok(Box::new(Array { resolved, config, costs }))
 }
 

@@ -170,7 +170,7 @@ impl Machine {
         config: Config,
         rule: StopRule,
     ) -> Result<Machine, SimError> {
-        let costs = CostTable::embedded(&config.costs)?;
+        let costs = CostTable::of_setting(&config.costs)?;
         let area_mm2 = area(&config, &costs)?;
         let effect = match rule {
             StopRule::Predicted(share) if config.end => Some(PredictedStop { share, hardware: config.hardware() }),

@@ -91,7 +91,7 @@ pub static EYERISS: Entry = Entry {
 
 fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
     let config = Config::from_table(&resolved)?;
-    let costs = CostTable::embedded(&config.costs)?;
+    let costs = CostTable::of_setting(&config.costs)?;
     let given = config.mappings()?;
     Ok(Box::new(Chip { resolved, config, costs, given }))
 }

@@ -76,7 +76,7 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         ("output_channels_per_group", config.output_channels_per_group),
         ("accumulator_banks", config.accumulator_banks),
     ])?;
-    let costs = CostTable::embedded(&config.costs)?;
+    let costs = CostTable::of_setting(&config.costs)?;
     let rule = Rule { config };
     Ok(Box::new(QuickMachine {
         name: NAME,

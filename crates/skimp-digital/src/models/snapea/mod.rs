@@ -74,7 +74,7 @@ pub(super) static SNAPEA: Entry = Entry {
 fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
     let config: Config = typed(&resolved)?;
     config.check()?;
-    let costs = CostTable::embedded(&config.costs)?;
+    let costs = CostTable::of_setting(&config.costs)?;
     let given = config.kernel_predictions.iter().map(|text| LayerPredictions::parse(text));
     let given = given.collect::<Result<Vec<_>, _>>()?;
     let predictions = (config.mode == Mode::Predictive && !given.is_empty()).then(|| Arc::new(Squash(given)));

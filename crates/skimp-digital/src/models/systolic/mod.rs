@@ -177,7 +177,7 @@ impl SystolicArray {
         };
         let peak_gmacs = (array.rows * array.columns) as f64 * config.clock_mhz * 1e-3;
         let roofline = Roofline { peak_gmacs, dram_gb_per_s: config.dram_gb_per_s };
-        let costs = CostTable::embedded(&config.costs)?;
+        let costs = CostTable::of_setting(&config.costs)?;
         let chip_power = costs.power_mw("chip.power").is_ok();
         Ok(Self { name, resolved, clock_mhz: config.clock_mhz, costs, chip_power, array, roofline })
     }

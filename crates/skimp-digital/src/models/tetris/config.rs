@@ -127,7 +127,7 @@ impl Config {
             let reason = format!("{:?} needs stacked memory, memory = \"3d\"", settings.accumulation);
             return Err(range("accumulation", reason));
         }
-        let costs = CostTable::embedded(&settings.costs)?;
+        let costs = CostTable::of_setting(&settings.costs)?;
         let words_per_us = rate("dram_megabytes_per_s", settings.dram_megabytes_per_s)? / WORD_BYTES as f64;
         let tariff = Tariff {
             mac_pj: costs.energy_pj("mac.op")?,
