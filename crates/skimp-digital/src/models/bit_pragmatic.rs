@@ -15,11 +15,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{Accelerator, CostTable, LayerResult, LayerTrace, LayerWorkload, Operation, SimError};
+use skimp_sim::{Accelerator, LayerResult, LayerTrace, LayerWorkload, Operation, SimError};
 use toml::Table;
 
 use super::bricks::{Bundle, Node, NodeWork, outputs};
-use super::config::{extents, positive, typed};
+use super::config::extents;
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 use super::windows::{Encoding, PixelMap, multiplexed, tap_sums};
@@ -48,25 +48,18 @@ pub(super) static BIT_PRAGMATIC: Entry = Entry {
 };
 
 fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
-    let config: Config = typed(&resolved)?;
-    positive("clock_mhz", config.clock_mhz)?;
-    extents(&[
-        ("tiles", config.tiles),
-        ("filters_per_tile", config.filters_per_tile),
-        ("inputs_per_brick", config.inputs_per_brick),
-        ("windows_in_parallel", config.windows_in_parallel),
-    ])?;
+    let (common, config): (_, Config) = quick::settings(&resolved)?;
+    let node = Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
+    extents(&[("windows_in_parallel", config.windows_in_parallel)])?;
     if config.slack_registers > MAX_SLACK {
         let reason = format!("expected at most {MAX_SLACK}, found {}", config.slack_registers);
         return Err(SimError::SettingValue { key: "slack_registers".into(), reason });
     }
-    let costs = CostTable::of_setting(&config.costs)?;
-    let rule = Rule { config };
+    let rule = Rule { config, node };
     Ok(Box::new(QuickMachine {
         name: NAME,
         resolved,
-        clock_mhz: rule.config.clock_mhz,
-        costs,
+        common,
         area_mm2: 0.0,
         dense_macs_per_cycle: rule.lanes() as f64 / f64::from(rule.config.encoding.most_terms(PEAK_BITS)),
         energy_scope: "operations priced by a generic table: 32-bit additions of terms, memories of 1 MiB read in \
@@ -78,10 +71,6 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    #[serde(rename = "schema")]
-    _schema: u32,
-    costs: String,
-    clock_mhz: f64,
     tiles: u32,
     filters_per_tile: u32,
     inputs_per_brick: u32,
@@ -93,6 +82,7 @@ struct Config {
 #[derive(Debug)]
 struct Rule {
     config: Config,
+    node: Node,
 }
 
 /// Cycles and steps of one image.
@@ -106,32 +96,20 @@ struct Run {
 }
 
 impl Rule {
-    fn filters(&self) -> u64 {
-        u64::from(self.config.tiles) * u64::from(self.config.filters_per_tile)
-    }
-
-    fn node(&self) -> Node {
-        let tile_filters = u64::from(self.config.filters_per_tile);
-        Node { filters: self.filters(), tile_filters, brick: self.brick() }
-    }
-
-    fn brick(&self) -> usize {
-        self.config.inputs_per_brick as usize
-    }
-
     fn columns(&self) -> usize {
         self.config.windows_in_parallel as usize
     }
 
     /// Terms per cycle.
     fn lanes(&self) -> u64 {
-        self.filters() * u64::from(self.config.inputs_per_brick) * u64::from(self.config.windows_in_parallel)
+        self.node.multipliers() * u64::from(self.config.windows_in_parallel)
     }
 
     fn run_bundle(&self, layer: &LayerWorkload, bundle: &Bundle, activation: &[i32]) -> Run {
         let encoding = self.config.encoding;
-        let map =
-            PixelMap::greatest(layer, &bundle.channels, self.brick(), activation, |code| encoding.terms(code).max(1));
+        let map = PixelMap::greatest(layer, &bundle.channels, self.node.brick, activation, |code| {
+            encoding.terms(code).max(1)
+        });
         let windows = layer.p * layer.q;
         let steps = layer.r * layer.s * map.lanes;
         let cycles: u64 = if windows == 1 {
@@ -210,7 +188,7 @@ impl QuickRule for Rule {
         let (layer, activation) = quick::operands(layer, trace, NAME)?;
         let layer = &*layer;
         let mut run = Run::default();
-        for bundle in self.node().bundles(layer) {
+        for bundle in self.node.bundles(layer) {
             let part = self.run_bundle(layer, &bundle, &activation);
             run.cycles += part.cycles;
             run.weight_sets += part.weight_sets;
@@ -220,9 +198,9 @@ impl QuickRule for Rule {
         let filters = layer.filters_per_group() as u64;
         let terms = filters * tap_sums(layer, &activation, |code| encoding.terms(code)).iter().sum::<u64>();
         let executed = filters * tap_sums(layer, &activation, |code| u8::from(code != 0)).iter().sum::<u64>();
-        let brick = u64::from(self.config.inputs_per_brick);
+        let brick = self.node.brick as u64;
         let activation_words = quick::words64(run.bricks * brick, layer.activation_bits);
-        let weight_words = quick::words64(run.weight_sets * brick * self.filters(), layer.weight_bits);
+        let weight_words = quick::words64(run.weight_sets * brick * self.node.filters, layer.weight_bits);
 
         let mut result = LayerResult::new(layer);
         result.cycles.add(&quick::COMPUTE, run.cycles);
@@ -232,7 +210,7 @@ impl QuickRule for Rule {
         result.events.add(&quick::IDLE, run.cycles.saturating_mul(self.lanes()) - terms);
         result.events.add(&quick::ACTIVATION_READS, activation_words);
         result.events.add(&quick::WEIGHT_READS, weight_words);
-        let node = self.node();
+        let node = &self.node;
         result.operations = NodeWork {
             activations: (run.bricks + node.bricks_of(outputs(layer)), node.brick_bits()),
             weights: (run.weight_sets * node.tiles(), node.weight_line_bits()),

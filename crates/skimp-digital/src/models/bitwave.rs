@@ -12,13 +12,11 @@
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{
-    Accelerator, Activity, CostTable, LayerResult, LayerTrace, LayerWorkload, OperationCount, SimError, Statistic,
-};
+use skimp_sim::{Accelerator, Activity, LayerResult, LayerTrace, LayerWorkload, OperationCount, SimError, Statistic};
 use toml::Table;
 
 use super::bricks::MEMORY_BYTES;
-use super::config::{extents, positive, typed};
+use super::config::extents;
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 
@@ -44,8 +42,7 @@ pub(super) static BITWAVE: Entry = Entry {
 };
 
 fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
-    let config: Config = typed(&resolved)?;
-    positive("clock_mhz", config.clock_mhz)?;
+    let (common, config): (_, Config) = quick::settings(&resolved)?;
     extents(&[
         ("weights_per_group", config.weights_per_group),
         ("filters_in_parallel", config.filters_in_parallel),
@@ -55,14 +52,12 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         let reason = format!("expected 0 or 1, found {}", config.empty_group_cycles);
         return Err(SimError::SettingValue { key: "empty_group_cycles".into(), reason });
     }
-    let costs = CostTable::of_setting(&config.costs)?;
-    let area_mm2 = costs.area_mm2("chip.area")?;
+    let area_mm2 = common.costs.area_mm2("chip.area")?;
     let rule = Rule { config };
     Ok(Box::new(QuickMachine {
         name: NAME,
         resolved,
-        clock_mhz: rule.config.clock_mhz,
-        costs,
+        common,
         area_mm2,
         dense_macs_per_cycle: rule.lanes() as f64 / f64::from(PEAK_BITS - 1),
         energy_scope: "published chip power times runtime at an assumed clock; no breakdown by event, off-chip \
@@ -74,10 +69,6 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    #[serde(rename = "schema")]
-    _schema: u32,
-    costs: String,
-    clock_mhz: f64,
     weights_per_group: u32,
     filters_in_parallel: u32,
     windows_in_parallel: u32,

@@ -26,12 +26,29 @@ fn check_reals(prefix: &str, table: &Table) -> Result<(), SimError> {
 
 /// The typed form of a resolved configuration.
 pub(super) fn typed<T: DeserializeOwned>(resolved: &Table) -> Result<T, SimError> {
+    check(resolved)?;
+    read(resolved.clone())
+}
+
+/// A resolved configuration in two parts: the settings `keys`, and all others.
+pub(super) fn typed_parts<A: DeserializeOwned, B: DeserializeOwned>(
+    resolved: &Table,
+    keys: &[&str],
+) -> Result<(A, B), SimError> {
+    check(resolved)?;
+    let (first, second) = resolved.clone().into_iter().partition::<Table, _>(|(key, _)| keys.contains(&key.as_str()));
+    Ok((read(first)?, read(second)?))
+}
+
+fn check(resolved: &Table) -> Result<(), SimError> {
     if resolved.get("schema").and_then(toml::Value::as_integer) != Some(1) {
         return Err(SimError::SettingValue { key: "schema".into(), reason: "expected 1".into() });
     }
-    check_reals("", resolved)?;
-    resolved
-        .clone()
+    check_reals("", resolved)
+}
+
+fn read<T: DeserializeOwned>(settings: Table) -> Result<T, SimError> {
+    settings
         .try_into()
         .map_err(|source| SimError::Toml { what: "accelerator configuration".into(), source: Box::new(source) })
 }

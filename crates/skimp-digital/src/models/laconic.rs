@@ -14,11 +14,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{Accelerator, CostTable, LayerResult, LayerTrace, LayerWorkload, Operation, SimError};
+use skimp_sim::{Accelerator, LayerResult, LayerTrace, LayerWorkload, Operation, SimError};
 use toml::Table;
 
 use super::bricks::{Bundle, Node, NodeWork, outputs};
-use super::config::{extents, positive, typed};
+use super::config::extents;
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 use super::windows::{Encoding, PixelMap, filters_of, multiplexed, paired_sum, tap_sums};
@@ -44,24 +44,17 @@ pub(super) static LACONIC: Entry = Entry {
 };
 
 fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
-    let config: Config = typed(&resolved)?;
-    positive("clock_mhz", config.clock_mhz)?;
-    extents(&[
-        ("tiles", config.tiles),
-        ("filters_per_tile", config.filters_per_tile),
-        ("inputs_per_brick", config.inputs_per_brick),
-        ("windows_in_parallel", config.windows_in_parallel),
-    ])?;
-    let costs = CostTable::of_setting(&config.costs)?;
-    let rule = Rule { config };
+    let (common, config): (_, Config) = quick::settings(&resolved)?;
+    let node = Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
+    extents(&[("windows_in_parallel", config.windows_in_parallel)])?;
+    let rule = Rule { config, node };
     let encoding = rule.config.encoding;
     // A weight's magnitude has one bit less than its code.
     let most_products = encoding.most_terms(PEAK_BITS) * encoding.most_terms(PEAK_BITS - 1);
     Ok(Box::new(QuickMachine {
         name: NAME,
         resolved,
-        clock_mhz: rule.config.clock_mhz,
-        costs,
+        common,
         area_mm2: 0.0,
         dense_macs_per_cycle: rule.lanes() as f64 / f64::from(most_products),
         energy_scope: "operations priced by a generic table: products of terms as 8-bit additions, memories of 1 MiB \
@@ -73,10 +66,6 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    #[serde(rename = "schema")]
-    _schema: u32,
-    costs: String,
-    clock_mhz: f64,
     tiles: u32,
     filters_per_tile: u32,
     inputs_per_brick: u32,
@@ -87,31 +76,20 @@ struct Config {
 #[derive(Debug)]
 struct Rule {
     config: Config,
+    node: Node,
 }
 
 /// The greatest terms of a tile's filters at each tap and channel of a bundle, `[r, s, channel]`.
 type TileTerms = Vec<u8>;
 
 impl Rule {
-    fn node(&self) -> Node {
-        let filters = u64::from(self.config.tiles) * u64::from(self.config.filters_per_tile);
-        Node { filters, tile_filters: u64::from(self.config.filters_per_tile), brick: self.brick() }
-    }
-
-    fn brick(&self) -> usize {
-        self.config.inputs_per_brick as usize
-    }
-
     fn columns(&self) -> usize {
         self.config.windows_in_parallel as usize
     }
 
     /// Products of terms per cycle.
     fn lanes(&self) -> u64 {
-        [self.config.tiles, self.config.filters_per_tile, self.config.inputs_per_brick, self.config.windows_in_parallel]
-            .into_iter()
-            .map(u64::from)
-            .product()
+        self.node.multipliers() * u64::from(self.config.windows_in_parallel)
     }
 
     /// The filters of a bundle, tile by tile.
@@ -143,7 +121,7 @@ impl Rule {
         let bricks = inputs
             .chunks(channels)
             .zip(tile.chunks(channels))
-            .flat_map(|(inputs, weights)| inputs.chunks(self.brick()).zip(weights.chunks(self.brick())));
+            .flat_map(|(inputs, weights)| inputs.chunks(self.node.brick).zip(weights.chunks(self.node.brick)));
         let steps = bricks.map(|(inputs, weights)| {
             let greatest = inputs.iter().zip(weights).map(|(&a, &w)| u16::from(a) * u16::from(w)).max();
             u64::from(greatest.unwrap_or(0).max(1))
@@ -195,7 +173,7 @@ impl QuickRule for Rule {
         let layer = &*layer;
         let windows = layer.p * layer.q;
         let (mut cycles, mut brick_steps, mut filter_steps) = (0, 0, 0);
-        for bundle in self.node().bundles(layer) {
+        for bundle in self.node.bundles(layer) {
             cycles += self.bundle_cycles(layer, &bundle, &activation, weights);
             let steps = (layer.r * layer.s * bundle.bricks) as u64;
             let filters = filters_of(layer, &bundle.channels).len() as u64;
@@ -207,7 +185,7 @@ impl QuickRule for Rule {
         let terms = paired_sum(layer, &of_terms, weights, |code| encoding.terms(code));
         let non_zero = tap_sums(layer, &activation, |code| u8::from(code != 0));
         let executed = paired_sum(layer, &non_zero, weights, |code| u8::from(code != 0));
-        let brick = u64::from(self.config.inputs_per_brick);
+        let brick = self.node.brick as u64;
         let activation_words = quick::words64(brick_steps * brick, layer.activation_bits);
         let weight_words = quick::words64(filter_steps * brick, layer.weight_bits);
 
@@ -219,7 +197,7 @@ impl QuickRule for Rule {
         result.events.add(&quick::IDLE, cycles.saturating_mul(self.lanes()) - terms);
         result.events.add(&quick::ACTIVATION_READS, activation_words);
         result.events.add(&quick::WEIGHT_READS, weight_words);
-        let node = self.node();
+        let node = &self.node;
         result.operations = NodeWork {
             activations: (brick_steps + node.bricks_of(outputs(layer)), node.brick_bits()),
             // A filter's brick for each row of elements.

@@ -4,10 +4,14 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use skimp_sim::{
     Accelerator, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, LossEvent, SimError, Statistic,
 };
 use toml::Table;
+
+use super::config::{positive, typed_parts};
 
 /// The remark that labels every result of a quick rule.
 pub(super) const FIDELITY: &str = "fidelity: quick rule, cycles from operand statistics under ideal operand supply";
@@ -54,13 +58,34 @@ pub(super) trait QuickRule: fmt::Debug + Send + Sync {
     fn idle(&self) -> (u64, &'static str);
 }
 
+/// What the settings of every quick rule say.
+#[derive(Debug)]
+pub(super) struct Common {
+    clock_mhz: f64,
+    pub(super) costs: CostTable,
+}
+
+/// The settings that every quick rule has, and those of one.
+pub(super) fn settings<T: DeserializeOwned>(resolved: &Table) -> Result<(Common, T), SimError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Every {
+        #[serde(rename = "schema")]
+        _schema: u32,
+        costs: String,
+        clock_mhz: f64,
+    }
+    let (Every { costs, clock_mhz, .. }, own) = typed_parts(resolved, &["schema", "costs", "clock_mhz"])?;
+    positive("clock_mhz", clock_mhz)?;
+    Ok((Common { clock_mhz, costs: CostTable::of_setting(&costs)? }, own))
+}
+
 /// An accelerator of one quick rule.
 #[derive(Debug)]
 pub(super) struct QuickMachine<R> {
     pub(super) name: &'static str,
     pub(super) resolved: Table,
-    pub(super) clock_mhz: f64,
-    pub(super) costs: CostTable,
+    pub(super) common: Common,
     /// 0 where none is published.
     pub(super) area_mm2: f64,
     /// Dense multiplications per cycle with operands of the widest kind.
@@ -79,7 +104,7 @@ impl<R: QuickRule> Accelerator for QuickMachine<R> {
     }
 
     fn clock_mhz(&self) -> f64 {
-        self.clock_mhz
+        self.common.clock_mhz
     }
 
     fn area_mm2(&self) -> f64 {
@@ -87,11 +112,11 @@ impl<R: QuickRule> Accelerator for QuickMachine<R> {
     }
 
     fn peak_gmacs(&self) -> f64 {
-        self.dense_macs_per_cycle * self.clock_mhz * 1e-3
+        self.dense_macs_per_cycle * self.common.clock_mhz * 1e-3
     }
 
     fn costs(&self) -> &CostTable {
-        &self.costs
+        &self.common.costs
     }
 
     fn energy_scope(&self) -> &'static str {

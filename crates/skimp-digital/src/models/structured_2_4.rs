@@ -10,11 +10,10 @@
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{Accelerator, CostTable, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic};
+use skimp_sim::{Accelerator, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic};
 use toml::Table;
 
 use super::bricks::{Node, NodeWork, VALUE_BITS};
-use super::config::{positive, typed};
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 
@@ -42,16 +41,13 @@ pub(super) static STRUCTURED_2_4: Entry = Entry {
 };
 
 fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
-    let config: Config = typed(&resolved)?;
-    positive("clock_mhz", config.clock_mhz)?;
+    let (common, config): (_, Config) = quick::settings(&resolved)?;
     let node = Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
-    let costs = CostTable::of_setting(&config.costs)?;
     let rule = Rule { node };
     Ok(Box::new(QuickMachine {
         name: NAME,
         resolved,
-        clock_mhz: config.clock_mhz,
-        costs,
+        common,
         area_mm2: 0.0,
         dense_macs_per_cycle: rule.node.multipliers() as f64,
         energy_scope: "operations priced by a generic table, as DaDianNao's: memories of 1 MiB read in whole lines, \
@@ -64,10 +60,6 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    #[serde(rename = "schema")]
-    _schema: u32,
-    costs: String,
-    clock_mhz: f64,
     tiles: u32,
     filters_per_tile: u32,
     inputs_per_brick: u32,

@@ -38,11 +38,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{Accelerator, CostTable, LayerResult, LayerTrace, LayerWorkload, OperationCount, SimError, Statistic};
+use skimp_sim::{Accelerator, LayerResult, LayerTrace, LayerWorkload, OperationCount, SimError, Statistic};
 use toml::Table;
 
 use self::banks::{Accumulators, Conflicts, Operand};
-use super::config::{extents, positive, typed};
+use super::config::extents;
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 use super::windows::{paired_sum, tap_sums};
@@ -66,8 +66,7 @@ pub(super) static SCNN: Entry = Entry {
 };
 
 fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
-    let config: Config = typed(&resolved)?;
-    positive("clock_mhz", config.clock_mhz)?;
+    let (common, config): (_, Config) = quick::settings(&resolved)?;
     extents(&[
         ("pe_rows", config.pe_rows),
         ("pe_columns", config.pe_columns),
@@ -76,13 +75,11 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         ("output_channels_per_group", config.output_channels_per_group),
         ("accumulator_banks", config.accumulator_banks),
     ])?;
-    let costs = CostTable::of_setting(&config.costs)?;
     let rule = Rule { config };
     Ok(Box::new(QuickMachine {
         name: NAME,
         resolved,
-        clock_mhz: rule.config.clock_mhz,
-        costs,
+        common,
         area_mm2: 0.0,
         dense_macs_per_cycle: rule.multipliers() as f64,
         energy_scope: "operations priced by a generic table: 16-bit multiply-accumulates, buffers of 8 KiB, an \
@@ -98,10 +95,6 @@ const BUFFER_BYTES: u64 = 8 << 10;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    #[serde(rename = "schema")]
-    _schema: u32,
-    costs: String,
-    clock_mhz: f64,
     pe_rows: u32,
     pe_columns: u32,
     weights_per_cycle: u32,
