@@ -13,7 +13,8 @@ use skimp_report::records::{
 };
 use skimp_report::table::Table;
 use skimp_sim::{
-    Accelerator, CostTable, EndOutcome, Energy, LayerResult, LayerTrace, LayerWorkload, RunTotals, find_model,
+    Accelerator, CostTable, EndOutcome, Energy, GIVEN_MAPPINGS, LayerResult, LayerTrace, LayerWorkload, RunTotals,
+    find_model,
 };
 use toml::Table as Settings;
 
@@ -144,9 +145,20 @@ impl Running {
         })
     }
 
-    /// Refuses settings of layers that are not there, before anything takes long.
-    fn check(&self, layers: &[LayerWorkload]) -> Result<(), StudyError> {
-        self.accelerator.check_network(layers).map_err(|error| self.config.fault(error))
+    /// Refuses settings of layers that are not there, before anything takes long, and says where mappings are given for
+    /// some of the layers only.
+    fn check(&self, layers: &[LayerWorkload], monitor: &dyn Monitor) -> Result<(), StudyError> {
+        self.accelerator.check_network(layers).map_err(|error| self.config.fault(error))?;
+        let given = self.accelerator.config().get(GIVEN_MAPPINGS).and_then(|entries| entries.as_array());
+        let given: Vec<&str> = given.map_or(&[][..], Vec::as_slice).iter().filter_map(given_layer).collect();
+        let n_searched = layers.iter().filter(|layer| !given.contains(&layer.name.as_str())).count();
+        if !given.is_empty() && n_searched > 0 {
+            let (label, n_layers) = (self.config.label(), layers.len());
+            monitor.note(&format!(
+                "{label}: no mapping is given for {n_searched} of {n_layers} layers; they are searched"
+            ));
+        }
+        Ok(())
     }
 
     /// Looks at all layers before the first one runs.
@@ -269,6 +281,11 @@ pub(crate) fn layer_record(
     }
 }
 
+/// The layer of an entry of [`GIVEN_MAPPINGS`].
+fn given_layer(entry: &toml::Value) -> Option<&str> {
+    entry.as_str()?.rsplit_once('=').map(|(layer, _)| layer.trim())
+}
+
 fn json_config(config: &Settings) -> Result<serde_json::Map<String, serde_json::Value>, StudyError> {
     match serde_json::to_value(config) {
         Ok(serde_json::Value::Object(map)) => Ok(map),
@@ -300,7 +317,7 @@ pub fn simulate_topology(
         .iter()
         .map(|accelerator| Running::new(accelerator, layers.len()))
         .collect::<Result<Vec<_>, _>>()?;
-    running.iter().try_for_each(|running| running.check(&layers))?;
+    running.iter().try_for_each(|running| running.check(&layers, monitor))?;
     let timed = if trace.is_some() { Timed::Yes } else { Timed::No };
     monitor.stage("simulating layers", layers.len() as u64);
     running.iter_mut().try_for_each(|running| running.begin(&layers))?;
@@ -376,7 +393,7 @@ pub(crate) fn simulate_on(
     let workloads: Vec<LayerWorkload> = layers.iter().map(|layer| layer.operands.workload.clone()).collect();
     let by_shape = config.layers.by_shape.iter().map(|layer| layer.workload(&config.quantization));
     let named = workloads.iter().cloned().map(Ok).chain(by_shape).collect::<Result<Vec<_>, _>>()?;
-    running.iter().try_for_each(|running| running.check(&named))?;
+    running.iter().try_for_each(|running| running.check(&named, monitor))?;
     let executor = IntegerExecutor::new(&quantized.graph)?;
     let exactness = Arc::new(ExactnessTally::default());
     let judge = Judge {

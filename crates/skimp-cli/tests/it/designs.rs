@@ -131,7 +131,7 @@ fn a_given_mapping_is_evaluated_or_refused_with_the_reason() {
             "ti_registers",
             &[
                 ("output_parts:3", "tetris does not take the given mapping's output_parts 3: the hardware takes 1, "),
-                ("ti_memory:1000", "ti_memory 1000 does not divide the "),
+                ("ti_memory:1000", "ti_memory 1000: no divisor of the "),
                 ("rows:4", "none called \"rows\""),
             ],
         ),
@@ -158,7 +158,13 @@ fn a_given_mapping_is_evaluated_or_refused_with_the_reason() {
         let layer = &found["accelerators"][0]["layers"][1];
         let name = layer["name"].as_str().unwrap();
         let set = |numbers: &str| format!("{accelerator}.mappings=[\"{name}={numbers}\"]");
-        let one = json(&[&args[..], &["--set", &set(&format!("{number}:1"))]].concat());
+        let setting = set(&format!("{number}:1"));
+        let output = crate::skimp(&[&args[..], &["--set", &setting, "--format", "json"]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let n_layers = layers(&found).len();
+        let note = format!("{accelerator}: no mapping is given for {} of {n_layers} layers; they are", n_layers - 1);
+        assert!(said.contains(&note), "{said}");
+        let one: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let [first, same] = [0, 1].map(|idx| &one["accelerators"][0]["layers"][idx]);
         assert_eq!(same["mapping"][number], 1);
         let worth = |layer: &serde_json::Value| match accelerator {

@@ -219,17 +219,17 @@ fn mappings_that_do_not_fit_are_refused_with_the_reason() {
         ("", "output_parts:2", "output_parts 2: the hardware takes 1"),
         ("", "ifmaps_per_pass:3 folded_columns:2", "folded_columns 2 beside ifmaps_per_pass 3: the hardware takes 1"),
         ("", "inner_memory:3", "inner_memory 3: expected 0 (ifmaps), 1 (ofmaps) or 2 (images)"),
-        ("", &format!("{pass} ti_memory:3"), "ti_memory 3 does not divide the 32 passes over ifmaps"),
-        ("", &format!("{pass} to_memory:0"), "to_memory 0 does not divide the 64 passes over ofmaps"),
+        ("", &format!("{pass} ti_memory:3"), "ti_memory 3: no divisor of the 32 passes over ifmaps"),
+        ("", &format!("{pass} to_memory:0"), "to_memory 0: no divisor of the 64 passes over ofmaps"),
         (
             "",
             &format!("{pass} to_memory:4 to_buffer:4 to_registers:1"),
-            "to_memory 4 x to_buffer 4 x to_registers 1 = 16 is not the 64 passes over ofmaps",
+            "to_memory 4 x to_buffer 4 x to_registers 1 = 16: not the 64 passes over ofmaps",
         ),
         (
             "",
             &format!("{pass} folded_columns:1 tb_memory:4 tb_registers:5"),
-            "tb_memory 4 x tb_registers 5 = 20 does not divide the 1 passes over images",
+            "tb_memory 4 x tb_registers 5 = 20: no divisor of the 1 passes over images",
         ),
         // Filters, ifmaps and ofmaps of a register block: 3 x 32 x 64 + 3 x 32 + 64.
         ("", &format!("{pass} ti_registers:32 to_registers:64"), "6304 words in a register file, which holds 512"),

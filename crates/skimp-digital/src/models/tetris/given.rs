@@ -98,7 +98,7 @@ fn uncovered(wanted: &Wanted, loop_idx: usize, count: u64) -> String {
     let listed: Vec<String> = factors.iter().map(|(name, factor)| format!("{name} {factor}")).collect();
     let product = factors.iter().fold(1u64, |product, (_, factor)| product.saturating_mul(*factor));
     let product = if factors.len() > 1 { format!(" = {product}") } else { String::new() };
-    let verb = if factors.len() == FACTORS.len() { "is not" } else { "does not divide" };
+    let verb = if factors.len() == FACTORS.len() { "not" } else { "no divisor of" };
     let over = LOOPS[loop_idx];
-    format!("the given mapping's {}{product} {verb} the {count} passes over {over}", listed.join(" x "))
+    format!("the given mapping's {}{product}: {verb} the {count} passes over {over}", listed.join(" x "))
 }
