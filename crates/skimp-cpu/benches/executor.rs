@@ -14,6 +14,7 @@ use gemm::Parallelism;
 use rayon::ThreadPoolBuilder;
 use skimp_cpu::CpuExecutor;
 use skimp_graph::networks::{self, Weights};
+use skimp_graph::ops;
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{AutoPad, DType, Dim, Executor, Graph, GraphBuilder, GraphError, Op, Tensor, Window};
 
@@ -69,7 +70,7 @@ impl Layer {
             auto_pad: AutoPad::NotSet,
             ceil_mode: false,
         };
-        let y = builder.node("conv", Op::Conv { window, groups: 1 }, &[x, weight]);
+        let y = builder.node("conv", Op::Conv(ops::Conv { window, groups: 1 }), &[x, weight]);
         builder.output(y);
         builder.build()
     }

@@ -24,6 +24,7 @@
 
 use std::collections::HashSet;
 
+use crate::ops::Parameter;
 use crate::shape::Shapes;
 use crate::{Graph, Node, Op, ValueId};
 
@@ -105,67 +106,23 @@ fn layer(
     };
     let shape = |idx: usize| node.inputs.get(idx).copied().flatten().map_or(&[][..], |id| shapes.shape(id));
     let (mut weights, mut others, mut buffers) = (0, 0, 0);
-    let mut macs_per_output = 0;
-    match &node.op {
-        Op::Conv { .. } => {
-            weights = count(1).unwrap_or(0);
-            others = count(2).unwrap_or(0);
-            macs_per_output = shape(1).iter().skip(1).fold(1, |n, &extent| saturating_product(n, extent));
+    for idx in 0..node.inputs.len() {
+        match node.op.parameter(idx) {
+            Some(Parameter::Weight) => weights += count(idx).unwrap_or(0),
+            Some(Parameter::Other) => others += count(idx).unwrap_or(0),
+            Some(Parameter::Buffer) => buffers += count(idx).unwrap_or(0),
+            None => {}
         }
-        Op::Gemm(gemm) => {
-            weights = count(0).unwrap_or(0) + count(1).unwrap_or(0);
-            others = count(2).unwrap_or(0);
-            macs_per_output = shape(0).get(usize::from(!gemm.trans_a)).map_or(0, |&k| k as u64);
-        }
-        Op::MatMul => {
-            weights = count(0).unwrap_or(0) + count(1).unwrap_or(0);
-            macs_per_output = shape(0).last().map_or(0, |&k| k as u64);
-        }
-        Op::Add => {
-            for (product, addend) in [(0, 1), (1, 0)] {
-                if is_matmul(graph, producers, node, product) {
-                    others += count(addend).unwrap_or(0);
-                }
+    }
+    if node.op == Op::Add {
+        for (product, addend) in [(0, 1), (1, 0)] {
+            if is_matmul(graph, producers, node, product) {
+                others += count(addend).unwrap_or(0);
             }
         }
-        Op::PRelu => others = count(1).unwrap_or(0),
-        Op::BatchNormalization { .. } => {
-            others = count(1).unwrap_or(0) + count(2).unwrap_or(0);
-            buffers = count(3).unwrap_or(0) + count(4).unwrap_or(0);
-        }
-        Op::Relu
-        | Op::LeakyRelu { .. }
-        | Op::Clip { .. }
-        | Op::Sigmoid
-        | Op::HardSigmoid { .. }
-        | Op::HardSwish
-        | Op::Tanh
-        | Op::Sign
-        | Op::Softmax { .. }
-        | Op::Sub
-        | Op::Mul
-        | Op::Div
-        | Op::Concat { .. }
-        | Op::Split { .. }
-        | Op::Slice(_)
-        | Op::Pad(_)
-        | Op::MaxPool(_)
-        | Op::AveragePool { .. }
-        | Op::GlobalAveragePool
-        | Op::GlobalMaxPool
-        | Op::ReduceMean { .. }
-        | Op::Flatten { .. }
-        | Op::Reshape { .. }
-        | Op::Transpose { .. }
-        | Op::Squeeze { .. }
-        | Op::Unsqueeze { .. }
-        | Op::Lrn { .. }
-        | Op::Dropout { .. }
-        | Op::Identity
-        | Op::Cast { .. }
-        | Op::QuantizeLinear { .. }
-        | Op::DequantizeLinear { .. } => {}
     }
+    let shapes_of_inputs: Vec<&[usize]> = (0..node.inputs.len()).map(shape).collect();
+    let macs_per_output = node.op.macs_per_output(&shapes_of_inputs);
     let output_elements = node.outputs.iter().map(|&id| shapes[id].n_elements()).fold(0, u64::saturating_add);
     let variables = node.inputs.iter().flatten().filter(|&&id| graph.constant(id).is_none());
     LayerStatistics {
@@ -181,10 +138,6 @@ fn layer(
     }
 }
 
-fn saturating_product(n: u64, extent: usize) -> u64 {
-    n.saturating_mul(extent as u64)
-}
-
 /// The constant that a value holds, directly or through operators that only store it differently.
 fn stored_constant(graph: &Graph, producers: &[Option<usize>], id: ValueId) -> Option<ValueId> {
     let mut id = id;
@@ -193,19 +146,7 @@ fn stored_constant(graph: &Graph, producers: &[Option<usize>], id: ValueId) -> O
             return Some(id);
         }
         let node = &graph.nodes()[producers[id.0]?];
-        let is_storage = matches!(
-            node.op,
-            Op::DequantizeLinear { .. }
-                | Op::QuantizeLinear { .. }
-                | Op::Cast { .. }
-                | Op::Identity
-                | Op::Transpose { .. }
-                | Op::Reshape { .. }
-                | Op::Squeeze { .. }
-                | Op::Unsqueeze { .. }
-                | Op::Flatten { .. }
-        );
-        id = is_storage.then(|| node.inputs.first().copied().flatten()).flatten()?;
+        id = node.op.stores().then(|| node.inputs.first().copied().flatten()).flatten()?;
     }
 }
 
@@ -218,16 +159,8 @@ fn is_matmul(graph: &Graph, producers: &[Option<usize>], node: &Node, input: usi
 fn storages(graph: &Graph) -> Vec<usize> {
     let mut storages: Vec<usize> = (0..graph.values().len()).collect();
     for node in graph.nodes() {
-        let is_alias = matches!(
-            node.op,
-            Op::Identity
-                | Op::Dropout { .. }
-                | Op::Flatten { .. }
-                | Op::Reshape { .. }
-                | Op::Squeeze { .. }
-                | Op::Unsqueeze { .. }
-        );
-        if let (true, Some(&Some(input)), [output]) = (is_alias, node.inputs.first(), node.outputs.as_slice()) {
+        if let (true, Some(&Some(input)), [output]) = (node.op.renames(), node.inputs.first(), node.outputs.as_slice())
+        {
             storages[output.0] = storages[input.0];
         }
     }
@@ -279,6 +212,7 @@ fn activation_peak(graph: &Graph, shapes: &Shapes) -> u64 {
 mod tests {
     use super::*;
     use crate::networks::{self, Weights};
+    use crate::ops;
     use crate::{DType, Dim, GraphBuilder, Tensor, shape};
 
     fn statistics(graph: &Graph) -> Statistics {
@@ -304,7 +238,7 @@ mod tests {
         let a = builder.node("a", Op::Relu, &[x]); // x, a: 16
         let b = builder.node("b", Op::Tanh, &[a]); // x, a, b: 24
         let sum = builder.node("sum", Op::Add, &[x, b]); // x, b, sum: 24
-        let flat = builder.node("flat", Op::Flatten { axis: 1 }, &[sum]); // sum: 8
+        let flat = builder.node("flat", Op::Flatten(ops::Flatten { axis: 1 }), &[sum]); // sum: 8
         let weight = builder.constant("w", Tensor::from_f32(vec![8, 20], vec![0.0; 160]));
         let product = builder.node("product", Op::MatMul, &[flat, weight]); // sum, product: 28
         let bias = builder.constant("bias", Tensor::from_f32(vec![20], vec![0.0; 20]));
@@ -328,7 +262,7 @@ mod tests {
         let x = builder.input("x", DType::F32, [3, 2].map(Dim::Fixed).to_vec());
         let codes = builder.constant("codes", Tensor::new(vec![2, 2], vec![1_i8, 2, 3, 4].into()).unwrap());
         let scale = builder.constant("scale", Tensor::from_f32(vec![], vec![0.5]));
-        let weight = builder.node("weight", Op::DequantizeLinear { axis: 0 }, &[codes, scale]);
+        let weight = builder.node("weight", Op::DequantizeLinear(ops::DequantizeLinear { axis: 0 }), &[codes, scale]);
         let y = builder.node("first", Op::MatMul, &[x, weight]);
         let z = builder.node("second", Op::MatMul, &[y, weight]);
         builder.output(z);

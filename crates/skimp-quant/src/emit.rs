@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use skimp_graph::ops;
 use skimp_graph::{
     Graph, Node, Op, Slice, Tensor, ValueId,
     integer::{Encoding, IntegerGraph, IntegerNode, IntegerOp, IntegerValue, ValueKind},
@@ -171,7 +172,7 @@ impl<'a> Emitter<'a> {
                 let unclipped = self.value(group.output, ValueKind::Real);
                 self.push(&node.name, IntegerOp::Mac(Box::new(layer)), inputs, vec![unclipped]);
                 let output = self.real_value(group.output);
-                let op = Op::Clip { min, max };
+                let op = Op::Clip(ops::Clip { min, max });
                 self.push_float(clip, op, vec![None], vec![unclipped], vec![output]);
             }
             _ => {
@@ -196,12 +197,12 @@ impl<'a> Emitter<'a> {
         let ids: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
         let inputs = ids.iter().map(|&id| self.as_codes(node, id)).collect::<Result<Vec<_>, _>>()?;
         let op = match &node.op {
-            Op::MaxPool(window) => IntegerOp::MaxPool(Some(window.clone())),
+            Op::MaxPool(ops::MaxPool { window }) => IntegerOp::MaxPool(Some(window.clone())),
             Op::GlobalMaxPool => IntegerOp::MaxPool(None),
-            Op::Concat { axis } => IntegerOp::Concat { axis: *axis },
+            Op::Concat(ops::Concat { axis }) => IntegerOp::Concat { axis: *axis },
             Op::Slice(slice) => IntegerOp::Slice(slice.clone()),
             Op::Pad(pad) => IntegerOp::Pad(pad.clone()),
-            Op::Split { axis, sizes } => return self.split(node, inputs[0], *axis, sizes),
+            Op::Split(ops::Split { axis, sizes }) => return self.split(node, inputs[0], *axis, sizes),
             other => IntegerOp::Move(other.clone()),
         };
         let output = self.codes_value(node.outputs[0]);
@@ -237,7 +238,7 @@ impl<'a> Emitter<'a> {
             Op::Add => addition(from[0].scale / to.scale, from[1].scale / to.scale),
             Op::Sub => addition(from[0].scale / to.scale, -from[1].scale / to.scale),
             Op::Relu => rescale(Some(0.0), None)?,
-            Op::Clip { min, max } => rescale(*min, *max)?,
+            Op::Clip(ops::Clip { min, max }) => rescale(*min, *max)?,
             Op::Sign => {
                 let signs = Encoding { bits: 2, signed: true, scale: 1.0 };
                 if to == signs {
@@ -264,12 +265,14 @@ impl<'a> Emitter<'a> {
         let id = node.inputs[0].ok_or_else(|| unsupported(node, "no input"))?;
         let input = self.as_codes(node, id)?;
         let (window, count_include_pad) = match &node.op {
-            Op::AveragePool { window, count_include_pad } => (Some(window.clone()), *count_include_pad),
+            Op::AveragePool(ops::AveragePool { window, count_include_pad }) => {
+                (Some(window.clone()), *count_include_pad)
+            }
             _ => (None, false),
         };
         let pool = IntegerOp::AveragePool { window, count_include_pad };
         let output_id = node.outputs[0];
-        let Op::ReduceMean { axes, keep_dims: false } = &node.op else {
+        let Op::ReduceMean(ops::ReduceMean { axes, keep_dims: false }) = &node.op else {
             let output = self.output_value(output_id);
             self.push(&node.name, pool, vec![input], vec![output]);
             return Ok(());
@@ -278,7 +281,7 @@ impl<'a> Emitter<'a> {
         let kept = self.value(output_id, self.values[output.0].kind);
         let name = self.fresh(&format!("{}.mean", node.name));
         self.push(&name, pool, vec![input], vec![kept]);
-        let squeeze = Op::Squeeze { axes: axes.clone() };
+        let squeeze = Op::Squeeze(ops::Squeeze { axes: axes.clone() });
         let op = match self.values[output.0].kind {
             ValueKind::Codes(_) => IntegerOp::Move(squeeze),
             ValueKind::Real => IntegerOp::Float { op: squeeze, constants: vec![None] },

@@ -1,5 +1,6 @@
 //! Which values are codes, and with which encoding.
 
+use skimp_graph::ops;
 use skimp_graph::{Graph, Node, Op, PadMode, ValueId, integer::Encoding};
 
 use crate::{
@@ -27,41 +28,24 @@ pub(crate) fn role(graph: &Graph, node: &Node, rank: usize) -> Role {
         return Role::Float;
     }
     match &node.op {
-        Op::Concat { .. }
-        | Op::Split { .. }
+        Op::Concat(_)
+        | Op::Split(_)
         | Op::Slice(_)
         | Op::MaxPool(_)
         | Op::GlobalMaxPool
-        | Op::Flatten { .. }
-        | Op::Reshape { .. }
-        | Op::Transpose { .. }
-        | Op::Squeeze { .. }
-        | Op::Unsqueeze { .. }
-        | Op::Dropout { .. }
+        | Op::Flatten(_)
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Squeeze(_)
+        | Op::Unsqueeze(_)
+        | Op::Dropout(_)
         | Op::Identity => Role::Move,
         Op::Pad(pad) if pad.mode != PadMode::Constant || pad.value.is_finite() => Role::Move,
-        Op::Add | Op::Sub | Op::Relu | Op::Clip { .. } | Op::Sign => Role::Arithmetic,
-        Op::AveragePool { .. } | Op::GlobalAveragePool => Role::Mean,
-        Op::ReduceMean { axes, .. } if is_spatial(axes, rank) => Role::Mean,
-        Op::Conv { .. }
-        | Op::Gemm(_)
-        | Op::MatMul
-        | Op::BatchNormalization { .. }
-        | Op::LeakyRelu { .. }
-        | Op::PRelu
-        | Op::Sigmoid
-        | Op::HardSigmoid { .. }
-        | Op::HardSwish
-        | Op::Tanh
-        | Op::Softmax { .. }
-        | Op::Mul
-        | Op::Div
-        | Op::Pad(_)
-        | Op::ReduceMean { .. }
-        | Op::Lrn { .. }
-        | Op::Cast { .. }
-        | Op::QuantizeLinear { .. }
-        | Op::DequantizeLinear { .. } => Role::Float,
+        Op::Add | Op::Sub | Op::Relu | Op::Clip(_) | Op::Sign => Role::Arithmetic,
+        Op::AveragePool(_) | Op::GlobalAveragePool => Role::Mean,
+        Op::ReduceMean(ops::ReduceMean { axes, .. }) if is_spatial(axes, rank) => Role::Mean,
+        // Other operators stay in floating point.
+        _ => Role::Float,
     }
 }
 
@@ -257,7 +241,7 @@ impl Encoder<'_> {
                         None => facts[id.0].is_some_and(|fact| fact.non_negative),
                     })
                     .collect();
-                let non_negative = keeps_non_negative(&node.op, &operands);
+                let non_negative = node.op.keeps_non_negative(&operands);
                 let inherits = self.roles[node_idx] == Role::Move && !matches!(node.op, Op::Pad(_));
                 let all_signs = node.inputs.iter().flatten().all(|id| facts[id.0].is_some_and(|fact| fact.signs));
                 let signs = node.op == Op::Sign || (inherits && all_signs);
@@ -276,48 +260,6 @@ impl Encoder<'_> {
             non_negative: non_negative(statistics.min()),
             signs,
         })
-    }
-}
-
-/// Whether the operator's outputs cannot be negative, given which operands cannot.
-fn keeps_non_negative(op: &Op, operands: &[bool]) -> bool {
-    let all = operands.iter().all(|&known| known);
-    match op {
-        Op::Relu | Op::Sigmoid | Op::HardSigmoid { .. } | Op::Softmax { .. } => true,
-        Op::Clip { min, .. } => all || min.is_some_and(|min| min >= 0.0),
-        Op::Pad(pad) => all && (pad.mode != PadMode::Constant || pad.value >= 0.0),
-        Op::Add
-        | Op::Mul
-        | Op::Concat { .. }
-        | Op::Split { .. }
-        | Op::Slice(_)
-        | Op::MaxPool(_)
-        | Op::AveragePool { .. }
-        | Op::GlobalAveragePool
-        | Op::GlobalMaxPool
-        | Op::ReduceMean { .. }
-        | Op::Flatten { .. }
-        | Op::Reshape { .. }
-        | Op::Transpose { .. }
-        | Op::Squeeze { .. }
-        | Op::Unsqueeze { .. }
-        | Op::Dropout { .. }
-        | Op::Identity => all,
-        Op::Conv { .. }
-        | Op::Gemm(_)
-        | Op::MatMul
-        | Op::BatchNormalization { .. }
-        | Op::LeakyRelu { .. }
-        | Op::PRelu
-        | Op::HardSwish
-        | Op::Tanh
-        | Op::Sign
-        | Op::Sub
-        | Op::Div
-        | Op::Lrn { .. }
-        | Op::Cast { .. }
-        | Op::QuantizeLinear { .. }
-        | Op::DequantizeLinear { .. } => false,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use skimp_graph::integer::MacLayout;
+use skimp_graph::ops;
 use skimp_graph::{Graph, Node, Op, Tensor, Window};
 
 use crate::QuantError;
@@ -112,10 +113,12 @@ pub(crate) fn per_channel(tensor: &Tensor, channels: usize, trailing: usize) -> 
 /// [`QuantError::InvalidNode`] if a weight or bias is not finite.
 pub(crate) fn real_layer(graph: &Graph, node: &Node, rank: usize) -> Result<Option<RealLayer>, QuantError> {
     let layer = match &node.op {
-        Op::Conv { window, groups } => convolution(graph, node, window, *groups),
+        Op::Conv(ops::Conv { window, groups }) => convolution(graph, node, window, *groups),
         Op::Gemm(gemm) if !gemm.trans_a && rank == 2 => dense(graph, node, rank, gemm.trans_b, (gemm.alpha, gemm.beta)),
         Op::MatMul if rank >= 2 => dense(graph, node, rank, false, (1.0, 0.0)),
-        Op::BatchNormalization { epsilon } if rank == 4 => batch_norm(graph, node, f64::from(*epsilon)),
+        Op::BatchNormalization(ops::BatchNormalization { epsilon }) if rank == 4 => {
+            batch_norm(graph, node, f64::from(*epsilon))
+        }
         _ => None,
     };
     if let Some(layer) = &layer {

@@ -1,5 +1,6 @@
 //! Which nodes join into one multiply-accumulate layer.
 
+use skimp_graph::ops;
 use skimp_graph::{Graph, Node, Op, ValueId};
 
 use crate::{
@@ -119,8 +120,8 @@ impl Matcher<'_> {
                     }
                 }
                 Op::Relu => group.activation = Some(Fused::Relu),
-                Op::Clip { min: None, max: None } => {}
-                Op::Clip { min, max } => group.activation = Some(Fused::Clip { min: *min, max: *max }),
+                Op::Clip(ops::Clip { min: None, max: None }) => {}
+                Op::Clip(ops::Clip { min, max }) => group.activation = Some(Fused::Clip { min: *min, max: *max }),
                 Op::Sign => group.activation = Some(Fused::Sign),
                 _ => break,
             }
@@ -173,7 +174,7 @@ impl Matcher<'_> {
         let is_output = self.graph.outputs().contains(&group.output);
         let is_relu = |node: &&&Node| match &node.op {
             Op::Relu => true,
-            Op::Clip { min, .. } => stops_at_zero(*min),
+            Op::Clip(ops::Clip { min, .. }) => stops_at_zero(*min),
             _ => false,
         };
         let describe = |node: &Node| format!("{} \"{}\"", node.op.name(), node.name);

@@ -180,6 +180,8 @@ pub(crate) fn chance_warning(tally: Tally, preprocess: &str) -> Option<String> {
 mod tests {
     use skimp_graph::{Dim, GraphBuilder, Op};
 
+    use skimp_graph::ops;
+
     use super::*;
 
     #[test]
@@ -214,7 +216,7 @@ mod tests {
         let mut builder = GraphBuilder::new("several");
         let x = builder.input("x", DType::F32, [2, 8, 3, 3].map(Dim::Fixed).to_vec());
         let features = builder.node("features", Op::GlobalAveragePool, &[x]);
-        let flat = builder.node("flat", Op::Flatten { axis: 1 }, &[features]);
+        let flat = builder.node("flat", Op::Flatten(ops::Flatten { axis: 1 }), &[features]);
         let weight = builder.constant("w", Tensor::from_f32(vec![8, 4], vec![0.5; 32]));
         let logits = builder.node("logits", Op::MatMul, &[flat, weight]);
         [x, features, logits].into_iter().for_each(|id| builder.output(id));

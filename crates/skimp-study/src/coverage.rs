@@ -105,8 +105,8 @@ fn obstacle(node: &Node, fixed: &[bool], shapes: &shape::Shapes) -> String {
     let is_constant = |idx: usize| operand(idx).is_some_and(|id: ValueId| fixed[id.0]);
     let rank = |idx: usize| operand(idx).map_or(0, |id| shapes.shape(id).len());
     let text = match &node.op {
-        Op::Conv { .. } if !is_constant(1) => "a convolution whose weights are computed",
-        Op::Conv { .. } if rank(1) > 4 => "a convolution over three axes: layers have one or two",
+        Op::Conv(_) if !is_constant(1) => "a convolution whose weights are computed",
+        Op::Conv(_) if rank(1) > 4 => "a convolution over three axes: layers have one or two",
         Op::Gemm(_) | Op::MatMul if is_constant(0) && is_constant(1) => "a product of two constants",
         Op::Gemm(_) | Op::MatMul if is_constant(0) => "a product whose weights are its first operand",
         Op::Gemm(_) | Op::MatMul if !is_constant(1) => "a product of two activations",

@@ -1,6 +1,7 @@
 //! Nothing is left out in silence: what designs simulate and what they list adds up to the network, for any network.
 
 use skimp_digital::ACCELERATORS;
+use skimp_graph::ops;
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{AutoPad, DType, Dim, Gemm, Graph, GraphBuilder, Op, ValueId, Window};
 use skimp_numerics::rng::{Draws, stream};
@@ -68,13 +69,13 @@ impl Drawn {
     ) -> ValueId {
         let pad = kernel[0] / 2;
         let weight = [channels.1, channels.0 / groups].iter().chain(kernel).copied().collect();
-        let op = Op::Conv { window: window(kernel, stride, pad), groups };
+        let op = Op::Conv(ops::Conv { window: window(kernel, stride, pad), groups });
         let y = self.node(op, x, &[weight, vec![channels.1]]);
         self.node(Op::Relu, y, &[])
     }
 
     fn reshape(&mut self, x: ValueId, shape: &[i64]) -> ValueId {
-        self.node(Op::Reshape { shape: shape.to_vec(), allow_zero: false }, x, &[])
+        self.node(Op::Reshape(ops::Reshape { shape: shape.to_vec(), allow_zero: false }), x, &[])
     }
 
     /// One drawn piece, from features to features.
@@ -117,10 +118,10 @@ impl Drawn {
             // A product of two activations, as in attention.
             5 => {
                 let keys = self.reshape(x, &[0, c, area]);
-                let values = self.node(Op::Transpose { perm: vec![0, 2, 1] }, keys, &[]);
+                let values = self.node(Op::Transpose(ops::Transpose { perm: vec![0, 2, 1] }), keys, &[]);
                 self.n_nodes += 1;
                 let scores = self.builder.node(format!("scores{}", self.n_nodes), Op::MatMul, &[keys, values]);
-                let scores = self.node(Op::Softmax { axis: -1 }, scores, &[]);
+                let scores = self.node(Op::Softmax(ops::Softmax { axis: -1 }), scores, &[]);
                 self.n_nodes += 1;
                 let mixed = self.builder.node(format!("mixed{}", self.n_nodes), Op::MatMul, &[scores, keys]);
                 self.reshape(mixed, &back)
@@ -139,7 +140,7 @@ fn drawn(seed: u64, n_pieces: usize, batch: Dim) -> Network {
     for _ in 0..n_pieces {
         y = drawn.piece(y);
     }
-    let flat = drawn.node(Op::Flatten { axis: 1 }, y, &[]);
+    let flat = drawn.node(Op::Flatten(ops::Flatten { axis: 1 }), y, &[]);
     let logits = drawn.node(Op::MatMul, flat, &[vec![CHANNELS * SIDE * SIDE, 10]]);
     drawn.builder.output(logits);
     network(drawn.builder.build().unwrap())

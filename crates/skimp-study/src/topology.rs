@@ -16,6 +16,7 @@
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use skimp_graph::ops;
 use skimp_graph::{Op, shape, statistics};
 use skimp_report::records::ModelRecord;
 use skimp_sim::LayerWorkload;
@@ -273,7 +274,7 @@ pub fn export_topology(network: &Network, input_size: Option<[usize; 2]>) -> Res
             return Err(StudyError::Usage(format!("layer \"{name}\": \"DP\" in a name means depthwise in a topology")));
         }
         match &node.op {
-            Op::Conv { window, groups } => {
+            Op::Conv(ops::Conv { window, groups }) => {
                 let shape_of = |idx: usize| node.inputs.get(idx).copied().flatten().map(|id| shapes.shape(id));
                 let (Some([_, c, extents @ ..]), Some([k, ..])) = (shape_of(0), shape_of(1)) else { continue };
                 let axes = shape::window_axes(&node.op, &node.name, window, extents)?;

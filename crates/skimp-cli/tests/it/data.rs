@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use skimp::data::npy;
-use skimp::graph::{DType, Dim, GraphBuilder, Op, onnx};
+use skimp::graph::{DType, Dim, GraphBuilder, Op, onnx, ops};
 
 use crate::{fails, json, ok, skimp, text};
 
@@ -15,7 +15,7 @@ fn network(folder: &Path, size: usize, means: bool) -> String {
     let dims = vec![Dim::Free("n".to_owned()), Dim::Fixed(3), Dim::Fixed(size), Dim::Fixed(size)];
     let x = builder.input("x", DType::F32, dims);
     let values = if means { builder.node("means", Op::GlobalAveragePool, &[x]) } else { x };
-    let flat = builder.node("flat", Op::Flatten { axis: 1 }, &[values]);
+    let flat = builder.node("flat", Op::Flatten(ops::Flatten { axis: 1 }), &[values]);
     builder.output(flat);
     let path = folder.join("rgb.onnx");
     onnx::export(&builder.build().unwrap(), &path).unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use skimp::data::npy;
-use skimp::graph::{AutoPad, DType, Dim, GraphBuilder, Op, Pad, PadMode, Tensor, Window, onnx};
+use skimp::graph::{AutoPad, DType, Dim, GraphBuilder, Op, Pad, PadMode, Tensor, Window, onnx, ops};
 
 use crate::{fails, ok, text};
 
@@ -66,7 +66,7 @@ fn hostile(folder: &Path) -> Vec<String> {
         onnx::export(&builder.build().expect("a valid graph"), &path).expect("a small file");
         paths.push(text(&path).to_owned());
     };
-    let conv = |dilation, pad| Op::Conv { window: window(2, dilation, pad), groups: 1 };
+    let conv = |dilation, pad| Op::Conv(ops::Conv { window: window(2, dilation, pad), groups: 1 });
     let weight = || Some(Tensor::from_f32(vec![1, 1, 2, 2], vec![1.0; 4]));
     put("large_conv", conv(1, 50_000), weight());
     let pads = Pad { begin: vec![0, 0, 40_000, 40_000], end: vec![0; 4], mode: PadMode::Constant, value: 0.0 };

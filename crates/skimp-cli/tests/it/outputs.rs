@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use skimp::data::npy;
-use skimp::graph::{AutoPad, DType, Dim, GraphBuilder, Op, Tensor, ValueId, Window, onnx};
+use skimp::graph::{AutoPad, DType, Dim, GraphBuilder, Op, Tensor, ValueId, Window, onnx, ops};
 
 use crate::{fails, ok, text};
 
@@ -33,7 +33,7 @@ fn chain(path: &Path, names: &[String]) {
             auto_pad: AutoPad::NotSet,
             ceil_mode: false,
         };
-        x = builder.node(name, Op::Conv { window, groups: 1 }, &[x, weight]);
+        x = builder.node(name, Op::Conv(ops::Conv { window, groups: 1 }), &[x, weight]);
         outputs.push(x);
     }
     outputs.into_iter().for_each(|output| builder.output(output));

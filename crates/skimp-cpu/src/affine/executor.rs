@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 use skimp_graph::affine::{self, AffineGraph};
+use skimp_graph::ops;
 use skimp_graph::{GraphError, Op, Tensor, reference};
 
 use super::Isa;
@@ -70,7 +71,7 @@ impl AffineExecutor {
         let parts: Vec<Vec<Tensor>> = (0..n).into_par_iter().map(run).collect::<Result<_, _>>()?;
         let output = |j: usize| {
             let parts: Vec<Option<&Tensor>> = parts.iter().map(|part| part.get(j)).collect();
-            let joined = reference::evaluate(&Op::Concat { axis: 0 }, "batch", &parts)?;
+            let joined = reference::evaluate(&Op::Concat(ops::Concat { axis: 0 }), "batch", &parts)?;
             joined.into_iter().next().ok_or_else(|| broken("a batch has no output"))
         };
         (0..self.graph.outputs.len()).map(output).collect()

@@ -3,6 +3,7 @@
 use skimp_graph::affine::{
     AddRule, AffineGraph, AffineLayer, AffineNode, AffineOp, LayerOutput, MeanWindow, mean_axes,
 };
+use skimp_graph::ops;
 use skimp_graph::shape::{TensorType, WindowAxis, window_axes};
 use skimp_graph::{GraphError, Op, ValueId};
 
@@ -118,7 +119,7 @@ fn input(node: &AffineNode, i: usize) -> Option<usize> {
 
 /// The windows of a layer over its input.
 fn axes(layer: &AffineLayer, node: &AffineNode, input: &Coded) -> Result<[WindowAxis; 2], GraphError> {
-    let op = Op::Conv { window: layer.window.clone(), groups: layer.groups };
+    let op = Op::Conv(ops::Conv { window: layer.window.clone(), groups: layer.groups });
     let axes = window_axes(&op, &node.name, &layer.window, &[input.layout.height, input.layout.width])?;
     Ok([axes[0], axes[1]])
 }
@@ -337,21 +338,21 @@ impl Planner<'_> {
     ) -> Result<Option<Step>, GraphError> {
         let layout = &from.layout;
         Ok(match op {
-            Op::MaxPool(window) if from.shape.len() == 4 => {
+            Op::MaxPool(ops::MaxPool { window }) if from.shape.len() == 4 => {
                 let axes = window_axes(op, &node.name, window, &[layout.height, layout.width])?;
                 Some(Step::Max { axes: [axes[0], axes[1]], input: input_idx, output })
             }
-            Op::Concat { axis } if [1, 1 - to.shape.len() as i64].contains(axis) => {
+            Op::Concat(ops::Concat { axis }) if [1, 1 - to.shape.len() as i64].contains(axis) => {
                 let inputs = (0..node.inputs.len()).map(|i| self.coded(input(node, i)).map(|(value, _)| value));
                 inputs.collect::<Option<Vec<usize>>>().map(|inputs| Step::Concat { inputs, output })
             }
-            Op::Flatten { .. } | Op::Reshape { .. } | Op::Squeeze { .. } | Op::Unsqueeze { .. } | Op::Identity => {
+            Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::Identity => {
                 let same = [from, to].iter().all(|coded| coded.layout.n_pixels() == 1)
                     && (from.layout.channels, from.shape[0]) == (to.layout.channels, to.shape[0]);
                 let copy = same.then_some(Step::Copy { input: input_idx, output });
                 copy.or_else(|| gathered(op, (input_idx, from), (output, to)))
             }
-            Op::Slice(_) | Op::Pad(_) | Op::Transpose { .. } => gathered(op, (input_idx, from), (output, to)),
+            Op::Slice(_) | Op::Pad(_) | Op::Transpose(_) => gathered(op, (input_idx, from), (output, to)),
             _ => None,
         })
     }
@@ -404,24 +405,26 @@ pub(super) fn is_separable(graph: &AffineGraph, whole: &Plan, single: &Plan, n: 
 fn works_by_image(op: &Op, rank: i64) -> bool {
     let spares_first = |axis: i64| axis != 0 && axis != -rank;
     match op {
-        Op::Softmax { axis } | Op::Concat { axis } | Op::Split { axis, .. } => spares_first(*axis),
-        Op::QuantizeLinear { .. } | Op::DequantizeLinear { .. } => true,
+        Op::Softmax(ops::Softmax { axis }) | Op::Concat(ops::Concat { axis }) | Op::Split(ops::Split { axis, .. }) => {
+            spares_first(*axis)
+        }
+        Op::QuantizeLinear(_) | Op::DequantizeLinear(_) => true,
         Op::Slice(slice) => slice.axes.iter().all(|&axis| spares_first(axis)),
         Op::Pad(pad) => pad.begin.first() == Some(&0) && pad.end.first() == Some(&0),
-        Op::ReduceMean { axes, .. } => !axes.is_empty() && axes.iter().all(|&axis| spares_first(axis)),
-        Op::Transpose { perm } => perm.first() == Some(&0),
-        Op::Flatten { axis } => spares_first(*axis),
+        Op::ReduceMean(ops::ReduceMean { axes, .. }) => !axes.is_empty() && axes.iter().all(|&axis| spares_first(axis)),
+        Op::Transpose(ops::Transpose { perm }) => perm.first() == Some(&0),
+        Op::Flatten(ops::Flatten { axis }) => spares_first(*axis),
         // The extents agree for one image and for many, and elements keep their order.
-        Op::Reshape { .. } | Op::Squeeze { .. } | Op::Unsqueeze { .. } => true,
+        Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => true,
         Op::Gemm(gemm) => !gemm.trans_a,
-        Op::Conv { .. }
-        | Op::BatchNormalization { .. }
+        Op::Conv(_)
+        | Op::BatchNormalization(_)
         | Op::Relu
-        | Op::LeakyRelu { .. }
+        | Op::LeakyRelu(_)
         | Op::PRelu
-        | Op::Clip { .. }
+        | Op::Clip(_)
         | Op::Sigmoid
-        | Op::HardSigmoid { .. }
+        | Op::HardSigmoid(_)
         | Op::HardSwish
         | Op::Tanh
         | Op::Sign
@@ -430,13 +433,13 @@ fn works_by_image(op: &Op, rank: i64) -> bool {
         | Op::Mul
         | Op::Div
         | Op::MaxPool(_)
-        | Op::AveragePool { .. }
+        | Op::AveragePool(_)
         | Op::GlobalAveragePool
         | Op::GlobalMaxPool
-        | Op::Lrn { .. }
-        | Op::Dropout { .. }
+        | Op::Lrn(_)
+        | Op::Dropout(_)
         | Op::Identity
-        | Op::Cast { .. } => true,
+        | Op::Cast(_) => true,
         // A product of two computed matrices may have the batch anywhere.
         Op::MatMul => false,
     }

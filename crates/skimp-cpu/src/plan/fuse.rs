@@ -1,5 +1,6 @@
 //! Which nodes a convolution swallows.
 
+use skimp_graph::ops;
 use skimp_graph::shape::Shapes;
 use skimp_graph::{Graph, Op, ValueId};
 
@@ -43,7 +44,7 @@ pub(super) enum Role {
 pub(super) fn clamps(op: &Op) -> Option<Bounds> {
     match op {
         Op::Relu => Some(Bounds::RELU),
-        Op::Clip { min, max } => {
+        Op::Clip(ops::Clip { min, max }) => {
             Some(Bounds { low: min.unwrap_or(f32::NEG_INFINITY), high: max.unwrap_or(f32::INFINITY) })
         }
         _ => None,
@@ -63,7 +64,7 @@ pub(super) fn roles(graph: &Graph, shapes: &Shapes, constants: &[bool], can_add:
     };
     let mut roles = vec![Role::Alone; graph.nodes().len()];
     for conv in (0..graph.nodes().len()).rev() {
-        if !matches!(graph.nodes()[conv].op, Op::Conv { .. }) || constants[graph.nodes()[conv].outputs[0].0] {
+        if !matches!(graph.nodes()[conv].op, Op::Conv(_)) || constants[graph.nodes()[conv].outputs[0].0] {
             continue;
         }
         let mut chain = Chain { conv, norm: None, residual: None, bounds: Bounds::NONE, followers: Vec::new() };
@@ -75,7 +76,7 @@ pub(super) fn roles(graph: &Graph, shapes: &Shapes, constants: &[bool], can_add:
             }
             let others: Vec<ValueId> = node.inputs.iter().flatten().copied().filter(|&id| id != value).collect();
             match &node.op {
-                Op::BatchNormalization { .. } if chain.norm.is_none() && chain.residual.is_none() => {
+                Op::BatchNormalization(_) if chain.norm.is_none() && chain.residual.is_none() => {
                     if node.inputs[0] != Some(value) || !others.iter().all(|id| constants[id.0]) {
                         break;
                     }

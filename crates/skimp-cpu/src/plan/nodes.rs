@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use skimp_graph::ops;
 use skimp_graph::shape::window_axes;
 use skimp_graph::{Gemm, Node, Op, Pad, PadMode, Slice, ValueId, Window};
 
@@ -30,10 +31,12 @@ impl Builder<'_> {
         let node = &self.graph.nodes()[idx];
         let out = *node.outputs.first()?;
         match &node.op {
-            Op::Relu | Op::Clip { .. } => self.unary(node, Unary::Clamp(fuse::clamps(&node.op)?)),
-            Op::LeakyRelu { alpha } => self.unary(node, Unary::LeakyRelu(*alpha)),
+            Op::Relu | Op::Clip(_) => self.unary(node, Unary::Clamp(fuse::clamps(&node.op)?)),
+            Op::LeakyRelu(ops::LeakyRelu { alpha }) => self.unary(node, Unary::LeakyRelu(*alpha)),
             Op::Sigmoid => self.unary(node, Unary::Sigmoid),
-            Op::HardSigmoid { alpha, beta } => self.unary(node, Unary::HardSigmoid { alpha: *alpha, beta: *beta }),
+            Op::HardSigmoid(ops::HardSigmoid { alpha, beta }) => {
+                self.unary(node, Unary::HardSigmoid { alpha: *alpha, beta: *beta })
+            }
             Op::HardSwish => self.unary(node, Unary::HardSwish),
             Op::Tanh => self.unary(node, Unary::Tanh),
             Op::Sign => self.unary(node, Unary::Sign),
@@ -41,7 +44,7 @@ impl Builder<'_> {
             Op::Sub => self.binary(node, Binary::Sub),
             Op::Mul => self.binary(node, Binary::Mul),
             Op::Div => self.binary(node, Binary::Div),
-            Op::BatchNormalization { epsilon } => self.batch_norm(node, *epsilon),
+            Op::BatchNormalization(ops::BatchNormalization { epsilon }) => self.batch_norm(node, *epsilon),
             Op::PRelu => {
                 let x = self.computed(node, 0)?;
                 let [channels, ..] = self.image(x)?;
@@ -51,13 +54,13 @@ impl Builder<'_> {
             }
             Op::Gemm(gemm) => self.gemm(idx, gemm),
             Op::MatMul => self.gemm(idx, &Gemm { alpha: 1.0, beta: 0.0, trans_a: false, trans_b: false }),
-            Op::MaxPool(window) => self.pool(node, window, PoolKind::Max),
-            Op::AveragePool { window, count_include_pad } => {
+            Op::MaxPool(ops::MaxPool { window }) => self.pool(node, window, PoolKind::Max),
+            Op::AveragePool(ops::AveragePool { window, count_include_pad }) => {
                 self.pool(node, window, PoolKind::Average { include_pad: *count_include_pad })
             }
             Op::GlobalAveragePool => self.global_pool(node, PoolKind::Average { include_pad: false }),
             Op::GlobalMaxPool => self.global_pool(node, PoolKind::Max),
-            Op::ReduceMean { axes, .. } => {
+            Op::ReduceMean(ops::ReduceMean { axes, .. }) => {
                 let rank = self.shapes.shape(self.computed(node, 0)?).len() as i64;
                 let mut axes: Vec<i64> = axes.iter().map(|&axis| if axis < 0 { axis + rank } else { axis }).collect();
                 axes.sort_unstable();
@@ -67,27 +70,17 @@ impl Builder<'_> {
                 }
                 self.global_pool(node, PoolKind::Average { include_pad: false })
             }
-            Op::Concat { axis } => self.concat(node, *axis),
-            Op::Split { axis, sizes } => self.split_channels(node, *axis, sizes),
+            Op::Concat(ops::Concat { axis }) => self.concat(node, *axis),
+            Op::Split(ops::Split { axis, sizes }) => self.split_channels(node, *axis, sizes),
             Op::Slice(slice) => self.slice(node, slice),
             Op::Pad(pad) => self.pad(node, pad),
-            Op::Flatten { .. }
-            | Op::Reshape { .. }
-            | Op::Squeeze { .. }
-            | Op::Unsqueeze { .. }
-            | Op::Dropout { .. }
-            | Op::Identity => {
+            op if op.renames() => {
                 let x = self.computed(node, 0)?;
                 self.alias(out, x);
                 Some(())
             }
-            Op::Conv { .. }
-            | Op::Softmax { .. }
-            | Op::Transpose { .. }
-            | Op::Lrn { .. }
-            | Op::Cast { .. }
-            | Op::QuantizeLinear { .. }
-            | Op::DequantizeLinear { .. } => None,
+            // The reference runs in the kernel's place.
+            _ => None,
         }
     }
 
@@ -338,7 +331,7 @@ impl Builder<'_> {
 
     /// Shape of a convolution over images or signals with constant weights.
     fn conv_shape(&self, node: &Node) -> Option<ConvShape> {
-        let Op::Conv { window, groups } = &node.op else { return None };
+        let Op::Conv(ops::Conv { window, groups }) = &node.op else { return None };
         let [in_channels, ..] = self.image(self.computed(node, 0)?)?;
         let [out_channels, rows, columns] = self.image(node.outputs[0])?;
         self.parameter(node, 1)?;
@@ -459,7 +452,7 @@ impl Builder<'_> {
         let mut bias = self.parameter(node, 2).map_or_else(|| vec![0.0; shape.out_channels], <[f32]>::to_vec);
         let norm = chain.norm.map(|idx| &self.graph.nodes()[idx]);
         if let Some(norm) = norm
-            && let Op::BatchNormalization { epsilon } = norm.op
+            && let Op::BatchNormalization(ops::BatchNormalization { epsilon }) = norm.op
             && let (Some(gamma), Some(beta), Some(mean), Some(variance)) =
                 (self.parameter(norm, 1), self.parameter(norm, 2), self.parameter(norm, 3), self.parameter(norm, 4))
         {

@@ -1,4 +1,5 @@
 use skimp_cpu::CpuExecutor;
+use skimp_graph::ops;
 use skimp_graph::{
     AutoPad, DType, Dim, Executor, Gemm, Graph, GraphBuilder, Op, Pad, PadMode, Slice, Tensor, ValueId, Window,
 };
@@ -46,7 +47,7 @@ fn conv_case(x: &[usize], weight: &[usize], groups: usize, [stride, dilation, pa
     network(&name, x, |builder, input| {
         let w = builder.constant("w", tensor(weight, 2));
         let b = builder.constant("b", tensor(&weight[..1], 3));
-        let op = Op::Conv { window: window(&weight[2..], stride, dilation, pad), groups };
+        let op = Op::Conv(ops::Conv { window: window(&weight[2..], stride, dilation, pad), groups });
         let y = builder.node("conv", op, &[input, w, b]);
         vec![builder.node("relu", Op::Relu, &[y])]
     })
@@ -78,12 +79,16 @@ fn two_convolutions_into_one_addition() {
     let (graph, x) = network("projection", &[2, 20, 8, 8], |builder, x| {
         let conv = |builder: &mut GraphBuilder, name: &str, from, kernel: usize, seed| {
             let w = builder.constant(format!("{name}.w"), tensor(&[24, 20, kernel, kernel], seed));
-            builder.node(name, Op::Conv { window: window(&[kernel; 2], 2, 1, kernel / 2), groups: 1 }, &[from, w])
+            builder.node(
+                name,
+                Op::Conv(ops::Conv { window: window(&[kernel; 2], 2, 1, kernel / 2), groups: 1 }),
+                &[from, w],
+            )
         };
         let a = conv(builder, "a", x, 3, 4);
         let b = conv(builder, "b", x, 1, 5);
         let sum = builder.node("sum", Op::Add, &[a, b]);
-        let clip = builder.node("clip", Op::Clip { min: Some(-0.5), max: Some(2.0) }, &[sum]);
+        let clip = builder.node("clip", Op::Clip(ops::Clip { min: Some(-0.5), max: Some(2.0) }), &[sum]);
         // The sum is read twice, so the clip cannot swallow it.
         vec![builder.node("twice", Op::Add, &[clip, sum])]
     });
@@ -106,29 +111,32 @@ fn data_movement_and_broadcasts() {
         pad(&[0, 0, 2, 1], &[0, 0, 1, 2], PadMode::Reflect),
         pad(&[0, 0, -1, 0], &[0, 0, 1, 0], PadMode::Constant),
         pad(&[1, 0, 0, 0], &[0, 0, 0, 0], PadMode::Constant),
-        Op::Transpose { perm: vec![0, 2, 3, 1] },
-        Op::Transpose { perm: vec![1, 0, 2, 3] },
-        Op::Softmax { axis: 1 },
-        Op::Softmax { axis: 0 },
-        Op::ReduceMean { axes: vec![-1, 2], keep_dims: false },
-        Op::ReduceMean { axes: vec![], keep_dims: true },
-        Op::ReduceMean { axes: vec![1], keep_dims: true },
-        Op::Reshape { shape: vec![0, -1, 6], allow_zero: false },
-        Op::Reshape { shape: vec![-1, 6], allow_zero: false },
-        Op::Flatten { axis: 2 },
-        Op::Unsqueeze { axes: vec![0] },
-        Op::Unsqueeze { axes: vec![-1] },
-        Op::Lrn { size: 5, alpha: 1e-2, beta: 0.75, bias: 1.0 },
+        Op::Transpose(ops::Transpose { perm: vec![0, 2, 3, 1] }),
+        Op::Transpose(ops::Transpose { perm: vec![1, 0, 2, 3] }),
+        Op::Softmax(ops::Softmax { axis: 1 }),
+        Op::Softmax(ops::Softmax { axis: 0 }),
+        Op::ReduceMean(ops::ReduceMean { axes: vec![-1, 2], keep_dims: false }),
+        Op::ReduceMean(ops::ReduceMean { axes: vec![], keep_dims: true }),
+        Op::ReduceMean(ops::ReduceMean { axes: vec![1], keep_dims: true }),
+        Op::Reshape(ops::Reshape { shape: vec![0, -1, 6], allow_zero: false }),
+        Op::Reshape(ops::Reshape { shape: vec![-1, 6], allow_zero: false }),
+        Op::Flatten(ops::Flatten { axis: 2 }),
+        Op::Unsqueeze(ops::Unsqueeze { axes: vec![0] }),
+        Op::Unsqueeze(ops::Unsqueeze { axes: vec![-1] }),
+        Op::Lrn(ops::Lrn { size: 5, alpha: 1e-2, beta: 0.75, bias: 1.0 }),
         Op::GlobalMaxPool,
-        Op::MaxPool(Window { ceil_mode: true, ..window(&[3, 3], 2, 1, 1) }),
-        Op::MaxPool(window(&[2, 3], 1, 2, 0)),
-        Op::AveragePool { window: window(&[3, 3], 2, 1, 1), count_include_pad: true },
-        Op::AveragePool { window: Window { ceil_mode: true, ..window(&[3, 3], 2, 1, 1) }, count_include_pad: false },
+        Op::MaxPool(ops::MaxPool { window: Window { ceil_mode: true, ..window(&[3, 3], 2, 1, 1) } }),
+        Op::MaxPool(ops::MaxPool { window: window(&[2, 3], 1, 2, 0) }),
+        Op::AveragePool(ops::AveragePool { window: window(&[3, 3], 2, 1, 1), count_include_pad: true }),
+        Op::AveragePool(ops::AveragePool {
+            window: Window { ceil_mode: true, ..window(&[3, 3], 2, 1, 1) },
+            count_include_pad: false,
+        }),
         Op::HardSwish,
-        Op::HardSigmoid { alpha: 0.3, beta: 0.4 },
+        Op::HardSigmoid(ops::HardSigmoid { alpha: 0.3, beta: 0.4 }),
         Op::Tanh,
         Op::Sign,
-        Op::Dropout { ratio: 0.5 },
+        Op::Dropout(ops::Dropout { ratio: 0.5 }),
     ];
     let mut wrong = Vec::new();
     for (idx, op) in unary.into_iter().enumerate() {
@@ -163,10 +171,14 @@ fn concatenations_that_share_memory() {
     let (graph, x) = network("dense block", &[2, 16, 6, 5], |builder, x| {
         let conv = |builder: &mut GraphBuilder, name: &str, from, channels: [usize; 2], kernel: usize, seed| {
             let w = builder.constant(format!("{name}.w"), tensor(&[channels[1], channels[0], kernel, kernel], seed));
-            builder.node(name, Op::Conv { window: window(&[kernel; 2], 1, 1, kernel / 2), groups: 1 }, &[from, w])
+            builder.node(
+                name,
+                Op::Conv(ops::Conv { window: window(&[kernel; 2], 1, 1, kernel / 2), groups: 1 }),
+                &[from, w],
+            )
         };
         let concat = |builder: &mut GraphBuilder, name: &str, parts: &[ValueId]| {
-            builder.node(name, Op::Concat { axis: 1 }, parts)
+            builder.node(name, Op::Concat(ops::Concat { axis: 1 }), parts)
         };
         let a = conv(builder, "a", x, [16, 32], 3, 1);
         let b = conv(builder, "b", a, [32, 20], 5, 2);
@@ -186,12 +198,13 @@ fn squeeze_and_excitation_and_dense_layers() {
     let (graph, x) = network("se", &[3, 40, 5, 6], |builder, x| {
         let pooled = builder.node("gap", Op::GlobalAveragePool, &[x]);
         let w = builder.constant("w", tensor(&[40, 40, 1, 1], 3));
-        let squeezed = builder.node("fc", Op::Conv { window: window(&[1, 1], 1, 1, 0), groups: 1 }, &[pooled, w]);
+        let squeezed =
+            builder.node("fc", Op::Conv(ops::Conv { window: window(&[1, 1], 1, 1, 0), groups: 1 }), &[pooled, w]);
         let gate = builder.node("gate", Op::Sigmoid, &[squeezed]);
         let scaled = builder.node("scale", Op::Mul, &[x, gate]);
         let slope = builder.constant("slope", tensor(&[40, 1, 1], 6));
         let scaled = builder.node("prelu", Op::PRelu, &[scaled, slope]);
-        let flat = builder.node("flat", Op::Flatten { axis: 1 }, &[scaled]);
+        let flat = builder.node("flat", Op::Flatten(ops::Flatten { axis: 1 }), &[scaled]);
         let (w, b) = (builder.constant("dw", tensor(&[1200, 33], 7)), builder.constant("db", tensor(&[33], 8)));
         let gemm = Gemm { alpha: 0.5, beta: 2.0, trans_a: false, trans_b: false };
         let dense = builder.node("dense", Op::Gemm(gemm), &[flat, w, b]);
@@ -205,8 +218,8 @@ fn squeeze_and_excitation_and_dense_layers() {
 fn values_that_are_not_f32_and_constants() {
     let (graph, x) = network("mixed", &[2, 3, 4, 4], |builder, x| {
         let scale = builder.constant("scale", Tensor::from_f32(vec![], vec![0.05]));
-        let q = builder.node("q", Op::QuantizeLinear { axis: 1 }, &[x, scale]);
-        let y = builder.node("dq", Op::DequantizeLinear { axis: 1 }, &[q, scale]);
+        let q = builder.node("q", Op::QuantizeLinear(ops::QuantizeLinear { axis: 1 }), &[x, scale]);
+        let y = builder.node("dq", Op::DequantizeLinear(ops::DequantizeLinear { axis: 1 }), &[q, scale]);
         let folded = builder.node("folded", Op::Relu, &[scale]);
         let z = builder.node("add", Op::Add, &[y, folded]);
         vec![z, folded, q]
@@ -226,8 +239,8 @@ fn infinities_and_nan_pass_as_in_the_reference() {
         let mut weight = tensor(&[4, 3, 3, 3], 2).into_f32().expect("f32");
         weight[0] = f32::INFINITY;
         let w = builder.constant("w", Tensor::from_f32(vec![4, 3, 3, 3], weight));
-        let y = builder.node("conv", Op::Conv { window: window(&[3, 3], 1, 1, 1), groups: 1 }, &[x, w]);
-        vec![builder.node("pool", Op::MaxPool(window(&[2, 2], 2, 1, 0)), &[y])]
+        let y = builder.node("conv", Op::Conv(ops::Conv { window: window(&[3, 3], 1, 1, 1), groups: 1 }), &[x, w]);
+        vec![builder.node("pool", Op::MaxPool(ops::MaxPool { window: window(&[2, 2], 2, 1, 0) }), &[y])]
     });
     assert_eq!(check(&graph, &[x]), Vec::<String>::new());
 }

@@ -5,6 +5,7 @@
 //! lowest finite number for a window of −∞; its `Clip` without an upper bound clips +∞ to the largest finite number.
 
 use skimp_cpu::CpuExecutor;
+use skimp_graph::ops;
 use skimp_graph::reference::Reference;
 use skimp_graph::{AutoPad, DType, Dim, Executor, Graph, GraphBuilder, Op, Tensor, Window};
 
@@ -44,19 +45,20 @@ fn check(op: &Op, expected: [f32; 8]) {
 #[test]
 fn activations_follow_onnxruntime() {
     check(&Op::Relu, [NAN, 0.0, -0.0, INF, 0.0, 1.0, 0.0, 7.0]);
-    check(&Op::LeakyRelu { alpha: 0.125 }, [NAN, 0.0, -0.0, INF, -INF, 1.0, -0.125, 7.0]);
+    check(&Op::LeakyRelu(ops::LeakyRelu { alpha: 0.125 }), [NAN, 0.0, -0.0, INF, -INF, 1.0, -0.125, 7.0]);
     check(&Op::Sign, [NAN, 0.0, 0.0, 1.0, -1.0, 1.0, -1.0, 1.0]);
-    check(&Op::HardSigmoid { alpha: 0.25, beta: 0.5 }, [NAN, 0.5, 0.5, 1.0, 0.0, 0.75, 0.25, 1.0]);
+    check(&Op::HardSigmoid(ops::HardSigmoid { alpha: 0.25, beta: 0.5 }), [NAN, 0.5, 0.5, 1.0, 0.0, 0.75, 0.25, 1.0]);
     check(&Op::HardSwish, [NAN, 0.0, -0.0, INF, NAN, 2.0 / 3.0, -1.0 / 3.0, 7.0]);
-    check(&Op::Clip { min: Some(0.0), max: Some(6.0) }, [NAN, 0.0, -0.0, 6.0, 0.0, 1.0, 0.0, 6.0]);
-    check(&Op::Clip { min: Some(2.0), max: Some(1.0) }, [NAN, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
-    check(&Op::Clip { min: Some(-1.0), max: None }, [NAN, 0.0, -0.0, INF, -1.0, 1.0, -1.0, 7.0]);
+    check(&Op::Clip(ops::Clip { min: Some(0.0), max: Some(6.0) }), [NAN, 0.0, -0.0, 6.0, 0.0, 1.0, 0.0, 6.0]);
+    check(&Op::Clip(ops::Clip { min: Some(2.0), max: Some(1.0) }), [NAN, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
+    check(&Op::Clip(ops::Clip { min: Some(-1.0), max: None }), [NAN, 0.0, -0.0, INF, -1.0, 1.0, -1.0, 7.0]);
 }
 
 /// Where rounding of the functions differs in the last place, the engines still agree bit for bit.
 #[test]
 fn engines_agree_on_special_values() {
-    let functions = [Op::Sigmoid, Op::Tanh, Op::Softmax { axis: 1 }, Op::GlobalMaxPool, Op::GlobalAveragePool];
+    let functions =
+        [Op::Sigmoid, Op::Tanh, Op::Softmax(ops::Softmax { axis: 1 }), Op::GlobalMaxPool, Op::GlobalAveragePool];
     let window = Window {
         kernel: vec![1, 2],
         strides: vec![1; 2],
@@ -67,9 +69,9 @@ fn engines_agree_on_special_values() {
         ceil_mode: false,
     };
     let pools = [
-        Op::MaxPool(window.clone()),
-        Op::AveragePool { window, count_include_pad: true },
-        Op::ReduceMean { axes: vec![2, 3], keep_dims: true },
+        Op::MaxPool(ops::MaxPool { window: window.clone() }),
+        Op::AveragePool(ops::AveragePool { window, count_include_pad: true }),
+        Op::ReduceMean(ops::ReduceMean { axes: vec![2, 3], keep_dims: true }),
     ];
     for op in functions.into_iter().chain(pools) {
         let graph = unary(op.clone(), &[1, 1, 1, 8]);
@@ -139,7 +141,7 @@ fn wide_paddings_are_not_stored() {
             auto_pad: AutoPad::NotSet,
             ceil_mode: false,
         };
-        let conv = builder.node("conv", Op::Conv { window, groups }, &[x, weight]);
+        let conv = builder.node("conv", Op::Conv(ops::Conv { window, groups }), &[x, weight]);
         let sum = builder.node("sum", Op::Add, &[conv, x]);
         let relu = builder.node("relu", Op::Relu, &[sum]);
         builder.output(relu);

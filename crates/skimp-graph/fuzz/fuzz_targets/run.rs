@@ -9,6 +9,7 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use skimp_cpu::CpuExecutor;
 use skimp_cpu::affine::AffineExecutor;
+use skimp_graph::ops;
 use skimp_graph::affine::{is_quantized, lower};
 use skimp_graph::reference::Reference;
 use skimp_graph::shape::{Shapes, TensorType, infer};
@@ -53,7 +54,7 @@ fn work(graph: &Graph, shapes: &Shapes) -> (u64, u64) {
     let windows = graph.nodes().iter().map(|node| {
         let outputs = node.outputs.iter().map(|&id| elements(id)).fold(0, u64::saturating_add);
         let window = match &node.op {
-            Op::MaxPool(window) | Op::AveragePool { window, .. } => &window.kernel[..],
+            Op::MaxPool(ops::MaxPool { window }) | Op::AveragePool(ops::AveragePool { window, .. }) => &window.kernel[..],
             _ => &[],
         };
         window.iter().fold(outputs, |work, &extent| work.saturating_mul(extent as u64))

@@ -17,7 +17,7 @@ use crate::{Graph, GraphError, Op, ValueId, rewrite};
 
 /// Whether a network stores values as codes, so that [`lower`] finds something to do.
 pub fn is_quantized(graph: &Graph) -> bool {
-    graph.nodes().iter().any(|node| matches!(node.op, Op::QuantizeLinear { .. }))
+    graph.nodes().iter().any(|node| matches!(node.op, Op::QuantizeLinear(_)))
 }
 
 /// Turns a network in QDQ form into one that computes on 8-bit codes.
@@ -155,8 +155,8 @@ impl Lowering<'_> {
         let outputs: Vec<ValueId> = node.outputs.iter().map(|&output| self.id(output)).collect();
         let is_conversion = |id: Option<ValueId>| id.is_some_and(|id| patterns.encodings[id.0].is_some());
         let op = match node.op {
-            Op::QuantizeLinear { .. } if is_conversion(node.outputs.first().copied()) => AffineOp::Quantize,
-            Op::DequantizeLinear { .. } if patterns.is_inverse(graph, node_idx) => AffineOp::Dequantize,
+            Op::QuantizeLinear(_) if is_conversion(node.outputs.first().copied()) => AffineOp::Quantize,
+            Op::DequantizeLinear(_) if patterns.is_inverse(graph, node_idx) => AffineOp::Dequantize,
             _ => AffineOp::Float(node.op.clone()),
         };
         let inputs = if matches!(op, AffineOp::Float(_)) { inputs } else { inputs[..1].to_vec() };

@@ -4,6 +4,7 @@ use super::{
     AffineEncoding, AffineGraph, AffineLayer, AffineNode, AffineOp, LayerOutput, MeanRule, MeanWindow,
     types::AffineValue,
 };
+use crate::ops;
 use crate::shape::{WindowAxis, broadcast, window_axes};
 use crate::{Data, GraphError, Op, Tensor, ValueId, reference};
 
@@ -200,7 +201,7 @@ impl<'a> Context<'a> {
         let accumulators = if layer.dense {
             dense(layer, &codes)
         } else {
-            let op = Op::Conv { window: layer.window.clone(), groups: layer.groups };
+            let op = Op::Conv(ops::Conv { window: layer.window.clone(), groups: layer.groups });
             let axes = window_axes(&op, &self.node.name, &layer.window, &input.shape()[2..])?;
             convolution(layer, &codes, input.shape()[0], &axes)
         };
@@ -265,7 +266,8 @@ pub fn mean_axes(
     let axes = |found: Vec<WindowAxis>| [found[0], found[1]];
     match window {
         MeanWindow::Window { window, count_include_pad } => {
-            let op = Op::AveragePool { window: window.clone(), count_include_pad: *count_include_pad };
+            let op =
+                Op::AveragePool(ops::AveragePool { window: window.clone(), count_include_pad: *count_include_pad });
             let axes = axes(window_axes(&op, node, window, &[h, w])?);
             Ok((axes, vec![n, c, axes[0].output, axes[1].output], *count_include_pad))
         }

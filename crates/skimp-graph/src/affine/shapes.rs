@@ -2,6 +2,7 @@
 
 use super::reference::mean_axes;
 use super::{AffineGraph, AffineLayer, AffineNode, AffineOp, LayerOutput};
+use crate::ops;
 use crate::shape::{TensorType, broadcast, output_shapes, window_axes};
 use crate::{DType, GraphError, Op};
 
@@ -86,7 +87,7 @@ impl AffineLayer {
             let cause = format!("input has {channels} channels, expected {}", c * self.groups);
             return Err(GraphError::invalid_node(node, "Conv", cause));
         }
-        let op = Op::Conv { window: self.window.clone(), groups: self.groups };
+        let op = Op::Conv(ops::Conv { window: self.window.clone(), groups: self.groups });
         let axes = window_axes(&op, node, &self.window, &[h, w])?;
         Ok(vec![n, k, axes[0].output, axes[1].output])
     }

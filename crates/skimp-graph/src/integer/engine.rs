@@ -8,7 +8,7 @@ use crate::{GraphError, Tensor, ValueId};
 pub enum IntegerTensor {
     /// Codes.
     Codes(CodeTensor),
-    /// Real numbers, f32.
+    /// Real numbers, or what operators on them give: f32 but for operators that give another type.
     Real(Tensor),
 }
 

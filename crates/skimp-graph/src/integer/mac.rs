@@ -3,6 +3,7 @@
 use super::{
     Activation, CodeTensor, Encoding, IntegerTensor, MacLayer, MacLayout, MacOutput, ValueKind, types::per_channel,
 };
+use crate::ops;
 use crate::{
     GraphError, Op, Tensor,
     shape::{WindowAxis, window_axes},
@@ -46,7 +47,7 @@ fn input_index(axis: &WindowAxis, position: usize, tap: usize) -> Option<usize> 
 
 impl MacLayer {
     fn op(&self) -> Op {
-        Op::Conv { window: self.window.clone(), groups: self.groups }
+        Op::Conv(ops::Conv { window: self.window.clone(), groups: self.groups })
     }
 
     /// Extents on an input of shape `input`, as the [layout](MacLayer::layout) says.

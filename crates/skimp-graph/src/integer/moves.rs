@@ -2,11 +2,8 @@
 //!
 //! Output shapes come from shape inference, which has checked the operator against its inputs.
 
-use crate::{
-    Op, Pad, PadMode, Slice,
-    integer::CodeTensor,
-    shape::{normalized_axis, slice_bounds},
-};
+use crate::ops;
+use crate::{Op, Pad, PadMode, Slice, integer::CodeTensor, shape::normalized_axis};
 
 /// Row-major strides.
 fn strides(shape: &[usize]) -> Vec<isize> {
@@ -52,7 +49,7 @@ fn copy_nonempty(dims: &[usize], from: &[i32], source: &Cursor<'_>, into: &mut [
 pub(super) fn slice(input: &CodeTensor, slice: &Slice, shape: Vec<usize>) -> Result<CodeTensor, String> {
     let input_strides = strides(&input.shape);
     let (mut at, mut steps) = (0, input_strides.clone());
-    for (axis, bounds) in slice_bounds(slice, &input.shape)? {
+    for (axis, bounds) in slice.bounds(&input.shape)? {
         at += bounds.start as isize * input_strides[axis];
         steps[axis] *= bounds.step as isize;
     }
@@ -128,7 +125,7 @@ pub(super) fn concat(inputs: &[&CodeTensor], axis: i64, shape: Vec<usize>) -> Re
 
 /// A permutation of axes to `shape`, or the same elements under `shape`.
 pub(super) fn rename(input: &CodeTensor, op: &Op, shape: Vec<usize>) -> CodeTensor {
-    let Op::Transpose { perm } = op else {
+    let Op::Transpose(ops::Transpose { perm }) = op else {
         return CodeTensor { shape, data: input.data.clone() };
     };
     let input_strides = strides(&input.shape);
@@ -142,7 +139,7 @@ pub(super) fn rename(input: &CodeTensor, op: &Op, shape: Vec<usize>) -> CodeTens
 #[cfg(test)]
 mod tests {
     use super::{concat, mirrored_index, pad, rename, slice};
-    use crate::{Op, Pad, PadMode, Slice, integer::CodeTensor};
+    use crate::{Op, Pad, PadMode, Slice, integer::CodeTensor, ops};
 
     fn ramp(shape: &[usize]) -> CodeTensor {
         CodeTensor { shape: shape.to_vec(), data: (0..shape.iter().product::<usize>() as i32).collect() }
@@ -197,9 +194,9 @@ mod tests {
     fn concatenates_and_transposes() {
         let got = concat(&[&ramp(&[2, 1]), &ramp(&[2, 2])], -1, vec![2, 3]).unwrap();
         assert_eq!(got.data, vec![0, 0, 1, 1, 2, 3]);
-        let got = rename(&ramp(&[2, 3]), &Op::Transpose { perm: vec![1, 0] }, vec![3, 2]);
+        let got = rename(&ramp(&[2, 3]), &Op::Transpose(ops::Transpose { perm: vec![1, 0] }), vec![3, 2]);
         assert_eq!(got.data, vec![0, 3, 1, 4, 2, 5]);
-        let got = rename(&ramp(&[2, 3]), &Op::Flatten { axis: 1 }, vec![2, 3]);
+        let got = rename(&ramp(&[2, 3]), &Op::Flatten(ops::Flatten { axis: 1 }), vec![2, 3]);
         assert_eq!(got.data, ramp(&[2, 3]).data);
     }
 }

@@ -3,6 +3,7 @@
 use skimp_numerics::FixedMultiplier;
 
 use super::{CodeTensor, Encoding, IntegerTensor, ValueKind};
+use crate::ops;
 use crate::{
     GraphError, Op, Tensor, Window,
     shape::{WindowAxis, window_axes},
@@ -16,7 +17,7 @@ pub(super) fn pool_axes(node: &str, window: Option<&Window>, shape: &[usize]) ->
     }
     let spatial = &shape[2..];
     if let Some(window) = window {
-        return window_axes(&Op::MaxPool(window.clone()), node, window, spatial);
+        return window_axes(&Op::MaxPool(ops::MaxPool { window: window.clone() }), node, window, spatial);
     }
     if spatial.contains(&0) {
         return Err(GraphError::invalid_node(node, "Pool", format!("input has shape {shape:?}, nothing to pool")));

@@ -1,6 +1,7 @@
 //! Shapes of the values of an integer network.
 
 use super::{IntegerGraph, IntegerNode, IntegerOp};
+use crate::ops;
 use crate::{
     DType, GraphError, Op,
     shape::{TensorType, output_shapes},
@@ -11,44 +12,50 @@ fn real_counterpart(op: &IntegerOp) -> Option<Op> {
     Some(match op {
         IntegerOp::Mac(_) => return None,
         IntegerOp::Quantize | IntegerOp::Dequantize | IntegerOp::Rescale { .. } | IntegerOp::Sign => Op::Identity,
-        IntegerOp::MaxPool(Some(window)) => Op::MaxPool(window.clone()),
+        IntegerOp::MaxPool(Some(window)) => Op::MaxPool(ops::MaxPool { window: window.clone() }),
         IntegerOp::MaxPool(None) => Op::GlobalMaxPool,
         IntegerOp::AveragePool { window: Some(window), count_include_pad } => {
-            Op::AveragePool { window: window.clone(), count_include_pad: *count_include_pad }
+            Op::AveragePool(ops::AveragePool { window: window.clone(), count_include_pad: *count_include_pad })
         }
         IntegerOp::AveragePool { window: None, .. } => Op::GlobalAveragePool,
         IntegerOp::Add { .. } => Op::Add,
-        IntegerOp::Concat { axis } => Op::Concat { axis: *axis },
+        IntegerOp::Concat { axis } => Op::Concat(ops::Concat { axis: *axis }),
         IntegerOp::Slice(slice) => Op::Slice(slice.clone()),
         IntegerOp::Pad(pad) => Op::Pad(pad.clone()),
         IntegerOp::Move(op) | IntegerOp::Float { op, .. } => op.clone(),
     })
 }
 
-/// Shapes of the outputs of `node` for inputs of the given shapes.
+/// Shapes of the outputs of `node` for inputs of the given shapes, real ones of f32.
 ///
 /// # Errors
 /// [`GraphError::InvalidNode`] if the inputs do not fit.
 pub fn node_output_shapes(node: &IntegerNode, inputs: &[&[usize]]) -> Result<Vec<Vec<usize>>, GraphError> {
+    let inputs: Vec<TensorType> =
+        inputs.iter().map(|shape| TensorType { dtype: DType::F32, shape: shape.to_vec() }).collect();
+    let types = node_output_types(node, &inputs.iter().collect::<Vec<_>>())?;
+    Ok(types.into_iter().map(|output| output.shape).collect())
+}
+
+/// Shapes of the outputs, and their types where they are real; codes count as f32.
+fn node_output_types(node: &IntegerNode, inputs: &[&TensorType]) -> Result<Vec<TensorType>, GraphError> {
     let Some(op) = real_counterpart(&node.op) else {
         let (IntegerOp::Mac(layer), Some(input)) = (&node.op, inputs.first()) else {
             return Err(GraphError::invalid_node(&node.name, "Mac", "no input"));
         };
-        return Ok(vec![layer.output_shape(input, &layer.shape_on(&node.name, input)?)]);
+        let shape = layer.output_shape(&input.shape, &layer.shape_on(&node.name, &input.shape)?);
+        return Ok(vec![TensorType { dtype: DType::F32, shape }]);
     };
-    let mut dynamic = inputs.iter().map(|shape| TensorType { dtype: DType::F32, shape: shape.to_vec() });
-    let types: Vec<Option<TensorType>> = match &node.op {
-        IntegerOp::Float { constants, .. } => constants
-            .iter()
-            .map(|constant| match constant {
-                Some(tensor) => Some(TensorType::of(tensor)),
-                None => dynamic.next(),
-            })
-            .collect(),
-        _ => dynamic.map(Some).collect(),
+    let constants: Vec<Option<TensorType>> = match &node.op {
+        IntegerOp::Float { constants, .. } => {
+            constants.iter().map(|constant| constant.as_ref().map(TensorType::of)).collect()
+        }
+        _ => vec![None; inputs.len()],
     };
-    let types: Vec<Option<&TensorType>> = types.iter().map(Option::as_ref).collect();
-    Ok(output_shapes(&op, &node.name, &types)?.into_iter().map(|t| t.shape).collect())
+    let mut dynamic = inputs.iter().copied();
+    let types: Vec<Option<&TensorType>> =
+        constants.iter().map(|constant| constant.as_ref().or_else(|| dynamic.next())).collect();
+    output_shapes(&op, &node.name, &types)
 }
 
 impl IntegerGraph {
@@ -61,18 +68,19 @@ impl IntegerGraph {
             let cause = format!("{} inputs, expected {}", inputs.len(), self.inputs.len());
             return Err(GraphError::InvalidGraph { graph: self.name.clone(), cause });
         }
-        let mut shapes = vec![Vec::new(); self.values.len()];
+        let none = TensorType { dtype: DType::F32, shape: Vec::new() };
+        let mut types = vec![none; self.values.len()];
         for (input, shape) in self.inputs.iter().zip(inputs) {
-            shapes[input.value.0].clone_from(shape);
+            types[input.value.0] = TensorType { dtype: input.dtype, shape: shape.clone() };
         }
         for node in &self.nodes {
-            let input_shapes: Vec<&[usize]> = node.inputs.iter().map(|id| shapes[id.0].as_slice()).collect();
-            let outputs = node_output_shapes(node, &input_shapes)?;
-            for (id, shape) in node.outputs.iter().zip(outputs) {
-                shapes[id.0] = shape;
+            let input_types: Vec<&TensorType> = node.inputs.iter().map(|id| &types[id.0]).collect();
+            let outputs = node_output_types(node, &input_types)?;
+            for (id, output) in node.outputs.iter().zip(outputs) {
+                types[id.0] = output;
             }
         }
-        Ok(shapes)
+        Ok(types.into_iter().map(|value| value.shape).collect())
     }
 
     /// Checks that the values for inputs of the given shapes fit into the memory budget, `copies` times. Elements count as

@@ -2,6 +2,7 @@
 
 use super::layers::{Bias, Conv, Feature, Follower, Layers};
 use super::{NetworkDefinition, Settings};
+use crate::ops;
 use crate::{GraphError, Op};
 
 pub(super) static NETWORKS: &[NetworkDefinition] = &[
@@ -49,7 +50,7 @@ fn features(layers: &mut Layers, x: Feature, stages: &[Stage]) -> Result<Feature
             x = layers.max_pool(&format!("pool{name}"), x, 3, 2, 0);
         }
         if stage.normalize {
-            let lrn = Op::Lrn { size: 5, alpha: 1e-4, beta: 0.75, bias: 1.0 };
+            let lrn = Op::Lrn(ops::Lrn { size: 5, alpha: 1e-4, beta: 0.75, bias: 1.0 });
             x = layers.same(&format!("norm{name}"), lrn, x);
         }
     }

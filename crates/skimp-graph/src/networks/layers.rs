@@ -2,6 +2,7 @@
 
 use skimp_numerics::rng::{Draws, stream};
 
+use crate::ops;
 use crate::{AutoPad, DType, Dim, Gemm, Graph, GraphBuilder, GraphError, Op, Tensor, ValueId, Window};
 
 /// Most parameters of a built-in network.
@@ -116,7 +117,7 @@ impl Layers {
     }
 
     pub(super) fn dropout(&mut self, name: &str, x: Feature, ratio: f32) -> Feature {
-        self.same(name, Op::Dropout { ratio }, x)
+        self.same(name, Op::Dropout(ops::Dropout { ratio }), x)
     }
 
     pub(super) fn conv(&mut self, name: &str, x: Feature, outputs: usize, conv: Conv) -> Result<Feature, GraphError> {
@@ -126,7 +127,7 @@ impl Layers {
         if conv.bias == Bias::Yes {
             inputs.push(self.vector(format!("{name}.bias"), outputs, 0.0)?);
         }
-        let op = Op::Conv { window: window(conv.kernel, conv.stride, conv.pad), groups: conv.groups };
+        let op = Op::Conv(ops::Conv { window: window(conv.kernel, conv.stride, conv.pad), groups: conv.groups });
         let value = self.builder.node(name, op, &inputs);
         Ok(Feature { value, channels: outputs, ..windowed(x, conv.kernel, conv.stride, conv.pad) })
     }
@@ -136,7 +137,10 @@ impl Layers {
         for (part, element) in [("scale", 1.0), ("bias", 0.0), ("mean", 0.0), ("variance", 1.0)] {
             inputs.push(self.vector(format!("{name}.{part}"), x.channels, element)?);
         }
-        Ok(Feature { value: self.builder.node(name, Op::BatchNormalization { epsilon }, &inputs), ..x })
+        Ok(Feature {
+            value: self.builder.node(name, Op::BatchNormalization(ops::BatchNormalization { epsilon }), &inputs),
+            ..x
+        })
     }
 
     /// A convolution and its batch norm.
@@ -164,12 +168,13 @@ impl Layers {
     }
 
     pub(super) fn max_pool(&mut self, name: &str, x: Feature, kernel: usize, stride: usize, pad: usize) -> Feature {
-        let value = self.builder.node(name, Op::MaxPool(window(kernel, stride, pad)), &[x.value]);
+        let value =
+            self.builder.node(name, Op::MaxPool(ops::MaxPool { window: window(kernel, stride, pad) }), &[x.value]);
         Feature { value, ..windowed(x, kernel, stride, pad) }
     }
 
     pub(super) fn average_pool(&mut self, name: &str, x: Feature, kernel: usize) -> Feature {
-        let op = Op::AveragePool { window: window(kernel, kernel, 0), count_include_pad: false };
+        let op = Op::AveragePool(ops::AveragePool { window: window(kernel, kernel, 0), count_include_pad: false });
         Feature { value: self.builder.node(name, op, &[x.value]), ..windowed(x, kernel, kernel, 0) }
     }
 
@@ -180,7 +185,7 @@ impl Layers {
     }
 
     pub(super) fn flatten(&mut self, x: Feature) -> Feature {
-        let value = self.builder.node("flatten", Op::Flatten { axis: 1 }, &[x.value]);
+        let value = self.builder.node("flatten", Op::Flatten(ops::Flatten { axis: 1 }), &[x.value]);
         let channels = x.channels.saturating_mul(x.height).saturating_mul(x.width);
         Feature { value, channels, height: 1, width: 1 }
     }
@@ -213,7 +218,7 @@ impl Layers {
 
     /// `a` and `b`, one after the other along the channels.
     pub(super) fn concat(&mut self, name: &str, a: Feature, b: Feature) -> Feature {
-        let value = self.builder.node(name, Op::Concat { axis: 1 }, &[a.value, b.value]);
+        let value = self.builder.node(name, Op::Concat(ops::Concat { axis: 1 }), &[a.value, b.value]);
         Feature { value, channels: a.channels + b.channels, ..a }
     }
 

@@ -1,4 +1,4 @@
-//! The f32 reference interpreter: the specification of every operator.
+//! The reference interpreter. What each operator computes is specified in its file under [`ops`](crate::ops).
 //!
 //! Naive, safe, single-threaded. [`Reference`] runs a graph node by node; [`evaluate`] applies one operator.
 //!
@@ -17,19 +17,14 @@
 //! - `Cast` and `QuantizeLinear` saturate from floating point to integers (NaN gives 0, or the zero point) and wrap
 //!   between integers in `Cast`. `QuantizeLinear` divides in f32 and rounds half to even.
 
-mod elementwise;
-mod linear;
-mod moves;
-mod normalize;
-mod number;
-mod pool;
-mod quantization;
-mod strided;
+pub(crate) mod number;
+pub(crate) mod strided;
 
 #[cfg(test)]
 mod tests;
 
-use elementwise::Arithmetic;
+use number::for_any;
+use strided::Offsets;
 
 use crate::memory;
 use crate::shape::{self, TensorType};
@@ -115,7 +110,7 @@ pub fn evaluate(op: &Op, node: &str, inputs: &[Option<&Tensor>]) -> Result<Vec<T
     let call = Call { op, node, inputs, outputs: &outputs };
     // Nothing to compute, so that extents beside a 0, however large, cost nothing.
     let is_empty = outputs.iter().all(|output| output.n_elements() == 0);
-    let data = if is_empty { outputs.iter().map(|output| empty(output.dtype)).collect() } else { apply(&call)? };
+    let data = if is_empty { outputs.iter().map(|output| empty(output.dtype)).collect() } else { op.evaluate(&call)? };
     let tensors = data.into_iter().zip(&outputs).map(|(data, output)| Tensor::new(output.shape.clone(), data));
     Ok(tensors.map(|tensor| tensor.expect("an operator computes as many elements as its shape says")).collect())
 }
@@ -134,85 +129,35 @@ fn empty(dtype: DType) -> Data {
     }
 }
 
-fn apply(call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
-    let one = |data: Data| Ok(vec![data]);
-    match call.op {
-        Op::Conv { window, groups } => one(linear::conv(call, window, *groups)?),
-        Op::Gemm(attributes) => one(linear::gemm(call, attributes)?),
-        Op::MatMul => one(linear::matmul(call)?),
-        Op::BatchNormalization { epsilon } => one(normalize::batch_norm(call, *epsilon)?),
-        Op::Relu => one(elementwise::relu(call)?),
-        Op::LeakyRelu { alpha } => {
-            let alpha = f64::from(*alpha);
-            one(elementwise::float(call, |x| if x < 0.0 { alpha * x } else { x })?)
-        }
-        Op::PRelu => one(elementwise::prelu(call)?),
-        Op::Clip { min, max } => one(elementwise::clip(call, *min, *max)?),
-        Op::Sigmoid => one(elementwise::float(call, |x| 1.0 / (1.0 + (-x).exp()))?),
-        Op::HardSigmoid { alpha, beta } => {
-            let (alpha, beta) = (f64::from(*alpha), f64::from(*beta));
-            one(elementwise::float(call, |x| (alpha * x + beta).clamp(0.0, 1.0))?)
-        }
-        Op::HardSwish => one(elementwise::float(call, |x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0))?),
-        Op::Tanh => one(elementwise::float(call, f64::tanh)?),
-        Op::Sign => one(elementwise::sign(call)?),
-        Op::Softmax { axis } => one(normalize::softmax(call, *axis)?),
-        Op::Add => one(elementwise::binary(call, Arithmetic::Add)?),
-        Op::Sub => one(elementwise::binary(call, Arithmetic::Sub)?),
-        Op::Mul => one(elementwise::binary(call, Arithmetic::Mul)?),
-        Op::Div => one(elementwise::binary(call, Arithmetic::Div)?),
-        Op::Concat { axis } => one(moves::concat(call, *axis)?),
-        Op::Split { axis, sizes } => moves::split(call, *axis, sizes),
-        Op::Slice(attributes) => one(moves::slice(call, attributes)?),
-        Op::Pad(attributes) => one(moves::pad(call, attributes)?),
-        Op::MaxPool(window) => one(pool::max(call, window)?),
-        Op::AveragePool { window, count_include_pad } => one(pool::average(call, window, *count_include_pad)?),
-        Op::GlobalAveragePool => one(pool::global_average(call)?),
-        Op::GlobalMaxPool => one(pool::global_max(call)?),
-        Op::ReduceMean { axes, .. } => one(pool::reduce_mean(call, axes)?),
-        Op::Flatten { .. }
-        | Op::Reshape { .. }
-        | Op::Squeeze { .. }
-        | Op::Unsqueeze { .. }
-        | Op::Dropout { .. }
-        | Op::Identity => one(call.input(0).data().clone()),
-        Op::Transpose { perm } => one(moves::transpose(call, perm)?),
-        Op::Lrn { size, alpha, beta, bias } => one(normalize::lrn(call, *size, [*alpha, *beta, *bias])?),
-        Op::Cast { to } => one(quantization::cast(call, *to)?),
-        Op::QuantizeLinear { axis } => one(quantization::quantize(call, *axis)?),
-        Op::DequantizeLinear { axis } => one(quantization::dequantize(call, *axis)?),
-    }
-}
-
 /// One application of an operator whose inputs [`shape::output_shapes`] has accepted.
-struct Call<'a> {
-    op: &'a Op,
-    node: &'a str,
-    inputs: &'a [Option<&'a Tensor>],
-    outputs: &'a [TensorType],
+pub(crate) struct Call<'a> {
+    pub(crate) op: &'a Op,
+    pub(crate) node: &'a str,
+    pub(crate) inputs: &'a [Option<&'a Tensor>],
+    pub(crate) outputs: &'a [TensorType],
 }
 
 impl<'a> Call<'a> {
-    fn input(&self, idx: usize) -> &'a Tensor {
+    pub(crate) fn input(&self, idx: usize) -> &'a Tensor {
         self.optional(idx).expect("output_shapes checks that required inputs are there")
     }
 
-    fn optional(&self, idx: usize) -> Option<&'a Tensor> {
+    pub(crate) fn optional(&self, idx: usize) -> Option<&'a Tensor> {
         self.inputs.get(idx).copied().flatten()
     }
 
     /// Elements of an input whose type is known.
-    fn elements<T: Element>(&self, idx: usize) -> &'a [T] {
+    pub(crate) fn elements<T: Element>(&self, idx: usize) -> &'a [T] {
         self.input(idx).elements().expect("output_shapes checks the element types")
     }
 
     /// Shape of the only output.
-    fn output_shape(&self) -> &'a [usize] {
+    pub(crate) fn output_shape(&self) -> &'a [usize] {
         &self.outputs[0].shape
     }
 
     /// Room for `n` elements.
-    fn allocate<T>(&self, n: usize) -> Result<Vec<T>, GraphError> {
+    pub(crate) fn allocate<T>(&self, n: usize) -> Result<Vec<T>, GraphError> {
         skimp_memory::check(skimp_memory::bytes_of::<T>(n as u64), || memory::describe(self.node, self.op.name()))?;
         let mut elements = Vec::new();
         match elements.try_reserve_exact(n) {
@@ -222,16 +167,26 @@ impl<'a> Call<'a> {
     }
 
     /// Room for the only output.
-    fn allocate_output<T>(&self) -> Result<Vec<T>, GraphError> {
+    pub(crate) fn allocate_output<T>(&self) -> Result<Vec<T>, GraphError> {
         self.allocate(usize::try_from(self.outputs[0].n_elements()).unwrap_or(usize::MAX))
     }
 
-    fn invalid(&self, cause: impl Into<String>) -> GraphError {
+    /// The elements of the first input at `offsets`.
+    pub(crate) fn gather(&self, offsets: Offsets) -> Result<Data, GraphError> {
+        fn typed<T: Element>(call: &Call<'_>, x: &[T], offsets: Offsets) -> Result<Vec<T>, GraphError> {
+            let mut y = call.allocate(offsets.size_hint().0)?;
+            y.extend(offsets.map(|offset| x[offset]));
+            Ok(y)
+        }
+        for_any!(self.input(0).data(), x => Ok(typed(self, x, offsets)?.into()))
+    }
+
+    pub(crate) fn invalid(&self, cause: impl Into<String>) -> GraphError {
         GraphError::invalid_node(self.node, self.op.name(), cause)
     }
 
     /// The rule of [`shape`] let an element type through that the operator cannot take.
-    fn unsupported_type(&self) -> GraphError {
+    pub(crate) fn unsupported_type(&self) -> GraphError {
         GraphError::unsupported_node(self.node, self.op.name(), format!("element type {}", self.input(0).dtype()))
     }
 }

@@ -3,7 +3,7 @@
 use crate::Element;
 
 /// A numeric element type.
-pub(super) trait Number: Element + PartialOrd {
+pub(crate) trait Number: Element + PartialOrd {
     const ZERO: Self;
     const ONE: Self;
     /// The least value, minus infinity for floating point.
@@ -24,7 +24,7 @@ pub(super) trait Number: Element + PartialOrd {
 }
 
 /// A floating-point element type.
-pub(super) trait Float: Number {
+pub(crate) trait Float: Number {
     fn to_f64(self) -> f64;
     fn from_f64(value: f64) -> Self;
 }
@@ -177,4 +177,4 @@ macro_rules! for_float {
     };
 }
 
-pub(super) use {for_any, for_float, for_number};
+pub(crate) use {for_any, for_float, for_number};

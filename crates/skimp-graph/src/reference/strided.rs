@@ -2,7 +2,7 @@
 
 /// Offsets `start + Σ index[axis] · strides[axis]` for every index of `shape`, row-major.
 #[derive(Clone, Debug)]
-pub(super) struct Offsets {
+pub(crate) struct Offsets {
     shape: Vec<usize>,
     strides: Vec<isize>,
     index: Vec<usize>,
@@ -12,7 +12,7 @@ pub(super) struct Offsets {
 
 impl Offsets {
     /// Every offset must be the index of an element, so that none is negative.
-    pub(super) fn new(shape: &[usize], strides: Vec<isize>, start: usize) -> Self {
+    pub(crate) fn new(shape: &[usize], strides: Vec<isize>, start: usize) -> Self {
         Self {
             index: vec![0; shape.len()],
             offset: start as isize,
@@ -23,7 +23,7 @@ impl Offsets {
     }
 
     /// Offsets into a tensor of shape `from` as it broadcasts to `to`.
-    pub(super) fn broadcast(from: &[usize], to: &[usize]) -> Self {
+    pub(crate) fn broadcast(from: &[usize], to: &[usize]) -> Self {
         let mut strides = vec![0; to.len() - from.len()];
         strides.extend(strides_of(from).into_iter().zip(from).map(|(stride, &n)| if n == 1 { 0 } else { stride }));
         Self::new(to, strides, 0)
@@ -54,7 +54,7 @@ impl Iterator for Offsets {
 }
 
 /// Row-major strides.
-pub(super) fn strides_of(shape: &[usize]) -> Vec<isize> {
+pub(crate) fn strides_of(shape: &[usize]) -> Vec<isize> {
     let mut strides = vec![1_isize; shape.len()];
     for axis in (1..shape.len()).rev() {
         strides[axis - 1] = strides[axis] * shape[axis] as isize;
@@ -63,12 +63,12 @@ pub(super) fn strides_of(shape: &[usize]) -> Vec<isize> {
 }
 
 /// Elements before, on and after an axis: the tensor seen as `[outer, extent, inner]`.
-pub(super) fn around_axis(shape: &[usize], axis: usize) -> (usize, usize, usize) {
+pub(crate) fn around_axis(shape: &[usize], axis: usize) -> (usize, usize, usize) {
     (shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product())
 }
 
 /// Offsets over the axes that stay, and within each of them over the `reduced` ones.
-pub(super) fn strided_reduction(shape: &[usize], reduced: &[bool]) -> (Offsets, Offsets) {
+pub(crate) fn strided_reduction(shape: &[usize], reduced: &[bool]) -> (Offsets, Offsets) {
     let over = |wanted: bool| {
         let axes = shape.iter().zip(strides_of(shape)).zip(reduced).filter(|&(_, &reduced)| reduced == wanted);
         let (extents, strides): (Vec<usize>, Vec<isize>) = axes.map(|((&extent, stride), _)| (extent, stride)).unzip();

@@ -1,6 +1,7 @@
 //! Batch-norm folding.
 
 use super::{Parts, remove_dead};
+use crate::ops;
 use crate::{Graph, Node, Op, Tensor, ValueId};
 
 /// What [`fold_batch_norm`] did with every batch normalization of a graph.
@@ -72,7 +73,7 @@ pub fn fold_batch_norm(graph: &Graph) -> (Graph, BatchNormFolding) {
     let mut report = BatchNormFolding::default();
     let mut idx = 0;
     while idx < parts.nodes.len() {
-        let Op::BatchNormalization { epsilon } = parts.nodes[idx].op else {
+        let Op::BatchNormalization(ops::BatchNormalization { epsilon }) = parts.nodes[idx].op else {
             idx += 1;
             continue;
         };
@@ -133,7 +134,7 @@ fn fold(parts: &mut Parts, idx: usize, epsilon: f32) -> Result<String, KeptReaso
     let producer = parts.nodes.iter().position(|node| node.outputs == [input]);
     let producer = producer.ok_or(KeptReason::NoLinearProducer)?;
     let op = parts.nodes[producer].op.clone();
-    if !matches!(op, Op::Conv { .. } | Op::Gemm(_)) {
+    if !matches!(op, Op::Conv(_) | Op::Gemm(_)) {
         return Err(KeptReason::NoLinearProducer);
     }
     let n_uses = parts.nodes.iter().flat_map(|node| node.inputs.iter().flatten()).filter(|&&id| id == input).count();
@@ -196,7 +197,7 @@ impl Linear {
         let elements = weight.as_f32()?;
         let shape = weight.shape();
         let (channel_stride, n_channels, bias_factor) = match &node.op {
-            Op::Conv { .. } => (elements.len().checked_div(*shape.first()?)?, shape[0], 1.0),
+            Op::Conv(_) => (elements.len().checked_div(*shape.first()?)?, shape[0], 1.0),
             Op::Gemm(gemm) => {
                 let &[rows, columns] = shape else { return None };
                 let (stride, n) = if gemm.trans_b { (columns, rows) } else { (1, columns) };

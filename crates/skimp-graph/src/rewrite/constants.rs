@@ -23,7 +23,7 @@ pub fn fold_constants(graph: &Graph) -> Graph {
             node.inputs.iter().map(|input| input.and_then(|id| parts.values[id.0].constant.as_ref())).collect();
         let is_constant = node.inputs.iter().zip(&inputs).all(|(input, found)| input.is_none() == found.is_none())
             && inputs.iter().any(Option::is_some);
-        let results = if is_constant && is_foldable(&node.op) { folded(&node.op, &node.name, &inputs) } else { None };
+        let results = if is_constant && node.op.folds() { folded(&node.op, &node.name, &inputs) } else { None };
         match results.filter(|results| results.len() == node.outputs.len()) {
             Some(results) => {
                 for (output, result) in node.outputs.iter().zip(results) {
@@ -46,47 +46,4 @@ fn folded(op: &Op, node: &str, inputs: &[Option<&Tensor>]) -> Option<Vec<Tensor>
         return None;
     }
     evaluate(op, node, inputs).ok()
-}
-
-fn is_foldable(op: &Op) -> bool {
-    match op {
-        Op::Conv { .. }
-        | Op::Gemm(_)
-        | Op::MatMul
-        | Op::MaxPool(_)
-        | Op::AveragePool { .. }
-        | Op::Lrn { .. }
-        | Op::DequantizeLinear { .. } => false,
-        Op::BatchNormalization { .. }
-        | Op::Relu
-        | Op::LeakyRelu { .. }
-        | Op::PRelu
-        | Op::Clip { .. }
-        | Op::Sigmoid
-        | Op::HardSigmoid { .. }
-        | Op::HardSwish
-        | Op::Tanh
-        | Op::Sign
-        | Op::Softmax { .. }
-        | Op::Add
-        | Op::Sub
-        | Op::Mul
-        | Op::Div
-        | Op::Concat { .. }
-        | Op::Split { .. }
-        | Op::Slice(_)
-        | Op::Pad(_)
-        | Op::GlobalAveragePool
-        | Op::GlobalMaxPool
-        | Op::ReduceMean { .. }
-        | Op::Flatten { .. }
-        | Op::Reshape { .. }
-        | Op::Transpose { .. }
-        | Op::Squeeze { .. }
-        | Op::Unsqueeze { .. }
-        | Op::Dropout { .. }
-        | Op::Identity
-        | Op::Cast { .. }
-        | Op::QuantizeLinear { .. } => true,
-    }
 }

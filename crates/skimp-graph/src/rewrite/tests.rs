@@ -1,6 +1,7 @@
 //! Networks before and after a rewrite.
 
 use super::{KeptReason, fold_batch_norm, fold_constants, remove_dead, remove_identities, simplify};
+use crate::ops;
 use crate::reference::Reference;
 use crate::testing::random_cnn;
 use crate::{DType, Dim, Executor, Gemm, Graph, GraphBuilder, Op, Pad, PadMode, Tensor};
@@ -29,7 +30,7 @@ fn batch_norms_fold_in_random_networks() {
         // near 1: 1e-5 leaves a factor of about 8.
         let found = difference(&graph, &folded, &inputs);
         assert!(found < 1e-5, "seed {seed}: {found}");
-        let n_left = folded.nodes().iter().filter(|node| matches!(node.op, Op::BatchNormalization { .. })).count();
+        let n_left = folded.nodes().iter().filter(|node| matches!(node.op, Op::BatchNormalization(_))).count();
         assert_eq!(n_left, report.kept.len());
         assert_eq!(graph.nodes().len() - folded.nodes().len(), report.folded.len());
         n_folded += report.folded.len();
@@ -43,7 +44,7 @@ fn batch_norm(builder: &mut GraphBuilder, name: &str, x: crate::ValueId, varianc
     for (part, values) in [("g", [2.0, 0.5]), ("b", [1.0, 0.0]), ("m", [0.5, -1.0]), ("v", [variance, 0.25])] {
         inputs.push(builder.constant(format!("{name}.{part}"), Tensor::from_f32(vec![2], values.to_vec())));
     }
-    builder.node(name, Op::BatchNormalization { epsilon: 0.0 }, &inputs)
+    builder.node(name, Op::BatchNormalization(ops::BatchNormalization { epsilon: 0.0 }), &inputs)
 }
 
 fn gemm_input(builder: &mut GraphBuilder) -> crate::ValueId {
@@ -126,7 +127,7 @@ fn constants_fold_and_dead_nodes_go() {
     let x = gemm_input(&mut builder);
     let a = builder.constant("a", Tensor::from_f32(vec![2], vec![1.0, 2.0]));
     let sum = builder.node("sum", Op::Add, &[a, a]);
-    let wide = builder.node("wide", Op::Unsqueeze { axes: vec![0] }, &[sum]);
+    let wide = builder.node("wide", Op::Unsqueeze(ops::Unsqueeze { axes: vec![0] }), &[sum]);
     let y = builder.node("y", Op::Mul, &[x, wide]);
     let _dead = builder.node("dead", Op::Relu, &[y]);
     let zero = builder.constant("zero", Tensor::from_i64(vec![1], vec![0]));
@@ -153,8 +154,8 @@ fn constants_fold_and_dead_nodes_go() {
 fn identities_go_and_names_of_outputs_stay() {
     let mut builder = GraphBuilder::new("identities");
     let x = gemm_input(&mut builder);
-    let y = builder.node("dropout", Op::Dropout { ratio: 0.5 }, &[x]);
-    let y = builder.node("cast", Op::Cast { to: DType::F32 }, &[y]);
+    let y = builder.node("dropout", Op::Dropout(ops::Dropout { ratio: 0.5 }), &[x]);
+    let y = builder.node("cast", Op::Cast(ops::Cast { to: DType::F32 }), &[y]);
     let y = builder.node("relu", Op::Relu, &[y]);
     let pad = Pad { begin: vec![0; 2], end: vec![0; 2], mode: PadMode::Constant, value: 0.0 };
     let z = builder.node("pad", Op::Pad(pad), &[y]);

@@ -4,7 +4,7 @@
 //! [`output_shapes`] does so for one operator. Every engine gets its shapes here, so that all agree with the reference
 //! interpreter. The arithmetic is checked: a network that asks for the absurd gets an error that names the node.
 
-mod rules;
+mod axes;
 mod window;
 
 use std::collections::BTreeMap;
@@ -12,9 +12,7 @@ use std::ops::Index;
 
 use crate::{DType, Dim, Graph, GraphError, GraphInput, Op, Tensor, ValueId};
 
-pub use rules::broadcast;
-pub(crate) use rules::slice_bounds;
-pub use rules::{MatMulOperands, matmul_operands, normalized_axes, normalized_axis};
+pub use axes::{MatMulOperands, broadcast, matmul_operands, normalized_axes, normalized_axis};
 pub use window::{WindowAxis, window_axes};
 
 /// Most elements that a tensor, or all values of a graph together, may have.
@@ -226,7 +224,7 @@ pub fn output_shapes(op: &Op, node: &str, inputs: &[Option<&TensorType>]) -> Res
         Err(GraphError::invalid_node(node, op.name(), format!("its {what} {tensor_type} has more than 2^40 elements")))
     };
     inputs.iter().flatten().try_for_each(|input| checked("input", input))?;
-    let outputs = rules::outputs(op, node, inputs)?;
+    let outputs = op.output_types(node, inputs)?;
     outputs.iter().try_for_each(|output| checked("output", output))?;
     Ok(outputs)
 }

@@ -3,6 +3,7 @@
 use skimp_numerics::rng::Draws;
 
 use super::{TensorType, WindowAxis, bind, broadcast, infer, output_shapes, window_axes};
+use crate::ops;
 use crate::reference::evaluate;
 use crate::{AutoPad, DType, Dim, Gemm, GraphBuilder, Op, Pad, PadMode, Slice, Tensor, Window};
 
@@ -19,7 +20,7 @@ fn window(kernel: usize, stride: usize, pad: usize) -> Window {
 }
 
 fn conv(window: Window, groups: usize) -> Op {
-    Op::Conv { window, groups }
+    Op::Conv(ops::Conv { window, groups })
 }
 
 fn f32s(shape: &[usize]) -> TensorType {
@@ -42,7 +43,7 @@ fn errors_name_node_and_cause() {
     let twice = Slice { axes: vec![0, -1], starts: vec![0; 2], ends: vec![1; 2], steps: vec![1; 2] };
     let crop = Pad { begin: vec![-3], end: vec![0], mode: PadMode::Constant, value: 0.0 };
     let grow = Pad { begin: vec![i64::MAX], end: vec![i64::MAX], mode: PadMode::Constant, value: 0.0 };
-    let reshape = |shape: &[i64]| Op::Reshape { shape: shape.to_vec(), allow_zero: false };
+    let reshape = |shape: &[i64]| Op::Reshape(ops::Reshape { shape: shape.to_vec(), allow_zero: false });
     let cases: Vec<(Op, Vec<TensorType>, &str)> = vec![
         (Op::Relu, vec![], "(Relu): has 0 inputs, expected 1"),
         (conv(window(1, 1, 0), 1), vec![f32s(&[1, 2, 3])], "(Conv): has 1 inputs, expected 2 to 3"),
@@ -88,7 +89,7 @@ fn errors_name_node_and_cause() {
         ),
         (conv(window(1, 1, 1 << 45), 1), vec![f32s(&[1, 1, 3]), f32s(&[1, 1, 1])], "has more than 2^40 elements"),
         (
-            Op::MaxPool(window(2, 1, 2)),
+            Op::MaxPool(ops::MaxPool { window: window(2, 1, 2) }),
             vec![f32s(&[1, 1, 3])],
             "padding 2, expected less than the 2 that the kernel spans",
         ),
@@ -104,14 +105,18 @@ fn errors_name_node_and_cause() {
         (gemm.clone(), vec![f32s(&[2, 3]), f32s(&[2, 3])], "inner extents differ: 3 of [2, 3], 2 of [2, 3]"),
         (gemm, vec![f32s(&[2, 3]), f32s(&[3, 4]), f32s(&[2])], "addend [2] does not broadcast to [2, 4]"),
         (Op::MatMul, vec![f32s(&[]), f32s(&[2])], "an operand is a scalar"),
-        (Op::Concat { axis: 2 }, vec![f32s(&[2, 3])], "axis 2 is out of range for 2 dims"),
-        (Op::Concat { axis: -3 }, vec![f32s(&[2, 3])], "axis -3 is out of range for 2 dims"),
+        (Op::Concat(ops::Concat { axis: 2 }), vec![f32s(&[2, 3])], "axis 2 is out of range for 2 dims"),
+        (Op::Concat(ops::Concat { axis: -3 }), vec![f32s(&[2, 3])], "axis -3 is out of range for 2 dims"),
         (
-            Op::Concat { axis: 0 },
+            Op::Concat(ops::Concat { axis: 0 }),
             vec![f32s(&[2, 3]), f32s(&[2, 4])],
             "input 1 has shape [2, 4], which does not join [2, 3] along axis 0",
         ),
-        (Op::Split { axis: 0, sizes: vec![usize::MAX, 2] }, vec![f32s(&[1])], "do not add up to the extent 1"),
+        (
+            Op::Split(ops::Split { axis: 0, sizes: vec![usize::MAX, 2] }),
+            vec![f32s(&[1])],
+            "do not add up to the extent 1",
+        ),
         (Op::Slice(step), vec![f32s(&[2])], "step along axis 0 is 0"),
         (Op::Slice(twice), vec![f32s(&[2])], "axis -1 occurs twice"),
         (Op::Pad(crop), vec![f32s(&[2])], "padding of axis 0 turns its extent 2 into -1"),
@@ -120,15 +125,19 @@ fn errors_name_node_and_cause() {
         (reshape(&[3, -1]), vec![f32s(&[2])], "cannot reshape [2] to [3, -1]: element counts differ"),
         (reshape(&[1, 0]), vec![f32s(&[2])], "shape copies axis 1, the input has 1 dims"),
         (reshape(&[i64::MAX, i64::MAX]), vec![f32s(&[2])], "extents are too large"),
-        (Op::Transpose { perm: vec![0, 0] }, vec![f32s(&[2, 3])], "perm [0, 0] is not an order of 2 axes"),
-        (Op::Squeeze { axes: vec![0] }, vec![f32s(&[2])], "axis 0 has extent 2, expected 1"),
         (
-            Op::QuantizeLinear { axis: 1 },
+            Op::Transpose(ops::Transpose { perm: vec![0, 0] }),
+            vec![f32s(&[2, 3])],
+            "perm [0, 0] is not an order of 2 axes",
+        ),
+        (Op::Squeeze(ops::Squeeze { axes: vec![0] }), vec![f32s(&[2])], "axis 0 has extent 2, expected 1"),
+        (
+            Op::QuantizeLinear(ops::QuantizeLinear { axis: 1 }),
             vec![f32s(&[2, 3]), f32s(&[2])],
             "scale has 2 elements, expected 1 or 3 (axis 1)",
         ),
         (
-            Op::QuantizeLinear { axis: 1 },
+            Op::QuantizeLinear(ops::QuantizeLinear { axis: 1 }),
             vec![f32s(&[2, 3]), f32s(&[2, 1])],
             "unsupported: scale of shape [2, 1] (blocked quantization)",
         ),
@@ -167,7 +176,7 @@ fn window_rules() {
         Case { window: ceil(3, 2, 1), input: 4, expected: (1, 1, 3) },
     ];
     for case in cases {
-        let op = Op::MaxPool(case.window.clone());
+        let op = Op::MaxPool(ops::MaxPool { window: case.window.clone() });
         let axis = window_axes(&op, "it", &case.window, &[case.input]).unwrap()[0];
         assert_eq!((axis.pad_begin, axis.pad_end, axis.output), case.expected, "{case:?}");
     }
@@ -182,7 +191,7 @@ fn taps_and_windows_are_two_views_of_one_relation() {
         window.pads_begin[0] = draws.below(6);
         window.pads_end[0] = draws.below(6);
         window.ceil_mode = draws.chance(0.5);
-        let op = Op::MaxPool(window.clone());
+        let op = Op::MaxPool(ops::MaxPool { window: window.clone() });
         let Ok(axes) = window_axes(&op, "it", &window, &[draws.below(9)]) else { continue };
         let axis: WindowAxis = axes[0];
         for output_idx in 0..axis.output {
@@ -271,11 +280,14 @@ fn hostile_op(draws: &mut Draws, x: &Tensor) -> Op {
     let rank = x.shape().len();
     let n_spatial = rank.saturating_sub(2);
     match draws.below(16) {
-        0 => Op::Conv { window: hostile_window(draws, n_spatial), groups: hostile(draws) as usize },
-        1 => Op::MaxPool(hostile_window(draws, n_spatial)),
-        2 => Op::AveragePool { window: hostile_window(draws, n_spatial), count_include_pad: draws.chance(0.5) },
-        3 => Op::Concat { axis: hostile(draws) },
-        4 => Op::Split { axis: hostile(draws), sizes: hostile_extents(draws, 2) },
+        0 => Op::Conv(ops::Conv { window: hostile_window(draws, n_spatial), groups: hostile(draws) as usize }),
+        1 => Op::MaxPool(ops::MaxPool { window: hostile_window(draws, n_spatial) }),
+        2 => Op::AveragePool(ops::AveragePool {
+            window: hostile_window(draws, n_spatial),
+            count_include_pad: draws.chance(0.5),
+        }),
+        3 => Op::Concat(ops::Concat { axis: hostile(draws) }),
+        4 => Op::Split(ops::Split { axis: hostile(draws), sizes: hostile_extents(draws, 2) }),
         5 => Op::Slice(Slice {
             axes: (0..rank as i64).collect(),
             starts: hostile_list(draws, rank),
@@ -288,14 +300,14 @@ fn hostile_op(draws: &mut Draws, x: &Tensor) -> Op {
             mode: [PadMode::Constant, PadMode::Reflect, PadMode::Edge, PadMode::Wrap][draws.below(4)],
             value: 1.0,
         }),
-        8 => Op::ReduceMean { axes: hostile_list(draws, 1), keep_dims: draws.chance(0.5) },
-        9 => Op::Flatten { axis: hostile(draws) },
-        10 => Op::Reshape { shape: hostile_list(draws, rank), allow_zero: draws.chance(0.5) },
-        11 => Op::Transpose { perm: hostile_extents(draws, rank) },
-        12 => Op::Squeeze { axes: hostile_list(draws, 1) },
-        13 => Op::Unsqueeze { axes: hostile_list(draws, 1) },
-        14 => Op::Lrn { size: hostile(draws) as usize, alpha: 1.0, beta: 1.0, bias: 1.0 },
-        _ => Op::Softmax { axis: hostile(draws) },
+        8 => Op::ReduceMean(ops::ReduceMean { axes: hostile_list(draws, 1), keep_dims: draws.chance(0.5) }),
+        9 => Op::Flatten(ops::Flatten { axis: hostile(draws) }),
+        10 => Op::Reshape(ops::Reshape { shape: hostile_list(draws, rank), allow_zero: draws.chance(0.5) }),
+        11 => Op::Transpose(ops::Transpose { perm: hostile_extents(draws, rank) }),
+        12 => Op::Squeeze(ops::Squeeze { axes: hostile_list(draws, 1) }),
+        13 => Op::Unsqueeze(ops::Unsqueeze { axes: hostile_list(draws, 1) }),
+        14 => Op::Lrn(ops::Lrn { size: hostile(draws) as usize, alpha: 1.0, beta: 1.0, bias: 1.0 }),
+        _ => Op::Softmax(ops::Softmax { axis: hostile(draws) }),
     }
 }
 
@@ -317,7 +329,7 @@ fn hostile_attributes_are_errors() {
         let x = Tensor::from_f32(shape, vec![1.0; n_elements]);
         let op = hostile_op(&mut draws, &x);
         let inputs = [Some(&x), Some(&x), Some(&x)];
-        let inputs = &inputs[..if matches!(op, Op::Conv { .. } | Op::Concat { .. }) { 2 } else { 1 }];
+        let inputs = &inputs[..if matches!(op, Op::Conv(_) | Op::Concat(_)) { 2 } else { 1 }];
         let types: Vec<Option<TensorType>> = inputs.iter().map(|input| input.map(TensorType::of)).collect();
         let types: Vec<Option<&TensorType>> = types.iter().map(Option::as_ref).collect();
         let Ok(expected) = output_shapes(&op, "it", &types) else { continue };

@@ -4,7 +4,7 @@ mod draw;
 
 use skimp_numerics::rng::{Draws, stream};
 
-use self::draw::Rounding;
+use crate::ops::Rounding;
 use crate::reference::evaluate;
 use crate::shape::{self, TensorType};
 use crate::{DType, Dim, Graph, GraphBuilder, Op, Tensor, ValueId};
@@ -63,18 +63,18 @@ pub fn random_graph(seed: u64, types: ElementTypes) -> RandomGraph {
 
 /// A value with its elements.
 #[derive(Clone, Debug)]
-struct Known {
+pub(crate) struct Known {
     id: ValueId,
-    tensor: Tensor,
+    pub(crate) tensor: Tensor,
     is_exact: bool,
     is_read: bool,
 }
 
-struct Generator {
-    draws: Draws,
+pub(crate) struct Generator {
+    pub(crate) draws: Draws,
     types: ElementTypes,
     builder: GraphBuilder,
-    known: Vec<Known>,
+    pub(crate) known: Vec<Known>,
     n_names: usize,
     largest: f32,
     is_smooth: bool,
@@ -82,7 +82,7 @@ struct Generator {
 
 /// Operands of a node: values by their index in `known`, or constants.
 #[derive(Debug)]
-enum Operand {
+pub(crate) enum Source {
     Known(usize),
     Constant(Tensor),
 }
@@ -123,7 +123,7 @@ impl Generator {
     }
 
     /// Small integers.
-    fn numbers(&mut self, shape: Vec<usize>) -> Tensor {
+    pub(crate) fn numbers(&mut self, shape: Vec<usize>) -> Tensor {
         let n = shape.iter().product();
         Tensor::from_f32(shape, (0..n).map(|_| self.draws.between(0, 8) as f32 - 4.0).collect())
     }
@@ -134,13 +134,13 @@ impl Generator {
     }
 
     /// Adds a node; returns the indices of its outputs, nothing if it does not fit or its values are not wanted.
-    fn try_node(&mut self, op: Op, operands: Vec<Operand>) -> Option<Vec<usize>> {
+    pub(crate) fn try_node(&mut self, op: Op, operands: Vec<Source>) -> Option<Vec<usize>> {
         let name = self.name(op.name());
         let tensors: Vec<&Tensor> = operands
             .iter()
             .map(|operand| match operand {
-                Operand::Known(idx) => &self.known[*idx].tensor,
-                Operand::Constant(tensor) => tensor,
+                Source::Known(idx) => &self.known[*idx].tensor,
+                Source::Constant(tensor) => tensor,
             })
             .collect();
         let types: Vec<TensorType> = tensors.iter().map(|x| TensorType::of(x)).collect();
@@ -159,10 +159,10 @@ impl Generator {
         }
         let largest = outputs.iter().map(largest).fold(0.0, f32::max);
         let from_exact =
-            operands.iter().all(|operand| !matches!(operand, Operand::Known(i) if !self.known[*i].is_exact));
+            operands.iter().all(|operand| !matches!(operand, Source::Known(i) if !self.known[*i].is_exact));
         // The comparison is false for NaN, too.
         let in_range = largest <= LARGEST;
-        let rounding = draw::rounding(&op);
+        let rounding = op.rounding();
         if !in_range || (rounding == Rounding::Jumps && !from_exact) {
             return None;
         }
@@ -171,11 +171,11 @@ impl Generator {
         let mut ids: Vec<ValueId> = Vec::new();
         for (i, operand) in operands.into_iter().enumerate() {
             ids.push(match operand {
-                Operand::Known(idx) => {
+                Source::Known(idx) => {
                     self.known[idx].is_read = true;
                     self.known[idx].id
                 }
-                Operand::Constant(tensor) => self.builder.constant(format!("{name}.c{i}"), tensor),
+                Source::Constant(tensor) => self.builder.constant(format!("{name}.c{i}"), tensor),
             });
         }
         let keeps_exact = from_exact && matches!(rounding, Rounding::Exact | Rounding::Jumps);

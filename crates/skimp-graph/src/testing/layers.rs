@@ -2,6 +2,7 @@
 
 use skimp_numerics::rng::{Draws, stream};
 
+use crate::ops;
 use crate::{AutoPad, Gemm, GraphBuilder, Op, Tensor, ValueId, Window};
 
 /// Random parameters, with variances that keep activations near 1, from a seed.
@@ -66,7 +67,7 @@ impl Weights {
         if conv.bias == Bias::Yes {
             inputs.push(self.constant(builder, name, "bias", vec![outputs], [0.0, 0.2]));
         }
-        builder.node(name, Op::Conv { window: conv.window, groups: conv.groups }, &inputs)
+        builder.node(name, Op::Conv(ops::Conv { window: conv.window, groups: conv.groups }), &inputs)
     }
 
     /// Adds a batch normalization.
@@ -80,7 +81,7 @@ impl Weights {
             None => vec![1.0; channels],
         };
         inputs.push(builder.constant(format!("{name}.variance"), Tensor::from_f32(vec![channels], variance)));
-        builder.node(name, Op::BatchNormalization { epsilon: 1e-5 }, &inputs)
+        builder.node(name, Op::BatchNormalization(ops::BatchNormalization { epsilon: 1e-5 }), &inputs)
     }
 
     /// Adds a dense layer with a bias and a transposed weight, as PyTorch exports it.

@@ -2,10 +2,14 @@
 //!
 //! They stand here, not in a test, because the tests of every engine use them. Nothing here is for production.
 
+mod cases;
 mod graphs;
 mod layers;
 mod random;
 
+pub use cases::{Case, cases};
+pub(crate) use cases::{case, f, t};
 pub use graphs::{ElementTypes, RandomGraph, random_graph};
+pub(crate) use graphs::{Generator, Source};
 pub use layers::random_tensor;
 pub use random::{random_cnn, random_relu_cnn};

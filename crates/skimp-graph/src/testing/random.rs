@@ -3,6 +3,7 @@
 use skimp_numerics::rng::{Draws, stream};
 
 use super::layers::{Bias, ConvSpec, Weights, random_tensor};
+use crate::ops;
 use crate::shape::{self, TensorType};
 use crate::{AutoPad, DType, Dim, Graph, GraphBuilder, Op, Pad, PadMode, Slice, Tensor, ValueId, Window};
 
@@ -130,7 +131,7 @@ impl Generator {
 
     fn conv(&mut self, x: Feature, outputs: usize, conv: ConvSpec) -> Option<Feature> {
         let group_inputs = x.shape[1] / conv.groups;
-        let op = Op::Conv { window: conv.window.clone(), groups: conv.groups };
+        let op = Op::Conv(ops::Conv { window: conv.window.clone(), groups: conv.groups });
         let weight_shape = [&[outputs, group_inputs][..], &conv.window.kernel].concat();
         let shape = output_shape(&op, &[x.shape.to_vec(), weight_shape])?;
         let name = self.name("conv");
@@ -157,8 +158,8 @@ impl Generator {
         let n_choices = if self.activations == Activations::All { 10 } else { 5 };
         let op = match self.draws.below(n_choices) {
             0..=3 => Op::Relu,
-            4 => Op::Clip { min: Some(0.0), max: Some(1.5) },
-            5 => Op::LeakyRelu { alpha: 0.125 },
+            4 => Op::Clip(ops::Clip { min: Some(0.0), max: Some(1.5) }),
+            5 => Op::LeakyRelu(ops::LeakyRelu { alpha: 0.125 }),
             6 => Op::HardSwish,
             7 => Op::Sigmoid,
             8 => Op::Tanh,
@@ -190,9 +191,9 @@ impl Generator {
         let mut window = self.window(3);
         window.ceil_mode = self.draws.chance(0.5);
         let op = if self.draws.chance(0.5) {
-            Op::MaxPool(window)
+            Op::MaxPool(ops::MaxPool { window })
         } else {
-            Op::AveragePool { window, count_include_pad: self.draws.chance(0.5) }
+            Op::AveragePool(ops::AveragePool { window, count_include_pad: self.draws.chance(0.5) })
         };
         self.try_node(op, x).unwrap_or(x)
     }
@@ -240,7 +241,7 @@ impl Generator {
             joined.push(branch.value);
         }
         let name = self.name("concat");
-        let value = self.builder.node(name, Op::Concat { axis: 1 }, &joined);
+        let value = self.builder.node(name, Op::Concat(ops::Concat { axis: 1 }), &joined);
         let [n, _, h, w] = x.shape;
         Feature { value, shape: [n, channels, h, w] }
     }
@@ -261,7 +262,7 @@ impl Generator {
         };
         let x = x.expect("global pools and the identity fit every feature");
         let name = self.name("flatten");
-        let mut y = self.builder.node(name, Op::Flatten { axis: 1 }, &[x.value]);
+        let mut y = self.builder.node(name, Op::Flatten(ops::Flatten { axis: 1 }), &[x.value]);
         let mut inputs = n_features;
         if self.draws.chance(0.3) {
             let hidden = self.draws.between(2, 12);
@@ -275,7 +276,7 @@ impl Generator {
         y = self.weights().dense(&mut self.builder, &name, y, (inputs, classes));
         if self.activations == Activations::All && self.draws.chance(0.3) {
             let name = self.name("softmax");
-            y = self.builder.node(name, Op::Softmax { axis: 1 }, &[y]);
+            y = self.builder.node(name, Op::Softmax(ops::Softmax { axis: 1 }), &[y]);
         }
         y
     }

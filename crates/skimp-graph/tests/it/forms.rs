@@ -1,5 +1,6 @@
 //! Every form that operator sets 7 to 21 give an operator leads to the same graph operator.
 
+use skimp_graph::ops;
 use skimp_graph::reference::Reference;
 use skimp_graph::{AutoPad, Dim, Executor as _, Graph, Op, Pad, PadMode, Slice, Tensor};
 
@@ -40,13 +41,13 @@ const NONE: (&str, Message) = ("", Message(Vec::new()));
 
 #[test]
 fn attribute_and_input_forms_agree() {
-    let clip = |min, max| Op::Clip { min, max };
+    let clip = |min, max| Op::Clip(ops::Clip { min, max });
     let pad = Op::Pad(Pad { begin: vec![0, 0, 1, -1], end: vec![0, 0, 2, 0], mode: PadMode::Constant, value: 0.5 });
     let pads = [0, 0, 1, -1, 0, 0, 2, 0];
     let slice = |steps: [i64; 2]| {
         Op::Slice(Slice { axes: vec![2, -1], starts: vec![0, 1], ends: vec![2, i64::MAX], steps: steps.to_vec() })
     };
-    let mean = |axes: &[i64], keep_dims| Op::ReduceMean { axes: axes.to_vec(), keep_dims };
+    let mean = |axes: &[i64], keep_dims| Op::ReduceMean(ops::ReduceMean { axes: axes.to_vec(), keep_dims });
     let dims32 = tensor("ends", INT32, &[2], &[2, 0, 0, 0, 255, 255, 255, 127]);
     let cases: Vec<(Model, Op)> = vec![
         (
@@ -57,10 +58,13 @@ fn attribute_and_input_forms_agree() {
         (model(11, "Clip", &[f("min", 0.0), f("max", 6.0)], &[]), clip(Some(0.0), Some(6.0))),
         (model(13, "Clip", &[NONE, f("max", 6.0)], &[]), clip(None, Some(6.0))),
         (model(13, "Clip", &[], &[]), clip(None, None)),
-        (model(7, "Squeeze", &[], &[ints_attribute("axes", &[0])]), Op::Squeeze { axes: vec![0] }),
-        (model(13, "Squeeze", &[p("axes", &[0])], &[]), Op::Squeeze { axes: vec![0] }),
-        (model(12, "Unsqueeze", &[], &[ints_attribute("axes", &[0, 2])]), Op::Unsqueeze { axes: vec![0, 2] }),
-        (model(13, "Unsqueeze", &[p("axes", &[0, -1])], &[]), Op::Unsqueeze { axes: vec![0, -1] }),
+        (model(7, "Squeeze", &[], &[ints_attribute("axes", &[0])]), Op::Squeeze(ops::Squeeze { axes: vec![0] })),
+        (model(13, "Squeeze", &[p("axes", &[0])], &[]), Op::Squeeze(ops::Squeeze { axes: vec![0] })),
+        (
+            model(12, "Unsqueeze", &[], &[ints_attribute("axes", &[0, 2])]),
+            Op::Unsqueeze(ops::Unsqueeze { axes: vec![0, 2] }),
+        ),
+        (model(13, "Unsqueeze", &[p("axes", &[0, -1])], &[]), Op::Unsqueeze(ops::Unsqueeze { axes: vec![0, -1] })),
         (
             model(
                 9,
@@ -95,7 +99,7 @@ fn attribute_and_input_forms_agree() {
         (model(7, "Pad", &[], &[ints_attribute("pads", &pads), float_attribute("value", 0.5)]), pad.clone()),
         (model(11, "Pad", &[p("pads", &pads), f("value", 0.5)], &[text_attribute("mode", "constant")]), pad.clone()),
         (model(18, "Pad", &[p("pads", &[-1, 1, 0, 2]), f("value", 0.5), p("axes", &[-1, 2])], &[]), pad),
-        (model(7, "Split", &[], &[int_attribute("axis", 2)]), Op::Split { axis: 2, sizes: vec![3] }),
+        (model(7, "Split", &[], &[int_attribute("axis", 2)]), Op::Split(ops::Split { axis: 2, sizes: vec![3] })),
         (
             model(11, "ReduceMean", &[], &[ints_attribute("axes", &[2, 3]), int_attribute("keepdims", 0)]),
             mean(&[2, 3], false),
@@ -103,20 +107,20 @@ fn attribute_and_input_forms_agree() {
         (model(18, "ReduceMean", &[p("axes", &[2, 3])], &[]), mean(&[2, 3], true)),
         (model(18, "ReduceMean", &[], &[]), mean(&[], true)),
         (model(18, "ReduceMean", &[], &[int_attribute("noop_with_empty_axes", 1)]), Op::Identity),
-        (model(7, "Dropout", &[], &[float_attribute("ratio", 0.3)]), Op::Dropout { ratio: 0.3 }),
-        (model(12, "Dropout", &[f("ratio", 0.3)], &[]), Op::Dropout { ratio: 0.3 }),
-        (model(13, "Dropout", &[], &[]), Op::Dropout { ratio: 0.5 }),
+        (model(7, "Dropout", &[], &[float_attribute("ratio", 0.3)]), Op::Dropout(ops::Dropout { ratio: 0.3 })),
+        (model(12, "Dropout", &[f("ratio", 0.3)], &[]), Op::Dropout(ops::Dropout { ratio: 0.3 })),
+        (model(13, "Dropout", &[], &[]), Op::Dropout(ops::Dropout { ratio: 0.5 })),
         (
             model(13, "Dropout", &[f("ratio", 0.3), ("training", tensor("training", BOOL, &[], &[0]))], &[]),
-            Op::Dropout { ratio: 0.3 },
+            Op::Dropout(ops::Dropout { ratio: 0.3 }),
         ),
-        (model(13, "Softmax", &[], &[]), Op::Softmax { axis: -1 }),
-        (model(7, "Softmax", &[], &[int_attribute("axis", 3)]), Op::Softmax { axis: 3 }),
+        (model(13, "Softmax", &[], &[]), Op::Softmax(ops::Softmax { axis: -1 })),
+        (model(7, "Softmax", &[], &[int_attribute("axis", 3)]), Op::Softmax(ops::Softmax { axis: 3 })),
         (
             model(14, "Reshape", &[p("shape", &[-1, 24])], &[int_attribute("allowzero", 1)]),
-            Op::Reshape { shape: vec![-1, 24], allow_zero: true },
+            Op::Reshape(ops::Reshape { shape: vec![-1, 24], allow_zero: true }),
         ),
-        (model(7, "Transpose", &[], &[]), Op::Transpose { perm: vec![3, 2, 1, 0] }),
+        (model(7, "Transpose", &[], &[]), Op::Transpose(ops::Transpose { perm: vec![3, 2, 1, 0] })),
     ];
     for (i, (model, expected)) in cases.iter().enumerate() {
         assert_eq!(&only_op(model), expected, "case {i}");
@@ -136,7 +140,7 @@ fn splits_of_all_versions() {
         model.node("Split", &inputs, &["a", "b", "c"], &attributes).output("a").output("c").import()
     };
     let sizes = |graph: Graph| match &graph.nodes()[0].op {
-        Op::Split { axis: -1, sizes } => sizes.clone(),
+        Op::Split(ops::Split { axis: -1, sizes }) => sizes.clone(),
         other => panic!("{other:?}"),
     };
     assert_eq!(sizes(split(11, &[], &[ints_attribute("split", &[1, 2, 4])]).expect("valid")), [1, 2, 4]);
@@ -179,7 +183,7 @@ fn legacy_softmax_is_composed() {
     // [n, classes, 1, 1] needs no composition.
     let plain =
         Model::new(9).input("x", FLOAT, &[Named("N"), Is(5), Is(1), Is(1)]).node("Softmax", &["x"], &["y"], &[]);
-    assert_eq!(only_op(&plain.output("y")), Op::Softmax { axis: 1 });
+    assert_eq!(only_op(&plain.output("y")), Op::Softmax(ops::Softmax { axis: 1 }));
 }
 
 fn softmax_rows(x: &Tensor) -> Tensor {
@@ -268,7 +272,7 @@ fn automatic_pads_become_explicit() {
             text_attribute("auto_pad", auto_pad),
         ];
         match only_op(&model(13, "MaxPool", &[], &attributes)) {
-            Op::MaxPool(window) => (window.auto_pad, window.pads_begin, window.pads_end),
+            Op::MaxPool(ops::MaxPool { window }) => (window.auto_pad, window.pads_begin, window.pads_end),
             other => panic!("{other:?}"),
         }
     };

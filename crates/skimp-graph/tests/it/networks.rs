@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use skimp_graph::ops;
 use skimp_graph::reference::Reference;
 use skimp_graph::testing::random_cnn;
 use skimp_graph::{AutoPad, Executor as _, Graph, Op, Tensor, onnx};
@@ -101,7 +102,9 @@ fn exported_random_networks_run_in_onnxruntime() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     // onnxruntime does not know SAME_UPPER and SAME_LOWER together with strides and dilations.
     let is_plain = |op: &Op| match op {
-        Op::Conv { window, .. } | Op::MaxPool(window) | Op::AveragePool { window, .. } => {
+        Op::Conv(ops::Conv { window, .. })
+        | Op::MaxPool(ops::MaxPool { window })
+        | Op::AveragePool(ops::AveragePool { window, .. }) => {
             !matches!(window.auto_pad, AutoPad::SameUpper | AutoPad::SameLower)
                 || window.dilations.iter().all(|&d| d == 1)
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use skimp_graph::ops;
 use skimp_graph::reference::Reference;
 use skimp_graph::testing::random_cnn;
 use skimp_graph::{DType, Data, Dim, Executor as _, Graph, GraphBuilder, Op, Pad, PadMode, Slice, Tensor, onnx};
@@ -48,27 +49,45 @@ fn unusual_forms_survive() {
     let slice =
         |steps: i64| Op::Slice(Slice { axes: vec![-1], starts: vec![-1], ends: vec![i64::MIN], steps: vec![steps] });
     let pad = |mode, value| Op::Pad(Pad { begin: vec![0, 1, 1], end: vec![0, 0, -1], mode, value });
-    let mean = |axes: &[i64]| Op::ReduceMean { axes: axes.to_vec(), keep_dims: true };
+    let mean = |axes: &[i64]| Op::ReduceMean(ops::ReduceMean { axes: axes.to_vec(), keep_dims: true });
     let chains: Vec<(DType, Vec<Op>)> = vec![
-        (DType::F32, vec![Op::HardSwish, Op::Clip { min: Some(f32::NEG_INFINITY), max: Some(0.5) }, slice(-1)]),
+        (
+            DType::F32,
+            vec![Op::HardSwish, Op::Clip(ops::Clip { min: Some(f32::NEG_INFINITY), max: Some(0.5) }), slice(-1)],
+        ),
         (DType::F32, vec![pad(PadMode::Wrap, 0.0), mean(&[-1]), mean(&[])]),
         (
             DType::F32,
             vec![pad(PadMode::Constant, -0.0), pad(PadMode::Edge, 0.0), pad(PadMode::Constant, f32::INFINITY)],
         ),
-        (DType::F64, vec![Op::Clip { min: Some(-0.1), max: None }, pad(PadMode::Constant, 0.1)]),
-        (DType::I64, vec![Op::Relu, Op::Clip { min: None, max: Some(7.0) }, Op::Sign]),
-        (DType::I8, vec![Op::Relu, Op::Clip { min: Some(-3.0), max: None }, Op::Cast { to: DType::Bool }]),
-        (DType::F32, vec![Op::Reshape { shape: vec![0, -1], allow_zero: false }, Op::Squeeze { axes: vec![] }]),
-        (DType::F32, vec![Op::Reshape { shape: vec![2, -1, 1], allow_zero: true }, Op::Squeeze { axes: vec![-1] }]),
+        (DType::F64, vec![Op::Clip(ops::Clip { min: Some(-0.1), max: None }), pad(PadMode::Constant, 0.1)]),
+        (DType::I64, vec![Op::Relu, Op::Clip(ops::Clip { min: None, max: Some(7.0) }), Op::Sign]),
+        (
+            DType::I8,
+            vec![Op::Relu, Op::Clip(ops::Clip { min: Some(-3.0), max: None }), Op::Cast(ops::Cast { to: DType::Bool })],
+        ),
         (
             DType::F32,
             vec![
-                Op::Dropout { ratio: 0.5 },
-                Op::Dropout { ratio: 0.25 },
+                Op::Reshape(ops::Reshape { shape: vec![0, -1], allow_zero: false }),
+                Op::Squeeze(ops::Squeeze { axes: vec![] }),
+            ],
+        ),
+        (
+            DType::F32,
+            vec![
+                Op::Reshape(ops::Reshape { shape: vec![2, -1, 1], allow_zero: true }),
+                Op::Squeeze(ops::Squeeze { axes: vec![-1] }),
+            ],
+        ),
+        (
+            DType::F32,
+            vec![
+                Op::Dropout(ops::Dropout { ratio: 0.5 }),
+                Op::Dropout(ops::Dropout { ratio: 0.25 }),
                 Op::Identity,
-                Op::Unsqueeze { axes: vec![-1, 0] },
-                Op::Flatten { axis: -2 },
+                Op::Unsqueeze(ops::Unsqueeze { axes: vec![-1, 0] }),
+                Op::Flatten(ops::Flatten { axis: -2 }),
             ],
         ),
     ];
@@ -90,9 +109,9 @@ fn wide_quantization_needs_a_newer_operator_set() {
     let x = builder.input("x", DType::F32, vec![Dim::Free(String::new()), Dim::Fixed(4)]);
     let scale = builder.constant("scale", Tensor::from_f32(vec![], vec![0.5]));
     let zero = builder.constant("zero", Tensor::new(vec![], Data::I16(vec![3].into())).expect("scalar"));
-    let codes = builder.node("q", Op::QuantizeLinear { axis: 1 }, &[x, scale, zero]);
-    let y = builder.node("dq", Op::DequantizeLinear { axis: 1 }, &[codes, scale, zero]);
-    let mean = builder.node("mean", Op::ReduceMean { axes: vec![1], keep_dims: false }, &[y]);
+    let codes = builder.node("q", Op::QuantizeLinear(ops::QuantizeLinear { axis: 1 }), &[x, scale, zero]);
+    let y = builder.node("dq", Op::DequantizeLinear(ops::DequantizeLinear { axis: 1 }), &[codes, scale, zero]);
+    let mean = builder.node("mean", Op::ReduceMean(ops::ReduceMean { axes: vec![1], keep_dims: false }), &[y]);
     builder.output(mean);
     let graph = builder.build().expect("valid");
     assert_eq!(graph, through_file(&graph));

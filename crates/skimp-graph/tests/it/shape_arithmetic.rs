@@ -1,5 +1,6 @@
 //! Shape calculations as exporters write them, evaluated away at import.
 
+use skimp_graph::ops;
 use skimp_graph::{Op, Pad, PadMode};
 
 use crate::build::*;
@@ -24,7 +25,7 @@ fn ops(model: &Model) -> Vec<Op> {
 }
 
 fn reshape(shape: &[i64]) -> Vec<Op> {
-    vec![Op::Reshape { shape: shape.to_vec(), allow_zero: false }]
+    vec![Op::Reshape(ops::Reshape { shape: shape.to_vec(), allow_zero: false })]
 }
 
 fn concat(model: Model, parts: &[&str]) -> Model {
@@ -52,7 +53,7 @@ fn views_become_reshapes() {
     let times = |factor: &str| concat(sizes().node("Mul", &["n1", factor], &["m"], &[]), &["m", "h1", "v2"]);
     // H is copied from where it stands, and N · 2 inferred.
     let graph = times("v2").import().expect("resolvable");
-    assert_eq!(graph.nodes()[0].op, Op::Reshape { shape: vec![-1, -4, 2], allow_zero: false });
+    assert_eq!(graph.nodes()[0].op, Op::Reshape(ops::Reshape { shape: vec![-1, -4, 2], allow_zero: false }));
     let shapes = skimp_graph::shape::infer(&graph, &[vec![2, 3, 4, 4]]).expect("fits");
     assert_eq!(shapes.shape(graph.outputs()[0]), [12, 4, 2]);
     let error = skimp_graph::onnx::export_bytes(&graph).expect_err("ONNX needs a calculation").to_string();
@@ -85,7 +86,7 @@ fn extents_are_tracked_through_layers() {
         .node("Reshape", &["r", "target"], &["y"], &[])
         .output("y");
     let graph = model.import().expect("resolvable");
-    assert_eq!(graph.nodes()[2].op, Op::Reshape { shape: vec![0, 3, -1], allow_zero: false });
+    assert_eq!(graph.nodes()[2].op, Op::Reshape(ops::Reshape { shape: vec![0, 3, -1], allow_zero: false }));
     assert_eq!(graph, through_file(&graph));
 }
 
@@ -228,7 +229,7 @@ fn allowzero_with_an_open_batch() {
     assert_eq!(ops(&view(&["n1", "h1", "twelve"])), reshape(&[0, -1, 12]));
     // A written 0 is an extent of 0, beside which nothing can be inferred: the open ones are copied.
     let graph = view(&["n1", "zero", "h1"]).import().expect("resolvable");
-    assert_eq!(graph.nodes()[0].op, Op::Reshape { shape: vec![-2, 0, -4], allow_zero: true });
+    assert_eq!(graph.nodes()[0].op, Op::Reshape(ops::Reshape { shape: vec![-2, 0, -4], allow_zero: true }));
 }
 
 /// Extents that are computed in two ways are the same where the formulas are.
@@ -244,7 +245,7 @@ fn computed_extents_are_compared_as_formulas() {
             .output("y")
     };
     let reshaped = |model: &Model| ops(model).pop().expect("a Reshape");
-    let target = |shape: &[i64]| Op::Reshape { shape: shape.to_vec(), allow_zero: false };
+    let target = |shape: &[i64]| Op::Reshape(ops::Reshape { shape: shape.to_vec(), allow_zero: false });
     assert_eq!(reshaped(&doubled(&[1, 1, 2, 1])), target(&[0, 3, 0, 4]));
     // N · 2 is inferred, the height copied.
     assert_eq!(reshaped(&doubled(&[2, 1, 2, 1])), target(&[-1, 3, 0, 4]));

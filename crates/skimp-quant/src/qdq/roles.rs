@@ -2,6 +2,7 @@
 
 use skimp_graph::affine::AffineEncoding;
 use skimp_graph::integer::MacLayout;
+use skimp_graph::ops;
 use skimp_graph::{Graph, Node, Op, PadMode, ValueId};
 
 use super::range::{Coding, range};
@@ -88,45 +89,28 @@ fn role(op: &Op, rank: usize) -> Role {
     match op {
         Op::Add
         | Op::Relu
-        | Op::Clip { .. }
-        | Op::LeakyRelu { .. }
+        | Op::Clip(_)
+        | Op::LeakyRelu(_)
         | Op::Sigmoid
-        | Op::HardSigmoid { .. }
+        | Op::HardSigmoid(_)
         | Op::HardSwish
         | Op::Tanh => Role::Arithmetic,
-        Op::AveragePool { .. } | Op::GlobalAveragePool if rank == 4 => Role::Arithmetic,
-        Op::ReduceMean { axes, .. } if rank == 4 && is_spatial(axes) => Role::Arithmetic,
+        Op::AveragePool(_) | Op::GlobalAveragePool if rank == 4 => Role::Arithmetic,
+        Op::ReduceMean(ops::ReduceMean { axes, .. }) if rank == 4 && is_spatial(axes) => Role::Arithmetic,
         Op::MaxPool(_)
-        | Op::Concat { .. }
-        | Op::Split { .. }
+        | Op::Concat(_)
+        | Op::Split(_)
         | Op::Slice(_)
-        | Op::Flatten { .. }
-        | Op::Reshape { .. }
-        | Op::Transpose { .. }
-        | Op::Squeeze { .. }
-        | Op::Unsqueeze { .. }
-        | Op::Dropout { .. }
+        | Op::Flatten(_)
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Squeeze(_)
+        | Op::Unsqueeze(_)
+        | Op::Dropout(_)
         | Op::Identity => Role::Move,
         Op::Pad(pad) if pad.mode != PadMode::Constant || pad.value.is_finite() => Role::Move,
-        Op::Conv { .. }
-        | Op::Gemm(_)
-        | Op::MatMul
-        | Op::BatchNormalization { .. }
-        | Op::PRelu
-        | Op::Sign
-        | Op::Softmax { .. }
-        | Op::Sub
-        | Op::Mul
-        | Op::Div
-        | Op::Pad(_)
-        | Op::AveragePool { .. }
-        | Op::GlobalAveragePool
-        | Op::GlobalMaxPool
-        | Op::ReduceMean { .. }
-        | Op::Lrn { .. }
-        | Op::Cast { .. }
-        | Op::QuantizeLinear { .. }
-        | Op::DequantizeLinear { .. } => Role::Float,
+        // Other operators stay in floating point.
+        _ => Role::Float,
     }
 }
 
@@ -157,7 +141,7 @@ impl Roles {
                 }
                 joined.into_iter().for_each(|next| self.nodes[next] = Role::Joined);
             }
-            let is_clip = |op: &Op| matches!(op, Op::Relu | Op::Clip { .. });
+            let is_clip = |op: &Op| matches!(op, Op::Relu | Op::Clip(_));
             let is_arithmetic = match &self.nodes[node_idx] {
                 Role::Layer(_) => true,
                 Role::Arithmetic => !is_clip(&node.op),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use skimp_graph::affine::{AffineEncoding, CodeType, ROUNDING_KEY};
 use skimp_graph::integer::MacLayout;
+use skimp_graph::ops;
 use skimp_graph::{Gemm, Graph, Node, Op, Tensor, Value, ValueId};
 
 use super::roles::{Role, Roles};
@@ -116,9 +117,9 @@ impl Writer {
         let zero_point = encoding.code_type.tensor(Vec::new(), std::iter::once(encoding.zero_point));
         let zero_point = self.push_value(format!("{name}.zero_point"), zero_point);
         let codes = self.push_value(format!("{name}.codes"), None);
-        let quantize = Op::QuantizeLinear { axis: 1 };
+        let quantize = Op::QuantizeLinear(ops::QuantizeLinear { axis: 1 });
         self.push_node(format!("{name}.quantize"), quantize, vec![from, scale, zero_point], codes);
-        let dequantize = Op::DequantizeLinear { axis: 1 };
+        let dequantize = Op::DequantizeLinear(ops::DequantizeLinear { axis: 1 });
         self.push_node(format!("{name}.dequantize"), dequantize, vec![codes, scale, zero_point], to);
         self.coded.push(QdqValue { name: name.to_owned(), encoding });
         Ok(())
@@ -219,7 +220,9 @@ impl Writer {
         };
         let op = match layer.layout {
             MacLayout::Rows => Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true }),
-            MacLayout::Line | MacLayout::Planes => Op::Conv { window: layer.window.clone(), groups: layer.groups },
+            MacLayout::Line | MacLayout::Planes => {
+                Op::Conv(ops::Conv { window: layer.window.clone(), groups: layer.groups })
+            }
         };
         let inputs = vec![Some(self.dequantized[input.0]), Some(weight), Some(bias)];
         self.nodes.push(Node { name: node.name.clone(), op, inputs, outputs: vec![before] });
@@ -257,7 +260,7 @@ impl Writer {
             let scale = self.push_value(format!("{name}.{what}.scale"), Some(scale));
             let zero_point = self.push_value(format!("{name}.{what}.zero_point"), zero_point);
             let real = self.push_value(format!("{name}.{what}"), None);
-            let dequantize = Op::DequantizeLinear { axis: 0 };
+            let dequantize = Op::DequantizeLinear(ops::DequantizeLinear { axis: 0 });
             self.push_node(format!("{name}.{what}.dequantize"), dequantize, vec![codes, scale, zero_point], real);
             real
         })

@@ -2,6 +2,7 @@
 
 use skimp_cpu::affine::AffineExecutor;
 use skimp_graph::affine::{AffineReference, lower};
+use skimp_graph::ops;
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{AutoPad, DType, Data, Dim, Gemm, Graph, GraphBuilder, Op, Tensor, ValueId, Window};
 
@@ -61,7 +62,7 @@ fn conv(
     };
     let weight = part(builder, "weight", vec![k, c, kernel, kernel], deviation);
     let bias = part(builder, "bias", vec![k], 0.2);
-    builder.node(name, Op::Conv { window, groups }, &[x, weight, bias])
+    builder.node(name, Op::Conv(ops::Conv { window, groups }), &[x, weight, bias])
 }
 
 /// Layers of 1 to 9 blocks of channels, so that tiles of every width run; a depthwise and a grouped one; sums that join
@@ -79,12 +80,12 @@ fn wide_network() -> Graph {
     let grouped = conv(&mut b, "grouped", sum, [8, 36], [3, 2, 4]);
     let shortcut = conv(&mut b, "shortcut", sum, [32, 36], [1, 2, 1]);
     let joined = b.node("joined", Op::Add, &[shortcut, grouped]);
-    let clipped = b.node("clip", Op::Clip { min: Some(-0.5), max: Some(2.0) }, &[joined]);
+    let clipped = b.node("clip", Op::Clip(ops::Clip { min: Some(-0.5), max: Some(2.0) }), &[joined]);
     let wide = conv(&mut b, "wide", clipped, [36, 140], [1, 1, 1]);
     let narrow = conv(&mut b, "narrow", wide, [140, 3], [5, 1, 1]);
-    let both = b.node("both", Op::Concat { axis: 1 }, &[wide, narrow]);
+    let both = b.node("both", Op::Concat(ops::Concat { axis: 1 }), &[wide, narrow]);
     let pooled = b.node("pool", Op::GlobalAveragePool, &[both]);
-    let flat = b.node("flat", Op::Flatten { axis: 1 }, &[pooled]);
+    let flat = b.node("flat", Op::Flatten(ops::Flatten { axis: 1 }), &[pooled]);
     let weight = b.constant("dense.weight", random_tensor(5, "dense", vec![37, 143], 0.0, 0.1));
     let gemm = Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true };
     let logits = b.node("dense", Op::Gemm(gemm), &[flat, weight]);

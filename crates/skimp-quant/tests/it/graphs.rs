@@ -8,6 +8,7 @@ use skimp_cpu::affine::AffineExecutor;
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_graph::affine::{AffineReference, lower};
 use skimp_graph::integer::{IntegerEngine, IntegerReference};
+use skimp_graph::ops;
 use skimp_graph::reference::Reference;
 use skimp_graph::testing::{ElementTypes, RandomGraph, random_graph, random_tensor};
 use skimp_graph::{AutoPad, DType, Data, Dim, Executor, GraphBuilder, GraphError, Op, Tensor, Window};
@@ -224,7 +225,7 @@ fn wide_paddings_are_not_stored() {
         };
         let weight = random_tensor(3, name, vec![3, 3 / groups, 3, 3], 0.0, 1.0);
         let weight = builder.constant(format!("{name}.w"), weight);
-        builder.node(name, Op::Conv { window, groups }, &[x, weight])
+        builder.node(name, Op::Conv(ops::Conv { window, groups }), &[x, weight])
     };
     let a = layer("a", x, 1);
     let b = layer("b", a, 3);

@@ -48,7 +48,7 @@ fn step(graph: &Graph, i: usize) -> Option<f32> {
     let output = graph.outputs()[i];
     let node = graph.nodes().iter().find(|node| node.outputs.contains(&output))?;
     match node.op {
-        Op::DequantizeLinear { .. } => graph.constant(node.inputs[1]?)?.as_f32()?.first().copied(),
+        Op::DequantizeLinear(_) => graph.constant(node.inputs[1]?)?.as_f32()?.first().copied(),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! Random networks: the fast engine equals the interpreter bit for bit, and 16 bits stay close to f32.
 
 use skimp_cpu::integer::IntegerExecutor;
+use skimp_graph::ops;
 use skimp_graph::{
     AutoPad, DType, Dim, Executor, Graph, GraphBuilder, GraphError, Op, Tensor, Window,
     integer::{CodeTensor, IntegerEngine, IntegerReference, IntegerTensor, MacHook, MacOperands},
@@ -180,22 +181,22 @@ fn rows_and_lines(seed: u64) -> (Graph, Vec<Tensor>) {
     let weights = |builder: &mut GraphBuilder, name: &str, shape: &[usize]| {
         builder.constant(name, random_tensor(seed, name, shape.to_vec(), 0.05, 0.3))
     };
-    let reshape = |shape: &[i64]| Op::Reshape { shape: shape.to_vec(), allow_zero: false };
+    let reshape = |shape: &[i64]| Op::Reshape(ops::Reshape { shape: shape.to_vec(), allow_zero: false });
     let stride = 1 + (seed as usize % 2);
     let groups = 1 + (seed as usize / 2 % 2);
     let line = builder.node("line", reshape(&[0, 4, 30]), &[x]);
     let w = weights(&mut builder, "conv.w", &[6, 4 / groups, 3]);
     let b = weights(&mut builder, "conv.b", &[6]);
-    let conv = Op::Conv { window: window(vec![3], stride, 2), groups };
+    let conv = Op::Conv(ops::Conv { window: window(vec![3], stride, 2), groups });
     let y = builder.node("conv", conv, &[line, w, b]);
     let y = builder.node("relu", Op::Relu, &[y]);
-    let y = builder.node("pool", Op::MaxPool(window(vec![2], 1, 0)), &[y]);
+    let y = builder.node("pool", Op::MaxPool(ops::MaxPool { window: window(vec![2], 1, 0) }), &[y]);
     // Rows of 6 numbers, then products on two, three or four axes.
-    let y = builder.node("turned", Op::Transpose { perm: vec![0, 2, 1] }, &[y]);
+    let y = builder.node("turned", Op::Transpose(ops::Transpose { perm: vec![0, 2, 1] }), &[y]);
     let y = match seed % 3 {
         0 => builder.node("shape", reshape(&[-1, 6]), &[y]),
         1 => y,
-        _ => builder.node("shape", Op::Unsqueeze { axes: vec![1] }, &[y]),
+        _ => builder.node("shape", Op::Unsqueeze(ops::Unsqueeze { axes: vec![1] }), &[y]),
     };
     let w = weights(&mut builder, "first.w", if seed % 6 == 1 { &[1, 6, 5] } else { &[6, 5] });
     let product = builder.node("first", Op::MatMul, &[y, w]);

@@ -1,5 +1,6 @@
 //! What becomes of small networks: fusion, encodings, early negative detection, and errors.
 
+use skimp_graph::ops;
 use skimp_graph::{
     DType, Dim, Gemm, Graph, GraphBuilder, Op, Tensor, ValueId, Window,
     integer::{Encoding, IntegerOp, ValueKind},
@@ -36,7 +37,7 @@ impl Network {
             auto_pad: skimp_graph::AutoPad::NotSet,
             ceil_mode: false,
         };
-        self.builder.node(name, Op::Conv { window, groups: 1 }, &[x, weight])
+        self.builder.node(name, Op::Conv(ops::Conv { window, groups: 1 }), &[x, weight])
     }
 
     fn op(&mut self, name: &str, op: Op, inputs: &[ValueId]) -> ValueId {
@@ -128,7 +129,7 @@ fn connected_values_share_an_encoding() {
     let a = network.op("relu_a", Op::Relu, &[a]);
     let b = network.conv("b", x, 1);
     let b = network.op("relu_b", Op::Relu, &[b]);
-    let joined = network.op("concat", Op::Concat { axis: 1 }, &[a, b]);
+    let joined = network.op("concat", Op::Concat(ops::Concat { axis: 1 }), &[a, b]);
     let halves = Op::Slice(skimp_graph::Slice { axes: vec![1], starts: vec![1], ends: vec![3], steps: vec![1] });
     let cut = network.op("cut", halves, &[joined]);
     let y = network.conv("c", cut, 1);
@@ -154,11 +155,11 @@ fn operators_without_integer_form_become_islands() {
     let y = network.conv("a", x, 3);
     let y = network.op("sigmoid", Op::Sigmoid, &[y]);
     let y = network.conv("b", y, 1);
-    let y = network.op("flat", Op::Flatten { axis: 1 }, &[y]);
+    let y = network.op("flat", Op::Flatten(ops::Flatten { axis: 1 }), &[y]);
     let weight = network.builder.constant("fc.weight", random_tensor(5, "fc", vec![3, 72], 0.0, 0.2));
     let gemm = Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true };
     let y = network.op("fc", Op::Gemm(gemm), &[y, weight]);
-    let y = network.op("softmax", Op::Softmax { axis: 1 }, &[y]);
+    let y = network.op("softmax", Op::Softmax(ops::Softmax { axis: 1 }), &[y]);
     let quantized = quantized(&network.graph(&[y]));
     let islands: Vec<&str> = quantized.report.float_nodes.iter().map(|node| node.name.as_str()).collect();
     assert_eq!(islands, ["sigmoid", "softmax"]);
@@ -214,7 +215,7 @@ fn weights_that_are_not_finite_name_their_node() {
         auto_pad: skimp_graph::AutoPad::NotSet,
         ceil_mode: false,
     };
-    let y = network.op("broken", Op::Conv { window, groups: 1 }, &[x, weight]);
+    let y = network.op("broken", Op::Conv(ops::Conv { window, groups: 1 }), &[x, weight]);
     let graph = network.graph(&[y]);
     // Zero images keep the outputs finite... or NaN, so the network's weights are judged without running it.
     let mut calibrated = Network::new();

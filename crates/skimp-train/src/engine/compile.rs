@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use skimp_cpu::nhwc::ConvShape;
+use skimp_graph::ops;
 use skimp_graph::shape::{self, Shapes};
 use skimp_graph::{DType, Dim, Gemm, Graph, Node, Op, Tensor, ValueId, rewrite};
 
@@ -19,6 +20,7 @@ use super::tensors::{TensorId, TensorSpec};
 use super::{Buffer, ModelOptions, Param, ParamRole, Storage, fuse};
 use crate::TrainError;
 use crate::policy::{Site, SiteKind};
+use crate::reference::has_gradient;
 
 /// A compiled network, without memory for its tensors.
 #[derive(Debug)]
@@ -233,7 +235,7 @@ impl<'a> Compiler<'a> {
             if let Some(binary) = Binary::of(&node.op).filter(|_| same_shape) {
                 return self.push(idx, SiteKind::Elementwise, &dynamic, Vec::new(), Box::new(binary));
             }
-            if let Op::Dropout { ratio } = node.op {
+            if let Op::Dropout(ops::Dropout { ratio }) = node.op {
                 let dropout = Dropout::new(ratio, &node.name);
                 return self.push(idx, SiteKind::Elementwise, &dynamic, Vec::new(), Box::new(dropout));
             }
@@ -262,7 +264,7 @@ impl<'a> Compiler<'a> {
             Some(bias) => Some(bias?.len()),
         };
         let shape = match (&node.op, input.as_slice(), weight) {
-            (Op::Conv { window, groups }, &[c, ref extents @ ..], &[k, _, ref kernel @ ..]) => {
+            (Op::Conv(ops::Conv { window, groups }), &[c, ref extents @ ..], &[k, _, ref kernel @ ..]) => {
                 let axes = shape::window_axes(&node.op, &node.name, window, extents).ok()?;
                 let [h, w] = two(extents, 1)?;
                 let [kh, kw] = two(kernel, 1)?;
@@ -287,7 +289,7 @@ impl<'a> Compiler<'a> {
     /// A convolution or dense layer.
     fn linear(&mut self, idx: usize, shape: ConvShape) -> Result<(), TrainError> {
         let node = &self.graph.nodes()[idx];
-        let kind = if matches!(node.op, Op::Conv { .. }) { SiteKind::Conv } else { SiteKind::Dense };
+        let kind = if matches!(node.op, Op::Conv(_)) { SiteKind::Conv } else { SiteKind::Dense };
         let mut params = Vec::new();
         for position in 1..node.inputs.len() {
             if let (Some(id), Some((role, storage))) = (node.inputs[position], self.role(node, position)) {
@@ -324,44 +326,11 @@ impl<'a> Compiler<'a> {
             sources.push(source);
         }
         let kind = match node.op {
-            Op::Conv { .. } => SiteKind::Conv,
+            Op::Conv(_) => SiteKind::Conv,
             Op::Gemm(_) | Op::MatMul => SiteKind::Dense,
-            Op::BatchNormalization { .. } => return Err(self.error(node, "its parameters are not constants")),
-            Op::QuantizeLinear { .. } | Op::DequantizeLinear { .. } => {
-                return Err(self.error(node, "the operator has no gradient"));
-            }
-            Op::PRelu
-            | Op::Relu
-            | Op::LeakyRelu { .. }
-            | Op::Clip { .. }
-            | Op::Sigmoid
-            | Op::HardSigmoid { .. }
-            | Op::HardSwish
-            | Op::Tanh
-            | Op::Sign
-            | Op::Softmax { .. }
-            | Op::Add
-            | Op::Sub
-            | Op::Mul
-            | Op::Div
-            | Op::Concat { .. }
-            | Op::Split { .. }
-            | Op::Slice(_)
-            | Op::Pad(_)
-            | Op::MaxPool(_)
-            | Op::AveragePool { .. }
-            | Op::GlobalAveragePool
-            | Op::GlobalMaxPool
-            | Op::ReduceMean { .. }
-            | Op::Flatten { .. }
-            | Op::Reshape { .. }
-            | Op::Transpose { .. }
-            | Op::Squeeze { .. }
-            | Op::Unsqueeze { .. }
-            | Op::Lrn { .. }
-            | Op::Dropout { .. }
-            | Op::Identity
-            | Op::Cast { .. } => SiteKind::Elementwise,
+            Op::BatchNormalization(_) => return Err(self.error(node, "its parameters are not constants")),
+            ref op if has_gradient(op) => SiteKind::Elementwise,
+            _ => return Err(self.error(node, "the operator has no gradient")),
         };
         let naive = Naive { op: node.op.clone(), sources, sign: self.options.sign };
         self.push(idx, kind, &ports, params, Box::new(naive))
@@ -378,11 +347,11 @@ impl<'a> Compiler<'a> {
             is_tensor && others.into_iter().any(|t| self.specs[t.0].needs_grad)
         };
         match (&node.op, position) {
-            (Op::Conv { .. }, 1) => Some((ParamRole::Weight, Storage::Conv)),
+            (Op::Conv(_), 1) => Some((ParamRole::Weight, Storage::Conv)),
             (Op::Gemm(gemm), 1) => {
                 Some((ParamRole::Weight, if gemm.trans_b { Storage::Transposed } else { Storage::Graph }))
             }
-            (Op::Conv { .. } | Op::Gemm(_), 2) => Some((ParamRole::Bias, Storage::Graph)),
+            (Op::Conv(_) | Op::Gemm(_), 2) => Some((ParamRole::Bias, Storage::Graph)),
             (Op::MatMul, _) => Some((ParamRole::Weight, Storage::Graph)),
             (Op::PRelu, 1) => Some((ParamRole::Slope, Storage::Graph)),
             (Op::Add | Op::Sub, _) if trained() => Some((ParamRole::Bias, Storage::Graph)),
@@ -395,7 +364,7 @@ impl<'a> Compiler<'a> {
     fn norm(&mut self, idx: usize, fusion: &fuse::Fusion) -> Result<(), TrainError> {
         let graph = self.graph;
         let node = &graph.nodes()[fusion.norm];
-        let Op::BatchNormalization { epsilon } = node.op else {
+        let Op::BatchNormalization(ops::BatchNormalization { epsilon }) = node.op else {
             return Err(self.error(node, "expected a batch normalization"));
         };
         let ids: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
@@ -544,7 +513,7 @@ fn final_softmax(graph: &Graph, shapes: &Shapes, kept: &[bool]) -> Option<usize>
     let &output = graph.outputs().first()?;
     let idx = graph.producers()[output.0]?;
     let node = &graph.nodes()[idx];
-    let Op::Softmax { axis } = node.op else { return None };
+    let Op::Softmax(ops::Softmax { axis }) = node.op else { return None };
     let is_matrix = shapes.shape(output).len() == 2 && (axis == 1 || axis == -1);
     let is_needed = kept[output.0] || !graph.consumers()[output.0].is_empty();
     let is_logits = node.inputs[0].is_some_and(|id| graph.constant(id).is_none());

@@ -46,7 +46,7 @@ pub(super) fn find(graph: &Graph, shapes: &Shapes, kept: &[bool]) -> Fusions {
     };
     for (norm, node) in graph.nodes().iter().enumerate() {
         let is_constant = |id: &Option<ValueId>| id.is_some_and(|id| graph.constant(id).is_some());
-        let is_norm = matches!(node.op, Op::BatchNormalization { .. });
+        let is_norm = matches!(node.op, Op::BatchNormalization(_));
         if !is_norm || node.inputs.len() != 5 || !node.inputs[1..].iter().all(is_constant) {
             continue;
         }

@@ -26,6 +26,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use skimp_graph::ops;
 use skimp_graph::shape::{self, TensorType};
 use skimp_graph::{GraphError, Op, Tensor};
 
@@ -82,21 +83,21 @@ pub fn forward<T: Real>(call: &Call<'_, T>) -> Result<Forward<T>, GraphError> {
     let exact = Exact::new(call)?;
     let mut result = Forward { outputs: Vec::new(), shapes: exact.output_shapes.clone(), winners: None, moments: None };
     let output = match (call.op, call.training.batch_norm) {
-        (Op::BatchNormalization { epsilon }, BatchNorm::Batch(kind)) => {
+        (Op::BatchNormalization(ops::BatchNormalization { epsilon }), BatchNorm::Batch(kind)) => {
             let moments = normalize::moments(&exact, kind, *epsilon);
             let y = normalize::batch_norm(&exact, &moments, *epsilon);
             result.moments = Some(moments);
             Some(y)
         }
         (Op::Sign, _) => Some(exact.x().iter().map(|&x| call.training.sign.value(x)).collect()),
-        (Op::Dropout { ratio }, _) => {
+        (Op::Dropout(ops::Dropout { ratio }), _) => {
             let factors = dropout_factors(&exact, *ratio)?;
             Some(exact.x().iter().zip(factors).map(|(x, factor)| x * factor).collect())
         }
         _ => None,
     };
     match call.op {
-        Op::MaxPool(window) => result.winners = Some(pool::winners(&exact, window)?),
+        Op::MaxPool(ops::MaxPool { window }) => result.winners = Some(pool::winners(&exact, window)?),
         Op::GlobalMaxPool => result.winners = Some(pool::global_winners(&exact)),
         _ => {}
     }
@@ -122,55 +123,105 @@ pub fn backward<T: Real>(call: &Call<'_, T>, errors: &[Option<&[T]>]) -> Result<
     Ok(gradients.into_iter().map(|gradient| gradient.map(rounded)).collect())
 }
 
+/// Whether training knows the gradient of the operator. A new operator has none until [`backward`] gets one.
+pub fn has_gradient(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Conv(_)
+            | Op::Gemm(_)
+            | Op::MatMul
+            | Op::BatchNormalization(_)
+            | Op::Relu
+            | Op::LeakyRelu(_)
+            | Op::PRelu
+            | Op::Clip(_)
+            | Op::Sigmoid
+            | Op::HardSigmoid(_)
+            | Op::HardSwish
+            | Op::Tanh
+            | Op::Sign
+            | Op::Softmax(_)
+            | Op::Add
+            | Op::Sub
+            | Op::Mul
+            | Op::Div
+            | Op::Concat(_)
+            | Op::Split(_)
+            | Op::Slice(_)
+            | Op::Pad(_)
+            | Op::Flatten(_)
+            | Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Squeeze(_)
+            | Op::Unsqueeze(_)
+            | Op::Identity
+            | Op::Cast(_)
+            | Op::MaxPool(_)
+            | Op::GlobalMaxPool
+            | Op::AveragePool(_)
+            | Op::GlobalAveragePool
+            | Op::ReduceMean(_)
+            | Op::Lrn(_)
+            | Op::Dropout(_)
+    )
+}
+
 fn gradients(call: &Exact<'_>) -> Result<Vec<Option<Vec<f64>>>, GraphError> {
     let one = |gradient: Vec<f64>| Ok(vec![Some(gradient)]);
     match call.op {
-        Op::Conv { window, groups } => linear::conv(call, window, *groups),
+        Op::Conv(ops::Conv { window, groups }) => linear::conv(call, window, *groups),
         Op::Gemm(attributes) => Ok(linear::gemm(call, attributes)),
         Op::MatMul => linear::matmul(call),
-        Op::BatchNormalization { epsilon } => Ok(normalize::batch_norm_gradients(call, *epsilon)),
+        Op::BatchNormalization(ops::BatchNormalization { epsilon }) => {
+            Ok(normalize::batch_norm_gradients(call, *epsilon))
+        }
         Op::Relu => one(call.scaled(|x| if x > 0.0 { 1.0 } else { 0.0 })),
-        Op::LeakyRelu { alpha } => one(call.scaled(|x| if x > 0.0 { 1.0 } else { f64::from(*alpha) })),
+        Op::LeakyRelu(ops::LeakyRelu { alpha }) => one(call.scaled(|x| if x > 0.0 { 1.0 } else { f64::from(*alpha) })),
         Op::PRelu => Ok(elementwise::prelu(call)),
-        Op::Clip { min, max } => {
+        Op::Clip(ops::Clip { min, max }) => {
             let inside = |x: f64| min.is_none_or(|min| x >= min.into()) && max.is_none_or(|max| x <= max.into());
             one(call.scaled(|x| if inside(x) { 1.0 } else { 0.0 }))
         }
         Op::Sigmoid => one(call.scaled(|x| elementwise::sigmoid(x) * elementwise::sigmoid(-x))),
-        Op::HardSigmoid { alpha, beta } => {
+        Op::HardSigmoid(ops::HardSigmoid { alpha, beta }) => {
             let (alpha, beta) = (f64::from(*alpha), f64::from(*beta));
             one(call.scaled(|x| if (alpha * x + beta) > 0.0 && alpha * x + beta < 1.0 { alpha } else { 0.0 }))
         }
         Op::HardSwish => one(call.scaled(elementwise::hard_swish_slope)),
         Op::Tanh => one(call.scaled(|x| 1.0 - x.tanh() * x.tanh())),
         Op::Sign => one(call.scaled(|x| call.training.sign.slope(x))),
-        Op::Softmax { axis } => one(normalize::softmax_gradient(call, *axis)?),
+        Op::Softmax(ops::Softmax { axis }) => one(normalize::softmax_gradient(call, *axis)?),
         Op::Add => Ok(elementwise::binary(call, Arithmetic::Add)),
         Op::Sub => Ok(elementwise::binary(call, Arithmetic::Sub)),
         Op::Mul => Ok(elementwise::binary(call, Arithmetic::Mul)),
         Op::Div => Ok(elementwise::binary(call, Arithmetic::Div)),
-        Op::Concat { .. }
-        | Op::Split { .. }
+        Op::Concat(_)
+        | Op::Split(_)
         | Op::Slice(_)
         | Op::Pad(_)
-        | Op::Flatten { .. }
-        | Op::Reshape { .. }
-        | Op::Transpose { .. }
-        | Op::Squeeze { .. }
-        | Op::Unsqueeze { .. }
+        | Op::Flatten(_)
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Squeeze(_)
+        | Op::Unsqueeze(_)
         | Op::Identity
-        | Op::Cast { .. } => Ok(Movement::new(call)?.gradients(&call.errors)),
-        Op::MaxPool(window) => one(pool::scattered(call, &pool::winners(call, window)?)),
+        | Op::Cast(_) => Ok(Movement::new(call)?.gradients(&call.errors)),
+        Op::MaxPool(ops::MaxPool { window }) => one(pool::scattered(call, &pool::winners(call, window)?)),
         Op::GlobalMaxPool => one(pool::scattered(call, &pool::global_winners(call))),
-        Op::AveragePool { window, count_include_pad } => one(pool::average(call, window, *count_include_pad)?),
+        Op::AveragePool(ops::AveragePool { window, count_include_pad }) => {
+            one(pool::average(call, window, *count_include_pad)?)
+        }
         Op::GlobalAveragePool => one(pool::global_average(call)),
-        Op::ReduceMean { axes, .. } => one(pool::reduce_mean(call, axes)?),
-        Op::Lrn { size, alpha, beta, bias } => one(normalize::lrn_gradient(call, *size, [*alpha, *beta, *bias])),
-        Op::Dropout { ratio } => {
+        Op::ReduceMean(ops::ReduceMean { axes, .. }) => one(pool::reduce_mean(call, axes)?),
+        Op::Lrn(ops::Lrn { size, alpha, beta, bias }) => {
+            one(normalize::lrn_gradient(call, *size, [*alpha, *beta, *bias]))
+        }
+        Op::Dropout(ops::Dropout { ratio }) => {
             let factors = dropout_factors(call, *ratio)?;
             one(call.errors[0].iter().zip(factors).map(|(error, factor)| error * factor).collect())
         }
-        Op::QuantizeLinear { .. } | Op::DequantizeLinear { .. } => Err(call.untrainable()),
+        // Not trainable: `has_gradient` says so before a step runs.
+        _ => Err(call.untrainable()),
     }
 }
 

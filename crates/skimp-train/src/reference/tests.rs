@@ -1,6 +1,7 @@
 //! Every gradient against central differences in f64, over random shapes and attributes.
 
 use proptest::prelude::*;
+use skimp_graph::ops;
 use skimp_graph::{AutoPad, DType, Gemm, Op, Pad, PadMode, Slice, Window};
 use skimp_numerics::rng::{Draws, permutation, stream};
 
@@ -164,7 +165,7 @@ proptest! {
         let x = normal(seed, "x", &with(&[n, groups * inputs], &spatial.extents));
         let weight = normal(seed, "w", &with(&[groups * outputs, inputs], &spatial.window.kernel));
         let bias = has_bias.then(|| normal(seed, "b", &[groups * outputs]));
-        check(&Op::Conv { window: spatial.window, groups }, vec![Some(x), Some(weight), bias])?;
+        check(&Op::Conv(ops::Conv { window: spatial.window, groups }), vec![Some(x), Some(weight), bias])?;
     }
 
     #[test]
@@ -206,7 +207,7 @@ proptest! {
         ];
         for batch_norm in kinds {
             let training = Training { batch_norm, ..Training::default() };
-            check_with(&Op::BatchNormalization { epsilon: 1e-3 }, &training, inputs.clone())?;
+            check_with(&Op::BatchNormalization(ops::BatchNormalization { epsilon: 1e-3 }), &training, inputs.clone())?;
         }
     }
 
@@ -214,14 +215,14 @@ proptest! {
     fn activations(seed: u64, shape in shape_of(4)) {
         let cases: [(Op, &[f64]); 9] = [
             (Op::Relu, &[0.0]),
-            (Op::LeakyRelu { alpha: 0.25 }, &[0.0]),
-            (Op::Clip { min: Some(-0.5), max: Some(0.75) }, &[-0.5, 0.75]),
-            (Op::Clip { min: None, max: Some(0.5) }, &[0.5]),
+            (Op::LeakyRelu(ops::LeakyRelu { alpha: 0.25 }), &[0.0]),
+            (Op::Clip(ops::Clip { min: Some(-0.5), max: Some(0.75) }), &[-0.5, 0.75]),
+            (Op::Clip(ops::Clip { min: None, max: Some(0.5) }), &[0.5]),
             (Op::Sigmoid, &[]),
-            (Op::HardSigmoid { alpha: 0.5, beta: 0.25 }, &[-0.5, 1.5]),
+            (Op::HardSigmoid(ops::HardSigmoid { alpha: 0.5, beta: 0.25 }), &[-0.5, 1.5]),
             (Op::HardSwish, &[-3.0, 3.0]),
             (Op::Tanh, &[]),
-            (Op::Cast { to: DType::F64 }, &[]),
+            (Op::Cast(ops::Cast { to: DType::F64 }), &[]),
         ];
         for (op, kinks) in cases {
             let mut x = smooth(seed, "x", &shape, kinks);
@@ -281,19 +282,19 @@ proptest! {
             part[axis] = *extent;
             joined.push(Some(normal(seed, &format!("part{idx}"), &part)));
         }
-        check(&Op::Concat { axis: negative }, joined)?;
+        check(&Op::Concat(ops::Concat { axis: negative }), joined)?;
         let first = shape[axis] / 2;
-        check(&Op::Split { axis: axis as i64, sizes: vec![first, shape[axis] - first] }, vec![x()])?;
+        check(&Op::Split(ops::Split { axis: axis as i64, sizes: vec![first, shape[axis] - first] }), vec![x()])?;
         for step in [1, 2, -1, -3] {
             let (starts, ends) = if step > 0 { (vec![-3], vec![i64::MAX]) } else { (vec![-1], vec![i64::MIN]) };
             check(&Op::Slice(Slice { axes: vec![negative], starts, ends, steps: vec![step] }), vec![x()])?;
         }
         let perm: Vec<usize> = permutation(seed, 0, shape.len());
-        check(&Op::Transpose { perm }, vec![x()])?;
-        check(&Op::Flatten { axis: axis as i64 }, vec![x()])?;
-        check(&Op::Reshape { shape: vec![-1], allow_zero: false }, vec![x()])?;
-        check(&Op::Unsqueeze { axes: vec![0, -1] }, vec![x()])?;
-        check(&Op::Squeeze { axes: vec![] }, vec![x()])?;
+        check(&Op::Transpose(ops::Transpose { perm }), vec![x()])?;
+        check(&Op::Flatten(ops::Flatten { axis: axis as i64 }), vec![x()])?;
+        check(&Op::Reshape(ops::Reshape { shape: vec![-1], allow_zero: false }), vec![x()])?;
+        check(&Op::Unsqueeze(ops::Unsqueeze { axes: vec![0, -1] }), vec![x()])?;
+        check(&Op::Squeeze(ops::Squeeze { axes: vec![] }), vec![x()])?;
         check(&Op::Identity, vec![x()])?;
     }
 
@@ -310,8 +311,8 @@ proptest! {
     #[test]
     fn pools(seed: u64, spatial in spatial(false), (n, c) in (1..3_usize, 1..3_usize), count_include_pad: bool) {
         let x = || Some(distinct(seed, &with(&[n, c], &spatial.extents)));
-        check(&Op::MaxPool(spatial.window.clone()), vec![x()])?;
-        check(&Op::AveragePool { window: spatial.window.clone(), count_include_pad }, vec![x()])?;
+        check(&Op::MaxPool(ops::MaxPool { window: spatial.window.clone() }), vec![x()])?;
+        check(&Op::AveragePool(ops::AveragePool { window: spatial.window.clone(), count_include_pad }), vec![x()])?;
         check(&Op::GlobalMaxPool, vec![x()])?;
         check(&Op::GlobalAveragePool, vec![x()])?;
     }
@@ -319,22 +320,22 @@ proptest! {
     #[test]
     fn means(seed: u64, shape in shape_of(4), which in 0..16_u8, keep_dims: bool) {
         let axes = (0..shape.len() as i64).filter(|axis| which >> axis & 1 == 1).collect();
-        check(&Op::ReduceMean { axes, keep_dims }, vec![Some(normal(seed, "x", &shape))])?;
+        check(&Op::ReduceMean(ops::ReduceMean { axes, keep_dims }), vec![Some(normal(seed, "x", &shape))])?;
     }
 
     #[test]
     fn normalizations(seed: u64, shape in prop::collection::vec(1..6_usize, 2..5), size in 1..6_usize, axis in 0..2_i64) {
         let x = || Some(normal(seed, "x", &shape));
-        check(&Op::Softmax { axis }, vec![x()])?;
-        check(&Op::Softmax { axis: -1 }, vec![x()])?;
-        check(&Op::Lrn { size, alpha: 0.5, beta: 0.75, bias: 1.5 }, vec![x()])?;
+        check(&Op::Softmax(ops::Softmax { axis }), vec![x()])?;
+        check(&Op::Softmax(ops::Softmax { axis: -1 }), vec![x()])?;
+        check(&Op::Lrn(ops::Lrn { size, alpha: 0.5, beta: 0.75, bias: 1.5 }), vec![x()])?;
     }
 
     #[test]
     fn dropout(seed: u64, shape in shape_of(4), step: u64) {
         let training = Training { dropout: Some(DropoutKey { seed, step }), ..Training::default() };
-        check_with(&Op::Dropout { ratio: 0.5 }, &training, vec![Some(normal(seed, "x", &shape))])?;
-        check(&Op::Dropout { ratio: 0.5 }, vec![Some(normal(seed, "x", &shape))])?;
+        check_with(&Op::Dropout(ops::Dropout { ratio: 0.5 }), &training, vec![Some(normal(seed, "x", &shape))])?;
+        check(&Op::Dropout(ops::Dropout { ratio: 0.5 }), vec![Some(normal(seed, "x", &shape))])?;
     }
 
     #[test]
@@ -344,7 +345,7 @@ proptest! {
         let narrow = |array: Array| array.data.iter().map(|&x| x as f32).collect::<Vec<f32>>();
         let (x, weight) = (narrow(normal(seed, "x", &x_shape)), narrow(normal(seed, "w", &weight_shape)));
         let (wide_x, wide_weight) = (widened(&x), widened(&weight));
-        let op = Op::Conv { window: spatial.window, groups: 1 };
+        let op = Op::Conv(ops::Conv { window: spatial.window, groups: 1 });
         let training = Training::default();
         let inputs = [Some(View { shape: &x_shape, data: &x }), Some(View { shape: &weight_shape, data: &weight })];
         let call = Call { op: &op, node: "node", training: &training, inputs: &inputs };
@@ -379,7 +380,7 @@ fn equal_maxima_go_to_the_first() {
     };
     let data = [1.0, 3.0, 0.0, f64::NAN, 3.0, 3.0, 9.0, f64::NAN];
     let inputs = [Some(View { shape: &[1, 1, 2, 4], data: &data })];
-    let (op, training) = (Op::MaxPool(window), Training::default());
+    let (op, training) = (Op::MaxPool(ops::MaxPool { window }), Training::default());
     let call = call_one(&op, &training, &inputs);
     let found = forward(&call).unwrap();
     assert_eq!(found.winners, Some(vec![Some(1), Some(3)]));
@@ -444,7 +445,7 @@ fn range_batch_norm_estimates_deviations() {
             batch_norm: BatchNorm::Batch(BatchNormKind::Range { n_chunks, constant }),
             ..Training::default()
         };
-        let op = Op::BatchNormalization { epsilon: 0.0 };
+        let op = Op::BatchNormalization(ops::BatchNormalization { epsilon: 0.0 });
         let moments = forward(&call_one(&op, &training, &inputs)).unwrap().moments.unwrap();
         let mean = moments.variance.iter().map(|v| v.sqrt()).sum::<f64>() / n_channels as f64;
         assert!((mean - expected).abs() < bound, "{constant:?} {chunk_len}: {mean}, expected {expected}");
@@ -457,7 +458,7 @@ fn running_statistics() {
     let one = [1.0];
     let parameter = Some(View { shape: &[1], data: &one[..] });
     let inputs = [Some(View { shape: &[4, 1], data: &x[..] }), parameter, parameter, parameter, parameter];
-    let op = Op::BatchNormalization { epsilon: 1e-5 };
+    let op = Op::BatchNormalization(ops::BatchNormalization { epsilon: 1e-5 });
     let training = Training::default();
     let moments = forward(&call_one(&op, &training, &inputs)).unwrap().moments.unwrap();
     assert_eq!((moments.mean[0], moments.variance[0], moments.count), (4.0, 5.0, 4));
@@ -486,12 +487,12 @@ fn bad_calls_are_errors() {
         ),
         (message(&Op::Add, &training, &good, &[None]), "node \"layer\" (Add): has 1 inputs, expected 2"),
         (
-            message(&Op::Cast { to: DType::F32 }, &training, &good, &[None]),
+            message(&Op::Cast(ops::Cast { to: DType::F32 }), &training, &good, &[None]),
             "node \"layer\" (Cast): unsupported: training through it",
         ),
         (
             message(
-                &Op::Dropout { ratio: 1.0 },
+                &Op::Dropout(ops::Dropout { ratio: 1.0 }),
                 &Training { dropout: Some(DropoutKey { seed: 0, step: 0 }), ..training },
                 &good,
                 &[None],
@@ -508,7 +509,7 @@ fn bad_calls_are_errors() {
 fn a_missing_error_is_zero() {
     let x = [1.0, 2.0];
     let inputs = [Some(View { shape: &[2], data: &x[..] })];
-    let (op, training) = (Op::Split { axis: 0, sizes: vec![1, 1] }, Training::default());
+    let (op, training) = (Op::Split(ops::Split { axis: 0, sizes: vec![1, 1] }), Training::default());
     let gradient = backward(&call_one(&op, &training, &inputs), &[None, Some(&[3.0])]).unwrap();
     assert_eq!(gradient, [Some(vec![0.0, 3.0])]);
 }

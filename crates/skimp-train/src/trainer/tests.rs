@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use skimp_data::{Dataset, InputSpec, Split};
 use skimp_graph::networks::{self, Weights};
+use skimp_graph::ops;
 use skimp_graph::{DType, Dim, Gemm, GraphBuilder, Op, Tensor};
 
 use super::*;
@@ -43,9 +44,13 @@ fn normed() -> Model {
     let [scale, shift, mean, variance] = [("scale", 1.0), ("shift", 0.0), ("mean", 0.0), ("variance", 1.0)]
         .map(|(name, value)| constant(name, &[4], value));
     let gemm = Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true };
-    let y = builder.node("flatten", Op::Flatten { axis: 1 }, &[x]);
+    let y = builder.node("flatten", Op::Flatten(ops::Flatten { axis: 1 }), &[x]);
     let y = builder.node("fc1", Op::Gemm(gemm), &[y, w1]);
-    let y = builder.node("bn", Op::BatchNormalization { epsilon: 1e-5 }, &[y, scale, shift, mean, variance]);
+    let y = builder.node(
+        "bn",
+        Op::BatchNormalization(ops::BatchNormalization { epsilon: 1e-5 }),
+        &[y, scale, shift, mean, variance],
+    );
     let y = builder.node("fc2", Op::Gemm(gemm), &[y, w2]);
     builder.output(y);
     Model::new(&builder.build().unwrap(), &ModelOptions { batch: BATCH, ..ModelOptions::default() }).unwrap()

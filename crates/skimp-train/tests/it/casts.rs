@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use skimp_graph::ops;
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{Gemm, Graph, Op, Tensor};
 use skimp_train::policy::{Arithmetic, BatchNormKind, Contraction, Operand, Pass, RangeConstant, Role, Site, SiteKind};
@@ -64,10 +65,10 @@ impl Policy for Doubling {
 fn linear() -> Graph {
     let (mut net, x) = Net::new("linear", &[2, 5, 5]);
     let w1 = net.constant("w1", &[4, 2, 3, 3], 0.0, 1e-4);
-    let y = net.builder.node("c1", Op::Conv { window: window(3, 2, 1), groups: 1 }, &[x, w1]);
+    let y = net.builder.node("c1", Op::Conv(ops::Conv { window: window(3, 2, 1), groups: 1 }), &[x, w1]);
     let w2 = net.constant("w2", &[6, 2, 3, 3], 0.0, 1e-4);
-    let y = net.builder.node("c2", Op::Conv { window: window(3, 1, 0), groups: 2 }, &[y, w2]);
-    let y = net.op("flatten", Op::Flatten { axis: 1 }, &[y]);
+    let y = net.builder.node("c2", Op::Conv(ops::Conv { window: window(3, 1, 0), groups: 2 }), &[y, w2]);
+    let y = net.op("flatten", Op::Flatten(ops::Flatten { axis: 1 }), &[y]);
     net.finish(y)
 }
 
@@ -196,7 +197,7 @@ fn precision_of_slow_layers_is_refused() {
         pads_end: vec![0; 3],
         ..window(1, 1, 0)
     };
-    let y = net.builder.node("conv", Op::Conv { window, groups: 1 }, &[x, w]);
+    let y = net.builder.node("conv", Op::Conv(ops::Conv { window, groups: 1 }), &[x, w]);
     let graph = net.finish(y);
     let mut model = Model::new(&graph, &ModelOptions { batch: 1, ..ModelOptions::default() }).expect("trains");
     let images = random_tensor(1, "images", vec![54], 0.0, 1.0).into_f32().expect("f32");
@@ -210,7 +211,7 @@ fn precision_of_slow_layers_is_refused() {
 /// Two dense layers that read the flattened image, with weights of one, and the sum of what they give.
 fn two_readers() -> Graph {
     let (mut net, x) = Net::new("readers", &[1, 1, 1]);
-    let x = net.op("flatten", Op::Flatten { axis: 1 }, &[x]);
+    let x = net.op("flatten", Op::Flatten(ops::Flatten { axis: 1 }), &[x]);
     let [a, b] = ["a", "b"].map(|name| {
         let one = net.builder.constant(format!("{name}.weight"), Tensor::from_f32(vec![1, 1], vec![1.0]));
         let gemm = Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true };

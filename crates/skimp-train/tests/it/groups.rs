@@ -4,6 +4,7 @@
 //! block, that is the oracle: slices of the image, a convolution for each, and their concatenation. Where a tensor has one
 //! scale or range, the groups share it, and the oracle is the ungrouped convolution whose other weights are zero.
 
+use skimp_graph::ops;
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{Graph, Op, Slice, Tensor};
 use skimp_numerics::rng::random_u64;
@@ -55,7 +56,7 @@ impl Case {
     }
 
     fn conv(&self, groups: usize) -> Op {
-        Op::Conv { window: window(self.kernel, self.stride, self.kernel / 2), groups }
+        Op::Conv(ops::Conv { window: window(self.kernel, self.stride, self.kernel / 2), groups })
     }
 
     /// Images, and the weight `[k, c / groups, r, s]`; groups of very different magnitudes.
@@ -92,7 +93,7 @@ impl Case {
         let shape = vec![self.channels().1, self.group_c, self.kernel, self.kernel];
         let w = net.builder.constant("w", Tensor::from_f32(shape, weight.to_vec()));
         let y = net.op("conv", self.conv(self.groups), &[x, w]);
-        let y = net.op("flatten", Op::Flatten { axis: 1 }, &[y]);
+        let y = net.op("flatten", Op::Flatten(ops::Flatten { axis: 1 }), &[y]);
         net.finish(y)
     }
 
@@ -110,8 +111,8 @@ impl Case {
                 net.op(&format!("conv{g}"), self.conv(1), &[part, w])
             })
             .collect();
-        let y = net.op("concat", Op::Concat { axis: 1 }, &parts);
-        let y = net.op("flatten", Op::Flatten { axis: 1 }, &[y]);
+        let y = net.op("concat", Op::Concat(ops::Concat { axis: 1 }), &parts);
+        let y = net.op("flatten", Op::Flatten(ops::Flatten { axis: 1 }), &[y]);
         net.finish(y)
     }
 
@@ -131,7 +132,7 @@ impl Case {
         let ((c, k), (mut net, x)) = (self.channels(), self.net());
         let w = net.builder.constant("w", Tensor::from_f32(vec![k, c, self.kernel, self.kernel], weight.to_vec()));
         let y = net.op("conv", self.conv(1), &[x, w]);
-        let y = net.op("flatten", Op::Flatten { axis: 1 }, &[y]);
+        let y = net.op("flatten", Op::Flatten(ops::Flatten { axis: 1 }), &[y]);
         net.finish(y)
     }
 
@@ -230,8 +231,8 @@ fn a_small_group_keeps_its_weights_under_mxfp4() {
     let signs = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
     let weight: Vec<f32> = (0..64).map(|i| signs(i) * if i < 32 { 1.0 } else { 64.0 }).collect();
     let w = net.builder.constant("w", Tensor::from_f32(vec![2, 32, 1, 1], weight));
-    let y = net.op("conv", Op::Conv { window: window(1, 1, 0), groups: 2 }, &[x, w]);
-    let y = net.op("flatten", Op::Flatten { axis: 1 }, &[y]);
+    let y = net.op("conv", Op::Conv(ops::Conv { window: window(1, 1, 0), groups: 2 }), &[x, w]);
+    let y = net.op("flatten", Op::Flatten(ops::Flatten { axis: 1 }), &[y]);
     let graph = net.finish(y);
     let images: Vec<f32> = (0..64).map(|i| signs(i) * 2.0).collect();
     for rule in ["floor", "even", "ceil", "rceil"] {

@@ -1,5 +1,6 @@
 //! The engine against the reference operators.
 
+use skimp_graph::ops;
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{Executor, Graph, Op, Tensor, reference};
 use skimp_train::reference::loss;
@@ -212,7 +213,7 @@ fn networks_that_do_not_fit_are_told() {
     let size = ModelOptions { input_size: Some(vec![3, 8, 9]), ..ModelOptions::default() };
     assert_eq!(fail(&graph, &size), "network \"residual\": axis 3 has 8 elements, given are 9");
     let (mut net, x) = Net::new("transposed", &[2, 2, 2]);
-    let y = net.op("swap", Op::Transpose { perm: vec![1, 0, 2, 3] }, &[x]);
+    let y = net.op("swap", Op::Transpose(ops::Transpose { perm: vec![1, 0, 2, 3] }), &[x]);
     let graph = net.finish(y);
     assert_eq!(
         fail(&graph, &ModelOptions::default()),

@@ -1,5 +1,6 @@
 //! Small networks that use every kind of layer.
 
+use skimp_graph::ops;
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{AutoPad, DType, Dim, Gemm, Graph, GraphBuilder, Op, Pad, PadMode, Slice, Tensor, ValueId, Window};
 
@@ -46,7 +47,7 @@ impl Net {
         shape.extend(&window.kernel);
         let fan: usize = shape[1..].iter().product();
         let weight = self.constant(&format!("{name}.weight"), &shape, 0.0, (2.0 / fan as f32).sqrt());
-        self.builder.node(name, Op::Conv { window, groups }, &[x, weight])
+        self.builder.node(name, Op::Conv(ops::Conv { window, groups }), &[x, weight])
     }
 
     pub(crate) fn conv_bias(
@@ -61,7 +62,7 @@ impl Net {
         shape.extend(&window.kernel);
         let weight = self.constant(&format!("{name}.weight"), &shape, 0.0, 0.3);
         let bias = self.constant(&format!("{name}.bias"), &[k], 0.0, 0.3);
-        self.builder.node(name, Op::Conv { window, groups }, &[x, weight, bias])
+        self.builder.node(name, Op::Conv(ops::Conv { window, groups }), &[x, weight, bias])
     }
 
     pub(crate) fn norm(&mut self, name: &str, x: ValueId, c: usize) -> ValueId {
@@ -69,7 +70,11 @@ impl Net {
         let shift = self.constant(&format!("{name}.shift"), &[c], 0.0, 0.2);
         let mean = self.constant(&format!("{name}.mean"), &[c], 0.0, 0.2);
         let variance = self.builder.constant(format!("{name}.variance"), Tensor::from_f32(vec![c], vec![1.5; c]));
-        self.builder.node(name, Op::BatchNormalization { epsilon: 1e-5 }, &[x, scale, shift, mean, variance])
+        self.builder.node(
+            name,
+            Op::BatchNormalization(ops::BatchNormalization { epsilon: 1e-5 }),
+            &[x, scale, shift, mean, variance],
+        )
     }
 
     pub(crate) fn dense(&mut self, name: &str, x: ValueId, [outputs, inputs]: [usize; 2]) -> ValueId {
@@ -114,7 +119,7 @@ pub(crate) fn residual() -> Graph {
     let s = net.norm("bn5", s, 16);
     let y = net.op("add3", Op::Add, &[y, s]);
     let y = net.op("pool", Op::GlobalAveragePool, &[y]);
-    let y = net.op("flatten", Op::Flatten { axis: 1 }, &[y]);
+    let y = net.op("flatten", Op::Flatten(ops::Flatten { axis: 1 }), &[y]);
     let y = net.dense("fc", y, [5, 16]);
     net.finish(y)
 }
@@ -124,18 +129,19 @@ pub(crate) fn plain() -> Graph {
     let (mut net, x) = Net::new("plain", &[2, 9, 7]);
     let y = net.conv_bias("conv1", x, [6, 2], Window { dilations: vec![2, 1], ..window(3, 1, 2) }, 1);
     let y = net.op("relu1", Op::Relu, &[y]);
-    let y = net.op("pool1", Op::MaxPool(window(3, 2, 1)), &[y]);
+    let y = net.op("pool1", Op::MaxPool(ops::MaxPool { window: window(3, 2, 1) }), &[y]);
     let y = net.conv_bias("depthwise", y, [6, 6], window(3, 1, 1), 6);
-    let y = net.op("clip", Op::Clip { min: Some(0.0), max: Some(1.5) }, &[y]);
+    let y = net.op("clip", Op::Clip(ops::Clip { min: Some(0.0), max: Some(1.5) }), &[y]);
     let y = net.conv_bias("grouped", y, [8, 6], Window { strides: vec![2, 1], ..window(3, 1, 1) }, 2);
-    let y = net.op("leaky", Op::LeakyRelu { alpha: 0.1 }, &[y]);
-    let y = net.op("pool2", Op::AveragePool { window: window(2, 1, 1), count_include_pad: false }, &[y]);
-    let y = net.op("flatten", Op::Flatten { axis: 1 }, &[y]);
-    let y = net.op("dropout", Op::Dropout { ratio: 0.3 }, &[y]);
+    let y = net.op("leaky", Op::LeakyRelu(ops::LeakyRelu { alpha: 0.1 }), &[y]);
+    let y =
+        net.op("pool2", Op::AveragePool(ops::AveragePool { window: window(2, 1, 1), count_include_pad: false }), &[y]);
+    let y = net.op("flatten", Op::Flatten(ops::Flatten { axis: 1 }), &[y]);
+    let y = net.op("dropout", Op::Dropout(ops::Dropout { ratio: 0.3 }), &[y]);
     let y = net.dense("fc1", y, [10, 8 * 4 * 6]);
     let y = net.op("tanh", Op::Tanh, &[y]);
     let y = net.dense("fc2", y, [4, 10]);
-    let y = net.op("softmax", Op::Softmax { axis: -1 }, &[y]);
+    let y = net.op("softmax", Op::Softmax(ops::Softmax { axis: -1 }), &[y]);
     net.finish(y)
 }
 
@@ -145,27 +151,27 @@ pub(crate) fn mixed() -> Graph {
     let mean = net.constant("image_mean", &[1, 2, 1, 1], 0.0, 1.0);
     let x = net.op("centered", Op::Sub, &[x, mean]);
     let y = net.conv_bias("conv1", x, [6, 2], window(3, 1, 1), 1);
-    let parts = net.builder.node_with_outputs("split", Op::Split { axis: 1, sizes: vec![2, 4] }, &[y], 2);
+    let parts = net.builder.node_with_outputs("split", Op::Split(ops::Split { axis: 1, sizes: vec![2, 4] }), &[y], 2);
     let a = net.op("sigmoid", Op::Sigmoid, &[parts[0]]);
     let b = net.op("swish", Op::HardSwish, &[parts[1]]);
     let slope = net.constant("slope", &[4, 1, 1], 0.2, 0.1);
     let b = net.op("prelu", Op::PRelu, &[b, slope]);
-    let y = net.op("concat", Op::Concat { axis: 1 }, &[b, a, b]);
+    let y = net.op("concat", Op::Concat(ops::Concat { axis: 1 }), &[b, a, b]);
     let factor = net.constant("factor", &[10, 1, 1], 1.0, 0.2);
     let y = net.op("mul", Op::Mul, &[y, factor]);
-    let y = net.op("lrn", Op::Lrn { size: 3, alpha: 0.1, beta: 0.75, bias: 1.0 }, &[y]);
+    let y = net.op("lrn", Op::Lrn(ops::Lrn { size: 3, alpha: 0.1, beta: 0.75, bias: 1.0 }), &[y]);
     let gate = net.op("gate", Op::GlobalAveragePool, &[y]);
-    let gate = net.op("hard", Op::HardSigmoid { alpha: 0.3, beta: 0.4 }, &[gate]);
+    let gate = net.op("hard", Op::HardSigmoid(ops::HardSigmoid { alpha: 0.3, beta: 0.4 }), &[gate]);
     let y = net.op("gated", Op::Mul, &[y, gate]);
     let z = net.op("square", Op::Mul, &[y, y]);
     let y = net.op("difference", Op::Sub, &[y, z]);
-    let y = net.op("transpose", Op::Transpose { perm: vec![0, 2, 3, 1] }, &[y]);
+    let y = net.op("transpose", Op::Transpose(ops::Transpose { perm: vec![0, 2, 3, 1] }), &[y]);
     let weight = net.constant("matmul.weight", &[10, 3], 0.0, 0.4);
     let y = net.op("matmul", Op::MatMul, &[y, weight]);
     let bias = net.constant("matmul.bias", &[3], 0.0, 0.4);
     let y = net.op("bias", Op::Add, &[y, bias]);
-    let y = net.op("reduce", Op::ReduceMean { axes: vec![1], keep_dims: false }, &[y]);
-    let y = net.op("reshape", Op::Reshape { shape: vec![0, -1], allow_zero: false }, &[y]);
+    let y = net.op("reduce", Op::ReduceMean(ops::ReduceMean { axes: vec![1], keep_dims: false }), &[y]);
+    let y = net.op("reshape", Op::Reshape(ops::Reshape { shape: vec![0, -1], allow_zero: false }), &[y]);
     net.finish(y)
 }
 
@@ -183,11 +189,11 @@ pub(crate) fn sequence() -> Graph {
     let y = net.conv("conv1", x, [6, 3], along(5, 1, 2), 1);
     let y = net.norm("bn1", y, 6);
     let y = net.op("relu1", Op::Relu, &[y]);
-    let y = net.op("pool1", Op::MaxPool(along(3, 2, 1)), &[y]);
+    let y = net.op("pool1", Op::MaxPool(ops::MaxPool { window: along(3, 2, 1) }), &[y]);
     let y = net.conv_bias("depthwise", y, [6, 6], along(3, 2, 1), 6);
     let y = net.op("relu2", Op::Relu, &[y]);
     let y = net.op("pool2", Op::GlobalMaxPool, &[y]);
-    let y = net.op("flatten", Op::Flatten { axis: 1 }, &[y]);
+    let y = net.op("flatten", Op::Flatten(ops::Flatten { axis: 1 }), &[y]);
     let y = net.dense("fc", y, [4, 6]);
     net.finish(y)
 }
@@ -197,7 +203,7 @@ pub(crate) fn shared() -> Graph {
     let (mut net, x) = Net::new("shared", &[4, 6, 6]);
     let weight = net.constant("weight", &[4, 4, 3, 3], 0.0, 0.3);
     let bias = net.constant("bias", &[4], 0.0, 0.3);
-    let conv = || Op::Conv { window: window(3, 1, 1), groups: 1 };
+    let conv = || Op::Conv(ops::Conv { window: window(3, 1, 1), groups: 1 });
     let y = net.op("conv1", conv(), &[x, weight, bias]);
     let y = net.op("relu1", Op::Relu, &[y]);
     let y = net.op("conv2", conv(), &[y, weight, bias]);
@@ -205,6 +211,6 @@ pub(crate) fn shared() -> Graph {
     // The normalized tensor is its own residual.
     let y = net.norm("bn", a, 4);
     let y = net.op("add", Op::Add, &[y, a]);
-    let y = net.op("mean", Op::ReduceMean { axes: vec![2, -1], keep_dims: false }, &[y]);
+    let y = net.op("mean", Op::ReduceMean(ops::ReduceMean { axes: vec![2, -1], keep_dims: false }), &[y]);
     net.finish(y)
 }

@@ -62,7 +62,7 @@ pub(crate) fn run(
         let views: Vec<Option<View<'_, f64>>> = inputs.iter().map(|x| x.as_ref().map(Array::view)).collect();
         let call = Call { op: &node.op, node: &node.name, training, inputs: &views };
         let Forward { outputs, shapes, moments, .. } = reference::forward(&call).expect("runs");
-        if let (Op::BatchNormalization { .. }, Some(moments)) = (&node.op, moments) {
+        if let (Op::BatchNormalization(_), Some(moments)) = (&node.op, moments) {
             let channels = moments.mean.len();
             let of = |c: usize| moments.running(c, 1.0, [0.0, 0.0]);
             let ids = [node.inputs[3].expect("mean"), node.inputs[4].expect("variance")];

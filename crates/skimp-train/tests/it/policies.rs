@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use allocation_counter::measure;
 use skimp_cpu::nhwc::{Arithmetic, ChunkedSum, ConvShape, Workspace, conv_forward};
 use skimp_data::{Samples, Split};
+use skimp_graph::ops;
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{Graph, Op};
 use skimp_numerics::formats::{FP8_152, FP16_169};
@@ -55,7 +56,7 @@ fn network() -> Graph {
     let y = net.conv("conv1", x, [16, 1], window(3, 1, 1), 1);
     let y = net.norm("bn1", y, 16);
     let y = net.op("relu1", Op::Relu, &[y]);
-    let a = net.op("pool1", Op::MaxPool(window(2, 2, 0)), &[y]);
+    let a = net.op("pool1", Op::MaxPool(ops::MaxPool { window: window(2, 2, 0) }), &[y]);
     let y = net.conv("conv2", a, [16, 16], window(3, 1, 1), 1);
     let y = net.norm("bn2", y, 16);
     let y = net.op("add", Op::Add, &[y, a]);
@@ -63,7 +64,7 @@ fn network() -> Graph {
     let y = net.conv("conv3", y, [32, 16], window(3, 2, 1), 1);
     let y = net.norm("bn3", y, 32);
     let y = net.op("relu3", Op::Relu, &[y]);
-    let y = net.op("flatten", Op::Flatten { axis: 1 }, &[y]);
+    let y = net.op("flatten", Op::Flatten(ops::Flatten { axis: 1 }), &[y]);
     let y = net.dense("fc", y, [10, 32 * 16]);
     net.finish(y)
 }

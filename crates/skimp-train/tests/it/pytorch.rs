@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use skimp_graph::ops;
 use skimp_graph::{DType, Dim, Gemm, Graph, GraphBuilder, Op, Tensor, ValueId};
 use skimp_train::optimizer::{Optimizer, OptimizerConfig};
 use skimp_train::{LossSum, Mode, Model, ModelOptions, Targets, policy};
@@ -73,13 +74,13 @@ impl Net {
 
     fn norm(&mut self, name: &str, x: ValueId) -> ValueId {
         let parts = ["weight", "bias", "running_mean", "running_var"];
-        self.layer(name, Op::BatchNormalization { epsilon: 1e-5 }, x, &parts)
+        self.layer(name, Op::BatchNormalization(ops::BatchNormalization { epsilon: 1e-5 }), x, &parts)
     }
 }
 
 fn graph() -> Graph {
     let (mut net, x) = Net::new();
-    let conv = |stride, groups| Op::Conv { window: window(3, stride, 1), groups };
+    let conv = |stride, groups| Op::Conv(ops::Conv { window: window(3, stride, 1), groups });
     let y = net.layer("conv1", conv(1, 1), x, &["weight"]);
     let y = net.norm("bn1", y);
     let a = net.builder.node("relu1", Op::Relu, &[y]);
@@ -87,15 +88,15 @@ fn graph() -> Graph {
     let y = net.norm("bn2", y);
     let y = net.builder.node("add", Op::Add, &[y, a]);
     let y = net.builder.node("relu2", Op::Relu, &[y]);
-    let y = net.builder.node("pool1", Op::MaxPool(window(3, 2, 1)), &[y]);
+    let y = net.builder.node("pool1", Op::MaxPool(ops::MaxPool { window: window(3, 2, 1) }), &[y]);
     let y = net.layer("depthwise", conv(1, 8), y, &["weight", "bias"]);
     let y = net.builder.node("relu3", Op::Relu, &[y]);
     let y = net.layer("conv3", conv(2, 1), y, &["weight"]);
     let y = net.norm("bn3", y);
     let y = net.builder.node("relu4", Op::Relu, &[y]);
-    let pool = Op::AveragePool { window: window(2, 2, 0), count_include_pad: true };
+    let pool = Op::AveragePool(ops::AveragePool { window: window(2, 2, 0), count_include_pad: true });
     let y = net.builder.node("pool2", pool, &[y]);
-    let y = net.builder.node("flatten", Op::Flatten { axis: 1 }, &[y]);
+    let y = net.builder.node("flatten", Op::Flatten(ops::Flatten { axis: 1 }), &[y]);
     let gemm = Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true };
     let y = net.layer("fc", Op::Gemm(gemm), y, &["weight", "bias"]);
     net.builder.output(y);

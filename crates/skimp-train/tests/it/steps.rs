@@ -4,6 +4,7 @@ use allocation_counter::measure;
 use rayon::ThreadPoolBuilder;
 use skimp_data::{Dataset, InputSpec, Preprocess, Split};
 use skimp_graph::networks::{self, Weights};
+use skimp_graph::ops;
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{Graph, Op};
 use skimp_train::optimizer::{Optimizer, OptimizerConfig};
@@ -92,8 +93,8 @@ fn classifier() -> Graph {
     let y = net.conv("conv2", y, [16, 8], window(3, 2, 1), 1);
     let y = net.norm("bn2", y, 16);
     let y = net.op("relu2", Op::Relu, &[y]);
-    let y = net.op("pool", Op::MaxPool(window(2, 2, 0)), &[y]);
-    let y = net.op("flatten", Op::Flatten { axis: 1 }, &[y]);
+    let y = net.op("pool", Op::MaxPool(ops::MaxPool { window: window(2, 2, 0) }), &[y]);
+    let y = net.op("flatten", Op::Flatten(ops::Flatten { axis: 1 }), &[y]);
     let y = net.dense("fc", y, [10, 144]);
     net.finish(y)
 }

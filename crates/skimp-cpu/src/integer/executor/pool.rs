@@ -1,5 +1,6 @@
 //! Fast pooling of codes for the common shapes; anything else is left to the specification.
 
+use skimp_graph::ops;
 use skimp_graph::{
     GraphError,
     integer::{CodeTensor, Encoding, IntegerMeans, IntegerNode, IntegerOp, IntegerTensor, ValueKind},
@@ -13,7 +14,7 @@ pub(super) fn max_pool(
     encoding: &Encoding,
 ) -> Result<Option<CodeTensor>, GraphError> {
     let (IntegerOp::MaxPool(Some(window)), &[n, c, h, w]) = (&node.op, input.shape.as_slice()) else { return Ok(None) };
-    let op = skimp_graph::Op::MaxPool(window.clone());
+    let op = skimp_graph::Op::MaxPool(ops::MaxPool { window: window.clone() });
     let axes = window_axes(&op, &node.name, window, &[h, w])?;
     let (rows, cols) = (axes[0], axes[1]);
     let mut data = vec![encoding.min_code(); n * c * rows.output * cols.output];
@@ -57,7 +58,10 @@ pub(super) fn average_pool(
         let sums: Vec<_> = planes.map(|plane| (plane.iter().map(|&code| i64::from(code)).sum(), h * w)).collect();
         return means.of(vec![n, c, 1, 1], &sums).map(Some);
     };
-    let op = skimp_graph::Op::AveragePool { window: window.clone(), count_include_pad: *count_include_pad };
+    let op = skimp_graph::Op::AveragePool(ops::AveragePool {
+        window: window.clone(),
+        count_include_pad: *count_include_pad,
+    });
     let axes = window_axes(&op, &node.name, window, &[h, w])?;
     let (rows, cols) = (axes[0], axes[1]);
     let mut sums = Vec::with_capacity(n * c * rows.output * cols.output);

@@ -1,24 +1,26 @@
 //! Whether a batch may be cut into images.
 
-use skimp_graph::{
-    Op, Tensor,
-    integer::{IntegerGraph, IntegerNode, IntegerOp},
-};
+use skimp_graph::integer::{IntegerGraph, IntegerNode, IntegerOp};
+use skimp_graph::ops::{Operand, Operands};
+use skimp_graph::{Op, Tensor};
 
 /// Whether every node treats the images of a batch separately, so that a batch of `n` may be cut along its first axis;
-/// `shapes` are those of all values.
-///
-/// A conservative test: an operator that is not known to do so counts as one that does not.
-pub(super) fn is_separable(graph: &IntegerGraph, shapes: &[Vec<usize>], n: usize) -> bool {
-    let has_batch = |shape: &[usize]| shape.first() == Some(&n);
-    graph.inputs.iter().all(|input| has_batch(&shapes[input.value.0]))
+/// `batch` are the shapes of all values for the batch, `single` those for one image.
+pub(super) fn is_separable(graph: &IntegerGraph, batch: &[Vec<usize>], single: &[Vec<usize>], n: usize) -> bool {
+    let stacks = |id: usize| match (single[id].split_first(), batch[id].split_first()) {
+        (Some((1, one)), Some((first, all))) => *first == n && one == all,
+        _ => false,
+    };
+    graph.inputs.iter().all(|input| stacks(input.value.0))
         && graph.nodes.iter().all(|node| {
-            let inputs: Vec<&[usize]> = node.inputs.iter().map(|id| shapes[id.0].as_slice()).collect();
-            node.outputs.iter().all(|id| has_batch(&shapes[id.0])) && keeps_images_apart(node, &inputs)
+            let inputs: Vec<&[usize]> = node.inputs.iter().map(|id| single[id.0].as_slice()).collect();
+            let output_rank = node.outputs.first().map_or(0, |id| single[id.0].len());
+            node.outputs.iter().all(|id| stacks(id.0)) && keeps_images_apart(node, &inputs, output_rank)
         })
 }
 
-fn keeps_images_apart(node: &IntegerNode, inputs: &[&[usize]]) -> bool {
+fn keeps_images_apart(node: &IntegerNode, inputs: &[&[usize]], output_rank: usize) -> bool {
+    let is_first = |axis: i64| axis == 0 || inputs.first().is_some_and(|shape| axis == -(shape.len() as i64));
     match &node.op {
         IntegerOp::Quantize
         | IntegerOp::Dequantize
@@ -27,69 +29,21 @@ fn keeps_images_apart(node: &IntegerNode, inputs: &[&[usize]]) -> bool {
         | IntegerOp::AveragePool { .. }
         | IntegerOp::Rescale { .. }
         | IntegerOp::Sign => true,
-        IntegerOp::Add { .. } => same_rank(inputs),
-        IntegerOp::Concat { axis } => *axis > 0,
-        IntegerOp::Slice(slice) => slice.axes.iter().all(|&axis| axis > 0),
+        IntegerOp::Add { .. } => inputs.iter().all(|shape| shape.len() == output_rank),
+        IntegerOp::Concat { axis } => !is_first(*axis),
+        IntegerOp::Slice(slice) => slice.axes.iter().all(|&axis| !is_first(axis)),
         IntegerOp::Pad(pad) => pad.begin.first() == Some(&0) && pad.end.first() == Some(&0),
-        IntegerOp::Move(op) => move_keeps_images_apart(op),
-        IntegerOp::Float { op, constants } => match op {
-            Op::Add | Op::Sub | Op::Mul | Op::Div | Op::PRelu => broadcasts_within_images(inputs, constants),
-            // A constant part has the batch that it has.
-            Op::Concat { axis } => *axis > 0 && constants.iter().all(Option::is_none),
-            _ => float_keeps_images_apart(op) || move_keeps_images_apart(op),
-        },
+        IntegerOp::Move(op) => over_images(op, &vec![None; inputs.len()], inputs, output_rank),
+        IntegerOp::Float { op, constants } => over_images(op, constants, inputs, output_rank),
     }
 }
 
-/// Whether all operands have the batch (which every value has first) on the same axis.
-fn same_rank(inputs: &[&[usize]]) -> bool {
-    inputs.windows(2).all(|pair| pair[0].len() == pair[1].len())
-}
-
-/// Whether, in addition, no constant reaches over the batch.
-fn broadcasts_within_images(inputs: &[&[usize]], constants: &[Option<Tensor>]) -> bool {
-    let rank = inputs.first().map_or(0, |shape| shape.len());
-    let within = |constant: &Tensor| {
-        let shape = constant.shape();
-        shape.len() < rank || (shape.len() == rank && shape[0] == 1)
-    };
-    same_rank(inputs) && constants.iter().flatten().all(within)
-}
-
-/// Moves whose first output axis is the first input axis.
-fn move_keeps_images_apart(op: &Op) -> bool {
-    match op {
-        Op::Identity | Op::Dropout { .. } => true,
-        Op::Flatten { axis } => *axis == 1,
-        // The batch is copied to the first axis, and to no other one.
-        Op::Reshape { shape, allow_zero } => shape.first() == Some(&0) && !allow_zero && !shape.contains(&-2),
-        Op::Transpose { perm } => perm.first() == Some(&0),
-        Op::Squeeze { axes } => !axes.is_empty() && axes.iter().all(|&axis| axis > 0),
-        Op::Unsqueeze { axes } => axes.iter().all(|&axis| axis > 0),
-        _ => false,
-    }
-}
-
-/// Float operators that work element by element, or within an image.
-fn float_keeps_images_apart(op: &Op) -> bool {
-    match op {
-        Op::Relu
-        | Op::LeakyRelu { .. }
-        | Op::Clip { .. }
-        | Op::Sigmoid
-        | Op::HardSigmoid { .. }
-        | Op::HardSwish
-        | Op::Tanh
-        | Op::Sign
-        | Op::Lrn { .. }
-        | Op::Conv { .. }
-        | Op::BatchNormalization { .. }
-        | Op::MaxPool(_)
-        | Op::AveragePool { .. }
-        | Op::GlobalAveragePool
-        | Op::GlobalMaxPool => true,
-        Op::Softmax { axis } => *axis > 0,
-        Op::ReduceMean { axes, keep_dims: _ } => !axes.is_empty() && axes.iter().all(|&axis| axis > 0),
-        _ => false,
-    }
+/// Whether an operator on codes or real numbers does, some of whose operands are constant.
+fn over_images(op: &Op, constants: &[Option<Tensor>], inputs: &[&[usize]], output_rank: usize) -> bool {
+    let mut dynamic = inputs.iter();
+    let operands = constants.iter().map(|constant| match constant {
+        Some(tensor) => Some(Operand { shape: tensor.shape(), is_constant: true }),
+        None => dynamic.next().map(|shape| Operand { shape, is_constant: false }),
+    });
+    op.keeps_images_apart(&Operands { inputs: operands.collect(), output_rank })
 }

@@ -3,6 +3,7 @@
 use skimp_numerics::{Requantization, Requantizer};
 
 use crate::affine::AffineEncoding;
+use crate::ops;
 use crate::shape::normalized_axis;
 use crate::{AutoPad, Data, Graph, GraphError, Node, Op, Tensor, ValueId, Window};
 
@@ -72,7 +73,7 @@ pub(super) fn stored_constant<'g>(
     id: ValueId,
 ) -> Option<StoredConstant<'g>> {
     let node = &graph.nodes()[producers[id.0]?];
-    let Op::DequantizeLinear { axis } = node.op else { return None };
+    let Op::DequantizeLinear(ops::DequantizeLinear { axis }) = node.op else { return None };
     let input = |i: usize| node.inputs.get(i).copied().flatten();
     let codes = graph.constant(input(0)?)?;
     let scales = graph.constant(input(1)?)?.as_f32()?;
@@ -122,7 +123,7 @@ fn find(
     }
     let shape = weight.codes.shape();
     let (dense, window, groups, weight_shape, channel_axis) = match &node.op {
-        Op::Conv { window, groups } => {
+        Op::Conv(ops::Conv { window, groups }) => {
             let shape: [usize; 4] = shape.try_into().ok()?;
             (false, window.clone(), *groups, shape, 0)
         }

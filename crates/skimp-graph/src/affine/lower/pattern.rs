@@ -2,6 +2,7 @@
 
 use super::layer::{Layer, layer, widened};
 use crate::affine::{AffineEncoding, CodeType, MeanWindow};
+use crate::ops;
 use crate::{Graph, GraphError, Node, Op, PadMode, Slice, Tensor, ValueId, reference};
 
 /// What the operator at the heart of a pattern is.
@@ -50,7 +51,7 @@ impl Patterns {
             producers: graph.producers(),
         };
         for node in graph.nodes() {
-            if matches!(node.op, Op::QuantizeLinear { .. }) {
+            if matches!(node.op, Op::QuantizeLinear(_)) {
                 patterns.encodings[node.outputs[0].0] = encoding(graph, node, None)?;
             }
         }
@@ -59,7 +60,7 @@ impl Patterns {
             n_uses[id.0] += 1;
         }
         for (node_idx, node) in graph.nodes().iter().enumerate() {
-            if matches!(node.op, Op::QuantizeLinear { .. }) {
+            if matches!(node.op, Op::QuantizeLinear(_)) {
                 patterns.fused[node_idx] = patterns.fuse(graph, node, &n_uses)?;
             } else {
                 patterns.real_layers[node_idx] = patterns.layer(graph, node)?;
@@ -79,7 +80,7 @@ impl Patterns {
         let node = &graph.nodes()[self.producers[id.0]?];
         let codes = node.inputs.first().copied().flatten()?;
         let made = self.encodings[codes.0]?;
-        let is_dequantize = matches!(node.op, Op::DequantizeLinear { .. });
+        let is_dequantize = matches!(node.op, Op::DequantizeLinear(_));
         let read = encoding(graph, node, Some(made.code_type)).ok().flatten()?;
         (is_dequantize && read == made).then_some((codes, made))
     }
@@ -140,7 +141,9 @@ impl Patterns {
 fn bounds(op: &Op) -> Option<(Option<f32>, Option<f32>)> {
     match op {
         Op::Relu => Some((Some(0.0), None)),
-        Op::Clip { min, max } if !min.is_some_and(f32::is_nan) && !max.is_some_and(f32::is_nan) => Some((*min, *max)),
+        Op::Clip(ops::Clip { min, max }) if !min.is_some_and(f32::is_nan) && !max.is_some_and(f32::is_nan) => {
+            Some((*min, *max))
+        }
         _ => None,
     }
 }
@@ -150,27 +153,27 @@ fn kind(node: &Node, value: ValueId) -> Option<Kind> {
     Some(match &node.op {
         Op::Add => Kind::Add,
         Op::GlobalAveragePool => Kind::Mean(MeanWindow::Global { keep_dims: true }),
-        Op::AveragePool { window, count_include_pad } => {
+        Op::AveragePool(ops::AveragePool { window, count_include_pad }) => {
             Kind::Mean(MeanWindow::Window { window: window.clone(), count_include_pad: *count_include_pad })
         }
-        Op::ReduceMean { axes, keep_dims } if is_spatial(axes) => {
+        Op::ReduceMean(ops::ReduceMean { axes, keep_dims }) if is_spatial(axes) => {
             Kind::Mean(MeanWindow::Global { keep_dims: *keep_dims })
         }
-        Op::LeakyRelu { .. } | Op::Sigmoid | Op::HardSigmoid { .. } | Op::HardSwish | Op::Tanh => {
+        Op::LeakyRelu(_) | Op::Sigmoid | Op::HardSigmoid(_) | Op::HardSwish | Op::Tanh => {
             Kind::Table(Some(node.op.clone()))
         }
         Op::MaxPool(_)
-        | Op::Concat { .. }
+        | Op::Concat(_)
         | Op::Slice(_)
-        | Op::Flatten { .. }
-        | Op::Reshape { .. }
-        | Op::Transpose { .. }
-        | Op::Squeeze { .. }
-        | Op::Unsqueeze { .. }
-        | Op::Dropout { .. }
+        | Op::Flatten(_)
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Squeeze(_)
+        | Op::Unsqueeze(_)
+        | Op::Dropout(_)
         | Op::Identity => Kind::Move(node.op.clone()),
         Op::Pad(pad) if pad.mode != PadMode::Constant || pad.value.is_finite() => Kind::Move(node.op.clone()),
-        Op::Split { axis, sizes } => {
+        Op::Split(ops::Split { axis, sizes }) => {
             let piece = node.outputs.iter().position(|&output| output == value)?;
             let start = sizes.get(..piece)?.iter().sum::<usize>();
             let end = start + sizes.get(piece)?;
@@ -182,25 +185,8 @@ fn kind(node: &Node, value: ValueId) -> Option<Kind> {
                 steps: vec![1],
             }))
         }
-        Op::Conv { .. }
-        | Op::Gemm(_)
-        | Op::MatMul
-        | Op::BatchNormalization { .. }
-        | Op::Relu
-        | Op::Clip { .. }
-        | Op::PRelu
-        | Op::Sign
-        | Op::Softmax { .. }
-        | Op::Sub
-        | Op::Mul
-        | Op::Div
-        | Op::Pad(_)
-        | Op::GlobalMaxPool
-        | Op::ReduceMean { .. }
-        | Op::Lrn { .. }
-        | Op::Cast { .. }
-        | Op::QuantizeLinear { .. }
-        | Op::DequantizeLinear { .. } => return None,
+        // Other operators stay in floating point.
+        _ => return None,
     })
 }
 

@@ -16,8 +16,8 @@ use super::proto::{
     DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto,
     TensorTypeProto, TypeProto, ValueInfoProto,
 };
-use super::symbolic::{self, Extent, Shape, Symbol, Symbols};
-use super::{MAX_OPSET, dtype, ops, tensor};
+use super::symbolic::{Extent, Shape, Symbol, Symbols};
+use super::{MAX_OPSET, dtype, tensor};
 use crate::{DType, Dim, Graph, GraphError, Node, Tensor, ValueId};
 
 /// The oldest operator set that files are written in.
@@ -147,7 +147,9 @@ fn dtypes(graph: &Graph) -> Result<Vec<Option<DType>>, GraphError> {
     }
     for node in graph.nodes() {
         let inputs: Vec<Option<DType>> = node.inputs.iter().map(|id| id.and_then(|id| dtypes[id.0])).collect();
-        let dtype = dtype::output_dtype(&node.op, &inputs)
+        let dtype = node
+            .op
+            .output_dtype(&inputs)
             .map_err(|cause| GraphError::invalid_node(&node.name, node.op.name(), cause))?;
         for output in &node.outputs {
             dtypes[output.0] = Some(dtype);
@@ -173,7 +175,8 @@ fn form(node: &Node, dtypes: &[Option<DType>], opset: i64) -> Result<Form, Graph
     let first = node.inputs.first().copied().flatten().as_ref().and_then(of);
     let dtype =
         first.ok_or_else(|| GraphError::invalid_node(&node.name, node.op.name(), "the first input is missing"))?;
-    ops::export(&node.op, Context { opset, dtype, is_16_bit })
+    node.op
+        .export(Context { opset, dtype, is_16_bit })
         .map_err(|cause| GraphError::unsupported_node(&node.name, node.op.name(), cause))
 }
 
@@ -233,7 +236,7 @@ fn interface(graph: &Graph, dtypes: &[Option<DType>]) -> (Vec<ValueInfoProto>, V
     for node in graph.nodes() {
         let unknown = None;
         let inputs: Vec<&Shape> = node.inputs.iter().map(|id| id.map_or(&unknown, |id| &shapes[id.0])).collect();
-        let inferred = symbolic::infer(&node.op, &inputs, node.outputs.len(), &mut symbols);
+        let inferred = node.op.symbolic_shapes(&inputs, node.outputs.len(), &mut symbols);
         for (output, shape) in node.outputs.iter().zip(inferred) {
             shapes[output.0] = shape;
         }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::NodeView;
 use crate::onnx::proto::{NodeProto, TensorProto, ValueInfoProto};
-use crate::onnx::symbolic::{self, Extent, Shape, Symbol, SymbolicTensor, Symbols};
-use crate::onnx::{dtype, tensor};
+use crate::onnx::symbolic::{Extent, Shape, Symbol, SymbolicTensor, Symbols};
+use crate::onnx::tensor;
 use crate::{DType, Data, Dim, Graph, GraphError, GraphInput, Node, Op, Tensor, Value, ValueId};
 
 /// Most entries that the operands of one shape calculation, and all results together, may have. Networks need a few
@@ -324,10 +324,10 @@ impl Importer {
         outputs: &[&str],
     ) -> Result<Vec<ValueId>, GraphError> {
         let dtypes: Vec<Option<DType>> = inputs.iter().map(|id| id.map(|id| self.dtype(id))).collect();
-        let dtype = dtype::output_dtype(&op, &dtypes).map_err(|cause| node.invalid(cause))?;
+        let dtype = op.output_dtype(&dtypes).map_err(|cause| node.invalid(cause))?;
         let unknown = None;
         let shapes: Vec<&Shape> = inputs.iter().map(|id| id.map_or(&unknown, |id| &self.facts[id.0].shape)).collect();
-        let shapes = symbolic::infer(&op, &shapes, outputs.len(), &mut self.symbols);
+        let shapes = op.symbolic_shapes(&shapes, outputs.len(), &mut self.symbols);
         let mut ids = Vec::with_capacity(outputs.len());
         for (output, shape) in outputs.iter().zip(shapes) {
             let id = self.push_value((*output).to_owned(), None, Fact { dtype, shape });

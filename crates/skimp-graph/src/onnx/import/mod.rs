@@ -16,8 +16,8 @@ pub(crate) use attributes::{NodeView, as_f32};
 pub(crate) use builder::Importer;
 
 use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
-use super::{MAX_OPSET, MIN_OPSET, dtype, ops};
-use crate::{DType, Dim, Graph, GraphError};
+use super::{MAX_OPSET, MIN_OPSET, calculations, dtype};
+use crate::{DType, Dim, Graph, GraphError, ops};
 
 /// Decodes and converts a model. `file` names it in errors.
 pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Result<Graph, GraphError> {
@@ -57,14 +57,26 @@ pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Resu
     for idx in order {
         let proto = &nodes[idx];
         let node = NodeView::new(proto, importer.node_name(proto, idx), opset);
-        let operator = ops::find(&proto.op_type).ok_or_else(|| node.unsupported("operator"))?;
-        node.check_attributes(operator.attributes())?;
-        operator.import(&node, &mut importer)?;
+        import_node(&node, &mut importer)?;
         importer.check_outputs(&node)?;
     }
     let outputs: Vec<&str> = output.iter().map(|v| v.name.as_str()).collect();
     let graph = importer.finish(name, &outputs)?;
     Ok(metadata.into_iter().fold(graph, |graph, entry| graph.with_metadata(entry.key, entry.value)))
+}
+
+/// Evaluates a node on constants and shapes, or adds it to the graph.
+fn import_node(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
+    let (calculation, operator) = (calculations::find(node.op_type()), ops::find(node.op_type()));
+    if let Some(calculation) = calculation
+        && (operator.is_none() || importer.shape_inputs(node, node.n_inputs())?.is_some())
+    {
+        node.check_attributes(calculation.attributes())?;
+        return calculation.import(node, importer);
+    }
+    let operator = operator.ok_or_else(|| node.unsupported("operator"))?;
+    node.check_attributes(operator.attributes)?;
+    (operator.import)(node, importer)
 }
 
 /// The version of the default operator set.
@@ -86,12 +98,16 @@ fn is_default_domain(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
 }
 
+fn is_known(name: &str) -> bool {
+    ops::find(name).is_some() || calculations::find(name).is_some()
+}
+
 /// All unsupported operators in one error: the first by node, the others by operator.
 fn check_operators(nodes: &[NodeProto]) -> Result<(), GraphError> {
     let unsupported: Vec<(usize, &NodeProto)> = nodes
         .iter()
         .enumerate()
-        .filter(|(_, node)| !is_default_domain(&node.domain) || ops::find(&node.op_type).is_none())
+        .filter(|(_, node)| !is_default_domain(&node.domain) || !is_known(&node.op_type))
         .collect();
     let Some(&(idx, first)) = unsupported.first() else { return Ok(()) };
     let qualified = |node: &NodeProto| {

@@ -5,7 +5,6 @@
 //! wrong can be derived.
 
 mod polynomial;
-mod shape;
 mod tensor;
 
 use std::collections::HashMap;
@@ -13,7 +12,6 @@ use std::collections::HashMap;
 use self::polynomial::Polynomials;
 
 pub(crate) use polynomial::Arithmetic;
-pub(crate) use shape::{infer, missing_factor};
 pub(crate) use tensor::{SymbolicTensor, normalize_axis};
 
 /// An unknown extent.
@@ -66,5 +64,15 @@ impl Symbols {
         let symbol = self.fresh();
         self.named.insert(name.to_owned(), symbol);
         symbol
+    }
+}
+
+/// The extent that makes the product of `shape` that of `x`: symbols that both have cancel out.
+pub(crate) fn missing_factor(x: &[Extent], shape: &[Extent], symbols: &mut Symbols) -> Extent {
+    let (all, rest) = (symbols.product(x), symbols.product(shape));
+    match (all, rest) {
+        (_, Extent::Known(0)) => Extent::Symbol(symbols.fresh()),
+        (Extent::Known(n), Extent::Known(rest)) if n % rest != 0 => Extent::Symbol(symbols.fresh()),
+        (all, rest) => symbols.extent(Arithmetic::Div, all, rest),
     }
 }

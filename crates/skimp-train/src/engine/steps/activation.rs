@@ -1,12 +1,12 @@
 //! Elementwise functions of one tensor.
 
-use skimp_cpu::nhwc::{relu_backward, relu_forward};
-use skimp_graph::Op;
-
 use crate::TrainError;
 use crate::engine::kernels::{zip1, zip2};
 use crate::engine::step::{Keeps, Place, Run, Step};
 use crate::reference::{SignEstimator, SignTraining, SignValues};
+use skimp_cpu::nhwc::{relu_backward, relu_forward};
+use skimp_graph::Op;
+use skimp_graph::ops;
 
 /// An elementwise function whose derivative is cheap.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,12 +26,12 @@ impl Activation {
     pub(crate) fn of(op: &Op, sign: SignTraining) -> Option<Self> {
         Some(match op {
             Op::Relu => Self::Relu,
-            Op::LeakyRelu { alpha } => Self::LeakyRelu { alpha: *alpha },
-            Op::Clip { min, max } => {
+            Op::LeakyRelu(ops::LeakyRelu { alpha }) => Self::LeakyRelu { alpha: *alpha },
+            Op::Clip(ops::Clip { min, max }) => {
                 Self::Clip { min: min.unwrap_or(f32::NEG_INFINITY), max: max.unwrap_or(f32::INFINITY) }
             }
             Op::Sigmoid => Self::Sigmoid,
-            Op::HardSigmoid { alpha, beta } => Self::HardSigmoid { alpha: *alpha, beta: *beta },
+            Op::HardSigmoid(ops::HardSigmoid { alpha, beta }) => Self::HardSigmoid { alpha: *alpha, beta: *beta },
             Op::HardSwish => Self::HardSwish,
             Op::Tanh => Self::Tanh,
             Op::Sign => Self::Sign(sign),
@@ -171,11 +171,11 @@ mod tests {
         let plus_minus_one = SignTraining { values: SignValues::PlusMinusOne, estimator: SignEstimator::Identity };
         let cases = [
             (Op::Relu, onnx),
-            (Op::LeakyRelu { alpha: 0.1 }, onnx),
-            (Op::Clip { min: Some(-1.0), max: Some(3.0) }, onnx),
-            (Op::Clip { min: None, max: Some(0.5) }, onnx),
+            (Op::LeakyRelu(ops::LeakyRelu { alpha: 0.1 }), onnx),
+            (Op::Clip(ops::Clip { min: Some(-1.0), max: Some(3.0) }), onnx),
+            (Op::Clip(ops::Clip { min: None, max: Some(0.5) }), onnx),
             (Op::Sigmoid, onnx),
-            (Op::HardSigmoid { alpha: 0.25, beta: 0.5 }, onnx),
+            (Op::HardSigmoid(ops::HardSigmoid { alpha: 0.25, beta: 0.5 }), onnx),
             (Op::HardSwish, onnx),
             (Op::Tanh, onnx),
             (Op::Sign, onnx),

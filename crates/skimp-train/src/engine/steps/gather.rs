@@ -43,15 +43,15 @@ impl Gather {
     ) -> Result<Option<Self>, TrainError> {
         let fill = match op {
             Op::Pad(pad) if pad.mode == PadMode::Constant => pad.value,
-            Op::Concat { .. }
-            | Op::Split { .. }
+            Op::Concat(_)
+            | Op::Split(_)
             | Op::Slice(_)
             | Op::Pad(_)
-            | Op::Flatten { .. }
-            | Op::Reshape { .. }
-            | Op::Transpose { .. }
-            | Op::Squeeze { .. }
-            | Op::Unsqueeze { .. }
+            | Op::Flatten(_)
+            | Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Squeeze(_)
+            | Op::Unsqueeze(_)
             | Op::Identity => 0.0,
             _ => return Ok(None),
         };

@@ -3,6 +3,7 @@
 use skimp_cpu::nhwc::{
     Divisor, PoolShape, average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward,
 };
+use skimp_graph::ops;
 use skimp_graph::{Op, Window, shape};
 
 use crate::TrainError;
@@ -57,14 +58,14 @@ impl Pool {
             Some(Self { shape, kind: Kind::Average(divisor) })
         };
         match op {
-            Op::MaxPool(window) => max(windowed(window)?.0),
+            Op::MaxPool(ops::MaxPool { window }) => max(windowed(window)?.0),
             Op::GlobalMaxPool => max(global()?),
-            Op::AveragePool { window, count_include_pad } => {
+            Op::AveragePool(ops::AveragePool { window, count_include_pad }) => {
                 let (shape, pads_end) = windowed(window)?;
                 average(shape, if *count_include_pad { Divisor::Padded { pads_end } } else { Divisor::Inside })
             }
             Op::GlobalAveragePool => average(global()?, Divisor::Window),
-            Op::ReduceMean { axes, .. } => {
+            Op::ReduceMean(ops::ReduceMean { axes, .. }) => {
                 spatial(axes)?;
                 average(global()?, Divisor::Window)
             }

@@ -1,0 +1,114 @@
+//! What elementwise arithmetic with broadcasting shares, on data and in shape calculations.
+
+use super::Op;
+use super::signature::{Signature, shaped};
+use crate::onnx::export::Form;
+use crate::onnx::import::{Importer, NodeView};
+use crate::onnx::symbolic::{Arithmetic, Extent, Shape, SymbolicTensor, Symbols};
+use crate::reference::Call;
+use crate::reference::number::Number;
+use crate::reference::strided::Offsets;
+use crate::shape::{TensorType, broadcast};
+use crate::testing::{Generator, Source};
+use crate::{DType, Data, GraphError, Tensor};
+
+/// Two numbers of one type, broadcast.
+pub(super) fn output_types(signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
+    let a = signature.input(0)?;
+    let b = signature.input_like(1, a)?;
+    signature.number()?;
+    let shape = broadcast(&a.shape, &b.shape);
+    let mismatch = || signature.invalid(format!("shapes {:?} and {:?} do not broadcast", a.shape, b.shape));
+    Ok(shaped(a, shape.ok_or_else(mismatch)?))
+}
+
+/// `function` of the elements of `a`, the first input, and of the second one, both broadcast to the output.
+pub(super) fn zip<T: Number>(call: &Call<'_>, a: &[T], function: impl Fn(T, T) -> T) -> Result<Data, GraphError>
+where
+    Data: From<Vec<T>>,
+{
+    let b: &[T] = call.elements(1);
+    let mut y = call.allocate_output()?;
+    if call.input(0).shape() == call.input(1).shape() {
+        y.extend(a.iter().zip(b).map(|(&a, &b)| function(a, b)));
+    } else {
+        let a_offsets = Offsets::broadcast(call.input(0).shape(), call.output_shape());
+        let b_offsets = Offsets::broadcast(call.input(1).shape(), call.output_shape());
+        y.extend(a_offsets.zip(b_offsets).map(|(i, j)| function(a[i], b[j])));
+    }
+    Ok(y.into())
+}
+
+/// The broadcast shape of both inputs.
+pub(super) fn symbolic_shape(inputs: &[&Shape], symbols: &mut Symbols) -> Shape {
+    symbolic_broadcast(inputs.first()?.as_ref()?, inputs.get(1)?.as_ref()?, symbols)
+}
+
+fn broadcast_extent(a: Extent, b: Extent, symbols: &mut Symbols) -> Option<Extent> {
+    match (a, b) {
+        (a, b) if a == b => Some(a),
+        (Extent::Known(1), other) | (other, Extent::Known(1)) => Some(other),
+        (Extent::Known(_), Extent::Known(_)) => None,
+        (known @ Extent::Known(_), Extent::Symbol(_)) | (Extent::Symbol(_), known @ Extent::Known(_)) => Some(known),
+        (Extent::Symbol(_), Extent::Symbol(_)) => Some(Extent::Symbol(symbols.fresh())),
+    }
+}
+
+/// The shape that two shapes broadcast to.
+pub(super) fn symbolic_broadcast(a: &[Extent], b: &[Extent], symbols: &mut Symbols) -> Shape {
+    let rank = a.len().max(b.len());
+    let of = |t: &[Extent], axis: usize| (axis + t.len()).checked_sub(rank).map_or(Extent::Known(1), |i| t[i]);
+    (0..rank).map(|axis| broadcast_extent(of(a, axis), of(b, axis), symbols)).collect()
+}
+
+/// Adds `op` on two inputs, or calculates with them where they are shapes.
+pub(super) fn import(
+    node: &NodeView<'_>,
+    importer: &mut Importer,
+    op: Op,
+    on_shapes: Arithmetic,
+) -> Result<(), GraphError> {
+    node.check_inputs(2, 2)?;
+    if let Some(inputs) = importer.shape_inputs(node, 2)? {
+        let result = SymbolicTensor::binary(on_shapes, &inputs[0], &inputs[1], &mut importer.symbols);
+        return importer.bind_symbolic(node, result.map_err(|cause| node.invalid(cause))?);
+    }
+    let a = importer.value(node, 0)?;
+    let b = importer.value(node, 1)?;
+    importer.emit(node, op, vec![Some(a), Some(b)])
+}
+
+/// The form for elements of `dtype`: integers beside the `early` ones came with opset 14.
+pub(super) fn since(form: Form, dtype: DType, early: &[DType]) -> Form {
+    if dtype.is_float() || early.contains(&dtype) { form } else { form.since(14) }
+}
+
+/// Adds `op` on value `x` and a constant or another value; one that `divides` keeps away from 0.
+pub(super) fn draw(generator: &mut Generator, x: usize, op: Op, divides: bool) -> Option<Vec<usize>> {
+    let shape = generator.shape(x);
+    let other = if generator.draws.chance(0.5) {
+        let other = generator.broadcastable(&shape, true);
+        let n: usize = other.iter().product();
+        let numbers = if divides {
+            (0..n).map(|_| [-2.0, -0.5, 0.5, 1.0, 4.0][generator.draws.below(5)]).collect()
+        } else {
+            (0..n).map(|_| generator.draws.between(0, 4) as f32 - 2.0).collect()
+        };
+        Source::Constant(Tensor::from_f32(other, numbers))
+    } else {
+        Source::Known(generator.draws.below(generator.known.len()))
+    };
+    let mut operands = vec![Source::Known(x), other];
+    if generator.draws.chance(0.3) {
+        operands.reverse();
+    }
+    let divisor = match &operands[1] {
+        Source::Known(idx) => &generator.known[*idx].tensor,
+        Source::Constant(tensor) => tensor,
+    };
+    let near_zero = |x: &f32| x.abs() < 0.25;
+    if divides && divisor.as_f32().is_some_and(|elements| elements.iter().any(near_zero)) {
+        return None;
+    }
+    generator.try_node(op, operands)
+}

@@ -1,0 +1,163 @@
+//! DequantizeLinear, per tensor and per axis.
+
+use std::ops::RangeInclusive;
+
+use crate::onnx::export::{Context, Form};
+use crate::onnx::import::{Importer, NodeView};
+use crate::onnx::symbolic::{Shape, Symbols};
+use crate::ops::signature::Signature;
+use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, quantization, unary};
+use crate::reference::Call;
+use crate::shape::TensorType;
+use crate::testing::{Case, Generator, Source, case, f, t};
+use crate::{DType, Data, Element, GraphError, Tensor};
+
+/// Inputs: x, scale, optional zero point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DequantizeLinear {
+    /// Axis of a per-axis scale.
+    pub axis: i64,
+}
+
+impl Operator for DequantizeLinear {
+    fn class(&self) -> Class {
+        Class::ElementWise
+    }
+
+    fn n_inputs(&self) -> RangeInclusive<usize> {
+        2..=3
+    }
+
+    fn element_types(&self) -> ElementTypes {
+        ElementTypes::Any
+    }
+
+    fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
+        let x = signature.input(0)?;
+        if !matches!(x.dtype, DType::U8 | DType::I8 | DType::U16 | DType::I16 | DType::I32) {
+            return Err(
+                signature.invalid(format!("input has element type {}, expected u8, i8, u16, i16 or i32", x.dtype))
+            );
+        }
+        let scale = signature.input(1)?;
+        if scale.dtype != DType::F32 {
+            let feature = format!("a scale of {}", scale.dtype);
+            return Err(signature.unsupported(feature));
+        }
+        quantization::check(signature, x, "scale", scale, self.axis)?;
+        if signature.optional(2).is_some() {
+            quantization::check_zero_point(signature, scale, signature.input_like(2, x)?)?;
+        }
+        Ok(vec![TensorType { dtype: DType::F32, shape: x.shape.clone() }])
+    }
+
+    fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
+        fn typed<T: Element + Into<i64>>(
+            call: &Call<'_>,
+            x: &[T],
+            channel: impl Fn(usize) -> usize,
+        ) -> Result<Vec<Data>, GraphError> {
+            let scale: &[f32] = call.elements(1);
+            let zero_point: Option<&[T]> = call.optional(2).map(|_| call.elements(2));
+            let mut y: Vec<f32> = call.allocate(x.len())?;
+            y.extend(x.iter().enumerate().map(|(idx, &x)| {
+                let channel = channel(idx);
+                let difference: i64 = x.into() - zero_point.map_or(0, |z| z[channel].into());
+                difference as f32 * scale[channel]
+            }));
+            Ok(vec![y.into()])
+        }
+        let channel = quantization::channels(call, self.axis)?;
+        match call.input(0).data() {
+            Data::U8(x) => typed(call, x, channel),
+            Data::I8(x) => typed(call, x, channel),
+            Data::U16(x) => typed(call, x, channel),
+            Data::I16(x) => typed(call, x, channel),
+            Data::I32(x) => typed(call, x, channel),
+            _ => Err(call.unsupported_type()),
+        }
+    }
+
+    fn keeps_images_apart(&self, operands: &Operands<'_>) -> bool {
+        operands.only_first_computed()
+            && operands.inputs.iter().skip(1).flatten().all(|input| input.shape.is_empty() || input.shape == [1])
+    }
+
+    fn rounding(&self) -> Rounding {
+        Rounding::Jumps
+    }
+
+    fn export(&self, form: Form, context: Context) -> Result<Form, String> {
+        Ok(quantization::export(form, self.axis, context))
+    }
+
+    fn output_dtype(&self, inputs: &[Option<DType>]) -> Result<DType, String> {
+        let Some(x) = inputs.first().copied().flatten() else {
+            return Err("the first input is missing".to_owned());
+        };
+        if !matches!(x, DType::I8 | DType::U8 | DType::I16 | DType::U16 | DType::I32) {
+            return Err(format!("input of element type {x:?}, expected an integer of 8, 16 or 32 bits"));
+        }
+        if inputs.get(1).copied().flatten() != Some(DType::F32) {
+            return Err("the scale must have element type F32".to_owned());
+        }
+        match inputs.get(2).copied().flatten() {
+            Some(zero_point) if zero_point != x => {
+                Err(format!("zero point of element type {zero_point:?} for an input of element type {x:?}"))
+            }
+            _ => Ok(DType::F32),
+        }
+    }
+
+    fn symbolic_shape(&self, inputs: &[&Shape], _symbols: &mut Symbols) -> Shape {
+        unary::same_shape(inputs)
+    }
+
+    fn stores(&self) -> bool {
+        true
+    }
+
+    fn folds(&self) -> bool {
+        // It says how a constant is stored.
+        false
+    }
+}
+
+impl Definition for DequantizeLinear {
+    const NAME: &'static str = "DequantizeLinear";
+    const ATTRIBUTES: &'static [&'static str] = &["axis", "block_size", "output_dtype", "saturate"];
+
+    fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
+        let axis = quantization::axis(node)?;
+        if quantization::output_dtype(node)?.is_some_and(|dtype| dtype != DType::F32) {
+            return Err(node.unsupported("an output type other than FLOAT"));
+        }
+        let inputs = quantization::inputs(node, importer)?;
+        importer.emit(node, Op::DequantizeLinear(Self { axis }), inputs)
+    }
+
+    fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {
+        let scale = Tensor::from_f32(Vec::new(), vec![[0.5, 1.0, 2.0][generator.draws.below(3)]]);
+        let zero: Data = match generator.known[x].tensor.dtype() {
+            DType::I32 => vec![0_i32].into(),
+            DType::I8 => vec![-3_i8].into(),
+            _ => vec![7_u8].into(),
+        };
+        let zero = Tensor::new(Vec::new(), zero)?;
+        let sources = vec![Source::Known(x), Source::Constant(scale), Source::Constant(zero)];
+        generator.try_node(Op::DequantizeLinear(Self { axis: 1 }), sources)
+    }
+
+    fn cases() -> Vec<Case> {
+        let dequantize = Op::DequantizeLinear(Self { axis: 0 });
+        vec![
+            case(
+                "dequantize per axis",
+                dequantize.clone(),
+                &[t(&[2, 1], &[1_u8, 255]), f(&[2], &[0.5, 2.0]), t(&[2], &[3_u8, 255])],
+                f(&[2, 1], &[-1.0, 0.0]),
+            ),
+            case("dequantize i32", dequantize, &[t(&[2], &[-7_i32, 1]), f(&[], &[0.5])], f(&[2], &[-3.5, 0.5])),
+        ]
+    }
+}

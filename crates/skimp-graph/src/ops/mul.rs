@@ -1,0 +1,81 @@
+//! Mul.
+
+use std::ops::RangeInclusive;
+
+use crate::onnx::export::{Context, Form};
+use crate::onnx::import::{Importer, NodeView};
+use crate::onnx::symbolic::Arithmetic;
+use crate::onnx::symbolic::{Shape, Symbols};
+use crate::ops::signature::Signature;
+use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, arithmetic};
+use crate::reference::Call;
+use crate::reference::number::{Number, for_number};
+use crate::shape::TensorType;
+use crate::testing::{Case, Generator, case, f};
+use crate::{DType, Data, GraphError};
+
+/// Elementwise product, broadcast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mul;
+
+impl Operator for Mul {
+    fn class(&self) -> Class {
+        Class::ElementWise
+    }
+
+    fn n_inputs(&self) -> RangeInclusive<usize> {
+        2..=2
+    }
+
+    fn element_types(&self) -> ElementTypes {
+        ElementTypes::Number
+    }
+
+    fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
+        arithmetic::output_types(signature)
+    }
+
+    fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
+        for_number!(
+            call.input(0).data(),
+            a => Ok(vec![arithmetic::zip(call, a, Number::times)?]),
+            Err(call.unsupported_type())
+        )
+    }
+
+    fn keeps_images_apart(&self, operands: &Operands<'_>) -> bool {
+        operands.broadcast_over_images()
+    }
+
+    fn rounding(&self) -> Rounding {
+        Rounding::Exact
+    }
+
+    fn export(&self, form: Form, context: Context) -> Result<Form, String> {
+        Ok(arithmetic::since(form, context.dtype, &[DType::I64, DType::I32]))
+    }
+
+    fn symbolic_shape(&self, inputs: &[&Shape], symbols: &mut Symbols) -> Shape {
+        arithmetic::symbolic_shape(inputs, symbols)
+    }
+
+    fn keeps_non_negative(&self, inputs: &[bool]) -> bool {
+        inputs.iter().all(|&known| known)
+    }
+}
+
+impl Definition for Mul {
+    const NAME: &'static str = "Mul";
+
+    fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
+        arithmetic::import(node, importer, Op::Mul, Arithmetic::Mul)
+    }
+
+    fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {
+        arithmetic::draw(generator, x, Op::Mul, false)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![case("mul", Op::Mul, &[f(&[2], &[3.0, -2.0]), f(&[], &[2.0])], f(&[2], &[6.0, -4.0]))]
+    }
+}

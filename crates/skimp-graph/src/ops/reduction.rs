@@ -1,0 +1,118 @@
+//! What reductions over axes share.
+
+use super::signature::Signature;
+use super::{Op, Operands, unary};
+use crate::GraphError;
+use crate::onnx::export::Form;
+use crate::onnx::import::{Importer, NodeView};
+use crate::onnx::symbolic::{Extent, Shape, normalize_axis};
+use crate::reference::Call;
+use crate::reference::number::Number;
+use crate::reference::strided::{Offsets, strided_reduction};
+use crate::shape::{TensorType, normalized_axes};
+use crate::testing::Generator;
+
+/// The shape that is left where `axes` (all where empty) are reduced.
+pub(super) fn output_shape(
+    signature: &Signature<'_>,
+    x: &TensorType,
+    axes: &[i64],
+    keep_dims: bool,
+) -> Result<Vec<usize>, GraphError> {
+    let reduced = marked(axes, x.shape.len()).map_err(|cause| signature.invalid(cause))?;
+    let extents = x.shape.iter().zip(reduced);
+    Ok(extents
+        .filter_map(|(&extent, reduced)| match (reduced, keep_dims) {
+            (false, _) => Some(extent),
+            (true, true) => Some(1),
+            (true, false) => None,
+        })
+        .collect())
+}
+
+/// A mark for every axis that is reduced.
+fn marked(axes: &[i64], rank: usize) -> Result<Vec<bool>, String> {
+    let mut reduced = normalized_axes(axes, rank)?;
+    if axes.is_empty() {
+        reduced.fill(true);
+    }
+    Ok(reduced)
+}
+
+/// A mark for every axis of the first input that is reduced.
+pub(super) fn reduced(call: &Call<'_>, axes: &[i64]) -> Result<Vec<bool>, GraphError> {
+    marked(axes, call.input(0).shape().len()).map_err(|cause| call.invalid(cause))
+}
+
+/// `function` of the elements that join in each output element, in memory order, and of their number.
+pub(super) fn reduce<T: Number>(
+    call: &Call<'_>,
+    x: &[T],
+    reduced: &[bool],
+    function: fn(&mut dyn Iterator<Item = T>, usize) -> T,
+) -> Result<Vec<T>, GraphError> {
+    let (kept, inner): (Offsets, Offsets) = strided_reduction(call.input(0).shape(), reduced);
+    let n = inner.size_hint().0;
+    let mut y = call.allocate_output()?;
+    y.extend(kept.map(|start| function(&mut inner.clone().map(|offset| x[start + offset]), n)));
+    Ok(y)
+}
+
+/// Whether the images stay apart.
+pub(super) fn keeps_images_apart(axes: &[i64], operands: &Operands<'_>) -> bool {
+    !axes.is_empty() && axes.iter().all(|&axis| !operands.is_first(axis))
+}
+
+/// The shape that is left, as far as it is known.
+pub(super) fn symbolic_shape(x: &[Extent], axes: &[i64], keep_dims: bool) -> Shape {
+    let mut removed = vec![axes.is_empty(); x.len()];
+    for &axis in axes {
+        removed[normalize_axis(axis, x.len())?] = true;
+    }
+    let kept = x.iter().zip(removed).filter_map(|(&extent, removed)| match (removed, keep_dims) {
+        (false, _) => Some(extent),
+        (true, true) => Some(Extent::Known(1)),
+        (true, false) => None,
+    });
+    Some(kept.collect())
+}
+
+/// The axes as an attribute, or as an input since operator set `axes_input`; `op` makes the operator of axes and of
+/// whether they stay.
+pub(super) fn import(
+    node: &NodeView<'_>,
+    importer: &mut Importer,
+    axes_input: i64,
+    op: impl Fn(Vec<i64>, bool) -> Op,
+) -> Result<(), GraphError> {
+    let axes = if node.opset() < axes_input {
+        node.check_inputs(1, 1)?;
+        node.ints("axes")?.map(<[i64]>::to_vec).unwrap_or_default()
+    } else {
+        node.check_inputs(1, 2)?;
+        importer.ints(node, 1)?.unwrap_or_default()
+    };
+    let keep_dims = node.flag("keepdims", true)?;
+    let x = importer.value(node, 0)?;
+    let is_noop = axes.is_empty() && node.flag("noop_with_empty_axes", false)?;
+    importer.emit(node, if is_noop { Op::Identity } else { op(axes, keep_dims) }, vec![Some(x)])
+}
+
+/// The ONNX form, with the axes as an input or as an attribute.
+pub(super) fn export(form: Form, axes: &[i64], keep_dims: bool, axes_are_input: bool) -> Form {
+    let form = form.int("keepdims", i64::from(keep_dims));
+    match axes {
+        [] => form,
+        axes if axes_are_input => form.int_vector(1, "axes", axes),
+        axes => form.ints("axes", axes.to_vec()),
+    }
+}
+
+/// Adds a reduction over some axes, often the spatial ones.
+pub(super) fn draw(generator: &mut Generator, x: usize, op: impl Fn(Vec<i64>, bool) -> Op) -> Option<Vec<usize>> {
+    let rank = generator.shape(x).len();
+    let spatial = generator.draws.chance(0.3) && rank > 2;
+    let axes = if spatial { (2..rank as i64).collect() } else { generator.axes(rank, 0.5) };
+    let keep_dims = generator.draws.chance(0.5);
+    unary::draw(generator, x, op(axes, keep_dims))
+}
