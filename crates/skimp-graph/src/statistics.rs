@@ -1,15 +1,16 @@
 //! Counts over a graph, each by a named convention.
 //!
 //! # Conventions
-//! - **weights** (`P_w`): elements of the weight tensors of `Conv`, `Gemm` and `MatMul`; no bias, no batch norm.
+//! - **weights** (`P_w`): elements of the weight tensors of operators that multiply ([`Class::Multiplies`]: `Conv`, `Gemm`,
+//!   `MatMul` and their kin); no bias, no batch norm.
 //! - **parameters** (`P_tot`): weights, plus biases (of `Conv` and `Gemm`, and a constant that `Add` adds to the product
 //!   of a `MatMul`), batch-norm gamma and beta, and `PRelu` slopes.
 //! - **buffers**: batch-norm means and variances. They are no parameters.
 //! - A constant that several nodes share counts once, at the first. A constant behind `DequantizeLinear` and moves
 //!   counts as if it stood there itself; scales and zero points do not count.
 //! - **MACs**: `Conv`: output elements · inputs per group · kernel elements; `Gemm`, `MatMul`: m · k · n per product.
-//!   Everything else, biases included, counts 0. One MAC is one multiplication and one addition.
-//! - **activations, sum** (definition a): output elements of all `Conv`, `Gemm` and `MatMul` nodes.
+//!   what else multiplies says so in its file. Everything else, biases included, counts 0. One MAC is one multiplication and one addition.
+//! - **activations, sum** (definition a): output elements of all nodes that multiply.
 //! - **activations, peak** (definition c): the largest number of elements alive at one time when the nodes run in graph
 //!   order. A graph input is alive from the start, a result while its node runs, both until the last node that reads
 //!   them has run; graph outputs live to the end. While a node runs, its inputs and its outputs are alive. Nothing is
@@ -24,7 +25,7 @@
 
 use std::collections::HashSet;
 
-use crate::ops::Parameter;
+use crate::ops::{Class, Parameter};
 use crate::shape::Shapes;
 use crate::{Graph, Node, Op, ValueId};
 
@@ -66,7 +67,7 @@ pub struct Statistics {
     pub macs: u64,
     /// Multiply-accumulate operations of `Conv` nodes alone.
     pub conv_macs: u64,
-    /// Sum of the outputs of `Conv`, `Gemm` and `MatMul` (definition a), in elements.
+    /// Sum of the outputs of nodes that multiply (definition a), in elements.
     pub activation_sum: u64,
     /// Peak live set (definition c), in elements.
     pub activation_peak: u64,
@@ -80,14 +81,15 @@ pub fn compute(graph: &Graph, shapes: &Shapes) -> Statistics {
         graph.nodes().iter().map(|node| layer(graph, shapes, &producers, &mut counted, node)).collect();
     let sum = |count: fn(&LayerStatistics) -> u64| layers.iter().map(count).fold(0, u64::saturating_add);
     let is_conv = |layer: &&LayerStatistics| layer.op == "Conv";
-    let is_linear = |layer: &&LayerStatistics| matches!(layer.op, "Conv" | "Gemm" | "MatMul");
+    let multiplies = graph.nodes().iter().map(|node| node.op.class() == Class::Multiplies);
+    let products = layers.iter().zip(multiplies).filter_map(|(layer, multiplies)| multiplies.then_some(layer));
     Statistics {
         weights: sum(|layer| layer.weights),
         parameters: sum(|layer| layer.parameters),
         buffers: sum(|layer| layer.buffers),
         macs: sum(|layer| layer.macs),
         conv_macs: layers.iter().filter(is_conv).map(|layer| layer.macs).fold(0, u64::saturating_add),
-        activation_sum: layers.iter().filter(is_linear).map(|l| l.output_elements).fold(0, u64::saturating_add),
+        activation_sum: products.map(|layer| layer.output_elements).fold(0, u64::saturating_add),
         activation_peak: activation_peak(graph, shapes),
         layers,
     }
@@ -122,7 +124,6 @@ fn layer(
         }
     }
     let shapes_of_inputs: Vec<&[usize]> = (0..node.inputs.len()).map(shape).collect();
-    let macs_per_output = node.op.macs_per_output(&shapes_of_inputs);
     let output_elements = node.outputs.iter().map(|&id| shapes[id].n_elements()).fold(0, u64::saturating_add);
     let variables = node.inputs.iter().flatten().filter(|&&id| graph.constant(id).is_none());
     LayerStatistics {
@@ -133,7 +134,7 @@ fn layer(
         weights,
         parameters: weights + others,
         buffers,
-        macs: output_elements.saturating_mul(macs_per_output),
+        macs: node.op.macs(&shapes_of_inputs, output_elements),
         output_elements,
     }
 }

@@ -87,7 +87,7 @@ impl Operator for Cast {
         Ok(form.int("to", i64::from(dtype::to_onnx(self.to))))
     }
 
-    fn output_dtype(&self, inputs: &[Option<DType>]) -> Result<DType, String> {
+    fn output_dtype(&self, inputs: &[Option<DType>], _output: usize) -> Result<DType, String> {
         if inputs.first().copied().flatten().is_none() {
             return Err("the first input is missing".to_owned());
         }

@@ -106,9 +106,9 @@ impl Operator for Conv {
         [None, Some(Parameter::Weight), Some(Parameter::Other)].get(input).copied().flatten()
     }
 
-    fn macs_per_output(&self, inputs: &[&[usize]]) -> u64 {
+    fn macs(&self, inputs: &[&[usize]], n_outputs: u64) -> u64 {
         let weight = inputs.get(1).copied().unwrap_or_default();
-        weight.iter().skip(1).fold(1, |n, &extent| u64::saturating_mul(n, extent as u64))
+        weight.iter().skip(1).fold(n_outputs, |n, &extent| u64::saturating_mul(n, extent as u64))
     }
 }
 

@@ -93,9 +93,9 @@ impl Operator for Gemm {
         [Some(Parameter::Weight), Some(Parameter::Weight), Some(Parameter::Other)].get(input).copied().flatten()
     }
 
-    fn macs_per_output(&self, inputs: &[&[usize]]) -> u64 {
+    fn macs(&self, inputs: &[&[usize]], n_outputs: u64) -> u64 {
         let a = inputs.first().copied().unwrap_or_default();
-        a.get(usize::from(!self.trans_a)).map_or(0, |&k| k as u64)
+        a.get(usize::from(!self.trans_a)).map_or(0, |&k| n_outputs.saturating_mul(k as u64))
     }
 }
 

@@ -70,8 +70,8 @@ impl Operator for MatMul {
         Some(Parameter::Weight)
     }
 
-    fn macs_per_output(&self, inputs: &[&[usize]]) -> u64 {
-        inputs.first().and_then(|a| a.last()).map_or(0, |&k| k as u64)
+    fn macs(&self, inputs: &[&[usize]], n_outputs: u64) -> u64 {
+        inputs.first().and_then(|a| a.last()).map_or(0, |&k| n_outputs.saturating_mul(k as u64))
     }
 }
 

@@ -169,9 +169,9 @@ pub(crate) trait Operator: Debug {
     /// The ONNX form, or why there is none.
     fn export(&self, form: Form, context: Context) -> Result<Form, String>;
 
-    /// The element type of the outputs, or what is wrong with the types of its inputs. As it stands: one of
-    /// [`element_types`](Self::element_types), the same for all.
-    fn output_dtype(&self, inputs: &[Option<DType>]) -> Result<DType, String> {
+    /// The element type of an output, or what is wrong with the types of the inputs. As it stands: one of
+    /// [`element_types`](Self::element_types), the same for all inputs and outputs.
+    fn output_dtype(&self, inputs: &[Option<DType>], _output: usize) -> Result<DType, String> {
         let Some(first) = inputs.first().copied().flatten() else {
             return Err("the first input is missing".to_owned());
         };
@@ -224,8 +224,8 @@ pub(crate) trait Operator: Debug {
         None
     }
 
-    /// Multiply-accumulate operations behind each output element; `inputs` holds the shapes, empty for those left out.
-    fn macs_per_output(&self, _inputs: &[&[usize]]) -> u64 {
+    /// Multiply-accumulate operations for `n_outputs` output elements; `inputs` holds the shapes, empty for those left out.
+    fn macs(&self, _inputs: &[&[usize]], _n_outputs: u64) -> u64 {
         0
     }
 
@@ -408,8 +408,8 @@ impl Op {
         self.operator().export(Form::new(self.name()), context)
     }
 
-    pub(crate) fn output_dtype(&self, inputs: &[Option<DType>]) -> Result<DType, String> {
-        self.operator().output_dtype(inputs)
+    pub(crate) fn output_dtype(&self, inputs: &[Option<DType>], output: usize) -> Result<DType, String> {
+        self.operator().output_dtype(inputs, output)
     }
 
     pub(crate) fn symbolic_shapes(&self, inputs: &[&Shape], n_outputs: usize, symbols: &mut Symbols) -> Vec<Shape> {
@@ -432,8 +432,8 @@ impl Op {
         self.operator().parameter(input)
     }
 
-    pub(crate) fn macs_per_output(&self, inputs: &[&[usize]]) -> u64 {
-        self.operator().macs_per_output(inputs)
+    pub(crate) fn macs(&self, inputs: &[&[usize]], n_outputs: u64) -> u64 {
+        self.operator().macs(inputs, n_outputs)
     }
 }
 

@@ -99,7 +99,7 @@ impl Operator for QuantizeLinear {
         Ok(quantization::export(form, self.axis, context))
     }
 
-    fn output_dtype(&self, inputs: &[Option<DType>]) -> Result<DType, String> {
+    fn output_dtype(&self, inputs: &[Option<DType>], _output: usize) -> Result<DType, String> {
         let Some(x) = inputs.first().copied().flatten() else {
             return Err("the first input is missing".to_owned());
         };

@@ -49,9 +49,8 @@ fn dtypes(graph: &Graph) -> Vec<Option<DType>> {
     }
     for node in graph.nodes() {
         let inputs: Vec<Option<DType>> = node.inputs.iter().map(|id| id.and_then(|id| dtypes[id.0])).collect();
-        let dtype = node.op.output_dtype(&inputs).ok();
-        for output in &node.outputs {
-            dtypes[output.0] = dtype;
+        for (idx, output) in node.outputs.iter().enumerate() {
+            dtypes[output.0] = node.op.output_dtype(&inputs, idx).ok();
         }
     }
     dtypes

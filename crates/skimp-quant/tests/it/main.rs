@@ -5,6 +5,8 @@ mod accuracy;
 #[cfg(test)]
 mod affine;
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod graphs;
 #[cfg(test)]
 mod onnxruntime;

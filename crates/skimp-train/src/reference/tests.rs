@@ -513,3 +513,21 @@ fn a_missing_error_is_zero() {
     let gradient = backward(&call_one(&op, &training, &inputs), &[None, Some(&[3.0])]).unwrap();
     assert_eq!(gradient, [Some(vec![0.0, 3.0])]);
 }
+
+/// What `has_gradient` promises, `backward` keeps, for every operator that the reference interpreter has.
+#[test]
+fn backward_knows_the_operators_that_have_gradients() {
+    let mut n_checked = 0;
+    for case in skimp_graph::testing::cases() {
+        let typed = |tensor: &skimp_graph::Tensor| Some((tensor.shape().to_vec(), tensor.as_f32()?.to_vec()));
+        let Some(inputs) = case.inputs.iter().map(typed).collect::<Option<Vec<_>>>() else { continue };
+        let views: Vec<Option<View<'_, f32>>> = inputs.iter().map(|(shape, data)| Some(View { shape, data })).collect();
+        let training = Training::default();
+        let call = Call { op: &case.op, node: "node", training: &training, inputs: &views };
+        let found = backward(&call, &vec![None; case.expected.len()]);
+        let stays_f32 = case.expected.iter().all(|output| output.as_f32().is_some());
+        assert_eq!(found.is_ok(), has_gradient(&case.op) && stays_f32, "{}: {found:?}", case.what);
+        n_checked += 1;
+    }
+    assert!(n_checked > 50, "{n_checked}");
+}

@@ -46,8 +46,8 @@ impl Form {
         self.attribute(key, AttributeProto { r#type: attr::FLOAT, f: Some(value), ..AttributeProto::default() })
     }
 
-    pub(crate) fn string(self, key: &str, value: &'static str) -> Self {
-        let s = Some(Bytes::from_static(value.as_bytes()));
+    pub(crate) fn string(self, key: &str, value: &str) -> Self {
+        let s = Some(Bytes::copy_from_slice(value.as_bytes()));
         self.attribute(key, AttributeProto { r#type: attr::STRING, s, ..AttributeProto::default() })
     }
 

@@ -147,12 +147,10 @@ fn dtypes(graph: &Graph) -> Result<Vec<Option<DType>>, GraphError> {
     }
     for node in graph.nodes() {
         let inputs: Vec<Option<DType>> = node.inputs.iter().map(|id| id.and_then(|id| dtypes[id.0])).collect();
-        let dtype = node
-            .op
-            .output_dtype(&inputs)
-            .map_err(|cause| GraphError::invalid_node(&node.name, node.op.name(), cause))?;
-        for output in &node.outputs {
-            dtypes[output.0] = Some(dtype);
+        for (idx, output) in node.outputs.iter().enumerate() {
+            let dtype = node.op.output_dtype(&inputs, idx);
+            dtypes[output.0] =
+                Some(dtype.map_err(|cause| GraphError::invalid_node(&node.name, node.op.name(), cause))?);
         }
     }
     Ok(dtypes)

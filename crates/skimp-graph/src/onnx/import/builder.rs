@@ -134,7 +134,7 @@ impl Importer {
         name
     }
 
-    fn free_value_name(&mut self, base: &str) -> String {
+    pub(crate) fn free_value_name(&mut self, base: &str) -> String {
         let name = free_name(base, |name| self.value_names.contains(name));
         self.value_names.insert(name.clone());
         name
@@ -324,12 +324,12 @@ impl Importer {
         outputs: &[&str],
     ) -> Result<Vec<ValueId>, GraphError> {
         let dtypes: Vec<Option<DType>> = inputs.iter().map(|id| id.map(|id| self.dtype(id))).collect();
-        let dtype = op.output_dtype(&dtypes).map_err(|cause| node.invalid(cause))?;
         let unknown = None;
         let shapes: Vec<&Shape> = inputs.iter().map(|id| id.map_or(&unknown, |id| &self.facts[id.0].shape)).collect();
         let shapes = op.symbolic_shapes(&shapes, outputs.len(), &mut self.symbols);
         let mut ids = Vec::with_capacity(outputs.len());
-        for (output, shape) in outputs.iter().zip(shapes) {
+        for (idx, (output, shape)) in outputs.iter().zip(shapes).enumerate() {
+            let dtype = op.output_dtype(&dtypes, idx).map_err(|cause| node.invalid(cause))?;
             let id = self.push_value((*output).to_owned(), None, Fact { dtype, shape });
             if self.bindings.insert((*output).to_owned(), Binding::Value(id)).is_some() {
                 return Err(node.invalid(format!("output \"{output}\" exists already")));
