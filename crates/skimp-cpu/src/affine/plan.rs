@@ -3,7 +3,7 @@
 use skimp_graph::affine::{
     AddRule, AffineGraph, AffineLayer, AffineNode, AffineOp, LayerOutput, MeanWindow, mean_axes,
 };
-use skimp_graph::ops;
+use skimp_graph::ops::{self, Operand, Operands};
 use skimp_graph::shape::{TensorType, WindowAxis, window_axes};
 use skimp_graph::{GraphError, Op, ValueId};
 
@@ -386,61 +386,23 @@ pub(super) fn is_separable(graph: &AffineGraph, whole: &Plan, single: &Plan, n: 
         }
         _ => true,
     });
-    let rank = |id: ValueId| whole.types[id.0].as_ref().map_or(0, |found| found.shape.len());
+    let operand = |id: ValueId| {
+        let shape = single.types[id.0].as_ref().map_or(&[][..], |found| &found.shape);
+        Operand { shape, is_constant: !is_input_or_made(id.0) }
+    };
     shapes_agree
         && graph.nodes.iter().all(|node| {
-            let made: Vec<usize> =
-                node.inputs.iter().flatten().filter(|id| is_input_or_made(id.0)).map(|&id| rank(id)).collect();
+            let operands = Operands {
+                inputs: node.inputs.iter().map(|input| input.map(operand)).collect(),
+                output_rank: node.outputs.first().map_or(0, |&id| operand(id).shape.len()),
+            };
+            let made = operands.inputs.iter().flatten().filter(|input| !input.is_constant);
             // Of another rank, the batch of one operand would meet another axis of the other one.
-            made.windows(2).all(|pair| pair[0] == pair[1])
+            let ranks: Vec<usize> = made.map(|input| input.shape.len()).collect();
+            ranks.windows(2).all(|pair| pair[0] == pair[1])
                 && match &node.op {
-                    AffineOp::Move(op) | AffineOp::Float(op) => {
-                        works_by_image(op, node.inputs.first().copied().flatten().map_or(0, rank) as i64)
-                    }
+                    AffineOp::Move(op) | AffineOp::Float(op) => op.keeps_images_apart(&operands),
                     _ => true,
                 }
         })
-}
-
-fn works_by_image(op: &Op, rank: i64) -> bool {
-    let spares_first = |axis: i64| axis != 0 && axis != -rank;
-    match op {
-        Op::Softmax(ops::Softmax { axis }) | Op::Concat(ops::Concat { axis }) | Op::Split(ops::Split { axis, .. }) => {
-            spares_first(*axis)
-        }
-        Op::QuantizeLinear(_) | Op::DequantizeLinear(_) => true,
-        Op::Slice(slice) => slice.axes.iter().all(|&axis| spares_first(axis)),
-        Op::Pad(pad) => pad.begin.first() == Some(&0) && pad.end.first() == Some(&0),
-        Op::ReduceMean(ops::ReduceMean { axes, .. }) => !axes.is_empty() && axes.iter().all(|&axis| spares_first(axis)),
-        Op::Transpose(ops::Transpose { perm }) => perm.first() == Some(&0),
-        Op::Flatten(ops::Flatten { axis }) => spares_first(*axis),
-        // The extents agree for one image and for many, and elements keep their order.
-        Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => true,
-        Op::Gemm(gemm) => !gemm.trans_a,
-        Op::Conv(_)
-        | Op::BatchNormalization(_)
-        | Op::Relu
-        | Op::LeakyRelu(_)
-        | Op::PRelu
-        | Op::Clip(_)
-        | Op::Sigmoid
-        | Op::HardSigmoid(_)
-        | Op::HardSwish
-        | Op::Tanh
-        | Op::Sign
-        | Op::Add
-        | Op::Sub
-        | Op::Mul
-        | Op::Div
-        | Op::MaxPool(_)
-        | Op::AveragePool(_)
-        | Op::GlobalAveragePool
-        | Op::GlobalMaxPool
-        | Op::Lrn(_)
-        | Op::Dropout(_)
-        | Op::Identity
-        | Op::Cast(_) => true,
-        // A product of two computed matrices may have the batch anywhere.
-        Op::MatMul => false,
-    }
 }
