@@ -351,6 +351,16 @@ operators! {
     cast: Cast(Cast),
     quantize_linear: QuantizeLinear(QuantizeLinear),
     dequantize_linear: DequantizeLinear(DequantizeLinear),
+    conv_transpose: ConvTranspose(ConvTranspose),
+    layer_normalization: LayerNormalization(LayerNormalization),
+    gather: Gather(Gather),
+    reduce_max: ReduceMax(ReduceMax),
+    arg_max: ArgMax(ArgMax),
+    top_k: TopK(TopK),
+    resize: Resize(Resize),
+    r#where: Where,
+    erf: Erf,
+    einsum: Einsum(Einsum),
 }
 
 impl Op {
