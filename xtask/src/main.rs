@@ -49,6 +49,7 @@ fn run(command: &str) -> Result<()> {
 
 fn lint(root: &std::path::Path) -> Result<()> {
     tools::cargo(root, &["fmt", "--all", "--check"], &[])?;
+    tools::rustfmt_check(root, "crates/skimp-graph/src/ops")?;
     tools::cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     tools::cargo(root, &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
     tidy::check(root)

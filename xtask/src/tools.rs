@@ -24,6 +24,15 @@ pub(crate) fn cargo(root: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<
     run(Command::new(cargo).args(args).envs(env.iter().copied()).current_dir(root))
 }
 
+/// Checks the format of every Rust file in a folder. `cargo fmt` does not see modules that a macro declares.
+pub(crate) fn rustfmt_check(root: &Path, folder: &str) -> Result<()> {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(root.join(folder))?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "rs"));
+    files.sort_unstable();
+    run(Command::new("rustfmt").current_dir(root).args(["--edition", "2024", "--check"]).args(files))
+}
+
 fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {}", command.get_program().display()))?;
     if !status.success() {
