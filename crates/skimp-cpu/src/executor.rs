@@ -68,7 +68,7 @@ impl CpuExecutor {
         {
             return Ok(plan.arena_bytes().saturating_mul(n_images.min(n_threads.max(1)) as u64));
         }
-        Ok(live_bytes(&self.engine.graph, &shapes))
+        Ok(memory::beside_inputs(&self.engine.graph, &shapes))
     }
 
     /// Runs every node by itself on the whole batch.
@@ -253,24 +253,4 @@ impl Engine {
         plans.insert(shapes, Arc::clone(&planned));
         Ok(Some(planned))
     }
-}
-
-/// The most bytes that the computed values take at a time, node after node.
-fn live_bytes(graph: &Graph, shapes: &shape::Shapes) -> u64 {
-    let bytes = |id: ValueId| shapes.get(id).map_or(0, |t| t.n_elements().saturating_mul(t.dtype.n_bytes() as u64));
-    let mut n_readers: Vec<usize> = graph.consumers().iter().map(Vec::len).collect();
-    graph.outputs().iter().for_each(|id| n_readers[id.0] += 1);
-    let (mut live, mut most) = (0_u64, 0_u64);
-    for node in graph.nodes() {
-        live = node.outputs.iter().fold(live, |live, &id| live.saturating_add(bytes(id)));
-        most = most.max(live);
-        for &id in node.inputs.iter().flatten() {
-            n_readers[id.0] -= 1;
-            let is_made = graph.constant(id).is_none() && graph.inputs().iter().all(|input| input.value != id);
-            if n_readers[id.0] == 0 && is_made {
-                live = live.saturating_sub(bytes(id));
-            }
-        }
-    }
-    most
 }

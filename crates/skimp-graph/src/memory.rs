@@ -34,26 +34,43 @@ pub fn peak<'a>(
     found
 }
 
-/// Checks that the values of `graph`, of the given shapes, fit into the memory budget, `copies` times (as many images at
-/// once).
-///
-/// # Errors
-/// [`OutOfMemory`] naming the node at which they do not.
-pub fn check(graph: &Graph, shapes: &Shapes, copies: u64) -> Result<(), OutOfMemory> {
-    let size = |idx: usize| match shapes.get(crate::ValueId(idx)) {
-        Some(value) if graph.values()[idx].constant.is_none() => {
-            value.n_elements().saturating_mul(value.dtype.n_bytes() as u64)
+/// The most bytes that the computed values of `graph`, of the given shapes, take at once in a run node by node; its
+/// inputs do not count.
+pub fn beside_inputs(graph: &Graph, shapes: &Shapes) -> u64 {
+    let mut sizes = sizes(graph, shapes);
+    graph.inputs().iter().for_each(|input| sizes[input.value.0] = 0);
+    peak_of(graph, &sizes).0
+}
+
+/// Bytes of each value; none of constants.
+fn sizes(graph: &Graph, shapes: &Shapes) -> Vec<u64> {
+    let size = |(idx, value): (usize, &crate::Value)| match shapes.get(crate::ValueId(idx)) {
+        Some(of_value) if value.constant.is_none() => {
+            of_value.n_elements().saturating_mul(of_value.dtype.n_bytes() as u64)
         }
         _ => 0,
     };
-    let sizes: Vec<u64> = (0..graph.values().len()).map(size).collect();
+    graph.values().iter().enumerate().map(size).collect()
+}
+
+/// [`peak`] of a graph's values of those sizes.
+fn peak_of(graph: &Graph, sizes: &[u64]) -> (u64, Option<usize>) {
     let nodes = graph.nodes().iter().map(|node| {
         let reads = node.inputs.iter().flatten().map(|id| id.0).collect();
         (reads, node.outputs.iter().map(|id| id.0).collect())
     });
     let inputs: Vec<usize> = graph.inputs().iter().map(|input| input.value.0).collect();
     let kept: Vec<usize> = graph.outputs().iter().map(|id| id.0).collect();
-    let (bytes, at) = peak(&sizes, nodes, &inputs, &kept);
+    peak(sizes, nodes, &inputs, &kept)
+}
+
+/// Checks that the values of `graph`, of the given shapes, fit into the memory budget, `copies` times (as many images at
+/// once).
+///
+/// # Errors
+/// [`OutOfMemory`] naming the node at which they do not.
+pub fn check(graph: &Graph, shapes: &Shapes, copies: u64) -> Result<(), OutOfMemory> {
+    let (bytes, at) = peak_of(graph, &sizes(graph, shapes));
     skimp_memory::check(bytes.saturating_mul(copies), || {
         let node = at.and_then(|idx| graph.nodes().get(idx));
         node.map_or_else(|| format!("network \"{}\"", graph.name()), |node| describe(&node.name, node.op.name()))
