@@ -32,6 +32,14 @@ pub(crate) fn check_regular(path: &Path) -> Result<(), DataError> {
     Err(DataError::invalid(path, format!("expected a regular file, found {found}")))
 }
 
+/// Reads a regular file whole, if it fits the memory budget.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    check_regular(path)?;
+    let len = fs::metadata(path).map_err(DataError::io(path))?.len();
+    limits::check_file(path, len)?;
+    fs::read(path).map_err(DataError::io(path))
+}
+
 /// Opens a file for reading; a name ending in `.gz` is unpacked on the way.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, DataError> {
     check_regular(path)?;

@@ -52,10 +52,15 @@ impl Read for Input {
 /// # Errors
 /// The file system's.
 pub fn open(path: &Path) -> io::Result<Input> {
-    let _wait = (!fs::metadata(path)?.is_file()).then(Wait::begin);
-    let file = File::open(path)?;
+    let input = open_own(path)?;
     note_input(path);
-    Ok(Input { file, _wait })
+    Ok(input)
+}
+
+/// As [`open`], not noted.
+fn open_own(path: &Path) -> io::Result<Input> {
+    let _wait = (!fs::metadata(path)?.is_file()).then(Wait::begin);
+    Ok(Input { file: File::open(path)?, _wait })
 }
 
 /// Reads a file that a run is given, and notes it as an input ([`note_input`]): at most `limit` bytes, of a device that
@@ -64,6 +69,18 @@ pub fn open(path: &Path) -> io::Result<Input> {
 /// # Errors
 /// The file system's, and `FileTooLarge` beyond `limit`.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_opened(path, limit, open)
+}
+
+/// As [`read()`], for a file that an earlier run of skimp wrote and this one may replace: it is not noted as an input.
+///
+/// # Errors
+/// As [`read()`].
+pub fn read_own(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_opened(path, limit, open_own)
+}
+
+fn read_opened(path: &Path, limit: u64, open: impl FnOnce(&Path) -> io::Result<Input>) -> io::Result<Vec<u8>> {
     let too_large = |size: &str| {
         io::Error::new(io::ErrorKind::FileTooLarge, format!("{size}, at most {limit} bytes are read here"))
     };
@@ -87,8 +104,19 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`read()`], and `InvalidData`.
 pub fn read_to_string(path: &Path, limit: u64) -> io::Result<String> {
-    let invalid = |_| io::Error::new(io::ErrorKind::InvalidData, "is not text in UTF-8");
-    String::from_utf8(read(path, limit)?).map_err(invalid)
+    text(read(path, limit)?)
+}
+
+/// As [`read_own`], for text in UTF-8.
+///
+/// # Errors
+/// As [`read_to_string`].
+pub fn read_own_to_string(path: &Path, limit: u64) -> io::Result<String> {
+    text(read_own(path, limit)?)
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is not text in UTF-8"))
 }
 
 #[cfg(test)]
@@ -115,5 +143,6 @@ mod tests {
         let error = read(Path::new("/dev/zero"), 10_000).unwrap_err();
         assert_eq!(error.to_string(), "has no end in sight, at most 10000 bytes are read here");
         assert_eq!(read(Path::new("/dev/null"), 10).unwrap(), []);
+        assert_eq!(read_own(Path::new("/dev/zero"), 10).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 }

@@ -13,7 +13,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 pub use guard::{Refusal, check_own, claim, guard, is_record, note_input, note_input_folder, refusal};
-pub use input::{Input, is_waiting, open, read, read_to_string};
+pub use input::{Input, is_waiting, open, read, read_own, read_own_to_string, read_to_string};
 pub use lock::{Lock, lock};
 
 /// Writes a file so that a reader sees the old content or the new, never a part of it.

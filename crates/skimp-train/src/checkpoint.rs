@@ -22,6 +22,9 @@ use crate::{Model, TrainError};
 /// The schema of `checkpoint.toml`.
 pub const CHECKPOINT_SCHEMA: &str = "skimp.checkpoint/2";
 
+/// The most bytes of `checkpoint.toml`: an epoch takes some hundred.
+const MAX_HEADER_BYTES: u64 = 1 << 26;
+
 /// Name of the file that makes a folder a checkpoint.
 pub const CHECKPOINT_FILE: &str = "checkpoint.toml";
 
@@ -151,7 +154,7 @@ impl Checkpoint {
     /// [`TrainError::Io`], or [`TrainError::Checkpoint`] naming the key or the tensor at which a file is damaged.
     pub fn load(folder: &Path) -> Result<Option<Self>, TrainError> {
         let path = folder.join(CHECKPOINT_FILE);
-        let text = match std::fs::read_to_string(&path) {
+        let text = match skimp_files::read_own_to_string(&path, MAX_HEADER_BYTES) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(TrainError::Io { path, source }),
@@ -172,8 +175,8 @@ impl Checkpoint {
             return Err(damaged(&path, format!("tensors: expected a file beside it, found \"{}\"", header.tensors)));
         }
         let tensor_path = folder.join(&header.tensors);
-        let bytes =
-            std::fs::read(&tensor_path).map_err(|source| TrainError::Io { path: tensor_path.clone(), source })?;
+        let bytes = skimp_files::read_own(&tensor_path, skimp_memory::budget().0)
+            .map_err(|source| TrainError::Io { path: tensor_path.clone(), source })?;
         let tensors = TensorFile::parse(&bytes).map_err(|cause| damaged(&tensor_path, cause))?;
         let digest = sha256(&bytes);
         if digest != header.tensors_sha256 {

@@ -1,7 +1,6 @@
 //! From an image file to planes of RGB.
 
 use std::borrow::Cow;
-use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -18,10 +17,7 @@ const MAX_SIDE: u32 = 1 << 16;
 /// # Errors
 /// A file that is no picture, that ends early, or whose decoding takes more than a thread's share of memory.
 pub(super) fn decode(path: &Path) -> Result<Image<'static>, DataError> {
-    files::check_regular(path)?;
-    let len = fs::metadata(path).map_err(DataError::io(path))?.len();
-    limits::check_file(path, len)?;
-    let bytes = fs::read(path).map_err(DataError::io(path))?;
+    let bytes = files::read(path)?;
     let undecodable = |source| DataError::UndecodableImage { path: path.to_path_buf(), source };
     let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(DataError::io(path))?;
     let format = reader.format();

@@ -21,7 +21,6 @@ mod scan;
 mod tables;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use self::classes::Numbering;
@@ -158,7 +157,7 @@ impl ImageSource for FolderSource {
 
     fn hash_image(&self, index: usize, sink: &mut dyn FnMut(&[u8])) -> Result<(), DataError> {
         let path = &self.files[index];
-        let bytes = fs::read(path).map_err(DataError::io(path))?;
+        let bytes = files::read(path)?;
         sink(b"F");
         sink(&(bytes.len() as u64).to_le_bytes());
         sink(&bytes);

@@ -14,9 +14,9 @@ use std::path::{Component, Path, PathBuf};
 use super::classes::{N_ILSVRC_CLASSES, is_wnid};
 use super::place::{Role, exact_role};
 use super::scan::{self, EXTENSIONS, Kind};
-use crate::DataError;
 use crate::dataset::{Split, check_label};
 use crate::layout::LeftOutTally;
+use crate::{DataError, files, limits};
 
 const LABELS_FILE: &str = "labels.csv";
 const IMAGES_FOLDER: &str = "images";
@@ -176,6 +176,8 @@ impl Columns {
 }
 
 fn read_csv(path: &Path, split: Option<Split>) -> Result<Rows, DataError> {
+    let len = fs::metadata(path).map_err(DataError::io(path))?.len();
+    limits::check_file(path, len)?;
     let mut reader = csv_reader(path)?;
     let columns = Columns::of(&mut reader, path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -198,7 +200,7 @@ fn read_csv(path: &Path, split: Option<Split>) -> Result<Rows, DataError> {
 }
 
 fn read_annotations(path: &Path) -> Result<Rows, DataError> {
-    let text = fs::read_to_string(path).map_err(DataError::io(path))?;
+    let text = String::from_utf8(files::read(path)?).map_err(|_| DataError::invalid(path, "expected text in UTF-8"))?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut rows = Vec::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {

@@ -19,6 +19,9 @@ use crate::train::identity::{Identity, difference};
 /// The schema of a finished run's file.
 const RUN_SCHEMA: &str = "skimp.study-run/2";
 
+/// The most bytes of a finished run's file: an epoch takes some hundred.
+const MAX_BYTES: u64 = 1 << 26;
+
 /// The key of the study's name in configurations.
 const STUDY: &str = "study";
 
@@ -159,7 +162,8 @@ impl Kept {
 }
 
 fn read(path: &Path) -> Result<RunFile, StudyError> {
-    let text = std::fs::read_to_string(path).map_err(|source| StudyError::Io { path: path.to_owned(), source })?;
+    let text = skimp_files::read_own_to_string(path, MAX_BYTES)
+        .map_err(|source| StudyError::Io { path: path.to_owned(), source })?;
     let damaged = |cause: String| TrainError::Checkpoint { path: path.to_owned(), cause };
     let table: Table = toml::from_str(&text).map_err(|error| damaged(error.message().to_owned()))?;
     let schema = table.get("schema").and_then(toml::Value::as_str).unwrap_or("nothing");
