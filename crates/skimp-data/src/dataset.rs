@@ -453,6 +453,7 @@ pub(crate) struct MemorySource {
     labels: Vec<usize>,
     n_classes: usize,
     has_splits: bool,
+    layout: Layout,
 }
 
 impl MemorySource {
@@ -482,12 +483,17 @@ impl MemorySource {
             .collect::<Result<Vec<_>, _>>()?;
         let n_classes = n_classes.unwrap_or_else(|| labels.iter().max().map_or(0, |max| max + 1));
         debug_assert_eq!(samples.len(), labels.len() * shape.iter().product::<usize>());
-        Ok(Self { shape, samples, labels, n_classes, has_splits: true })
+        Ok(Self { shape, samples, labels, n_classes, has_splits: true, layout: Layout::default() })
     }
 
     /// The same images for both splits.
     pub(crate) fn without_splits(self) -> Self {
         Self { has_splits: false, ..self }
+    }
+
+    /// With what opening found out about the files.
+    pub(crate) fn with_layout(self, layout: Layout) -> Self {
+        Self { layout, ..self }
     }
 }
 
@@ -520,6 +526,10 @@ impl ImageSource for MemorySource {
 
     fn has_splits(&self) -> bool {
         self.has_splits
+    }
+
+    fn layout(&self) -> Layout {
+        self.layout.clone()
     }
 
     fn image(&self, index: usize) -> Result<Image<'_>, DataError> {

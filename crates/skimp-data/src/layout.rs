@@ -15,6 +15,9 @@ pub struct Layout {
     pub is_numbering_relative: bool,
     /// What was left out, each kind once.
     pub left_out: Vec<LeftOut>,
+    /// Where there are fewer or more images than the distributed files hold: a sentence on each file. A part that was
+    /// taken on purpose and a copy that was cut short look alike.
+    pub partial: Vec<String>,
 }
 
 /// Files or folders of one kind that are not used.
@@ -29,6 +32,12 @@ pub struct LeftOut {
 }
 
 impl Layout {
+    /// One line on the files that have more or fewer images than the distributed ones, or nothing.
+    pub fn partial_text(&self) -> Option<String> {
+        let list = self.partial.join("; ");
+        (!list.is_empty()).then(|| format!("a part of the data set, or files that were cut short: {list}"))
+    }
+
     /// One line on everything that was left out, or nothing.
     pub fn left_out_text(&self) -> Option<String> {
         let one = |left: &LeftOut| format!("{} ({}, such as {})", left.what, left.count, left.example);

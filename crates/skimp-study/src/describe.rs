@@ -53,6 +53,9 @@ pub struct SplitRecord {
     /// What is not used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOutRecord>,
+    /// Files with more or fewer images than the distributed ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub partial: Vec<String>,
 }
 
 /// A class.
@@ -114,6 +117,7 @@ impl Tabular for DataSetRecord {
         let mut tables = vec![table];
         tables.extend(self.classes());
         tables.extend(self.left_out());
+        tables.extend(self.partial());
         if !self.missing.is_empty() {
             let mut missing = Table::new("not there", vec![Column::text("missing", "what")]);
             self.missing.iter().for_each(|cause| missing.row(vec![cause.as_str().into()]));
@@ -154,6 +158,15 @@ impl DataSetRecord {
             }
         }
         self.splits.iter().any(|split| !split.left_out.is_empty()).then_some(table)
+    }
+
+    fn partial(&self) -> Option<Table> {
+        let caption = "a part of the data set, or files that were cut short";
+        let mut table = Table::new(caption, vec![Column::text("split", "split"), Column::text("partial", "file")]);
+        for split in &self.splits {
+            split.partial.iter().for_each(|file| table.row(vec![split.split.into(), file.as_str().into()]));
+        }
+        self.splits.iter().any(|split| !split.partial.is_empty()).then_some(table)
     }
 }
 
@@ -208,7 +221,7 @@ fn describe(dataset: &Dataset, split: &'static str, checked: Checked) -> Result<
     for &label in dataset.labels() {
         per_class[label] += 1;
     }
-    let Layout { description, class_names, left_out, .. } = dataset.layout();
+    let Layout { description, class_names, left_out, partial, .. } = dataset.layout();
     let fixed = dataset.format().class_names().iter().map(|&name| name.to_owned());
     let names: Vec<String> = if class_names.is_empty() { fixed.collect() } else { class_names };
     let class = |(name, &images)| ClassRecord { name, images };
@@ -226,6 +239,7 @@ fn describe(dataset: &Dataset, split: &'static str, checked: Checked) -> Result<
             .into_iter()
             .map(|left| LeftOutRecord { what: left.what, count: left.count, example: left.example })
             .collect(),
+        partial,
     })
 }
 

@@ -295,6 +295,9 @@ pub(crate) fn note_data(dataset: &Dataset, preprocess: &Preprocess, input: Input
     if let Some(left_out) = dataset.layout().left_out_text() {
         monitor.note(&format!("{name}: {left_out}"));
     }
+    if let Some(partial) = dataset.layout().partial_text() {
+        monitor.note(&format!("{name}: {partial}"));
+    }
     let adaptations = dataset.adaptations(preprocess, input);
     if !adaptations.is_empty() {
         monitor.note(&format!("{name}: images are {}", adaptations.join(", ")));

@@ -109,6 +109,18 @@ fn cifar10_files() {
     fs::write(archive.join("test_batch.bin"), [&record[..], &record[..]].concat()).unwrap();
     let dataset = open(&location);
     assert_eq!((dataset.labels(), dataset.image_shape()), (&[3, 3][..], Some([3, 32, 32])));
+    assert_eq!(
+        dataset.layout().partial_text().unwrap(),
+        "a part of the data set, or files that were cut short: test_batch.bin has 2 images, as distributed 10000"
+    );
+    // A file that was cut at the end of a record, and whole ones.
+    for (n, expected) in [(9_999, Some("test_batch.bin has 9999 images")), (10_000, None)] {
+        fs::write(archive.join("test_batch.bin"), record.repeat(n)).unwrap();
+        let partial = open(&location).layout().partial_text();
+        assert_eq!(partial.is_some(), expected.is_some(), "{n}: {partial:?}");
+        assert!(expected.is_none_or(|expected| partial.unwrap().contains(expected)));
+    }
+    fs::write(archive.join("test_batch.bin"), [&record[..], &record[..]].concat()).unwrap();
     let batch = dataset.batch(1..2, &preprocess("raw"), [3, 32, 32]).unwrap();
     assert!(batch.images.iter().zip(&record[1..]).all(|(&value, &byte)| value as u8 == byte));
     assert!(Dataset::open(&location, Split::Train).unwrap_err().to_string().contains("no file data_batch_1.bin"));

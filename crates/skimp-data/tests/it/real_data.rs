@@ -15,6 +15,7 @@ fn cifar10() {
     let location = format!("cifar10:{}", folder.display());
     let test = open(&location);
     assert_eq!((test.len(), test.n_classes(), test.image_shape()), (10_000, 10, Some([3, 32, 32])));
+    assert_eq!(test.layout().partial_text(), None);
     assert_eq!(test.labels()[..10], [3, 6, 8, 5, 6, 9, 5, 0, 3, 1]);
     let batch = test.batch(0..10_000, &preprocess("raw"), [3, 32, 32]).unwrap();
     assert_eq!(byte_digest(&batch.images), "fdb96504bea3723d29c134c739ecc6d8b9ce7cab62ff3130d1a4cc00b491ee94");

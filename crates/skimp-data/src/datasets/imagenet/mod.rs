@@ -94,7 +94,7 @@ fn open(
             description: format!("{}; {}", place.description(folder), classes.description),
             class_names: classes.names,
             is_numbering_relative: classes.is_relative,
-            left_out: Vec::new(),
+            ..Layout::default()
         },
     };
     match content {
