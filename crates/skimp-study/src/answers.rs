@@ -58,6 +58,11 @@ impl AnswerOutput {
         Ok(widths.iter().position(fits).or_else(|| widths.iter().position(any)).unwrap_or(0))
     }
 
+    /// The name, where there is a choice.
+    pub(crate) fn chosen(&self) -> Option<&str> {
+        (self.n_outputs > 1).then_some(self.name.as_str())
+    }
+
     /// Says which output is taken, where there is a choice and nobody made it.
     pub(crate) fn note(&self, wanted: Option<&str>, monitor: &dyn Monitor) {
         if self.n_outputs > 1 && wanted.is_none() {
@@ -190,11 +195,13 @@ mod tests {
             // classes, images, right, at chance
             (10, 1000, 100, true),
             (10, 1000, 127, true),
+            (10, 1000, 130, false),
             (10, 1000, 200, false),
             (10, 16, 2, true),
             (10, 16, 8, false),
             (10, 4, 0, false),
             (10, 7, 0, true),
+            (10, 8, 0, true),
             (1000, 3923, 106, true),
             (1000, 3923, 2361, false),
             (2, 200, 100, true),

@@ -47,7 +47,7 @@ pub enum Target {
 pub struct LossTerm {
     /// The function.
     pub kind: LossKind,
-    /// Name of the value it reads; `None` for the network's logits (its first output, without a final softmax).
+    /// Name of the value it reads; `None` for the network's logits ([`ModelOptions::output`](crate::ModelOptions), without a final softmax).
     pub tensor: Option<String>,
     /// Its factor in the sum.
     pub factor: f32,

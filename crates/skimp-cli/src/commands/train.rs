@@ -35,6 +35,9 @@ struct TrainingData {
     /// Input height and width, where the network leaves them open
     #[arg(long, value_name = "N|HxW", value_parser = input_size)]
     input_size: Option<[usize; 2]>,
+    /// The network's output that holds the answers [default: the one with a number for each class]
+    #[arg(long, value_name = "NAME")]
+    output_name: Option<String>,
     /// Train on N images, chosen by the seed [default: all]
     #[arg(long, value_name = "N")]
     images: Option<usize>,
@@ -199,6 +202,7 @@ fn config(network: String, data: TrainingData, recipe: Recipe) -> TrainConfig {
         input_size: data.input_size,
         data: data.data,
         preprocess: data.preprocess,
+        output_name: data.output_name,
         images: data.images,
         validation: data.validation,
         validation_share: data.validation_share,

@@ -23,6 +23,10 @@ pub struct TrainConfig {
     pub data: String,
     /// Preprocessing; where none is given, what the network names, else the data set's own.
     pub preprocess: Option<String>,
+    /// The network's output that holds the answers; where none is given, the one with a number for each class. The
+    /// resolved configuration of a network with several outputs says which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_name: Option<String>,
     /// Train on this many images of the training split, chosen by the seed; all where none is given.
     pub images: Option<usize>,
     /// What the network is measured on after each epoch.
@@ -75,6 +79,7 @@ impl Default for TrainConfig {
             input_size: None,
             data: String::new(),
             preprocess: None,
+            output_name: None,
             images: None,
             validation: Validation::Test,
             validation_share: None,

@@ -12,6 +12,7 @@ use skimp_train::augment::Augment;
 use skimp_train::loader::{LastBatch, Loader, LoaderConfig, Order};
 
 use super::config::{TrainConfig, Validation};
+use crate::answers::AnswerOutput;
 use crate::images::{LabelFit, input_spec, note_data, resolve_preprocess};
 use crate::{Monitor, StudyError};
 
@@ -34,6 +35,8 @@ pub(super) struct Data {
     /// Name or keys of the preprocessing.
     pub(super) preprocess: String,
     rule: Preprocess,
+    /// The output that holds the network's answers.
+    pub(super) answers: AnswerOutput,
 }
 
 impl Data {
@@ -43,6 +46,8 @@ impl Data {
         let native = training.image_shape().map(|[_, height, width]| [height, width]);
         let input = input_spec(graph, config.input_size, native)?;
         let (preprocess, rule) = resolve_preprocess(config.preprocess.as_deref(), graph, &training)?;
+        let answers = AnswerOutput::choose(graph, input, training.n_classes(), config.output_name.as_deref())?;
+        answers.note(config.output_name.as_deref(), monitor);
         let (share, test) = measured_on(config, &training, monitor)?;
         note_data(&training, &rule, input, monitor);
         match LabelFit::of(graph, input, &training) {
@@ -52,7 +57,8 @@ impl Data {
             LabelFit::Beyond(what) => return Err(StudyError::Labels(what)),
         }
         let validation = None;
-        let data = Self { training, training_indices: Vec::new(), validation, test, share, input, preprocess, rule };
+        let training_indices = Vec::new();
+        let data = Self { training, training_indices, validation, test, share, input, preprocess, rule, answers };
         let data = data.chosen(config)?;
         data.check_overlap(monitor)?;
         Ok(data)
@@ -60,7 +66,12 @@ impl Data {
 
     /// The configuration with what was decided when the data set was opened.
     pub(super) fn resolved(&self, config: &TrainConfig) -> TrainConfig {
-        TrainConfig { preprocess: Some(self.preprocess.clone()), validation_share: self.share, ..config.clone() }
+        TrainConfig {
+            preprocess: Some(self.preprocess.clone()),
+            output_name: self.answers.chosen().map(str::to_owned),
+            validation_share: self.share,
+            ..config.clone()
+        }
     }
 
     /// The images of the same files that a run with another seed takes.
@@ -89,6 +100,7 @@ impl Data {
             input: self.input,
             preprocess: self.preprocess.clone(),
             rule: self.rule.clone(),
+            answers: self.answers.clone(),
         })
     }
 

@@ -30,6 +30,7 @@ use self::config::Checked;
 use self::data::Data;
 use self::identity::Identity;
 use self::observe::Watch;
+use crate::answers::{Tally, chance_warning};
 use crate::images::PREPROCESS_KEY;
 use crate::network::hex;
 use crate::{Monitor, Network, StudyError};
@@ -171,24 +172,11 @@ fn measure(
         "before the first step: {n_correct} of {n_images} validation images right ({:.2} %)",
         100.0 * start.validation_accuracy
     ));
-    let n_classes = data.training().n_classes();
-    if is_chance(n_correct, n_images, n_classes) {
-        monitor.note(&format!(
-            "that is the chance level of {n_classes} classes, or near it: the likely cause is another preprocessing than \
-             the network was trained with (in force: \"{}\"; see --preprocess), or labels in another order",
-            data.preprocess
-        ));
+    let tally = Tally { images: n_images, top1: n_correct, top5: 0, n_classes: model.n_classes() };
+    if let Some(warning) = chance_warning(tally, &data.preprocess) {
+        monitor.note(&warning);
     }
     Ok(start)
-}
-
-/// Whether so few right answers are what guessing gives: at most three standard deviations above the mean, and too few
-/// for a network that is right half-way between chance and always (which falls so low in 1 % of the cases).
-fn is_chance(n_correct: u64, n_images: u64, n_classes: usize) -> bool {
-    let (n, right, chance) = (n_images as f64, n_correct as f64, 1.0 / n_classes.max(1) as f64);
-    let deviation = |p: f64| (n * p * (1.0 - p)).sqrt();
-    let works = (1.0 + chance) / 2.0;
-    n_classes > 1 && right <= n * chance + 3.0 * deviation(chance) && right < n * works - 2.33 * deviation(works)
 }
 
 /// The configuration with batches no larger than all training images together.
@@ -274,6 +262,7 @@ fn new_model(config: &TrainConfig, network: &Network, data: &Data) -> Result<Mod
         batch: config.batch_size,
         input_size: Some(vec![data.input.channels, data.input.height, data.input.width]),
         batch_norm_momentum: config.batch_norm_momentum,
+        output: data.answers.chosen().map(str::to_owned),
         ..ModelOptions::default()
     };
     Ok(Model::new(&network.graph, &options)?)

@@ -131,20 +131,53 @@ fn a_missing_folder_is_named_before_training() {
     assert!(!name.exists());
 }
 
+/// A network of two outputs: the one with the classes is trained, or the one that is asked for, and the checkpoint says
+/// which.
 #[test]
-fn guesses_are_told_from_answers() {
-    // Right, images, classes.
-    for (right, n, classes, expected) in [
-        (100, 1000, 10, true),
-        (128, 1000, 10, true),
-        (130, 1000, 10, false),
-        (0, 4, 10, false),
-        (0, 8, 10, true),
-        (100, 200, 2, true),
-        (150, 200, 2, false),
-        (5, 50, 1, false),
-        (0, 0, 10, false),
-    ] {
-        assert_eq!(is_chance(right, n, classes), expected, "{right} of {n}, {classes} classes");
+fn the_output_with_the_answers_is_trained() {
+    use skimp_graph::testing::random_tensor;
+    use skimp_graph::{DType, Dim, GraphBuilder, Op};
+
+    struct Notes(std::sync::Mutex<Vec<String>>);
+    impl Monitor for Notes {
+        fn stage(&self, _name: &str, _n_steps: u64) {}
+        fn advance(&self, _n: u64) {}
+        fn note(&self, text: &str) {
+            self.0.lock().unwrap().push(text.to_owned());
+        }
     }
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut builder = GraphBuilder::new("two");
+    let dims = [Dim::Free("N".into()), Dim::Fixed(1), Dim::Fixed(28), Dim::Fixed(28)];
+    let mut x = builder.input("x", DType::F32, dims.to_vec());
+    x = builder.node("flat", Op::Flatten { axis: 1 }, &[x]);
+    let mut names = Vec::new();
+    for (name, shape) in [("features", [784, 12]), ("logits", [12, 10])] {
+        let weight = builder.constant(format!("{name}.weight"), random_tensor(1, name, shape.to_vec(), 0.0, 0.05));
+        x = builder.node(name, Op::MatMul, &[x, weight]);
+        builder.output(x);
+    }
+    let graph = builder.build().unwrap();
+    names.extend(graph.outputs().iter().map(|&id| graph.value(id).name.clone()));
+    let model = folder.path().join("two.onnx");
+    std::fs::write(&model, onnx::export_bytes(&graph).unwrap()).unwrap();
+
+    let trained = |output: &str, output_name: Option<&str>| {
+        let network = model.display().to_string();
+        let config = TrainConfig { network, output_name: output_name.map(str::to_owned), ..config("fp32", "sgd") };
+        let run = TrainRun { output: folder.path().join(output), ..TrainRun::default() };
+        let notes = Notes(std::sync::Mutex::default());
+        train(&config, &run, &notes).map(|record| (record.config.output_name, notes.0.into_inner().unwrap()))
+    };
+    let (chosen, notes) = trained("a.onnx", None).unwrap();
+    assert_eq!(chosen.as_ref(), Some(&names[1]));
+    assert!(notes.iter().any(|note| note.contains(&names[1]) && note.contains("--output-name")), "{notes:?}");
+    let (chosen, notes) = trained("b.onnx", Some(&names[0])).unwrap();
+    assert_eq!(chosen.as_ref(), Some(&names[0]));
+    assert!(notes.iter().all(|note| !note.contains("--output-name")), "{notes:?}");
+    let bytes = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    assert!(bytes("a.onnx") != bytes("b.onnx"));
+    let error = trained("c.onnx", Some("nothing")).unwrap_err().to_string();
+    assert_eq!(error, format!("the network has no output \"nothing\" (there are: {})", names.join(", ")));
 }

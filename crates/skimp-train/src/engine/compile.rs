@@ -49,7 +49,7 @@ pub(super) fn compile(graph: &Graph, options: &ModelOptions) -> Result<Compiled,
         compiler.node(idx)?;
     }
     let output = compiler.logits_value;
-    let logits = compiler.tensors[output.0].ok_or_else(|| network_error(&free, "the first output is a constant"))?;
+    let logits = compiler.tensors[output.0].ok_or_else(|| network_error(&free, "the output is a constant"))?;
     let input = compiler.tensors[free.inputs()[0].value.0];
     let input = input.ok_or_else(|| network_error(&free, "the input is a constant"))?;
     compiler.mark_first_and_last(input);
@@ -148,7 +148,7 @@ struct Compiler<'a> {
     fusions: fuse::Fusions,
     /// The value that losses take for the logits.
     logits_value: ValueId,
-    /// A final softmax, which is left out.
+    /// A final softmax that nobody needs, which is left out.
     left_out: Option<usize>,
     kept: Vec<bool>,
     /// For each value of the graph, its tensor.
@@ -175,9 +175,11 @@ impl<'a> Compiler<'a> {
             })?;
             kept[idx] = true;
         }
-        let first_output = *graph.outputs().first().ok_or_else(|| network_error(graph, "there is no output"))?;
-        let left_out = final_softmax(graph, shapes, &kept);
-        let logits_value = left_out.and_then(|idx| graph.nodes()[idx].inputs[0]).unwrap_or(first_output);
+        let output = answers(graph, options)?;
+        let softmax = final_softmax(graph, shapes, output);
+        let is_needed = kept[output.0] || graph.outputs().len() > 1 || !graph.consumers()[output.0].is_empty();
+        let left_out = softmax.filter(|_| !is_needed);
+        let logits_value = softmax.and_then(|idx| graph.nodes()[idx].inputs[0]).unwrap_or(output);
         for &output in graph.outputs() {
             kept[output.0] = true;
         }
@@ -508,14 +510,29 @@ fn is_plain(gemm: &Gemm) -> bool {
     gemm.alpha.to_bits() == 1.0_f32.to_bits() && gemm.beta.to_bits() == 1.0_f32.to_bits() && !gemm.trans_a
 }
 
-/// The node of a softmax over the classes that makes the first output and that nobody else needs.
-fn final_softmax(graph: &Graph, shapes: &Shapes, kept: &[bool]) -> Option<usize> {
-    let &output = graph.outputs().first()?;
+/// The output that holds the answers.
+fn answers(graph: &Graph, options: &ModelOptions) -> Result<ValueId, TrainError> {
+    let outputs = graph.outputs();
+    let Some(wanted) = &options.output else {
+        return outputs.first().copied().ok_or_else(|| network_error(graph, "there is no output"));
+    };
+    let names: Vec<&str> = outputs.iter().map(|&id| graph.value(id).name.as_str()).collect();
+    match names.iter().position(|name| name == wanted) {
+        Some(idx) => Ok(outputs[idx]),
+        None => Err(TrainError::Option {
+            name: "output".to_owned(),
+            expected: format!("one of: {}", names.join(", ")),
+            found: format!("\"{wanted}\""),
+        }),
+    }
+}
+
+/// The node of a softmax over the classes that makes `output`.
+fn final_softmax(graph: &Graph, shapes: &Shapes, output: ValueId) -> Option<usize> {
     let idx = graph.producers()[output.0]?;
     let node = &graph.nodes()[idx];
     let Op::Softmax(ops::Softmax { axis }) = node.op else { return None };
     let is_matrix = shapes.shape(output).len() == 2 && (axis == 1 || axis == -1);
-    let is_needed = kept[output.0] || !graph.consumers()[output.0].is_empty();
     let is_logits = node.inputs[0].is_some_and(|id| graph.constant(id).is_none());
-    (is_matrix && is_logits && !is_needed && graph.outputs().len() == 1).then_some(idx)
+    (is_matrix && is_logits).then_some(idx)
 }

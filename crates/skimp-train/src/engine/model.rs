@@ -58,8 +58,8 @@ impl Model {
     ///
     /// Constants that layers read as weights, biases, scales, shifts and slopes become parameters; running means and
     /// variances become buffers. A constant operand of an addition or multiplication is a parameter if it is more than
-    /// one number and something trainable lies before it. A softmax at the end is left out, so that the logits are what
-    /// losses read.
+    /// one number and something trainable lies before it. Losses read the logits: what lies before a softmax at the end,
+    /// which is left out where nothing else needs it.
     ///
     /// # Errors
     /// [`TrainError::Untrainable`] names a node without a gradient, [`TrainError::Network`] a network of another form,
@@ -326,7 +326,8 @@ impl Model {
         found.map(|planned| planned.place.site.name.as_str())
     }
 
-    /// The first output of the last forward pass, without a final softmax: `[n, classes]`; empty before any pass.
+    /// The answers of the last forward pass ([`ModelOptions::output`]), without a final softmax: `[n, classes]`; empty
+    /// before any pass.
     pub fn logits(&self) -> &[f32] {
         self.last.map_or(&[], |last| self.tensors.value(self.logits, last.batch))
     }

@@ -14,6 +14,9 @@ pub struct ModelOptions {
     /// Names of values that stay readable through [`Model::tensor`](super::Model::tensor) and for losses, so that no
     /// fusion hides them. (The output always stays.)
     pub keep: Vec<String>,
+    /// Name of the network's output that holds the logits, or the classes' probabilities right behind them; `None` for
+    /// the first one.
+    pub output: Option<String>,
     /// Share of the new batch in batch normalization's running mean and variance, in `[0, 1]`.
     pub batch_norm_momentum: f32,
     /// Values and gradient of `Sign`. An exported graph has ONNX's `Sign`, whatever is set here.
@@ -30,6 +33,7 @@ impl Default for ModelOptions {
             batch: 64,
             input_size: None,
             keep: Vec::new(),
+            output: None,
             batch_norm_momentum: 0.1,
             sign: SignTraining::default(),
             zero_errors: Zeros::Auto,

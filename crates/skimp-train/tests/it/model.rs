@@ -34,7 +34,7 @@ pub(crate) fn logits_name(graph: &Graph) -> String {
     let output = graph.outputs()[0];
     let producer = graph.producers()[output.0].expect("a computed output");
     let node = &graph.nodes()[producer];
-    let is_left_out = node.op.name() == "Softmax" && graph.outputs().len() == 1;
+    let is_left_out = node.op.name() == "Softmax";
     let id = if is_left_out { node.inputs[0].expect("input") } else { output };
     graph.value(id).name.clone()
 }
@@ -139,6 +139,41 @@ fn kept_values_are_readable_and_change_nothing() {
         keep.retain(|name| name != "softmax");
         check_with(&graph, 3, &ModelOptions { batch: 3, keep, ..ModelOptions::default() });
     }
+}
+
+/// Features, logits and their softmax are outputs: whichever of the last two is asked for, losses read the logits, and
+/// the gradients are those of the network that has no other output.
+#[test]
+fn one_of_several_outputs_is_trained() {
+    let several = |n_outputs: usize| {
+        let (mut net, x) = Net::new("several", &[6]);
+        let features = net.dense("features", x, [8, 6]);
+        let logits = net.dense("logits", features, [4, 8]);
+        let share = net.op("softmax", Op::Softmax { axis: 1 }, &[logits]);
+        [share, features, logits].into_iter().take(n_outputs).for_each(|id| net.builder.output(id));
+        net.builder.build().expect("well-formed")
+    };
+    let step = |graph: &Graph, output: Option<&str>| {
+        let options = ModelOptions { batch: 3, output: output.map(str::to_owned), ..ModelOptions::default() };
+        let mut model = Model::new(graph, &options).expect("trains");
+        let mut policy = policy::create("fp32").expect("registered");
+        let targets = Targets { labels: &[0, 3, 1], tensors: &[] };
+        model.forward(&images(graph, 3), 3, STEP, policy.as_mut()).expect("fits");
+        let loss = model.backward(&LossSum::cross_entropy(0.0), &targets, policy.as_mut()).expect("fits").total;
+        let gradients: Vec<Vec<f32>> = model.params().iter().map(|p| p.grad().to_vec()).collect();
+        (model.logits().to_vec(), loss, gradients)
+    };
+    let graph = several(3);
+    let names: Vec<&str> = graph.outputs().iter().map(|&id| graph.value(id).name.as_str()).collect();
+    let alone = step(&several(1), None);
+    assert_eq!(alone.0.len(), 3 * 4);
+    assert_eq!(step(&graph, None), alone);
+    assert_eq!(step(&graph, Some(names[0])), alone);
+    assert_eq!(step(&graph, Some(names[2])), alone);
+    assert_eq!(step(&graph, Some(names[1])).0.len(), 3 * 8);
+    let options = ModelOptions { output: Some("softmax.x".into()), ..ModelOptions::default() };
+    let message = Model::new(&graph, &options).expect_err("no such output").to_string();
+    assert_eq!(message, format!("output: expected one of: {}, found \"softmax.x\"", names.join(", ")));
 }
 
 #[test]

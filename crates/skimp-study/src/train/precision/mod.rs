@@ -85,8 +85,9 @@ impl PrecisionConfig {
         }
         let (run, unset) = (&self.run, TrainConfig::default());
         let own = [&run.network, &run.data, &run.precision] == [&unset.network, &unset.data, &unset.precision];
-        if !own || run.seed != unset.seed || run.preprocess.is_some() || run.input_size.is_some() {
-            let keys = "network, data, preprocess, input_size, precision and seed";
+        let is_set = run.preprocess.is_some() || run.input_size.is_some() || run.output_name.is_some();
+        if !own || run.seed != unset.seed || is_set {
+            let keys = "network, data, preprocess, input_size, output_name, precision and seed";
             return Err(format!("[training.run] sets one of {keys}, which the study gives elsewhere"));
         }
         Ok(())
@@ -127,6 +128,7 @@ pub(crate) fn study(
         input_size: config.network.input_size,
         data: config.data.set.clone(),
         preprocess: config.data.preprocess.clone(),
+        output_name: config.data.output_name.clone(),
         seed: training.seeds.first().copied().unwrap_or(0),
         ..training.run.clone()
     };
