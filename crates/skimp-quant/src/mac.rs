@@ -1,6 +1,7 @@
 //! Nodes that are multiply-accumulate layers, in one form.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use skimp_graph::integer::MacLayout;
 use skimp_graph::ops;
@@ -32,21 +33,35 @@ pub(crate) enum RealWeight {
 }
 
 impl RealWeight {
-    /// `[k, c / groups, r, s]`, row-major.
-    pub(crate) fn elements(&self) -> Cow<'_, [f64]> {
+    fn len(&self) -> usize {
         match self {
-            Self::Constant(tensor) => elements(tensor).into(),
+            Self::Constant(tensor) | Self::Matrix { matrix: tensor, .. } => tensor.len(),
+            Self::Computed(weight) => weight.len(),
+        }
+    }
+
+    /// The elements `range` of `[k, c / groups, r, s]`, row-major.
+    fn elements(&self, range: Range<usize>) -> Cow<'_, [f64]> {
+        let of = |source: &[f32]| source.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+        match self {
+            Self::Constant(tensor) => of(&tensor.as_f32().unwrap_or_default()[range]).into(),
             Self::Matrix { matrix, transposed, alpha, k, c } => {
                 let (source, k, c) = (matrix.as_f32().unwrap_or_default(), *k, *c);
                 let at = |i: usize| if *transposed { i % c * k + i / c } else { i };
-                (0..source.len()).map(|i| alpha * f64::from(source[at(i)])).collect::<Vec<f64>>().into()
+                range.map(|i| alpha * f64::from(source[at(i)])).collect::<Vec<f64>>().into()
             }
-            Self::Computed(weight) => weight.into(),
+            Self::Computed(weight) => weight[range].into(),
         }
     }
 }
 
 impl RealLayer {
+    /// The weights of each output channel, one channel after the other: a layer may hold most of a network's.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = Cow<'_, [f64]>> {
+        let (n, depth) = (self.weight.len(), self.depth().max(1));
+        (0..n).step_by(depth).map(move |start| self.weight.elements(start..(start + depth).min(n)))
+    }
+
     /// Products behind one output.
     pub(crate) fn depth(&self) -> usize {
         self.weight_shape[1..].iter().product()
@@ -122,7 +137,8 @@ pub(crate) fn real_layer(graph: &Graph, node: &Node, rank: usize) -> Result<Opti
         _ => None,
     };
     if let Some(layer) = &layer {
-        for (what, list) in [("weight", &*layer.weight.elements()), ("bias", &layer.bias)] {
+        let weights = layer.channels().map(|channel| ("weight", channel));
+        for (what, list) in weights.chain(std::iter::once(("bias", Cow::Borrowed(layer.bias.as_slice())))) {
             if let Some(x) = list.iter().find(|x| !x.is_finite()) {
                 return Err(QuantError::InvalidNode {
                     node: node.name.clone(),

@@ -32,10 +32,11 @@ pub(crate) fn multiplier(factor: f64) -> Result<FixedMultiplier, String> {
 /// A channel of zeros takes the scale of the layer, a layer of zeros that of a greatest weight of 1: its bias still needs
 /// an accumulator scale. A scale is raised where bias or residual would exceed 2^46 units of the accumulator; such weights
 /// are too small to matter beside them.
-fn scales(layer: &RealLayer, weight: &[f64], around: &Surroundings, config: &QuantizeConfig) -> Vec<f64> {
+fn scales(layer: &RealLayer, around: &Surroundings, config: &QuantizeConfig) -> Vec<f64> {
     let greatest_code = f64::from((1_i32 << (config.weight_bits - 1)) - 1);
     let greatest = |list: &[f64]| list.iter().fold(0_f64, |max, w| max.max(w.abs()));
-    let whole = match greatest(weight) {
+    let magnitudes: Vec<f64> = layer.channels().map(|channel| greatest(&channel)).collect();
+    let whole = match greatest(&magnitudes) {
         0.0 => 1.0,
         magnitude => magnitude,
     };
@@ -43,14 +44,11 @@ fn scales(layer: &RealLayer, weight: &[f64], around: &Surroundings, config: &Qua
     let floor = |bias: f64| bias.abs().max(residual) / (around.input.scale * ADDEND_LIMIT);
     match config.weight_granularity {
         WeightGranularity::PerLayer => vec![(whole / greatest_code).max(floor(greatest(&layer.bias)))],
-        WeightGranularity::PerChannel => weight
-            .chunks(layer.depth())
+        WeightGranularity::PerChannel => magnitudes
+            .iter()
             .zip(&layer.bias)
-            .map(|(channel, &bias)| {
-                let magnitude = match greatest(channel) {
-                    0.0 => whole,
-                    magnitude => magnitude,
-                };
+            .map(|(&magnitude, &bias)| {
+                let magnitude = if magnitude > 0.0 { magnitude } else { whole };
                 (magnitude / greatest_code).max(floor(bias))
             })
             .collect(),
@@ -63,15 +61,14 @@ pub(crate) fn integer_layer(
     around: &Surroundings,
     config: &QuantizeConfig,
 ) -> Result<MacLayer, String> {
-    let real = layer.weight.elements();
-    let weight_scales = scales(layer, &real, around, config);
+    let weight_scales = scales(layer, around, config);
     let scale = |k: usize| weight_scales[if weight_scales.len() == 1 { 0 } else { k }];
     let limit = f64::from((1_i32 << (config.weight_bits - 1)) - 1);
-    let mut weight: Arc<[i32]> = std::iter::repeat_n(0, real.len()).collect();
+    let mut weight: Arc<[i32]> = std::iter::repeat_n(0, layer.weight_shape.iter().product()).collect();
     let codes = Arc::make_mut(&mut weight).chunks_mut(layer.depth());
     let mut bias = Vec::with_capacity(layer.bias.len());
-    for (k, (codes, channel)) in codes.zip(real.chunks(layer.depth())).enumerate() {
-        for (code, w) in codes.iter_mut().zip(channel) {
+    for (k, (codes, channel)) in codes.zip(layer.channels()).enumerate() {
+        for (code, w) in codes.iter_mut().zip(&*channel) {
             *code = (w / scale(k)).round_ties_even().clamp(-limit, limit) as i32;
         }
         let sum: i64 = codes.iter().map(|&w| i64::from(w)).sum();

@@ -20,14 +20,12 @@ pub(super) struct Stored {
 
 /// Quantizes the constants of `layer` beside an input of the given scale.
 pub(super) fn stored(layer: &RealLayer, input_scale: f32, config: &QdqConfig) -> Stored {
-    let depth = layer.depth().max(1);
-    let real = layer.weight.elements();
-    let channels: Vec<&[f64]> = real.chunks(depth).collect();
-    let whole = bounds(&real);
+    let ranges: Vec<[f64; 2]> = layer.channels().map(|channel| bounds(&channel)).collect();
+    let whole = ranges.iter().fold([0.0, 0.0], |whole: [f64; 2], of| [whole[0].min(of[0]), whole[1].max(of[1])]);
     let parts: Vec<([f64; 2], f64)> = match config.weight_granularity {
         WeightGranularity::PerLayer => vec![(whole, greatest(&layer.bias))],
         WeightGranularity::PerChannel => {
-            channels.iter().zip(&layer.bias).map(|(channel, bias)| (bounds(channel), bias.abs())).collect()
+            ranges.into_iter().zip(&layer.bias).map(|(range, bias)| (range, bias.abs())).collect()
         }
     };
     let (mut scales, mut zero_points) = (Vec::new(), Vec::new());
@@ -45,8 +43,10 @@ pub(super) fn stored(layer: &RealLayer, input_scale: f32, config: &QdqConfig) ->
         let code = (w / f64::from(scales[of(k)])).round_ties_even() + f64::from(zero_points[of(k)]);
         code.clamp(least, most) as i8
     };
-    let weight = channels.iter().enumerate().flat_map(|(k, channel)| channel.iter().map(move |&w| (w, k)));
-    let weight = weight.map(|(w, k)| code(w, k)).collect();
+    let mut weight = Vec::with_capacity(layer.weight_shape.iter().product());
+    for (k, channel) in layer.channels().enumerate() {
+        weight.extend(channel.iter().map(|&w| code(w, k)));
+    }
     let bias_scales: Vec<f32> = scales.iter().map(|scale| input_scale * scale).collect();
     let units = |(k, bias): (usize, &f64)| {
         (bias / f64::from(bias_scales[of(k)])).round_ties_even().clamp(-2.0 * BIAS_LIMIT, 2.0 * BIAS_LIMIT - 1.0) as i32
