@@ -1,6 +1,7 @@
 //! Integration tests of the training engine.
 
 mod casts;
+mod graphs;
 mod groups;
 mod model;
 mod nets;

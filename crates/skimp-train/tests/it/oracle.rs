@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use skimp_graph::{Graph, Op, ValueId};
+use skimp_graph::{DType, Graph, Op, ValueId};
 use skimp_train::reference::{self, Call, DropoutKey, Forward, Training, View};
 
 /// A tensor in the graph's order.
@@ -32,11 +32,44 @@ pub(crate) fn train(
     run(graph, input, batch, &training, seeds)
 }
 
+/// A cast of f32 to itself does nothing, in f64 either.
+fn in_f64(op: &Op) -> &Op {
+    if let Op::Cast { to: DType::F32 } = op { &Op::Identity } else { op }
+}
+
+/// How results of operators are rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rounding {
+    None,
+    /// Each value and each gradient once.
+    F32,
+}
+
+impl Rounding {
+    fn of(self, data: Vec<f64>) -> Vec<f64> {
+        match self {
+            Self::None => data,
+            Self::F32 => data.into_iter().map(|x| f64::from(x as f32)).collect(),
+        }
+    }
+}
+
 pub(crate) fn run(
     graph: &Graph,
     input: &[f32],
     batch: usize,
     training: &Training,
+    seeds: &dyn Fn(&str, &Array) -> Option<Vec<f64>>,
+) -> Trace {
+    run_rounded(graph, input, batch, training, Rounding::None, seeds)
+}
+
+pub(crate) fn run_rounded(
+    graph: &Graph,
+    input: &[f32],
+    batch: usize,
+    training: &Training,
+    rounding: Rounding,
     seeds: &dyn Fn(&str, &Array) -> Option<Vec<f64>>,
 ) -> Trace {
     let name = |id: ValueId| graph.value(id).name.clone();
@@ -60,7 +93,7 @@ pub(crate) fn run(
         let inputs: Vec<Option<Array>> =
             node.inputs.iter().map(|id| id.map(|id| trace.values[&name(id)].clone())).collect();
         let views: Vec<Option<View<'_, f64>>> = inputs.iter().map(|x| x.as_ref().map(Array::view)).collect();
-        let call = Call { op: &node.op, node: &node.name, training, inputs: &views };
+        let call = Call { op: in_f64(&node.op), node: &node.name, training, inputs: &views };
         let Forward { outputs, shapes, moments, .. } = reference::forward(&call).expect("runs");
         if let (Op::BatchNormalization(_), Some(moments)) = (&node.op, moments) {
             let channels = moments.mean.len();
@@ -71,7 +104,7 @@ pub(crate) fn run(
             }
         }
         for ((&id, data), shape) in node.outputs.iter().zip(outputs).zip(shapes) {
-            trace.values.insert(name(id), Array { shape, data });
+            trace.values.insert(name(id), Array { shape, data: rounding.of(data) });
         }
     }
     for (name, value) in &trace.values {
@@ -82,7 +115,7 @@ pub(crate) fn run(
     for node in graph.nodes().iter().rev() {
         let inputs: Vec<Option<&Array>> = node.inputs.iter().map(|id| id.map(|id| &trace.values[&name(id)])).collect();
         let views: Vec<Option<View<'_, f64>>> = inputs.iter().map(|x| x.map(Array::view)).collect();
-        let call = Call { op: &node.op, node: &node.name, training, inputs: &views };
+        let call = Call { op: in_f64(&node.op), node: &node.name, training, inputs: &views };
         let errors: Vec<Option<&[f64]>> =
             node.outputs.iter().map(|&id| trace.gradients.get(&name(id)).map(Vec::as_slice)).collect();
         if errors.iter().all(Option::is_none) {
@@ -92,7 +125,7 @@ pub(crate) fn run(
         for (id, gradient) in node.inputs.iter().zip(gradients) {
             let (Some(id), Some(gradient)) = (id, gradient) else { continue };
             let sum = trace.gradients.entry(name(*id)).or_insert_with(|| vec![0.0; gradient.len()]);
-            sum.iter_mut().zip(gradient).for_each(|(sum, part)| *sum += part);
+            sum.iter_mut().zip(rounding.of(gradient)).for_each(|(sum, part)| *sum += part);
         }
     }
     trace
