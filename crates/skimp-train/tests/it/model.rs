@@ -2,7 +2,7 @@
 
 use skimp_graph::ops;
 use skimp_graph::testing::random_tensor;
-use skimp_graph::{Executor, Graph, Op, Tensor, reference};
+use skimp_graph::{Executor, Graph, Op, Slice, Tensor, reference};
 use skimp_train::reference::loss;
 use skimp_train::{LossSum, Mode, Model, ModelOptions, Targets, TrainError, policy};
 
@@ -253,5 +253,14 @@ fn networks_that_do_not_fit_are_told() {
     assert_eq!(
         fail(&graph, &ModelOptions::default()),
         "node \"swap\" (Transpose): cannot be trained: its output does not have the batch as its first axis"
+    );
+    // The shapes stay, the images do not.
+    let (mut net, x) = Net::new("turned", &[4]);
+    let turned = Slice { axes: vec![0], starts: vec![-1], ends: vec![i64::MIN], steps: vec![-1] };
+    let y = net.op("turn", Op::Slice(turned), &[x]);
+    let graph = net.finish(y);
+    assert_eq!(
+        fail(&graph, &ModelOptions::default()),
+        "node \"turn\" (Slice): cannot be trained: it moves elements between the images of a batch"
     );
 }

@@ -70,6 +70,10 @@ impl Gather {
         }
         let tensors: Vec<Option<&Tensor>> = tensors.iter().map(Option::as_ref).collect();
         let moved = reference::evaluate(&op, node, &tensors)?;
+        if !keeps_images_apart(&op, node, &tensors, &moved)? {
+            let cause = "it moves elements between the images of a batch".to_owned();
+            return Err(TrainError::Untrainable { node: node.to_owned(), op: op.name().to_owned(), cause });
+        }
         let mut gather = Self { moves: Vec::new(), holes: Vec::new(), fill, is_bijective: Vec::new() };
         let mut n_uses: Vec<Vec<usize>> = inputs.iter().map(|spec| vec![0; spec.len()]).collect();
         for (spec, indices) in outputs.iter().zip(&moved) {
@@ -109,6 +113,32 @@ fn indices(spec: &TensorSpec, first: usize) -> Option<Tensor> {
     }
     let shape = std::iter::once(1).chain(spec.dims.iter().copied()).collect();
     Tensor::new(shape, Data::from(elements))
+}
+
+/// Whether the second of two images is moved as the first, to itself, which goes as a batch of one does.
+fn keeps_images_apart(
+    op: &Op,
+    node: &str,
+    one: &[Option<&Tensor>],
+    moved: &[Tensor],
+) -> Result<bool, skimp_graph::GraphError> {
+    let elements = |tensor: &Tensor| tensor.as_i64().unwrap_or_default().to_vec();
+    let n_indices: i64 = one.iter().flatten().map(|tensor| tensor.len() as i64).sum();
+    let twice = |indices: Vec<i64>| -> Vec<i64> {
+        let second = indices.iter().map(|&index| if index > 0 { index + n_indices } else { 0 }).collect::<Vec<i64>>();
+        [indices, second].concat()
+    };
+    let two: Vec<Option<Tensor>> = one
+        .iter()
+        .map(|tensor| {
+            let mut shape = tensor.as_ref()?.shape().to_vec();
+            *shape.first_mut()? = 2;
+            Tensor::new(shape, Data::from(twice(elements(tensor.as_ref()?))))
+        })
+        .collect();
+    let two: Vec<Option<&Tensor>> = two.iter().map(Option::as_ref).collect();
+    let found = reference::evaluate(op, node, &two)?;
+    Ok(found.iter().zip(moved).all(|(found, moved)| elements(found) == twice(elements(moved))))
 }
 
 fn push_move(moves: &mut Vec<Move>, input: usize, output: usize) {
