@@ -44,7 +44,7 @@ pub struct Node {
     pub op: Op,
     /// Inputs; `None` for an optional input left out.
     pub inputs: Vec<Option<ValueId>>,
-    /// Outputs.
+    /// Outputs, at least one.
     pub outputs: Vec<ValueId>,
 }
 
@@ -66,7 +66,7 @@ impl Graph {
     ///
     /// # Errors
     /// [`GraphError::InvalidGraph`] if a value id is out of range, a value has two sources or none, a name is empty or
-    /// occurs twice, or the nodes form a cycle.
+    /// occurs twice, a node has no output, or the nodes form a cycle.
     pub fn new(
         name: impl Into<String>,
         inputs: Vec<GraphInput>,
@@ -196,6 +196,9 @@ mod check {
             }
         }
         for (idx, node) in nodes.iter().enumerate() {
+            if node.outputs.is_empty() {
+                return Err(invalid(format!("node \"{}\" has no output", node.name)));
+            }
             for &output in &node.outputs {
                 known(output, &format!("node \"{}\"", node.name))?;
                 if std::mem::replace(&mut has_source[output.0], true) {
@@ -258,5 +261,21 @@ mod check {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A node that makes nothing could neither run nor fail: ONNX asks for an output of every node.
+    #[test]
+    fn every_node_has_an_output() {
+        let value = Value { name: "x".into(), constant: None };
+        let input = GraphInput { value: ValueId(0), dtype: DType::F32, dims: vec![Dim::Free("N".into())] };
+        let op = Op::Split(crate::ops::Split { axis: 0, sizes: Vec::new() });
+        let node = Node { name: "split".into(), op, inputs: vec![Some(ValueId(0))], outputs: Vec::new() };
+        let error = Graph::new("empty", vec![input], vec![ValueId(0)], vec![value], vec![node]).unwrap_err();
+        assert!(error.to_string().contains("node \"split\" has no output"), "{error}");
     }
 }

@@ -87,14 +87,15 @@ impl Definition for Clip {
     const ATTRIBUTES: &'static [&'static str] = &["min", "max"];
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
-        let (min, max) = if node.opset() < 11 {
-            node.check_inputs(1, 1)?;
-            (node.float("min")?, node.float("max")?)
-        } else {
-            node.check_inputs(1, 3)?;
-            (importer.scalar(node, 1)?, importer.scalar(node, 2)?)
-        };
+        let is_attribute = node.opset() < 11;
+        node.check_inputs(1, if is_attribute { 1 } else { 3 })?;
         let x = importer.value(node, 0)?;
+        let (min, max) = if is_attribute {
+            let bound = |key| node.float(key).map(|bound| bound.map(|bound| importer.beside(x, bound)));
+            (bound("min")?, bound("max")?)
+        } else {
+            (importer.scalar(node, 1, x)?, importer.scalar(node, 2, x)?)
+        };
         importer.emit(node, Op::Clip(Self { min, max }), vec![Some(x)])
     }
 

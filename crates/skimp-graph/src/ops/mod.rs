@@ -33,6 +33,7 @@ use crate::shape::TensorType;
 use crate::testing::{Case, Generator};
 use crate::{DType, Data, GraphError};
 
+pub(crate) use self::slice::SliceBounds;
 pub use pad::PadMode;
 pub(crate) use signature::Signature;
 pub use window::{AutoPad, Window};

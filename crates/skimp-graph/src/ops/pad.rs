@@ -146,16 +146,20 @@ impl Definition for Pad {
             Some("wrap") if node.opset() >= 19 => PadMode::Wrap,
             Some(other) => return Err(node.invalid(format!("attribute \"mode\" is \"{other}\""))),
         };
-        let (pads, value, axes) = if node.opset() < 11 {
-            node.check_inputs(1, 1)?;
-            let pads = node.ints("pads")?.ok_or_else(|| node.invalid("attribute \"pads\" is missing"))?;
-            (pads.to_vec(), node.float("value")?, None)
-        } else {
-            node.check_inputs(2, if node.opset() < 18 { 3 } else { 4 })?;
-            let pads = importer.ints(node, 1)?.unwrap_or_default();
-            (pads, importer.scalar(node, 2)?, importer.ints(node, 3)?)
+        let (least, most) = match node.opset() {
+            ..11 => (1, 1),
+            11..18 => (2, 3),
+            18.. => (2, 4),
         };
+        node.check_inputs(least, most)?;
         let x = importer.value(node, 0)?;
+        let (pads, value, axes) = if node.opset() < 11 {
+            let pads = node.ints("pads")?.ok_or_else(|| node.invalid("attribute \"pads\" is missing"))?;
+            (pads.to_vec(), node.float("value")?.map(|value| importer.beside(x, value)), None)
+        } else {
+            let pads = importer.ints(node, 1)?.unwrap_or_default();
+            (pads, importer.scalar(node, 2, x)?, importer.ints(node, 3)?)
+        };
         let rank = importer.shape(x).as_ref().map(Vec::len);
         let (begin, end) = match axes {
             None => halves(node, &pads, rank)?,

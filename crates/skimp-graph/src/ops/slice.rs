@@ -40,18 +40,8 @@ impl Slice {
         let mut bounds = Vec::with_capacity(n);
         for i in 0..n {
             let axis = normalized_axis(self.axes[i], shape.len())?;
-            let extent = shape[axis] as i128;
-            let step = i128::from(self.steps[i]);
-            if step == 0 {
-                return Err(format!("step along axis {axis} is 0"));
-            }
-            let absolute = |index: i64| if index < 0 { i128::from(index) + extent } else { i128::from(index) };
-            let (lowest, highest) = if step > 0 { (0, extent) } else { (-1, extent - 1) };
-            let start = absolute(self.starts[i]).clamp(0, highest.max(0));
-            let end = absolute(self.ends[i]).clamp(lowest, highest.max(lowest));
-            let distance = if step > 0 { end - start } else { start - end };
-            let len = if extent == 0 || distance <= 0 { 0 } else { (distance - 1) / step.abs() + 1 };
-            bounds.push((axis, SliceBounds { start: start as usize, step: self.steps[i], len: len as usize }));
+            let along = SliceBounds::new(shape[axis], self.starts[i], self.ends[i], self.steps[i]);
+            bounds.push((axis, along.ok_or_else(|| format!("step along axis {axis} is 0"))?));
         }
         Ok(bounds)
     }
@@ -114,17 +104,7 @@ impl Operator for Slice {
             let axis = normalize_axis(axis, shape.len())?;
             let (start, end, step) = (*self.starts.get(i)?, *self.ends.get(i)?, *self.steps.get(i)?);
             shape[axis] = match shape[axis] {
-                Extent::Known(n) => {
-                    let n = i64::try_from(n).ok()?;
-                    let wrap = |v: i64| if v < 0 { v.saturating_add(n) } else { v };
-                    let distance = if step > 0 {
-                        wrap(end).clamp(0, n) - wrap(start).clamp(0, n)
-                    } else {
-                        wrap(start).clamp(-1, n - 1) - wrap(end).clamp(-1, n - 1)
-                    };
-                    let length = u64::try_from(distance).unwrap_or(0).div_ceil(step.unsigned_abs().max(1));
-                    Extent::Known(usize::try_from(length).ok()?)
-                }
+                Extent::Known(n) => Extent::Known(SliceBounds::new(n, start, end, step)?.len),
                 same @ Extent::Symbol(_) if start == 0 && end == i64::MAX && step == 1 => same,
                 Extent::Symbol(_) => Extent::Symbol(symbols.fresh()),
             };
@@ -268,4 +248,34 @@ pub(crate) struct SliceBounds {
     pub(crate) step: i64,
     /// Number of elements.
     pub(crate) len: usize,
+}
+
+impl SliceBounds {
+    /// The cut of an axis of `extent` elements; `None` for a step of 0.
+    ///
+    /// # Source
+    /// ONNX, Slice-13: after a negative index has the extent added, a start is clamped to `[0, extent]`, under a negative
+    /// step to `[0, extent - 1]`, an end to `[0, extent]` or `[-1, extent - 1]`. Backwards from before the first element
+    /// that is the first element; NumPy gives none.
+    pub(crate) fn new(extent: usize, start: i64, end: i64, step: i64) -> Option<Self> {
+        let n = extent as i128;
+        let absolute = |index: i64| if index < 0 { i128::from(index) + n } else { i128::from(index) };
+        let (lowest, highest) = if step > 0 { (0, n) } else { (-1, n - 1) };
+        let start = absolute(start).clamp(0, highest.max(0));
+        let end = absolute(end).clamp(lowest, highest.max(lowest));
+        let distance = if step > 0 { end - start } else { start - end };
+        let len = match (extent, step) {
+            (_, 0) => return None,
+            (0, _) => 0,
+            _ if distance <= 0 => 0,
+            _ => (distance - 1) / i128::from(step).abs() + 1,
+        };
+        Some(Self { start: start as usize, step, len: len as usize })
+    }
+
+    /// The indices that are cut out, in order.
+    pub(crate) fn indices(self) -> impl Iterator<Item = usize> {
+        let (start, step) = (self.start as i128, i128::from(self.step));
+        (0..self.len).map(move |i| (start + i as i128 * step) as usize)
+    }
 }

@@ -38,6 +38,9 @@ impl Operator for Split {
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.input(0)?;
         let axis = signature.axis(self.axis, x.shape.len())?;
+        if self.sizes.is_empty() {
+            return Err(signature.invalid("has no sizes, expected at least one".to_owned()));
+        }
         let total = self.sizes.iter().try_fold(0_usize, |sum, &size| sum.checked_add(size));
         if total != Some(x.shape[axis]) {
             return Err(
@@ -142,7 +145,7 @@ impl Definition for Split {
             sizes[1] -= last;
             sizes.push(last);
         }
-        sizes.retain(|&size| size > 0);
+        sizes.retain(|&size| size > 0 || extent == 0);
         unary::draw(generator, x, Op::Split(Self { axis, sizes }))
     }
 

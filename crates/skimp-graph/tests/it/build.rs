@@ -6,6 +6,7 @@ use bytes::Bytes;
 use skimp_graph::{Graph, GraphError, onnx};
 
 pub(crate) const FLOAT: i32 = 1;
+pub(crate) const INT8: i32 = 3;
 pub(crate) const INT32: i32 = 6;
 pub(crate) const INT64: i32 = 7;
 pub(crate) const STRING: i32 = 8;

@@ -281,3 +281,16 @@ fn automatic_pads_become_explicit() {
     assert_eq!(pool("VALID", 2), (AutoPad::NotSet, vec![0, 0], vec![0, 0]));
     assert_eq!(pool("SAME_UPPER", 2), (AutoPad::SameUpper, vec![0, 0], vec![0, 0]));
 }
+
+/// ONNX gave integers to Clip and Pad later, and their numbers as inputs of the same type. A file that gives a negative
+/// zero as an attribute means the only one that there is.
+#[test]
+fn integers_have_one_zero() {
+    let of_bytes = |op: &str, attributes: &[Message]| {
+        let model = Model::new(10).input("x", INT8, &[Is(2)]).node(op, &["x"], &["y"], attributes).output("y");
+        let graph = model.import().expect("valid");
+        assert_eq!(format!("{graph:?}"), format!("{:?}", through_file(&graph)));
+    };
+    of_bytes("Clip", &[float_attribute("min", -0.0), float_attribute("max", 6.0)]);
+    of_bytes("Pad", &[ints_attribute("pads", &[1, 1]), float_attribute("value", -0.0)]);
+}

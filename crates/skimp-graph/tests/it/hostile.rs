@@ -213,7 +213,14 @@ fn bad_graphs_are_explained() {
 fn bad_nodes_are_named() {
     let kernel = |k: &[i64]| ints_attribute("kernel_shape", k);
     let product = Model::new(13).input("x", FLOAT, &[Is(2)]).node("ReduceProd", &["x"], &["y"], &[]).output("y");
+    // What fills or bounds integers is an integer, too, as in onnxruntime.
+    let of_bytes = |op: &str, inputs: &[&str]| {
+        let model = Model::new(13).input("x", INT8, &[Is(2)]).initializer(&ints("pads", &[1, 1]));
+        model.initializer(&floats("number", &[], &[-0.0])).node(op, inputs, &["y"], &[]).output("y")
+    };
     let cases: Vec<(&str, Model, &[&str])> = vec![
+        ("float bound", of_bytes("Clip", &["x", "", "number"]), &["\"number\"", "type f32, expected i8"]),
+        ("float filling", of_bytes("Pad", &["x", "pads", "number"]), &["\"number\"", "type f32, expected i8"]),
         (
             "zero stride",
             one_node(13, "MaxPool", &[kernel(&[2, 2]), ints_attribute("strides", &[0, 1])]),

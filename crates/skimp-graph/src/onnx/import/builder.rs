@@ -286,10 +286,14 @@ impl Importer {
             .ok_or_else(|| node.unsupported(format!("input \"{name}\" is not known at import")))
     }
 
-    /// The one finite or infinite number of parameter input `idx`.
-    pub(crate) fn scalar(&mut self, node: &NodeView<'_>, idx: usize) -> Result<Option<f32>, GraphError> {
+    /// The one finite or infinite number of parameter input `idx`, of the element type of `x`.
+    pub(crate) fn scalar(&mut self, node: &NodeView<'_>, idx: usize, x: ValueId) -> Result<Option<f32>, GraphError> {
         let Some(tensor) = self.parameter(node, idx)? else { return Ok(None) };
         let name = node.input(idx).unwrap_or_default();
+        let (found, expected) = (tensor.dtype(), self.dtype(x));
+        if found != expected {
+            return Err(node.invalid(format!("input \"{name}\" has element type {found}, expected {expected}")));
+        }
         if tensor.len() != 1 {
             return Err(node.invalid(format!("input \"{name}\" has shape {:?}, expected one number", tensor.shape())));
         }
@@ -298,6 +302,11 @@ impl Importer {
             Some(_) => Err(node.invalid(format!("input \"{name}\" is not a number"))),
             None => Err(node.unsupported(format!("input \"{name}\" is not exactly representable in f32"))),
         }
+    }
+
+    /// A number that an attribute gives beside `x`: integers have one zero.
+    pub(crate) fn beside(&self, x: ValueId, number: f32) -> f32 {
+        if self.dtype(x).is_float() { number } else { number + 0.0 }
     }
 
     /// Adds the only graph node of an ONNX node. Outputs after the first must be unread.
