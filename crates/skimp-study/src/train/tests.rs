@@ -151,7 +151,7 @@ fn the_output_with_the_answers_is_trained() {
     let mut builder = GraphBuilder::new("two");
     let dims = [Dim::Free("N".into()), Dim::Fixed(1), Dim::Fixed(28), Dim::Fixed(28)];
     let mut x = builder.input("x", DType::F32, dims.to_vec());
-    x = builder.node("flat", Op::Flatten { axis: 1 }, &[x]);
+    x = builder.node("flat", Op::Flatten(skimp_graph::ops::Flatten { axis: 1 }), &[x]);
     let mut names = Vec::new();
     for (name, shape) in [("features", [784, 12]), ("logits", [12, 10])] {
         let weight = builder.constant(format!("{name}.weight"), random_tensor(1, name, shape.to_vec(), 0.0, 0.05));

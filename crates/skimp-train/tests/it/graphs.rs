@@ -4,7 +4,7 @@
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use skimp_graph::testing::{ElementTypes, RandomGraph, random_graph, random_tensor};
-use skimp_graph::{DType, Node, Op};
+use skimp_graph::{DType, Node, Op, ops};
 use skimp_train::reference::{DropoutKey, Training, loss};
 use skimp_train::{LossKind, LossSum, LossTerm, Model, ModelOptions, Target, Targets, TrainError, policy};
 
@@ -113,9 +113,9 @@ fn is_near_a_jump(random: &RandomGraph, trace: &Trace) -> bool {
         let near = |at: f64| x.data.iter().any(|x| (x - at).abs() <= NEAR * size);
         match &node.op {
             _ if exact => false,
-            Op::Relu | Op::LeakyRelu { .. } | Op::PRelu => near(0.0),
-            Op::Clip { min, max } => [min, max].into_iter().flatten().any(|&bound| near(f64::from(bound))),
-            Op::HardSigmoid { alpha, beta } => {
+            Op::Relu | Op::LeakyRelu(_) | Op::PRelu => near(0.0),
+            Op::Clip(ops::Clip { min, max }) => [min, max].into_iter().flatten().any(|&bound| near(f64::from(bound))),
+            Op::HardSigmoid(ops::HardSigmoid { alpha, beta }) => {
                 let (alpha, beta) = (f64::from(*alpha), f64::from(*beta));
                 near(-beta / alpha) || near((1.0 - beta) / alpha)
             }
@@ -145,7 +145,7 @@ fn check(seed: u64, pools: &[ThreadPool; 2]) -> Outcome {
     let graph = &random.graph;
     let has_floats = graph.values().iter().all(|value| value.constant.as_ref().is_none_or(|t| t.dtype() == DType::F32));
     // For the engine, an image alone is one of a batch, whose axis no Squeeze takes away.
-    let is_squeezed = |node: &Node| matches!(&node.op, Op::Squeeze { axes } if axes.is_empty());
+    let is_squeezed = |node: &Node| matches!(&node.op, Op::Squeeze(squeeze) if squeeze.axes.is_empty());
     if random.inputs[0].shape()[0] == 1 && graph.nodes().iter().any(is_squeezed) {
         return Outcome::LeftOut;
     }

@@ -149,7 +149,7 @@ fn one_of_several_outputs_is_trained() {
         let (mut net, x) = Net::new("several", &[6]);
         let features = net.dense("features", x, [8, 6]);
         let logits = net.dense("logits", features, [4, 8]);
-        let share = net.op("softmax", Op::Softmax { axis: 1 }, &[logits]);
+        let share = net.op("softmax", Op::Softmax(skimp_graph::ops::Softmax { axis: 1 }), &[logits]);
         [share, features, logits].into_iter().take(n_outputs).for_each(|id| net.builder.output(id));
         net.builder.build().expect("well-formed")
     };

@@ -34,7 +34,7 @@ pub(crate) fn train(
 
 /// A cast of f32 to itself does nothing, in f64 either.
 fn in_f64(op: &Op) -> &Op {
-    if let Op::Cast { to: DType::F32 } = op { &Op::Identity } else { op }
+    if let Op::Cast(skimp_graph::ops::Cast { to: DType::F32 }) = op { &Op::Identity } else { op }
 }
 
 /// How results of operators are rounded.
