@@ -131,13 +131,16 @@ impl Images {
 
     /// Says that the first `n` images set the ranges where accuracy may be measured on the same ones.
     pub(crate) fn note_ranges(&self, n: usize, monitor: &dyn Monitor) {
-        let what = match (self.dataset.has_splits(), self.split) {
+        let (what, other) = match (self.dataset.has_splits(), self.split) {
             (true, SplitConfig::Train) => return,
-            (true, SplitConfig::Test) => "test images set the ranges; --calibration-split train takes training images",
-            (false, _) => "images set the ranges, and there is no other split to take them from",
+            (true, SplitConfig::Test) => ("test images", "the calibration split \"train\" takes training images"),
+            (false, _) => ("images", "there is no other split to take them from"),
         };
         let which = if self.order.is_some() { "chosen by the seed" } else { "the first ones" };
-        monitor.note(&format!("{n} of {} {what} ({which}); accuracy on them is not that on unseen images", self.len()));
+        let whole = self.len();
+        monitor.note(&format!(
+            "{n} of {whole} {what} set the ranges ({which}; {other}); accuracy on them is not that on unseen images"
+        ));
     }
 
     /// Images in the split.
