@@ -15,6 +15,7 @@ const LEVELS: &[(&str, u32)] = &[
     ("skimp-memory", 0),
     ("skimp-testkit", 0),
     ("skimp-numerics", 0),
+    ("skimp-shape", 0),
     ("skimp-graph", 1),
     ("skimp-data", 1),
     ("skimp-cpu", 2),

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use skimp_cpu::integer::{ConvProblem, EndPlanes, conv_exact, end_planes};
+use skimp_graph::shape::{LayerShape, ShapeSpec};
 use skimp_numerics::{EndTest, rng};
 
 /// Name, rows and columns, input channels, filters.
@@ -61,24 +62,13 @@ impl Operands {
         Self { activations, weights, bias }
     }
 
-    fn problem(&self, hw: usize, c: usize, k: usize) -> ConvProblem<'_> {
+    fn problem(&self, shape: LayerShape) -> ConvProblem<'_> {
         ConvProblem {
             activations: &self.activations,
             weights: &self.weights,
             bias: &self.bias,
             residual: None,
-            c,
-            h: hw,
-            w: hw,
-            k,
-            r: 3,
-            s: 3,
-            p: hw,
-            q: hw,
-            strides: [1, 1],
-            dilations: [1, 1],
-            pads_begin: [1, 1],
-            groups: 1,
+            shape,
             weight_bits: BITS,
             activation_bits: BITS,
             activation_signed: false,
@@ -113,7 +103,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             continue;
         }
         let operands = Operands::new(name, hw, c, k);
-        let problem = operands.problem(hw, c, k);
+        let problem = operands.problem(LayerShape::new(ShapeSpec::square(c, hw, hw, k, 3))?);
         let ends = end_planes(&problem, EndTest::Negative)?;
         verify(&problem, &ends)?;
         if let Some(folder) = &dump {
@@ -125,11 +115,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             total.0[i] += exact[i];
             total.1[i] += end[i];
         }
-        total.2 += problem.macs();
+        total.2 += problem.shape.dense_macs();
         let n = ends.planes.len() as f64;
         let negative = ends.sums.iter().filter(|&&sum| sum < 0).count() as f64 / n;
         let planes = ends.planes.iter().map(|&planes| f64::from(planes)).sum::<f64>() / n;
-        row(name, problem.macs(), exact, end, &format!("{negative:8.3} {planes:7.2}"));
+        row(name, problem.shape.dense_macs(), exact, end, &format!("{negative:8.3} {planes:7.2}"));
     }
     row("total", total.2, total.0, total.1, "");
     Ok(())
@@ -174,12 +164,12 @@ fn verify(problem: &ConvProblem, ends: &EndPlanes) -> Result<(), Box<dyn Error>>
     if sums != ends.sums {
         return Err("conv_exact and end_planes differ in their sums".into());
     }
-    let (hw, depth) = (problem.h, problem.depth());
+    let (hw, depth) = (problem.shape.h(), problem.shape.inputs_per_output());
     for i in 0..1000 {
         let output = rng::below(2, 0, i, sums.len() as u64) as usize;
         let (k, p, q) = (output / (hw * hw), output / hw % hw, output % hw);
         let mut operands = Vec::with_capacity(depth);
-        for c in 0..problem.c {
+        for c in 0..problem.shape.c() {
             for (r, s) in (0..9).map(|tap| (tap / 3, tap % 3)) {
                 let inside = (1..=hw).contains(&(p + r)) && (1..=hw).contains(&(q + s));
                 operands.push(if inside { problem.activations[(c * hw + p + r - 1) * hw + q + s - 1] } else { 0 });

@@ -16,17 +16,17 @@ const RUNS: usize = 7;
 const SCALE_SIM_SECONDS: f64 = 192.0;
 
 fn vgg16() -> Vec<LayerWorkload> {
-    let conv = |&(extent, c, k): &(usize, usize, usize)| LayerWorkload::conv("c", c, extent, extent, k, 3);
+    let conv = |&(extent, c, k): &(usize, usize, usize)| {
+        LayerWorkload::conv("c", c, extent, extent, k, 3).expect("the kernel fits")
+    };
     let dense = |&(c, k): &(usize, usize)| LayerWorkload::dense("d", c, k);
     VGG16_CONVOLUTIONS.iter().map(conv).chain(VGG16_DENSE.iter().map(dense)).collect()
 }
 
 fn resnet50() -> Vec<LayerWorkload> {
     let strided = |name: &str, c, extent, k, kernel, stride| {
-        let mut layer = LayerWorkload::conv(name, c, extent, extent, k, kernel);
-        layer.strides = [stride, stride];
-        layer.set_output_extents();
-        layer
+        let layer = LayerWorkload::conv(name, c, extent, extent, k, kernel).expect("the kernel fits");
+        layer.with_shape(|shape| shape.strides = [stride, stride]).expect("the kernel fits")
     };
     let mut layers = vec![strided("conv1", 3, 224, 64, 7, 2)];
     let (mut extent, mut c) = (56, 64);

@@ -80,9 +80,9 @@ fn vgg16(criterion: &mut Criterion) {
     let layers: Vec<_> = shapes
         .iter()
         .map(|&(extent, c, k)| {
-            let layer = LayerWorkload::conv("c", c, extent, extent, k, 3);
+            let layer = LayerWorkload::conv("c", c, extent, extent, k, 3).expect("the kernel fits");
             let recorded = RecordedTrace {
-                end_planes_negative: Some(end_planes(layer.output_count()).into()),
+                end_planes_negative: Some(end_planes(layer.shape.output_count()).into()),
                 ..RecordedTrace::default()
             };
             let trace = LayerTrace::new(&layer, Arc::new(recorded));

@@ -13,7 +13,9 @@ use skimp_testkit::{VGG16_CONVOLUTIONS, VGG16_DENSE};
 
 /// VGG-16: 13 convolutions and three dense layers.
 fn vgg16() -> Vec<LayerWorkload> {
-    let conv = |&(extent, c, k): &(usize, usize, usize)| LayerWorkload::conv("c", c, extent, extent, k, 3);
+    let conv = |&(extent, c, k): &(usize, usize, usize)| {
+        LayerWorkload::conv("c", c, extent, extent, k, 3).expect("the kernel fits")
+    };
     let dense = |&(c, k): &(usize, usize)| LayerWorkload::dense("d", c, k);
     VGG16_CONVOLUTIONS.iter().map(conv).chain(VGG16_DENSE.iter().map(dense)).collect()
 }

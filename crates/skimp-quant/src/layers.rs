@@ -2,7 +2,8 @@
 
 use skimp_graph::{
     GraphError,
-    integer::{Encoding, IntegerOp, MacLayer, MacShape, ValueKind},
+    integer::{Encoding, IntegerOp, MacLayer, ValueKind},
+    shape::LayerShape,
 };
 
 use crate::{EndSupport, QuantError, Quantized};
@@ -17,7 +18,7 @@ pub struct LayerGeometry<'a> {
     /// The layer: weights, bias, window, groups, weight scales.
     pub layer: &'a MacLayer,
     /// Extents, padding resolved.
-    pub shape: MacShape,
+    pub shape: LayerShape,
     /// Encoding of the activations.
     pub input: Encoding,
     /// Encoding of the residual input, if there is one.

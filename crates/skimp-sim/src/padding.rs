@@ -9,7 +9,8 @@ impl LayerWorkload {
     /// Whether windows meet padding whose operand is not 0.
     #[must_use]
     pub fn has_offset_padding(&self) -> bool {
-        self.padding_code != 0 && [self.pads_begin, self.pads_end].as_flattened().iter().any(|&pad| pad > 0)
+        self.padding_code != 0
+            && [self.shape.pads_begin(), self.shape.pads_end()].as_flattened().iter().any(|&pad| pad > 0)
     }
 
     /// The layer and its activation codes as values see them: where the padding's operand is not 0 it is part of the
@@ -23,12 +24,13 @@ impl LayerWorkload {
         if matches!(padded, Cow::Borrowed(_)) {
             return (padded, activation);
         }
-        let [top, left] = self.pads_begin;
-        let mut codes = vec![self.padding_code; padded.input_count()];
-        for (row, line) in activation.chunks_exact(self.w.max(1)).enumerate() {
-            let (channel, y) = (row / self.h, row % self.h);
-            let start = (channel * padded.h + top + y) * padded.w + left;
-            codes[start..start + self.w].copy_from_slice(line);
+        let (from, to) = (&self.shape, &padded.shape);
+        let [top, left] = from.pads_begin();
+        let mut codes = vec![self.padding_code; to.input_count()];
+        for (row, line) in activation.chunks_exact(from.w().max(1)).enumerate() {
+            let (channel, y) = (row / from.h(), row % from.h());
+            let start = (channel * to.h() + top + y) * to.w() + left;
+            codes[start..start + from.w()].copy_from_slice(line);
         }
         (padded, codes.into())
     }
@@ -39,13 +41,7 @@ impl LayerWorkload {
         if !self.has_offset_padding() {
             return Cow::Borrowed(self);
         }
-        Cow::Owned(LayerWorkload {
-            h: self.pads_begin[0] + self.h + self.pads_end[0],
-            w: self.pads_begin[1] + self.w + self.pads_end[1],
-            pads_begin: [0, 0],
-            pads_end: [0, 0],
-            ..self.clone()
-        })
+        Cow::Owned(LayerWorkload { shape: self.shape.with_padding_as_input(), ..self.clone() })
     }
 
     /// The operands under the window of output `idx` of `[k, p, q]`, in the order of its filter's weights.
@@ -53,16 +49,14 @@ impl LayerWorkload {
     /// # Shapes
     /// `activation`: `[c, h, w]`.
     pub fn operands(&self, activation: &[i32], idx: usize) -> impl Iterator<Item = i32> {
-        let (k, row, column) = (idx / (self.p * self.q), idx / self.q % self.p, idx % self.q);
-        let first_channel = k / self.filters_per_group() * self.channels_per_group();
-        (0..self.inputs_per_output()).map(move |input| {
-            let (channel, tap) = (first_channel + input / (self.r * self.s), input % (self.r * self.s));
-            let at = |output: usize, tap: usize, axis: usize| {
-                let position = output * self.strides[axis] + tap * self.dilations[axis];
-                position.checked_sub(self.pads_begin[axis])
-            };
-            match (at(row, tap / self.s, 0), at(column, tap % self.s, 1)) {
-                (Some(y), Some(x)) if y < self.h && x < self.w => activation[(channel * self.h + y) * self.w + x],
+        let (shape, rows, cols) = (self.shape, self.shape.rows(), self.shape.cols());
+        let (k, row, column) = (idx / (shape.p() * shape.q()), idx / shape.q() % shape.p(), idx % shape.q());
+        let first_channel = k / shape.filters_per_group() * shape.channels_per_group();
+        (0..shape.inputs_per_output()).map(move |input| {
+            let (channel, tap) =
+                (first_channel + input / (rows.kernel * cols.kernel), input % (rows.kernel * cols.kernel));
+            match (rows.read(row, tap / cols.kernel), cols.read(column, tap % cols.kernel)) {
+                (Some(y), Some(x)) => activation[(channel * rows.input + y) * cols.input + x],
                 _ => self.padding_code,
             }
         })
@@ -78,10 +72,10 @@ impl LayerTrace {
     pub fn check_operands(&self, layer: &LayerWorkload, samples: usize) -> Result<(), SimError> {
         let Some(weights) = layer.weights.as_deref() else { return Ok(()) };
         let (activation, starts, sums) = (self.activation()?, self.start_values()?, self.output_sums()?);
-        let depth = layer.inputs_per_output();
+        let depth = layer.shape.inputs_per_output();
         let step = (sums.len() / samples.max(1)).max(1);
         let differs = |&idx: &usize| {
-            let filter = &weights[idx / (layer.p * layer.q) * depth..][..depth];
+            let filter = &weights[idx / (layer.shape.p() * layer.shape.q()) * depth..][..depth];
             let products = layer.operands(&activation, idx).zip(filter);
             starts[idx] + products.map(|(a, &w)| i64::from(a) * i64::from(w)).sum::<i64>() != sums[idx]
         };
@@ -99,19 +93,20 @@ mod tests {
 
     #[test]
     fn padding_holds_the_offset() {
-        let mut layer = LayerWorkload::conv("x", 2, 2, 3, 2, 3);
-        layer.pads_begin = [1, 0];
-        layer.pads_end = [0, 2];
+        let layer = LayerWorkload::conv("x", 2, 2, 3, 2, 3).unwrap();
+        let mut layer = layer.with_shape(|shape| (shape.pads_begin, shape.pads_end) = ([1, 0], [0, 2])).unwrap();
         layer.padding_code = 7;
-        layer.weights = Some((0..layer.weight_count() as i32).map(|i| i % 5 - 2).collect());
-        layer.set_output_extents();
+        layer.weights = Some((0..layer.shape.weight_count() as i32).map(|i| i % 5 - 2).collect());
         let layer = layer.validated().unwrap();
         let activation: Arc<[i32]> = (1..=12).collect();
         let (padded, codes) = layer.with_padding(activation.clone());
-        assert_eq!((padded.h, padded.w, padded.p, padded.q), (3, 5, layer.p, layer.q));
+        assert_eq!(
+            (padded.shape.h(), padded.shape.w(), padded.shape.p(), padded.shape.q()),
+            (3, 5, layer.shape.p(), layer.shape.q())
+        );
         assert!(padded.check().is_ok());
         assert_eq!(codes[..15], [7, 7, 7, 7, 7, 1, 2, 3, 7, 7, 4, 5, 6, 7, 7]);
-        for idx in 0..layer.output_count() {
+        for idx in 0..layer.shape.output_count() {
             let direct: Vec<i32> = layer.operands(&activation, idx).collect();
             assert_eq!(direct, padded.operands(&codes, idx).collect::<Vec<_>>());
         }
@@ -121,11 +116,11 @@ mod tests {
         let sum: i64 = operands.iter().zip(0..).map(|(&a, i)| i64::from(a) * (i64::from(i % 5) - 2)).sum();
         let weights = layer.weights.clone().unwrap();
         let of = |idx: usize| -> i64 {
-            let filter = &weights[idx / (layer.p * layer.q) * 18..][..18];
+            let filter = &weights[idx / (layer.shape.p() * layer.shape.q()) * 18..][..18];
             layer.operands(&activation, idx).zip(filter).map(|(a, &w)| i64::from(a) * i64::from(w)).sum()
         };
         assert_eq!(of(0), sum);
-        let sums: Vec<i64> = (0..layer.output_count()).map(of).collect();
+        let sums: Vec<i64> = (0..layer.shape.output_count()).map(of).collect();
         let recorded = |sums: Vec<i64>| RecordedTrace {
             activation: Some(activation.clone()),
             start_values: Some(vec![0; sums.len()].into()),

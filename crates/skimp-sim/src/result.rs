@@ -80,8 +80,8 @@ impl LayerResult {
     pub fn new(layer: &LayerWorkload) -> Self {
         LayerResult {
             layer: layer.name.clone(),
-            images: layer.n as u64,
-            macs: layer.dense_macs(),
+            images: layer.shape.n() as u64,
+            macs: layer.shape.dense_macs(),
             cycles: Counts::default(),
             events: Counts::default(),
             activity: Vec::new(),

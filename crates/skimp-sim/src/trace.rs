@@ -124,8 +124,8 @@ impl LayerTrace {
     pub fn new(layer: &LayerWorkload, provider: Arc<dyn TraceProvider>) -> Self {
         LayerTrace {
             layer: layer.name.clone(),
-            input_count: layer.input_count(),
-            output_count: layer.output_count(),
+            input_count: layer.shape.input_count(),
+            output_count: layer.shape.output_count(),
             weight_bits: layer.weight_bits,
             provider,
             activation: Mutex::default(),

@@ -71,20 +71,20 @@ impl MacHook for ByDefinition<'_> {
 
     fn change_accumulators(&self, operands: &MacOperands<'_>, accumulators: &mut [i64]) -> Result<(), GraphError> {
         let layer = self.layer(operands.node_idx).unwrap();
-        let w = &layer.operands.workload;
-        assert_eq!((w.groups, w.dilations, layer.operands.input_offset), (1, [1, 1], 0));
+        let w = &layer.operands.workload.shape;
+        assert_eq!((w.groups(), w.dilations(), layer.operands.input_offset), (1, [1, 1], 0));
         let (input_len, output_len, depth) = (w.input_count(), w.output_count(), w.inputs_per_output());
         for (idx, sum) in accumulators.iter_mut().enumerate() {
             let (image, output) = (idx / output_len, idx % output_len);
-            let (k, p, q) = (output / (w.p * w.q), output / w.q % w.p, output % w.q);
+            let (k, p, q) = (output / (w.p() * w.q()), output / w.q() % w.p(), output % w.q());
             let codes = &operands.input.data[image * input_len..(image + 1) * input_len];
             let (mut inputs, mut weights) = (Vec::new(), Vec::new());
             for at in 0..depth {
-                let (c, r, s) = (at / (w.r * w.s), at / w.s % w.r, at % w.s);
-                let y = (p * w.strides[0] + r).wrapping_sub(w.pads_begin[0]);
-                let x = (q * w.strides[1] + s).wrapping_sub(w.pads_begin[1]);
-                let inside = y < w.h && x < w.w;
-                inputs.push(if inside { i64::from(codes[(c * w.h + y) * w.w + x]) } else { 0 });
+                let (c, r, s) = (at / (w.r() * w.s()), at / w.s() % w.r(), at % w.s());
+                let y = (p * w.strides()[0] + r).wrapping_sub(w.pads_begin()[0]);
+                let x = (q * w.strides()[1] + s).wrapping_sub(w.pads_begin()[1]);
+                let inside = y < w.h() && x < w.w();
+                inputs.push(if inside { i64::from(codes[(c * w.h() + y) * w.w() + x]) } else { 0 });
                 weights.push(i64::from(layer.operands.weights[k * depth + at]));
             }
             let exact: i64 = inputs.iter().zip(&weights).map(|(a, w)| a * w).sum();

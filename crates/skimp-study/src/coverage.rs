@@ -82,7 +82,7 @@ impl NetworkWork {
         let counted: HashSet<&str> = self.nodes.iter().map(|node| node.name.as_str()).collect();
         let others =
             simulated.iter().map(|layer| &layer.operands.workload).filter(|layer| !counted.contains(&*layer.name));
-        let other_macs = others.map(|layer| layer.dense_macs()).sum();
+        let other_macs = others.map(|layer| layer.shape.dense_macs()).sum();
         let known: HashSet<&str> = quantized.iter().map(|layer| layer.name.as_str()).collect();
         let reason = |name: &str| reasons.get(name).filter(|_| known.contains(name)).cloned();
         self.covered(other_macs, |name| names.contains(name), reason)

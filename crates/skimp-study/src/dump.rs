@@ -116,11 +116,12 @@ fn file_name(idx: usize, suffix: &str) -> String {
 /// detection is valid and a model asked for it, and `json`.
 fn write_layer(path: &dyn Fn(&str) -> PathBuf, layer: &SimulatedLayer, image: &ImageTrace) -> Result<(), StudyError> {
     let workload = &layer.operands.workload;
-    let output = [1, workload.k, workload.p, workload.q];
-    let weight = [workload.k, workload.channels_per_group(), workload.r, workload.s];
-    let activation = [1, workload.c, workload.h, workload.w];
+    let shape = &workload.shape;
+    let output = [1, shape.k(), shape.p(), shape.q()];
+    let weight = [shape.k(), shape.channels_per_group(), shape.r(), shape.s()];
+    let activation = [1, shape.c(), shape.h(), shape.w()];
     npy::write(path("weight.npy"), &weight, &layer.operands.weights)?;
-    npy::write(path("bias.npy"), &[workload.k], &layer.operands.bias)?;
+    npy::write(path("bias.npy"), &[shape.k()], &layer.operands.bias)?;
     npy::write(path("activation.npy"), &activation, &image.activation)?;
     npy::write(path("output.npy"), &output, &image.sums)?;
     if let Some(residual) = &image.residual {
@@ -134,15 +135,15 @@ fn write_layer(path: &dyn Fn(&str) -> PathBuf, layer: &SimulatedLayer, image: &I
     }
     let valid = workload.end.is_valid();
     let reason = (!valid).then(|| workload.end.to_string());
-    let pads = [workload.pads_begin, workload.pads_end].concat();
+    let pads = [shape.pads_begin(), shape.pads_end()].concat();
     let description = json!({
         "schema": "skimp.dump/1",
         "name": workload.name,
         "operator": layer.operator(),
-        "strides": workload.strides,
+        "strides": shape.strides(),
         "pads": pads,
-        "dilations": workload.dilations,
-        "groups": workload.groups,
+        "dilations": shape.dilations(),
+        "groups": shape.groups(),
         "weight_bits": workload.weight_bits,
         "activation_bits": workload.activation_bits,
         "activation_signed": layer.operands.codes_signed,

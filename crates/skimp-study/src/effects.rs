@@ -41,7 +41,7 @@ impl MacHook for EffectHook<'_> {
     fn change_input(&self, node_idx: usize, input: &mut CodeTensor) -> Result<(), GraphError> {
         let Some(layer) = self.layer(node_idx) else { return Ok(()) };
         let (workload, offset) = (&layer.operands.workload, layer.operands.input_offset);
-        for codes in input.data.chunks_mut(workload.input_count().max(1)) {
+        for codes in input.data.chunks_mut(workload.shape.input_count().max(1)) {
             codes.iter_mut().for_each(|code| *code += offset);
             layer.change(codes, |codes| self.effect.activations(workload, codes));
             codes.iter_mut().for_each(|code| *code -= offset);
@@ -52,8 +52,8 @@ impl MacHook for EffectHook<'_> {
     fn change_accumulators(&self, operands: &MacOperands<'_>, accumulators: &mut [i64]) -> Result<(), GraphError> {
         let Some(layer) = self.layer(operands.node_idx) else { return Ok(()) };
         let workload = &layer.operands.workload;
-        let outputs = workload.output_count().max(1);
-        let inputs = operands.input.data.chunks(workload.input_count().max(1));
+        let outputs = workload.shape.output_count().max(1);
+        let inputs = operands.input.data.chunks(workload.shape.input_count().max(1));
         for (image, (input, sums)) in inputs.zip(accumulators.chunks_mut(outputs)).enumerate() {
             let residual = operands.residual.map(|all| &all[image * outputs..(image + 1) * outputs]);
             let trace = trace_of(layer, input, residual, sums, &Arc::default());
@@ -72,7 +72,7 @@ pub(crate) fn image_trace(
     image: usize,
     exactness: &Arc<ExactnessTally>,
 ) -> ImageTrace {
-    let (inputs, outputs) = (layer.operands.workload.input_count(), layer.operands.workload.output_count());
+    let (inputs, outputs) = (layer.operands.workload.shape.input_count(), layer.operands.workload.shape.output_count());
     let here = image * outputs..(image + 1) * outputs;
     let residual = mac.residual.map(|residual| &residual[here.clone()]);
     let activation = &mac.input.data[image * inputs..(image + 1) * inputs];

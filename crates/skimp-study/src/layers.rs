@@ -118,8 +118,8 @@ impl SimulatedLayer {
             input_shape,
             weight_shape,
             output_shape,
-            macs: workload.dense_macs(),
-            weights: workload.weight_count() as u64,
+            macs: workload.shape.dense_macs(),
+            weights: workload.shape.weight_count() as u64,
             activation_density: share(self.n_nonzero_activations, self.n_activations),
             weight_density: share(weights.iter().filter(|&&code| code != 0).count() as u64, weights.len() as u64),
             activation_bit_density: Some(share(
@@ -160,13 +160,15 @@ fn magnitude_bits(bits: u32, signed: bool) -> u64 {
 
 fn shapes(workload: &LayerWorkload, rows: usize) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
     let wide = |shape: &[usize]| shape.iter().map(|&extent| extent as u64).collect();
-    let w = workload;
-    match w.kind {
-        LayerKind::Conv if rows > 1 => (wide(&[rows, w.c]), wide(&[w.k, w.c]), wide(&[rows, w.k])),
+    let shape = &workload.shape;
+    let (c, k) = (shape.c(), shape.k());
+    match workload.kind {
+        LayerKind::Conv if rows > 1 => (wide(&[rows, c]), wide(&[k, c]), wide(&[rows, k])),
         LayerKind::Conv => {
-            (wide(&[1, w.c, w.h, w.w]), wide(&[w.k, w.channels_per_group(), w.r, w.s]), wide(&[1, w.k, w.p, w.q]))
+            let weight = [k, shape.channels_per_group(), shape.r(), shape.s()];
+            (wide(&[1, c, shape.h(), shape.w()]), wide(&weight), wide(&[1, k, shape.p(), shape.q()]))
         }
-        LayerKind::Dense => (wide(&[1, w.c]), wide(&[w.k, w.c]), wide(&[1, w.k])),
+        LayerKind::Dense => (wide(&[1, c]), wide(&[k, c]), wide(&[1, k])),
     }
 }
 
@@ -193,7 +195,7 @@ pub(crate) fn choose(
         let obstacle = match (is_dense, config.dense, config.convolutions) {
             (true, false, _) => Some("the run leaves dense layers out"),
             (false, _, false) => Some("the run leaves convolutions out"),
-            _ if !geometry.shape.n.is_multiple_of(batch) => Some("its rows do not belong to single images"),
+            _ if !geometry.shape.n().is_multiple_of(batch) => Some("its rows do not belong to single images"),
             _ => None,
         };
         match obstacle {
@@ -201,7 +203,7 @@ pub(crate) fn choose(
                 chosen.left_out.insert(geometry.name.to_owned(), reason.to_owned());
             }
             None => {
-                let rows = geometry.shape.n / batch;
+                let rows = geometry.shape.n() / batch;
                 let first = chosen.simulated.is_empty();
                 chosen.simulated.push(simulated_layer(geometry, quantized_layer, rows, first)?);
             }
@@ -219,26 +221,18 @@ fn simulated_layer(
     rows: usize,
     first: bool,
 ) -> Result<SimulatedLayer, StudyError> {
-    let (layer, shape) = (geometry.layer, &geometry.shape);
+    let layer = geometry.layer;
     let weights = Arc::clone(&layer.weight);
+    // Several rows share the weights as the windows of a convolution do.
+    let (kind, shape) = match (layer.layout, rows) {
+        (MacLayout::Rows, 1) => (LayerKind::Dense, geometry.shape.with_images(1)),
+        (MacLayout::Rows, _) => (LayerKind::Conv, geometry.shape.with_images(rows).rows_as_columns()),
+        (MacLayout::Line | MacLayout::Planes, _) => (LayerKind::Conv, geometry.shape.with_images(1)),
+    };
     let workload = LayerWorkload {
         name: geometry.name.to_owned(),
-        // Several rows share the weights as the windows of a convolution do.
-        kind: if layer.layout == MacLayout::Rows && rows == 1 { LayerKind::Dense } else { LayerKind::Conv },
-        n: 1,
-        c: shape.c,
-        h: shape.rows.input,
-        w: shape.cols.input * rows,
-        k: shape.k,
-        r: shape.rows.kernel,
-        s: shape.cols.kernel,
-        p: shape.rows.output,
-        q: shape.cols.output * rows,
-        strides: [shape.rows.stride, shape.cols.stride],
-        dilations: [shape.rows.dilation, shape.cols.dilation],
-        pads_begin: [shape.rows.pad_begin, shape.cols.pad_begin],
-        pads_end: [shape.rows.pad_end, shape.cols.pad_end],
-        groups: shape.groups,
+        kind,
+        shape,
         weight_bits: layer.weight_bits,
         activation_bits: geometry.input.bits,
         activation_signed: geometry.input.signed && layer.input_offset == 0,

@@ -90,7 +90,7 @@ impl ShapeLayers {
             let mut result = accelerator.simulate_layer(layer, Some(trace)).map_err(|error| config.fault(error))?;
             result.notes.push(NOTE.to_owned());
             let energy = Energy::price(&result, table, accelerator.clock_mhz())?;
-            Ok(layer_record(("Gemm", layer.dense_macs()), accelerator, &result, &energy))
+            Ok(layer_record(("Gemm", layer.shape.dense_macs()), accelerator, &result, &energy))
         };
         self.0.iter().map(one).collect()
     }
@@ -104,11 +104,11 @@ fn trace(
 ) -> Result<(LayerWorkload, LayerTrace), StudyError> {
     let (weight_bits, activation_bits) = (quantization.weight_bits, quantization.activation_bits);
     let workload = layer.workload(quantization)?;
-    if workload.weight_count() > MAX_WEIGHTS {
+    if workload.shape.weight_count() > MAX_WEIGHTS {
         return Err(StudyError::Usage(format!(
             "layer \"{}\" by shape has {} weights, expected at most {MAX_WEIGHTS}",
             layer.name,
-            workload.weight_count()
+            workload.shape.weight_count()
         )));
     }
     let mut draws = Draws::new(seed, stream("study/shapes").wrapping_add(idx as u64));

@@ -328,7 +328,7 @@ pub fn simulate_topology(
         step(monitor, 1)?;
     }
     write_trace(trace, &running)?;
-    let kinds: Vec<_> = layers.iter().map(|layer| (operator(layer), layer.dense_macs())).collect();
+    let kinds: Vec<_> = layers.iter().map(|layer| (operator(layer), layer.shape.dense_macs())).collect();
     let simulated = Coverage::new(kinds.iter().map(|&(_, macs)| macs).fold(0, u64::saturating_add), 0, Vec::new());
     let percent = simulated.percent;
     Ok(Simulation {
@@ -431,7 +431,8 @@ pub(crate) fn simulate_on(
         outcome?;
     }
     write_trace(config.trace.as_deref(), &running)?;
-    let kinds: Vec<_> = layers.iter().map(|layer| (layer.operator(), layer.operands.workload.dense_macs())).collect();
+    let kinds: Vec<_> =
+        layers.iter().map(|layer| (layer.operator(), layer.operands.workload.shape.dense_macs())).collect();
     let percent = simulated.percent;
     let mut record = SimulationRecord {
         model: network.record(),
@@ -567,7 +568,7 @@ mod tests {
         let engine = skimp_digital::tetris::TETRIS.engine(&settings.parse().unwrap()).unwrap();
         let layers: Vec<_> = VGG16_CONVOLUTIONS
             .iter()
-            .map(|&(extent, c, k)| LayerWorkload::conv("c", c, extent, extent, k, 3))
+            .map(|&(extent, c, k)| LayerWorkload::conv("c", c, extent, extent, k, 3).unwrap())
             .collect();
         let direct = engine.simulate_network(&layers).unwrap().unwrap();
         for (layer, direct) in found.layers.iter().zip(&direct) {

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use skimp_graph::ops;
 use skimp_graph::{Op, shape, statistics};
 use skimp_report::records::ModelRecord;
-use skimp_sim::LayerWorkload;
+use skimp_sim::{LayerKind, LayerShape, LayerWorkload, ShapeSpec};
 
 use crate::inspect::{InspectLayer, InspectRecord, InspectTotal};
 use crate::network::hex;
@@ -87,8 +87,8 @@ impl Topology {
 /// Operator of a layer as in ONNX.
 pub(crate) fn operator(layer: &LayerWorkload) -> &'static str {
     match layer.kind {
-        skimp_sim::LayerKind::Conv => "Conv",
-        skimp_sim::LayerKind::Dense => "Gemm",
+        LayerKind::Conv => "Conv",
+        LayerKind::Dense => "Gemm",
     }
 }
 
@@ -101,15 +101,15 @@ pub fn inspect_topology(topology: &Topology) -> InspectRecord {
         .map(|layer| InspectLayer {
             name: layer.name.clone(),
             operator: operator(layer),
-            input_shapes: vec![vec![1, layer.c, layer.h, layer.w]],
-            output_shapes: vec![vec![1, layer.k, layer.p, layer.q]],
-            weights: layer.weight_count() as u64,
-            parameters: layer.weight_count() as u64,
-            macs: layer.dense_macs(),
+            input_shapes: vec![vec![1, layer.shape.c(), layer.shape.h(), layer.shape.w()]],
+            output_shapes: vec![vec![1, layer.shape.k(), layer.shape.p(), layer.shape.q()]],
+            weights: layer.shape.weight_count() as u64,
+            parameters: layer.shape.weight_count() as u64,
+            macs: layer.shape.dense_macs(),
         })
         .collect();
     let sum = |count: fn(&LayerWorkload) -> u64| topology.layers.iter().map(count).fold(0, u64::saturating_add);
-    let weights = sum(|layer| layer.weight_count() as u64);
+    let weights = sum(|layer| layer.shape.weight_count() as u64);
     InspectRecord {
         schema: "skimp.inspect/1",
         skimp_version: env!("CARGO_PKG_VERSION"),
@@ -121,13 +121,13 @@ pub fn inspect_topology(topology: &Topology) -> InspectRecord {
             weights,
             parameters: weights,
             buffers: 0,
-            macs: sum(LayerWorkload::dense_macs),
-            convolution_macs: sum(|layer| if operator(layer) == "Conv" { layer.dense_macs() } else { 0 }),
-            activation_sum: sum(|layer| layer.output_count() as u64),
+            macs: sum(|layer| layer.shape.dense_macs()),
+            convolution_macs: sum(|layer| if operator(layer) == "Conv" { layer.shape.dense_macs() } else { 0 }),
+            activation_sum: sum(|layer| layer.shape.output_count() as u64),
             activation_peak: topology
                 .layers
                 .iter()
-                .map(|layer| (layer.input_count() + layer.output_count()) as u64)
+                .map(|layer| (layer.shape.input_count() + layer.shape.output_count()) as u64)
                 .max()
                 .unwrap_or(0),
         },
@@ -188,18 +188,18 @@ fn layer(fields: &[&str]) -> Result<LayerWorkload, String> {
         numbers = before;
     }
     let values = (2..).zip(numbers).map(|(column, field)| extent(column, field)).collect::<Result<Vec<_>, _>>()?;
-    let convolution = |h, w, r, s, c, k, stride| {
-        let mut layer = LayerWorkload::conv(name, c, h, w, k, r);
-        layer.s = s;
-        if name.contains("DP") {
-            (layer.groups, layer.k) = (c, c.saturating_mul(k));
-        }
-        windows(layer, stride, pads)
+    let depthwise = name.contains("DP");
+    let convolution = |h, w, r, s, c: usize, k: usize, stride| {
+        let (k, groups) = if depthwise { (c.saturating_mul(k), c) } else { (k, 1) };
+        let (strides, dilations) = ([stride; 2], [1; 2]);
+        let ifmap =
+            ShapeSpec { n: 1, c, h, w, k, r, s, strides, dilations, pads_begin: [0; 2], pads_end: [0; 2], groups };
+        windows(name, ifmap, pads)
     };
     let workload = match values[..] {
         [1, n, k] => LayerWorkload::dense(name, k, n),
-        [m, n, k] => windows(LayerWorkload::conv(name, k, m, 1, n, 1), 1, pads)?,
-        [1, 1, 1, 1, c, k, _] if !name.contains("DP") => LayerWorkload::dense(name, c, k),
+        [m, n, k] => windows(name, ShapeSpec::square(k, m, 1, n, 1), pads)?,
+        [1, 1, 1, 1, c, k, _] if !depthwise => LayerWorkload::dense(name, c, k),
         [h, w, r, s, c, k, stride] => convolution(h, w, r, s, c, k, stride)?,
         [h, w, r, s, c, k, rows, columns] if rows == columns => convolution(h, w, r, s, c, k, rows)?,
         [_, _, _, _, _, _, rows, columns] => {
@@ -224,14 +224,10 @@ fn parse_pads(text: &str) -> Result<[usize; 4], String> {
     pads.collect::<Option<Vec<_>>>().and_then(|pads| pads.try_into().ok()).ok_or_else(malformed)
 }
 
-/// The layer with its IFMAP extents split into map and padding, and an output of `ceil((extent - kernel) / stride) + 1`:
-/// the last window may reach beyond the IFMAP, over zeros.
-fn windows(
-    mut layer: LayerWorkload,
-    stride: usize,
-    [top, left, bottom, right]: [usize; 4],
-) -> Result<LayerWorkload, String> {
-    let (h, w, r, s) = (layer.h, layer.w, layer.r, layer.s);
+/// The layer of an unpadded `ifmap` with its extents split into map and padding, and an output of
+/// `ceil((extent - kernel) / stride) + 1`: the last window may reach beyond the IFMAP, over zeros.
+fn windows(name: &str, ifmap: ShapeSpec, [top, left, bottom, right]: [usize; 4]) -> Result<LayerWorkload, String> {
+    let ShapeSpec { h, w, r, s, .. } = ifmap;
     if r > h || s > w {
         return Err(format!("filter of {r} x {s} is larger than the IFMAP of {h} x {w}"));
     }
@@ -239,11 +235,16 @@ fn windows(
     let (Some(rows), Some(columns)) = (map(h, top + bottom), map(w, left + right)) else {
         return Err(format!("pads {top}:{left}:{bottom}:{right} leave nothing of the IFMAP of {h} x {w}"));
     };
-    let beyond = |extent: usize, kernel: usize| (extent - kernel).next_multiple_of(stride) - (extent - kernel);
-    (layer.h, layer.w, layer.strides) = (rows, columns, [stride, stride]);
-    (layer.pads_begin, layer.pads_end) = ([top, left], [bottom + beyond(h, r), right + beyond(w, s)]);
-    layer.set_output_extents();
-    Ok(layer)
+    let beyond = |extent: usize, kernel: usize, stride| (extent - kernel).next_multiple_of(stride) - (extent - kernel);
+    let [down, across] = ifmap.strides;
+    let shape = LayerShape::new(ShapeSpec {
+        h: rows,
+        w: columns,
+        pads_begin: [top, left],
+        pads_end: [bottom + beyond(h, r, down), right + beyond(w, s, across)],
+        ..ifmap
+    });
+    Ok(LayerWorkload::of_shape(name, LayerKind::Conv, shape.map_err(|error| error.to_string())?))
 }
 
 fn extent(column: usize, field: &str) -> Result<usize, String> {
@@ -287,12 +288,11 @@ pub fn export_topology(network: &Network, input_size: Option<[usize; 2]>) -> Res
                 if rows.stride != columns.stride {
                     return Err(unsupported(&name, "strides that differ between rows and columns"));
                 }
-                let covered = |axis: shape::WindowAxis| (axis.output.max(1) - 1) * axis.stride + axis.kernel;
                 let filters = k / groups;
-                let after = |axis: shape::WindowAxis| covered(axis).saturating_sub(axis.input + axis.pad_begin);
+                let after = |axis: shape::WindowAxis| axis.span().saturating_sub(axis.input + axis.pad_begin);
                 let pads = [rows.pad_begin, columns.pad_begin, after(rows), after(columns)];
                 let mut line = |name: &str, channels: usize| {
-                    let extents = [covered(rows), covered(columns), rows.kernel, columns.kernel, channels, filters];
+                    let extents = [rows.span(), columns.span(), rows.kernel, columns.kernel, channels, filters];
                     push_line(&mut text, name, extents, rows.stride, pads);
                 };
                 match (*groups, c / groups) {
@@ -344,14 +344,16 @@ mod tests {
         let text = "Layer name, IFMAP Height, ...,\nConv1, 230, 230, 7, 7, 3, 64, 2,\n\nDP_x,9,9,3,3,8,1,1,1:1,\n\
                     tall,9,7,3,1,8,4,2,2\nfc,1,1,1,1,512,1000,1\n";
         let found = layers(text).unwrap();
-        let shape = |layer: &LayerWorkload| (layer.c, layer.k, layer.groups, layer.p, layer.q);
+        let shape = |layer: &LayerWorkload| {
+            (layer.shape.c(), layer.shape.k(), layer.shape.groups(), layer.shape.p(), layer.shape.q())
+        };
         assert_eq!(
             found.iter().map(shape).collect::<Vec<_>>(),
             [(3, 64, 1, 113, 113), (8, 8, 8, 7, 7), (8, 4, 1, 4, 4), (512, 1000, 1, 1, 1)]
         );
         assert_eq!(operator(&found[3]), "Gemm");
         let found = layers("Layer,M,N,K,\nmlp,200,30,40,\none,1,30,40\nDP_product,6,5,4,\n").unwrap();
-        let macs = found.iter().map(LayerWorkload::dense_macs).collect::<Vec<_>>();
+        let macs = found.iter().map(|layer| layer.shape.dense_macs()).collect::<Vec<_>>();
         assert_eq!(macs, [240_000, 1200, 120], "no matrix product is depthwise");
     }
 
@@ -360,7 +362,7 @@ mod tests {
     fn outputs_round_up_as_in_scale_sim() {
         for (line, outputs, macs, window) in SCALE_SIM {
             let layer = &layers(&format!("Layer,h\n{line}\n")).unwrap()[0];
-            let found = ([layer.p, layer.q], layer.dense_macs(), layer.inputs_per_output());
+            let found = ([layer.shape.p(), layer.shape.q()], layer.shape.dense_macs(), layer.shape.inputs_per_output());
             assert_eq!(found, (outputs, macs, window), "{line}");
         }
     }
@@ -401,11 +403,14 @@ mod tests {
     #[test]
     fn padding_is_data_unless_the_line_tells() {
         let found = layers("Layer,h\na,16,16,3,3,512,512,1,\nb,16,16,3,3,512,512,1,pads=1:1:1:1\n").unwrap();
-        assert_eq!((found[0].h, found[0].pads_begin, found[0].p), (16, [0, 0], 14));
-        assert_eq!((found[1].h, found[1].pads_begin, found[1].pads_end, found[1].p), (14, [1, 1], [1, 1], 14));
+        assert_eq!((found[0].shape.h(), found[0].shape.pads_begin(), found[0].shape.p()), (16, [0, 0], 14));
+        assert_eq!(
+            (found[1].shape.h(), found[1].shape.pads_begin(), found[1].shape.pads_end(), found[1].shape.p()),
+            (14, [1, 1], [1, 1], 14)
+        );
         // The last window reaches one row beyond: padding, too.
         let found = layers("Layer,h\na,8,9,3,3,1,1,2,pads=1:0:0:2\n").unwrap();
-        assert_eq!((found[0].h, found[0].w, found[0].pads_end), (7, 7, [1, 2]));
+        assert_eq!((found[0].shape.h(), found[0].shape.w(), found[0].shape.pads_end()), (7, 7, [1, 2]));
     }
 
     #[test]

@@ -54,18 +54,7 @@ impl ImageTrace {
             weights: &self.layer.weights,
             bias: &self.layer.bias,
             residual: self.residual.as_deref(),
-            c: workload.c,
-            h: workload.h,
-            w: workload.w,
-            k: workload.k,
-            r: workload.r,
-            s: workload.s,
-            p: workload.p,
-            q: workload.q,
-            strides: workload.strides,
-            dilations: workload.dilations,
-            pads_begin: workload.pads_begin,
-            groups: workload.groups,
+            shape: workload.shape,
             weight_bits: workload.weight_bits,
             activation_bits: workload.activation_bits,
             activation_signed: self.layer.codes_signed,
@@ -104,27 +93,35 @@ impl ImageTrace {
 
     /// Recomputes some outputs by the definition; how many end planes differ.
     fn recompute(&self, end: &EndPlanes, test: EndTest) -> u64 {
-        let problem = self.problem();
+        let workload = &self.layer.workload;
+        let (depth, windows) = (workload.shape.inputs_per_output(), workload.shape.p() * workload.shape.q());
+        let activation = self.shifted();
         let stride = (end.planes.len() / DEFINITION_CHECKS).max(1);
         let mut n_wrong = 0;
         for idx in (0..end.planes.len()).step_by(stride) {
-            let (operands, weights, start) = inputs_of(&problem, idx);
-            let expected = skimp_numerics::end_planes(&operands, &weights, start, problem.weight_bits, test);
+            let operands: Vec<i32> = workload.operands(&activation, idx).collect();
+            let filter = idx / windows;
+            let weights = &self.layer.weights[filter * depth..(filter + 1) * depth];
+            let start = self.layer.bias[filter] + self.residual.as_ref().map_or(0, |residual| residual[idx]);
+            let expected = skimp_numerics::end_planes(&operands, weights, start, workload.weight_bits, test);
             n_wrong += u64::from(!expected.is_ok_and(|trace| trace.planes == u32::from(end.planes[idx])));
             self.exactness.n_recomputed.fetch_add(1, Ordering::Relaxed);
         }
         n_wrong
     }
+
+    /// The activations with their offset, as multipliers see them.
+    fn shifted(&self) -> Arc<[i32]> {
+        match self.layer.input_offset {
+            0 => self.activation.clone(),
+            offset => self.activation.iter().map(|&code| code + offset).collect(),
+        }
+    }
 }
 
 impl TraceProvider for ImageTrace {
     fn activation(&self) -> Result<Arc<[i32]>, TraceError> {
-        let offset = self.layer.input_offset;
-        Ok(if offset == 0 {
-            self.activation.clone()
-        } else {
-            self.activation.iter().map(|&code| code + offset).collect()
-        })
+        Ok(self.shifted())
     }
 
     fn end_planes(&self, test: EndTest) -> Result<Arc<[u8]>, TraceError> {
@@ -146,7 +143,8 @@ impl TraceProvider for ImageTrace {
     }
 
     fn start_values(&self) -> Result<Arc<[i64]>, TraceError> {
-        let per_channel = (self.layer.workload.p * self.layer.workload.q).max(1);
+        let shape = &self.layer.workload.shape;
+        let per_channel = (shape.p() * shape.q()).max(1);
         let bias = |idx: usize| self.layer.bias[idx / per_channel];
         Ok(match &self.residual {
             Some(residual) => residual.iter().enumerate().map(|(idx, &value)| bias(idx) + value).collect(),
@@ -158,30 +156,4 @@ impl TraceProvider for ImageTrace {
         let failed = |error: kernels::ConvError| TraceError::Failed(error.into());
         Ok(kernels::predictive_end_planes(&self.problem(), share).map_err(failed)?.into())
     }
-}
-
-/// Operands, weights and start value of output `idx` of a layer.
-fn inputs_of(problem: &ConvProblem<'_>, idx: usize) -> (Vec<i32>, Vec<i32>, i64) {
-    let (k, row, column) = (idx / (problem.p * problem.q), idx / problem.q % problem.p, idx % problem.q);
-    let channels = problem.c / problem.groups;
-    let first_channel = k / (problem.k / problem.groups) * channels;
-    let (mut operands, mut weights) = (Vec::new(), Vec::new());
-    for c in 0..channels {
-        for r in 0..problem.r {
-            for s in 0..problem.s {
-                let y = (row * problem.strides[0] + r * problem.dilations[0]).checked_sub(problem.pads_begin[0]);
-                let x = (column * problem.strides[1] + s * problem.dilations[1]).checked_sub(problem.pads_begin[1]);
-                let code = match (y, x) {
-                    (Some(y), Some(x)) if y < problem.h && x < problem.w => {
-                        problem.activations[((first_channel + c) * problem.h + y) * problem.w + x]
-                    }
-                    _ => 0,
-                };
-                operands.push(code + problem.input_offset);
-                weights.push(problem.weights[((k * channels + c) * problem.r + r) * problem.s + s]);
-            }
-        }
-    }
-    let residual = problem.residual.map_or(0, |residual| residual[idx]);
-    (operands, weights, problem.bias[k] + residual)
 }

@@ -160,7 +160,7 @@ impl<'a> NetworkTuner<'a> {
 
 /// Traces of the first tuning images at every layer.
 fn traces(judge: &Judge<'_>, workloads: &[LayerWorkload]) -> Result<Vec<Vec<LayerTrace>>, StudyError> {
-    let outputs: usize = workloads.iter().map(LayerWorkload::output_count).sum();
+    let outputs: usize = workloads.iter().map(|layer| layer.shape.output_count()).sum();
     let n_traces = (TUNING_OUTPUTS / outputs.max(1)).clamp(1, TUNING_TRACES).min(judge.range.len());
     let mut traces: Vec<Vec<LayerTrace>> = workloads.iter().map(|_| Vec::new()).collect();
     let exactness = Arc::default();

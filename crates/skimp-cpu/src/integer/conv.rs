@@ -43,8 +43,8 @@ struct Task<'o> {
 
 /// Sums of a validated problem, and the end positions if `end` says how to find them (else `planes` is empty).
 pub(super) fn run(problem: &ConvProblem, end: Option<EndTest>, isa: Isa) -> EndPlanes {
-    let n_positions = problem.p * problem.q;
-    let n_outputs = problem.k * n_positions;
+    let n_positions = problem.shape.p() * problem.shape.q();
+    let n_outputs = problem.shape.k() * n_positions;
     let mut sums = vec![0; n_outputs];
     let mut planes = vec![0; if end.is_some() { n_outputs } else { 0 }];
     if n_outputs > 0 {
@@ -57,19 +57,19 @@ pub(super) fn run(problem: &ConvProblem, end: Option<EndTest>, isa: Isa) -> EndP
 
 fn split<'o>(layer: &Layer, sums: &'o mut [i64], planes: &'o mut [u8]) -> Vec<Task<'o>> {
     let problem = layer.problem;
-    let n_positions = problem.p * problem.q;
+    let n_positions = problem.shape.p() * problem.shape.q();
     let row_bytes = (layer.weights.lanes() * size_of::<Lane>()).max(1);
     let fitting = (TILE_BYTES / row_bytes).clamp(POSITIONS, MAX_POSITIONS) / POSITIONS * POSITIONS;
     let n_tiles = n_positions.div_ceil(fitting);
     let positions = n_positions.div_ceil(n_tiles).next_multiple_of(POSITIONS);
     let n_tiles = n_positions.div_ceil(positions);
-    let filters_of_group = problem.k / problem.groups;
-    let wanted = (TASKS_PER_THREAD * rayon::current_num_threads()).div_ceil(n_tiles * problem.groups);
+    let filters_of_group = problem.shape.k() / problem.shape.groups();
+    let wanted = (TASKS_PER_THREAD * rayon::current_num_threads()).div_ceil(n_tiles * problem.shape.groups());
     let filters = filters_of_group.div_ceil(wanted).next_multiple_of(FILTERS).min(filters_of_group);
     let chunks_of_group = filters_of_group.div_ceil(filters);
 
-    let mut tasks = Vec::with_capacity(problem.groups * chunks_of_group * n_tiles);
-    for group in 0..problem.groups {
+    let mut tasks = Vec::with_capacity(problem.shape.groups() * chunks_of_group * n_tiles);
+    for group in 0..problem.shape.groups() {
         for chunk in 0..chunks_of_group {
             let first_filter = group * filters_of_group + chunk * filters;
             let starts = (0..n_positions).step_by(positions);
@@ -123,7 +123,7 @@ fn run_task(layer: &Layer, mut task: Task, end: Option<EndTest>) {
 fn initial_sums(problem: &ConvProblem, k: usize, first: usize, sums: &mut [i64]) {
     sums.fill(problem.bias[k]);
     if let Some(residual) = problem.residual {
-        let row = &residual[k * problem.p * problem.q + first..];
+        let row = &residual[k * problem.shape.p() * problem.shape.q() + first..];
         sums.iter_mut().zip(row).for_each(|(sum, residual)| *sum += residual);
     }
 }

@@ -20,12 +20,12 @@ pub(super) struct PackedWeights {
 
 impl PackedWeights {
     pub(super) fn new(problem: &ConvProblem, isa: Isa) -> Self {
-        let depth = problem.depth();
+        let depth = problem.shape.inputs_per_output();
         let lanes = depth.div_ceil(LANE);
-        let taps = problem.r * problem.s;
+        let taps = problem.shape.r() * problem.shape.s();
         let justify = 16 - problem.weight_bits;
-        let mut rows = vec![Lane([0; LANE]); problem.k * lanes];
-        let mut prefix_sums = vec![[0; 17]; problem.k];
+        let mut rows = vec![Lane([0; LANE]); problem.shape.k() * lanes];
+        let mut prefix_sums = vec![[0; 17]; problem.shape.k()];
         if depth > 0 {
             let filters = rows.par_chunks_mut(lanes).zip(problem.weights.par_chunks(depth)).zip(&mut prefix_sums);
             filters.for_each(|((lanes_of_row, filter), sums)| {
@@ -115,7 +115,7 @@ impl PackedImage {
         let (_, max) = problem.operand_range();
         let center = (max - i32::from(i16::MAX)).max(0);
         let shift = problem.input_offset - center;
-        let (c, hw) = (problem.c, problem.h * problem.w);
+        let (c, hw) = (problem.shape.c(), problem.shape.h() * problem.shape.w());
         let mut pixels = vec![0; c * hw];
         // Blocks of 64 pixels keep the written lines in cache while one channel after another is read.
         pixels.par_chunks_mut((64 * c).max(1)).enumerate().for_each(|(block, out)| {
@@ -128,7 +128,7 @@ impl PackedImage {
                 }
             }
         });
-        let run = problem.c * problem.s.max(1);
+        let run = problem.shape.c() * problem.shape.s().max(1);
         Self { pixels, padding: vec![shift as i16; run], center }
     }
 
@@ -179,9 +179,9 @@ impl Tile {
         self.n_positions = n;
         self.positive.clear();
         self.negative.clear();
-        let depth = problem.depth();
+        let depth = problem.shape.inputs_per_output();
         for position in 0..n {
-            let (p, q) = ((first + position) / problem.q, (first + position) % problem.q);
+            let (p, q) = ((first + position) / problem.shape.q(), (first + position) % problem.shape.q());
             let row = &mut self.rows[position * self.lanes..(position + 1) * self.lanes];
             fill_row(problem, image, group, [p, q], &mut row.as_flattened_lanes_mut()[..depth]);
             let (positive, negative) = masses(&row.as_flattened_lanes_mut()[..depth], image.center);
@@ -192,13 +192,16 @@ impl Tile {
 }
 
 fn fill_row(problem: &ConvProblem, image: &PackedImage, group: usize, [p, q]: [usize; 2], row: &mut [i16]) {
-    let (c, h, w) = (problem.c, problem.h as isize, problem.w as isize);
-    let channels = c / problem.groups;
-    let x0 = (q * problem.strides[1]) as isize - problem.pads_begin[1] as isize;
-    let y0 = (p * problem.strides[0]) as isize - problem.pads_begin[0] as isize;
-    let whole_runs = problem.groups == 1 && problem.dilations[1] == 1 && x0 >= 0 && x0 + problem.s as isize <= w;
-    for (r, taps) in row.chunks_exact_mut((problem.s * channels).max(1)).enumerate() {
-        let y = y0 + (r * problem.dilations[0]) as isize;
+    let (c, h, w) = (problem.shape.c(), problem.shape.h() as isize, problem.shape.w() as isize);
+    let channels = c / problem.shape.groups();
+    let x0 = (q * problem.shape.strides()[1]) as isize - problem.shape.pads_begin()[1] as isize;
+    let y0 = (p * problem.shape.strides()[0]) as isize - problem.shape.pads_begin()[0] as isize;
+    let whole_runs = problem.shape.groups() == 1
+        && problem.shape.dilations()[1] == 1
+        && x0 >= 0
+        && x0 + problem.shape.s() as isize <= w;
+    for (r, taps) in row.chunks_exact_mut((problem.shape.s() * channels).max(1)).enumerate() {
+        let y = y0 + (r * problem.shape.dilations()[0]) as isize;
         if y < 0 || y >= h {
             taps.copy_from_slice(&image.padding[..taps.len()]);
             continue;
@@ -209,7 +212,7 @@ fn fill_row(problem: &ConvProblem, image: &PackedImage, group: usize, [p, q]: [u
             continue;
         }
         for (s, tap) in taps.chunks_exact_mut(channels).enumerate() {
-            let x = x0 + (s * problem.dilations[1]) as isize;
+            let x = x0 + (s * problem.shape.dilations()[1]) as isize;
             if x < 0 || x >= w {
                 tap.copy_from_slice(&image.padding[..channels]);
             } else {

@@ -23,13 +23,13 @@ pub fn predictive_end_planes(problem: &ConvProblem, share: f64) -> Result<Vec<u8
     problem.validate_end()?;
     let bits = problem.weight_bits;
     let isa = Isa::best();
-    let per_filter = problem.p * problem.q;
-    let starts: Vec<i64> = (0..problem.k * per_filter)
+    let per_filter = problem.shape.p() * problem.shape.q();
+    let starts: Vec<i64> = (0..problem.shape.k() * per_filter)
         .map(|idx| problem.bias[idx / per_filter] + problem.residual.map_or(0, |residual| residual[idx]))
         .collect();
     let masses = masses(problem, isa);
-    let filters_per_group = problem.k / problem.groups;
-    let none = vec![0; problem.k];
+    let filters_per_group = problem.shape.k() / problem.shape.groups();
+    let none = vec![0; problem.shape.k()];
     let mut planes = vec![bits as u8; starts.len()];
     for plane in 1..bits {
         let shift = bits - plane;
@@ -52,9 +52,9 @@ pub fn predictive_end_planes(problem: &ConvProblem, share: f64) -> Result<Vec<u8
 
 /// Sum of the operands of each window, `[groups, p, q]`.
 fn masses(problem: &ConvProblem, isa: Isa) -> Vec<i64> {
-    let ones = vec![1; problem.groups * problem.c / problem.groups * problem.r * problem.s];
-    let none = vec![0; problem.groups];
-    let of_groups = ConvProblem { weights: &ones, bias: &none, residual: None, k: problem.groups, ..*problem };
+    let shape = problem.shape.with_one_filter_per_group();
+    let (ones, none) = (vec![1; shape.weight_count()], vec![0; shape.k()]);
+    let of_groups = ConvProblem { weights: &ones, bias: &none, residual: None, shape, ..*problem };
     conv::run(&of_groups, None, isa).sums
 }
 
@@ -62,6 +62,7 @@ fn masses(problem: &ConvProblem, isa: Isa) -> Vec<i64> {
 mod tests {
     use super::*;
     use crate::integer::end_planes;
+    use skimp_graph::shape::{LayerShape, ShapeSpec};
     use skimp_numerics::EndTest;
 
     fn problem<'a>(activations: &'a [i32], weights: &'a [i32], bias: &'a [i64]) -> ConvProblem<'a> {
@@ -70,18 +71,7 @@ mod tests {
             weights,
             bias,
             residual: None,
-            c: 4,
-            h: 6,
-            w: 5,
-            k: 6,
-            r: 3,
-            s: 3,
-            p: 6,
-            q: 5,
-            strides: [1, 1],
-            dilations: [1, 1],
-            pads_begin: [1, 1],
-            groups: 2,
+            shape: LayerShape::new(ShapeSpec { groups: 2, ..ShapeSpec::square(4, 6, 5, 6, 3) }).unwrap(),
             weight_bits: 8,
             activation_bits: 8,
             activation_signed: false,

@@ -46,7 +46,7 @@ struct Bracket {
 
 impl<'a> Refiner<'a> {
     pub(super) fn new(layer: &'a Layer<'a>, tile: &'a Tile, test: EndTest) -> Self {
-        let (bits, depth) = (layer.problem.weight_bits, layer.problem.depth() as f32);
+        let (bits, depth) = (layer.problem.weight_bits, layer.problem.shape.inputs_per_output() as f32);
         Self { layer, tile, test, bits, depth, n_low: Vec::new(), open: Vec::new() }
     }
 

@@ -110,8 +110,8 @@ impl Rule {
         let map = PixelMap::greatest(layer, &bundle.channels, self.node.brick, activation, |code| {
             encoding.terms(code).max(1)
         });
-        let windows = layer.p * layer.q;
-        let steps = layer.r * layer.s * map.lanes;
+        let windows = layer.shape.p() * layer.shape.q();
+        let steps = layer.shape.r() * layer.shape.s() * map.lanes;
         let cycles: u64 = if windows == 1 {
             let costs = self.column_costs(layer, &map, 0);
             multiplexed(costs.iter().map(|&cost| u64::from(cost)), self.columns())
@@ -140,9 +140,9 @@ impl Rule {
 
     /// Cycles of each step of one window by itself.
     fn column_costs(&self, layer: &LayerWorkload, map: &PixelMap, window: usize) -> Vec<u8> {
-        let mut costs = vec![1u8; layer.r * layer.s * map.lanes];
+        let mut costs = vec![1u8; layer.shape.r() * layer.shape.s() * map.lanes];
         for (tap, costs) in costs.chunks_mut(map.lanes).enumerate() {
-            map.raise(layer, window..window + 1, [tap / layer.s, tap % layer.s], costs);
+            map.raise(layer, window..window + 1, [tap / layer.shape.s(), tap % layer.shape.s()], costs);
         }
         costs
     }
@@ -152,9 +152,9 @@ impl Rule {
 fn in_step(layer: &LayerWorkload, map: &PixelMap, group: &Range<usize>) -> u64 {
     let mut greatest = vec![1u8; map.lanes];
     let mut cycles = 0;
-    for tap in 0..layer.r * layer.s {
+    for tap in 0..layer.shape.r() * layer.shape.s() {
         greatest.fill(1);
-        map.raise(layer, group.clone(), [tap / layer.s, tap % layer.s], &mut greatest);
+        map.raise(layer, group.clone(), [tap / layer.shape.s(), tap % layer.shape.s()], &mut greatest);
         cycles += greatest.iter().map(|&cost| u64::from(cost)).sum::<u64>();
     }
     cycles
@@ -195,7 +195,7 @@ impl QuickRule for Rule {
             run.bricks += part.bricks;
         }
         let encoding = self.config.encoding;
-        let filters = layer.filters_per_group() as u64;
+        let filters = layer.shape.filters_per_group() as u64;
         let terms = filters * tap_sums(layer, &activation, |code| encoding.terms(code)).iter().sum::<u64>();
         let executed = filters * tap_sums(layer, &activation, |code| u8::from(code != 0)).iter().sum::<u64>();
         let brick = self.node.brick as u64;
@@ -220,7 +220,7 @@ impl QuickRule for Rule {
             off_chip_bits: layer.compulsory_bits(),
         }
         .operations();
-        if layer.p * layer.q == 1 {
+        if layer.shape.p() * layer.shape.q() == 1 {
             result.note("a single window: steps are dealt to the columns in turn");
         }
         Ok(result)

@@ -116,7 +116,7 @@ impl Rule {
     }
 
     fn of_filter(&self, layer: &LayerWorkload, codes: &[i32]) -> FilterColumns {
-        let taps = layer.r * layer.s;
+        let taps = layer.shape.r() * layer.shape.s();
         let mut columns = FilterColumns::default();
         for run in codes.chunks(self.config.weights_per_group as usize * taps) {
             for tap in 0..taps {
@@ -140,8 +140,8 @@ impl QuickRule for Rule {
     fn run(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         let weights = quick::weights(layer, NAME)?;
         let filters: Vec<FilterColumns> =
-            weights.par_chunks(layer.inputs_per_output()).map(|codes| self.of_filter(layer, codes)).collect();
-        let windows = layer.p * layer.q;
+            weights.par_chunks(layer.shape.inputs_per_output()).map(|codes| self.of_filter(layer, codes)).collect();
+        let windows = layer.shape.p() * layer.shape.q();
         let mut in_flight = self.config.filters_in_parallel as usize;
         let mut groups_of_windows = windows.div_ceil(self.config.windows_in_parallel as usize) as u64;
         if windows == 1 {
@@ -151,8 +151,9 @@ impl QuickRule for Rule {
         let of_group = |filters: &[FilterColumns]| -> u64 {
             filters.chunks(in_flight).filter_map(|block| block.iter().map(|filter| filter.cycles).max()).sum()
         };
-        let images = layer.n as u64;
-        let cycles = images * groups_of_windows * filters.chunks(layer.filters_per_group()).map(of_group).sum::<u64>();
+        let images = layer.shape.n() as u64;
+        let cycles =
+            images * groups_of_windows * filters.chunks(layer.shape.filters_per_group()).map(of_group).sum::<u64>();
 
         let sum = |part: fn(&FilterColumns) -> u64| filters.iter().map(part).sum::<u64>();
         let (used, groups, signed) = (sum(|f| f.used), sum(|f| f.groups), sum(|f| f.signed));
@@ -174,8 +175,8 @@ impl QuickRule for Rule {
         result.events.add(&quick::IDLE, cycles.saturating_mul(self.lanes()).saturating_sub(lane_columns));
         result.events.add(&STORED_BITS, images * stored);
         result.activity.push(Activity::chip(cycles));
-        let inputs = images.saturating_mul(layer.input_count() as u64 * u64::from(layer.activation_bits));
-        let outputs = images.saturating_mul(layer.output_count() as u64 * u64::from(layer.activation_bits));
+        let inputs = images.saturating_mul(layer.shape.input_count() as u64 * u64::from(layer.activation_bits));
+        let outputs = images.saturating_mul(layer.shape.output_count() as u64 * u64::from(layer.activation_bits));
         let group = self.config.weights_per_group;
         result.operations = vec![
             OperationCount::add("lanes", 16, lane_columns),

@@ -86,7 +86,8 @@ impl Node {
     /// How groups share bricks: groups of fewer channels than a brick are bundled, `floor(brick / channels)` of them
     /// into one, with zero weights where a filter does not reach; the last bundle takes the rest.
     pub(super) fn bundles(&self, layer: &LayerWorkload) -> impl Iterator<Item = Bundle> {
-        let (channels, filters, groups) = (layer.channels_per_group(), layer.filters_per_group(), layer.groups);
+        let (channels, filters, groups) =
+            (layer.shape.channels_per_group(), layer.shape.filters_per_group(), layer.shape.groups());
         let (brick, lanes) = (self.brick, self.filters);
         let width = (brick / channels).clamp(1, groups);
         (0..groups).step_by(width).map(move |first| {
@@ -101,18 +102,18 @@ impl Node {
 
     /// Brick steps of one window, over all bundles and passes, without the kernel taps.
     pub(super) fn bricks_per_tap(&self, layer: &LayerWorkload) -> u64 {
-        let (channels, filters) = (layer.channels_per_group(), layer.filters_per_group());
-        let width = (self.brick / channels).clamp(1, layer.groups);
+        let (channels, filters) = (layer.shape.channels_per_group(), layer.shape.filters_per_group());
+        let width = (self.brick / channels).clamp(1, layer.shape.groups());
         let of_bundle = |groups: usize| {
             (groups * channels).div_ceil(self.brick) as u64 * ((groups * filters) as u64).div_ceil(self.filters)
         };
-        let rest = layer.groups % width;
-        (layer.groups / width) as u64 * of_bundle(width) + if rest > 0 { of_bundle(rest) } else { 0 }
+        let rest = layer.shape.groups() % width;
+        (layer.shape.groups() / width) as u64 * of_bundle(width) + if rest > 0 { of_bundle(rest) } else { 0 }
     }
 
     /// Cycles of one image when nothing is skipped.
     pub(super) fn dense_cycles(&self, layer: &LayerWorkload) -> u64 {
-        (layer.p * layer.q * layer.r * layer.s) as u64 * self.bricks_per_tap(layer)
+        (layer.shape.p() * layer.shape.q() * layer.shape.r() * layer.shape.s()) as u64 * self.bricks_per_tap(layer)
     }
 }
 
@@ -166,14 +167,12 @@ impl NodeWork {
 
 /// Outputs of all images of a workload.
 pub(super) fn outputs(layer: &LayerWorkload) -> u64 {
-    (layer.n * layer.output_count()) as u64
+    (layer.shape.n() * layer.shape.output_count()) as u64
 }
 
 /// Input row (axis 0) or column (axis 1) under a tap, unless it lies in the padding.
 pub(super) fn tap_position(layer: &LayerWorkload, axis: usize, output: usize, tap: usize) -> Option<usize> {
-    let position = output * layer.strides[axis] + tap * layer.dilations[axis];
-    let position = position.checked_sub(layer.pads_begin[axis])?;
-    (position < if axis == 0 { layer.h } else { layer.w }).then_some(position)
+    layer.shape.axes()[axis].read(output, tap)
 }
 
 #[cfg(test)]
@@ -184,15 +183,17 @@ mod tests {
     fn bundles_cover_the_channels_and_agree_with_the_closed_form() {
         let node = Node { filters: 256, tile_filters: 16, brick: 16 };
         for (groups, channels, filters) in [(1, 3, 64), (40, 1, 1), (7, 5, 90), (3, 24, 300), (2, 16, 1), (5, 8, 8)] {
-            let layer =
-                LayerWorkload { groups, ..LayerWorkload::conv("x", groups * channels, 5, 5, groups * filters, 3) };
+            let layer = LayerWorkload::conv("x", groups * channels, 5, 5, groups * filters, 3)
+                .unwrap()
+                .with_shape(|shape| shape.groups = groups)
+                .unwrap();
             let bundles: Vec<_> = node.bundles(&layer).collect();
             let mut next = 0;
             for bundle in &bundles {
                 assert_eq!(bundle.channels.start, next);
                 next = bundle.channels.end;
             }
-            assert_eq!(next, layer.c);
+            assert_eq!(next, layer.shape.c());
             let steps: u64 = bundles.iter().map(|bundle| bundle.bricks as u64 * bundle.passes).sum();
             assert_eq!(steps, node.bricks_per_tap(&layer));
         }

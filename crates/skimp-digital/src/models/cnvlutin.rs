@@ -244,7 +244,7 @@ impl Machine {
 
     /// The work of one bundle: non-zero values of every brick, then every window.
     fn bundle(&self, layer: &LayerWorkload, codes: &[i32], bundle: &Bundle, threshold: u32) -> LaneCounts {
-        let plane = layer.h * layer.w;
+        let plane = layer.shape.h() * layer.shape.w();
         let depth = bundle.bricks;
         let mut counts = vec![0u8; depth * plane];
         counts.par_chunks_mut(plane).enumerate().for_each(|(brick, counts)| {
@@ -265,18 +265,18 @@ impl Machine {
         }
         let padding = vec![0u8; depth];
         let empty = u64::from(self.config.empty_brick_cycles);
-        (0..layer.p)
+        (0..layer.shape.p())
             .into_par_iter()
             .map(|row| {
                 let mut lanes = vec![0u64; self.node.brick];
                 let mut total = LaneCounts::default();
-                for column in 0..layer.q {
-                    let bricks = (0..layer.r * layer.s).flat_map(|tap| {
-                        let y = tap_position(layer, 0, row, tap / layer.s);
-                        let x = tap_position(layer, 1, column, tap % layer.s);
+                for column in 0..layer.shape.q() {
+                    let bricks = (0..layer.shape.r() * layer.shape.s()).flat_map(|tap| {
+                        let y = tap_position(layer, 0, row, tap / layer.shape.s());
+                        let x = tap_position(layer, 1, column, tap % layer.shape.s());
                         let run = match (y, x) {
                             (Some(y), Some(x)) => {
-                                let position = (y * layer.w + x) * depth;
+                                let position = (y * layer.shape.w() + x) * depth;
                                 &by_position[position..position + depth]
                             }
                             _ => padding.as_slice(),
@@ -292,7 +292,7 @@ impl Machine {
 
     fn dense(&self, layer: &LayerWorkload) -> LayerResult {
         let mut result = LayerResult::new(layer);
-        let cycles = layer.n as u64 * self.node.dense_cycles(layer);
+        let cycles = layer.shape.n() as u64 * self.node.dense_cycles(layer);
         let slots = cycles * self.node.multipliers();
         result.cycles.add(&COMPUTE, cycles);
         for (statistic, count) in [
@@ -317,8 +317,8 @@ impl Machine {
         let (padded, codes) = layer.with_padding(codes);
         let mut result = LayerResult::new(layer);
         let threshold = self.thresholds.of(&layer.name);
-        let taps = (layer.p * layer.q * layer.r * layer.s) as u64;
-        let filters = layer.filters_per_group() as u64;
+        let taps = (layer.shape.p() * layer.shape.q() * layer.shape.r() * layer.shape.s()) as u64;
+        let filters = layer.shape.filters_per_group() as u64;
         let (mut lanes, mut bricks, mut entries, mut executed) = (LaneCounts::default(), 0, 0, 0);
         for bundle in self.node.bundles(layer) {
             let counts = self.bundle(&padded, &codes, &bundle, threshold);
@@ -331,8 +331,8 @@ impl Machine {
         }
         let slots = lanes.cycles * self.node.multipliers();
         let stored = (self.node.bundles(layer).map(|bundle| bundle.bricks * self.node.brick).sum::<usize>()
-            * layer.h
-            * layer.w) as u64;
+            * layer.shape.h()
+            * layer.shape.w()) as u64;
         result.cycles.add(&COMPUTE, lanes.cycles);
         for (statistic, count) in [
             (&BRICK_READS, bricks),
@@ -356,11 +356,14 @@ impl Machine {
             arithmetic: (Operation::MultiplyAdd { bits: VALUE_BITS as u32 }, executed),
             accumulations: lanes.cycles * self.node.filters,
             off_chip_bits: layer.compulsory_bits()
-                + layer.n as u64 * (layer.input_count() + layer.output_count()) as u64 * offset_bits,
+                + layer.shape.n() as u64
+                    * (layer.shape.input_count() + layer.shape.output_count()) as u64
+                    * offset_bits,
         }
         .operations();
         result.mapping.push(("threshold", u64::from(threshold)));
-        let window_bricks = self.node.bundles(layer).next().map_or(0, |bundle| bundle.bricks * layer.r * layer.s);
+        let window_bricks =
+            self.node.bundles(layer).next().map_or(0, |bundle| bundle.bricks * layer.shape.r() * layer.shape.s());
         result.mapping.push(("bricks_per_window", window_bricks as u64));
         if !window_bricks.is_multiple_of(self.node.brick) {
             result.note(format!("{window_bricks} bricks a window on {} lanes: some lanes idle", self.node.brick));
@@ -430,13 +433,13 @@ impl Accelerator for Machine {
         if self.config.search_thresholds {
             return Err(unsupported("a search of thresholds without labeled images".into()));
         }
-        if layer.n != 1 {
-            return Err(unsupported(format!("{} images at once; run them one after another", layer.n)));
+        if layer.shape.n() != 1 {
+            return Err(unsupported(format!("{} images at once; run them one after another", layer.shape.n())));
         }
         let missing = || SimError::TraceRequired { layer: layer.name.clone(), accelerator: NAME, trace: "activation" };
         let codes = trace.ok_or_else(missing)?.activation()?;
-        if codes.len() != layer.input_count() {
-            let reason = format!("the trace holds {} activations, expected {}", codes.len(), layer.input_count());
+        if codes.len() != layer.shape.input_count() {
+            let reason = format!("the trace holds {} activations, expected {}", codes.len(), layer.shape.input_count());
             return Err(SimError::InvalidLayer { layer: layer.name.clone(), reason });
         }
         Ok(self.sparse(layer, codes))

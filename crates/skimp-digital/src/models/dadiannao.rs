@@ -135,7 +135,7 @@ impl Accelerator for Chip {
 
     fn simulate_layer(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         layer.check()?;
-        let cycles = layer.n as u64 * self.node.dense_cycles(layer);
+        let cycles = layer.shape.n() as u64 * self.node.dense_cycles(layer);
         let slots = cycles * self.node.multipliers();
         let mut result = LayerResult::new(layer);
         result.cycles.add(&COMPUTE, cycles);
@@ -145,7 +145,7 @@ impl Accelerator for Chip {
         result.events.add(&IDLE, slots - result.macs);
         result.activity = vec![Activity::chip(cycles)];
         result.operations = NodeWork::dense(&self.node, layer, cycles, result.macs).operations();
-        if layer.kind == LayerKind::Conv && layer.groups > 1 {
+        if layer.kind == LayerKind::Conv && layer.shape.groups() > 1 {
             result.note("groups run one after another; groups narrower than a brick share one");
         }
         Ok(result)

@@ -103,7 +103,7 @@ impl Rule {
         let encoding = self.config.encoding;
         let map = PixelMap::greatest(layer, &bundle.channels, 1, activation, |code| encoding.terms(code));
         let tiles = self.tile_terms(layer, bundle, weights);
-        let windows = layer.p * layer.q;
+        let windows = layer.shape.p() * layer.shape.q();
         let first_windows: Vec<usize> = (0..windows).step_by(self.columns()).collect();
         let of_group = |&first: &usize| {
             let group = first..(first + self.columns()).min(windows);
@@ -137,12 +137,12 @@ fn filters_terms(
     weights: &[i32],
     encoding: Encoding,
 ) -> TileTerms {
-    let (taps, lanes) = (layer.r * layer.s, bundle.channels.len());
+    let (taps, lanes) = (layer.shape.r() * layer.shape.s(), bundle.channels.len());
     let mut terms = vec![0u8; taps * lanes];
     for &filter in filters {
-        let group = filter / layer.filters_per_group();
-        let first = group * layer.channels_per_group() - bundle.channels.start;
-        let codes = &weights[filter * layer.inputs_per_output()..][..layer.inputs_per_output()];
+        let group = filter / layer.shape.filters_per_group();
+        let first = group * layer.shape.channels_per_group() - bundle.channels.start;
+        let codes = &weights[filter * layer.shape.inputs_per_output()..][..layer.shape.inputs_per_output()];
         for (channel, codes) in codes.chunks(taps).enumerate() {
             for (tap, &code) in codes.iter().enumerate() {
                 let slot = &mut terms[tap * lanes + first + channel];
@@ -155,9 +155,9 @@ fn filters_terms(
 
 /// The greatest terms over a group of windows at each tap and channel.
 fn group_terms(layer: &LayerWorkload, map: &PixelMap, group: &Range<usize>) -> Vec<u8> {
-    let mut terms = vec![0u8; layer.r * layer.s * map.lanes];
+    let mut terms = vec![0u8; layer.shape.r() * layer.shape.s() * map.lanes];
     for (tap, terms) in terms.chunks_mut(map.lanes).enumerate() {
-        map.raise(layer, group.clone(), [tap / layer.s, tap % layer.s], terms);
+        map.raise(layer, group.clone(), [tap / layer.shape.s(), tap % layer.shape.s()], terms);
     }
     terms
 }
@@ -171,11 +171,11 @@ impl QuickRule for Rule {
         let weights = quick::weights(layer, NAME)?;
         let (layer, activation) = quick::operands(layer, trace, NAME)?;
         let layer = &*layer;
-        let windows = layer.p * layer.q;
+        let windows = layer.shape.p() * layer.shape.q();
         let (mut cycles, mut brick_steps, mut filter_steps) = (0, 0, 0);
         for bundle in self.node.bundles(layer) {
             cycles += self.bundle_cycles(layer, &bundle, &activation, weights);
-            let steps = (layer.r * layer.s * bundle.bricks) as u64;
+            let steps = (layer.shape.r() * layer.shape.s() * bundle.bricks) as u64;
             let filters = filters_of(layer, &bundle.channels).len() as u64;
             brick_steps += steps * windows as u64 * bundle.passes;
             filter_steps += steps * windows.div_ceil(self.columns()) as u64 * filters;

@@ -154,8 +154,8 @@ pub(super) fn operands<'l>(
     trace: Option<&LayerTrace>,
     accelerator: &'static str,
 ) -> Result<(Cow<'l, LayerWorkload>, Arc<[i32]>), SimError> {
-    if layer.n != 1 {
-        let what = format!("{} images at once: activations differ between images", layer.n);
+    if layer.shape.n() != 1 {
+        let what = format!("{} images at once: activations differ between images", layer.shape.n());
         return Err(SimError::Unsupported { layer: layer.name.clone(), accelerator, what });
     }
     let missing = || SimError::TraceRequired { layer: layer.name.clone(), accelerator, trace: "activation" };

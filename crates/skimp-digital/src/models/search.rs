@@ -30,7 +30,7 @@ pub(super) fn check_loss(key: &str, loss: f64) -> Result<(), SimError> {
 /// Layers in the order of their multiply-accumulates, most first: they gain most from a level.
 pub(super) fn by_work(layers: &[&LayerWorkload]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..layers.len()).collect();
-    order.sort_by_key(|&idx| std::cmp::Reverse(layers[idx].dense_macs()));
+    order.sort_by_key(|&idx| std::cmp::Reverse(layers[idx].shape.dense_macs()));
     order
 }
 

@@ -40,7 +40,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
     Accelerator, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, OperationCount, Scope,
-    Scopes, SimError, Statistic,
+    Scopes, SimError, Statistic, WindowAxis,
 };
 use toml::Table;
 
@@ -124,8 +124,7 @@ struct Work {
 
 /// Positions along one axis by how many kernel taps reach them: taps of each input row or column.
 fn taps(layer: &LayerWorkload, axis: usize) -> Vec<u64> {
-    let (input, kernel) = if axis == 0 { (layer.h, layer.r) } else { (layer.w, layer.s) };
-    let (stride, dilation, pad) = (layer.strides[axis], layer.dilations[axis], layer.pads_begin[axis]);
+    let WindowAxis { input, kernel, stride, dilation, pad_begin: pad, .. } = layer.shape.axes()[axis];
     let reaches = |at: usize, tap: usize| (at + pad) % stride == tap * dilation % stride;
     let mut of_phase = vec![0; stride.min(input)];
     for (phase, count) in of_phase.iter_mut().enumerate() {
@@ -141,7 +140,7 @@ impl Unit {
 
     /// Work of a position's `gradients` in one group with so many taps.
     fn work(&self, layer: &LayerWorkload, gradients: u64, taps: u64) -> Work {
-        let depth = taps * layer.filters_per_group() as u64;
+        let depth = taps * layer.shape.filters_per_group() as u64;
         let steps = depth.div_ceil(u64::from(self.config.input_lanes));
         let cycles = gradients.div_ceil(u64::from(self.config.output_lanes)) * steps;
         Work { cycles, macs: gradients * depth, gradients }
@@ -154,7 +153,7 @@ impl Unit {
         for (row_taps, rows) in histogram(taps(layer, 0).into_iter().map(|taps| (taps, 1))) {
             positions.extend(columns.iter().map(|&(taps, columns)| (row_taps * taps, rows * columns)));
         }
-        let channels = layer.channels_per_group() as u64;
+        let channels = layer.shape.channels_per_group() as u64;
         let mut group = Work::default();
         for (taps, count) in histogram(positions) {
             group.add(match self.config.gather {
@@ -162,13 +161,13 @@ impl Unit {
                 false => self.work(layer, channels, taps).times(count),
             });
         }
-        group.times(layer.groups as u64)
+        group.times(layer.shape.groups() as u64)
     }
 
     fn selective(&self, layer: &LayerWorkload, activation: &[i32]) -> Work {
         let (rows, columns) = (taps(layer, 0), taps(layer, 1));
-        let positions = layer.h * layer.w;
-        let groups = activation.par_chunks_exact(layer.channels_per_group() * positions);
+        let positions = layer.shape.h() * layer.shape.w();
+        let groups = activation.par_chunks_exact(layer.shape.channels_per_group() * positions);
         let works: Vec<Work> = groups
             .map(|group| {
                 let mut non_zero = vec![0u32; positions];
@@ -187,7 +186,7 @@ impl Unit {
     }
 
     fn group(&self, layer: &LayerWorkload, non_zero: &[u32], rows: &[u64], columns: &[u64]) -> Work {
-        let positions = non_zero.chunks_exact(layer.w).zip(rows).flat_map(|(counts, &row_taps)| {
+        let positions = non_zero.chunks_exact(layer.shape.w()).zip(rows).flat_map(|(counts, &row_taps)| {
             counts.iter().zip(columns).map(move |(&count, &taps)| (row_taps * taps, u64::from(count)))
         });
         let mut sum = Work::default();
@@ -204,12 +203,12 @@ impl Unit {
     }
 
     fn result(&self, layer: &LayerWorkload, dense: Work, done: Work, masked: bool) -> LayerResult {
-        let images = layer.n as u64;
+        let images = layer.shape.n() as u64;
         let word = u64::from(self.config.word_bytes);
-        let bits = images * (layer.input_count() as u64).div_ceil(8);
+        let bits = images * (layer.shape.input_count() as u64).div_ceil(8);
         let written = done.gradients * word + if masked { bits } else { 0 };
-        let outputs = images * layer.output_count() as u64;
-        let read = (layer.weight_count() as u64 + outputs) * word + bits;
+        let outputs = images * layer.shape.output_count() as u64;
+        let read = (layer.shape.weight_count() as u64 + outputs) * word + bits;
         let mut result = LayerResult::new(layer);
         result.cycles.add(&COMPUTE, done.cycles);
         for (statistic, count) in [
@@ -303,7 +302,7 @@ impl Accelerator for Unit {
 
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         layer.check()?;
-        let images = layer.n as u64;
+        let images = layer.shape.n() as u64;
         let dense = self.dense(layer).times(images);
         let obstacle = if !self.config.selective {
             Some("switched off: every gradient is computed")

@@ -376,7 +376,7 @@ impl Accelerator for Machine {
             let bits = layer.activation_bits;
             return Err(unsupported(format!("activations of {bits} bits; the node stores {FULL_BITS}")));
         }
-        let images = layer.n as u64;
+        let images = layer.shape.n() as u64;
         if layer.kind == LayerKind::Dense {
             let steps = images * self.node.dense_cycles(layer);
             let mut result = self.counts(layer, steps, 1, VALUE_BITS, steps);
@@ -386,13 +386,13 @@ impl Accelerator for Machine {
         if self.config.precision == Precision::Search {
             return Err(unsupported("a search of precisions without labeled images".into()));
         }
-        if layer.n != 1 && self.config.precision == Precision::Lossless {
-            return Err(unsupported(format!("{} images at once; run them one after another", layer.n)));
+        if layer.shape.n() != 1 && self.config.precision == Precision::Lossless {
+            return Err(unsupported(format!("{} images at once; run them one after another", layer.shape.n())));
         }
         let run = self.bits(layer, trace)?;
         let windows = u64::from(self.config.windows_at_once);
-        let outputs = (layer.p * layer.q) as u64;
-        let taps = (layer.r * layer.s) as u64;
+        let outputs = (layer.shape.p() * layer.shape.q()) as u64;
+        let taps = (layer.shape.r() * layer.shape.s()) as u64;
         let steps = images * outputs.div_ceil(windows) * taps * self.node.bricks_per_tap(layer);
         let bits = u64::from(run.bits);
         let mut result = self.counts(layer, steps, windows.min(outputs), bits, steps * bits);

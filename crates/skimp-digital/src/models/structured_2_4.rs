@@ -83,8 +83,8 @@ struct Rule {
 
 /// Whether each run of four input channels of each filter and tap holds at most two non-zero weights.
 fn satisfies_pattern(layer: &LayerWorkload, weights: &[i32]) -> bool {
-    let taps = layer.r * layer.s;
-    weights.par_chunks(layer.inputs_per_output()).all(|filter| {
+    let taps = layer.shape.r() * layer.shape.s();
+    weights.par_chunks(layer.shape.inputs_per_output()).all(|filter| {
         filter.chunks(RUN * taps).all(|run| {
             (0..taps).all(|tap| run.iter().skip(tap).step_by(taps).filter(|&&code| code != 0).count() <= KEPT)
         })
@@ -98,13 +98,13 @@ impl QuickRule for Rule {
 
     fn run(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         let weights = quick::weights(layer, NAME)?;
-        let channels = layer.channels_per_group();
+        let channels = layer.shape.channels_per_group();
         let sparse = channels >= RUN && satisfies_pattern(layer, weights);
-        let images = layer.n as u64;
+        let images = layer.shape.n() as u64;
         let dense = self.node.dense_cycles(layer);
         let cycles = images * if sparse { dense.div_ceil(2) } else { dense };
 
-        let runs = (layer.k * layer.r * layer.s) as u64 * channels.div_ceil(RUN) as u64;
+        let runs = (layer.shape.k() * layer.shape.r() * layer.shape.s()) as u64 * channels.div_ceil(RUN) as u64;
         let dense_bits = runs * RUN as u64 * u64::from(layer.weight_bits);
         let sparse_bits = runs * KEPT as u64 * u64::from(layer.weight_bits + INDEX_BITS);
         let stored_bits = if sparse { sparse_bits } else { dense_bits };
@@ -113,7 +113,7 @@ impl QuickRule for Rule {
         let mut result = LayerResult::new(layer);
         let executed = if sparse { result.macs / channels as u64 * kept_channels as u64 } else { result.macs };
         // Every window reads every stored weight once.
-        let windows = images * (layer.p * layer.q) as u64;
+        let windows = images * (layer.shape.p() * layer.shape.q()) as u64;
         let weight_words = windows.saturating_mul(stored_bits).div_ceil(64);
         let bricks = images * dense;
         let activation_words = quick::words64(bricks * self.node.brick as u64, layer.activation_bits);
@@ -131,7 +131,7 @@ impl QuickRule for Rule {
             let line = self.node.weight_line_bits();
             work.weights = (cycles * self.node.tiles(), line + line / VALUE_BITS * u64::from(INDEX_BITS));
             work.accumulations = cycles * self.node.filters;
-            let weight_bits = layer.weight_count() as u64 * u64::from(layer.weight_bits);
+            let weight_bits = layer.shape.weight_count() as u64 * u64::from(layer.weight_bits);
             work.off_chip_bits = work.off_chip_bits - weight_bits + sparse_bits;
         }
         result.operations = work.operations();

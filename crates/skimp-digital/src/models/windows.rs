@@ -40,7 +40,7 @@ impl Encoding {
 
 /// The filters of the groups whose channels are `channels`.
 pub(super) fn filters_of(layer: &LayerWorkload, channels: &Range<usize>) -> Range<usize> {
-    let (width, filters) = (layer.channels_per_group(), layer.filters_per_group());
+    let (width, filters) = (layer.shape.channels_per_group(), layer.shape.filters_per_group());
     channels.start / width * filters..channels.end / width * filters
 }
 
@@ -67,17 +67,17 @@ impl PixelMap {
         value: impl Fn(i32) -> u8 + Sync,
     ) -> Self {
         let lanes = channels.len().div_ceil(brick);
-        let mut values = vec![0u8; layer.h * layer.w * lanes];
-        values.par_chunks_mut(layer.w * lanes).enumerate().for_each(|(y, row)| {
+        let mut values = vec![0u8; layer.shape.h() * layer.shape.w() * lanes];
+        values.par_chunks_mut(layer.shape.w() * lanes).enumerate().for_each(|(y, row)| {
             for (idx, channel) in channels.clone().enumerate() {
-                let from = (channel * layer.h + y) * layer.w;
-                for (x, &code) in activation[from..from + layer.w].iter().enumerate() {
+                let from = (channel * layer.shape.h() + y) * layer.shape.w();
+                for (x, &code) in activation[from..from + layer.shape.w()].iter().enumerate() {
                     let slot = &mut row[x * lanes + idx / brick];
                     *slot = (*slot).max(value(code));
                 }
             }
         });
-        PixelMap { width: layer.w, lanes, values }
+        PixelMap { width: layer.shape.w(), lanes, values }
     }
 
     /// The lanes of one pixel.
@@ -89,7 +89,7 @@ impl PixelMap {
     /// Raises `greatest` to the lanes' maxima over windows `windows` (row-major outputs) at one tap.
     pub(super) fn raise(&self, layer: &LayerWorkload, windows: Range<usize>, tap: [usize; 2], greatest: &mut [u8]) {
         for window in windows {
-            if let Some(pixel) = pixel(layer, [window / layer.q, window % layer.q], tap) {
+            if let Some(pixel) = pixel(layer, [window / layer.shape.q(), window % layer.shape.q()], tap) {
                 for (known, &lane) in greatest.iter_mut().zip(self.at(pixel)) {
                     *known = (*known).max(lane);
                 }
@@ -100,30 +100,32 @@ impl PixelMap {
 
 /// Sum of `value` of the activations that each weight position meets over all windows, `[c, r, s]`.
 pub(super) fn tap_sums(layer: &LayerWorkload, activation: &[i32], value: impl Fn(i32) -> u8 + Sync) -> Vec<u64> {
-    let taps = layer.r * layer.s;
-    let mut sums = vec![0u64; layer.c * taps];
-    sums.par_chunks_mut(taps).zip(activation.par_chunks(layer.h * layer.w)).for_each(|(sums, plane)| {
-        let values: Vec<u8> = plane.iter().map(|&code| value(code)).collect();
-        for (tap, sum) in sums.iter_mut().enumerate() {
-            let tap = [tap / layer.s, tap % layer.s];
-            for p in 0..layer.p {
-                if let Some(row) = tap_position(layer, 0, p, tap[0]) {
-                    *sum += row_sum(layer, &values[row * layer.w..][..layer.w], tap[1]);
+    let taps = layer.shape.r() * layer.shape.s();
+    let mut sums = vec![0u64; layer.shape.c() * taps];
+    sums.par_chunks_mut(taps).zip(activation.par_chunks(layer.shape.h() * layer.shape.w())).for_each(
+        |(sums, plane)| {
+            let values: Vec<u8> = plane.iter().map(|&code| value(code)).collect();
+            for (tap, sum) in sums.iter_mut().enumerate() {
+                let tap = [tap / layer.shape.s(), tap % layer.shape.s()];
+                for p in 0..layer.shape.p() {
+                    if let Some(row) = tap_position(layer, 0, p, tap[0]) {
+                        *sum += row_sum(layer, &values[row * layer.shape.w()..][..layer.shape.w()], tap[1]);
+                    }
                 }
             }
-        }
-    });
+        },
+    );
     sums
 }
 
 /// Sum of the values of one row that tap column `s` meets.
 fn row_sum(layer: &LayerWorkload, row: &[u8], s: usize) -> u64 {
-    let (stride, offset, pad) = (layer.strides[1], s * layer.dilations[1], layer.pads_begin[1]);
+    let (stride, offset, pad) = (layer.shape.strides()[1], s * layer.shape.dilations()[1], layer.shape.pads_begin()[1]);
     let first = pad.saturating_sub(offset).div_ceil(stride);
-    if first >= layer.q || first * stride + offset - pad >= row.len() {
+    if first >= layer.shape.q() || first * stride + offset - pad >= row.len() {
         return 0;
     }
-    let met = row[first * stride + offset - pad..].iter().step_by(stride).take(layer.q - first);
+    let met = row[first * stride + offset - pad..].iter().step_by(stride).take(layer.shape.q() - first);
     met.map(|&value| u64::from(value)).sum()
 }
 
@@ -134,9 +136,9 @@ pub(super) fn paired_sum(
     weights: &[i32],
     value: impl Fn(i32) -> u8 + Sync,
 ) -> u64 {
-    let inputs = layer.inputs_per_output();
+    let inputs = layer.shape.inputs_per_output();
     let of_filter = |(filter, codes): (usize, &[i32])| -> u64 {
-        let group = filter / layer.filters_per_group();
+        let group = filter / layer.shape.filters_per_group();
         codes.iter().zip(&sums[group * inputs..]).map(|(&code, &sum)| sum * u64::from(value(code))).sum()
     };
     weights.par_chunks(inputs).enumerate().map(of_filter).sum()
@@ -183,25 +185,30 @@ mod tests {
 
     #[test]
     fn sums_meet_what_the_windows_meet() {
-        let mut layer = LayerWorkload::conv("s", 2, 7, 5, 3, 3);
-        layer.strides = [2, 3];
-        layer.dilations = [2, 1];
-        layer.set_output_extents();
+        let layer = LayerWorkload::conv("s", 2, 7, 5, 3, 3)
+            .unwrap()
+            .with_shape(|shape| {
+                shape.strides = [2, 3];
+                shape.dilations = [2, 1];
+            })
+            .unwrap();
         let layer = layer.validated().unwrap();
-        let activation: Vec<i32> = (0..layer.input_count() as i32).collect();
+        let activation: Vec<i32> = (0..layer.shape.input_count() as i32).collect();
         let sums = tap_sums(&layer, &activation, |code| code as u8);
         for c in 0..2 {
             for tap in 0..9 {
                 let mut expected = 0;
-                for window in 0..layer.p * layer.q {
-                    if let Some([y, x]) = pixel(&layer, [window / layer.q, window % layer.q], [tap / 3, tap % 3]) {
+                for window in 0..layer.shape.p() * layer.shape.q() {
+                    if let Some([y, x]) =
+                        pixel(&layer, [window / layer.shape.q(), window % layer.shape.q()], [tap / 3, tap % 3])
+                    {
                         expected += ((c * 7 + y) * 5 + x) as u64;
                     }
                 }
                 assert_eq!(sums[c * 9 + tap], expected, "{c} {tap}");
             }
         }
-        let total = paired_sum(&layer, &sums, &vec![1; layer.weight_count()], |code| code as u8);
+        let total = paired_sum(&layer, &sums, &vec![1; layer.shape.weight_count()], |code| code as u8);
         assert_eq!(total, 3 * sums.iter().sum::<u64>());
     }
 }

@@ -171,8 +171,8 @@ impl Array {
     fn check(&self, layer: &LayerWorkload) -> Result<(), SimError> {
         let unsupported = |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: NAME, what };
         layer.check()?;
-        if layer.n != 1 {
-            return Err(unsupported(format!("{} images at once; run them one after another", layer.n)));
+        if layer.shape.n() != 1 {
+            return Err(unsupported(format!("{} images at once; run them one after another", layer.shape.n())));
         }
         let bits = layer.activation_bits.max(layer.weight_bits);
         if bits > VALUE_BITS {
@@ -183,7 +183,7 @@ impl Array {
 
     /// Cycles of one group of a convolution, and the sums of its work.
     fn part(&self, part: &Part<'_>) -> (u64, Work) {
-        let windows = part.layer.p * part.layer.q;
+        let windows = part.layer.shape.p() * part.layer.shape.q();
         let per_group = self.config.pes_per_group as usize;
         let groups = (self.config.pes / self.config.pes_per_group) as usize;
         let spatial = groups.min(windows);
@@ -212,7 +212,7 @@ impl Array {
 impl Part<'_> {
     /// A run of windows through all sets of kernels.
     fn run(&self, windows: std::ops::Range<usize>, per_group: usize, skip: Skip, least: u64) -> Work {
-        let inputs = self.layer.inputs_per_output() as u64;
+        let inputs = self.layer.shape.inputs_per_output() as u64;
         let sets = self.weights.len().div_ceil(per_group);
         let mut work = Work { sets: vec![0; sets], ..Work::default() };
         let mut bits = vec![0u64; self.words];
@@ -247,13 +247,13 @@ impl Part<'_> {
     /// The zero vector of a window; padding is zero, unless it is part of the input.
     fn gather(&self, activations: &Vectors, window: usize, bits: &mut [u64]) {
         let layer = self.layer;
-        let (row, column) = (window / layer.q, window % layer.q);
+        let (row, column) = (window / layer.shape.q(), window % layer.shape.q());
         for (tap, words) in bits.chunks_exact_mut(activations.words_per_tap).enumerate() {
-            let y = tap_position(layer, 0, row, tap / layer.s);
-            let x = tap_position(layer, 1, column, tap % layer.s);
+            let y = tap_position(layer, 0, row, tap / layer.shape.s());
+            let x = tap_position(layer, 1, column, tap % layer.shape.s());
             match (y, x) {
                 (Some(y), Some(x)) => {
-                    let start = ((y * layer.w + x) * layer.groups + self.group) * words.len();
+                    let start = ((y * layer.shape.w() + x) * layer.shape.groups() + self.group) * words.len();
                     words.copy_from_slice(&activations.words[start..start + words.len()]);
                 }
                 _ => words.fill(0),
@@ -269,10 +269,10 @@ fn common(a: &[u64], b: &[u64]) -> u64 {
 
 /// Zero vectors of activations `[c, h, w]`, laid out `[h · w, groups, words]`.
 fn activation_vectors(layer: &LayerWorkload, codes: &[i32]) -> Vectors {
-    let channels = layer.channels_per_group();
+    let channels = layer.shape.channels_per_group();
     let words_per_tap = channels.div_ceil(64);
-    let plane = layer.h * layer.w;
-    let stride = layer.groups * words_per_tap;
+    let plane = layer.shape.h() * layer.shape.w();
+    let stride = layer.shape.groups() * words_per_tap;
     let mut words = vec![0u64; plane * stride];
     for (channel, codes) in codes.chunks_exact(plane).enumerate() {
         let word = channel / channels * words_per_tap + channel % channels / 64;
@@ -286,11 +286,11 @@ fn activation_vectors(layer: &LayerWorkload, codes: &[i32]) -> Vectors {
 
 /// Zero vectors of weights `[k, c / groups, r, s]`, laid out `[k, r · s, words]`.
 fn weight_vectors(layer: &LayerWorkload, weights: &[i32]) -> Vectors {
-    let words_per_tap = layer.channels_per_group().div_ceil(64);
-    let taps = layer.r * layer.s;
-    let mut words = vec![0u64; layer.k * taps * words_per_tap];
+    let words_per_tap = layer.shape.channels_per_group().div_ceil(64);
+    let taps = layer.shape.r() * layer.shape.s();
+    let mut words = vec![0u64; layer.shape.k() * taps * words_per_tap];
     for (kernel, weights) in
-        words.chunks_exact_mut(taps * words_per_tap).zip(weights.chunks_exact(layer.inputs_per_output()))
+        words.chunks_exact_mut(taps * words_per_tap).zip(weights.chunks_exact(layer.shape.inputs_per_output()))
     {
         for (channel, weights) in weights.chunks_exact(taps).enumerate() {
             for (tap, &weight) in weights.iter().enumerate() {
@@ -352,8 +352,9 @@ impl Accelerator for Array {
             let missing =
                 || SimError::TraceRequired { layer: layer.name.clone(), accelerator: NAME, trace: "activation" };
             let seen = trace.ok_or_else(missing)?.activation()?;
-            if seen.len() != layer.input_count() {
-                let reason = format!("the trace holds {} activations, expected {}", seen.len(), layer.input_count());
+            if seen.len() != layer.shape.input_count() {
+                let reason =
+                    format!("the trace holds {} activations, expected {}", seen.len(), layer.shape.input_count());
                 return Err(SimError::InvalidLayer { layer: layer.name.clone(), reason });
             }
             let codes;
@@ -376,10 +377,10 @@ impl Accelerator for Array {
 impl Array {
     fn run(&self, layer: &LayerWorkload, activations: Option<&Vectors>, kernels: Option<&Vectors>) -> LayerResult {
         let mut result = LayerResult::new(layer);
-        let (filters, inputs) = (layer.filters_per_group(), layer.inputs_per_output() as u64);
-        let words = layer.r * layer.s * layer.channels_per_group().div_ceil(64);
+        let (filters, inputs) = (layer.shape.filters_per_group(), layer.shape.inputs_per_output() as u64);
+        let words = layer.shape.r() * layer.shape.s() * layer.shape.channels_per_group().div_ceil(64);
         let (mut cycles, mut total, mut n_sets) = (0, Work::default(), 0);
-        for group in 0..layer.groups {
+        for group in 0..layer.shape.groups() {
             let mut order: Vec<(u64, &[u64])> = match kernels {
                 Some(kernels) => kernels.words[group * filters * words..(group + 1) * filters * words]
                     .chunks_exact(words)
@@ -399,9 +400,9 @@ impl Array {
             total.group_wait += work.group_wait;
             total.activation_values += work.activation_values;
         }
-        let windows = (layer.p * layer.q) as u64;
+        let windows = (layer.shape.p() * layer.shape.q()) as u64;
         let activation_bits = if activations.is_some() { windows * n_sets * inputs } else { 0 };
-        let weight_bits = if kernels.is_some() { windows * layer.k as u64 * inputs } else { 0 };
+        let weight_bits = if kernels.is_some() { windows * layer.shape.k() as u64 * inputs } else { 0 };
         result.cycles.add(&COMPUTE, cycles);
         for (statistic, count) in [
             (&EXECUTED, total.executed),
@@ -418,8 +419,8 @@ impl Array {
         let local = total.executed * value_bits + weight_bits;
         // A bit for each value whose zeros are skipped.
         let of = |values: usize, skips: bool| if skips { values as u64 } else { 0 };
-        let vectors = of(layer.input_count() + layer.output_count(), self.config.skip.activations())
-            + of(layer.weight_count(), self.config.skip.weights());
+        let vectors = of(layer.shape.input_count() + layer.shape.output_count(), self.config.skip.activations())
+            + of(layer.shape.weight_count(), self.config.skip.weights());
         result.operations = vec![
             OperationCount::buffer("activation_buffers", 32 << 10, 64, buffer.div_ceil(64)),
             OperationCount::buffer("weight_buffers", 8 << 10, 64, local.div_ceil(64)),

@@ -89,7 +89,7 @@ fn documentation(model: &dyn AcceleratorModel, sources: &BTreeMap<PathBuf, Strin
 
 fn results(model: &dyn AcceleratorModel) -> Vec<LayerResult> {
     let accelerator = model.configure(&Table::new()).unwrap();
-    let layers = [LayerWorkload::conv("c", 16, 9, 7, 24, 3), LayerWorkload::dense("d", 100, 10)];
+    let layers = [LayerWorkload::conv("c", 16, 9, 7, 24, 3).unwrap(), LayerWorkload::dense("d", 100, 10)];
     let run = |layer| {
         let (layer, trace) = full_operands(layer);
         accelerator.simulate_layer(&layer, Some(&trace)).unwrap()

@@ -15,7 +15,7 @@ fn frames_per_second(chip_channels: bool, overlap: bool) -> f64 {
     let milliseconds = |number: usize| {
         let channels = if chip_channels { CHIP_CHANNELS[number - 1] } else { 0 };
         let settings = format!("clock_mhz = 200.0\nchannels_in_pass = {channels}\nlink_overlaps = {overlap}");
-        let layer = LayerWorkload { n: 3, ..vgg16_conv(number) };
+        let layer = vgg16_conv(number).with_shape(|shape| shape.n = 3).unwrap();
         accelerator("eyeriss", &settings).simulate_layer(&layer, None).unwrap().total_cycles() as f64 / 200e3
     };
     3e3 / (1..=13).map(milliseconds).sum::<f64>()
@@ -45,20 +45,20 @@ const SCNN: [(&str, f64); 5] = [
 /// source at hand gives the densities of the published networks.
 #[test]
 fn scnn_from_ideal_banks_to_conflicts() {
-    let layer = LayerWorkload::conv("c", 128, 28, 28, 128, 3);
+    let layer = LayerWorkload::conv("c", 128, 28, 28, 128, 3).unwrap();
     let mut state = 1u64;
     let mut draw = |per_mille: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         i32::from((state >> 33) % 1000 < per_mille)
     };
-    let weights = (0..layer.weight_count()).map(|_| draw(333)).collect();
-    let activation: Arc<[i32]> = (0..layer.input_count()).map(|_| draw(450)).collect();
+    let weights = (0..layer.shape.weight_count()).map(|_| draw(333)).collect();
+    let activation: Arc<[i32]> = (0..layer.shape.input_count()).map(|_| draw(450)).collect();
     let layer = LayerWorkload { weights: Some(weights), ..layer };
     let recorded = RecordedTrace { activation: Some(activation), ..RecordedTrace::default() };
     let trace = LayerTrace::new(&layer, Arc::new(recorded));
     let found = SCNN.map(|(settings, _)| {
         let result = accelerator("scnn", settings).simulate_layer(&layer, Some(&trace)).unwrap();
-        layer.dense_macs() as f64 / 1024.0 / result.total_cycles() as f64
+        layer.shape.dense_macs() as f64 / 1024.0 / result.total_cycles() as f64
     });
     assert!(found.iter().zip(SCNN).all(|(found, (_, expected))| (found - expected).abs() < 5e-3), "{found:.3?}");
     skimp_testkit::check(&[("scnn-random-zeros", found[0]), ("scnn-random-zeros-effects", found[4])]);

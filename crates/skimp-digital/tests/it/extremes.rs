@@ -19,16 +19,19 @@ const REALS: [f64; 11] = [f64::NAN, f64::NEG_INFINITY, f64::INFINITY, -1.0, -0.0
 const LONGEST: Duration = Duration::from_secs(20);
 
 fn layers() -> Vec<(LayerWorkload, LayerTrace)> {
-    let mut strided = LayerWorkload::conv("strided", 4, 9, 7, 6, 3);
-    strided.strides = [2, 2];
-    strided.set_output_extents();
+    let strided =
+        LayerWorkload::conv("strided", 4, 9, 7, 6, 3).unwrap().with_shape(|shape| shape.strides = [2, 2]).unwrap();
     // Operands of `full_operands` have the sums of layers without padding.
     let bare = |layer: LayerWorkload| {
-        let mut layer = LayerWorkload { pads_begin: [0; 2], pads_end: [0; 2], ..layer };
-        layer.set_output_extents();
+        let layer = layer
+            .with_shape(|shape| {
+                shape.pads_begin = [0; 2];
+                shape.pads_end = [0; 2];
+            })
+            .unwrap();
         full_operands(layer)
     };
-    [LayerWorkload::conv("conv", 3, 6, 6, 5, 3), strided, LayerWorkload::dense("dense", 40, 10)]
+    [LayerWorkload::conv("conv", 3, 6, 6, 5, 3).unwrap(), strided, LayerWorkload::dense("dense", 40, 10)]
         .map(bare)
         .into_iter()
         .collect()

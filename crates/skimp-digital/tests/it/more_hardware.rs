@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use skimp_digital::ACCELERATORS;
-use skimp_sim::{LayerTrace, LayerWorkload, RecordedTrace, find_model};
+use skimp_sim::{LayerKind, LayerShape, LayerTrace, LayerWorkload, RecordedTrace, ShapeSpec, find_model};
 use toml::{Table, Value};
 
 use crate::support::{accelerator, vgg16_conv};
@@ -52,10 +52,9 @@ fn layers() -> impl Strategy<Value = LayerWorkload> {
             if dense {
                 return Some(LayerWorkload::dense("d", groups * c * 8, k * 3));
             }
-            let mut layer = LayerWorkload::conv("c", groups * c, h, w, groups * k, kernel);
-            (layer.groups, layer.strides) = (groups, [stride, stride]);
-            layer.set_output_extents();
-            layer.validated().ok()
+            let square = ShapeSpec::square(groups * c, h, w, groups * k, kernel);
+            let shape = LayerShape::new(ShapeSpec { groups, strides: [stride, stride], ..square }).ok()?;
+            Some(LayerWorkload::of_shape("c", LayerKind::Conv, shape))
         },
     )
 }
@@ -66,13 +65,13 @@ fn with_operands(mut layer: LayerWorkload, seed: u64) -> (LayerWorkload, LayerTr
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         least + ((state >> 33) % span) as i32
     };
-    layer.weights = Some((0..layer.weight_count()).map(|_| draw(-5, 11)).collect());
-    let activation: Vec<i32> = (0..layer.input_count()).map(|_| draw(-40, 100).max(0)).collect();
-    let ends: Arc<[u8]> = (0..layer.output_count()).map(|_| draw(1, 16) as u8).collect();
+    layer.weights = Some((0..layer.shape.weight_count()).map(|_| draw(-5, 11)).collect());
+    let activation: Vec<i32> = (0..layer.shape.input_count()).map(|_| draw(-40, 100).max(0)).collect();
+    let ends: Arc<[u8]> = (0..layer.shape.output_count()).map(|_| draw(1, 16) as u8).collect();
     let recorded = RecordedTrace {
         activation: Some(activation.into()),
-        output_sums: Some((0..layer.output_count()).map(|_| i64::from(draw(-50, 100))).collect()),
-        start_values: Some(vec![0; layer.output_count()].into()),
+        output_sums: Some((0..layer.shape.output_count()).map(|_| i64::from(draw(-50, 100))).collect()),
+        start_values: Some(vec![0; layer.shape.output_count()].into()),
         end_planes_negative: Some(ends.clone()),
         end_planes_non_positive: Some(ends.clone()),
         predictive_end_planes: Some(ends),
@@ -133,16 +132,20 @@ fn never_more(design: &str, base: &str, key: &str, values: &[u32], layers: &[Lay
 }
 
 fn real_layers() -> Vec<LayerWorkload> {
-    let mut stem = LayerWorkload::conv("ResNet conv1", 3, 224, 224, 64, 7);
-    stem.strides = [2, 2];
-    stem.set_output_extents();
-    let depthwise = LayerWorkload { groups: 512, ..LayerWorkload::conv("MobileNet dw", 512, 14, 14, 512, 3) };
+    let stem = LayerWorkload::conv("ResNet conv1", 3, 224, 224, 64, 7)
+        .unwrap()
+        .with_shape(|shape| shape.strides = [2, 2])
+        .unwrap();
+    let depthwise = LayerWorkload::conv("MobileNet dw", 512, 14, 14, 512, 3)
+        .unwrap()
+        .with_shape(|shape| shape.groups = 512)
+        .unwrap();
     let mut layers: Vec<_> = [1, 2, 5, 8, 11].map(vgg16_conv).to_vec();
     layers.extend([
         stem,
         depthwise,
-        LayerWorkload::conv("DenseNet block2.4.conv1", 256, 28, 28, 128, 1),
-        LayerWorkload::conv("AlexNet conv2", 48, 27, 27, 128, 5),
+        LayerWorkload::conv("DenseNet block2.4.conv1", 256, 28, 28, 128, 1).unwrap(),
+        LayerWorkload::conv("AlexNet conv2", 48, 27, 27, 128, 5).unwrap(),
         LayerWorkload::dense("fc3", 4096, 1000),
     ]);
     layers

@@ -16,33 +16,36 @@ fn cases() -> impl Strategy<Value = (LayerWorkload, Vec<i32>)> {
             let noise = |i: usize, n: u64| {
                 ((i as u64 + 1).wrapping_mul(seed | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) % n
             };
-            let mut layer = LayerWorkload::conv("c", c * groups, h + kernel, w + kernel, 3 * groups, kernel);
-            layer.groups = groups;
-            layer.strides = [strides.0, strides.1];
-            layer.pads_begin = [pads.0.min(kernel), pads.1.min(kernel)];
-            layer.pads_end = [pads.1.min(kernel), 1];
+            let mut layer = LayerWorkload::conv("c", c * groups, h + kernel, w + kernel, 3 * groups, kernel)
+                .unwrap()
+                .with_shape(|shape| {
+                    shape.groups = groups;
+                    shape.strides = [strides.0, strides.1];
+                    shape.pads_begin = [pads.0.min(kernel), pads.1.min(kernel)];
+                    shape.pads_end = [pads.1.min(kernel), 1];
+                })
+                .unwrap();
             layer.padding_code = offset;
             layer.activation_bits = 8;
             layer.weight_bits = 8;
-            layer.set_output_extents();
-            layer.weights = Some((0..layer.weight_count()).map(|i| noise(i, 13) as i32 - 6).collect());
+            layer.weights = Some((0..layer.shape.weight_count()).map(|i| noise(i, 13) as i32 - 6).collect());
             let greatest = 2 * offset.max(4) as u64;
-            let codes = (0..layer.input_count()).map(|i| noise(i + 77, greatest + 1) as i32).collect();
+            let codes = (0..layer.shape.input_count()).map(|i| noise(i + 77, greatest + 1) as i32).collect();
             (layer, codes)
         })
 }
 
 fn trace(layer: &LayerWorkload, codes: &[i32]) -> LayerTrace {
-    let (weights, depth) = (layer.weights.as_deref().unwrap(), layer.inputs_per_output());
+    let (weights, depth) = (layer.weights.as_deref().unwrap(), layer.shape.inputs_per_output());
     let sum = |idx: usize| -> i64 {
-        let filter = &weights[idx / (layer.p * layer.q) * depth..][..depth];
+        let filter = &weights[idx / (layer.shape.p() * layer.shape.q()) * depth..][..depth];
         layer.operands(codes, idx).zip(filter).map(|(a, &w)| i64::from(a) * i64::from(w)).sum()
     };
-    let ends: Arc<[u8]> = vec![layer.weight_bits as u8; layer.output_count()].into();
+    let ends: Arc<[u8]> = vec![layer.weight_bits as u8; layer.shape.output_count()].into();
     let recorded = RecordedTrace {
         activation: Some(codes.to_vec().into()),
-        start_values: Some(vec![0; layer.output_count()].into()),
-        output_sums: Some((0..layer.output_count()).map(sum).collect()),
+        start_values: Some(vec![0; layer.shape.output_count()].into()),
+        output_sums: Some((0..layer.shape.output_count()).map(sum).collect()),
         end_planes_negative: Some(ends.clone()),
         end_planes_non_positive: Some(ends.clone()),
         predictive_end_planes: Some(ends),
@@ -52,12 +55,12 @@ fn trace(layer: &LayerWorkload, codes: &[i32]) -> LayerTrace {
 
 /// Products behind all outputs of which `counts` says that they are done, padding's operands included.
 fn products(layer: &LayerWorkload, codes: &[i32], counts: impl Fn(i32, i32) -> bool) -> u64 {
-    let (weights, depth) = (layer.weights.as_deref().unwrap(), layer.inputs_per_output());
+    let (weights, depth) = (layer.weights.as_deref().unwrap(), layer.shape.inputs_per_output());
     let of_output = |idx: usize| {
-        let filter = &weights[idx / (layer.p * layer.q) * depth..][..depth];
+        let filter = &weights[idx / (layer.shape.p() * layer.shape.q()) * depth..][..depth];
         layer.operands(codes, idx).zip(filter).filter(|&(a, &w)| counts(a, w)).count() as u64
     };
-    (0..layer.output_count()).map(of_output).sum()
+    (0..layer.shape.output_count()).map(of_output).sum()
 }
 
 proptest! {
@@ -76,7 +79,7 @@ proptest! {
         {
             prop_assert_eq!(events(&run(name), "executed_macs"), expected, "{}", name);
         }
-        prop_assert_eq!(events(&run("eyeriss"), "gated_macs"), layer.dense_macs() - activation);
+        prop_assert_eq!(events(&run("eyeriss"), "gated_macs"), layer.shape.dense_macs() - activation);
         // Precision holds the padding, too: its operand lies in a window of every layer that has padding.
         let largest = codes.iter().copied().max().unwrap_or(0).max(layer.padding_code);
         if layer.has_offset_padding() {
@@ -94,7 +97,7 @@ proptest! {
         for model in ACCELERATORS {
             let machine = model.configure(&toml::Table::new()).unwrap();
             let result = machine.simulate_layer(&layer, Some(&trace)).unwrap();
-            prop_assert_eq!(result.macs, layer.dense_macs(), "{}", model.name());
+            prop_assert_eq!(result.macs, layer.shape.dense_macs(), "{}", model.name());
             if ["dadiannao", "systolic", "tpu-v1", "tetris", "tetris-l1", "bitwave", "structured-2-4"].contains(&model.name()) {
                 let dense = machine.simulate_layer(&zero, Some(&trace)).unwrap();
                 prop_assert_eq!(result, dense, "{}", model.name());

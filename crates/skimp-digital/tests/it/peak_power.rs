@@ -63,11 +63,16 @@ fn modeled(name: &str) -> (f64, f64, String) {
     let accelerator = model.configure(&Table::new()).unwrap();
     // Nothing to skip, no layer that loads longer than it computes: as many channels and filters as any array takes.
     let bits = if name == "tpu-v1" || name == "bitwave" { 8 } else { 16 };
-    let shape =
-        LayerWorkload { weight_bits: bits, activation_bits: bits, ..LayerWorkload::conv("peak", 512, 28, 28, 512, 3) };
+    let shape = LayerWorkload {
+        weight_bits: bits,
+        activation_bits: bits,
+        ..LayerWorkload::conv("peak", 512, 28, 28, 512, 3).unwrap()
+    };
     let (layer, trace) = match name {
         // No search at this size; its own row in the comparison table is of this layer.
-        "eyeriss" => (LayerWorkload { n: 4, ..LayerWorkload::conv("peak", 256, 13, 13, 384, 3) }, None),
+        "eyeriss" => {
+            (LayerWorkload::conv("peak", 256, 13, 13, 384, 3).unwrap().with_shape(|shape| shape.n = 4).unwrap(), None)
+        }
         _ => {
             let (layer, trace) = full_operands(shape);
             (layer, Some(trace))
@@ -152,7 +157,7 @@ fn modeled_power_meets_the_published_one_or_the_gap_is_stated() {
 #[test]
 fn designs_that_skip_nothing_take_the_energy_of_their_dense_array() {
     let common = CostTable::embedded(COMMON_COSTS).unwrap();
-    let layer = LayerWorkload::conv("c", 256, 14, 14, 256, 3);
+    let layer = LayerWorkload::conv("c", 256, 14, 14, 256, 3).unwrap();
     let (layer, trace) = full_operands(layer);
     let energy = |name: &str, settings: &str| {
         let accelerator = crate::support::accelerator(name, settings);
@@ -179,7 +184,7 @@ fn the_common_table_covers_the_same_of_every_forward_design() {
     let common = CostTable::embedded(COMMON_COSTS).unwrap();
     for model in ACCELERATORS {
         let accelerator = model.configure(&Table::new()).unwrap();
-        let (layer, trace) = full_operands(LayerWorkload::conv("c", 16, 9, 7, 24, 3));
+        let (layer, trace) = full_operands(LayerWorkload::conv("c", 16, 9, 7, 24, 3).unwrap());
         let result = accelerator.simulate_layer(&layer, Some(&trace)).unwrap();
         let coverage = Energy::coverage(&result, &common, accelerator.not_counted());
         let left_out: Vec<Scope> = coverage.left_out.iter().collect();
@@ -209,13 +214,13 @@ fn own_tables_say_what_they_leave_out() {
         ("systolic", vec![Scope::Registers, Scope::Network, Scope::Static]),
     ] {
         let accelerator = crate::support::accelerator(name, "");
-        let (layer, trace) = full_operands(LayerWorkload::conv("c", 16, 9, 7, 24, 3));
+        let (layer, trace) = full_operands(LayerWorkload::conv("c", 16, 9, 7, 24, 3).unwrap());
         let result = accelerator.simulate_layer(&layer, Some(&trace)).unwrap();
         let coverage = Energy::coverage(&result, accelerator.costs(), accelerator.not_counted());
         assert_eq!(coverage.left_out.iter().collect::<Vec<_>>(), left_out, "{name}");
     }
     let bare = crate::support::accelerator("eyeriss", "price_dram = false");
-    let result = bare.simulate_layer(&LayerWorkload::conv("c", 16, 9, 7, 24, 3), None).unwrap();
+    let result = bare.simulate_layer(&LayerWorkload::conv("c", 16, 9, 7, 24, 3).unwrap(), None).unwrap();
     let coverage = Energy::coverage(&result, bare.costs(), bare.not_counted());
     assert_eq!(coverage.left_out.iter().collect::<Vec<_>>(), [Scope::OffChip]);
 }

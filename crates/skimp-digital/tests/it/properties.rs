@@ -20,11 +20,14 @@ fn layers() -> impl Strategy<Value = LayerWorkload> {
             if dense {
                 return LayerWorkload { weight_bits, ..LayerWorkload::dense("d", groups * c * 40, k * 3) };
             }
-            let mut layer = LayerWorkload::conv("c", groups * c, h, w, groups * k, 2 * kernel + 1);
-            layer.groups = groups;
-            layer.strides = [stride, stride];
+            let mut layer = LayerWorkload::conv("c", groups * c, h, w, groups * k, 2 * kernel + 1)
+                .unwrap()
+                .with_shape(|shape| {
+                    shape.groups = groups;
+                    shape.strides = [stride, stride];
+                })
+                .unwrap();
             layer.weight_bits = weight_bits;
-            layer.set_output_extents();
             layer
         })
 }
@@ -37,7 +40,7 @@ fn cases() -> impl Strategy<Value = Case> {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             ((state >> 33) % u64::from(bound)) as u8 + 1
         };
-        let negative: Vec<u8> = (0..layer.output_count()).map(|_| draw(planes + 6).min(planes)).collect();
+        let negative: Vec<u8> = (0..layer.shape.output_count()).map(|_| draw(planes + 6).min(planes)).collect();
         let non_positive = negative.iter().map(|&end| if end > 1 && draw(3) == 1 { end - 1 } else { end }).collect();
         Case { layer, negative, non_positive }
     })
@@ -111,7 +114,7 @@ proptest! {
         (rows, columns, flow) in (1u64..40, 1u64..40, 0usize..3),
         (double, buffer, bandwidth) in (any::<bool>(), 1u64..5000, 1u64..200),
     ) {
-        let layer = LayerWorkload { n: images, ..layer };
+        let layer = layer.with_shape(|shape| shape.n = images).unwrap();
         let flow = ["weight_stationary", "output_stationary", "input_stationary"][flow];
         let settings = format!(
             "rows = {rows}\ncolumns = {columns}\ndataflow = \"{flow}\"\ndouble_buffered_weights = {double}\n\
@@ -121,13 +124,13 @@ proptest! {
         let result = accelerator("systolic", &settings).simulate_layer(&layer, None).unwrap();
         let slots = result.total_cycles() * rows * columns;
         let [executed, idle, passes] = ["executed_macs", "idle_slots", "pass_slots"].map(|name| events(&result, name));
-        prop_assert_eq!(executed, layer.dense_macs());
+        prop_assert_eq!(executed, layer.shape.dense_macs());
         prop_assert_eq!(executed + idle + passes, slots);
         let traffic = ["dram_input_bytes", "dram_weight_bytes", "dram_output_bytes", "dram_psum_bytes"];
         let bytes: u64 = traffic.iter().map(|name| events(&result, name)).sum();
         // 1 GB/s is 1 byte per cycle at 1 GHz.
         prop_assert!(result.total_cycles() * bandwidth >= bytes);
-        let compulsory = layer.weight_count() as u64 * u64::from(layer.weight_bits) / 8;
+        let compulsory = layer.shape.weight_count() as u64 * u64::from(layer.weight_bits) / 8;
         prop_assert!(events(&result, "dram_weight_bytes") >= compulsory);
         // Larger buffers never add traffic.
         let larger = settings.replace(&format!("_bytes = {buffer}"), "_bytes = 1000000000");
@@ -142,8 +145,8 @@ proptest! {
         let flow = ["weight_stationary", "output_stationary", "input_stationary"][flow];
         let array = accelerator("systolic", &format!("dataflow = \"{flow}\""));
         let whole = array.simulate_layer(&layer, None).unwrap();
-        let groups = layer.groups;
-        let one = LayerWorkload { c: layer.c / groups, k: layer.k / groups, groups: 1, ..layer };
+        let groups = layer.shape.groups();
+        let one = layer.with_shape(|shape| (shape.c, shape.k, shape.groups) = (shape.c / groups, shape.k / groups, 1)).unwrap();
         let one = array.simulate_layer(&one, None).unwrap();
         prop_assert_eq!(cycles(&whole, "compute"), groups as u64 * cycles(&one, "compute"));
         prop_assert_eq!(events(&whole, "input_reads"), groups as u64 * events(&one, "input_reads"));
@@ -152,7 +155,7 @@ proptest! {
 
 #[test]
 fn counts_beyond_64_bits_are_refused() {
-    let layer = LayerWorkload::conv("deep", 1, 1 << 20, 1 << 20, 1, 1);
+    let layer = LayerWorkload::conv("deep", 1, 1 << 20, 1 << 20, 1, 1).unwrap();
     let array = accelerator("systolic", "rows = 16384\ncolumns = 16384");
     let error = array.simulate_layer(&layer.validated().unwrap(), None).unwrap_err().to_string();
     assert!(error.contains("\"deep\": systolic does not support"), "{error}");
@@ -161,9 +164,9 @@ fn counts_beyond_64_bits_are_refused() {
 #[test]
 fn the_wider_test_is_never_slower_on_a_real_layout() {
     // No theorem for single windows, see `one_plane_less_can_cost_cycles`; layers with realistic ends gain.
-    let layer = LayerWorkload::conv("c", 128, 14, 14, 64, 3);
+    let layer = LayerWorkload::conv("c", 128, 14, 14, 64, 3).unwrap();
     let mut state = 7u64;
-    let negative: Vec<u8> = (0..layer.output_count())
+    let negative: Vec<u8> = (0..layer.shape.output_count())
         .map(|_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (6 + (state >> 33) % 16).min(16) as u8

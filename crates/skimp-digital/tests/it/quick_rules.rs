@@ -17,7 +17,8 @@ fn with(layer: LayerWorkload, weights: Vec<i32>, activation: Vec<i32>) -> (Layer
 }
 
 fn uniform(layer: LayerWorkload, weight: i32, activation: i32) -> (LayerWorkload, LayerTrace) {
-    let (weights, activations) = (vec![weight; layer.weight_count()], vec![activation; layer.input_count()]);
+    let (weights, activations) =
+        (vec![weight; layer.shape.weight_count()], vec![activation; layer.shape.input_count()]);
     with(layer, weights, activations)
 }
 
@@ -31,17 +32,19 @@ fn total(name: &str, settings: &str, operands: &(LayerWorkload, LayerTrace)) -> 
 
 /// 16 x 16 outputs of 256 filters over 256 channels, without padding: 36,864 cycles on DaDianNao.
 fn square(k: usize) -> LayerWorkload {
-    let mut layer = LayerWorkload::conv("square", 256, 18, 18, k, 3);
-    layer.pads_begin = [0, 0];
-    layer.pads_end = [0, 0];
-    layer.set_output_extents();
-    layer
+    LayerWorkload::conv("square", 256, 18, 18, k, 3)
+        .unwrap()
+        .with_shape(|shape| {
+            shape.pads_begin = [0, 0];
+            shape.pads_end = [0, 0];
+        })
+        .unwrap()
 }
 
 /// Pixels in one row under a 1 x 1 kernel; `codes[pixel][channel]`.
 fn row(codes: &[&[i32]], weights: &[&[i32]]) -> (LayerWorkload, LayerTrace) {
     let channels = codes[0].len();
-    let layer = LayerWorkload::conv("row", channels, 1, codes.len(), weights.len(), 1);
+    let layer = LayerWorkload::conv("row", channels, 1, codes.len(), weights.len(), 1).unwrap();
     let activation = (0..channels).flat_map(|channel| codes.iter().map(move |pixel| pixel[channel])).collect();
     with(layer, weights.concat(), activation)
 }
@@ -97,9 +100,9 @@ fn laconic_takes_the_greatest_product_of_terms() {
 #[test]
 fn scnn_rounds_vectors_up_and_meets_after_output_groups() {
     // One activation and 8 weights per element; then 4 and 9; then 9 and 9.
-    assert_eq!(total("scnn", "", &uniform(LayerWorkload::conv("x", 1, 8, 8, 8, 1), 1, 1)), 2);
-    assert_eq!(total("scnn", "", &uniform(LayerWorkload::conv("x", 1, 16, 16, 1, 3), 1, 1)), 3);
-    assert_eq!(total("scnn", "", &uniform(LayerWorkload::conv("x", 1, 24, 24, 1, 3), 1, 1)), 9);
+    assert_eq!(total("scnn", "", &uniform(LayerWorkload::conv("x", 1, 8, 8, 8, 1).unwrap(), 1, 1)), 2);
+    assert_eq!(total("scnn", "", &uniform(LayerWorkload::conv("x", 1, 16, 16, 1, 3).unwrap(), 1, 1)), 3);
+    assert_eq!(total("scnn", "", &uniform(LayerWorkload::conv("x", 1, 24, 24, 1, 3).unwrap(), 1, 1)), 9);
     // Two pixels in two elements, each with a channel of its own; output channels 0 to 7 use channel 0 with 8 weights
     // and channel 1 with 1, the others the other way round: 2 + 2 cycles, although each element works 3.
     let mut weights = [[1, 0]; 16];
@@ -111,9 +114,8 @@ fn scnn_rounds_vectors_up_and_meets_after_output_groups() {
     assert_eq!((result.total_cycles(), events(&result, "pe_cycles")), (4, 6));
     assert_eq!((events(&result, "executed_macs"), events(&result, "products_outside")), (18, 0));
     // Stride 2 under a 1 x 1 kernel: a quarter of the activations meets a weight.
-    let mut strided = LayerWorkload::conv("s", 1, 16, 16, 8, 1);
-    strided.strides = [2, 2];
-    strided.set_output_extents();
+    let strided =
+        LayerWorkload::conv("s", 1, 16, 16, 8, 1).unwrap().with_shape(|shape| shape.strides = [2, 2]).unwrap();
     let result = run("scnn", "", &uniform(strided, 1, 1));
     assert_eq!((result.total_cycles(), events(&result, "executed_macs")), (2, 512));
     // Dense: 64 groups of 8 outputs on 64 elements, 16 channels of one activation and 8 weights.
@@ -123,7 +125,7 @@ fn scnn_rounds_vectors_up_and_meets_after_output_groups() {
 #[test]
 fn scnn_effects_cost_what_they_should() {
     // One activation and 8 weights of 8 filters per element: 8 accumulators, each in a bank of its own.
-    let eight = uniform(LayerWorkload::conv("x", 1, 8, 8, 8, 1), 1, 1);
+    let eight = uniform(LayerWorkload::conv("x", 1, 8, 8, 8, 1).unwrap(), 1, 1);
     for (conflicts, banks, cycles) in
         [("none", 1, 2), ("queued", 32, 2), ("immediate", 32, 2), ("queued", 1, 8), ("immediate", 2, 4)]
     {
@@ -131,7 +133,7 @@ fn scnn_effects_cost_what_they_should() {
         assert_eq!(total("scnn", &settings, &eight), cycles, "{settings}");
     }
     // 4 activations of a tile of 2 x 2 become 16 with the inputs around it: 4 x 3 vectors.
-    let sixteen = uniform(LayerWorkload::conv("x", 1, 16, 16, 1, 3), 1, 1);
+    let sixteen = uniform(LayerWorkload::conv("x", 1, 16, 16, 1, 3).unwrap(), 1, 1);
     assert_eq!(total("scnn", "halo = \"input\"", &sixteen), 12);
     // A kernel of one tap has no halo.
     assert_eq!(total("scnn", "halo = \"input\"", &eight), total("scnn", "", &eight));
@@ -139,8 +141,8 @@ fn scnn_effects_cost_what_they_should() {
     let codes = |count: usize, step: usize| {
         (0..count).map(|idx| ((idx * step) % 7) as i32 - 2).map(|code| code.max(0)).collect()
     };
-    let layer = LayerWorkload::conv("x", 6, 19, 17, 20, 3);
-    let (weights, activation) = (codes(layer.weight_count(), 5), codes(layer.input_count(), 3));
+    let layer = LayerWorkload::conv("x", 6, 19, 17, 20, 3).unwrap();
+    let (weights, activation) = (codes(layer.shape.weight_count(), 5), codes(layer.shape.input_count(), 3));
     let operands = with(layer, weights, activation);
     for halo in ["output", "input"] {
         let cycles = ["none", "queued", "immediate"]
@@ -152,12 +154,13 @@ fn scnn_effects_cost_what_they_should() {
 #[test]
 fn two_of_four_halves_dense_cycles() {
     let layer = square(256);
-    let keep =
-        |kept: usize| -> Vec<i32> { (0..layer.weight_count()).map(|idx| i32::from(idx / 9 % 4 < kept)).collect() };
+    let keep = |kept: usize| -> Vec<i32> {
+        (0..layer.shape.weight_count()).map(|idx| i32::from(idx / 9 % 4 < kept)).collect()
+    };
     for (kept, cycles, bits) in
         [(2, 18_432, 9 * 64 * 256 * 36), (1, 18_432, 9 * 64 * 256 * 36), (3, 36_864, 9 * 256 * 256 * 16)]
     {
-        let result = run("structured-2-4", "", &with(layer.clone(), keep(kept), vec![0; layer.input_count()]));
+        let result = run("structured-2-4", "", &with(layer.clone(), keep(kept), vec![0; layer.shape.input_count()]));
         assert_eq!((result.total_cycles(), events(&result, "weight_bits_stored")), (cycles, bits), "{kept}");
         let executed = if kept < 3 { result.macs / 2 } else { result.macs };
         assert_eq!(events(&result, "executed_macs"), executed);
@@ -167,8 +170,8 @@ fn two_of_four_halves_dense_cycles() {
     // One violation anywhere makes the layer dense; runs of fewer than four channels are no pattern.
     let mut spoiled = keep(2);
     spoiled[9 * 2] = 1;
-    assert_eq!(total("structured-2-4", "", &with(layer.clone(), spoiled, vec![0; layer.input_count()])), 36_864);
-    let narrow = uniform(LayerWorkload::conv("C1", 3, 8, 8, 4, 3), 0, 0);
+    assert_eq!(total("structured-2-4", "", &with(layer.clone(), spoiled, vec![0; layer.shape.input_count()])), 36_864);
+    let narrow = uniform(LayerWorkload::conv("C1", 3, 8, 8, 4, 3).unwrap(), 0, 0);
     assert_eq!(total("structured-2-4", "", &narrow), 64 * 9);
     let tail = with(LayerWorkload::dense("d", 6, 1), vec![1, 0, 0, 1, 1, 1], vec![0; 6]);
     assert_eq!(events(&run("structured-2-4", "", &tail), "executed_macs"), 4);
@@ -176,7 +179,8 @@ fn two_of_four_halves_dense_cycles() {
 
 #[test]
 fn bitwave_counts_columns_that_are_not_zero() {
-    let conv = |c: usize, k: usize| LayerWorkload { weight_bits: 8, ..LayerWorkload::conv("w", c, 4, 4, k, 1) };
+    let conv =
+        |c: usize, k: usize| LayerWorkload { weight_bits: 8, ..LayerWorkload::conv("w", c, 4, 4, k, 1).unwrap() };
     let eight = |codes: &[i32]| {
         let mut group = codes.to_vec();
         group.resize(8, 0);
@@ -184,7 +188,7 @@ fn bitwave_counts_columns_that_are_not_zero() {
     };
     let cycles = |settings: &str, filters: &[Vec<i32>]| {
         let layer = conv(filters[0].len(), filters.len());
-        total("bitwave", settings, &with(layer.clone(), filters.concat(), vec![0; layer.input_count()]))
+        total("bitwave", settings, &with(layer.clone(), filters.concat(), vec![0; layer.shape.input_count()]))
     };
     assert_eq!(cycles("", &[eight(&[1, 2, -4])]), 3);
     assert_eq!(cycles("", &[eight(&[-1, 1])]), 1);
@@ -207,7 +211,7 @@ fn bitwave_counts_columns_that_are_not_zero() {
 
 #[test]
 fn missing_operands_are_named() {
-    let shape = LayerWorkload::conv("x", 4, 4, 4, 4, 3);
+    let shape = LayerWorkload::conv("x", 4, 4, 4, 4, 3).unwrap();
     for name in ["laconic", "scnn", "structured-2-4", "bitwave"] {
         let error = accelerator(name, "").simulate_layer(&shape, None).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains("needs weight codes"), "{error}");
@@ -216,7 +220,7 @@ fn missing_operands_are_named() {
     for name in ["bit-pragmatic", "laconic", "scnn"] {
         let error = accelerator(name, "").simulate_layer(&layer, None).unwrap_err().to_string();
         assert_eq!(error, format!("layer \"x\": {name} needs the operand trace activation of an image"));
-        let batch = LayerWorkload { n: 2, ..layer.clone() };
+        let batch = layer.clone().with_shape(|shape| shape.n = 2).unwrap();
         assert!(accelerator(name, "").simulate_layer(&batch, None).unwrap_err().to_string().contains("2 images"));
     }
     for (name, settings) in
@@ -243,24 +247,28 @@ impl Case {
     /// The activation that input `channel` of `group` has at a tap of a window.
     fn input(&self, group: usize, channel: usize, window: usize, tap: usize) -> i32 {
         let layer = &self.layer;
-        let [y, x] =
-            [(window / layer.q, tap / layer.s, 0), (window % layer.q, tap % layer.s, 1)].map(|(output, tap, axis)| {
-                (output * layer.strides[axis] + tap * layer.dilations[axis]) as isize - layer.pads_begin[axis] as isize
-            });
-        if y < 0 || x < 0 || y as usize >= layer.h || x as usize >= layer.w {
+        let [y, x] = [
+            (window / layer.shape.q(), tap / layer.shape.s(), 0),
+            (window % layer.shape.q(), tap % layer.shape.s(), 1),
+        ]
+        .map(|(output, tap, axis)| {
+            (output * layer.shape.strides()[axis] + tap * layer.shape.dilations()[axis]) as isize
+                - layer.shape.pads_begin()[axis] as isize
+        });
+        if y < 0 || x < 0 || y as usize >= layer.shape.h() || x as usize >= layer.shape.w() {
             return 0;
         }
-        let channel = group * layer.channels_per_group() + channel;
-        self.activation[(channel * layer.h + y as usize) * layer.w + x as usize]
+        let channel = group * layer.shape.channels_per_group() + channel;
+        self.activation[(channel * layer.shape.h() + y as usize) * layer.shape.w() + x as usize]
     }
 
     fn effectual(&self, activation_only: bool) -> u64 {
-        let (layer, taps) = (&self.layer, self.layer.r * self.layer.s);
+        let (layer, taps) = (&self.layer, self.layer.shape.r() * self.layer.shape.s());
         let mut count = 0;
         for (idx, &weight) in self.weights.iter().enumerate() {
-            let (filter, input) = (idx / layer.inputs_per_output(), idx % layer.inputs_per_output());
-            let group = filter / layer.filters_per_group();
-            for window in 0..layer.p * layer.q {
+            let (filter, input) = (idx / layer.shape.inputs_per_output(), idx % layer.shape.inputs_per_output());
+            let group = filter / layer.shape.filters_per_group();
+            for window in 0..layer.shape.p() * layer.shape.q() {
                 let a = self.input(group, input / taps, window, input % taps);
                 count += u64::from(a != 0 && (activation_only || weight != 0));
             }
@@ -272,10 +280,13 @@ impl Case {
 fn cases() -> impl Strategy<Value = Case> {
     let shape = (1usize..4, 1usize..20, 2usize..9, 2usize..9, 1usize..12, 0usize..2, 1usize..3, any::<bool>());
     (shape, any::<u64>()).prop_map(|((groups, c, h, w, k, kernel, stride, dense), seed)| {
-        let mut layer = LayerWorkload::conv("c", groups * c, h, w, groups * k, 2 * kernel + 1);
-        layer.groups = groups;
-        layer.strides = [stride, 3 - stride];
-        layer.set_output_extents();
+        let mut layer = LayerWorkload::conv("c", groups * c, h, w, groups * k, 2 * kernel + 1)
+            .unwrap()
+            .with_shape(|shape| {
+                shape.groups = groups;
+                shape.strides = [stride, 3 - stride];
+            })
+            .unwrap();
         if dense {
             layer = LayerWorkload::dense("d", c * 8, k * 8);
         }
@@ -285,9 +296,10 @@ fn cases() -> impl Strategy<Value = Case> {
             let code = ((state >> 33) as i32) & ((1 << bits) - 1);
             if state >> 62 == 0 { 0 } else { code }
         };
-        let weights = (0..layer.weight_count()).map(|_| draw(8) - 128).map(|code| if code % 3 == 0 { 0 } else { code });
+        let weights =
+            (0..layer.shape.weight_count()).map(|_| draw(8) - 128).map(|code| if code % 3 == 0 { 0 } else { code });
         let weights = weights.collect();
-        let activation = (0..layer.input_count()).map(|_| draw(9)).collect();
+        let activation = (0..layer.shape.input_count()).map(|_| draw(9)).collect();
         Case { layer, weights, activation }
     })
 }
@@ -310,22 +322,22 @@ fn in_turn(steps: &[u64]) -> u64 {
 
 /// Pragmatic and Laconic step by step for a layer of one group, with one tile of 16 filters for Laconic.
 fn literal(case: &Case, laconic: bool) -> u64 {
-    let (layer, taps) = (&case.layer, case.layer.r * case.layer.s);
-    let windows: Vec<usize> = (0..layer.p * layer.q).collect();
-    let filters: Vec<usize> = (0..layer.k).collect();
+    let (layer, taps) = (&case.layer, case.layer.shape.r() * case.layer.shape.s());
+    let windows: Vec<usize> = (0..layer.shape.p() * layer.shape.q()).collect();
+    let filters: Vec<usize> = (0..layer.shape.k()).collect();
     let per_pass = if laconic { 16 } else { 256 };
     let mut cycles = 0;
     for filters in filters.chunks(per_pass) {
         for group in windows.chunks(16) {
             let mut steps = Vec::new();
             for tap in 0..taps {
-                for first in (0..layer.c).step_by(16) {
+                for first in (0..layer.shape.c()).step_by(16) {
                     let mut step = 1;
-                    for channel in first..(first + 16).min(layer.c) {
+                    for channel in first..(first + 16).min(layer.shape.c()) {
                         for &window in group {
                             let a = terms(case.input(0, channel, window, tap));
                             for &filter in filters {
-                                let weight = case.weights[(filter * layer.c + channel) * taps + tap];
+                                let weight = case.weights[(filter * layer.shape.c() + channel) * taps + tap];
                                 step = step.max(if laconic { a * terms(weight) } else { a });
                             }
                         }
@@ -344,7 +356,7 @@ proptest! {
 
     #[test]
     fn cycles_are_those_of_the_literal_rule(case in cases()) {
-        if case.layer.groups == 1 {
+        if case.layer.shape.groups() == 1 {
             let operands = case.operands();
             prop_assert_eq!(total("bit-pragmatic", "", &operands), literal(&case, false));
             prop_assert_eq!(total("laconic", "tiles = 1", &operands), literal(&case, true));
@@ -356,7 +368,7 @@ proptest! {
         let operands = case.operands();
         for name in NAMES {
             let result = run(name, "", &operands);
-            prop_assert_eq!(events(&result, "executed_macs") + events(&result, "skipped_macs"), case.layer.dense_macs());
+            prop_assert_eq!(events(&result, "executed_macs") + events(&result, "skipped_macs"), case.layer.shape.dense_macs());
             prop_assert!(result.total_cycles() > 0 || name == "bitwave");
         }
         for (name, activation_only) in [("bit-pragmatic", true), ("laconic", false), ("scnn", false)] {
@@ -387,7 +399,7 @@ proptest! {
         let (layer, trace) = uniform(case.layer.clone(), 1, 1);
         let dense = accelerator("dadiannao", "").simulate_layer(&layer, None).unwrap().total_cycles();
         let structured = accelerator("structured-2-4", "").simulate_layer(&layer, Some(&trace)).unwrap().total_cycles();
-        let halved = layer.channels_per_group() >= 4;
+        let halved = layer.shape.channels_per_group() >= 4;
         let sparse = uniform(case.layer.clone(), 0, 1);
         prop_assert_eq!(structured, dense);
         prop_assert_eq!(total("structured-2-4", "", &sparse), if halved { dense.div_ceil(2) } else { dense });

@@ -105,10 +105,10 @@ fn every_setting_has_a_meaning_and_a_true_range() {
 fn every_model_runs_full_operands_and_prices_them() {
     for model in ACCELERATORS {
         let accelerator = model.configure(&Table::new()).unwrap();
-        for layer in [LayerWorkload::conv("c", 16, 9, 7, 24, 3), LayerWorkload::dense("d", 100, 10)] {
+        for layer in [LayerWorkload::conv("c", 16, 9, 7, 24, 3).unwrap(), LayerWorkload::dense("d", 100, 10)] {
             let (layer, trace) = full_operands(layer);
             let result = accelerator.simulate_layer(&layer, Some(&trace)).unwrap();
-            assert_eq!(result.macs, layer.dense_macs());
+            assert_eq!(result.macs, layer.shape.dense_macs());
             let peak = accelerator.peak_gmacs() * 1e3 / accelerator.clock_mhz();
             assert!(result.macs as f64 / result.total_cycles() as f64 <= peak, "{}: above peak", model.name());
             let energy = accelerator.price(&result).unwrap();

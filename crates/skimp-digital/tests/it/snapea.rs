@@ -3,27 +3,32 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use skimp_sim::{EndSupport, LayerTrace, LayerWorkload, RecordedTrace};
+use skimp_sim::{EndSupport, LayerKind, LayerShape, LayerTrace, LayerWorkload, RecordedTrace, ShapeSpec};
 
 use crate::support::{accelerator, events};
 
 /// Operands of every output and its weights.
 fn windows(layer: &LayerWorkload, activation: &[i32]) -> Vec<(Vec<i64>, Vec<i64>)> {
     let mut all = Vec::new();
-    let (channels, weights) = (layer.channels_per_group(), layer.weights.as_deref().unwrap());
-    for k in 0..layer.k {
-        for (p, q) in (0..layer.p).flat_map(|p| (0..layer.q).map(move |q| (p, q))) {
+    let (channels, weights) = (layer.shape.channels_per_group(), layer.weights.as_deref().unwrap());
+    for k in 0..layer.shape.k() {
+        for (p, q) in (0..layer.shape.p()).flat_map(|p| (0..layer.shape.q()).map(move |q| (p, q))) {
             let (mut a, mut w) = (Vec::new(), Vec::new());
             for c in 0..channels {
-                for (r, s) in (0..layer.r).flat_map(|r| (0..layer.s).map(move |s| (r, s))) {
-                    let y = (p * layer.strides[0] + r * layer.dilations[0]).wrapping_sub(layer.pads_begin[0]);
-                    let x = (q * layer.strides[1] + s * layer.dilations[1]).wrapping_sub(layer.pads_begin[1]);
-                    let channel = k / layer.filters_per_group() * channels + c;
-                    let inside = y < layer.h && x < layer.w;
-                    let code =
-                        if inside { activation[(channel * layer.h + y) * layer.w + x] } else { layer.padding_code };
+                for (r, s) in (0..layer.shape.r()).flat_map(|r| (0..layer.shape.s()).map(move |s| (r, s))) {
+                    let y = (p * layer.shape.strides()[0] + r * layer.shape.dilations()[0])
+                        .wrapping_sub(layer.shape.pads_begin()[0]);
+                    let x = (q * layer.shape.strides()[1] + s * layer.shape.dilations()[1])
+                        .wrapping_sub(layer.shape.pads_begin()[1]);
+                    let channel = k / layer.shape.filters_per_group() * channels + c;
+                    let inside = y < layer.shape.h() && x < layer.shape.w();
+                    let code = if inside {
+                        activation[(channel * layer.shape.h() + y) * layer.shape.w() + x]
+                    } else {
+                        layer.padding_code
+                    };
                     a.push(i64::from(code));
-                    w.push(i64::from(weights[((k * channels + c) * layer.r + r) * layer.s + s]));
+                    w.push(i64::from(weights[((k * channels + c) * layer.shape.r() + r) * layer.shape.s() + s]));
                 }
             }
             all.push((a, w));
@@ -52,15 +57,17 @@ fn by_definition(a: &[i64], w: &[i64], start: i64) -> (u64, i64) {
 fn layers() -> impl Strategy<Value = LayerWorkload> {
     (1..4usize, 1..3usize, 1..4usize, 1..9usize, 1..40usize, (1..3usize, 1..4usize), 1..3usize).prop_map(
         |(c, groups, kernel, h, w, strides, filters)| {
-            let mut layer = LayerWorkload::conv("c", c * groups, h, w, filters * groups, kernel);
-            layer.groups = groups;
-            layer.strides = [strides.0, strides.1];
-            layer.dilations = [1, 1 + h % 2];
-            layer.pads_begin = [kernel - 1, kernel - 1];
-            layer.pads_end = [kernel - 1, kernel - 1];
+            let shape = LayerShape::new(ShapeSpec {
+                groups,
+                strides: [strides.0, strides.1],
+                dilations: [1, 1 + h % 2],
+                pads_begin: [kernel - 1, kernel - 1],
+                pads_end: [kernel - 1, kernel - 1],
+                ..ShapeSpec::square(c * groups, h, w, filters * groups, kernel)
+            });
+            let mut layer = LayerWorkload::of_shape("c", LayerKind::Conv, shape.unwrap());
             // Signed codes of 4 bits, shifted to be non-negative, in every other layer.
             layer.padding_code = if (h + w) % 2 == 0 { 7 } else { 0 };
-            layer.set_output_extents();
             layer
         },
     )
@@ -69,9 +76,9 @@ fn layers() -> impl Strategy<Value = LayerWorkload> {
 fn operands(layer: LayerWorkload, seed: u64) -> (LayerWorkload, Vec<i32>, Vec<i64>) {
     let noise =
         |i: usize, n: u64| ((i as u64 + 1).wrapping_mul(seed | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) % n;
-    let weights: Vec<i32> = (0..layer.weight_count()).map(|i| noise(i, 21) as i32 - 12).collect();
-    let activation = (0..layer.input_count()).map(|i| noise(i + 77, 9) as i32).collect();
-    let starts = (0..layer.output_count()).map(|i| noise(i + 999, 60) as i64 - 20).collect();
+    let weights: Vec<i32> = (0..layer.shape.weight_count()).map(|i| noise(i, 21) as i32 - 12).collect();
+    let activation = (0..layer.shape.input_count()).map(|i| noise(i + 77, 9) as i32).collect();
+    let starts = (0..layer.shape.output_count()).map(|i| noise(i + 999, 60) as i64 - 20).collect();
     (LayerWorkload { weights: Some(weights.into()), ..layer }, activation, starts)
 }
 
@@ -103,7 +110,7 @@ proptest! {
         let result = accelerator("snapea", "").simulate_layer(&layer, Some(&trace)).unwrap();
         let count = |name: &str| result.events.get(name).unwrap();
         prop_assert_eq!(count("executed_macs"), expected);
-        prop_assert_eq!(count("executed_macs") + count("skipped_macs"), layer.dense_macs());
+        prop_assert_eq!(count("executed_macs") + count("skipped_macs"), layer.shape.dense_macs());
         let slots = result.total_cycles() * 256;
         prop_assert_eq!(count("executed_macs") + count("gated_slots") + count("idle_slots"), slots);
         let dense = accelerator("snapea", "mode = \"dense\"").simulate_layer(&layer, None).unwrap();
@@ -206,7 +213,7 @@ fn layers_without_a_proof_run_their_weights() {
 
 #[test]
 fn an_index_buffer_can_be_left_out() {
-    let layer = LayerWorkload::conv("c", 16, 9, 7, 24, 3);
+    let layer = LayerWorkload::conv("c", 16, 9, 7, 24, 3).unwrap();
     let (layer, trace) = crate::support::full_operands(layer);
     let indexed = |settings: &str| {
         let snapea = accelerator("snapea", settings);

@@ -11,7 +11,7 @@ use toml::Table;
 /// C1 to C13 (`number` from 1).
 pub(crate) fn vgg16_conv(number: usize) -> LayerWorkload {
     let (extent, c, k) = skimp_testkit::VGG16_CONVOLUTIONS[number - 1];
-    LayerWorkload::conv(&format!("C{number}"), c, extent, extent, k, 3)
+    LayerWorkload::conv(&format!("C{number}"), c, extent, extent, k, 3).unwrap()
 }
 
 pub(crate) fn accelerator(name: &str, settings: &str) -> Box<dyn Accelerator> {
@@ -35,26 +35,27 @@ pub(crate) fn trace_of_ends(layer: &LayerWorkload, ends: Vec<u8>) -> LayerTrace 
 pub(crate) fn full_operands(layer: LayerWorkload) -> (LayerWorkload, LayerTrace) {
     let greatest = |bits: u32, signed: bool| ((1i64 << (bits - u32::from(signed))) - 1) as i32;
     let weight = greatest(layer.weight_bits, true);
-    let layer = LayerWorkload { weights: Some(vec![weight; layer.weight_count()].into()), ..layer };
+    let layer = LayerWorkload { weights: Some(vec![weight; layer.shape.weight_count()].into()), ..layer };
     let activation = greatest(layer.activation_bits, layer.activation_signed);
-    let ends: Arc<[u8]> = vec![layer.weight_bits as u8; layer.output_count()].into();
+    let ends: Arc<[u8]> = vec![layer.weight_bits as u8; layer.shape.output_count()].into();
     // Padding adds nothing: of each window only the taps inside the map count.
     let inside = |axis: usize, output: usize| {
-        let (kernel, extent) = if axis == 0 { (layer.r, layer.h) } else { (layer.s, layer.w) };
-        let at = |tap: usize| output * layer.strides[axis] + tap * layer.dilations[axis];
-        (0..kernel).filter(|&tap| at(tap).wrapping_sub(layer.pads_begin[axis]) < extent).count()
+        let (kernel, extent) =
+            if axis == 0 { (layer.shape.r(), layer.shape.h()) } else { (layer.shape.s(), layer.shape.w()) };
+        let at = |tap: usize| output * layer.shape.strides()[axis] + tap * layer.shape.dilations()[axis];
+        (0..kernel).filter(|&tap| at(tap).wrapping_sub(layer.shape.pads_begin()[axis]) < extent).count()
     };
-    let taps = (0..layer.p).flat_map(|p| (0..layer.q).map(move |q| (p, q)));
+    let taps = (0..layer.shape.p()).flat_map(|p| (0..layer.shape.q()).map(move |q| (p, q)));
     let taps: Vec<usize> = taps.map(|(p, q)| inside(0, p) * inside(1, q)).collect();
-    let product = layer.channels_per_group() as i64 * i64::from(weight) * i64::from(activation);
-    let sums: Arc<[i64]> = (0..layer.k).flat_map(|_| taps.iter().map(|&taps| taps as i64 * product)).collect();
+    let product = layer.shape.channels_per_group() as i64 * i64::from(weight) * i64::from(activation);
+    let sums: Arc<[i64]> = (0..layer.shape.k()).flat_map(|_| taps.iter().map(|&taps| taps as i64 * product)).collect();
     let recorded = RecordedTrace {
-        activation: Some(vec![activation; layer.input_count()].into()),
+        activation: Some(vec![activation; layer.shape.input_count()].into()),
         end_planes_negative: Some(ends.clone()),
         end_planes_non_positive: Some(ends.clone()),
         predictive_end_planes: Some(ends),
         output_sums: Some(sums),
-        start_values: Some(vec![0; layer.output_count()].into()),
+        start_values: Some(vec![0; layer.shape.output_count()].into()),
     };
     let trace = LayerTrace::new(&layer, Arc::new(recorded));
     (layer, trace)
@@ -76,7 +77,7 @@ pub(crate) fn recorded_ends(number: usize) -> Option<Vec<u8>> {
     assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00", "{}: expected .npy version 1.0", path.display());
     let header_len = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
     let header = std::str::from_utf8(&bytes[10..10 + header_len]).unwrap();
-    let shape = format!("'shape': ({}, {}, {})", layer.k, layer.p, layer.q);
+    let shape = format!("'shape': ({}, {}, {})", layer.shape.k(), layer.shape.p(), layer.shape.q());
     for field in ["'descr': '|u1'", "'fortran_order': False", shape.as_str()] {
         assert!(header.contains(field), "{}: {header:?} lacks {field}", path.display());
     }
@@ -113,7 +114,7 @@ pub(crate) struct ProbeTuner {
 impl ProbeTuner {
     pub(crate) fn new(layers: &[LayerWorkload], largest: i32, spoiled: fn(&str, ProbedCode) -> bool) -> Self {
         let trace = |layer: &LayerWorkload| {
-            let codes: Vec<i32> = (0..layer.input_count() as i32).map(|code| code.min(largest)).collect();
+            let codes: Vec<i32> = (0..layer.shape.input_count() as i32).map(|code| code.min(largest)).collect();
             let recorded = RecordedTrace { activation: Some(codes.into()), ..RecordedTrace::default() };
             [LayerTrace::new(layer, Arc::new(recorded))]
         };

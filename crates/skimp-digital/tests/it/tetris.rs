@@ -87,25 +87,25 @@ proptest! {
         groups in 1usize..5, c in 1usize..9, k in 1usize..9, h in 3usize..20, w in 3usize..20, kernel in 1usize..4,
         stride in 1usize..4, images in 1usize..4, dense in any::<bool>(),
     ) {
-        let mut layer = LayerWorkload::conv("c", groups * c, h, w, groups * k, kernel);
-        layer.groups = groups;
-        layer.strides = [stride, 1];
-        layer.set_output_extents();
+        let mut layer = LayerWorkload::conv("c", groups * c, h, w, groups * k, kernel).unwrap().with_shape(|shape| {
+            shape.groups = groups;
+            shape.strides = [stride, 1];
+        }).unwrap();
         if dense {
             layer = LayerWorkload::dense("d", groups * c * 7, k * 5);
         }
-        layer.n = images;
+        layer = layer.with_shape(|shape| shape.n = images).unwrap();
         for (model, pes) in [(&TETRIS, 3136), (&TETRIS_L1, 256)] {
             for settings in ["batch = 0", "batch = 4\nsearch = \"bypass\"", "goal = \"ed\""] {
                 let engine = model.engine(&settings.parse().unwrap()).unwrap();
                 let result = engine.simulate_layer(&layer, None).unwrap();
-                prop_assert_eq!(events(&result, "executed_macs"), layer.dense_macs());
+                prop_assert_eq!(events(&result, "executed_macs"), layer.shape.dense_macs());
                 let compute = result.cycles.get("compute").unwrap();
                 prop_assert_eq!(events(&result, "idle_slots") + result.macs, compute * pes);
                 // Every operand is moved at least once per batch, and outputs are written.
-                prop_assert!(events(&result, "dram_ofmap_words") >= (images * layer.output_count()) as u64);
+                prop_assert!(events(&result, "dram_ofmap_words") >= (images * layer.shape.output_count()) as u64);
                 if settings == "batch = 0" {
-                    prop_assert!(events(&result, "dram_filter_words") >= layer.weight_count() as u64);
+                    prop_assert!(events(&result, "dram_filter_words") >= layer.shape.weight_count() as u64);
                 }
             }
         }
@@ -135,13 +135,13 @@ proptest! {
         stride in 1usize..3, images in 1usize..5, batch in 0u32..5, buffer in 600u32..40_000, registers in 24u32..400,
         goal in 0usize..3, search in 0usize..2, model in 0usize..2, adder in 0usize..5,
     ) {
-        let mut first = LayerWorkload::conv("a=b c", groups * c, h, w, groups * k, kernel.min(h).min(w));
-        first.groups = groups;
-        first.strides = [stride, 1];
-        first.set_output_extents();
-        let second = LayerWorkload::conv("second", groups * k, first.p, first.q, c * 3, 1);
+        let first = LayerWorkload::conv("a=b c", groups * c, h, w, groups * k, kernel.min(h).min(w)).unwrap().with_shape(|shape| {
+            shape.groups = groups;
+            shape.strides = [stride, 1];
+        }).unwrap();
+        let second = LayerWorkload::conv("second", groups * k, first.shape.p(), first.shape.q(), c * 3, 1).unwrap();
         let mut layers = [first, second, LayerWorkload::dense("d", c * 60, k * 7)];
-        layers.iter_mut().for_each(|layer| layer.n = images);
+        layers.iter_mut().for_each(|layer| layer.shape = layer.shape.with_images(images));
         let mut settings = format!(
             "batch = {batch}\nbuffer_bytes = {buffer}\nregister_bytes = {registers}\ngoal = {:?}\nsearch = {:?}",
             ["e", "d", "ed"][goal], ["exhaustive", "bypass"][search],
@@ -169,7 +169,7 @@ proptest! {
 
 /// On L-1 alone, 32 -> 64 channels at 14 x 14: one channel of each kind in a pass is 32 x 64 passes of 3 x 14 cycles.
 fn one_by_one() -> LayerWorkload {
-    LayerWorkload::conv("c", 32, 14, 14, 64, 3)
+    LayerWorkload::conv("c", 32, 14, 14, 64, 3).unwrap()
 }
 
 fn with_mapping(settings: &str, numbers: &str) -> Result<LayerResult, SimError> {
@@ -251,7 +251,8 @@ fn mappings_that_do_not_fit_are_refused_with_the_reason() {
 #[test]
 fn narrow_groups_share_an_array() {
     let engine = TETRIS_L1.engine(&"batch = 1".parse().unwrap()).unwrap();
-    let depthwise = LayerWorkload { groups: 64, ..LayerWorkload::conv("dw", 64, 16, 16, 64, 3) };
+    let depthwise =
+        LayerWorkload::conv("dw", 64, 16, 16, 64, 3).unwrap().with_shape(|shape| shape.groups = 64).unwrap();
     let result = engine.simulate_layer(&depthwise, None).unwrap();
     // Sets of 3 x 16; five of them on 16 x 16: 13 rounds of 3 x 16 cycles.
     assert_eq!(result.cycles.get("compute"), Some(13 * 48));
@@ -260,7 +261,7 @@ fn narrow_groups_share_an_array() {
 #[test]
 fn what_cannot_be_mapped_is_refused() {
     let engine = TETRIS.engine(&"register_bytes = 16".parse().unwrap()).unwrap();
-    let error = engine.simulate_layer(&LayerWorkload::conv("wide", 8, 32, 32, 8, 11), None).unwrap_err();
+    let error = engine.simulate_layer(&LayerWorkload::conv("wide", 8, 32, 32, 8, 11).unwrap(), None).unwrap_err();
     assert!(matches!(error, SimError::Unsupported { .. }), "{error}");
     assert!(error.to_string().contains("filter rows of 11 words"), "{error}");
     let wide = LayerWorkload { weight_bits: 32, ..LayerWorkload::dense("d", 8, 8) };
@@ -282,8 +283,8 @@ fn what_cannot_be_mapped_is_refused() {
 #[test]
 fn one_image_is_a_share_of_its_batch() {
     let engine = TETRIS.engine(&toml::Table::new()).unwrap();
-    let one = LayerWorkload::conv("c", 64, 28, 28, 128, 3);
-    let all = LayerWorkload { n: 16, ..one.clone() };
+    let one = LayerWorkload::conv("c", 64, 28, 28, 128, 3).unwrap();
+    let all = one.clone().with_shape(|shape| shape.n = 16).unwrap();
     let (one, all) = (engine.simulate_layer(&one, None).unwrap(), engine.simulate_layer(&all, None).unwrap());
     assert_eq!(one.total_cycles(), all.total_cycles().div_ceil(16));
     assert_eq!(one.mapping, all.mapping);

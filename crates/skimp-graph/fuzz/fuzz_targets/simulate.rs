@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use skimp_digital::ACCELERATORS;
-use skimp_sim::{LayerTrace, LayerWorkload, RecordedTrace};
+use skimp_sim::{LayerTrace, LayerWorkload, RecordedTrace, SimError};
 use toml::{Table, Value};
 
 /// Bytes that a simulation may take.
@@ -66,22 +66,20 @@ fn settings(bytes: &mut Bytes<'_>, preset: &Table) -> Table {
     overrides
 }
 
-fn layer(bytes: &mut Bytes<'_>) -> LayerWorkload {
+fn layer(bytes: &mut Bytes<'_>) -> Result<LayerWorkload, SimError> {
     let mut extent = |most: usize| bytes.below(most) + 1;
     let (groups, c, k, h, w) = (extent(3), extent(6), extent(6), extent(9), extent(9));
     let kernel = [1, 3, 5][extent(3) - 1];
     let mut layer = match extent(4) {
         1 => LayerWorkload::dense("layer", c * h, k * w),
-        _ => LayerWorkload::conv("layer", groups * c, h, w, groups * k, kernel),
+        _ => LayerWorkload::conv("layer", groups * c, h, w, groups * k, kernel)?,
     };
-    if layer.h > 1 {
-        layer.groups = groups;
-        layer.strides = [extent(3), extent(3)];
+    if layer.shape.h() > 1 {
+        layer = layer.with_shape(|shape| (shape.groups, shape.strides) = (groups, [extent(3), extent(3)]))?;
     }
     layer.weight_bits = extent(15) as u32 + 1;
     layer.activation_bits = extent(15) as u32 + 1;
-    layer.set_output_extents();
-    layer
+    layer.validated()
 }
 
 fn simulate(data: &[u8]) {
@@ -89,24 +87,28 @@ fn simulate(data: &[u8]) {
     let model = ACCELERATORS[bytes.below(ACCELERATORS.len())];
     let preset: Table = model.preset().parse().expect("presets are TOML");
     let Ok(accelerator) = model.configure(&settings(&mut bytes, &preset)) else { return };
-    let Ok(layer) = layer(&mut bytes).validated() else { return };
+    let Ok(layer) = layer(&mut bytes) else { return };
     let code = |bits: u32, signed: bool, byte: u8| {
         let span = 1_i64 << bits;
         ((i64::from(byte) * 257 % span) - if signed { span / 2 } else { 0 }) as i32
     };
-    let weights: Vec<i32> = (0..layer.weight_count()).map(|_| code(layer.weight_bits, true, bytes.byte())).collect();
+    let weights: Vec<i32> =
+        (0..layer.shape.weight_count()).map(|_| code(layer.weight_bits, true, bytes.byte())).collect();
     let layer = LayerWorkload { weights: Some(weights.into()), ..layer };
-    let activation: Vec<i32> =
-        (0..layer.input_count()).map(|_| code(layer.activation_bits, layer.activation_signed, bytes.byte())).collect();
+    let activation: Vec<i32> = (0..layer.shape.input_count())
+        .map(|_| code(layer.activation_bits, layer.activation_signed, bytes.byte()))
+        .collect();
     let ends: Arc<[u8]> =
-        (0..layer.output_count()).map(|_| bytes.byte() % layer.weight_bits as u8 + 1).collect::<Vec<u8>>().into();
+        (0..layer.shape.output_count()).map(|_| bytes.byte() % layer.weight_bits as u8 + 1).collect::<Vec<u8>>().into();
     let recorded = RecordedTrace {
         activation: Some(activation.into()),
         end_planes_negative: Some(ends.clone()),
         end_planes_non_positive: Some(ends.clone()),
         predictive_end_planes: Some(ends),
-        output_sums: Some((0..layer.output_count()).map(|_| i64::from(bytes.byte()) - 99).collect::<Vec<i64>>().into()),
-        start_values: Some(vec![0; layer.output_count()].into()),
+        output_sums: Some(
+            (0..layer.shape.output_count()).map(|_| i64::from(bytes.byte()) - 99).collect::<Vec<i64>>().into(),
+        ),
+        start_values: Some(vec![0; layer.shape.output_count()].into()),
     };
     let trace = LayerTrace::new(&layer, Arc::new(recorded));
     let Ok(result) = accelerator.simulate_layer(&layer, Some(&trace)) else { return };

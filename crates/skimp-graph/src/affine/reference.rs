@@ -272,17 +272,8 @@ pub fn mean_axes(
             Ok((axes, vec![n, c, axes[0].output, axes[1].output], *count_include_pad))
         }
         MeanWindow::Global { keep_dims } => {
-            let whole = |input: usize| WindowAxis {
-                input,
-                kernel: input,
-                stride: 1,
-                dilation: 1,
-                pad_begin: 0,
-                pad_end: 0,
-                output: 1,
-            };
             let shape = if *keep_dims { vec![n, c, 1, 1] } else { vec![n, c] };
-            Ok(([whole(h), whole(w)], shape, false))
+            Ok(([WindowAxis::whole(h), WindowAxis::whole(w)], shape, false))
         }
     }
 }

@@ -6,10 +6,11 @@
 
 use skimp_numerics::{EndError, EndTest, inverted_range};
 
+use crate::shape::LayerShape;
+
 /// A convolution on one image, `sum[k, p, q] = bias[k] + residual[k, p, q] + Σ (activation + input_offset) · weight`.
 ///
-/// A tap outside the input has the activation 0, so padding adds `input_offset · weight`. A dense layer has
-/// `h = w = r = s = p = q = 1`. Padding after the last element follows from `p` and `q`.
+/// A tap outside the input has the activation 0, so padding adds `input_offset · weight`.
 ///
 /// # Units
 /// Operands (`activation + input_offset`) have at most 16 bits, weights are `−(2^(B−1) − 1) ..= 2^(B−1)` with
@@ -25,30 +26,8 @@ pub struct ConvProblem<'a> {
     pub bias: &'a [i64],
     /// Residual input at accumulator scale, `[k, p, q]`.
     pub residual: Option<&'a [i64]>,
-    /// Input channels.
-    pub c: usize,
-    /// Input rows.
-    pub h: usize,
-    /// Input columns.
-    pub w: usize,
-    /// Output channels.
-    pub k: usize,
-    /// Kernel rows.
-    pub r: usize,
-    /// Kernel columns.
-    pub s: usize,
-    /// Output rows.
-    pub p: usize,
-    /// Output columns.
-    pub q: usize,
-    /// Steps between windows: rows, columns.
-    pub strides: [usize; 2],
-    /// Steps between taps: rows, columns.
-    pub dilations: [usize; 2],
-    /// Padding before the first row and the first column.
-    pub pads_begin: [usize; 2],
-    /// Number of groups; divides `c` and `k`.
-    pub groups: usize,
+    /// Extents; the number of images is taken for 1.
+    pub shape: LayerShape,
     /// Width of the weight codes, 2 to 16.
     pub weight_bits: u32,
     /// Width of the activation codes, 1 to 16.
@@ -126,16 +105,6 @@ const MAX_EXTENT: usize = 1 << 24;
 const MAX_ADDEND: i64 = (1 << 61) - 1;
 
 impl ConvProblem<'_> {
-    /// Weights of one filter.
-    pub fn depth(&self) -> usize {
-        self.c / self.groups.max(1) * self.r * self.s
-    }
-
-    /// Multiplications and additions of the layer.
-    pub fn macs(&self) -> u64 {
-        self.k as u64 * self.p as u64 * self.q as u64 * self.depth() as u64
-    }
-
     /// Greatest and least operand that the activation's width and the offset allow.
     pub fn operand_range(&self) -> (i32, i32) {
         let bits = self.activation_bits.clamp(1, 16);
@@ -182,34 +151,28 @@ impl ConvProblem<'_> {
             }
             Err(ConvError::Extent { what, got: got as u64, expected: format!("{min} to {max}") })
         };
-        for (what, pair) in [("stride", self.strides), ("dilation", self.dilations)] {
-            extent(what, pair[0], 1, MAX_EXTENT)?;
-            extent(what, pair[1], 1, MAX_EXTENT)?;
-        }
-        extent("padding", self.pads_begin[0].max(self.pads_begin[1]), 0, MAX_EXTENT)?;
-        for (what, got) in [("h", self.h), ("w", self.w), ("r", self.r), ("s", self.s), ("p", self.p), ("q", self.q)] {
-            extent(what, got, 0, MAX_EXTENT)?;
+        let shape = &self.shape;
+        for axis in [shape.rows(), shape.cols()] {
+            extent("stride", axis.stride, 1, MAX_EXTENT)?;
+            extent("dilation", axis.dilation, 1, MAX_EXTENT)?;
+            extent("padding", axis.pad_begin, 0, MAX_EXTENT)?;
+            for (what, got) in [("input", axis.input), ("kernel", axis.kernel), ("output", axis.output)] {
+                extent(what, got, 0, MAX_EXTENT)?;
+            }
         }
         extent("weight_bits", self.weight_bits as usize, 2, 16)?;
         extent("activation_bits", self.activation_bits as usize, 1, 16)?;
-        extent("groups", self.groups, 1, self.c.max(self.k).max(1))?;
-        for (what, got) in [("c", self.c), ("k", self.k)] {
-            if !got.is_multiple_of(self.groups) {
-                let expected = format!("a multiple of {} groups", self.groups);
-                return Err(ConvError::Extent { what, got: got as u64, expected });
-            }
-        }
         let (min, max) = self.operand_range();
         if self.input_offset.unsigned_abs() > 1 << 16 || min < -(1 << 15) || max - min >= 1 << 16 {
             let expected = "an offset that leaves operands of 16 bits".to_owned();
             return Err(ConvError::Extent { what: "input_offset", got: self.input_offset as u64, expected });
         }
-        let depth = product(&[self.c / self.groups, self.r, self.s]);
+        let depth = product(&[shape.channels_per_group(), shape.r(), shape.s()]);
         extent("weights per filter", depth, 0, MAX_DEPTH)?;
-        length("activations", self.activations.len(), product(&[self.c, self.h, self.w]))?;
-        length("weights", self.weights.len(), product(&[self.k, depth]))?;
-        length("bias", self.bias.len(), self.k)?;
-        let n_outputs = product(&[self.k, self.p, self.q]);
+        length("activations", self.activations.len(), product(&[shape.c(), shape.h(), shape.w()]))?;
+        length("weights", self.weights.len(), product(&[shape.k(), depth]))?;
+        length("bias", self.bias.len(), shape.k())?;
+        let n_outputs = product(&[shape.k(), shape.p(), shape.q()]);
         length("residual", self.residual.map_or(n_outputs, <[i64]>::len), n_outputs)
     }
 
@@ -221,16 +184,13 @@ impl ConvProblem<'_> {
     /// Operands under the window of group `group` at `p`, `q`, in the order of the filter's weights.
     fn operands(&self, group: usize, p: usize, q: usize, operands: &mut Vec<i32>) {
         operands.clear();
-        let channels = self.c / self.groups;
+        let (shape, rows, cols) = (&self.shape, self.shape.rows(), self.shape.cols());
+        let channels = shape.channels_per_group();
         for c in group * channels..(group + 1) * channels {
-            for r in 0..self.r {
-                for s in 0..self.s {
-                    let y = (p * self.strides[0] + r * self.dilations[0]).checked_sub(self.pads_begin[0]);
-                    let x = (q * self.strides[1] + s * self.dilations[1]).checked_sub(self.pads_begin[1]);
-                    let activation = match (y, x) {
-                        (Some(y), Some(x)) if y < self.h && x < self.w => {
-                            self.activations[(c * self.h + y) * self.w + x]
-                        }
+            for r in 0..rows.kernel {
+                for s in 0..cols.kernel {
+                    let activation = match (rows.read(p, r), cols.read(q, s)) {
+                        (Some(y), Some(x)) => self.activations[(c * rows.input + y) * cols.input + x],
                         _ => 0,
                     };
                     operands.push(activation + self.input_offset);
@@ -246,7 +206,7 @@ impl ConvProblem<'_> {
 /// A [`ConvError`] if the problem is not consistent.
 pub fn conv_sums(problem: &ConvProblem) -> Result<Vec<i64>, ConvError> {
     problem.validate()?;
-    let mut sums = Vec::with_capacity(problem.k * problem.p * problem.q);
+    let mut sums = Vec::with_capacity(problem.shape.output_count());
     for_each_output(problem, |k, output, operands, weights| {
         let products = operands.iter().zip(weights).map(|(&a, &w)| i64::from(a) * i64::from(w));
         sums.push(problem.initial(k, output) + products.sum::<i64>());
@@ -293,14 +253,15 @@ fn for_each_output(
     problem: &ConvProblem,
     mut visit: impl FnMut(usize, usize, &[i32], &[i32]) -> Result<(), ConvError>,
 ) -> Result<(), ConvError> {
-    let depth = problem.depth();
+    let shape = &problem.shape;
+    let depth = shape.inputs_per_output();
     let mut operands = Vec::new();
-    for k in 0..problem.k {
-        let group = k / (problem.k / problem.groups);
-        for p in 0..problem.p {
-            for q in 0..problem.q {
+    for k in 0..shape.k() {
+        let group = k / shape.filters_per_group();
+        for p in 0..shape.p() {
+            for q in 0..shape.q() {
                 problem.operands(group, p, q, &mut operands);
-                let output = (k * problem.p + p) * problem.q + q;
+                let output = (k * shape.p() + p) * shape.q() + q;
                 visit(k, output, &operands, &problem.weights[k * depth..(k + 1) * depth])?;
             }
         }
@@ -337,6 +298,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shape::ShapeSpec;
 
     /// A 1 x 1 layer on one position: one output per filter of `weights`.
     fn dense<'a>(activations: &'a [i32], weights: &'a [i32], bias: &'a [i64], bits: u32) -> ConvProblem<'a> {
@@ -345,18 +307,7 @@ mod tests {
             weights,
             bias,
             residual: None,
-            c: activations.len(),
-            h: 1,
-            w: 1,
-            k: bias.len(),
-            r: 1,
-            s: 1,
-            p: 1,
-            q: 1,
-            strides: [1, 1],
-            dilations: [1, 1],
-            pads_begin: [0, 0],
-            groups: 1,
+            shape: LayerShape::dense(1, activations.len(), bias.len()),
             weight_bits: bits,
             activation_bits: 8,
             activation_signed: false,
@@ -381,21 +332,16 @@ mod tests {
         let activations: Vec<i32> = (1..=24).collect();
         let mut weights = vec![0; 18];
         (weights[0], weights[8], weights[9 + 4]) = (1, 2, 3);
-        let problem = ConvProblem {
-            c: 2,
-            h: 3,
-            w: 4,
-            k: 2,
-            r: 3,
-            s: 3,
-            p: 2,
-            q: 4,
+        let spec = ShapeSpec {
             strides: [2, 1],
             dilations: [1, 2],
             pads_begin: [1, 2],
+            pads_end: [1, 2],
             groups: 2,
-            ..dense(&activations, &weights, &[100, 0], 4)
+            ..ShapeSpec::square(2, 3, 4, 2, 3)
         };
+        let shape = LayerShape::new(spec).unwrap();
+        let problem = ConvProblem { shape, ..dense(&activations, &weights, &[100, 0], 4) };
         // Filter 0: its first tap is at row 2p - 1, column q - 2, its last at row 2p + 1, column q + 2.
         let expected = [
             [[100 + 2 * 7, 100 + 2 * 8, 100, 100], [100, 100, 100 + 5, 100 + 6]],
@@ -408,15 +354,9 @@ mod tests {
     fn offset_first_layer_equals_the_signed_one() {
         let activations = [-127, 127, 3, -5];
         let weights = [7, -3, 8, -1, -7, 2, 0, 4];
-        let signed = ConvProblem {
-            activation_signed: true,
-            h: 2,
-            c: 2,
-            r: 2,
-            p: 3,
-            pads_begin: [1, 0],
-            ..dense(&activations, &weights, &[11, -500], 4)
-        };
+        let spec = ShapeSpec { r: 2, pads_begin: [1, 0], pads_end: [1, 0], ..ShapeSpec::square(2, 2, 1, 2, 1) };
+        let shape = LayerShape::new(spec).unwrap();
+        let signed = ConvProblem { activation_signed: true, shape, ..dense(&activations, &weights, &[11, -500], 4) };
         let sums = conv_sums(&signed).unwrap();
         assert_eq!(end_planes(&signed, EndTest::Negative), Err(ConvError::SignedOperands { bits: 8, offset: 0 }));
         let bias: Vec<i64> = signed
@@ -438,14 +378,13 @@ mod tests {
         assert_eq!(fault(ConvProblem { weights: &[-8, 4], ..good }), "weight 0 is -8, expected -7 to 8");
         assert_eq!(fault(ConvProblem { activations: &[0, 256], ..good }), "activation 1 is 256, expected 0 to 255");
         assert_eq!(fault(ConvProblem { bias: &[], ..good }), "bias has 0 elements, expected 1");
-        assert_eq!(fault(ConvProblem { groups: 3, ..good }), "groups is 3, expected 1 to 2");
-        assert_eq!(fault(ConvProblem { groups: 2, ..good }), "k is 1, expected a multiple of 2 groups");
-        assert_eq!(fault(ConvProblem { strides: [0, 1], ..good }), "stride is 0, expected 1 to 16777216");
+        let far = good.shape.with(|spec| spec.strides[0] = 1 << 25).unwrap();
+        assert_eq!(fault(ConvProblem { shape: far, ..good }), "stride is 33554432, expected 1 to 16777216");
         assert_eq!(fault(ConvProblem { weight_bits: 17, ..good }), "weight_bits is 17, expected 2 to 16");
-        let huge = ConvProblem { p: 1 << 24, q: 1 << 24, k: 1, ..good };
+        let huge = good.shape.with(|spec| (spec.h, spec.w) = (1 << 24, 1 << 24)).unwrap();
         assert_eq!(
-            fault(ConvProblem { residual: Some(&[]), ..huge }),
-            format!("residual has 0 elements, expected {}", 1_u64 << 48)
+            fault(ConvProblem { shape: huge, ..good }),
+            format!("activations has 2 elements, expected {}", 1_u64 << 49)
         );
         let wide = ConvProblem { activation_bits: 16, input_offset: 1, ..good };
         assert!(wide.validate().is_ok());

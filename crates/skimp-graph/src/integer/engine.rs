@@ -1,7 +1,7 @@
 //! The seam between an integer network and the engines that run it.
 
-use super::{CodeTensor, IntegerGraph, MacLayer, MacShape};
-use crate::{GraphError, Tensor, ValueId};
+use super::{CodeTensor, IntegerGraph, MacLayer};
+use crate::{GraphError, Tensor, ValueId, shape::LayerShape};
 
 /// What a value holds while a network runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +66,7 @@ pub struct MacOperands<'a> {
     /// The layer.
     pub layer: &'a MacLayer,
     /// Extents on this input.
-    pub shape: &'a MacShape,
+    pub shape: &'a LayerShape,
     /// Activation codes as the layer reads them, without its input offset.
     pub input: &'a CodeTensor,
     /// Residual input at accumulator scale, shaped like the output.

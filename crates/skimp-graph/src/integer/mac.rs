@@ -6,44 +6,8 @@ use super::{
 use crate::ops;
 use crate::{
     GraphError, Op, Tensor,
-    shape::{WindowAxis, window_axes},
+    shape::{LayerShape, window_axes},
 };
-
-/// Extents of one multiply-accumulate layer on a given input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MacShape {
-    /// Images.
-    pub n: usize,
-    /// Input channels.
-    pub c: usize,
-    /// Rows: input and output extent, window, padding.
-    pub rows: WindowAxis,
-    /// Columns: input and output extent, window, padding.
-    pub cols: WindowAxis,
-    /// Output channels.
-    pub k: usize,
-    /// Groups.
-    pub groups: usize,
-}
-
-impl MacShape {
-    /// Number of outputs.
-    pub fn n_outputs(&self) -> usize {
-        self.n * self.k * self.rows.output * self.cols.output
-    }
-
-    /// Products that a dense computation executes, padding included.
-    pub fn dense_macs(&self) -> u64 {
-        let depth = (self.c / self.groups) * self.rows.kernel * self.cols.kernel;
-        self.n_outputs() as u64 * depth as u64
-    }
-}
-
-/// Input index of a tap, or `None` where it falls on padding.
-fn input_index(axis: &WindowAxis, position: usize, tap: usize) -> Option<usize> {
-    let index = (position * axis.stride + tap * axis.dilation).checked_sub(axis.pad_begin)?;
-    (index < axis.input).then_some(index)
-}
 
 impl MacLayer {
     fn op(&self) -> Op {
@@ -54,7 +18,7 @@ impl MacLayer {
     ///
     /// # Errors
     /// [`GraphError::InvalidNode`], naming `node`, if the input does not fit the layer.
-    pub fn shape_on(&self, node: &str, input: &[usize]) -> Result<MacShape, GraphError> {
+    pub fn shape_on(&self, node: &str, input: &[usize]) -> Result<LayerShape, GraphError> {
         let [k, depth, _, _] = self.weight_shape;
         let (n, c, spatial) = match *input {
             [ref rows @ .., c] if self.layout == MacLayout::Rows && !rows.is_empty() => {
@@ -80,21 +44,22 @@ impl MacLayer {
             return Err(GraphError::invalid_node(node, "Mac", cause));
         }
         let axes = window_axes(&self.op(), node, &self.window, &spatial)?;
-        Ok(MacShape { n, c, rows: axes[0], cols: axes[1], k, groups: self.groups })
+        LayerShape::from_axes(n, [c, k], self.groups, [axes[0], axes[1]])
+            .map_err(|error| GraphError::invalid_node(node, "Mac", error.to_string()))
     }
 
     /// Shape of the output for an input of shape `input`, whose extents are `shape`.
-    pub fn output_shape(&self, input: &[usize], shape: &MacShape) -> Vec<usize> {
+    pub fn output_shape(&self, input: &[usize], shape: &LayerShape) -> Vec<usize> {
         match self.layout {
             MacLayout::Rows => {
                 let mut output = input.to_vec();
                 if let Some(last) = output.last_mut() {
-                    *last = shape.k;
+                    *last = shape.k();
                 }
                 output
             }
-            MacLayout::Line => vec![shape.n, shape.k, shape.cols.output],
-            MacLayout::Planes => vec![shape.n, shape.k, shape.rows.output, shape.cols.output],
+            MacLayout::Line => vec![shape.n(), shape.k(), shape.q()],
+            MacLayout::Planes => vec![shape.n(), shape.k(), shape.p(), shape.q()],
         }
     }
 
@@ -195,7 +160,7 @@ impl MacLayer {
     ///
     /// `shape` belongs to the input ([`shape_on`](MacLayer::shape_on)), `residual` is at accumulator scale and shaped like
     /// the output. Sums stay within 64 bits: [`check`](super::check()) bounds them when an engine is made.
-    pub fn accumulate(&self, shape: &MacShape, input: &CodeTensor, residual: Option<&[i64]>) -> Vec<i64> {
+    pub fn accumulate(&self, shape: &LayerShape, input: &CodeTensor, residual: Option<&[i64]>) -> Vec<i64> {
         accumulate(self, shape, input, residual)
     }
 
@@ -218,14 +183,14 @@ impl MacLayer {
     }
 }
 
-fn accumulate(layer: &MacLayer, shape: &MacShape, input: &CodeTensor, residual: Option<&[i64]>) -> Vec<i64> {
-    let group_outputs = (shape.k / shape.groups).max(1);
-    let mut accumulators = Vec::with_capacity(shape.n_outputs());
-    for n in 0..shape.n {
-        for k in 0..shape.k {
-            let first_channel = n * shape.c + k / group_outputs * (shape.c / shape.groups);
-            for p in 0..shape.rows.output {
-                for q in 0..shape.cols.output {
+fn accumulate(layer: &MacLayer, shape: &LayerShape, input: &CodeTensor, residual: Option<&[i64]>) -> Vec<i64> {
+    let group_outputs = shape.filters_per_group().max(1);
+    let mut accumulators = Vec::with_capacity(shape.n() * shape.output_count());
+    for n in 0..shape.n() {
+        for k in 0..shape.k() {
+            let first_channel = n * shape.c() + k / group_outputs * shape.channels_per_group();
+            for p in 0..shape.p() {
+                for q in 0..shape.q() {
                     let start = layer.bias[k] + residual.map_or(0, |r| r[accumulators.len()]);
                     accumulators.push(start + dot(layer, shape, input, (first_channel, k, p, q)));
                 }
@@ -237,19 +202,19 @@ fn accumulate(layer: &MacLayer, shape: &MacShape, input: &CodeTensor, residual: 
 
 fn dot(
     layer: &MacLayer,
-    shape: &MacShape,
+    shape: &LayerShape,
     input: &CodeTensor,
     (first_channel, k, p, q): (usize, usize, usize, usize),
 ) -> i64 {
-    let (height, width) = (shape.rows.input, shape.cols.input);
+    let (rows, cols) = (shape.rows(), shape.cols());
     let mut weights = layer.channel(k).iter();
     let mut sum = 0_i64;
-    for c in first_channel..first_channel + shape.c / shape.groups {
-        for r in 0..shape.rows.kernel {
-            let row = input_index(&shape.rows, p, r);
-            for (s, &weight) in weights.by_ref().take(shape.cols.kernel).enumerate() {
-                let code = match (row, input_index(&shape.cols, q, s)) {
-                    (Some(y), Some(x)) => input.data[(c * height + y) * width + x],
+    for c in first_channel..first_channel + shape.channels_per_group() {
+        for r in 0..rows.kernel {
+            let row = rows.read(p, r);
+            for (s, &weight) in weights.by_ref().take(cols.kernel).enumerate() {
+                let code = match (row, cols.read(q, s)) {
+                    (Some(y), Some(x)) => input.data[(c * rows.input + y) * cols.input + x],
                     _ => 0,
                 };
                 sum += i64::from(code + layer.input_offset) * i64::from(weight);

@@ -17,7 +17,6 @@ mod types;
 
 pub use check::check;
 pub use engine::{IntegerEngine, IntegerObserver, IntegerTensor, MacHook, MacObservation, MacOperands, Observation};
-pub use mac::MacShape;
 pub use nodes::evaluate;
 pub use pool::IntegerMeans;
 pub use reference::IntegerReference;

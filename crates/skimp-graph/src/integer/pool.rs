@@ -22,16 +22,7 @@ pub(super) fn pool_axes(node: &str, window: Option<&Window>, shape: &[usize]) ->
     if spatial.contains(&0) {
         return Err(GraphError::invalid_node(node, "Pool", format!("input has shape {shape:?}, nothing to pool")));
     }
-    let whole = |&input: &usize| WindowAxis {
-        input,
-        output: 1,
-        kernel: input,
-        stride: 1,
-        dilation: 1,
-        pad_begin: 0,
-        pad_end: 0,
-    };
-    Ok(spatial.iter().map(whole).collect())
+    Ok(spatial.iter().map(|&extent| WindowAxis::whole(extent)).collect())
 }
 
 /// Shape of the output.

@@ -1,6 +1,7 @@
 //! Layers of the built-in networks.
 
 use skimp_numerics::rng::{Draws, stream};
+use skimp_shape::{Padding, WindowAxis};
 
 use crate::ops;
 use crate::{AutoPad, DType, Dim, Gemm, Graph, GraphBuilder, GraphError, Op, Tensor, ValueId, Window};
@@ -230,7 +231,8 @@ impl Layers {
 
 /// The extents after a window; 0 where it does not fit, which shape inference reports with the layer's name.
 fn windowed(x: Feature, kernel: usize, stride: usize, pad: usize) -> Feature {
-    let extent = |n: usize| (n + 2 * pad).checked_sub(kernel).map_or(0, |room| room / stride + 1);
+    let padding = Padding::Explicit { begin: pad, end: pad };
+    let extent = |n: usize| WindowAxis::new(n, kernel, stride, 1, padding).map_or(0, |axis| axis.output);
     Feature { height: extent(x.height), width: extent(x.width), ..x }
 }
 

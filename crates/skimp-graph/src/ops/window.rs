@@ -57,8 +57,7 @@ impl Window {
 }
 
 /// The axis that stands in where a network has fewer than three spatial ones.
-const UNIT_AXIS: WindowAxis =
-    WindowAxis { input: 1, kernel: 1, stride: 1, dilation: 1, pad_begin: 0, pad_end: 0, output: 1 };
+const UNIT_AXIS: WindowAxis = WindowAxis::pointwise(1);
 
 /// Depth, height and width of a window over one to three spatial axes.
 pub(super) fn three_axes(call: &Call<'_>, window: &Window) -> Result<[WindowAxis; 3], GraphError> {

@@ -13,7 +13,8 @@ use std::ops::Index;
 use crate::{DType, Dim, Graph, GraphError, GraphInput, Op, Tensor, ValueId};
 
 pub use axes::{MatMulOperands, broadcast, matmul_operands, normalized_axes, normalized_axis};
-pub use window::{WindowAxis, window_axes};
+pub use skimp_shape::{LayerShape, Padding, ShapeError, ShapeSpec, WindowAxis};
+pub use window::window_axes;
 
 /// Most elements that a tensor, or all values of a graph together, may have.
 pub const MAX_ELEMENTS: u64 = 1 << 40;

@@ -110,8 +110,8 @@ impl MacHook for Disturb {
     }
 
     fn change_accumulators(&self, operands: &MacOperands<'_>, accumulators: &mut [i64]) -> Result<(), GraphError> {
-        assert_eq!(accumulators.len(), operands.shape.n_outputs());
-        let per_image = accumulators.len() / operands.shape.n;
+        assert_eq!(accumulators.len(), operands.shape.n() * operands.shape.output_count());
+        let per_image = accumulators.len() / operands.shape.n();
         for (i, sum) in accumulators.iter_mut().enumerate() {
             *sum = if (i % per_image).is_multiple_of(3) { -*sum } else { *sum };
         }

@@ -115,7 +115,7 @@ fn a_signed_input_can_be_offset() {
     assert_eq!(end(&offset, "first"), EndSupport::Valid);
     let all = layers(&offset, &[vec![1, 2, 6, 6]]).unwrap();
     assert_eq!(all[0].layer.input_offset, 32_767);
-    assert_eq!((all[0].shape.c, all[0].shape.k, all[0].shape.rows.output), (2, 2, 6));
+    assert_eq!((all[0].shape.c(), all[0].shape.k(), all[0].shape.rows().output), (2, 2, 6));
     assert_eq!(all[0].shape.dense_macs(), 2 * 2 * 9 * 36);
     assert!(layers(&offset, &[vec![1, 3, 6, 6]]).is_err());
     assert!(layers(&offset, &[]).is_err());

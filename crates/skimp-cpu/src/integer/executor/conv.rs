@@ -10,8 +10,7 @@
 use std::arch::x86_64::{__m256, __m256d, __m512, __m512d};
 
 use rayon::prelude::*;
-use skimp_graph::integer::MacShape;
-use skimp_graph::shape::WindowAxis;
+use skimp_graph::shape::{LayerShape, WindowAxis};
 
 use super::vector::{Element, Vector};
 use crate::kernels::{Isa, affords_padding};
@@ -34,8 +33,8 @@ pub(super) struct PlaneLayout {
 }
 
 impl PlaneLayout {
-    pub(super) fn new(shape: &MacShape) -> Self {
-        let (rows, cols) = (&shape.rows, &shape.cols);
+    pub(super) fn new(shape: &LayerShape) -> Self {
+        let (rows, cols) = (shape.rows(), shape.cols());
         let plane_rows = rows.output.saturating_sub(1) + (rows.kernel - 1) * rows.dilation / rows.stride + 1;
         let plane_cols = cols.output.saturating_sub(1) + (cols.kernel - 1) * cols.dilation / cols.stride + 1;
         let mut phases = Vec::new();
@@ -59,12 +58,12 @@ impl PlaneLayout {
     }
 
     /// Whether planes of this shape, padding included, are small enough to be stored.
-    pub(super) fn is_affordable(shape: &MacShape) -> bool {
-        let padded = |axis: &WindowAxis| {
+    pub(super) fn is_affordable(shape: &LayerShape) -> bool {
+        let padded = |axis: WindowAxis| {
             let reach = (axis.kernel - 1).checked_mul(axis.dilation)?;
             axis.output.saturating_sub(1).checked_mul(axis.stride)?.checked_add(reach)?.checked_add(1)
         };
-        let extents = [&shape.rows, &shape.cols];
+        let extents = [shape.rows(), shape.cols()];
         affords_padding(extents.map(padded), extents.map(|axis| axis.input), extents.map(|axis| axis.output))
     }
 
@@ -76,21 +75,21 @@ impl PlaneLayout {
 
 /// Copies channels of an image (`[c, h, w]` codes) into planes, with zeros for padding.
 #[inline(always)]
-fn fill_planes<E: Element>(layout: &PlaneLayout, shape: &MacShape, image: &[i32], planes: &mut [E]) {
-    let (height, width) = (shape.rows.input, shape.cols.input);
+fn fill_planes<E: Element>(layout: &PlaneLayout, shape: &LayerShape, image: &[i32], planes: &mut [E]) {
+    let (height, width) = (shape.rows().input, shape.cols().input);
     let channel_len = layout.channel_len();
-    for c in 0..shape.c {
+    for c in 0..shape.c() {
         let source = &image[c * height * width..(c + 1) * height * width];
         let channel = &mut planes[c * channel_len..(c + 1) * channel_len];
         for (phase, plane) in layout.phases.iter().zip(channel.chunks_exact_mut(layout.rows * layout.cols)) {
             for (i, row) in plane.chunks_exact_mut(layout.cols).enumerate() {
-                let y = (i * shape.rows.stride + phase.0).wrapping_sub(shape.rows.pad_begin);
+                let y = (i * shape.rows().stride + phase.0).wrapping_sub(shape.rows().pad_begin);
                 if y >= height {
                     row.fill(E::default());
                     continue;
                 }
                 let line = &source[y * width..(y + 1) * width];
-                let (stride, pad, phase) = (shape.cols.stride, shape.cols.pad_begin, phase.1);
+                let (stride, pad, phase) = (shape.cols().stride, shape.cols().pad_begin, phase.1);
                 // Columns j with pad ≤ j · stride + phase < pad + width lie on the image.
                 let first = pad.saturating_sub(phase).div_ceil(stride).min(layout.cols);
                 let end = (pad + width).saturating_sub(phase).div_ceil(stride).clamp(first, layout.cols);
@@ -331,12 +330,12 @@ pub(super) fn convolve<E: Kernels>(
     isa: Isa,
     weights: &PackedWeights<E>,
     layout: &PlaneLayout,
-    shape: &MacShape,
+    shape: &LayerShape,
     image: &[i32],
     scratch: &mut Scratch<E>,
     output: &mut [f64],
 ) {
-    let extents = (shape.rows.output, shape.cols.output);
+    let extents = (shape.rows().output, shape.cols().output);
     let plane = extents.0 * extents.1;
     if plane == 0 || output.is_empty() {
         return;
@@ -344,10 +343,10 @@ pub(super) fn convolve<E: Kernels>(
     let channel_len = layout.channel_len();
     // Every element of the planes is written, so what an earlier image left there does not matter; the end is only
     // read by windows that are thrown away.
-    scratch.planes.resize(shape.c * channel_len + MAX_SPAN, E::default());
+    scratch.planes.resize(shape.c() * channel_len + MAX_SPAN, E::default());
     E::fill_planes(layout, shape, image, &mut scratch.planes);
     let n_blocks = weights.group_outputs.div_ceil(weights.block);
-    let group_channels = shape.c / shape.groups;
+    let group_channels = shape.c() / shape.groups();
     let planes = &scratch.planes;
     let blocks = output.chunks_mut(weights.group_outputs * plane).enumerate().flat_map(|(group, outputs)| {
         let parts = outputs.chunks_mut(weights.block * plane).enumerate();
@@ -356,7 +355,7 @@ pub(super) fn convolve<E: Kernels>(
             (Block { weights, layout, planes, idx: group * n_blocks + i, extents, isa }, output)
         })
     });
-    let one_image = MacShape { n: 1, ..*shape };
+    let one_image = shape.with_images(1);
     if one_image.dense_macs() < PARALLEL_MACS {
         blocks.for_each(|(block, output)| E::block_sums(&block, &mut scratch.sums, output));
     } else {
@@ -368,7 +367,7 @@ pub(super) fn convolve<E: Kernels>(
 /// The vector code of an element, with the best instructions there are.
 pub(super) trait Kernels: Element {
     /// See the function of this name.
-    fn fill_planes(layout: &PlaneLayout, shape: &MacShape, image: &[i32], planes: &mut [Self]);
+    fn fill_planes(layout: &PlaneLayout, shape: &LayerShape, image: &[i32], planes: &mut [Self]);
 
     /// See the function of this name.
     fn block_sums(block: &Block<'_, Self>, sums: &mut Vec<Self>, output: &mut [f64]);
@@ -377,11 +376,11 @@ pub(super) trait Kernels: Element {
 macro_rules! kernels {
     ($element:ty, $avx512:ty, $avx2:ty, $portable:ty) => {
         impl Kernels for $element {
-            fn fill_planes(layout: &PlaneLayout, shape: &MacShape, image: &[i32], planes: &mut [Self]) {
+            fn fill_planes(layout: &PlaneLayout, shape: &LayerShape, image: &[i32], planes: &mut [Self]) {
                 #[cfg(target_arch = "x86_64")]
                 if std::arch::is_x86_feature_detected!("avx2") {
                     #[target_feature(enable = "avx2")]
-                    fn avx2(layout: &PlaneLayout, shape: &MacShape, image: &[i32], planes: &mut [$element]) {
+                    fn avx2(layout: &PlaneLayout, shape: &LayerShape, image: &[i32], planes: &mut [$element]) {
                         fill_planes(layout, shape, image, planes);
                     }
                     // SAFETY: detected above.
@@ -423,7 +422,7 @@ kernels!(f64, __m512d, __m256d, [f64; 4]);
 
 #[cfg(test)]
 mod tests {
-    use skimp_graph::{integer::MacShape, shape::WindowAxis};
+    use skimp_graph::shape::{LayerShape, Padding, WindowAxis};
     use skimp_numerics::rng::{Draws, stream};
 
     use super::{Kernels, PackedWeights, PlaneLayout, Scratch, convolve, exact_chunks};
@@ -434,15 +433,15 @@ mod tests {
         let span = (kernel - 1) * dilation + 1;
         let (pad_begin, pad_end) = (draws.between(0, 2), draws.between(0, 2));
         let input = draws.between(span, span + 19);
-        let output = (input + pad_begin + pad_end - span) / stride + 1;
-        WindowAxis { input, kernel, stride, dilation, pad_begin, pad_end, output }
+        let padding = Padding::Explicit { begin: pad_begin, end: pad_end };
+        WindowAxis::new(input, kernel, stride, dilation, padding).unwrap()
     }
 
-    fn naive(shape: &MacShape, weight: &[i32], image: &[i32]) -> Vec<f64> {
-        let (channels, outputs) = (shape.c / shape.groups, shape.k / shape.groups);
-        let (rows, cols) = (shape.rows, shape.cols);
+    fn naive(shape: &LayerShape, weight: &[i32], image: &[i32]) -> Vec<f64> {
+        let (channels, outputs) = (shape.c() / shape.groups(), shape.k() / shape.groups());
+        let (rows, cols) = (shape.rows(), shape.cols());
         let mut sums = Vec::new();
-        for k in 0..shape.k {
+        for k in 0..shape.k() {
             for p in 0..rows.output {
                 for q in 0..cols.output {
                     let mut sum = 0_i64;
@@ -472,13 +471,14 @@ mod tests {
         for case in 0..60 {
             let groups = draws.between(1, 3);
             let (c, k) = (groups * draws.between(1, 20), groups * draws.between(1, 20));
-            let shape = MacShape { n: 1, c, rows: axis(&mut draws), cols: axis(&mut draws), k, groups };
-            let taps = shape.rows.kernel * shape.cols.kernel;
+            let axes = [axis(&mut draws), axis(&mut draws)];
+            let shape = LayerShape::from_axes(1, [c, k], groups, axes).unwrap();
+            let taps = shape.rows().kernel * shape.cols().kernel;
             let weight: Vec<i32> = (0..k * c / groups * taps)
                 .map(|_| draws.between(0, limit - 2) as i32 - (limit / 2 - 1) as i32)
                 .collect();
             let image: Vec<i32> =
-                (0..c * shape.rows.input * shape.cols.input).map(|_| draws.below(limit) as i32).collect();
+                (0..c * shape.rows().input * shape.cols().input).map(|_| draws.below(limit) as i32).collect();
             let expected = naive(&shape, &weight, &image);
             let chunks = exact_chunks::<E>(&weight, c / groups, taps, (limit - 1) as f64);
             let packed = PackedWeights::<E>::new(&weight, (k, c / groups, taps), groups, chunks);

@@ -2,8 +2,8 @@
 
 use skimp_graph::{
     GraphError, Tensor,
-    integer::{CodeTensor, Encoding, IntegerTensor, MacLayer, MacLayout, MacShape, ValueKind},
-    shape::WindowAxis,
+    integer::{CodeTensor, Encoding, IntegerTensor, MacLayer, MacLayout, ValueKind},
+    shape::LayerShape,
 };
 
 use super::{
@@ -89,7 +89,7 @@ impl PreparedLayer {
             return Ok(LayerResult { output, accumulators: Some((accumulators, residual)) });
         }
         layer.check_residual(node, residual, &output_shape)?;
-        let n_outputs = shape.n_outputs();
+        let n_outputs = shape.n() * shape.output_count();
         let mut sums = std::mem::take(&mut scratch.sums);
         sums.clear();
         sums.resize(n_outputs, 0.0);
@@ -98,16 +98,16 @@ impl PreparedLayer {
             Sums::F64(weights) => products(weights, layer, &shape, input, &mut scratch.f64, &mut sums),
             Sums::Naive => {}
         }
-        let plane = shape.rows.output * shape.cols.output;
+        let plane = shape.p() * shape.q();
         let residual_codes = residual.map(|codes| codes.data.as_slice());
         let parts = |i: usize| {
             let range = i * plane..(i + 1) * plane;
-            (&self.channels[i % shape.k], residual_codes.map(|codes| &codes[range.clone()]), range)
+            (&self.channels[i % shape.k()], residual_codes.map(|codes| &codes[range.clone()]), range)
         };
         let output = match kind {
             ValueKind::Codes(encoding) => {
                 let mut data = vec![0; n_outputs];
-                for i in 0..shape.n * shape.k {
+                for i in 0..shape.n() * shape.k() {
                     let (channel, residual, range) = parts(i);
                     finish_codes(channel, &mut sums[range.clone()], residual, encoding, &mut data[range]);
                 }
@@ -115,7 +115,7 @@ impl PreparedLayer {
             }
             ValueKind::Real => {
                 let mut data = vec![0.0; n_outputs];
-                for i in 0..shape.n * shape.k {
+                for i in 0..shape.n() * shape.k() {
                     let (channel, residual, range) = parts(i);
                     channel.accumulate(&mut sums[range.clone()], residual);
                     channel.reals(&sums[range.clone()], &mut data[range]);
@@ -125,7 +125,7 @@ impl PreparedLayer {
         };
         let accumulators = (observed == Observed::Yes).then(|| {
             let scaled = residual_codes.map(|codes| {
-                let channel = |i: usize| &self.channels[i / plane.max(1) % shape.k];
+                let channel = |i: usize| &self.channels[i / plane.max(1) % shape.k()];
                 codes.iter().enumerate().map(|(i, &code)| channel(i).scaled_residual(code) as i64).collect()
             });
             (sums.iter().map(|&sum| sum as i64).collect(), scaled)
@@ -142,28 +142,21 @@ pub(super) enum Observed {
     No,
 }
 
-/// An axis of extent `n` under a window of one element.
-fn pointwise_axis(n: usize) -> WindowAxis {
-    WindowAxis { input: n, kernel: 1, stride: 1, dilation: 1, pad_begin: 0, pad_end: 0, output: n }
-}
-
 /// Sums of all products, `[n, k, p, q]`.
 fn products<E: Kernels>(
     weights: &PackedWeights<E>,
     layer: &MacLayer,
-    shape: &MacShape,
+    shape: &LayerShape,
     input: &CodeTensor,
     scratch: &mut Scratch<E>,
     sums: &mut [f64],
 ) {
-    let single = [shape.rows, shape.cols].iter().all(|axis| axis.input == 1 && axis.kernel == 1 && axis.output == 1);
-    if layer.layout == MacLayout::Rows || (single && shape.n > 1) {
+    if layer.layout == MacLayout::Rows || (shape.is_rows() && shape.n() > 1) {
         return dense_products(weights, shape, input, scratch, sums);
     }
     let layout = PlaneLayout::new(shape);
-    let image_len = shape.c * shape.rows.input * shape.cols.input;
-    let output_len = shape.k * shape.rows.output * shape.cols.output;
-    for n in 0..shape.n {
+    let (image_len, output_len) = (shape.input_count(), shape.output_count());
+    for n in 0..shape.n() {
         let image = &input.data[n * image_len..(n + 1) * image_len];
         let sums = &mut sums[n * output_len..(n + 1) * output_len];
         convolve(Isa::detect(), weights, &layout, shape, image, scratch, sums);
@@ -173,17 +166,62 @@ fn products<E: Kernels>(
 /// A dense layer is a 1x1 convolution of one image whose columns are the images of the batch.
 fn dense_products<E: Kernels>(
     weights: &PackedWeights<E>,
-    shape: &MacShape,
+    shape: &LayerShape,
     input: &CodeTensor,
     scratch: &mut Scratch<E>,
     sums: &mut [f64],
 ) {
-    let (n, c, k) = (shape.n, shape.c, shape.k);
-    let as_image = MacShape { n: 1, rows: pointwise_axis(1), cols: pointwise_axis(n), ..*shape };
+    let (n, c, k) = (shape.n(), shape.c(), shape.k());
+    let as_image = shape.rows_as_columns();
     let columns: Vec<i32> = (0..c * n).map(|i| input.data[i % n * c + i / n]).collect();
     let mut transposed = vec![0.0; k * n];
     convolve(Isa::detect(), weights, &PlaneLayout::new(&as_image), &as_image, &columns, scratch, &mut transposed);
     for (i, sum) in sums.iter_mut().enumerate() {
         *sum = transposed[i % k * n + i / k];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skimp_graph::integer::{Activation, MacOutput};
+    use skimp_graph::{AutoPad, Window};
+
+    use super::*;
+
+    /// Images of one element under a window of one: with a pad and a wide step it lies on padding.
+    #[test]
+    fn a_window_on_padding_reads_no_image() {
+        let scratch = &mut LayerScratch::default();
+        for (pad, groups, expected) in [(1, 1, [7, 8, 7, 8]), (0, 1, [30, 14, 43, 18]), (0, 2, [10, 23, 19, 26])] {
+            let layer = MacLayer {
+                layout: MacLayout::Planes,
+                input_offset: 0,
+                window: Window {
+                    kernel: vec![1; 2],
+                    strides: vec![3; 2],
+                    dilations: vec![1; 2],
+                    pads_begin: vec![pad, 0],
+                    pads_end: vec![0; 2],
+                    auto_pad: AutoPad::NotSet,
+                    ceil_mode: false,
+                },
+                groups,
+                weight_shape: [2, 2 / groups, 1, 1],
+                weight: if groups == 1 { [3, 4, 1, 1].into() } else { [3, 3].into() },
+                weight_bits: 8,
+                weight_scales: vec![1.0],
+                bias: vec![7, 8],
+                residual: None,
+                activation: Activation::None,
+                output: MacOutput::Real(vec![1.0]),
+            };
+            let input = CodeTensor { shape: vec![2, 2, 1, 1], data: vec![1, 5, 4, 6] };
+            let encoding = Encoding { bits: 8, signed: false, scale: 1.0 };
+            let prepared = PreparedLayer::new(&layer, &encoding, None);
+            let found = prepared.run("it", &layer, (&input, None), &ValueKind::Real, scratch, Observed::Yes).unwrap();
+            let sums = found.accumulators.unwrap().0;
+            assert_eq!(sums, layer.accumulate(&layer.shape_on("it", &input.shape).unwrap(), &input, None));
+            assert_eq!(sums, expected, "pad {pad}, {groups} groups");
+        }
     }
 }

@@ -67,13 +67,13 @@ pub(super) struct Layout {
 /// Lays out one image of `layer`.
 pub(super) fn lay_out(layer: &LayerWorkload, hw: &Hardware) -> Result<Layout, SimError> {
     let mut layout = Layout::default();
-    let bundle = (hw.inputs_per_pu / layer.channels_per_group()).clamp(1, layer.groups);
+    let bundle = (hw.inputs_per_pu / layer.shape.channels_per_group()).clamp(1, layer.shape.groups());
     let mut first_group = 0;
-    while first_group < layer.groups {
-        let groups = bundle.min(layer.groups - first_group);
-        let per_group = layer.filters_per_group();
+    while first_group < layer.shape.groups() {
+        let groups = bundle.min(layer.shape.groups() - first_group);
+        let per_group = layer.shape.filters_per_group();
         let filters = first_group * per_group..(first_group + groups) * per_group;
-        let slices = (groups * layer.channels_per_group()).div_ceil(hw.inputs_per_pu);
+        let slices = (groups * layer.shape.channels_per_group()).div_ceil(hw.inputs_per_pu);
         match layer.kind {
             LayerKind::Conv => layout.add_convolution(layer, hw, filters, slices)?,
             LayerKind::Dense => layout.add_dense(layer, hw, filters, slices),
@@ -94,7 +94,7 @@ struct Footprint {
 
 impl Footprint {
     fn new(layer: &LayerWorkload, hw: &Hardware, slices: usize) -> Self {
-        let total = layer.r * layer.s * slices;
+        let total = layer.shape.r() * layer.shape.s() * slices;
         let leaves = (0..total).step_by(hw.leaf_pus).map(|start| hw.leaf_pus.min(total - start) as u64).collect();
         let activation_bytes = u64::from(layer.activation_bits.div_ceil(8));
         Footprint {
@@ -140,7 +140,7 @@ impl Layout {
                 block: footprint.filters_in(hw.wb_bits, filters.len()),
                 divisions: footprint.divisions(hw, filters.len()),
                 leaves: footprint.leaves.clone(),
-                windows: (layer.p * layer.q) as u64,
+                windows: (layer.shape.p() * layer.shape.q()) as u64,
                 filters,
             };
             self.add_weights(&part, &footprint, &walk, hw);
@@ -178,7 +178,7 @@ impl Layout {
         let block = footprint.filters_in(hw.wb_bits, filters.len());
         let blocks = filters.len().div_ceil(block);
         // Padding filters may follow the layer's last filter only: their ends are appended after all others.
-        let padded = hw.faithful_dense_blocks && filters.end == layer.k;
+        let padded = hw.faithful_dense_blocks && filters.end == layer.shape.k();
         let end = if padded { filters.start + blocks * block } else { filters.end };
         let part = Part {
             divisions: footprint.divisions(hw, filters.len()),
@@ -220,17 +220,17 @@ struct Pass {
 
 impl Walk {
     fn new(layer: &LayerWorkload, hw: &Hardware, pixel_bits: u64) -> Result<Walk, SimError> {
-        let (p, q) = (layer.p as u64, layer.q as u64);
-        let (height, width) = (layer.h as u64, layer.w as u64);
+        let (p, q) = (layer.shape.p() as u64, layer.shape.q() as u64);
+        let (height, width) = (layer.shape.h() as u64, layer.shape.w() as u64);
         let map_bits = height * width * pixel_bits;
         if map_bits <= hw.ab_bits {
             let passes = vec![Pass { rows: p, columns: q, count: 1 }];
             return Ok(Walk { passes, lines: map_bits.div_ceil(hw.line_bits), strips: 1 });
         }
-        let reach = |kernel: usize, axis: usize| ((kernel - 1) * layer.dilations[axis] + 1) as u64;
-        let (rows, columns) = (reach(layer.r, 0), reach(layer.s, 1));
-        let row_step = rows.min(layer.strides[0] as u64);
-        let column_step = columns.min(layer.strides[1] as u64);
+        let reach = |kernel: usize, axis: usize| ((kernel - 1) * layer.shape.dilations()[axis] + 1) as u64;
+        let (rows, columns) = (reach(layer.shape.r(), 0), reach(layer.shape.s(), 1));
+        let row_step = rows.min(layer.shape.strides()[0] as u64);
+        let column_step = columns.min(layer.shape.strides()[1] as u64);
         let (strip_columns, strip_width) = if hw.ab_bits / (width * pixel_bits) >= rows {
             (q, width)
         } else {
@@ -278,16 +278,16 @@ impl Walk {
     /// take more than one pass are loaded whole for each window.
     fn register_loads(&self, layer: &LayerWorkload, slices: u64, footprint: &Footprint) -> (u64, u64) {
         let passes = footprint.passes();
-        let windows = (layer.p * layer.q) as u64;
+        let windows = (layer.shape.p() * layer.shape.q()) as u64;
         if passes > 1 {
             return (windows * footprint.total_leaves, windows * passes);
         }
         let fresh = |kernel: usize, axis: usize| {
-            let (stride, dilation) = (layer.strides[axis], layer.dilations[axis]);
+            let (stride, dilation) = (layer.shape.strides()[axis], layer.shape.dilations()[axis]);
             if stride.is_multiple_of(dilation) { kernel.min(stride / dilation) as u64 } else { kernel as u64 }
         };
-        let sideways = layer.r as u64 * fresh(layer.s, 1) * slices;
-        let downward = fresh(layer.r, 0) * layer.s as u64 * slices;
+        let sideways = layer.shape.r() as u64 * fresh(layer.shape.s(), 1) * slices;
+        let downward = fresh(layer.shape.r(), 0) * layer.shape.s() as u64 * slices;
         let lines = self.passes.iter().map(|pass| {
             let steps = pass.rows * (pass.columns - 1) * sideways + (pass.rows - 1) * downward;
             pass.count * (footprint.total_leaves + steps)

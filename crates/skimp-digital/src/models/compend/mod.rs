@@ -198,7 +198,7 @@ impl Machine {
         }
         let passes = layout.parts.iter().map(|part| part.leaves.len()).max().unwrap_or(1);
         if passes > 1 {
-            let inputs = layer.inputs_per_output();
+            let inputs = layer.shape.inputs_per_output();
             return Ok(Detection::Off(format!("{inputs} inputs per output take {passes} passes")));
         }
         check_weight_codes(layer)?;
@@ -321,9 +321,9 @@ impl Machine {
 
     fn output_lines(&self, layer: &LayerWorkload) -> u64 {
         let hw = self.config.hardware();
-        let channels = layer.k.next_multiple_of(hw.inputs_per_pu) as u64;
+        let channels = layer.shape.k().next_multiple_of(hw.inputs_per_pu) as u64;
         let bits = u64::from(layer.activation_bits.div_ceil(8)) * 8;
-        ((layer.p * layer.q) as u64 * channels * bits).div_ceil(hw.line_bits)
+        ((layer.shape.p() * layer.shape.q()) as u64 * channels * bits).div_ceil(hw.line_bits)
     }
 }
 
@@ -410,7 +410,7 @@ impl Accelerator for Machine {
             return Ok(Vec::new());
         }
         // The layer whose weights fill the STT-RAM exactly; its power comes nearest to the published one.
-        let layer = LayerWorkload::conv("VGG-16 C9", 512, 28, 28, 512, 3);
+        let layer = LayerWorkload::conv("VGG-16 C9", 512, 28, 28, 512, 3)?;
         let layout = lay_out(&layer, &self.config.hardware())?;
         let run = run_all_planes(&layout, layer.weight_bits as u8, u64::from(self.config.pus_per_row));
         let result = self.counts(&layer, &layout, &run);
@@ -494,8 +494,8 @@ impl Accelerator for Machine {
         if self.search.is_some() {
             return Err(unsupported("a search of the predictive share without labeled images".into()));
         }
-        if layer.n != 1 {
-            return Err(unsupported(format!("{} images at once; run them one after another", layer.n)));
+        if layer.shape.n() != 1 {
+            return Err(unsupported(format!("{} images at once; run them one after another", layer.shape.n())));
         }
         if layer.activation_bits > PUBLISHED_BITS {
             return Err(unsupported(format!("activations of {} bits; registers hold 16", layer.activation_bits)));

@@ -1,6 +1,6 @@
 //! Run-length coding of maps in off-chip memory, and the zeros that gate the multipliers.
 
-use skimp_sim::LayerWorkload;
+use skimp_sim::{LayerWorkload, WindowAxis};
 
 /// Longest run of zeros before a value: 5 bits.
 const MAX_RUN: u32 = 31;
@@ -29,29 +29,23 @@ pub fn run_length_words(is_zero: impl Iterator<Item = bool>) -> u64 {
 
 /// Multiplications of one image whose activation is not 0; padding is 0.
 pub fn nonzero_activation_macs(layer: &LayerWorkload, activation: &[i32]) -> u64 {
-    let rows = uses(layer, 0);
-    let columns = uses(layer, 1);
+    let rows = uses(&layer.shape.rows());
+    let columns = uses(&layer.shape.cols());
     let mut macs = 0;
-    for plane in activation.chunks_exact(layer.h * layer.w) {
-        for (row, &row_uses) in plane.chunks_exact(layer.w).zip(&rows) {
+    for plane in activation.chunks_exact(layer.shape.h() * layer.shape.w()) {
+        for (row, &row_uses) in plane.chunks_exact(layer.shape.w()).zip(&rows) {
             let here: u64 = row.iter().zip(&columns).map(|(&code, &uses)| if code == 0 { 0 } else { uses }).sum();
             macs += here * row_uses;
         }
     }
-    macs * layer.filters_per_group() as u64
+    macs * layer.shape.filters_per_group() as u64
 }
 
-/// Windows that read each input row (axis 0) or column (axis 1).
-fn uses(layer: &LayerWorkload, axis: usize) -> Vec<u64> {
-    let (input, kernel, output) = if axis == 0 { (layer.h, layer.r, layer.p) } else { (layer.w, layer.s, layer.q) };
-    let mut uses = vec![0; input];
-    for window in 0..output {
-        for tap in 0..kernel {
-            let position = window * layer.strides[axis] + tap * layer.dilations[axis];
-            if let Some(count) = position.checked_sub(layer.pads_begin[axis]).and_then(|at| uses.get_mut(at)) {
-                *count += 1;
-            }
-        }
+/// Windows that read each input of an axis.
+fn uses(axis: &WindowAxis) -> Vec<u64> {
+    let mut uses = vec![0; axis.input];
+    for window in 0..axis.output {
+        axis.taps(window).for_each(|tap| uses[axis.input_idx(window, tap)] += 1);
     }
     uses
 }
@@ -80,18 +74,18 @@ mod tests {
 
     #[test]
     fn uses_agree_with_a_loop_nest() {
-        let mut layer = LayerWorkload::conv("c", 2, 7, 5, 4, 3);
-        (layer.strides, layer.dilations, layer.groups) = ([2, 1], [1, 2], 2);
-        layer.set_output_extents();
-        let activation: Vec<i32> = (0..layer.input_count() as i32).map(|i| (i * 7 % 5) * (i % 3)).collect();
+        let mut layer = LayerWorkload::conv("c", 2, 7, 5, 4, 3).unwrap();
+        layer = layer.with_shape(|shape| (shape.strides, shape.dilations, shape.groups) = ([2, 1], [1, 2], 2)).unwrap();
+        let activation: Vec<i32> = (0..layer.shape.input_count() as i32).map(|i| (i * 7 % 5) * (i % 3)).collect();
         let mut expected = 0;
-        for k in 0..layer.k {
-            for (p, q) in (0..layer.p).flat_map(|p| (0..layer.q).map(move |q| (p, q))) {
-                for (r, s) in (0..layer.r).flat_map(|r| (0..layer.s).map(move |s| (r, s))) {
-                    let y = (p * 2 + r).wrapping_sub(layer.pads_begin[0]);
-                    let x = (q + s * 2).wrapping_sub(layer.pads_begin[1]);
-                    let inside = y < layer.h && x < layer.w;
-                    expected += u64::from(inside && activation[(k / 2 * layer.h + y) * layer.w + x] != 0);
+        for k in 0..layer.shape.k() {
+            for (p, q) in (0..layer.shape.p()).flat_map(|p| (0..layer.shape.q()).map(move |q| (p, q))) {
+                for (r, s) in (0..layer.shape.r()).flat_map(|r| (0..layer.shape.s()).map(move |s| (r, s))) {
+                    let y = (p * 2 + r).wrapping_sub(layer.shape.pads_begin()[0]);
+                    let x = (q + s * 2).wrapping_sub(layer.shape.pads_begin()[1]);
+                    let inside = y < layer.shape.h() && x < layer.shape.w();
+                    expected +=
+                        u64::from(inside && activation[(k / 2 * layer.shape.h() + y) * layer.shape.w() + x] != 0);
                 }
             }
         }

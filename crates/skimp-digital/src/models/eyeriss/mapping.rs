@@ -46,20 +46,20 @@ impl Extents {
     fn of(layer: &LayerWorkload) -> Self {
         let wide = |extent: usize| extent as u64;
         Extents {
-            n: wide(layer.n),
-            groups: wide(layer.groups),
-            c: wide(layer.channels_per_group()),
-            k: wide(layer.filters_per_group()),
-            h: wide(layer.h),
-            w: wide(layer.w),
-            r: wide(layer.r),
-            s: wide(layer.s),
-            p: wide(layer.p),
-            q: wide(layer.q),
-            strides: layer.strides.map(wide),
-            dilations: layer.dilations.map(wide),
-            weights: wide(layer.weight_count()),
-            outputs: wide(layer.output_count()),
+            n: wide(layer.shape.n()),
+            groups: wide(layer.shape.groups()),
+            c: wide(layer.shape.channels_per_group()),
+            k: wide(layer.shape.filters_per_group()),
+            h: wide(layer.shape.h()),
+            w: wide(layer.shape.w()),
+            r: wide(layer.shape.r()),
+            s: wide(layer.shape.s()),
+            p: wide(layer.shape.p()),
+            q: wide(layer.shape.q()),
+            strides: layer.shape.strides().map(wide),
+            dilations: layer.shape.dilations().map(wide),
+            weights: wide(layer.shape.weight_count()),
+            outputs: wide(layer.shape.output_count()),
         }
     }
 

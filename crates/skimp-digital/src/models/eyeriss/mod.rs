@@ -132,20 +132,20 @@ impl Chip {
         if self.config.zero_gating {
             // A trace holds one image; it stands for each of a batch.
             let (padded, codes) = layer.with_padding(activation.clone());
-            zeros.gated = result.macs - layer.n as u64 * nonzero_activation_macs(&padded, &codes);
+            zeros.gated = result.macs - layer.shape.n() as u64 * nonzero_activation_macs(&padded, &codes);
         }
         if self.config.compression {
             if layer.first {
                 result.note("the network's input is stored uncompressed");
             } else {
                 let coded = run_length_words(activation.iter().map(|&code| code == 0));
-                zeros.coding.ifmap = MapCoding::run_lengths(coded, layer.input_count());
+                zeros.coding.ifmap = MapCoding::run_lengths(coded, layer.shape.input_count());
             }
             let positive_only = layer.nonlinearity != Nonlinearity::None;
             match trace.output_sums() {
                 Ok(sums) => {
                     let coded = run_length_words(sums.iter().map(|&sum| sum == 0 || positive_only && sum < 0));
-                    zeros.coding.ofmap = MapCoding::run_lengths(coded, layer.output_count());
+                    zeros.coding.ofmap = MapCoding::run_lengths(coded, layer.shape.output_count());
                 }
                 Err(SimError::Trace { source: TraceError::NotOffered, .. }) => {
                     result.note("output values are not at hand: outputs are stored uncompressed");
@@ -256,7 +256,7 @@ impl Accelerator for Chip {
 
     fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
         // 156 of 168 elements busy, no operand values: AlexNet's third convolution.
-        let layer = LayerWorkload { n: 4, ..LayerWorkload::conv("AlexNet CONV3", 256, 13, 13, 384, 3) };
+        let layer = LayerWorkload::conv("AlexNet CONV3", 256, 13, 13, 384, 3)?.with_shape(|shape| shape.n = 4)?;
         let result = self.simulate_layer(&layer, None)?;
         let energy = self.price(&result)?;
         let dram = energy.component("dram").map_or(0.0, |dram| dram.dynamic_nj + dram.static_nj);

@@ -38,7 +38,8 @@ impl Accumulators {
     /// Those of an element that holds `held` rows and columns of outputs. Where they begin changes no conflict.
     pub(super) fn new(layer: &LayerWorkload, held: [usize; 2], banks: u32) -> Self {
         let narrow = |extents: [usize; 2]| extents.map(|extent| extent as u32);
-        let (extents, strides, held) = (narrow([layer.p, layer.q]), narrow(layer.strides), narrow(held));
+        let (extents, strides, held) =
+            (narrow([layer.shape.p(), layer.shape.q()]), narrow(layer.shape.strides()), narrow(held));
         Accumulators { extents, strides, held, banks }
     }
 
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn products_of_one_output_meet_in_one_bank() {
-        let layer = LayerWorkload::conv("c", 1, 4, 4, 2, 3);
+        let layer = LayerWorkload::conv("c", 1, 4, 4, 2, 3).unwrap();
         let accumulators = Accumulators::new(&layer, [4, 4], 8);
         let at = |filter, y, x| Operand { filter, y, x };
         // Output (1, 1): taps (0, 0) and (1, 2) with inputs (1, 1) and (2, 3), and taps crossed outside or elsewhere.

@@ -197,20 +197,20 @@ impl Rule {
     /// The elements along an axis that hold each input position.
     fn holders(&self, layer: &LayerWorkload, axis: usize) -> Vec<Range<usize>> {
         let (extent, kernel, outputs, elements) = match axis {
-            0 => (layer.h, layer.r, layer.p, self.config.pe_rows as usize),
-            _ => (layer.w, layer.s, layer.q, self.config.pe_columns as usize),
+            0 => (layer.shape.h(), layer.shape.r(), layer.shape.p(), self.config.pe_rows as usize),
+            _ => (layer.shape.w(), layer.shape.s(), layer.shape.q(), self.config.pe_columns as usize),
         };
-        if layer.p * layer.q == 1 {
+        if layer.shape.p() * layer.shape.q() == 1 {
             return vec![0..1; extent];
         }
         if self.config.halo == Halo::Output {
             let share = extent.div_ceil(elements);
             return (0..extent).map(|at| at / share..at / share + 1).collect();
         }
-        let (share, stride) = (outputs.div_ceil(elements), layer.strides[axis]);
-        let reach = (kernel - 1) * layer.dilations[axis];
+        let (share, stride) = (outputs.div_ceil(elements), layer.shape.strides()[axis]);
+        let reach = (kernel - 1) * layer.shape.dilations()[axis];
         let of_position = |at: usize| {
-            let position = at + layer.pads_begin[axis];
+            let position = at + layer.shape.pads_begin()[axis];
             let first = position.saturating_sub(reach).div_ceil(stride);
             let last = (position / stride).min(outputs - 1);
             if first > last { 0..0 } else { first / share..last / share + 1 }
@@ -221,26 +221,30 @@ impl Rule {
     /// Rows and columns of outputs that an element has accumulators for, halo included.
     fn held_outputs(&self, layer: &LayerWorkload) -> [usize; 2] {
         let elements = [self.config.pe_rows as usize, self.config.pe_columns as usize];
-        let (inputs, kernel, outputs) = ([layer.h, layer.w], [layer.r, layer.s], [layer.p, layer.q]);
+        let (inputs, kernel, outputs) = (
+            [layer.shape.h(), layer.shape.w()],
+            [layer.shape.r(), layer.shape.s()],
+            [layer.shape.p(), layer.shape.q()],
+        );
         [0, 1].map(|axis| match self.config.halo {
             _ if outputs == [1, 1] => 1,
             Halo::Input => outputs[axis].div_ceil(elements[axis]),
             Halo::Output => {
-                let reach = (kernel[axis] - 1) * layer.dilations[axis];
-                (inputs[axis].div_ceil(elements[axis]) - 1 + reach) / layer.strides[axis] + 1
+                let reach = (kernel[axis] - 1) * layer.shape.dilations()[axis];
+                (inputs[axis].div_ceil(elements[axis]) - 1 + reach) / layer.shape.strides()[axis] + 1
             }
         })
     }
 
     /// Non-zero activations by channel, remainder and element.
     fn tiles(&self, layer: &LayerWorkload, activation: &[i32], elements: usize) -> Vec<Lists> {
-        let [sy, sx] = layer.strides;
+        let [sy, sx] = layer.shape.strides();
         let (rows, columns) = (self.holders(layer, 0), self.holders(layer, 1));
         let of_channel = |plane: &[i32]| {
             let mut lists = Lists::new(sy * sx * elements, self.with_places());
-            for (y, row) in plane.chunks(layer.w).enumerate() {
+            for (y, row) in plane.chunks(layer.shape.w()).enumerate() {
                 for (x, _) in row.iter().enumerate().filter(|&(_, &code)| code != 0) {
-                    let [y_padded, x_padded] = [y + layer.pads_begin[0], x + layer.pads_begin[1]];
+                    let [y_padded, x_padded] = [y + layer.shape.pads_begin()[0], x + layer.shape.pads_begin()[1]];
                     let phase = y_padded % sy * sx + x_padded % sx;
                     let operand = Operand { filter: 0, y: y_padded as u32, x: x_padded as u32 };
                     for element_row in rows[y].clone() {
@@ -253,18 +257,21 @@ impl Rule {
             }
             lists
         };
-        activation.par_chunks(layer.h * layer.w).map(of_channel).collect()
+        activation.par_chunks(layer.shape.h() * layer.shape.w()).map(of_channel).collect()
     }
 
     /// Non-zero weights of some filters of one group by channel (of the group) and remainder.
     fn weights(&self, layer: &LayerWorkload, filters: &[i32]) -> Lists {
-        let [sy, sx] = layer.strides;
-        let taps = layer.r * layer.s;
-        let mut lists = Lists::new(layer.channels_per_group() * sy * sx, self.with_places());
-        for (filter, codes) in filters.chunks(layer.inputs_per_output()).enumerate() {
+        let [sy, sx] = layer.shape.strides();
+        let taps = layer.shape.r() * layer.shape.s();
+        let mut lists = Lists::new(layer.shape.channels_per_group() * sy * sx, self.with_places());
+        for (filter, codes) in filters.chunks(layer.shape.inputs_per_output()).enumerate() {
             for (channel, codes) in codes.chunks(taps).enumerate() {
                 for (tap, _) in codes.iter().enumerate().filter(|&(_, &code)| code != 0) {
-                    let [y, x] = [tap / layer.s * layer.dilations[0], tap % layer.s * layer.dilations[1]];
+                    let [y, x] = [
+                        tap / layer.shape.s() * layer.shape.dilations()[0],
+                        tap % layer.shape.s() * layer.shape.dilations()[1],
+                    ];
                     let operand = Operand { filter: filter as u32, y: y as u32, x: x as u32 };
                     lists.push((channel * sy + y % sy) * sx + x % sx, operand);
                 }
@@ -279,7 +286,7 @@ impl Rule {
         let accumulators = Accumulators::new(layer, self.held_outputs(layer), self.config.accumulator_banks);
         let [across_weights, across_activations] =
             [self.config.weights_per_cycle as usize, self.config.activations_per_cycle as usize];
-        let phases = layer.strides[0] * layer.strides[1];
+        let phases = layer.shape.strides()[0] * layer.shape.strides()[1];
         let mut cycles = vec![0u64; elements];
         let mut run = Run::default();
         for (list, &count) in weights.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
@@ -310,13 +317,13 @@ impl Rule {
     }
 
     fn run_all(&self, layer: &LayerWorkload, activation: &[i32], weights: &[i32]) -> Run {
-        let single_window = layer.p * layer.q == 1;
+        let single_window = layer.shape.p() * layer.shape.q() == 1;
         let elements = if single_window { 1 } else { self.elements() };
         let tiles = self.tiles(layer, activation, elements);
-        let group_weights = layer.filters_per_group() * layer.inputs_per_output();
-        let per_output_group = self.config.output_channels_per_group as usize * layer.inputs_per_output();
+        let group_weights = layer.shape.filters_per_group() * layer.shape.inputs_per_output();
+        let per_output_group = self.config.output_channels_per_group as usize * layer.shape.inputs_per_output();
         let groups: Vec<(&[Lists], &[i32])> = tiles
-            .chunks(layer.channels_per_group())
+            .chunks(layer.shape.channels_per_group())
             .zip(weights.chunks(group_weights))
             .flat_map(|(tiles, filters)| filters.chunks(per_output_group).map(move |filters| (tiles, filters)))
             .collect();
@@ -378,7 +385,7 @@ impl QuickRule for Rule {
             OperationCount::accumulators(run.products),
             OperationCount::off_chip(layer.compulsory_bits()),
         ];
-        if layer.p * layer.q == 1 {
+        if layer.shape.p() * layer.shape.q() == 1 {
             result.note("a single window: groups of output channels are dealt to the elements in turn");
         }
         Ok(result)

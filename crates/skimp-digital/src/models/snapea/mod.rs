@@ -228,14 +228,15 @@ struct Checks {
 impl Machine {
     /// Every output takes as many multiply-accumulates as its kernel has weights in use.
     fn uniform(&self, layer: &LayerWorkload, per_kernel: impl Fn(usize) -> u32 + Sync) -> ArrayCounts {
-        let (array, windows) = (self.config.array(), layer.p * layer.q);
+        let (array, windows) = (self.config.array(), layer.shape.p() * layer.shape.q());
         let of_kernel = |filter: usize| array.kernel(std::iter::repeat_n(per_kernel(filter), windows), windows);
-        let kernels: Vec<_> = (0..layer.k).into_par_iter().map(of_kernel).collect();
+        let kernels: Vec<_> = (0..layer.shape.k()).into_par_iter().map(of_kernel).collect();
         array.layer(&kernels, windows)
     }
 
     fn early(&self, layer: &LayerWorkload, trace: &LayerTrace) -> Result<(ArrayCounts, Checks), SimError> {
-        let (array, windows, depth) = (self.config.array(), layer.p * layer.q, layer.inputs_per_output());
+        let (array, windows, depth) =
+            (self.config.array(), layer.shape.p() * layer.shape.q(), layer.shape.inputs_per_output());
         let (layer, activation) = layer.with_padding(trace.activation()?);
         let layer = &*layer;
         let field = Field::new(layer, &activation);
@@ -253,8 +254,9 @@ impl Machine {
             let scan = match negative {
                 NegativeOrder::Oracle => scan_oracle(&field, layer, filter, &order, &starts[here.clone()]),
                 NegativeOrder::Contribution => {
-                    let first = filter / layer.filters_per_group() * layer.channels_per_group();
-                    let means: Vec<u64> = (0..depth).map(|idx| sums_of[first + idx / (layer.r * layer.s)]).collect();
+                    let first = filter / layer.shape.filters_per_group() * layer.shape.channels_per_group();
+                    let means: Vec<u64> =
+                        (0..depth).map(|idx| sums_of[first + idx / (layer.shape.r() * layer.shape.s())]).collect();
                     order.by_contribution(own, &means);
                     scan_filter(&field, layer, filter, (&order, prediction), &starts[here.clone()])
                 }
@@ -270,7 +272,7 @@ impl Machine {
             }
             (array.kernel(scan.counts.iter().map(|count| count.0), windows), checks)
         };
-        let kernels: Vec<_> = (0..layer.k).into_par_iter().map(of_kernel).collect();
+        let kernels: Vec<_> = (0..layer.shape.k()).into_par_iter().map(of_kernel).collect();
         let mut checks = Checks::default();
         for (_, of_kernel) in &kernels {
             checks.signs += of_kernel.signs;
@@ -306,10 +308,10 @@ impl Machine {
             result.events.add(statistic, count);
         }
         let memory = |component, bits, count| OperationCount::buffer(component, MEMORY_BYTES, bits, count);
-        let outputs = (layer.n * layer.output_count()) as u64;
+        let outputs = (layer.shape.n() * layer.shape.output_count()) as u64;
         // The index buffers hold an entry for each weight.
         let indices_stored =
-            if indices > 0 { layer.weight_count() as u64 * u64::from(self.config.index_bits) } else { 0 };
+            if indices > 0 { layer.shape.weight_count() as u64 * u64::from(self.config.index_bits) } else { 0 };
         result.operations = vec![
             OperationCount::multiply_add("mac", OPERAND_BITS, counts.executed),
             OperationCount::add("check", OPERAND_BITS, checks.signs),
@@ -320,10 +322,10 @@ impl Machine {
             OperationCount::accumulators(counts.executed),
             OperationCount::off_chip(layer.compulsory_bits() + indices_stored),
         ];
-        result.mapping = vec![("pes_per_kernel", array.sharers(layer.p * layer.q) as u64)];
+        result.mapping = vec![("pes_per_kernel", array.sharers(layer.shape.p() * layer.shape.q()) as u64)];
         if let Some(known) = self.predictions.as_deref().and_then(|squash| squash.of(layer)) {
             let predicting = known.kernels.iter().flatten().count();
-            result.note(format!("{predicting} of {} kernels predict", layer.k));
+            result.note(format!("{predicting} of {} kernels predict", layer.shape.k()));
         }
         result
     }
@@ -370,11 +372,11 @@ impl Accelerator for Machine {
 
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         layer.check()?;
-        if layer.n != 1 {
-            let what = format!("{} images at once; run them one after another", layer.n);
+        if layer.shape.n() != 1 {
+            let what = format!("{} images at once; run them one after another", layer.shape.n());
             return Err(SimError::Unsupported { layer: layer.name.clone(), accelerator: NAME, what });
         }
-        let depth = layer.inputs_per_output();
+        let depth = layer.shape.inputs_per_output();
         if self.config.mode == Mode::Dense {
             return Ok(self.result(layer, &self.uniform(layer, |_| depth as u32), Checks::default()));
         }

@@ -20,46 +20,48 @@ pub(super) struct Field {
 
 impl Field {
     pub(super) fn new(layer: &LayerWorkload, activation: &[i32]) -> Self {
-        let [sy, sx] = layer.strides;
-        let reach = |kernel: usize, axis: usize| (kernel - 1) * layer.dilations[axis] / layer.strides[axis] + 1;
-        let (rows, pitch) = (layer.p + reach(layer.r, 0), layer.q + reach(layer.s, 1));
+        let [sy, sx] = layer.shape.strides();
+        let reach =
+            |kernel: usize, axis: usize| (kernel - 1) * layer.shape.dilations()[axis] / layer.shape.strides()[axis] + 1;
+        let (rows, pitch) = (layer.shape.p() + reach(layer.shape.r(), 0), layer.shape.q() + reach(layer.shape.s(), 1));
         let plane = rows * pitch;
-        let mut codes = vec![0; layer.c * sy * sx * plane + BLOCK];
-        codes[..layer.c * sy * sx * plane].par_chunks_mut((sy * sx * plane).max(1)).enumerate().for_each(
+        let mut codes = vec![0; layer.shape.c() * sy * sx * plane + BLOCK];
+        codes[..layer.shape.c() * sy * sx * plane].par_chunks_mut((sy * sx * plane).max(1)).enumerate().for_each(
             |(c, field)| {
-                for y in 0..layer.h {
-                    let padded = y + layer.pads_begin[0];
+                for y in 0..layer.shape.h() {
+                    let padded = y + layer.shape.pads_begin()[0];
                     let (phase, row) = (padded % sy, padded / sy);
                     if row >= rows {
                         break;
                     }
-                    for x in 0..layer.w {
-                        let padded = x + layer.pads_begin[1];
+                    for x in 0..layer.shape.w() {
+                        let padded = x + layer.shape.pads_begin()[1];
                         let column = padded / sx;
                         if column < pitch {
-                            let code = activation[(c * layer.h + y) * layer.w + x];
+                            let code = activation[(c * layer.shape.h() + y) * layer.shape.w() + x];
                             field[(phase * sx + padded % sx) * plane + row * pitch + column] = code.unsigned_abs();
                         }
                     }
                 }
             },
         );
-        Field { codes, pitch, plane, p: layer.p, q: layer.q }
+        Field { codes, pitch, plane, p: layer.shape.p(), q: layer.shape.q() }
     }
 
     /// Sum of the activations of each channel.
     pub(super) fn channel_sums(&self, layer: &LayerWorkload) -> Vec<u64> {
-        let per_channel = layer.strides[0] * layer.strides[1] * self.plane;
+        let per_channel = layer.shape.strides()[0] * layer.shape.strides()[1] * self.plane;
         let sum = |codes: &[u32]| codes.iter().map(|&code| u64::from(code)).sum();
-        self.codes[..layer.c * per_channel].chunks_exact(per_channel).map(sum).collect()
+        self.codes[..layer.shape.c() * per_channel].chunks_exact(per_channel).map(sum).collect()
     }
 
     /// Where the inputs of weight `idx` of a filter of `group` begin.
     fn offset(&self, layer: &LayerWorkload, group: usize, idx: usize) -> usize {
-        let [sy, sx] = layer.strides;
-        let (c, tap) = (idx / (layer.r * layer.s), idx % (layer.r * layer.s));
-        let (y, x) = (tap / layer.s * layer.dilations[0], tap % layer.s * layer.dilations[1]);
-        let channel = group * layer.channels_per_group() + c;
+        let [sy, sx] = layer.shape.strides();
+        let (c, tap) = (idx / (layer.shape.r() * layer.shape.s()), idx % (layer.shape.r() * layer.shape.s()));
+        let (y, x) =
+            (tap / layer.shape.s() * layer.shape.dilations()[0], tap % layer.shape.s() * layer.shape.dilations()[1]);
+        let channel = group * layer.shape.channels_per_group() + c;
         ((channel * sy + y % sy) * sx + x % sx) * self.plane + y / sy * self.pitch + x / sx
     }
 }
@@ -76,9 +78,9 @@ struct Steps {
 
 impl Steps {
     fn new(field: &Field, layer: &LayerWorkload, filter: usize, order: &KernelOrder, threshold: Option<i64>) -> Self {
-        let depth = layer.inputs_per_output();
+        let depth = layer.shape.inputs_per_output();
         let weights = layer.weights.as_deref().unwrap_or_default();
-        let group = filter / layer.filters_per_group();
+        let group = filter / layer.shape.filters_per_group();
         let in_order = order.speculation.iter().chain(&order.positive).chain(&order.negative);
         let step = |&idx: &usize| (field.offset(layer, group, idx), weights[filter * depth + idx]);
         Steps {
@@ -259,28 +261,22 @@ pub(super) fn speculate(
     speculation: &[usize],
     sums: &mut [i64],
 ) {
-    let (depth, taps) = (layer.inputs_per_output(), layer.r * layer.s);
+    let (depth, taps) = (layer.shape.inputs_per_output(), layer.shape.r() * layer.shape.s());
     let weights = layer.weights.as_deref().unwrap_or_default();
-    let first_channel = filter / layer.filters_per_group() * layer.channels_per_group();
+    let first_channel = filter / layer.shape.filters_per_group() * layer.shape.channels_per_group();
     for &idx in speculation {
         let (channel, tap) = (first_channel + idx / taps, idx % taps);
         let weight = i64::from(weights[filter * depth + idx]);
-        let columns = inside(layer, 1, tap % layer.s * layer.dilations[1]);
-        for row in inside(layer, 0, tap / layer.s * layer.dilations[0]) {
-            let y = row * layer.strides[0] + tap / layer.s * layer.dilations[0] - layer.pads_begin[0];
-            let line = &activation[(channel * layer.h + y) * layer.w..][..layer.w];
-            let first = columns.start * layer.strides[1] + tap % layer.s * layer.dilations[1];
-            let codes = line[(first.saturating_sub(layer.pads_begin[1])).min(layer.w)..].iter();
-            let sums = sums[row * layer.q..][columns.clone()].iter_mut();
-            sums.zip(codes.step_by(layer.strides[1])).for_each(|(sum, &code)| *sum += i64::from(code) * weight);
+        let (rows, cols) = (layer.shape.rows(), layer.shape.cols());
+        let (row_tap, column_tap) = (tap / cols.kernel, tap % cols.kernel);
+        let columns = cols.windows(column_tap);
+        for row in rows.windows(row_tap) {
+            let y = rows.input_idx(row, row_tap);
+            let line = &activation[(channel * rows.input + y) * cols.input..][..cols.input];
+            let first = columns.start * cols.stride + column_tap * cols.dilation;
+            let codes = line[first.saturating_sub(cols.pad_begin).min(cols.input)..].iter();
+            let sums = sums[row * cols.output..][columns.clone()].iter_mut();
+            sums.zip(codes.step_by(cols.stride)).for_each(|(sum, &code)| *sum += i64::from(code) * weight);
         }
     }
-}
-
-/// Output positions of an axis whose input at `offset` of their window is no padding.
-fn inside(layer: &LayerWorkload, axis: usize, offset: usize) -> std::ops::Range<usize> {
-    let (extent, outputs) = if axis == 0 { (layer.h, layer.p) } else { (layer.w, layer.q) };
-    let (stride, pad) = (layer.strides[axis], layer.pads_begin[axis]);
-    let first = pad.saturating_sub(offset).div_ceil(stride).min(outputs);
-    first..(pad + extent).saturating_sub(offset).div_ceil(stride).clamp(first, outputs)
 }

@@ -104,7 +104,7 @@ fn keep_within_bound(
     sets: &mut Vec<KernelSet>,
 ) -> Result<(), SimError> {
     while let Some((Some(prediction), _)) = sets.first() {
-        let mut only = vec![None; layer.k];
+        let mut only = vec![None; layer.shape.k()];
         only[kernel] = Some(*prediction);
         if bound.loss(tuner, vec![LayerPredictions::new(&layer.name, only)])? <= bound.max_loss {
             break;
@@ -187,7 +187,7 @@ fn kernel_sets(
         operands.push(Operands { field, activation, starts: trace.start_values()?, sums: trace.output_sums()? });
     }
     let layer = layer.with_padding_as_input();
-    Ok((0..layer.k).into_par_iter().map(|filter| profile(&layer, filter, &operands, config)).collect())
+    Ok((0..layer.shape.k()).into_par_iter().map(|filter| profile(&layer, filter, &operands, config)).collect())
 }
 
 /// One output under some number of speculation weights.
@@ -202,7 +202,7 @@ struct Outcome {
 }
 
 fn profile(layer: &LayerWorkload, filter: usize, operands: &[Operands], config: &SearchConfig) -> Vec<KernelSet> {
-    let (depth, windows) = (layer.inputs_per_output(), layer.p * layer.q);
+    let (depth, windows) = (layer.shape.inputs_per_output(), layer.shape.p() * layer.shape.q());
     let weights = &layer.weights.as_deref().unwrap_or_default()[filter * depth..(filter + 1) * depth];
     let here = filter * windows..(filter + 1) * windows;
     let outcomes = |n_speculation: usize| {

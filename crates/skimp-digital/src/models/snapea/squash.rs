@@ -80,8 +80,9 @@ impl Squash {
         check_names(KEY, self.0.iter().map(|known| known.layer.as_str()), layers)?;
         for layer in layers {
             let of_layer = self.0.iter().filter(|known| known.layer == layer.name);
-            if let Some(kernel) = of_layer.map(|known| known.kernels.len()).find(|&kernels| kernels > layer.k) {
-                let what = format!("a prediction for kernel {}: it has kernels 0 to {}", kernel - 1, layer.k - 1);
+            if let Some(kernel) = of_layer.map(|known| known.kernels.len()).find(|&kernels| kernels > layer.shape.k()) {
+                let what =
+                    format!("a prediction for kernel {}: it has kernels 0 to {}", kernel - 1, layer.shape.k() - 1);
                 return Err(SimError::NotTaken { key: KEY, layer: layer.name.clone(), accelerator: super::NAME, what });
             }
         }
@@ -90,7 +91,7 @@ impl Squash {
 
     pub(super) fn of(&self, layer: &LayerWorkload) -> Option<&LayerPredictions> {
         let known = self.0.iter().find(|known| known.layer == layer.name)?;
-        (known.kernels.len() <= layer.k && known.predicts()).then_some(known)
+        (known.kernels.len() <= layer.shape.k() && known.predicts()).then_some(known)
     }
 }
 
@@ -103,7 +104,7 @@ impl LayerEffect for Squash {
         let (Some(predictions), Some(weights)) = (self.of(layer), layer.weights.as_deref()) else { return Ok(()) };
         let (layer, activation) = layer.with_padding(operands.activation()?);
         let starts = operands.start_values()?;
-        let (depth, windows) = (layer.inputs_per_output(), layer.p * layer.q);
+        let (depth, windows) = (layer.shape.inputs_per_output(), layer.shape.p() * layer.shape.q());
         let speculation = predictions.speculation.get_or_init(|| {
             let of_kernel = |(kernel, prediction): (usize, &Option<Prediction>)| {
                 let weights = &weights[kernel * depth..(kernel + 1) * depth];

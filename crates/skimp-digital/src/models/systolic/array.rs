@@ -109,11 +109,11 @@ impl Array {
     /// Evaluates a layer that [`LayerWorkload::check`] accepts.
     #[must_use]
     pub fn evaluate(&self, layer: &LayerWorkload) -> Evaluation {
-        let groups = layer.groups as u64;
+        let groups = layer.shape.groups() as u64;
         let gemm = Gemm {
-            m: layer.n as u64 * self.pixels(layer),
-            n: layer.filters_per_group() as u64,
-            k: layer.inputs_per_output() as u64,
+            m: layer.shape.n() as u64 * self.pixels(layer),
+            n: layer.shape.filters_per_group() as u64,
+            k: layer.shape.inputs_per_output() as u64,
         };
         let Gemm { m, n, k } = gemm;
         let (row_extent, column_extent, stream) = match self.dataflow {
@@ -144,14 +144,14 @@ impl Array {
     /// Output positions of one image.
     fn pixels(&self, layer: &LayerWorkload) -> u64 {
         if !self.round_outputs_up {
-            return (layer.p * layer.q) as u64;
+            return (layer.shape.p() * layer.shape.q()) as u64;
         }
         let extent = |axis: usize, input: usize, kernel: usize| {
-            let padded = input + layer.pads_begin[axis] + layer.pads_end[axis];
-            let covered = layer.dilations[axis] * (kernel - 1) + 1;
-            (padded - covered).div_ceil(layer.strides[axis]) as u64 + 1
+            let padded = input + layer.shape.pads_begin()[axis] + layer.shape.pads_end()[axis];
+            let covered = layer.shape.dilations()[axis] * (kernel - 1) + 1;
+            (padded - covered).div_ceil(layer.shape.strides()[axis]) as u64 + 1
         };
-        extent(0, layer.h, layer.r) * extent(1, layer.w, layer.s)
+        extent(0, layer.shape.h(), layer.shape.r()) * extent(1, layer.shape.w(), layer.shape.s())
     }
 
     /// Cycles of `folds` blocks through each of which `stream` vectors pass.
@@ -169,13 +169,13 @@ impl Array {
 
     fn traffic(&self, layer: &LayerWorkload, gemm: Gemm, found: &mut Evaluation) {
         let Gemm { m, n, k } = gemm;
-        let groups = layer.groups as u64;
+        let groups = layer.shape.groups() as u64;
         let bytes = |count: u64, bits: u32| (count * u64::from(bits)).div_ceil(8);
         // A stride beyond the kernel leaves inputs out.
-        let touched = (layer.n as u64 * layer.input_count() as u64).min(groups * m * k);
+        let touched = (layer.shape.n() as u64 * layer.shape.input_count() as u64).min(groups * m * k);
         let input = bytes(touched, layer.activation_bits);
         let weights = bytes(groups * n * k, layer.weight_bits);
-        let outputs = bytes(layer.n as u64 * layer.output_count() as u64, layer.activation_bits);
+        let outputs = bytes(layer.shape.n() as u64 * layer.shape.output_count() as u64, layer.activation_bits);
         let stay = self.activations_on_chip && input + outputs <= self.input_buffer_bytes;
         let sweeps =
             |bytes: u64, buffer: u64, folds: u64| if bytes <= buffer.saturating_mul(groups) { 1 } else { folds };

@@ -200,7 +200,7 @@ impl Engine {
         if bits > 16 {
             return Err(self.unsupported(layer, format!("codes of {bits} bits, more than the 16 of a word")));
         }
-        let images = self.config.batch.unwrap_or(layer.n as u64);
+        let images = self.config.batch.unwrap_or(layer.shape.n() as u64);
         let given = &self.config.given;
         let plan = match given.of(layer) {
             None => self.plan(layer, images, layout)?,
@@ -275,7 +275,7 @@ impl Engine {
     fn result(&self, layer: &LayerWorkload, plan: &Plan) -> Option<LayerResult> {
         let events = self.events(plan);
         let share = |count: u128| -> Option<u64> {
-            u64::try_from(count.checked_mul(layer.n as u128)?.div_ceil(u128::from(plan.images))).ok()
+            u64::try_from(count.checked_mul(layer.shape.n() as u128)?.div_ceil(u128::from(plan.images))).ok()
         };
         let mut result = LayerResult::new(layer);
         let compute = share(events.compute)?;
@@ -347,7 +347,7 @@ impl Engine {
             let (busy, all) = (partition.vaults(), self.config.vaults());
             result.note(format!("only {busy} of {all} vaults have work: the layer cannot be split further"));
         }
-        if *images != layer.n as u64 {
+        if *images != layer.shape.n() as u64 {
             result.note(format!("images are scheduled {images} at a time; counts are the share of one run"));
         }
     }

@@ -140,19 +140,23 @@ fn splits(extent: u64) -> Vec<[u64; 3]> {
 }
 
 fn fits(partition: &Partition, layer: &LayerWorkload, images: u64, rule: PartitionRule) -> bool {
-    let point = layer.p == 1 && layer.q == 1;
+    let point = layer.shape.p() == 1 && layer.shape.q() == 1;
     let allowed = match rule {
         PartitionRule::Hybrid => true,
         PartitionRule::Naive if point => partition.batch_parts() * partition.tiles() == 1,
         PartitionRule::Naive => partition.batch_parts() * partition.output_parts() == 1,
     };
     let outputs = partition.output_parts();
-    let channels = if layer.groups == 1 { layer.k as u64 >= outputs } else { (layer.groups as u64) >= outputs };
+    let channels = if layer.shape.groups() == 1 {
+        layer.shape.k() as u64 >= outputs
+    } else {
+        (layer.shape.groups() as u64) >= outputs
+    };
     allowed
         && channels
         && images.is_multiple_of(partition.batch_parts())
-        && layer.p as u64 >= partition.fmap[0]
-        && layer.q as u64 >= partition.fmap[1]
+        && layer.shape.p() as u64 >= partition.fmap[0]
+        && layer.shape.q() as u64 >= partition.fmap[1]
 }
 
 /// Where memory is attached.
@@ -196,8 +200,8 @@ pub fn hop_words(
     memory: Memory,
     mesh: [u64; 2],
 ) -> [u128; 3] {
-    let [c, k, h, w] = [layer.c, layer.k, layer.h, layer.w].map(|extent| extent as u64);
-    let (p, q, groups) = (layer.p as u64, layer.q as u64, layer.groups as u64);
+    let [c, k, h, w] = [layer.shape.c(), layer.shape.k(), layer.shape.h(), layer.shape.w()].map(|extent| extent as u64);
+    let (p, q, groups) = (layer.shape.p() as u64, layer.shape.q() as u64, layer.shape.groups() as u64);
     let stored: Vec<_> = layout
         .places()
         .map(|(place, [batch, row, column, part])| {
@@ -225,7 +229,7 @@ pub fn hop_words(
         let home_hops = u128::from(distance(place, memory.home(place, mesh)));
         if home_hops > 0 {
             let size = |range: &Range<u64>| u128::from(range.end - range.start);
-            hops[0] += home_hops * size(&filters) * layer.inputs_per_output() as u128;
+            hops[0] += home_hops * size(&filters) * layer.shape.inputs_per_output() as u128;
             hops[2] += home_hops * size(&filters) * size(&rows) * size(&columns) * size(&my_images);
         }
         let rows = inputs_of(&rows, layer, 0);
@@ -243,11 +247,10 @@ pub fn hop_words(
 
 /// Input positions, without padding, that outputs `range` need along an axis.
 fn inputs_of(range: &Range<u64>, layer: &LayerWorkload, axis: usize) -> Range<u64> {
-    let (extent, kernel) = if axis == 0 { (layer.h, layer.r) } else { (layer.w, layer.s) };
-    let [stride, dilation, pad] =
-        [layer.strides[axis], layer.dilations[axis], layer.pads_begin[axis]].map(|step| step as u64);
-    let extent = extent as u64;
+    let window = layer.shape.axes()[axis];
+    let [extent, kernel, stride, dilation, pad] =
+        [window.input, window.kernel, window.stride, window.dilation, window.pad_begin].map(|extent| extent as u64);
     let start = (range.start * stride).saturating_sub(pad);
-    let end = ((range.end.max(1) - 1) * stride + (kernel as u64 - 1) * dilation + 1).saturating_sub(pad);
+    let end = ((range.end.max(1) - 1) * stride + (kernel - 1) * dilation + 1).saturating_sub(pad);
     start.min(extent)..end.min(extent)
 }

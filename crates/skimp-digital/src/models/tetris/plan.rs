@@ -100,11 +100,18 @@ pub(super) struct PlanKey {
 impl PlanKey {
     pub(super) fn new(layer: &LayerWorkload, images: u64, layout: Option<&Partition>) -> Self {
         PlanKey {
-            extents: [layer.c, layer.h, layer.w, layer.k, layer.r, layer.s],
-            groups: layer.groups,
-            strides: layer.strides,
-            dilations: layer.dilations,
-            pads: [layer.pads_begin, layer.pads_end],
+            extents: [
+                layer.shape.c(),
+                layer.shape.h(),
+                layer.shape.w(),
+                layer.shape.k(),
+                layer.shape.r(),
+                layer.shape.s(),
+            ],
+            groups: layer.shape.groups(),
+            strides: layer.shape.strides(),
+            dilations: layer.shape.dilations(),
+            pads: [layer.shape.pads_begin(), layer.shape.pads_end()],
             images,
             layout: layout.copied(),
         }
@@ -138,9 +145,12 @@ pub(super) fn plan(
 ) -> Result<Plan, SimError> {
     let mut candidates = candidates(config, layer, images, layout);
     best(config, &mut candidates, images, searched(config)).ok_or_else(|| {
-        let need = 2 * layer.s + 1;
-        let what =
-            format!("filter rows of {} words: {need} words, {} in a register file", layer.s, config.register_words);
+        let need = 2 * layer.shape.s() + 1;
+        let what = format!(
+            "filter rows of {} words: {need} words, {} in a register file",
+            layer.shape.s(),
+            config.register_words
+        );
         SimError::Unsupported { layer: layer.name.clone(), accelerator: super::NAME, what }
     })
 }
@@ -215,32 +225,32 @@ pub(super) fn candidates(
 /// Extents of the part of the vault with the most work.
 fn largest_part(layer: &LayerWorkload, images: u64, partition: &Partition) -> Part {
     let outputs = partition.output_parts();
-    let groups = layer.groups as u64;
+    let groups = layer.shape.groups() as u64;
     let (groups, k) = match groups {
-        1 => (1, (layer.k as u64).div_ceil(outputs)),
-        _ => (groups.div_ceil(outputs), layer.filters_per_group() as u64),
+        1 => (1, (layer.shape.k() as u64).div_ceil(outputs)),
+        _ => (groups.div_ceil(outputs), layer.shape.filters_per_group() as u64),
     };
     Part {
         groups,
-        c: layer.channels_per_group() as u64,
+        c: layer.shape.channels_per_group() as u64,
         k,
-        r: layer.r as u64,
-        s: layer.s as u64,
-        p: (layer.p as u64).div_ceil(partition.fmap[0]),
-        q: (layer.q as u64).div_ceil(partition.fmap[1]),
+        r: layer.shape.r() as u64,
+        s: layer.shape.s() as u64,
+        p: (layer.shape.p() as u64).div_ceil(partition.fmap[0]),
+        q: (layer.shape.q() as u64).div_ceil(partition.fmap[1]),
         n: images / partition.batch_parts(),
     }
 }
 
 /// Extent of a kernel with its dilation.
 fn covered(layer: &LayerWorkload, axis: usize) -> u64 {
-    let kernel = if axis == 0 { layer.r } else { layer.s };
-    ((kernel - 1) * layer.dilations[axis] + 1) as u64
+    let window = layer.shape.axes()[axis];
+    ((window.kernel - 1) * window.dilation + 1) as u64
 }
 
 /// Ifmap positions along an axis that `outputs` outputs need, computed in `folds` separate pieces. Padding counts.
 fn inputs(layer: &LayerWorkload, axis: usize, outputs: u64, folds: u64) -> u64 {
-    let stride = layer.strides[axis] as u64;
+    let stride = layer.shape.strides()[axis] as u64;
     let folds = folds.min(outputs);
     folds * covered(layer, axis) + (outputs - folds) * stride
 }
@@ -262,12 +272,12 @@ fn words(
             .sum()
     };
     let images = wide(images);
-    let channels = layer.c as u128 * if layer.groups == 1 { wide(partition.output_parts()) } else { 1 };
+    let channels = layer.shape.c() as u128 * if layer.shape.groups() == 1 { wide(partition.output_parts()) } else { 1 };
     let tiles = wide(partition.tiles());
     let copies = tiles * wide(partition.batch_parts());
-    let filters = layer.weight_count() as u128;
-    let ifmaps = sum(0, layer.p, mapping.fold_columns) * sum(1, layer.q, 1) * channels * images;
-    let ofmaps = layer.output_count() as u128 * images;
+    let filters = layer.shape.weight_count() as u128;
+    let ifmaps = sum(0, layer.shape.p(), mapping.fold_columns) * sum(1, layer.shape.q(), 1) * channels * images;
+    let ofmaps = layer.shape.output_count() as u128 * images;
     let folds = wide(mapping.fold_rows);
     let set = wide(mapping.set_pes) * folds;
     let pieces = wide(mapping.fold_columns) * tiles * images;
@@ -275,9 +285,9 @@ fn words(
         dram: [filters * copies, ifmaps, ofmaps],
         array_input: [filters * copies, ifmaps * folds, ofmaps * folds],
         array: [
-            wide(part.s) * set * layer.k as u128 * layer.channels_per_group() as u128 * copies,
+            wide(part.s) * set * layer.shape.k() as u128 * layer.shape.channels_per_group() as u128 * copies,
             wide(inputs(layer, 1, part.q, 1)) * set * channels * pieces,
-            wide(part.q) * set * layer.k as u128 * pieces,
+            wide(part.q) * set * layer.shape.k() as u128 * pieces,
         ],
         hops,
     }
@@ -305,7 +315,7 @@ fn nest(
         register_unit: [part.s, part.s, 1],
         buffer_words: config.buffer_words,
         register_words: config.register_words,
-        macs: layer.dense_macs() as f64 / layer.n as f64 * images as f64,
+        macs: layer.shape.dense_macs() as f64 / layer.shape.n() as f64 * images as f64,
         compute_cycles: mapping.cycles() as f64,
         vaults: partition.vaults() as f64,
         dram_once: float(words.dram),
@@ -346,14 +356,15 @@ mod tests {
 
     #[test]
     fn plans_are_as_good_as_the_best_of_everything() {
-        let mut strided = LayerWorkload::conv("strided", 6, 15, 11, 20, 5);
-        strided.strides = [2, 2];
-        strided.set_output_extents();
+        let strided = LayerWorkload::conv("strided", 6, 15, 11, 20, 5)
+            .unwrap()
+            .with_shape(|shape| shape.strides = [2, 2])
+            .unwrap();
         let layers = [
-            LayerWorkload::conv("square", 24, 14, 14, 32, 3),
-            LayerWorkload::conv("folded", 4, 30, 9, 12, 3),
+            LayerWorkload::conv("square", 24, 14, 14, 32, 3).unwrap(),
+            LayerWorkload::conv("folded", 4, 30, 9, 12, 3).unwrap(),
             strided,
-            LayerWorkload { groups: 8, ..LayerWorkload::conv("depthwise", 8, 12, 12, 8, 3) },
+            LayerWorkload::conv("depthwise", 8, 12, 12, 8, 3).unwrap().with_shape(|shape| shape.groups = 8).unwrap(),
             LayerWorkload::dense("dense", 120, 60),
         ];
         // Storage and memory small enough to matter.

@@ -56,7 +56,7 @@ fn random_zeros_on_a_vgg_layer() {
     // 44 % zeros, the published average of its networks.
     let layer = vgg16_conv(9);
     let dense = accelerator("dadiannao", "").simulate_layer(&layer, None).unwrap().total_cycles();
-    let sparse = run("", &layer, codes(layer.input_count(), 440, 1)).total_cycles();
+    let sparse = run("", &layer, codes(layer.shape.input_count(), 440, 1)).total_cycles();
     skimp_testkit::check(&[("cnvlutin-random-zeros", dense as f64 / sparse as f64)]);
 }
 
@@ -80,8 +80,8 @@ fn first_and_dense_layers_run_as_on_dadiannao() {
 
 #[test]
 fn offsets_add_a_quarter_to_storage() {
-    let layer = LayerWorkload::conv("c", 40, 5, 6, 24, 3);
-    let result = run("", &layer, codes(layer.input_count(), 500, 3));
+    let layer = LayerWorkload::conv("c", 40, 5, 6, 24, 3).unwrap();
+    let result = run("", &layer, codes(layer.shape.input_count(), 500, 3));
     assert_eq!(events(&result, "value_bits_stored"), 48 * 30 * 16);
     assert_eq!(4 * events(&result, "offset_bits_stored"), events(&result, "value_bits_stored"));
 }
@@ -89,7 +89,7 @@ fn offsets_add_a_quarter_to_storage() {
 #[test]
 fn what_it_lacks_is_named() {
     let cnvlutin = accelerator("cnvlutin", "");
-    let layer = LayerWorkload::conv("c", 16, 4, 4, 8, 3);
+    let layer = LayerWorkload::conv("c", 16, 4, 4, 8, 3).unwrap();
     let error = cnvlutin.simulate_layer(&layer, None).unwrap_err().to_string();
     assert_eq!(error, "layer \"c\": cnvlutin needs the operand trace activation of an image");
     let wide = LayerWorkload { activation_bits: 20, ..layer };
@@ -109,11 +109,11 @@ fn what_it_lacks_is_named() {
 
 #[test]
 fn thresholds_drop_small_values() {
-    let layer = LayerWorkload::conv("c", 256, 6, 6, 32, 1);
-    let values: Vec<i32> = (0..layer.input_count()).map(|idx| [1, 3, 4, 9][idx % 4]).collect();
+    let layer = LayerWorkload::conv("c", 256, 6, 6, 32, 1).unwrap();
+    let values: Vec<i32> = (0..layer.shape.input_count()).map(|idx| [1, 3, 4, 9][idx % 4]).collect();
     let executed = |settings: &str| events(&run(settings, &layer, values.clone()), "executed_macs");
     let all = executed("");
-    assert_eq!(all, layer.dense_macs());
+    assert_eq!(all, layer.shape.dense_macs());
     assert_eq!(executed("threshold = 4"), all / 2);
     assert_eq!(executed("threshold = 4\nlayer_thresholds = [\"c=8\"]"), all / 4);
     assert_eq!(executed("threshold = 4\nlayer_thresholds = [\"other=8\"]"), all / 2);
@@ -122,14 +122,16 @@ fn thresholds_drop_small_values() {
 fn layers() -> impl Strategy<Value = LayerWorkload> {
     (1usize..4, 1usize..40, 1usize..8, 1usize..8, 1usize..24, 0usize..3, 1usize..3, 1usize..3).prop_map(
         |(groups, c, h, w, k, kernel, stride, dilation)| {
-            let mut layer = LayerWorkload::conv("c", groups * c, h, w, groups * k, 2 * kernel + 1);
-            layer.groups = groups;
-            layer.strides = [stride, 1];
-            layer.dilations = [1, dilation];
-            layer.pads_begin[1] = kernel * dilation;
-            layer.pads_end[1] = kernel * dilation;
-            layer.set_output_extents();
-            layer
+            LayerWorkload::conv("c", groups * c, h, w, groups * k, 2 * kernel + 1)
+                .unwrap()
+                .with_shape(|shape| {
+                    shape.groups = groups;
+                    shape.strides = [stride, 1];
+                    shape.dilations = [1, dilation];
+                    shape.pads_begin[1] = kernel * dilation;
+                    shape.pads_end[1] = kernel * dilation;
+                })
+                .unwrap()
         },
     )
 }
@@ -137,16 +139,20 @@ fn layers() -> impl Strategy<Value = LayerWorkload> {
 /// Executed multiplications by the definition: non-zero activations under the taps, once per filter of their group.
 fn effectual(layer: &LayerWorkload, codes: &[i32]) -> u64 {
     let mut count = 0;
-    for (p, q, r, s) in (0..layer.p).flat_map(|p| {
-        (0..layer.q).flat_map(move |q| (0..layer.r).flat_map(move |r| (0..layer.s).map(move |s| (p, q, r, s))))
+    for (p, q, r, s) in (0..layer.shape.p()).flat_map(|p| {
+        (0..layer.shape.q())
+            .flat_map(move |q| (0..layer.shape.r()).flat_map(move |r| (0..layer.shape.s()).map(move |s| (p, q, r, s))))
     }) {
-        let y = (p * layer.strides[0] + r * layer.dilations[0]).wrapping_sub(layer.pads_begin[0]);
-        let x = (q * layer.strides[1] + s * layer.dilations[1]).wrapping_sub(layer.pads_begin[1]);
-        if y < layer.h && x < layer.w {
-            count += (0..layer.c).filter(|c| codes[(c * layer.h + y) * layer.w + x] != 0).count();
+        let y =
+            (p * layer.shape.strides()[0] + r * layer.shape.dilations()[0]).wrapping_sub(layer.shape.pads_begin()[0]);
+        let x =
+            (q * layer.shape.strides()[1] + s * layer.shape.dilations()[1]).wrapping_sub(layer.shape.pads_begin()[1]);
+        if y < layer.shape.h() && x < layer.shape.w() {
+            count +=
+                (0..layer.shape.c()).filter(|c| codes[(c * layer.shape.h() + y) * layer.shape.w() + x] != 0).count();
         }
     }
-    (count * layer.filters_per_group()) as u64
+    (count * layer.shape.filters_per_group()) as u64
 }
 
 proptest! {
@@ -155,12 +161,12 @@ proptest! {
     #[test]
     fn slots_are_conserved(layer in layers(), zeros in 0u64..1000, seed in any::<u64>(), empty in 0u32..2) {
         let layer = layer.validated().unwrap();
-        let codes = codes(layer.input_count(), zeros, seed);
+        let codes = codes(layer.shape.input_count(), zeros, seed);
         let expected = effectual(&layer, &codes);
         let result = run(&format!("empty_brick_cycles = {empty}"), &layer, codes);
         let executed = events(&result, "executed_macs");
         prop_assert_eq!(executed, expected);
-        prop_assert_eq!(executed + events(&result, "skipped_macs"), layer.dense_macs());
+        prop_assert_eq!(executed + events(&result, "skipped_macs"), layer.shape.dense_macs());
         prop_assert_eq!(executed + events(&result, "idle_slots"), result.total_cycles() * 4096);
     }
 
@@ -188,19 +194,18 @@ proptest! {
 
 #[test]
 fn nothing_zero_reproduces_dadiannao_where_bricks_fill_the_lanes() {
-    let mut layer = LayerWorkload::conv("c", 256, 9, 7, 300, 3);
-    (layer.pads_begin, layer.pads_end) = ([0, 0], [0, 0]);
-    layer.set_output_extents();
+    let mut layer = LayerWorkload::conv("c", 256, 9, 7, 300, 3).unwrap();
+    layer = layer.with_shape(|shape| (shape.pads_begin, shape.pads_end) = ([0, 0], [0, 0])).unwrap();
     let dense = accelerator("dadiannao", "").simulate_layer(&layer, None).unwrap().total_cycles();
-    let ours = run("", &layer, vec![1; layer.input_count()]);
+    let ours = run("", &layer, vec![1; layer.shape.input_count()]);
     assert_eq!(ours.total_cycles(), dense);
     assert_eq!(events(&ours, "skipped_macs"), 0);
 }
 
 #[test]
 fn results_do_not_depend_on_threads_and_add_up() {
-    let layer = LayerWorkload::conv("c", 70, 11, 9, 20, 3);
-    let images = [codes(layer.input_count(), 300, 5), codes(layer.input_count(), 700, 6)];
+    let layer = LayerWorkload::conv("c", 70, 11, 9, 20, 3).unwrap();
+    let images = [codes(layer.shape.input_count(), 300, 5), codes(layer.shape.input_count(), 700, 6)];
     let on = |threads: usize, image: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| run("", &layer, images[image].clone()))
@@ -214,8 +219,9 @@ fn results_do_not_depend_on_threads_and_add_up() {
 
 #[test]
 fn thresholds_are_searched_under_the_bound() {
-    let first = LayerWorkload { first: true, ..LayerWorkload::conv("stem", 3, 8, 8, 16, 3) };
-    let layers = [first, LayerWorkload::conv("a", 16, 8, 8, 16, 3), LayerWorkload::conv("b", 16, 8, 8, 32, 3)];
+    let first = LayerWorkload { first: true, ..LayerWorkload::conv("stem", 3, 8, 8, 16, 3).unwrap() };
+    let layers =
+        [first, LayerWorkload::conv("a", 16, 8, 8, 16, 3).unwrap(), LayerWorkload::conv("b", 16, 8, 8, 32, 3).unwrap()];
     // An answer is lost where a code of 8 or more becomes 0, in "b" already one of 4.
     let tuner = ProbeTuner::new(&layers, 1000, |layer, code| code.changed_from(if layer == "b" { 4 } else { 8 }));
     let tuned = accelerator("cnvlutin", "search_thresholds = true").tuned(&tuner).unwrap().unwrap();

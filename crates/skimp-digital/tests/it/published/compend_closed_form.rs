@@ -75,7 +75,7 @@ fn uniform_end_planes() {
         (9, 16, 6_522_880),
     ] {
         let layer = vgg16_conv(number);
-        let trace = trace_of_ends(&layer, vec![end; layer.output_count()]);
+        let trace = trace_of_ends(&layer, vec![end; layer.shape.output_count()]);
         let result = compend.simulate_layer(&layer, Some(&trace)).unwrap();
         assert_eq!(cycles(&result, "run_pu"), run_pu, "C{number}, {end} planes");
     }

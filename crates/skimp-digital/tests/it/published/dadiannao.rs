@@ -7,8 +7,8 @@ use crate::support::{accelerator, vgg16_conv};
 #[test]
 fn cycle_vectors() {
     let dadiannao = accelerator("dadiannao", "");
-    let mut square = LayerWorkload::conv("16x16", 256, 16, 16, 256, 3);
-    let mut odd = LayerWorkload::conv("13x13", 256, 13, 13, 384, 3);
+    let mut square = LayerWorkload::conv("16x16", 256, 16, 16, 256, 3).unwrap();
+    let mut odd = LayerWorkload::conv("13x13", 256, 13, 13, 384, 3).unwrap();
     for (layer, cycles) in [
         (&mut square, 36_864),
         (&mut odd, 48_672),
@@ -41,7 +41,7 @@ fn energy_is_chip_power_times_time() {
 #[test]
 fn narrow_groups_share_a_brick() {
     let dadiannao = accelerator("dadiannao", "");
-    let depthwise = LayerWorkload { groups: 40, ..LayerWorkload::conv("dw", 40, 8, 8, 40, 3) };
+    let depthwise = LayerWorkload::conv("dw", 40, 8, 8, 40, 3).unwrap().with_shape(|shape| shape.groups = 40).unwrap();
     // Bundles of 16, 16 and 8 channels: one brick and one group of filters each.
     assert_eq!(dadiannao.simulate_layer(&depthwise, None).unwrap().total_cycles(), 64 * 9 * 3);
 }

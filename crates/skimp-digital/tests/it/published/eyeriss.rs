@@ -3,21 +3,25 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use skimp_sim::{LayerResult, LayerTrace, LayerWorkload, RecordedTrace};
+use skimp_sim::{LayerKind, LayerResult, LayerShape, LayerTrace, LayerWorkload, RecordedTrace, ShapeSpec};
 
 use crate::support::{accelerator, cycles, events, full_operands, vgg16_conv};
 
 /// AlexNet's convolutions, four images together, without padding of the first as on the chip.
 fn alexnet() -> [LayerWorkload; 5] {
-    let conv = |name, c, extent, k, kernel, groups| LayerWorkload {
-        n: 4,
-        groups,
-        ..LayerWorkload::conv(name, c, extent, extent, k, kernel)
+    let conv = |name, c, extent, k, kernel, groups| {
+        LayerWorkload::conv(name, c, extent, extent, k, kernel)
+            .unwrap()
+            .with_shape(|shape| {
+                shape.n = 4;
+                shape.groups = groups;
+            })
+            .unwrap()
     };
     let mut first = conv("CONV1", 3, 227, 96, 11, 1);
-    (first.strides, first.pads_begin, first.pads_end) = ([4, 4], [0, 0], [0, 0]);
+    first =
+        first.with_shape(|shape| (shape.strides, shape.pads_begin, shape.pads_end) = ([4, 4], [0, 0], [0, 0])).unwrap();
     first.first = true;
-    first.set_output_extents();
     [
         first,
         conv("CONV2", 96, 27, 256, 5, 2),
@@ -42,8 +46,8 @@ fn codes(count: usize, zeros: u64, seed: u64) -> Vec<i32> {
 }
 
 fn sparse_trace(layer: &LayerWorkload, zeros: u64) -> LayerTrace {
-    let sums = codes(layer.output_count(), zeros, 2).into_iter().map(i64::from).collect();
-    let activation = codes(layer.input_count(), zeros, 1).into();
+    let sums = codes(layer.shape.output_count(), zeros, 2).into_iter().map(i64::from).collect();
+    let activation = codes(layer.shape.input_count(), zeros, 1).into();
     let recorded = RecordedTrace { activation: Some(activation), output_sums: Some(sums), ..RecordedTrace::default() };
     LayerTrace::new(layer, Arc::new(recorded))
 }
@@ -119,12 +123,13 @@ fn filters_are_not_loaded_between_passes_alone() {
     let layer = &alexnet()[4];
     let serial =
         accelerator("eyeriss", "clock_mhz = 200.0\nfilter_prefetch = false").simulate_layer(layer, None).unwrap();
-    let rest = 2_000_000 - layer.dense_macs() / 156;
+    let rest = 2_000_000 - layer.shape.dense_macs() / 156;
     assert_eq!(rest, 83_072);
-    assert!(layer.weight_count() as u64 / 4 > rest);
+    assert!(layer.shape.weight_count() as u64 / 4 > rest);
     assert_eq!(serial.total_cycles(), 2_029_824);
     // CONV4 has the same passes (table III), half again as many, and loses four times as much: no cost of a pass gives both.
-    let lost = |layer: &LayerWorkload, milliseconds: f64| milliseconds * 200e3 - layer.dense_macs() as f64 / 156.0;
+    let lost =
+        |layer: &LayerWorkload, milliseconds: f64| milliseconds * 200e3 - layer.shape.dense_macs() as f64 / 156.0;
     let [fourth, fifth] = [lost(&alexnet()[3], 16.0), lost(layer, 10.0)];
     assert!((3.8..4.0).contains(&(fourth / fifth)), "{fourth} {fifth}");
 }
@@ -194,7 +199,7 @@ const VGG16: [(f64, f64, u64); 13] = [
 fn vgg16_milliseconds(settings: impl Fn(usize) -> String) -> Vec<(f64, f64)> {
     (1..=13)
         .map(|number| {
-            let layer = LayerWorkload { n: 3, ..vgg16_conv(number) };
+            let layer = vgg16_conv(number).with_shape(|shape| shape.n = 3).unwrap();
             let chip = accelerator("eyeriss", &format!("clock_mhz = 200.0\n{}", settings(number - 1)));
             let result = chip.simulate_layer(&layer, None).unwrap();
             let words = events(&result, "buffer_accesses") - events(&result, "dram_filter_words");
@@ -228,15 +233,16 @@ fn vgg16_held_to_the_channels_of_the_chip() {
 #[test]
 fn mappings_of_unusual_layers() {
     let eyeriss = accelerator("eyeriss", "");
-    let depthwise = LayerWorkload { groups: 48, ..LayerWorkload::conv("dw", 48, 28, 28, 48, 3) };
+    let depthwise =
+        LayerWorkload::conv("dw", 48, 28, 28, 48, 3).unwrap().with_shape(|shape| shape.groups = 48).unwrap();
     let result = eyeriss.simulate_layer(&depthwise, None).unwrap();
     assert!(mapped(&result, "group_sets") > 1, "{:?}", result.mapping);
     // 13 x 13 taps: two pieces of rows, two of columns.
-    let tall = LayerWorkload::conv("13x13", 8, 20, 20, 8, 13);
+    let tall = LayerWorkload::conv("13x13", 8, 20, 20, 8, 13).unwrap();
     let result = eyeriss.simulate_layer(&tall, None).unwrap();
     assert_eq!(mapped(&result, "kernel_pieces"), 4);
     // Not even one strip of rows fits: strips of columns.
-    let wide = LayerWorkload::conv("wide", 3, 3, 60_000, 4, 3);
+    let wide = LayerWorkload::conv("wide", 3, 3, 60_000, 4, 3).unwrap();
     let result = eyeriss.simulate_layer(&wide, None).unwrap();
     assert!(mapped(&result, "column_strips") > 1);
     let dense = eyeriss.simulate_layer(&LayerWorkload::dense("fc", 9216, 4096), None).unwrap();
@@ -252,11 +258,10 @@ fn layers() -> impl Strategy<Value = LayerWorkload> {
     (extents, 1usize..14, 1usize..4, 1usize..3, 1usize..4, any::<bool>()).prop_filter_map(
         "the kernel fits",
         |((groups, c, h, w, k), kernel, stride, dilation, n, first)| {
-            let mut layer = LayerWorkload::conv("c", groups * c, h, w, groups * k, kernel);
-            (layer.groups, layer.strides, layer.dilations, layer.n) = (groups, [stride, 1], [1, dilation], n);
-            layer.first = first;
-            layer.set_output_extents();
-            layer.validated().ok()
+            let square = ShapeSpec::square(groups * c, h, w, groups * k, kernel);
+            let spec = ShapeSpec { n, groups, strides: [stride, 1], dilations: [1, dilation], ..square };
+            let layer = LayerWorkload::of_shape("c", LayerKind::Conv, LayerShape::new(spec).ok()?);
+            Some(LayerWorkload { first, ..layer })
         },
     )
 }
@@ -275,21 +280,20 @@ proptest! {
         prop_assert_eq!(events(&result, "idle_slots") + result.macs, 168 * cycles(&result, "compute"));
         prop_assert_eq!(cycles(&result, "compute"), cycles(&dense, "compute"));
         prop_assert_eq!(events(&dense, "gated_macs"), 0);
-        let images = layer.n as u64;
+        let images = layer.shape.n() as u64;
         let off = accelerator("eyeriss", "zero_gating = false\ncompression = false");
         let off = off.simulate_layer(&layer, Some(&trace)).unwrap();
         prop_assert_eq!(&off.cycles, &dense.cycles);
         prop_assert_eq!(&off.events, &dense.events);
-        prop_assert!(events(&dense, "dram_filter_words") >= layer.weight_count() as u64);
-        prop_assert!(events(&dense, "dram_ofmap_words") == images * layer.output_count() as u64);
+        prop_assert!(events(&dense, "dram_filter_words") >= layer.shape.weight_count() as u64);
+        prop_assert!(events(&dense, "dram_ofmap_words") == images * layer.shape.output_count() as u64);
     }
 }
 
 #[test]
 fn nothing_to_gate_in_full_operands_without_padding() {
-    let mut layer = LayerWorkload::conv("c", 16, 9, 7, 24, 3);
-    (layer.pads_begin, layer.pads_end) = ([0, 0], [0, 0]);
-    layer.set_output_extents();
+    let mut layer = LayerWorkload::conv("c", 16, 9, 7, 24, 3).unwrap();
+    layer = layer.with_shape(|shape| (shape.pads_begin, shape.pads_end) = ([0, 0], [0, 0])).unwrap();
     let (layer, trace) = full_operands(layer);
     let result = accelerator("eyeriss", "").simulate_layer(&layer, Some(&trace)).unwrap();
     assert_eq!(events(&result, "gated_macs"), 0);

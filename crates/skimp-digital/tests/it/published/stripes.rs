@@ -14,8 +14,8 @@ fn fixed(bits: u32) -> String {
 
 #[test]
 fn cycle_vectors() {
-    let square = LayerWorkload::conv("16x16", 256, 16, 16, 256, 3);
-    let odd = LayerWorkload::conv("13x13", 256, 13, 13, 384, 3);
+    let square = LayerWorkload::conv("16x16", 256, 16, 16, 256, 3).unwrap();
+    let odd = LayerWorkload::conv("13x13", 256, 13, 13, 384, 3).unwrap();
     for (layer, bits, cycles, speed_up) in [(&square, 8, 18_432, 2.0), (&odd, 5, 15_840, 3.07)] {
         let result = accelerator("stripes", &fixed(bits)).simulate_layer(layer, None).unwrap();
         assert_eq!(result.total_cycles(), cycles, "{}", layer.name);
@@ -27,8 +27,8 @@ fn cycle_vectors() {
 
 #[test]
 fn lossless_precision_is_that_of_the_largest_code() {
-    let layer = LayerWorkload::conv("c", 16, 4, 4, 8, 3);
-    let mut codes = vec![3; layer.input_count()];
+    let layer = LayerWorkload::conv("c", 16, 4, 4, 8, 3).unwrap();
+    let mut codes = vec![3; layer.shape.input_count()];
     codes[7] = 130;
     let recorded = RecordedTrace { activation: Some(codes.into()), ..RecordedTrace::default() };
     let trace = LayerTrace::new(&layer, Arc::new(recorded));
@@ -75,7 +75,8 @@ fn dense_layers_and_full_precision_run_at_the_baseline() {
 
 #[test]
 fn precisions_are_searched_under_the_bound() {
-    let layers = [LayerWorkload::conv("a", 16, 8, 8, 16, 3), LayerWorkload::conv("b", 16, 8, 8, 32, 3)];
+    let layers =
+        [LayerWorkload::conv("a", 16, 8, 8, 16, 3).unwrap(), LayerWorkload::conv("b", 16, 8, 8, 32, 3).unwrap()];
     // Codes up to 1000: 10 bits. "a" stands errors below 8, "b" below 4, and neither stands a clipped code.
     let tuner = ProbeTuner::new(&layers, 1000, |layer, code| code.moved_by(if layer == "b" { 4 } else { 8 }));
     let tuned = accelerator("stripes", "precision = \"search\"").tuned(&tuner).unwrap().unwrap();
@@ -112,15 +113,14 @@ proptest! {
     fn never_above_the_ideal(
         groups in 1usize..4, c in 1usize..40, h in 1usize..20, k in 1usize..400, kernel in 0usize..3, bits in 1u32..=16
     ) {
-        let mut layer = LayerWorkload::conv("c", groups * c, h, h, groups * k, 2 * kernel + 1);
-        layer.groups = groups;
+        let layer = LayerWorkload::conv("c", groups * c, h, h, groups * k, 2 * kernel + 1).unwrap().with_shape(|shape| shape.groups = groups).unwrap();
         let layer = layer.validated().unwrap();
         let dense = accelerator("dadiannao", "").simulate_layer(&layer, None).unwrap().total_cycles();
         let result = accelerator("stripes", &fixed(bits)).simulate_layer(&layer, None).unwrap();
         prop_assert!(dense * u64::from(bits) <= result.total_cycles() * 16);
-        prop_assert_eq!(events(&result, "executed_macs"), layer.dense_macs());
+        prop_assert_eq!(events(&result, "executed_macs"), layer.shape.dense_macs());
         let products = events(&result, "bit_products");
-        prop_assert_eq!(products + events(&result, "bit_products_skipped"), layer.dense_macs() * 16);
+        prop_assert_eq!(products + events(&result, "bit_products_skipped"), layer.shape.dense_macs() * 16);
         prop_assert_eq!(products + events(&result, "idle_bit_slots"), result.total_cycles() * 4096 * 16);
     }
 }

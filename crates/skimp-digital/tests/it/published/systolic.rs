@@ -7,9 +7,10 @@ use crate::support::{accelerator, cycles, events};
 
 /// A SCALE-Sim layer: input extent (h, w), kernel extent, channels, filters, stride; no padding.
 fn layer(h: usize, w: usize, kernel: usize, c: usize, k: usize, stride: usize) -> LayerWorkload {
-    let mut layer = LayerWorkload::conv("x", c, h, w, k, kernel);
-    (layer.pads_begin, layer.pads_end, layer.strides) = ([0, 0], [0, 0], [stride, stride]);
-    layer.set_output_extents();
+    let mut layer = LayerWorkload::conv("x", c, h, w, k, kernel).unwrap();
+    layer = layer
+        .with_shape(|shape| (shape.pads_begin, shape.pads_end, shape.strides) = ([0, 0], [0, 0], [stride, stride]))
+        .unwrap();
     layer.validated().unwrap()
 }
 
@@ -208,7 +209,7 @@ fn folds_by_hand() {
     // rows = columns = 256, 200 vectors; 4 x 4 with 2; one row more than fits.
     for (side, m, n, k, expected) in [(256, 200, 256, 256, 966), (4, 2, 4, 4, 12), (4, 2, 2, 5, 24)] {
         let array = accelerator("systolic", &format!("rows = {side}\ncolumns = {side}\ndram_gb_per_s = 1000000"));
-        let layer = LayerWorkload { n: m, ..LayerWorkload::dense("x", k, n) };
+        let layer = LayerWorkload::dense("x", k, n).with_shape(|shape| shape.n = m).unwrap();
         assert_eq!(array.simulate_layer(&layer, None).unwrap().total_cycles(), expected);
     }
 }
@@ -238,7 +239,8 @@ fn tpu_reaches_its_published_roofs() {
 fn tpu_waits_for_the_weights_of_dense_layers() {
     let tpu = accelerator("tpu-v1", "");
     let shape = LayerWorkload::dense("fc", 2048, 2048);
-    let layer = LayerWorkload { n: 200, weight_bits: 8, activation_bits: 8, ..shape };
+    let layer =
+        LayerWorkload { weight_bits: 8, activation_bits: 8, ..shape.with_shape(|shape| shape.n = 200).unwrap() };
     let result = tpu.simulate_layer(&layer, None).unwrap();
     // 64 tiles of 65,536 bytes at 34 GB/s; the array itself needs 64 x 256 cycles, fill and drain.
     assert_eq!(result.total_cycles(), 86_354);
@@ -249,7 +251,8 @@ fn tpu_waits_for_the_weights_of_dense_layers() {
     assert_eq!(result.notes, ["memory bound: 200 MACs per off-chip byte, ridge 1349"]);
 
     // Wider codes take a half and a quarter of the speed where the array is the bound.
-    let conv = LayerWorkload { weight_bits: 8, activation_bits: 8, ..LayerWorkload::conv("c", 256, 56, 56, 256, 3) };
+    let conv =
+        LayerWorkload { weight_bits: 8, activation_bits: 8, ..LayerWorkload::conv("c", 256, 56, 56, 256, 3).unwrap() };
     let wide = LayerWorkload { activation_bits: 16, ..conv.clone() };
     let wider = LayerWorkload { weight_bits: 16, ..wide.clone() };
     let found = [conv, wide, wider].map(|layer| tpu.simulate_layer(&layer, None).unwrap().total_cycles());

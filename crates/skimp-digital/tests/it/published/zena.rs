@@ -43,11 +43,10 @@ fn allocation_vector() {
 
 #[test]
 fn nothing_zero_takes_every_input() {
-    let mut layer = LayerWorkload::conv("c", 20, 8, 9, 28, 3);
-    (layer.pads_begin, layer.pads_end) = ([0, 0], [0, 0]);
-    layer.set_output_extents();
-    layer.weights = Some(vec![1; layer.weight_count()].into());
-    let codes = vec![1; layer.input_count()];
+    let mut layer = LayerWorkload::conv("c", 20, 8, 9, 28, 3).unwrap();
+    layer = layer.with_shape(|shape| (shape.pads_begin, shape.pads_end) = ([0, 0], [0, 0])).unwrap();
+    layer.weights = Some(vec![1; layer.shape.weight_count()].into());
+    let codes = vec![1; layer.shape.input_count()];
     let dense = run("skip = \"none\"", &layer, &codes);
     // 42 windows on 12 groups: four each in the longest runs; two sets of 14 kernels.
     assert_eq!(dense.total_cycles(), 4 * 2 * 180);
@@ -60,9 +59,9 @@ fn nothing_zero_takes_every_input() {
 #[test]
 fn two_sides_beat_one_on_a_pruned_layer() {
     // Weights of 35 %, activations of 50 % density, drawn at random: the order is published, the numbers are of others.
-    let mut layer = LayerWorkload::conv("c", 256, 13, 13, 384, 3);
-    layer.weights = Some(values(layer.weight_count(), 650, 1).into());
-    let codes = values(layer.input_count(), 500, 2);
+    let mut layer = LayerWorkload::conv("c", 256, 13, 13, 384, 3).unwrap();
+    layer.weights = Some(values(layer.shape.weight_count(), 650, 1).into());
+    let codes = values(layer.shape.input_count(), 500, 2);
     let [both, activations, none] =
         ["both", "activations", "none"].map(|skip| run(&format!("skip = \"{skip}\""), &layer, &codes).total_cycles());
     let (over_none, over_one) = (none as f64 / both as f64, activations as f64 / both as f64);
@@ -71,12 +70,12 @@ fn two_sides_beat_one_on_a_pruned_layer() {
 
 #[test]
 fn zero_aware_allocation_wastes_less_where_kernels_differ() {
-    let mut layer = LayerWorkload::conv("c", 64, 12, 12, 56, 3);
-    let inputs = layer.inputs_per_output();
+    let mut layer = LayerWorkload::conv("c", 64, 12, 12, 56, 3).unwrap();
+    let inputs = layer.shape.inputs_per_output();
     let weights: Vec<i32> =
         (0..56).flat_map(|kernel| values(inputs, (kernel * 37 % 56) as u64 * 17, kernel as u64)).collect();
     layer.weights = Some(weights.into());
-    let codes = values(layer.input_count(), 500, 9);
+    let codes = values(layer.shape.input_count(), 500, 9);
     let naive = run("kernel_allocation = \"naive\"", &layer, &codes);
     let aware = run("", &layer, &codes);
     assert_eq!(events(&naive, "executed_macs"), events(&aware, "executed_macs"));
@@ -87,7 +86,7 @@ fn zero_aware_allocation_wastes_less_where_kernels_differ() {
 #[test]
 fn what_it_lacks_is_named() {
     let zena = accelerator("zena", "");
-    let layer = LayerWorkload::conv("c", 4, 4, 4, 4, 3);
+    let layer = LayerWorkload::conv("c", 4, 4, 4, 4, 3).unwrap();
     let error = zena.simulate_layer(&layer, None).unwrap_err().to_string();
     assert_eq!(error, "layer \"c\": zena needs the operand trace activation of an image");
     let recorded = RecordedTrace { activation: Some(vec![1; 64].into()), ..RecordedTrace::default() };
@@ -105,20 +104,23 @@ fn what_it_lacks_is_named() {
 
 /// Pairs of non-zero operands by the definition.
 fn effectual(layer: &LayerWorkload, codes: &[i32], weights: &[i32]) -> u64 {
-    let (channels, filters) = (layer.channels_per_group(), layer.filters_per_group());
+    let (channels, filters) = (layer.shape.channels_per_group(), layer.shape.filters_per_group());
     let mut count = 0;
-    for k in 0..layer.k {
-        for window in 0..layer.p * layer.q {
-            for input in 0..layer.inputs_per_output() {
-                let (c, tap) = (input / (layer.r * layer.s), input % (layer.r * layer.s));
-                let y = (window / layer.q * layer.strides[0] + tap / layer.s).wrapping_sub(layer.pads_begin[0]);
-                let x = (window % layer.q * layer.strides[1] + tap % layer.s).wrapping_sub(layer.pads_begin[1]);
+    for k in 0..layer.shape.k() {
+        for window in 0..layer.shape.p() * layer.shape.q() {
+            for input in 0..layer.shape.inputs_per_output() {
+                let (c, tap) =
+                    (input / (layer.shape.r() * layer.shape.s()), input % (layer.shape.r() * layer.shape.s()));
+                let y = (window / layer.shape.q() * layer.shape.strides()[0] + tap / layer.shape.s())
+                    .wrapping_sub(layer.shape.pads_begin()[0]);
+                let x = (window % layer.shape.q() * layer.shape.strides()[1] + tap % layer.shape.s())
+                    .wrapping_sub(layer.shape.pads_begin()[1]);
                 let channel = k / filters * channels + c;
                 count += u64::from(
-                    y < layer.h
-                        && x < layer.w
-                        && codes[(channel * layer.h + y) * layer.w + x] != 0
-                        && weights[k * layer.inputs_per_output() + input] != 0,
+                    y < layer.shape.h()
+                        && x < layer.shape.w()
+                        && codes[(channel * layer.shape.h() + y) * layer.shape.w() + x] != 0
+                        && weights[k * layer.shape.inputs_per_output() + input] != 0,
                 );
             }
         }
@@ -134,19 +136,19 @@ proptest! {
         groups in 1usize..4, c in 1usize..70, h in 1usize..7, w in 1usize..7, k in 1usize..24, kernel in 0usize..2,
         stride in 1usize..3, zeros in 0u64..1000, seed in any::<u64>()
     ) {
-        let mut layer = LayerWorkload::conv("c", groups * c, h, w, groups * k, 2 * kernel + 1);
-        layer.groups = groups;
-        layer.strides = [stride, 1];
-        layer.set_output_extents();
-        let weights = values(layer.weight_count(), 1000 - zeros, seed ^ 1);
+        let mut layer = LayerWorkload::conv("c", groups * c, h, w, groups * k, 2 * kernel + 1).unwrap().with_shape(|shape| {
+            shape.groups = groups;
+            shape.strides = [stride, 1];
+        }).unwrap();
+        let weights = values(layer.shape.weight_count(), 1000 - zeros, seed ^ 1);
         layer.weights = Some(weights.clone().into());
         let layer = layer.validated().unwrap();
-        let codes = values(layer.input_count(), zeros, seed);
+        let codes = values(layer.shape.input_count(), zeros, seed);
         let mut cycles = Vec::new();
         for skip in ["both", "activations", "weights", "none"] {
             let result = run(&format!("skip = \"{skip}\""), &layer, &codes);
             let executed = events(&result, "executed_macs");
-            prop_assert_eq!(executed + events(&result, "skipped_macs"), layer.dense_macs());
+            prop_assert_eq!(executed + events(&result, "skipped_macs"), layer.shape.dense_macs());
             prop_assert_eq!(executed + events(&result, "idle_slots"), result.total_cycles() * 168);
             prop_assert!(events(&result, "group_wait") <= events(&result, "idle_slots"));
             if skip == "both" {
@@ -160,9 +162,9 @@ proptest! {
 
 #[test]
 fn results_do_not_depend_on_threads_and_add_up() {
-    let mut layer = LayerWorkload::conv("c", 70, 11, 9, 20, 3);
-    layer.weights = Some(values(layer.weight_count(), 400, 3).into());
-    let images = [values(layer.input_count(), 300, 5), values(layer.input_count(), 700, 6)];
+    let mut layer = LayerWorkload::conv("c", 70, 11, 9, 20, 3).unwrap();
+    layer.weights = Some(values(layer.shape.weight_count(), 400, 3).into());
+    let images = [values(layer.shape.input_count(), 300, 5), values(layer.shape.input_count(), 700, 6)];
     let on = |threads: usize, image: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| run("", &layer, &images[image]))
