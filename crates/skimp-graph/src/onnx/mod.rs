@@ -1,6 +1,6 @@
 //! ONNX files in and out.
 //!
-//! [`import`] reads opset 7 to 21 and [`export`] writes plain ONNX (opset 13, or higher where an operator needs it)
+//! [`import`] reads opset 7 to 28 and [`export`] writes plain ONNX (opset 13, or higher where an operator needs it)
 //! that any runtime runs. The importer normalizes: parameters that ONNX passes as tensors (axes, pads, shapes, bounds)
 //! become attributes, shape arithmetic is evaluated, legacy forms become compositions of today's operators. What it
 //! cannot express is an error that names the node. Importing an exported graph gives the same [`Graph`] again.
@@ -26,7 +26,7 @@ use crate::{Graph, GraphError, ops};
 pub const MIN_OPSET: i64 = 7;
 
 /// Newest operator set that [`import`] reads.
-pub const MAX_OPSET: i64 = 21;
+pub const MAX_OPSET: i64 = 28;
 
 /// Reads a network from an ONNX file. External data is looked up in the file's folder.
 ///

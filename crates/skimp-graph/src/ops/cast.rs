@@ -109,7 +109,7 @@ impl Operator for Cast {
 
 impl Definition for Cast {
     const NAME: &'static str = "Cast";
-    const ATTRIBUTES: &'static [&'static str] = &["to", "saturate"];
+    const ATTRIBUTES: &'static [&'static str] = &["round_mode", "saturate", "to"];
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         node.check_inputs(1, 1)?;

@@ -127,9 +127,13 @@ impl Operator for QuantizeLinear {
 
 impl Definition for QuantizeLinear {
     const NAME: &'static str = "QuantizeLinear";
-    const ATTRIBUTES: &'static [&'static str] = &["axis", "block_size", "output_dtype", "saturate"];
+    const ATTRIBUTES: &'static [&'static str] = &["axis", "block_size", "output_dtype", "precision", "saturate"];
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
+        // FLOAT, the type of the scale.
+        if !matches!(node.int_or("precision", 0)?, 0 | 1) {
+            return Err(node.unsupported("a division in another precision than FLOAT"));
+        }
         let axis = quantization::axis(node)?;
         let mut inputs = quantization::inputs(node, importer)?;
         if let Some(wanted) = quantization::output_dtype(node)? {

@@ -1,4 +1,4 @@
-//! Every form that operator sets 7 to 21 give an operator leads to the same graph operator.
+//! Every form that operator sets 7 to 28 give an operator leads to the same graph operator.
 
 use skimp_graph::ops;
 use skimp_graph::reference::Reference;

@@ -111,6 +111,11 @@ impl Calculation for Range {
         "Range"
     }
 
+    fn attributes(&self) -> &'static [&'static str] {
+        // It only matters to half precision.
+        &["stash_type"]
+    }
+
     fn import(&self, node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         node.check_inputs(3, 3)?;
         let inputs = inputs(node, importer, 3)?;
