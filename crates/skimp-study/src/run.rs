@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use skimp_cpu::affine::AffineExecutor;
-use skimp_data::npy;
-use skimp_graph::Tensor;
+use skimp_data::{DataError, npy};
 use skimp_graph::affine::{is_quantized, lower};
+use skimp_graph::{DType, Data, Tensor};
 use skimp_report::write_atomic;
 
 use crate::evaluate::{Engine, float_executor};
@@ -31,18 +31,16 @@ pub fn run_network(network: &Network, engine: Engine, input: &Path, output: &Pat
     skimp_files::note_input(input);
     let paths = Paths::check(output, network.graph.outputs().len())?;
     let array = npy::read(input)?;
-    let tensor = Tensor::from_f32(array.shape, array.data.into_f32());
+    let dtype = network.graph.inputs().first().map_or(DType::F32, |input| input.dtype);
+    let tensor = typed(array, dtype).map_err(|cause| StudyError::Usage(format!("{}: {cause}", input.display())))?;
     let outputs = if is_integer {
         AffineExecutor::new(&lower(&network.graph)?).run(&[tensor])?
     } else {
         float_executor(network, engine)?.run(&[tensor])?
     };
     let names: Vec<&str> = network.graph.outputs().iter().map(|&id| network.graph.value(id).name.as_str()).collect();
-    for ((tensor, name), path) in outputs.iter().zip(&names).zip(&paths.outputs) {
-        let values = tensor.as_f32().ok_or_else(|| {
-            StudyError::Usage(format!("output \"{name}\" is {:?}, which skimp run cannot write", tensor.dtype()))
-        })?;
-        npy::write(path, tensor.shape(), values)?;
+    for (tensor, path) in outputs.iter().zip(&paths.outputs) {
+        write(path, tensor)?;
     }
     if let Some(path) = &paths.names {
         let map: Map<String, Value> =
@@ -51,6 +49,55 @@ pub fn run_network(network: &Network, engine: Engine, input: &Path, output: &Pat
         write_atomic(path, text.as_bytes())?;
     }
     Ok(())
+}
+
+/// An array as the input of a network of this element type: rounded to f32 as a picture or a table of numbers is, but any
+/// other type takes its own values only.
+fn typed(array: npy::Array, dtype: DType) -> Result<Tensor, String> {
+    let found = array.data.dtype();
+    let data: Option<Data> = match (dtype, array.data) {
+        (DType::F32, data) => Some(data.into_f32().into()),
+        (DType::F64, npy::Data::F64(values)) => Some(values.into()),
+        (DType::F64, data) => Some(data.into_f32().into_iter().map(f64::from).collect::<Vec<f64>>().into()),
+        (DType::I64, data) => integers::<i64>(&data).map(Data::from),
+        (DType::I32, data) => integers::<i32>(&data).map(Data::from),
+        (DType::I16, data) => integers::<i16>(&data).map(Data::from),
+        (DType::I8, data) => integers::<i8>(&data).map(Data::from),
+        (DType::U16, data) => integers::<u16>(&data).map(Data::from),
+        (DType::U8, data) => integers::<u8>(&data).map(Data::from),
+        (DType::Bool, data) => truths(&data).map(Data::from),
+    };
+    data.and_then(|data| Tensor::new(array.shape, data))
+        .ok_or_else(|| format!("an array of {found} for an input of {dtype}, or values beyond that type"))
+}
+
+fn integers<T: TryFrom<i128>>(data: &npy::Data) -> Option<Vec<T>> {
+    data.to_integers()?.into_iter().map(|value| T::try_from(value).ok()).collect()
+}
+
+fn truths(data: &npy::Data) -> Option<Vec<bool>> {
+    let truth = |value| match value {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    };
+    data.to_integers()?.into_iter().map(truth).collect()
+}
+
+/// Writes a tensor in its own element type.
+fn write(path: &Path, tensor: &Tensor) -> Result<(), DataError> {
+    let shape = tensor.shape();
+    match tensor.data() {
+        Data::F32(values) => npy::write(path, shape, values),
+        Data::F64(values) => npy::write(path, shape, values),
+        Data::I64(values) => npy::write(path, shape, values),
+        Data::I32(values) => npy::write(path, shape, values),
+        Data::I16(values) => npy::write(path, shape, values),
+        Data::I8(values) => npy::write(path, shape, values),
+        Data::U16(values) => npy::write(path, shape, values),
+        Data::U8(values) => npy::write(path, shape, values),
+        Data::Bool(values) => npy::write(path, shape, values),
+    }
 }
 
 /// Where the outputs of a run go.

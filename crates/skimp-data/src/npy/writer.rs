@@ -29,6 +29,14 @@ macro_rules! element {
 element!(u8: "|u1", i8: "|i1", u16: "<u2", i16: "<i2", u32: "<u4", i32: "<i4", u64: "<u8", i64: "<i8");
 element!(f32: "<f4", f64: "<f8");
 
+impl Element for bool {
+    const DESCR: &'static str = "|b1";
+
+    fn push(self, bytes: &mut Vec<u8>) {
+        bytes.push(u8::from(self));
+    }
+}
+
 /// Values encoded at a time.
 const CHUNK: usize = 1 << 16;
 
