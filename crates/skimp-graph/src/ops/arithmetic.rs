@@ -1,7 +1,7 @@
 //! What elementwise arithmetic with broadcasting shares, on data and in shape calculations.
 
-use super::Op;
 use super::signature::{Signature, shaped};
+use super::{Cast, ElementTypes, Op};
 use crate::onnx::export::Form;
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Arithmetic, Extent, Shape, SymbolicTensor, Symbols};
@@ -10,7 +10,7 @@ use crate::reference::number::Number;
 use crate::reference::strided::Offsets;
 use crate::shape::{TensorType, broadcast};
 use crate::testing::{Generator, Source};
-use crate::{DType, Data, GraphError, Tensor};
+use crate::{DType, Data, Element, GraphError, Tensor};
 
 /// Two numbers of one type, broadcast.
 pub(super) fn output_types(signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
@@ -111,4 +111,104 @@ pub(super) fn draw(generator: &mut Generator, x: usize, op: Op, divides: bool) -
         return None;
     }
     generator.try_node(op, operands)
+}
+
+/// The broadcast type of any number of inputs of one type.
+pub(super) fn variadic_types(signature: &Signature<'_>, only_float: bool) -> Result<Vec<TensorType>, GraphError> {
+    let x = if only_float { signature.float()? } else { signature.number()? };
+    let mut shape = x.shape.clone();
+    for idx in 1..signature.inputs.len() {
+        let other = signature.input_like(idx, x)?;
+        let mismatch = || signature.invalid(format!("shapes {shape:?} and {:?} do not broadcast", other.shape));
+        shape = broadcast(&shape, &other.shape).ok_or_else(mismatch)?;
+    }
+    Ok(shaped(x, shape))
+}
+
+/// The elements of all inputs joined, from the first to the last.
+pub(super) fn fold<T: Number>(call: &Call<'_>, x: &[T], join: impl Fn(T, T) -> T) -> Result<Vec<T>, GraphError> {
+    let mut y: Vec<T> = call.allocate_output()?;
+    y.extend(Offsets::broadcast(call.input(0).shape(), call.output_shape()).map(|i| x[i]));
+    for idx in 1..call.inputs.len() {
+        let other: &[T] = call.elements(idx);
+        let places = Offsets::broadcast(call.input(idx).shape(), call.output_shape());
+        y.iter_mut().zip(places).for_each(|(y, i)| *y = join(*y, other[i]));
+    }
+    Ok(y)
+}
+
+/// Adds `op` on all inputs.
+pub(super) fn import_variadic(node: &NodeView<'_>, importer: &mut Importer, op: Op) -> Result<(), GraphError> {
+    let n_inputs = node.n_inputs();
+    node.check_inputs(n_inputs.max(1), n_inputs)?;
+    let inputs = (0..n_inputs).map(|idx| importer.value(node, idx).map(Some)).collect::<Result<Vec<_>, _>>()?;
+    importer.emit(node, op, inputs)
+}
+
+/// Adds `op` on two inputs.
+pub(super) fn import_data(node: &NodeView<'_>, importer: &mut Importer, op: Op) -> Result<(), GraphError> {
+    node.check_inputs(2, 2)?;
+    import_variadic(node, importer, op)
+}
+
+fn truths(signature: &Signature<'_>, shape: Option<Vec<usize>>) -> Result<Vec<TensorType>, GraphError> {
+    let shape = shape.ok_or_else(|| signature.invalid("the shapes of the inputs do not broadcast"))?;
+    Ok(vec![TensorType { dtype: DType::Bool, shape }])
+}
+
+/// Truth values of two inputs of one type, broadcast.
+pub(super) fn comparison_types(signature: &Signature<'_>, types: ElementTypes) -> Result<Vec<TensorType>, GraphError> {
+    let a = if types == ElementTypes::Any { signature.input(0)? } else { signature.number()? };
+    let b = signature.input_like(1, a)?;
+    truths(signature, broadcast(&a.shape, &b.shape))
+}
+
+/// Truth values of truth values, broadcast.
+pub(super) fn logic_types(signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
+    let a = signature.input(0)?;
+    if a.dtype != DType::Bool {
+        return Err(signature.invalid(format!("input 0 has element type {}, expected bool", a.dtype)));
+    }
+    match signature.inputs.len() {
+        1 => Ok(vec![a.clone()]),
+        _ => truths(signature, broadcast(&a.shape, &signature.input_like(1, a)?.shape)),
+    }
+}
+
+/// The type of a comparison of two inputs of one type.
+pub(super) fn comparison_dtype(inputs: &[Option<DType>], types: ElementTypes) -> Result<DType, String> {
+    match inputs {
+        [Some(a), Some(b)] if a == b && types.contains(*a) => Ok(DType::Bool),
+        _ => Err(format!("inputs of element types {inputs:?}, expected two of one type")),
+    }
+}
+
+/// The type of a function of truth values.
+pub(super) fn logic_dtype(inputs: &[Option<DType>]) -> Result<DType, String> {
+    if inputs.iter().all(|input| *input == Some(DType::Bool)) {
+        return Ok(DType::Bool);
+    }
+    Err(format!("inputs of element types {inputs:?}, expected Bool"))
+}
+
+/// `function` of the elements of `a`, the first input, and of the second one, both broadcast to the output.
+pub(super) fn compare<T: Element>(
+    call: &Call<'_>,
+    a: &[T],
+    function: impl Fn(T, T) -> bool,
+) -> Result<Vec<bool>, GraphError> {
+    let b: &[T] = call.elements(1);
+    let places = |idx: usize| Offsets::broadcast(call.input(idx).shape(), call.output_shape());
+    let mut y = call.allocate_output()?;
+    y.extend(places(0).zip(places(1)).map(|(i, j)| function(a[i], b[j])));
+    Ok(y)
+}
+
+/// Adds `op` on value `x` and a constant, both as truth values.
+pub(super) fn draw_logic(generator: &mut Generator, x: usize, op: Op) -> Option<Vec<usize>> {
+    let x = generator.try_node(Op::Cast(Cast { to: DType::Bool }), vec![Source::Known(x)])?[0];
+    let shape = generator.broadcastable(&generator.shape(x), true);
+    let n: usize = shape.iter().product();
+    let truths: Vec<bool> = (0..n).map(|_| generator.draws.chance(0.5)).collect();
+    generator.try_node(op, vec![Source::Known(x), Source::Constant(Tensor::new(shape, truths.into())?)])
 }

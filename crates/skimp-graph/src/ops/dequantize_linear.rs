@@ -6,7 +6,7 @@ use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, quantization, unary};
+use crate::ops::{Cast, Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, quantization, unary};
 use crate::reference::Call;
 use crate::shape::TensorType;
 use crate::testing::{Case, Generator, Source, case, f, t};
@@ -137,6 +137,13 @@ impl Definition for DequantizeLinear {
     }
 
     fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {
+        let types = [DType::I8, DType::U8, DType::I32];
+        let x = if types.contains(&generator.known[x].tensor.dtype()) {
+            x
+        } else {
+            let to = types[generator.draws.below(3)];
+            generator.try_node(Op::Cast(Cast { to }), vec![Source::Known(x)])?[0]
+        };
         let scale = Tensor::from_f32(Vec::new(), vec![[0.5, 1.0, 2.0][generator.draws.below(3)]]);
         let zero: Data = match generator.known[x].tensor.dtype() {
             DType::I32 => vec![0_i32].into(),

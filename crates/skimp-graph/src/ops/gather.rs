@@ -6,7 +6,7 @@ use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols, normalize_axis};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding};
+use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, indices};
 use crate::reference::Call;
 use crate::reference::number::for_any;
 use crate::reference::strided::around_axis;
@@ -35,10 +35,7 @@ impl Operator for Gather {
     }
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
-        let (x, indices) = (signature.input(0)?, signature.input(1)?);
-        if !matches!(indices.dtype, DType::I32 | DType::I64) {
-            return Err(signature.invalid(format!("indices have element type {}, expected i32 or i64", indices.dtype)));
-        }
+        let (x, indices) = (signature.input(0)?, indices::checked(signature)?);
         let axis = signature.axis(self.axis, x.shape.len())?;
         Ok(shaped(x, [&x.shape[..axis], &indices.shape, &x.shape[axis + 1..]].concat()))
     }
@@ -56,14 +53,7 @@ impl Operator for Gather {
         }
         let shape = call.input(0).shape();
         let axis = normalized_axis(self.axis, shape.len()).map_err(|cause| call.invalid(cause))?;
-        let index = |index: i64| {
-            normalized_axis(index, shape[axis])
-                .map_err(|_| call.invalid(format!("index {index} is out of range for an extent of {}", shape[axis])))
-        };
-        let indices: Vec<usize> = match call.input(1).data() {
-            Data::I32(indices) => indices.iter().map(|&i| index(i.into())).collect::<Result<_, _>>()?,
-            _ => call.elements::<i64>(1).iter().map(|&i| index(i)).collect::<Result<_, _>>()?,
-        };
+        let indices = indices::all(call, 1, |_| shape[axis])?;
         for_any!(call.input(0).data(), x => Ok(vec![typed(call, x, axis, &indices)?.into()]))
     }
 
@@ -85,10 +75,7 @@ impl Operator for Gather {
     }
 
     fn output_dtype(&self, inputs: &[Option<DType>], _output: usize) -> Result<DType, String> {
-        match inputs {
-            [Some(x), Some(DType::I32 | DType::I64)] => Ok(*x),
-            _ => Err(format!("inputs of element types {inputs:?}, expected indices of I32 or I64")),
-        }
+        indices::output_dtype(inputs)
     }
 
     fn symbolic_shape(&self, inputs: &[&Shape], _symbols: &mut Symbols) -> Shape {

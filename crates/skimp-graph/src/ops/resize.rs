@@ -79,8 +79,9 @@ pub enum Coordinates {
 /// Resamples along some axes, one after the other from the last to the first, in f64, rounded once.
 ///
 /// # Source
-/// ONNX's specification of Resize (opset 19) and its reference implementation. Scales that a size implies are its ratio to
-/// the extent, in f64.
+/// ONNX's specification of Resize (opset 19). Scales that a size implies are its ratio to the extent, in f64. The resized
+/// length is the output's extent, as the text says and onnxruntime has it; ONNX's reference implementation takes a length
+/// that may be fractional where scales are given, and so differs for aligned corners.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resize {
     /// What becomes of each axis.
@@ -123,7 +124,7 @@ impl Resize {
             }
             Coordinates::PytorchHalfPixel => {
                 if output == 1 {
-                    -0.5
+                    0.0
                 } else {
                     half_pixel
                 }

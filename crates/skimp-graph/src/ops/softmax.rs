@@ -87,32 +87,7 @@ impl Definition for Softmax {
     const ATTRIBUTES: &'static [&'static str] = &["axis"];
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
-        if node.opset() >= 13 {
-            let axis = node.int_or("axis", -1)?;
-            return unary::import(node, importer, Op::Softmax(Self { axis }));
-        }
-        node.check_inputs(1, 1)?;
-        let axis = node.int_or("axis", 1)?;
-        let x = importer.value(node, 0)?;
-        let shape =
-            importer.shape(x).clone().ok_or_else(|| node.unsupported("the old form on an input of unknown rank"))?;
-        // The axis may also equal the rank: every row of the matrix then has one element.
-        let cut = if usize::try_from(axis).is_ok_and(|axis| axis == shape.len()) {
-            shape.len()
-        } else {
-            normalize_axis(axis, shape.len())
-                .ok_or_else(|| node.invalid(format!("axis {axis} does not exist in {} dims", shape.len())))?
-        };
-        let row: Vec<usize> = (cut..shape.len()).filter(|&i| shape[i] != Extent::Known(1)).collect();
-        if let ([] | [_], true) = (row.as_slice(), cut < shape.len()) {
-            // A row runs along one axis only: that is the new form.
-            let axis = row.first().copied().unwrap_or(cut);
-            return importer.emit(node, Op::Softmax(Self { axis: axis as i64 }), vec![Some(x)]);
-        }
-        let back = shape_back(&shape, cut).ok_or_else(|| node.unsupported("the old form with several open extents"))?;
-        let flat = importer.emit_step(node, "flat", Op::Flatten(Flatten { axis: cut as i64 }), vec![Some(x)])?;
-        let soft = importer.emit_step(node, "softmax", Op::Softmax(Self { axis: -1 }), vec![Some(flat)])?;
-        importer.emit(node, Op::Reshape(Reshape { shape: back, allow_zero: false }), vec![Some(soft)])
+        import_along(node, importer, |axis| Op::Softmax(Self { axis }))
     }
 
     fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {
@@ -125,6 +100,40 @@ impl Definition for Softmax {
             f(&[1, 2, 2], &[0.5, 1.0, 0.5, 0.0])
         })]
     }
+}
+
+/// Adds a function along one axis, in its form since opset 13 or over a matrix; `op` makes it of the axis.
+pub(super) fn import_along(
+    node: &NodeView<'_>,
+    importer: &mut Importer,
+    op: impl Fn(i64) -> Op,
+) -> Result<(), GraphError> {
+    if node.opset() >= 13 {
+        let axis = node.int_or("axis", -1)?;
+        return unary::import(node, importer, op(axis));
+    }
+    node.check_inputs(1, 1)?;
+    let axis = node.int_or("axis", 1)?;
+    let x = importer.value(node, 0)?;
+    let shape =
+        importer.shape(x).clone().ok_or_else(|| node.unsupported("the old form on an input of unknown rank"))?;
+    // The axis may also equal the rank: every row of the matrix then has one element.
+    let cut = if usize::try_from(axis).is_ok_and(|axis| axis == shape.len()) {
+        shape.len()
+    } else {
+        normalize_axis(axis, shape.len())
+            .ok_or_else(|| node.invalid(format!("axis {axis} does not exist in {} dims", shape.len())))?
+    };
+    let row: Vec<usize> = (cut..shape.len()).filter(|&i| shape[i] != Extent::Known(1)).collect();
+    if let ([] | [_], true) = (row.as_slice(), cut < shape.len()) {
+        // A row runs along one axis only: that is the new form.
+        let axis = row.first().copied().unwrap_or(cut);
+        return importer.emit(node, op(axis as i64), vec![Some(x)]);
+    }
+    let back = shape_back(&shape, cut).ok_or_else(|| node.unsupported("the old form with several open extents"))?;
+    let flat = importer.emit_step(node, "flat", Op::Flatten(Flatten { axis: cut as i64 }), vec![Some(x)])?;
+    let soft = importer.emit_step(node, "softmax", op(-1), vec![Some(flat)])?;
+    importer.emit(node, Op::Reshape(Reshape { shape: back, allow_zero: false }), vec![Some(soft)])
 }
 
 /// The reshape target that leads from the matrix back to `shape`.

@@ -181,6 +181,16 @@ impl<'a> Call<'a> {
         for_any!(self.input(0).data(), x => Ok(typed(self, x, offsets)?.into()))
     }
 
+    /// The elements of the first input at `places`.
+    pub(crate) fn pick(&self, places: &[usize]) -> Result<Data, GraphError> {
+        fn typed<T: Element>(call: &Call<'_>, x: &[T], places: &[usize]) -> Result<Vec<T>, GraphError> {
+            let mut y = call.allocate(places.len())?;
+            y.extend(places.iter().map(|&place| x[place]));
+            Ok(y)
+        }
+        for_any!(self.input(0).data(), x => Ok(typed(self, x, places)?.into()))
+    }
+
     pub(crate) fn invalid(&self, cause: impl Into<String>) -> GraphError {
         GraphError::invalid_node(self.node, self.op.name(), cause)
     }

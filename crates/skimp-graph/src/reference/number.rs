@@ -8,6 +8,8 @@ pub(crate) trait Number: Element + PartialOrd {
     const ONE: Self;
     /// The least value, minus infinity for floating point.
     const LOWEST: Self;
+    /// The greatest value, infinity for floating point.
+    const HIGHEST: Self;
 
     fn plus(self, other: Self) -> Self;
     fn minus(self, other: Self) -> Self;
@@ -35,6 +37,7 @@ macro_rules! integer {
             const ZERO: Self = 0;
             const ONE: Self = 1;
             const LOWEST: Self = <$type>::MIN;
+            const HIGHEST: Self = <$type>::MAX;
 
             fn plus(self, other: Self) -> Self {
                 self.wrapping_add(other)
@@ -77,6 +80,7 @@ macro_rules! float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             const LOWEST: Self = <$type>::NEG_INFINITY;
+            const HIGHEST: Self = <$type>::INFINITY;
 
             fn plus(self, other: Self) -> Self {
                 self + other

@@ -157,7 +157,7 @@ impl Generator {
         if self.types == ElementTypes::F32 && outputs.iter().any(|output| output.dtype() != DType::F32) {
             return None;
         }
-        let largest = outputs.iter().map(largest).fold(0.0, f32::max);
+        let largest = outputs.iter().map(largest).fold(0.0, larger);
         let from_exact =
             operands.iter().all(|operand| !matches!(operand, Source::Known(i) if !self.known[*i].is_exact));
         // The comparison is false for NaN, too.
@@ -216,10 +216,18 @@ impl Generator {
     }
 }
 
-/// The largest magnitude of a tensor of f32, NaN if one is; 0 for other types.
+/// The larger magnitude, NaN if one is.
+fn larger(most: f32, x: f32) -> f32 {
+    if x.is_nan() || most.is_nan() { f32::NAN } else { x.abs().max(most) }
+}
+
+/// The largest magnitude of a tensor of floating point, NaN if one is; 0 for other types.
 fn largest(tensor: &Tensor) -> f32 {
-    let elements = tensor.as_f32().unwrap_or_default();
-    elements.iter().fold(0.0, |most, x| if x.is_nan() { f32::NAN } else { x.abs().max(most) })
+    match (tensor.as_f32(), tensor.elements::<f64>()) {
+        (Some(elements), _) => elements.iter().copied().fold(0.0, larger),
+        (_, Some(elements)) => elements.iter().map(|&x| x as f32).fold(0.0, larger),
+        _ => 0.0,
+    }
 }
 
 fn on_grid(tensor: &Tensor) -> bool {

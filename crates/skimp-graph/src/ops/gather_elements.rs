@@ -1,0 +1,113 @@
+//! GatherElements.
+
+use std::ops::RangeInclusive;
+
+use crate::onnx::export::{Context, Form};
+use crate::onnx::import::{Importer, NodeView};
+use crate::onnx::symbolic::{Shape, Symbols};
+use crate::ops::indices;
+use crate::ops::signature::{Signature, shaped};
+use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding};
+use crate::reference::Call;
+use crate::reference::strided::{Offsets, strides_of};
+use crate::shape::{TensorType, normalized_axis};
+use crate::testing::{Case, Generator, Source, case, f, t};
+use crate::{DType, Data, GraphError, Tensor};
+
+/// Inputs: x, indices of its rank: each index picks along the axis, at its own place on the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatherElements {
+    /// Axis, may be negative.
+    pub axis: i64,
+}
+
+impl Operator for GatherElements {
+    fn class(&self) -> Class {
+        Class::Moves
+    }
+
+    fn n_inputs(&self) -> RangeInclusive<usize> {
+        2..=2
+    }
+
+    fn element_types(&self) -> ElementTypes {
+        ElementTypes::Any
+    }
+
+    fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
+        let (x, indices) = (signature.input(0)?, indices::checked(signature)?);
+        let axis = signature.axis(self.axis, x.shape.len())?;
+        let fits = |(i, (n, x)): (usize, (&usize, &usize))| i == axis || n <= x;
+        if indices.shape.len() != x.shape.len() || !indices.shape.iter().zip(&x.shape).enumerate().all(fits) {
+            return Err(signature.invalid(format!("indices of shape {:?} into {:?}", indices.shape, x.shape)));
+        }
+        Ok(shaped(x, indices.shape.clone()))
+    }
+
+    fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
+        let shape = call.input(0).shape();
+        let axis = normalized_axis(self.axis, shape.len()).map_err(|cause| call.invalid(cause))?;
+        let mut strides = strides_of(shape);
+        let step = strides[axis].unsigned_abs();
+        strides[axis] = 0;
+        let starts = Offsets::new(call.input(1).shape(), strides, 0);
+        let indices = indices::all(call, 1, |_| shape[axis])?;
+        let places: Vec<usize> = starts.zip(indices).map(|(start, index)| start + index * step).collect();
+        Ok(vec![call.pick(&places)?])
+    }
+
+    fn keeps_images_apart(&self, operands: &Operands<'_>) -> bool {
+        !operands.is_first(self.axis) && operands.inputs.iter().flatten().all(|input| !input.is_constant)
+    }
+
+    fn rounding(&self) -> Rounding {
+        Rounding::Exact
+    }
+
+    fn export(&self, form: Form, _context: Context) -> Result<Form, String> {
+        Ok(form.since(13).int("axis", self.axis))
+    }
+
+    fn output_dtype(&self, inputs: &[Option<DType>], _output: usize) -> Result<DType, String> {
+        indices::output_dtype(inputs)
+    }
+
+    fn symbolic_shape(&self, inputs: &[&Shape], _symbols: &mut Symbols) -> Shape {
+        inputs.get(1).copied()?.clone()
+    }
+
+    fn keeps_non_negative(&self, inputs: &[bool]) -> bool {
+        inputs.first() == Some(&true)
+    }
+}
+
+impl Definition for GatherElements {
+    const NAME: &'static str = "GatherElements";
+    const ATTRIBUTES: &'static [&'static str] = &["axis"];
+
+    fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
+        node.check_inputs(2, 2)?;
+        let axis = node.int_or("axis", 0)?;
+        let inputs = vec![Some(importer.value(node, 0)?), Some(importer.value(node, 1)?)];
+        importer.emit(node, Op::GatherElements(Self { axis }), inputs)
+    }
+
+    fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {
+        let shape = generator.shape(x);
+        let axis = generator.axis(shape.len())?;
+        let extent = shape[axis.rem_euclid(shape.len() as i64) as usize];
+        let n: usize = shape.iter().product();
+        let indices = (0..n).map(|_| generator.draws.below(2 * extent.max(1)) as i64 - extent as i64).collect();
+        let indices = Source::Constant(Tensor::from_i64(shape, indices));
+        generator.try_node(Op::GatherElements(Self { axis }), vec![Source::Known(x), indices])
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![case(
+            "gather elements",
+            Op::GatherElements(Self { axis: 1 }),
+            &[f(&[2, 2], &[1.0, 2.0, 3.0, 4.0]), t(&[2, 2], &[0_i64, 0, -1, 0])],
+            f(&[2, 2], &[1.0, 1.0, 4.0, 3.0]),
+        )]
+    }
+}

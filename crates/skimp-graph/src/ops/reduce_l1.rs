@@ -1,0 +1,98 @@
+//! ReduceL1: axes as an attribute, or an input (18).
+
+use std::ops::RangeInclusive;
+
+use crate::onnx::export::{Context, Form};
+use crate::onnx::import::{Importer, NodeView};
+use crate::onnx::symbolic::{Shape, Symbols};
+use crate::ops::signature::{Signature, shaped};
+use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, reduction};
+use crate::reference::Call;
+use crate::reference::number::{Number, for_number};
+use crate::shape::TensorType;
+use crate::testing::{Case, Generator, case, f};
+use crate::{Data, GraphError};
+
+/// Sum of absolute values over axes (all where empty), in f64 for floating point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReduceL1 {
+    /// Axes, may be negative.
+    pub axes: Vec<i64>,
+    /// Whether reduced axes stay as 1.
+    pub keep_dims: bool,
+}
+
+impl Operator for ReduceL1 {
+    fn class(&self) -> Class {
+        Class::Reduces
+    }
+
+    fn n_inputs(&self) -> RangeInclusive<usize> {
+        1..=1
+    }
+
+    fn element_types(&self) -> ElementTypes {
+        ElementTypes::Number
+    }
+
+    fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
+        let x = signature.number()?;
+        Ok(shaped(x, reduction::output_shape(signature, x, &self.axes, self.keep_dims)?))
+    }
+
+    fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
+        fn typed<T: Number>(call: &Call<'_>, x: &[T], reduced: &[bool]) -> Result<Vec<T>, GraphError> {
+            reduction::reduce(call, x, reduced, |elements, _| {
+                T::dot(&mut elements.map(|x| (if x < T::ZERO { T::ZERO.minus(x) } else { x }, T::ONE)))
+            })
+        }
+        let reduced = reduction::reduced(call, &self.axes)?;
+        for_number!(
+            call.input(0).data(),
+            x => Ok(vec![typed(call, x, &reduced)?.into()]),
+            Err(call.unsupported_type())
+        )
+    }
+
+    fn keeps_images_apart(&self, operands: &Operands<'_>) -> bool {
+        reduction::keeps_images_apart(&self.axes, operands)
+    }
+
+    fn rounding(&self) -> Rounding {
+        Rounding::Exact
+    }
+
+    fn export(&self, form: Form, context: Context) -> Result<Form, String> {
+        Ok(reduction::export(form.since(13), &self.axes, self.keep_dims, context.opset >= 18))
+    }
+
+    fn symbolic_shape(&self, inputs: &[&Shape], _symbols: &mut Symbols) -> Shape {
+        reduction::symbolic_shape(inputs.first()?.as_ref()?, &self.axes, self.keep_dims)
+    }
+
+    fn keeps_non_negative(&self, _inputs: &[bool]) -> bool {
+        true
+    }
+}
+
+impl Definition for ReduceL1 {
+    const NAME: &'static str = "ReduceL1";
+    const ATTRIBUTES: &'static [&'static str] = &["axes", "keepdims", "noop_with_empty_axes"];
+
+    fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
+        reduction::import(node, importer, 18, |axes, keep_dims| Op::ReduceL1(Self { axes, keep_dims }))
+    }
+
+    fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {
+        reduction::draw(generator, x, |axes, keep_dims| Op::ReduceL1(Self { axes, keep_dims }))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![case(
+            "reduce l1",
+            Op::ReduceL1(Self { axes: vec![1], keep_dims: false }),
+            &[f(&[2, 2], &[1.0, -2.0, 3.0, 4.0])],
+            f(&[2], &[3.0, 7.0]),
+        )]
+    }
+}
