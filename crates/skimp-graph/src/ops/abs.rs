@@ -79,8 +79,8 @@ impl Definition for Abs {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("absolute", Op::Abs, &[f(&[3], &[-2.0, 0.5, -0.0])], f(&[3], &[2.0, 0.5, 0.0])),
-            case("absolute i8", Op::Abs, &[t(&[2], &[-3_i8, -128])], t(&[2], &[3_i8, -128])),
+            case("absolute", Op::Abs, [f(&[3], &[-2.0, 0.5, -0.0])], f(&[3], &[2.0, 0.5, 0.0])),
+            case("absolute i8", Op::Abs, [t(&[2], &[-3_i8, -128])], t(&[2], &[3_i8, -128])),
         ]
     }
 }

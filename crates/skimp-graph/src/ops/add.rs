@@ -76,7 +76,7 @@ impl Definition for Add {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("add broadcasts", Op::Add, &[f(&[2, 1], &[1.0, 2.0]), f(&[3], &[10.0, 20.0, 30.0])], {
+        vec![case("add broadcasts", Op::Add, [f(&[2, 1], &[1.0, 2.0]), f(&[3], &[10.0, 20.0, 30.0])], {
             f(&[2, 3], &[11.0, 21.0, 31.0, 12.0, 22.0, 32.0])
         })]
     }

@@ -74,7 +74,7 @@ impl Definition for And {
         vec![case(
             "And",
             Op::And,
-            &[t(&[2, 1], &[true, false]), t(&[2], &[true, false])],
+            [t(&[2, 1], &[true, false]), t(&[2], &[true, false])],
             t(&[2, 2], &[true, false, false, false]),
         )]
     }

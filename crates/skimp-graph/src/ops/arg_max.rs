@@ -123,9 +123,9 @@ impl Definition for ArgMax {
         let x = f(&[2, 3], &[1.0, 5.0, 5.0, 4.0, 0.0, f32::NAN]);
         let arg_max = |axis, keep_dims, select_last| Op::ArgMax(Self { axis, keep_dims, select_last });
         vec![
-            case("arg max", arg_max(1, false, false), &[x.clone()], t(&[2], &[1_i64, 2])),
-            case("arg max, the last one", arg_max(-1, true, true), &[x.clone()], t(&[2, 1], &[2_i64, 2])),
-            case("arg max of columns", arg_max(0, true, false), &[x], t(&[1, 3], &[1_i64, 0, 1])),
+            case("arg max", arg_max(1, false, false), [x.clone()], t(&[2], &[1_i64, 2])),
+            case("arg max, the last one", arg_max(-1, true, true), [x.clone()], t(&[2, 1], &[2_i64, 2])),
+            case("arg max of columns", arg_max(0, true, false), [x], t(&[1, 3], &[1_i64, 0, 1])),
         ]
     }
 }

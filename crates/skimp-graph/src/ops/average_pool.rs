@@ -123,26 +123,26 @@ impl Definition for AveragePool {
             case(
                 "average",
                 average(Window::padded(&[2, 2], &[0, 0]), false),
-                &[x.clone()],
+                [x.clone()],
                 f(&[1, 1, 2, 2], &[3.0, 4.0, 6.0, 7.0]),
             ),
             case(
                 "average without padding",
                 average(Window::padded(&[2], &[1]), false),
-                &[f(&[1, 1, 2], &[2.0, 6.0])],
+                [f(&[1, 1, 2], &[2.0, 6.0])],
                 f(&[1, 1, 3], &[2.0, 4.0, 6.0]),
             ),
             case(
                 "average with padding",
                 average(Window::padded(&[2], &[1]), true),
-                &[f(&[1, 1, 2], &[2.0, 6.0])],
+                [f(&[1, 1, 2], &[2.0, 6.0])],
                 f(&[1, 1, 3], &[1.0, 4.0, 3.0]),
             ),
             // The last window reaches one element beyond the input; that element never counts.
             case(
                 "average ceil with padding",
                 average(ceil, true),
-                &[x.clone()],
+                [x.clone()],
                 f(&[1, 1, 2, 2], &[3.0, 4.5, 7.5, 9.0]),
             ),
         ]

@@ -121,7 +121,7 @@ impl Definition for BatchNormalization {
         vec![case(
             "batch norm",
             Op::BatchNormalization(Self { epsilon: 0.0 }),
-            &[
+            [
                 f(&[1, 2, 2], &[1.0, 3.0, 5.0, 7.0]),
                 f(&[2], &[2.0, 1.0]),
                 f(&[2], &[1.0, 0.0]),

@@ -139,13 +139,13 @@ impl Definition for Cast {
             case(
                 "to i8",
                 cast(DType::I8),
-                &[f(&[4], &[-1.9, 300.0, f32::NAN, -300.0])],
+                [f(&[4], &[-1.9, 300.0, f32::NAN, -300.0])],
                 t(&[4], &[-1_i8, 127, 0, -128]),
             ),
-            case("i32 to u8 wraps", cast(DType::U8), &[t(&[2], &[256_i32, -1])], t(&[2], &[0_u8, 255])),
-            case("to bool", cast(DType::Bool), &[f(&[3], &[-0.0, 0.1, f32::NAN])], t(&[3], &[false, true, true])),
-            case("bool to f32", cast(DType::F32), &[t(&[2], &[true, false])], f(&[2], &[1.0, 0.0])),
-            case("f64 to f32", cast(DType::F32), &[t(&[1], &[1.0_f64 + 2_f64.powi(-25)])], f(&[1], &[1.0])),
+            case("i32 to u8 wraps", cast(DType::U8), [t(&[2], &[256_i32, -1])], t(&[2], &[0_u8, 255])),
+            case("to bool", cast(DType::Bool), [f(&[3], &[-0.0, 0.1, f32::NAN])], t(&[3], &[false, true, true])),
+            case("bool to f32", cast(DType::F32), [t(&[2], &[true, false])], f(&[2], &[1.0, 0.0])),
+            case("f64 to f32", cast(DType::F32), [t(&[1], &[1.0_f64 + 2_f64.powi(-25)])], f(&[1], &[1.0])),
         ]
     }
 }

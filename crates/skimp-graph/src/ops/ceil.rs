@@ -36,6 +36,6 @@ impl Definition for Ceil {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("ceil", Op::Ceil, &[f(&[3], &[1.5, -1.5, 2.0])], f(&[3], &[2.0, -1.0, 2.0]))]
+        vec![case("ceil", Op::Ceil, [f(&[3], &[1.5, -1.5, 2.0])], f(&[3], &[2.0, -1.0, 2.0]))]
     }
 }

@@ -112,10 +112,10 @@ impl Definition for Clip {
         let x = f(&[5], &[-2.0, -0.0, 0.5, 1.0, 4.0]);
         let clip = |min, max| Op::Clip(Self { min, max });
         vec![
-            case("clip", clip(Some(-1.0), Some(1.0)), &[x.clone()], f(&[5], &[-1.0, 0.0, 0.5, 1.0, 1.0])),
-            case("clip below", clip(Some(0.75), None), &[x.clone()], f(&[5], &[0.75, 0.75, 0.75, 1.0, 4.0])),
-            case("clip, min above max", clip(Some(2.0), Some(1.0)), &[x], f(&[5], &[1.0; 5])),
-            case("clip of i8", clip(Some(-200.0), Some(2.0)), &[t(&[2], &[-128_i8, 3])], t(&[2], &[-128_i8, 2])),
+            case("clip", clip(Some(-1.0), Some(1.0)), [x.clone()], f(&[5], &[-1.0, 0.0, 0.5, 1.0, 1.0])),
+            case("clip below", clip(Some(0.75), None), [x.clone()], f(&[5], &[0.75, 0.75, 0.75, 1.0, 4.0])),
+            case("clip, min above max", clip(Some(2.0), Some(1.0)), [x], f(&[5], &[1.0; 5])),
+            case("clip of i8", clip(Some(-200.0), Some(2.0)), [t(&[2], &[-128_i8, 3])], t(&[2], &[-128_i8, 2])),
         ]
     }
 }

@@ -148,7 +148,7 @@ impl Definition for Concat {
         vec![case(
             "concat",
             Op::Concat(Self { axis: -1 }),
-            &[x, f(&[2, 1], &[7.0, 8.0])],
+            [x, f(&[2, 1], &[7.0, 8.0])],
             f(&[2, 4], &[1.0, 2.0, 3.0, 7.0, 4.0, 5.0, 6.0, 8.0]),
         )]
     }

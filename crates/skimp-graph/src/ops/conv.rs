@@ -185,38 +185,38 @@ impl Definition for Conv {
             case(
                 "valid",
                 conv(Window::padded(&[2, 2], &[0, 0]), 1),
-                &[x.clone(), ones.clone()],
+                [x.clone(), ones.clone()],
                 f(&[1, 1, 2, 2], &[12.0, 16.0, 24.0, 28.0]),
             ),
             case(
                 "bias",
                 conv(Window::padded(&[2, 2], &[0, 0]), 1),
-                &[x.clone(), ones.clone(), f(&[1], &[-12.0])],
+                [x.clone(), ones.clone(), f(&[1], &[-12.0])],
                 f(&[1, 1, 2, 2], &[0.0, 4.0, 12.0, 16.0]),
             ),
             case(
                 "stride and padding",
                 conv(strided, 1),
-                &[x.clone(), ones.clone()],
+                [x.clone(), ones.clone()],
                 f(&[1, 1, 2, 2], &[1.0, 5.0, 11.0, 28.0]),
             ),
-            case("dilation", conv(dilated, 1), &[x.clone(), ones.clone()], f(&[1, 1, 1, 1], &[20.0])),
+            case("dilation", conv(dilated, 1), [x.clone(), ones.clone()], f(&[1, 1, 1, 1], &[20.0])),
             case(
                 "same upper",
                 conv(same(AutoPad::SameUpper), 1),
-                &[x.clone(), ones.clone()],
+                [x.clone(), ones.clone()],
                 f(&[1, 1, 3, 3], &[12.0, 16.0, 9.0, 24.0, 28.0, 15.0, 15.0, 17.0, 9.0]),
             ),
             case(
                 "same lower",
                 conv(same(AutoPad::SameLower), 1),
-                &[x.clone(), ones.clone()],
+                [x.clone(), ones.clone()],
                 f(&[1, 1, 3, 3], &[1.0, 3.0, 5.0, 5.0, 12.0, 16.0, 11.0, 24.0, 28.0]),
             ),
             case(
                 "groups: 4 channels to 2 in 2 groups",
                 conv(Window::padded(&[1, 1], &[0, 0]), 2),
-                &[
+                [
                     f(&[1, 4, 1, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]),
                     f(&[2, 2, 1, 1], &[1.0, 10.0, 100.0, 1000.0]),
                 ],
@@ -225,19 +225,19 @@ impl Definition for Conv {
             case(
                 "one axis",
                 conv(Window::padded(&[3], &[1]), 1),
-                &[f(&[1, 1, 4], &[1.0, 2.0, 3.0, 4.0]), f(&[1, 1, 3], &[1.0, 10.0, 100.0])],
+                [f(&[1, 1, 4], &[1.0, 2.0, 3.0, 4.0]), f(&[1, 1, 3], &[1.0, 10.0, 100.0])],
                 f(&[1, 1, 4], &[210.0, 321.0, 432.0, 43.0]),
             ),
             case(
                 "three axes",
                 conv(Window::padded(&[2, 1, 2], &[0, 0, 0]), 1),
-                &[f(&[1, 1, 2, 1, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), f(&[1, 1, 2, 1, 2], &[1.0, 2.0, 3.0, 4.0])],
+                [f(&[1, 1, 2, 1, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), f(&[1, 1, 2, 1, 2], &[1.0, 2.0, 3.0, 4.0])],
                 f(&[1, 1, 1, 1, 2], &[37.0, 47.0]),
             ),
             case(
                 "batch of none",
                 conv(Window::padded(&[2, 2], &[0, 0]), 1),
-                &[f(&[0, 1, 3, 3], &[]), ones.clone()],
+                [f(&[0, 1, 3, 3], &[]), ones.clone()],
                 f(&[0, 1, 2, 2], &[]),
             ),
         ]

@@ -298,33 +298,33 @@ impl Definition for ConvTranspose {
             case(
                 "transposed",
                 Op::ConvTranspose(plain(Window::padded(&[2, 2], &[0, 0]))),
-                &[x, ones, f(&[1], &[0.5])],
+                [x, ones, f(&[1], &[0.5])],
                 f(&[1, 1, 3, 3], &[1.5, 3.5, 2.5, 4.5, 10.5, 6.5, 3.5, 7.5, 4.5]),
             ),
             // 1, 10, 100 + 2, 20, 200 without the ends.
             case(
                 "transposed, stride 2",
                 Op::ConvTranspose(plain(strided)),
-                &[row.clone(), taps.clone()],
+                [row.clone(), taps.clone()],
                 f(&[1, 1, 3], &[10.0, 102.0, 20.0]),
             ),
             case(
                 "transposed, longer",
                 Op::ConvTranspose(longer),
-                &[row.clone(), taps.clone()],
+                [row.clone(), taps.clone()],
                 f(&[1, 1, 4], &[10.0, 102.0, 20.0, 200.0]),
             ),
             // One element too many: it goes at the beginning.
             case(
                 "transposed to a given shape",
                 Op::ConvTranspose(given),
-                &[row, taps],
+                [row, taps],
                 f(&[1, 1, 4], &[10.0, 102.0, 20.0, 200.0]),
             ),
             case(
                 "transposed in groups",
                 Op::ConvTranspose(grouped),
-                &[f(&[1, 2, 1], &[2.0, 3.0]), f(&[2, 2, 1], &[1.0, 10.0, 100.0, 1000.0])],
+                [f(&[1, 2, 1], &[2.0, 3.0]), f(&[2, 2, 1], &[1.0, 10.0, 100.0, 1000.0])],
                 f(&[1, 4, 1], &[2.0, 20.0, 300.0, 3000.0]),
             ),
         ]

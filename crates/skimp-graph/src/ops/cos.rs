@@ -28,6 +28,6 @@ impl Definition for Cos {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("cosine", Op::Cos, &[f(&[2], &[0.0, 1.0])], f(&[2], &[1.0, 0.540_302_3]))]
+        vec![case("cosine", Op::Cos, [f(&[2], &[0.0, 1.0])], f(&[2], &[1.0, 0.540_302_3]))]
     }
 }

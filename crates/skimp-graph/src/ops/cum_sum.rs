@@ -114,9 +114,9 @@ impl Definition for CumSum {
         let x = f(&[1, 3], &[1.0, 2.0, 4.0]);
         let sums = |exclusive, reverse| Op::CumSum(Self { axis: 1, exclusive, reverse });
         vec![
-            case("running sums", sums(false, false), &[x.clone()], f(&[1, 3], &[1.0, 3.0, 7.0])),
-            case("running sums, exclusive", sums(true, false), &[x.clone()], f(&[1, 3], &[0.0, 1.0, 3.0])),
-            case("running sums, reverse", sums(false, true), &[x], f(&[1, 3], &[7.0, 6.0, 4.0])),
+            case("running sums", sums(false, false), [x.clone()], f(&[1, 3], &[1.0, 3.0, 7.0])),
+            case("running sums, exclusive", sums(true, false), [x.clone()], f(&[1, 3], &[0.0, 1.0, 3.0])),
+            case("running sums, reverse", sums(false, true), [x], f(&[1, 3], &[7.0, 6.0, 4.0])),
         ]
     }
 }

@@ -161,10 +161,10 @@ impl Definition for DequantizeLinear {
             case(
                 "dequantize per axis",
                 dequantize.clone(),
-                &[t(&[2, 1], &[1_u8, 255]), f(&[2], &[0.5, 2.0]), t(&[2], &[3_u8, 255])],
+                [t(&[2, 1], &[1_u8, 255]), f(&[2], &[0.5, 2.0]), t(&[2], &[3_u8, 255])],
                 f(&[2, 1], &[-1.0, 0.0]),
             ),
-            case("dequantize i32", dequantize, &[t(&[2], &[-7_i32, 1]), f(&[], &[0.5])], f(&[2], &[-3.5, 0.5])),
+            case("dequantize i32", dequantize, [t(&[2], &[-7_i32, 1]), f(&[], &[0.5])], f(&[2], &[-3.5, 0.5])),
         ]
     }
 }

@@ -78,8 +78,8 @@ impl Definition for Div {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("div", Op::Div, &[f(&[2], &[3.0, -2.0]), f(&[1], &[2.0])], f(&[2], &[1.5, -1.0])),
-            case("div of i32 truncates", Op::Div, &[t(&[3], &[-7_i32, 7, i32::MIN]), t(&[3], &[2_i32, -2, -1])], {
+            case("div", Op::Div, [f(&[2], &[3.0, -2.0]), f(&[1], &[2.0])], f(&[2], &[1.5, -1.0])),
+            case("div of i32 truncates", Op::Div, [t(&[3], &[-7_i32, 7, i32::MIN]), t(&[3], &[2_i32, -2, -1])], {
                 t(&[3], &[-3_i32, -3, i32::MIN])
             }),
         ]

@@ -118,7 +118,7 @@ impl Definition for Dropout {
 
     fn cases() -> Vec<Case> {
         let row = f(&[3], &[1.0, 2.0, 3.0]);
-        vec![case("dropout", Op::Dropout(Self { ratio: 0.5 }), &[row.clone()], row)]
+        vec![case("dropout", Op::Dropout(Self { ratio: 0.5 }), [row.clone()], row)]
     }
 }
 

@@ -265,20 +265,20 @@ impl Definition for Einsum {
         let einsum = |equation: &str| Op::Einsum(Self { equation: equation.to_owned() });
         let (a, b) = (f(&[2, 2], &[1.0, 2.0, 3.0, 4.0]), f(&[2, 2], &[5.0, 6.0, 7.0, 8.0]));
         vec![
-            case("product", einsum("ij, jk -> ik"), &[a.clone(), b.clone()], f(&[2, 2], &[19.0, 22.0, 43.0, 50.0])),
-            case("implicit output", einsum("ij,jk"), &[a.clone(), b.clone()], f(&[2, 2], &[19.0, 22.0, 43.0, 50.0])),
-            case("transpose", einsum("ij->ji"), &[a.clone()], f(&[2, 2], &[1.0, 3.0, 2.0, 4.0])),
-            case("trace", einsum("ii->"), &[a.clone()], f(&[], &[5.0])),
+            case("product", einsum("ij, jk -> ik"), [a.clone(), b.clone()], f(&[2, 2], &[19.0, 22.0, 43.0, 50.0])),
+            case("implicit output", einsum("ij,jk"), [a.clone(), b.clone()], f(&[2, 2], &[19.0, 22.0, 43.0, 50.0])),
+            case("transpose", einsum("ij->ji"), [a.clone()], f(&[2, 2], &[1.0, 3.0, 2.0, 4.0])),
+            case("trace", einsum("ii->"), [a.clone()], f(&[], &[5.0])),
             case(
                 "ellipsis",
                 einsum("...ij,...j->...i"),
-                &[f(&[1, 2, 2], &[1.0, 2.0, 3.0, 4.0]), f(&[3, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0])],
+                [f(&[1, 2, 2], &[1.0, 2.0, 3.0, 4.0]), f(&[3, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0])],
                 f(&[3, 2], &[1.0, 3.0, 2.0, 4.0, 3.0, 7.0]),
             ),
             case(
                 "of three",
                 einsum("i,i,i->"),
-                &[t(&[2], &[1_i32, 2]), t(&[2], &[3_i32, 4]), t(&[2], &[5_i32, 6])],
+                [t(&[2], &[1_i32, 2]), t(&[2], &[3_i32, 4]), t(&[2], &[5_i32, 6])],
                 t(&[], &[63_i32]),
             ),
         ]

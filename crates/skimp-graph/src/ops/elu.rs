@@ -44,12 +44,7 @@ impl Definition for Elu {
     fn cases() -> Vec<Case> {
         vec![
             // e⁻¹ − 1.
-            case(
-                "elu",
-                Op::Elu(Self { alpha: 2.0 }),
-                &[f(&[3], &[-1.0, 0.0, 3.0])],
-                f(&[3], &[-1.264_241_1, 0.0, 3.0]),
-            ),
+            case("elu", Op::Elu(Self { alpha: 2.0 }), [f(&[3], &[-1.0, 0.0, 3.0])], f(&[3], &[-1.264_241_1, 0.0, 3.0])),
         ]
     }
 }

@@ -74,6 +74,6 @@ impl Definition for Equal {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("Equal", Op::Equal, &[f(&[3], &[1.0, 2.0, 3.0]), f(&[], &[2.0])], t(&[3], &[false, true, false]))]
+        vec![case("Equal", Op::Equal, [f(&[3], &[1.0, 2.0, 3.0]), f(&[], &[2.0])], t(&[3], &[false, true, false]))]
     }
 }

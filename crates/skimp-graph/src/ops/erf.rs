@@ -29,6 +29,6 @@ impl Definition for Erf {
 
     fn cases() -> Vec<Case> {
         // erf(1) as tabled, to the digits of an f32.
-        vec![case("erf", Op::Erf, &[f(&[4], &[0.0, 1.0, -1.0, 9.0])], f(&[4], &[0.0, 0.842_700_8, -0.842_700_8, 1.0]))]
+        vec![case("erf", Op::Erf, [f(&[4], &[0.0, 1.0, -1.0, 9.0])], f(&[4], &[0.0, 0.842_700_8, -0.842_700_8, 1.0]))]
     }
 }

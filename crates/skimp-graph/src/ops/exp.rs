@@ -32,6 +32,6 @@ impl Definition for Exp {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("exp", Op::Exp, &[f(&[3], &[0.0, 1.0, -200.0])], f(&[3], &[1.0, std::f32::consts::E, 0.0]))]
+        vec![case("exp", Op::Exp, [f(&[3], &[0.0, 1.0, -200.0])], f(&[3], &[1.0, std::f32::consts::E, 0.0]))]
     }
 }

@@ -96,7 +96,7 @@ impl Definition for Expand {
         vec![case(
             "expand",
             Op::Expand(Self { shape: vec![2, 1, 2] }),
-            &[f(&[2, 1], &[1.0, 2.0])],
+            [f(&[2, 1], &[1.0, 2.0])],
             f(&[2, 2, 2], &[1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0]),
         )]
     }

@@ -91,11 +91,11 @@ impl Definition for Flatten {
     fn cases() -> Vec<Case> {
         let x = f(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         vec![
-            case("flatten", Op::Flatten(Self { axis: 0 }), &[x.clone()], f(&[1, 6], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])),
+            case("flatten", Op::Flatten(Self { axis: 0 }), [x.clone()], f(&[1, 6], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])),
             case(
                 "flatten at the end",
                 Op::Flatten(Self { axis: 2 }),
-                &[x.clone()],
+                [x.clone()],
                 f(&[6, 1], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
             ),
         ]

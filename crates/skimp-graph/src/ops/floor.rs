@@ -36,6 +36,6 @@ impl Definition for Floor {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("floor", Op::Floor, &[f(&[3], &[1.5, -1.5, 2.0])], f(&[3], &[1.0, -2.0, 2.0]))]
+        vec![case("floor", Op::Floor, [f(&[3], &[1.5, -1.5, 2.0])], f(&[3], &[1.0, -2.0, 2.0]))]
     }
 }

@@ -115,10 +115,10 @@ impl Definition for Gather {
     fn cases() -> Vec<Case> {
         let x = f(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         vec![
-            case("gather rows", Op::Gather(Self { axis: 0 }), &[x.clone(), t(&[1, 2], &[1_i64, 0])], {
+            case("gather rows", Op::Gather(Self { axis: 0 }), [x.clone(), t(&[1, 2], &[1_i64, 0])], {
                 f(&[1, 2, 3], &[4.0, 5.0, 6.0, 1.0, 2.0, 3.0])
             }),
-            case("gather one column", Op::Gather(Self { axis: -1 }), &[x, t(&[], &[-1_i32])], f(&[2], &[3.0, 6.0])),
+            case("gather one column", Op::Gather(Self { axis: -1 }), [x, t(&[], &[-1_i32])], f(&[2], &[3.0, 6.0])),
         ]
     }
 }

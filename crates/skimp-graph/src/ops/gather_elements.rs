@@ -106,7 +106,7 @@ impl Definition for GatherElements {
         vec![case(
             "gather elements",
             Op::GatherElements(Self { axis: 1 }),
-            &[f(&[2, 2], &[1.0, 2.0, 3.0, 4.0]), t(&[2, 2], &[0_i64, 0, -1, 0])],
+            [f(&[2, 2], &[1.0, 2.0, 3.0, 4.0]), t(&[2, 2], &[0_i64, 0, -1, 0])],
             f(&[2, 2], &[1.0, 1.0, 4.0, 3.0]),
         )]
     }

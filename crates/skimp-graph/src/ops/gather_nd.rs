@@ -121,19 +121,19 @@ impl Definition for GatherNd {
             case(
                 "gather nd",
                 Op::GatherNd(Self { batch_dims: 0 }),
-                &[x.clone(), t(&[2, 2], &[0_i64, 0, 1, -1])],
+                [x.clone(), t(&[2, 2], &[0_i64, 0, 1, -1])],
                 f(&[2], &[1.0, 4.0]),
             ),
             case(
                 "gather nd, rows",
                 Op::GatherNd(Self { batch_dims: 0 }),
-                &[x.clone(), t(&[1, 1], &[1_i64])],
+                [x.clone(), t(&[1, 1], &[1_i64])],
                 f(&[1, 2], &[3.0, 4.0]),
             ),
             case(
                 "gather nd in batches",
                 Op::GatherNd(Self { batch_dims: 1 }),
-                &[x, t(&[2, 1], &[1_i64, 0])],
+                [x, t(&[2, 1], &[1_i64, 0])],
                 f(&[2], &[2.0, 3.0]),
             ),
         ]

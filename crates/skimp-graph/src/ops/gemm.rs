@@ -142,18 +142,18 @@ impl Definition for Gemm {
         let b_t = f(&[2, 3], &[1.0, 0.0, 1.0, 0.0, 1.0, 1.0]);
         let product = f(&[2, 2], &[8.0, 10.0, 20.0, 22.0]);
         vec![
-            case("gemm", gemm(false, false), &[a.clone(), b.clone()], product.clone()),
-            case("gemm transposed", gemm(true, true), &[a_t, b_t], product),
+            case("gemm", gemm(false, false), [a.clone(), b.clone()], product.clone()),
+            case("gemm transposed", gemm(true, true), [a_t, b_t], product),
             case(
                 "gemm with a row",
                 gemm(false, false),
-                &[a.clone(), b.clone(), f(&[2], &[2.0, 4.0])],
+                [a.clone(), b.clone(), f(&[2], &[2.0, 4.0])],
                 f(&[2, 2], &[9.0, 12.0, 21.0, 24.0]),
             ),
             case(
                 "gemm with a column",
                 gemm(false, false),
-                &[a.clone(), b.clone(), f(&[2, 1], &[2.0, 4.0])],
+                [a.clone(), b.clone(), f(&[2, 1], &[2.0, 4.0])],
                 f(&[2, 2], &[9.0, 11.0, 22.0, 24.0]),
             ),
         ]

@@ -79,6 +79,6 @@ impl Definition for GlobalAveragePool {
 
     fn cases() -> Vec<Case> {
         let x = f(&[1, 1, 3, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
-        vec![case("global average", Op::GlobalAveragePool, &[x], f(&[1, 1, 1, 1], &[5.0]))]
+        vec![case("global average", Op::GlobalAveragePool, [x], f(&[1, 1, 1, 1], &[5.0]))]
     }
 }

@@ -81,6 +81,6 @@ impl Definition for GlobalMaxPool {
 
     fn cases() -> Vec<Case> {
         let x = f(&[1, 1, 3, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
-        vec![case("global max", Op::GlobalMaxPool, &[x], f(&[1, 1, 1, 1], &[9.0]))]
+        vec![case("global max", Op::GlobalMaxPool, [x], f(&[1, 1, 1, 1], &[9.0]))]
     }
 }

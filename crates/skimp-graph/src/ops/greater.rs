@@ -74,6 +74,6 @@ impl Definition for Greater {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("Greater", Op::Greater, &[f(&[3], &[1.0, 2.0, 3.0]), f(&[], &[2.0])], t(&[3], &[false, false, true]))]
+        vec![case("Greater", Op::Greater, [f(&[3], &[1.0, 2.0, 3.0]), f(&[], &[2.0])], t(&[3], &[false, false, true]))]
     }
 }

@@ -77,7 +77,7 @@ impl Definition for GreaterOrEqual {
         vec![case(
             "GreaterOrEqual",
             Op::GreaterOrEqual,
-            &[f(&[3], &[1.0, 2.0, 3.0]), f(&[], &[2.0])],
+            [f(&[3], &[1.0, 2.0, 3.0]), f(&[], &[2.0])],
             t(&[3], &[false, true, true]),
         )]
     }

@@ -124,7 +124,7 @@ impl Definition for GroupNormalization {
         vec![case(
             "group norm",
             Op::GroupNormalization(Self { groups: 1, epsilon: 0.0 }),
-            &[f(&[1, 2, 1], &[1.0, 3.0]), f(&[2], &[2.0, 1.0]), f(&[2], &[10.0, 0.0])],
+            [f(&[1, 2, 1], &[1.0, 3.0]), f(&[2], &[2.0, 1.0]), f(&[2], &[10.0, 0.0])],
             f(&[1, 2, 1], &[8.0, 1.0]),
         )]
     }

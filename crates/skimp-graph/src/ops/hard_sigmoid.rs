@@ -47,7 +47,7 @@ impl Definition for HardSigmoid {
         vec![case(
             "hard sigmoid",
             Op::HardSigmoid(Self { alpha: 0.25, beta: 0.5 }),
-            &[f(&[5], &[-2.0, -0.0, 0.5, 1.0, 4.0])],
+            [f(&[5], &[-2.0, -0.0, 0.5, 1.0, 4.0])],
             f(&[5], &[0.0, 0.5, 0.625, 0.75, 1.0]),
         )]
     }

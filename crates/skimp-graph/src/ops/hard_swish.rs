@@ -33,6 +33,6 @@ impl Definition for HardSwish {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("hard swish", Op::HardSwish, &[f(&[4], &[-3.0, 0.0, 1.5, 3.0])], f(&[4], &[0.0, 0.0, 1.125, 3.0]))]
+        vec![case("hard swish", Op::HardSwish, [f(&[4], &[-3.0, 0.0, 1.5, 3.0])], f(&[4], &[0.0, 0.0, 1.125, 3.0]))]
     }
 }

@@ -94,6 +94,6 @@ impl Definition for Identity {
 
     fn cases() -> Vec<Case> {
         let row = f(&[3], &[1.0, 2.0, 3.0]);
-        vec![case("identity", Op::Identity, &[row.clone()], row)]
+        vec![case("identity", Op::Identity, [row.clone()], row)]
     }
 }

@@ -109,7 +109,7 @@ impl Definition for InstanceNormalization {
         vec![case(
             "instance norm",
             Op::InstanceNormalization(Self { epsilon: 0.0 }),
-            &[f(&[1, 2, 2], &[1.0, 3.0, -6.0, 2.0]), f(&[2], &[2.0, 1.0]), f(&[2], &[10.0, 0.0])],
+            [f(&[1, 2, 2], &[1.0, 3.0, -6.0, 2.0]), f(&[2], &[2.0, 1.0]), f(&[2], &[10.0, 0.0])],
             f(&[1, 2, 2], &[8.0, 12.0, -1.0, 1.0]),
         )]
     }

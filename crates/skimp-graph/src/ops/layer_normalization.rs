@@ -138,8 +138,8 @@ impl Definition for LayerNormalization {
         let op = Op::LayerNormalization(Self { axis: -1, epsilon: 0.0 });
         let (scale, bias) = (f(&[2], &[2.0, 1.0]), f(&[1], &[10.0]));
         vec![
-            case("layer norm", op.clone(), &[x.clone(), scale.clone(), bias], f(&[2, 2], &[8.0, 11.0, 8.0, 11.0])),
-            case("layer norm without bias", op, &[x, scale], f(&[2, 2], &[-2.0, 1.0, -2.0, 1.0])),
+            case("layer norm", op.clone(), [x.clone(), scale.clone(), bias], f(&[2, 2], &[8.0, 11.0, 8.0, 11.0])),
+            case("layer norm without bias", op, [x, scale], f(&[2, 2], &[-2.0, 1.0, -2.0, 1.0])),
         ]
     }
 }

@@ -45,7 +45,7 @@ impl Definition for LeakyRelu {
         vec![case(
             "leaky relu",
             Op::LeakyRelu(Self { alpha: 0.25 }),
-            &[f(&[5], &[-2.0, -0.0, 0.5, 1.0, 4.0])],
+            [f(&[5], &[-2.0, -0.0, 0.5, 1.0, 4.0])],
             f(&[5], &[-0.5, 0.0, 0.5, 1.0, 4.0]),
         )]
     }

@@ -74,6 +74,6 @@ impl Definition for Less {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("Less", Op::Less, &[f(&[3], &[1.0, 2.0, 3.0]), f(&[], &[2.0])], t(&[3], &[true, false, false]))]
+        vec![case("Less", Op::Less, [f(&[3], &[1.0, 2.0, 3.0]), f(&[], &[2.0])], t(&[3], &[true, false, false]))]
     }
 }

@@ -35,7 +35,7 @@ impl Definition for Log {
         vec![case(
             "log",
             Op::Log,
-            &[f(&[3], &[1.0, 2.0, 0.0])],
+            [f(&[3], &[1.0, 2.0, 0.0])],
             f(&[3], &[0.0, std::f32::consts::LN_2, f32::NEG_INFINITY]),
         )]
     }

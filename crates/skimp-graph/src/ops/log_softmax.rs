@@ -91,7 +91,7 @@ impl Definition for LogSoftmax {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("log softmax", Op::LogSoftmax(Self { axis: 1 }), &[f(&[1, 2, 2], &[0.0, 500.0, 0.0, -500.0])], {
+        vec![case("log softmax", Op::LogSoftmax(Self { axis: 1 }), [f(&[1, 2, 2], &[0.0, 500.0, 0.0, -500.0])], {
             f(&[1, 2, 2], &[-std::f32::consts::LN_2, 0.0, -std::f32::consts::LN_2, -1000.0])
         })]
     }

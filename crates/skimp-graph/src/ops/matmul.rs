@@ -121,16 +121,16 @@ impl Definition for MatMul {
         let a = f(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let b = f(&[3, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
         vec![
-            case("matmul", Op::MatMul, &[a.clone(), b.clone()], f(&[2, 2], &[4.0, 5.0, 10.0, 11.0])),
-            case("matmul of vectors", Op::MatMul, &[f(&[2], &[1.0, 2.0]), f(&[2], &[3.0, 4.0])], f(&[], &[11.0])),
-            case("matmul with a vector", Op::MatMul, &[a, f(&[3], &[1.0, 1.0, 0.0])], f(&[2], &[3.0, 9.0])),
+            case("matmul", Op::MatMul, [a.clone(), b.clone()], f(&[2, 2], &[4.0, 5.0, 10.0, 11.0])),
+            case("matmul of vectors", Op::MatMul, [f(&[2], &[1.0, 2.0]), f(&[2], &[3.0, 4.0])], f(&[], &[11.0])),
+            case("matmul with a vector", Op::MatMul, [a, f(&[3], &[1.0, 1.0, 0.0])], f(&[2], &[3.0, 9.0])),
             case(
                 "matmul broadcasts batches",
                 Op::MatMul,
-                &[f(&[2, 1, 1, 2], &[1.0, 2.0, 3.0, 4.0]), f(&[2, 2, 1], &[1.0, 1.0, 10.0, 100.0])],
+                [f(&[2, 1, 1, 2], &[1.0, 2.0, 3.0, 4.0]), f(&[2, 2, 1], &[1.0, 1.0, 10.0, 100.0])],
                 f(&[2, 2, 1, 1], &[3.0, 210.0, 7.0, 430.0]),
             ),
-            case("matmul of i32 wraps", Op::MatMul, &[t(&[1], &[i32::MAX]), t(&[1], &[2_i32])], t(&[], &[-2_i32])),
+            case("matmul of i32 wraps", Op::MatMul, [t(&[1], &[i32::MAX]), t(&[1], &[2_i32])], t(&[], &[-2_i32])),
         ]
     }
 }

@@ -100,25 +100,25 @@ impl Definition for MaxPool {
         let ceil_padded = Window { strides: vec![2], ceil_mode: true, ..Window::padded(&[2], &[1]) };
         let dilated = Window { dilations: vec![2, 2], ..Window::padded(&[2, 2], &[0, 0]) };
         vec![
-            case("max", max(Window::padded(&[2, 2], &[0, 0])), &[x.clone()], f(&[1, 1, 2, 2], &[5.0, 6.0, 8.0, 9.0])),
-            case("max ceil", max(ceil), &[x.clone()], f(&[1, 1, 2, 2], &[5.0, 6.0, 8.0, 9.0])),
+            case("max", max(Window::padded(&[2, 2], &[0, 0])), [x.clone()], f(&[1, 1, 2, 2], &[5.0, 6.0, 8.0, 9.0])),
+            case("max ceil", max(ceil), [x.clone()], f(&[1, 1, 2, 2], &[5.0, 6.0, 8.0, 9.0])),
             case(
                 "max, padding never wins",
                 max(Window::padded(&[2], &[1])),
-                &[f(&[1, 1, 2], &[-1.0, -2.0])],
+                [f(&[1, 1, 2], &[-1.0, -2.0])],
                 f(&[1, 1, 3], &[-1.0, -1.0, -2.0]),
             ),
             case(
                 "max ceil, no window starts in the padding",
                 max(ceil_padded),
-                &[f(&[1, 1, 3], &[3.0, 1.0, 2.0])],
+                [f(&[1, 1, 3], &[3.0, 1.0, 2.0])],
                 f(&[1, 1, 2], &[3.0, 2.0]),
             ),
-            case("max dilated", max(dilated), &[x.clone()], f(&[1, 1, 1, 1], &[9.0])),
+            case("max dilated", max(dilated), [x.clone()], f(&[1, 1, 1, 1], &[9.0])),
             case(
                 "max u8",
                 max(Window::padded(&[2], &[0])),
-                &[t(&[1, 1, 3], &[1_u8, 200, 3])],
+                [t(&[1, 1, 3], &[1_u8, 200, 3])],
                 t(&[1, 1, 2], &[200_u8, 200]),
             ),
         ]

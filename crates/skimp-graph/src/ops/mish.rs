@@ -40,7 +40,7 @@ impl Definition for Mish {
     fn cases() -> Vec<Case> {
         vec![
             // tanh(ln 2) = 3/5 and tanh(ln(1 + e)) · 1 = ((1 + e)² − 1) / ((1 + e)² + 1).
-            case("mish", Op::Mish, &[f(&[3], &[0.0, 1.0, 50.0])], f(&[3], &[0.0, 0.865_098_4, 50.0])),
+            case("mish", Op::Mish, [f(&[3], &[0.0, 1.0, 50.0])], f(&[3], &[0.0, 0.865_098_4, 50.0])),
         ]
     }
 }

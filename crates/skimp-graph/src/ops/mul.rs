@@ -76,6 +76,6 @@ impl Definition for Mul {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("mul", Op::Mul, &[f(&[2], &[3.0, -2.0]), f(&[], &[2.0])], f(&[2], &[6.0, -4.0]))]
+        vec![case("mul", Op::Mul, [f(&[2], &[3.0, -2.0]), f(&[], &[2.0])], f(&[2], &[6.0, -4.0]))]
     }
 }

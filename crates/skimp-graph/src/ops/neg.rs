@@ -75,8 +75,8 @@ impl Definition for Neg {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("negative", Op::Neg, &[f(&[2], &[-2.0, 0.5])], f(&[2], &[2.0, -0.5])),
-            case("negative i32", Op::Neg, &[t(&[2], &[-3_i32, 4])], t(&[2], &[3_i32, -4])),
+            case("negative", Op::Neg, [f(&[2], &[-2.0, 0.5])], f(&[2], &[2.0, -0.5])),
+            case("negative i32", Op::Neg, [t(&[2], &[-3_i32, 4])], t(&[2], &[3_i32, -4])),
         ]
     }
 }

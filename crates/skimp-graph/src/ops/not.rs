@@ -73,6 +73,6 @@ impl Definition for Not {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("not", Op::Not, &[t(&[2], &[true, false])], t(&[2], &[false, true]))]
+        vec![case("not", Op::Not, [t(&[2], &[true, false])], t(&[2], &[false, true]))]
     }
 }

@@ -74,7 +74,7 @@ impl Definition for Or {
         vec![case(
             "Or",
             Op::Or,
-            &[t(&[2, 1], &[true, false]), t(&[2], &[true, false])],
+            [t(&[2, 1], &[true, false]), t(&[2], &[true, false])],
             t(&[2, 2], &[true, true, true, false]),
         )]
     }

@@ -202,28 +202,28 @@ impl Definition for Pad {
             case(
                 "pad",
                 pad(&[0, 1], &[1, -1], PadMode::Constant, 9.0),
-                &[x.clone()],
+                [x.clone()],
                 f(&[3, 3], &[9.0, 1.0, 2.0, 9.0, 4.0, 5.0, 9.0, 9.0, 9.0]),
             ),
             case(
                 "pad reflect",
                 pad(&[2], &[2], PadMode::Reflect, 0.0),
-                &[row.clone()],
+                [row.clone()],
                 f(&[7], &[3.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0]),
             ),
             case(
                 "pad edge",
                 pad(&[2], &[1], PadMode::Edge, 0.0),
-                &[row.clone()],
+                [row.clone()],
                 f(&[6], &[1.0, 1.0, 1.0, 2.0, 3.0, 3.0]),
             ),
             case(
                 "pad wrap",
                 pad(&[2], &[1], PadMode::Wrap, 0.0),
-                &[row.clone()],
+                [row.clone()],
                 f(&[6], &[2.0, 3.0, 1.0, 2.0, 3.0, 1.0]),
             ),
-            case("pad bool", pad(&[1], &[0], PadMode::Constant, 1.0), &[t(&[1], &[false])], t(&[2], &[true, false])),
+            case("pad bool", pad(&[1], &[0], PadMode::Constant, 1.0), [t(&[1], &[false])], t(&[2], &[true, false])),
         ]
     }
 }

@@ -168,13 +168,13 @@ impl Definition for QuantizeLinear {
             case(
                 "quantize half to even",
                 quantize.clone(),
-                &[x.clone(), f(&[], &[1.0])],
+                [x.clone(), f(&[], &[1.0])],
                 t(&[1, 2, 2], &[0_u8, 2, 0, 3]),
             ),
             case(
                 "quantize per axis",
                 quantize,
-                &[x, f(&[2], &[0.5, 1.0]), t(&[2], &[0_i8, -100])],
+                [x, f(&[2], &[0.5, 1.0]), t(&[2], &[0_i8, -100])],
                 t(&[1, 2, 2], &[1_i8, 3, -128, -97]),
             ),
         ]

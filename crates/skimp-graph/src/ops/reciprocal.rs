@@ -36,6 +36,6 @@ impl Definition for Reciprocal {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("reciprocal", Op::Reciprocal, &[f(&[2], &[2.0, -0.25])], f(&[2], &[0.5, -4.0]))]
+        vec![case("reciprocal", Op::Reciprocal, [f(&[2], &[2.0, -0.25])], f(&[2], &[0.5, -4.0]))]
     }
 }

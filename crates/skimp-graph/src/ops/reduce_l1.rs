@@ -91,7 +91,7 @@ impl Definition for ReduceL1 {
         vec![case(
             "reduce l1",
             Op::ReduceL1(Self { axes: vec![1], keep_dims: false }),
-            &[f(&[2, 2], &[1.0, -2.0, 3.0, 4.0])],
+            [f(&[2, 2], &[1.0, -2.0, 3.0, 4.0])],
             f(&[2], &[3.0, 7.0]),
         )]
     }

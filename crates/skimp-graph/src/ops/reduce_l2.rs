@@ -91,7 +91,7 @@ impl Definition for ReduceL2 {
         vec![case(
             "reduce l2",
             Op::ReduceL2(Self { axes: vec![1], keep_dims: false }),
-            &[f(&[2, 2], &[3.0, -4.0, 0.0, 2.0])],
+            [f(&[2, 2], &[3.0, -4.0, 0.0, 2.0])],
             f(&[2], &[5.0, 2.0]),
         )]
     }

@@ -91,7 +91,7 @@ impl Definition for ReduceLogSum {
         vec![case(
             "reduce log sum",
             Op::ReduceLogSum(Self { axes: vec![1], keep_dims: false }),
-            &[f(&[2, 2], &[0.5, 0.5, 1.0, 1.0])],
+            [f(&[2, 2], &[0.5, 0.5, 1.0, 1.0])],
             f(&[2], &[0.0, std::f32::consts::LN_2]),
         )]
     }

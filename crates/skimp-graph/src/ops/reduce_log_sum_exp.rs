@@ -95,7 +95,7 @@ impl Definition for ReduceLogSumExp {
         vec![case(
             "reduce log sum exp",
             Op::ReduceLogSumExp(Self { axes: vec![1], keep_dims: false }),
-            &[f(&[2, 2], &[0.0, 0.0, 1000.0, 0.0])],
+            [f(&[2, 2], &[0.0, 0.0, 1000.0, 0.0])],
             f(&[2], &[std::f32::consts::LN_2, 1000.0]),
         )]
     }

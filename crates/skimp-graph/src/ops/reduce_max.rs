@@ -85,9 +85,9 @@ impl Definition for ReduceMax {
         let x = f(&[2, 2, 2], &[1.0, 8.0, 3.0, 4.0, 5.0, 6.0, -7.0, 2.0]);
         let max = |axes, keep_dims| Op::ReduceMax(Self { axes, keep_dims });
         vec![
-            case("reduce max", max(vec![-1, 1], false), &[x.clone()], f(&[2], &[8.0, 6.0])),
-            case("reduce max of the middle", max(vec![1], true), &[x], f(&[2, 1, 2], &[3.0, 8.0, 5.0, 6.0])),
-            case("reduce max of everything", max(vec![], false), &[t(&[3], &[-3_i8, -1, -2])], t(&[], &[-1_i8])),
+            case("reduce max", max(vec![-1, 1], false), [x.clone()], f(&[2], &[8.0, 6.0])),
+            case("reduce max of the middle", max(vec![1], true), [x], f(&[2, 1, 2], &[3.0, 8.0, 5.0, 6.0])),
+            case("reduce max of everything", max(vec![], false), [t(&[3], &[-3_i8, -1, -2])], t(&[], &[-1_i8])),
         ]
     }
 }

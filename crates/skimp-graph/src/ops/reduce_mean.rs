@@ -90,19 +90,19 @@ impl Definition for ReduceMean {
             case(
                 "reduce mean",
                 Op::ReduceMean(Self { axes: vec![-1, 1], keep_dims: false }),
-                &[f(&[2, 2, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])],
+                [f(&[2, 2, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])],
                 f(&[2], &[2.5, 6.5]),
             ),
             case(
                 "reduce mean of the middle",
                 Op::ReduceMean(Self { axes: vec![1], keep_dims: true }),
-                &[f(&[2, 2, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])],
+                [f(&[2, 2, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])],
                 f(&[2, 1, 2], &[2.0, 3.0, 6.0, 7.0]),
             ),
             case(
                 "reduce mean of integers truncates",
                 Op::ReduceMean(Self { axes: vec![], keep_dims: true }),
-                &[t(&[2], &[-3_i64, -4])],
+                [t(&[2], &[-3_i64, -4])],
                 t(&[1], &[-3_i64]),
             ),
         ]

@@ -92,13 +92,13 @@ impl Definition for ReduceMin {
             case(
                 "reduce min",
                 Op::ReduceMin(Self { axes: vec![1], keep_dims: false }),
-                &[f(&[2, 2], &[1.0, -2.0, 3.0, 4.0])],
+                [f(&[2, 2], &[1.0, -2.0, 3.0, 4.0])],
                 f(&[2], &[-2.0, 3.0]),
             ),
             case(
                 "reduce min of i32",
                 Op::ReduceMin(Self { axes: vec![], keep_dims: false }),
-                &[t(&[2], &[7_i32, -1])],
+                [t(&[2], &[7_i32, -1])],
                 t(&[], &[-1_i32]),
             ),
         ]

@@ -89,7 +89,7 @@ impl Definition for ReduceProd {
         vec![case(
             "reduce prod",
             Op::ReduceProd(Self { axes: vec![1], keep_dims: false }),
-            &[f(&[2, 2], &[1.0, -2.0, 3.0, 4.0])],
+            [f(&[2, 2], &[1.0, -2.0, 3.0, 4.0])],
             f(&[2], &[-2.0, 12.0]),
         )]
     }

@@ -90,13 +90,13 @@ impl Definition for ReduceSum {
             case(
                 "reduce sum",
                 Op::ReduceSum(Self { axes: vec![1], keep_dims: false }),
-                &[f(&[2, 2], &[1.0, -2.0, 3.0, 4.0])],
+                [f(&[2, 2], &[1.0, -2.0, 3.0, 4.0])],
                 f(&[2], &[-1.0, 7.0]),
             ),
             case(
                 "reduce sum of u8 wraps",
                 Op::ReduceSum(Self { axes: vec![], keep_dims: true }),
-                &[t(&[2], &[200_u8, 100])],
+                [t(&[2], &[200_u8, 100])],
                 t(&[1], &[44_u8]),
             ),
         ]

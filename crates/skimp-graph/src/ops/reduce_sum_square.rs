@@ -89,7 +89,7 @@ impl Definition for ReduceSumSquare {
         vec![case(
             "reduce sum of squares",
             Op::ReduceSumSquare(Self { axes: vec![1], keep_dims: false }),
-            &[f(&[2, 2], &[1.0, -2.0, 3.0, 4.0])],
+            [f(&[2, 2], &[1.0, -2.0, 3.0, 4.0])],
             f(&[2], &[5.0, 25.0]),
         )]
     }

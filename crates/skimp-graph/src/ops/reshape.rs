@@ -182,7 +182,7 @@ impl Definition for Reshape {
     fn cases() -> Vec<Case> {
         let x = f(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let reshape = |shape: &[i64]| Op::Reshape(Self { shape: shape.into(), allow_zero: false });
-        vec![case("reshape", reshape(&[0, 1, -1]), &[x], f(&[2, 1, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))]
+        vec![case("reshape", reshape(&[0, 1, -1]), [x], f(&[2, 1, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))]
     }
 }
 

@@ -572,26 +572,26 @@ impl Definition for Resize {
             case(
                 "nearest",
                 resize(vec![Target::Keep, Target::Scale(2.0)], nearest, Coordinates::Asymmetric),
-                &[t(&[1, 2], &[3_u8, 4])],
+                [t(&[1, 2], &[3_u8, 4])],
                 t(&[1, 4], &[3_u8, 3, 4, 4]),
             ),
             case(
                 "linear",
                 resize(vec![Target::Keep, Target::Scale(2.0)], linear, Coordinates::HalfPixel),
-                &[row.clone()],
+                [row.clone()],
                 f(&[1, 8], &[1.0, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75, 4.0]),
             ),
             case(
                 "linear, corners aligned",
                 resize(size(7), linear, Coordinates::AlignCorners),
-                &[row.clone()],
+                [row.clone()],
                 f(&[1, 7], &[1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0]),
             ),
             // Half-way between 2 and 3 the kernel is −a/8 · (1, 4) and (4 + a)/8 · (2, 3): symmetric about 2.5.
             case(
                 "cubic",
                 resize(size(1), Interpolation::Cubic { a: -0.75, exclude_outside: false }, Coordinates::HalfPixel),
-                &[row],
+                [row],
                 f(&[1, 1], &[2.5]),
             ),
         ]

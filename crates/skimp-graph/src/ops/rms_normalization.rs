@@ -120,7 +120,7 @@ impl Definition for RmsNormalization {
         vec![case(
             "rms norm",
             Op::RmsNormalization(Self { axis: -1, epsilon: 0.0 }),
-            &[f(&[2, 2], &[1.0, -7.0, 3.0, 3.0]), f(&[1], &[10.0])],
+            [f(&[2, 2], &[1.0, -7.0, 3.0, 3.0]), f(&[1], &[10.0])],
             f(&[2, 2], &[2.0, -14.0, 10.0, 10.0]),
         )]
     }

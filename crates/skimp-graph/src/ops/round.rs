@@ -36,6 +36,6 @@ impl Definition for Round {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("round", Op::Round, &[f(&[4], &[1.5, 2.5, -0.75, -2.5])], f(&[4], &[2.0, 2.0, -1.0, -2.0]))]
+        vec![case("round", Op::Round, [f(&[4], &[1.5, 2.5, -0.75, -2.5])], f(&[4], &[2.0, 2.0, -1.0, -2.0]))]
     }
 }

@@ -168,10 +168,10 @@ impl Definition for ScatterNd {
             case(
                 "scatter nd",
                 scatter(Reduction::None),
-                &[x.clone(), places.clone(), updates.clone()],
+                [x.clone(), places.clone(), updates.clone()],
                 f(&[3], &[1.0, 2.0, 7.0]),
             ),
-            case("scatter nd, adding", scatter(Reduction::Add), &[x, places, updates], f(&[3], &[1.0, 2.0, 15.0])),
+            case("scatter nd, adding", scatter(Reduction::Add), [x, places, updates], f(&[3], &[1.0, 2.0, 15.0])),
         ]
     }
 }

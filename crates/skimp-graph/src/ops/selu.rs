@@ -44,7 +44,7 @@ impl Definition for Selu {
         vec![case(
             "selu",
             Op::Selu(Self { alpha: 1.0, gamma: 2.0 }),
-            &[f(&[3], &[-1.0, 0.0, 3.0])],
+            [f(&[3], &[-1.0, 0.0, 3.0])],
             f(&[3], &[-1.264_241_1, 0.0, 6.0]),
         )]
     }

@@ -32,6 +32,6 @@ impl Definition for Sigmoid {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("sigmoid", Op::Sigmoid, &[f(&[2], &[0.0, 200.0])], f(&[2], &[0.5, 1.0]))]
+        vec![case("sigmoid", Op::Sigmoid, [f(&[2], &[0.0, 200.0])], f(&[2], &[0.5, 1.0]))]
     }
 }

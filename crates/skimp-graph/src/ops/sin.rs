@@ -28,6 +28,6 @@ impl Definition for Sin {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("sine", Op::Sin, &[f(&[2], &[0.0, std::f32::consts::FRAC_PI_2])], f(&[2], &[0.0, 1.0]))]
+        vec![case("sine", Op::Sin, [f(&[2], &[0.0, std::f32::consts::FRAC_PI_2])], f(&[2], &[0.0, 1.0]))]
     }
 }

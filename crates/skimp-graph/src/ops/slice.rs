@@ -171,13 +171,13 @@ impl Definition for Slice {
             Op::Slice(Self { axes: axes.into(), starts: starts.into(), ends: ends.into(), steps: steps.into() })
         };
         vec![
-            case("slice", slice(&[1], &[1], &[i64::MAX], &[1]), &[x.clone()], f(&[2, 2], &[2.0, 3.0, 5.0, 6.0])),
-            case("slice backwards", slice(&[-1], &[-1], &[i64::MIN], &[-2]), &[x.clone()], {
+            case("slice", slice(&[1], &[1], &[i64::MAX], &[1]), [x.clone()], f(&[2, 2], &[2.0, 3.0, 5.0, 6.0])),
+            case("slice backwards", slice(&[-1], &[-1], &[i64::MIN], &[-2]), [x.clone()], {
                 f(&[2, 2], &[3.0, 1.0, 6.0, 4.0])
             }),
-            case("slice both", slice(&[1, 0], &[0, 1], &[-1, 2], &[1, 1]), &[x.clone()], f(&[1, 2], &[4.0, 5.0])),
-            case("slice to nothing", slice(&[1], &[2], &[1], &[1]), &[x.clone()], f(&[2, 0], &[])),
-            case("slice with a huge step", slice(&[1], &[0], &[3], &[i64::MAX]), &[x.clone()], f(&[2, 1], &[1.0, 4.0])),
+            case("slice both", slice(&[1, 0], &[0, 1], &[-1, 2], &[1, 1]), [x.clone()], f(&[1, 2], &[4.0, 5.0])),
+            case("slice to nothing", slice(&[1], &[2], &[1], &[1]), [x.clone()], f(&[2, 0], &[])),
+            case("slice with a huge step", slice(&[1], &[0], &[3], &[i64::MAX]), [x.clone()], f(&[2, 1], &[1.0, 4.0])),
         ]
     }
 }

@@ -96,7 +96,7 @@ impl Definition for Softmax {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("softmax", Op::Softmax(Self { axis: 1 }), &[f(&[1, 2, 2], &[0.0, 500.0, 0.0, -500.0])], {
+        vec![case("softmax", Op::Softmax(Self { axis: 1 }), [f(&[1, 2, 2], &[0.0, 500.0, 0.0, -500.0])], {
             f(&[1, 2, 2], &[0.5, 1.0, 0.5, 0.0])
         })]
     }

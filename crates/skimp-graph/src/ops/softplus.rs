@@ -35,7 +35,7 @@ impl Definition for Softplus {
         vec![case(
             "softplus",
             Op::Softplus,
-            &[f(&[3], &[0.0, 100.0, -200.0])],
+            [f(&[3], &[0.0, 100.0, -200.0])],
             f(&[3], &[std::f32::consts::LN_2, 100.0, 0.0]),
         )]
     }

@@ -32,6 +32,6 @@ impl Definition for Softsign {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("softsign", Op::Softsign, &[f(&[3], &[1.0, -3.0, 0.0])], f(&[3], &[0.5, -0.75, 0.0]))]
+        vec![case("softsign", Op::Softsign, [f(&[3], &[1.0, -3.0, 0.0])], f(&[3], &[0.5, -0.75, 0.0]))]
     }
 }

@@ -113,7 +113,7 @@ impl Definition for SpaceToDepth {
         vec![case(
             "space to depth",
             Op::SpaceToDepth(Self { block: 2, channel_first: false }),
-            &[f(&[1, 2, 2, 2], &[0.0, 2.0, 4.0, 6.0, 1.0, 3.0, 5.0, 7.0])],
+            [f(&[1, 2, 2, 2], &[0.0, 2.0, 4.0, 6.0, 1.0, 3.0, 5.0, 7.0])],
             f(&[1, 8, 1, 1], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]),
         )]
     }

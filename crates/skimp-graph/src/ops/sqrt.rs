@@ -36,6 +36,6 @@ impl Definition for Sqrt {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("square root", Op::Sqrt, &[f(&[3], &[0.0, 2.25, 9.0])], f(&[3], &[0.0, 1.5, 3.0]))]
+        vec![case("square root", Op::Sqrt, [f(&[3], &[0.0, 2.25, 9.0])], f(&[3], &[0.0, 1.5, 3.0]))]
     }
 }

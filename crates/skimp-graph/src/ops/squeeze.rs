@@ -112,11 +112,11 @@ impl Definition for Squeeze {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("squeeze", Op::Squeeze(Self { axes: vec![] }), &[f(&[1, 2, 1], &[1.0, 2.0])], f(&[2], &[1.0, 2.0])),
+            case("squeeze", Op::Squeeze(Self { axes: vec![] }), [f(&[1, 2, 1], &[1.0, 2.0])], f(&[2], &[1.0, 2.0])),
             case(
                 "squeeze one",
                 Op::Squeeze(Self { axes: vec![-1] }),
-                &[f(&[1, 2, 1], &[1.0, 2.0])],
+                [f(&[1, 2, 1], &[1.0, 2.0])],
                 f(&[1, 2], &[1.0, 2.0]),
             ),
         ]

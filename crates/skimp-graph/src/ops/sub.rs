@@ -72,6 +72,6 @@ impl Definition for Sub {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("sub of u8 wraps", Op::Sub, &[t(&[1], &[1_u8]), t(&[1], &[2_u8])], t(&[1], &[255_u8]))]
+        vec![case("sub of u8 wraps", Op::Sub, [t(&[1], &[1_u8]), t(&[1], &[2_u8])], t(&[1], &[255_u8]))]
     }
 }

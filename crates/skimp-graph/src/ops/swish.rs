@@ -45,7 +45,7 @@ impl Definition for Swish {
         vec![case(
             "swish",
             Op::Swish(Self { alpha: 1.0 }),
-            &[f(&[3], &[0.0, 1.0, 200.0])],
+            [f(&[3], &[0.0, 1.0, 200.0])],
             f(&[3], &[0.0, 0.731_058_6, 200.0]),
         )]
     }

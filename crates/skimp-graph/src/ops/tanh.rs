@@ -28,6 +28,6 @@ impl Definition for Tanh {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("tanh", Op::Tanh, &[f(&[2], &[0.0, 100.0])], f(&[2], &[0.0, 1.0]))]
+        vec![case("tanh", Op::Tanh, [f(&[2], &[0.0, 100.0])], f(&[2], &[0.0, 1.0]))]
     }
 }

@@ -49,7 +49,7 @@ impl Definition for ThresholdedRelu {
         vec![case(
             "thresholded relu",
             Op::ThresholdedRelu(Self { alpha: 1.0 }),
-            &[f(&[3], &[-1.0, 1.0, 3.0])],
+            [f(&[3], &[-1.0, 1.0, 3.0])],
             f(&[3], &[0.0, 0.0, 3.0]),
         )]
     }

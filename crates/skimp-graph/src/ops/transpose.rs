@@ -116,7 +116,7 @@ impl Definition for Transpose {
         vec![case(
             "transpose",
             Op::Transpose(Self { perm: vec![1, 0] }),
-            &[x],
+            [x],
             f(&[3, 2], &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]),
         )]
     }

@@ -101,13 +101,8 @@ impl Definition for Trilu {
     fn cases() -> Vec<Case> {
         let x = f(&[2, 2], &[1.0, 2.0, 3.0, 4.0]);
         vec![
-            case(
-                "upper",
-                Op::Trilu(Self { upper: true, diagonal: 0 }),
-                &[x.clone()],
-                f(&[2, 2], &[1.0, 2.0, 0.0, 4.0]),
-            ),
-            case("lower", Op::Trilu(Self { upper: false, diagonal: -1 }), &[x], f(&[2, 2], &[0.0, 0.0, 3.0, 0.0])),
+            case("upper", Op::Trilu(Self { upper: true, diagonal: 0 }), [x.clone()], f(&[2, 2], &[1.0, 2.0, 0.0, 4.0])),
+            case("lower", Op::Trilu(Self { upper: false, diagonal: -1 }), [x], f(&[2, 2], &[0.0, 0.0, 3.0, 0.0])),
         ]
     }
 }

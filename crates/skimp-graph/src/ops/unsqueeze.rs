@@ -110,7 +110,7 @@ impl Definition for Unsqueeze {
         vec![case(
             "unsqueeze",
             Op::Unsqueeze(Self { axes: vec![0, -1] }),
-            &[f(&[2], &[1.0, 2.0])],
+            [f(&[2], &[1.0, 2.0])],
             f(&[1, 2, 1], &[1.0, 2.0]),
         )]
     }

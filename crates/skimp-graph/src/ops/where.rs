@@ -110,10 +110,10 @@ impl Definition for Where {
             case(
                 "where broadcasts",
                 Op::Where,
-                &[condition, f(&[2], &[1.0, 2.0]), f(&[], &[9.0])],
+                [condition, f(&[2], &[1.0, 2.0]), f(&[], &[9.0])],
                 f(&[2, 2], &[1.0, 2.0, 9.0, 9.0]),
             ),
-            case("where of u8", Op::Where, &[t(&[1], &[false]), t(&[1], &[1_u8]), t(&[1], &[2_u8])], t(&[1], &[2_u8])),
+            case("where of u8", Op::Where, [t(&[1], &[false]), t(&[1], &[1_u8]), t(&[1], &[2_u8])], t(&[1], &[2_u8])),
         ]
     }
 }

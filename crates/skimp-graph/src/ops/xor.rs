@@ -74,7 +74,7 @@ impl Definition for Xor {
         vec![case(
             "Xor",
             Op::Xor,
-            &[t(&[2, 1], &[true, false]), t(&[2], &[true, false])],
+            [t(&[2, 1], &[true, false]), t(&[2], &[true, false])],
             t(&[2, 2], &[false, true, true, false]),
         )]
     }

@@ -22,8 +22,8 @@ pub fn cases() -> impl Iterator<Item = Case> {
 }
 
 /// A case with one output.
-pub(crate) fn case(what: &'static str, op: Op, inputs: &[Tensor], expected: Tensor) -> Case {
-    Case { what, op, inputs: inputs.to_vec(), expected: vec![expected] }
+pub(crate) fn case(what: &'static str, op: Op, inputs: impl Into<Vec<Tensor>>, expected: Tensor) -> Case {
+    Case { what, op, inputs: inputs.into(), expected: vec![expected] }
 }
 
 /// A tensor of f32.
