@@ -35,8 +35,8 @@ pub(super) fn plan(
         return Err(matcher.reason());
     }
     let found = match wanted == Wanted::default() {
-        true => best(config, &mut candidates, images, searched(config)),
-        false => best(config, &mut candidates, images, |_, problem, limit| wanted.best(problem, limit)),
+        true => best(config, &candidates, images, searched(config)),
+        false => best(config, &candidates, images, |_, problem, limit| wanted.best(problem, limit)),
     };
     found.ok_or_else(|| {
         let refusals = candidates.iter().map(|candidate| Refusal::of(config, candidate, &wanted));

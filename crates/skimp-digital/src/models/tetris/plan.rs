@@ -143,8 +143,8 @@ pub(super) fn plan(
     images: u64,
     layout: Option<&Partition>,
 ) -> Result<Plan, SimError> {
-    let mut candidates = candidates(config, layer, images, layout);
-    best(config, &mut candidates, images, searched(config)).ok_or_else(|| {
+    let candidates = candidates(config, layer, images, layout);
+    best(config, &candidates, images, searched(config)).ok_or_else(|| {
         let need = 2 * layer.shape.s() + 1;
         let what = format!(
             "filter rows of {} words: {need} words, {} in a register file",
@@ -170,17 +170,16 @@ pub(super) fn searched(config: &Config) -> impl Fn(&BlockingSearch<'_>, &Problem
 /// The best of `candidates`, each with the blocking that `schedule` finds for it.
 pub(super) fn best(
     config: &Config,
-    candidates: &mut [Candidate],
+    candidates: &[Candidate],
     images: u64,
     schedule: impl Fn(&BlockingSearch<'_>, &Problem<'_>, Score) -> Found,
 ) -> Option<Plan> {
-    candidates.sort_by(|a, b| {
-        let order = a.bound.objective.total_cmp(&b.bound.objective);
-        order.then(a.bound.tie.total_cmp(&b.bound.tie))
-    });
+    // Candidates are large and most are never looked at: their places are sorted instead.
+    let mut order: Vec<(Score, usize)> = candidates.iter().map(|candidate| candidate.bound).zip(0..).collect();
+    order.sort_by(|(a, _), (b, _)| a.objective.total_cmp(&b.objective).then(a.tie.total_cmp(&b.tie)));
     let mut limit = Score::WORST;
     let mut found = None;
-    for candidate in candidates.iter() {
+    for candidate in order.into_iter().map(|(_, idx)| &candidates[idx]) {
         if !candidate.bound.beats(limit) {
             break;
         }
