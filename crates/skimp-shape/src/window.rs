@@ -73,7 +73,8 @@ impl WindowAxis {
     /// Works out padding and output extent.
     ///
     /// [`Padding::Explicit`]: `output = floor((input + pads − dilation · (kernel − 1) − 1) / stride) + 1`.
-    /// [`Padding::Ceil`]: rounded up instead, where a window that would start in the end padding is dropped.
+    /// [`Padding::Ceil`]: rounded up instead, where a window that would start in the end padding is dropped; the kernel may
+    /// reach beyond the padded input by less than a stride.
     /// [`Padding::SameUpper`] and [`Padding::SameLower`]: `ceil(input / stride)`.
     ///
     /// # Errors
@@ -111,8 +112,13 @@ impl WindowAxis {
             Padding::Explicit { begin, end } | Padding::Ceil { begin, end } => {
                 let (begin, end) = (small(begin)?, small(end)?);
                 let padded = input + begin + end;
+                let rounds_up = matches!(padding, Padding::Ceil { .. });
+                if rounds_up && padded < span && span - padded < stride && input + begin > 0 {
+                    // Rounded up, one window that reaches beyond the end.
+                    return Ok(axis(begin, end, 1));
+                }
                 let room = padded.checked_sub(span).ok_or(AxisError::DoesNotFit { span, input, padded })?;
-                let output = if matches!(padding, Padding::Ceil { .. }) {
+                let output = if rounds_up {
                     let output = room.div_ceil(stride) + 1;
                     if (output - 1) * stride >= input + begin { output - 1 } else { output }
                 } else {

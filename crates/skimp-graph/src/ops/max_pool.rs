@@ -98,6 +98,7 @@ impl Definition for MaxPool {
         let ceil = Window { strides: vec![2, 2], ceil_mode: true, ..Window::padded(&[2, 2], &[0, 0]) };
         // Without the rule, 2 of 3 windows would start in the end padding.
         let ceil_padded = Window { strides: vec![2], ceil_mode: true, ..Window::padded(&[2], &[1]) };
+        let wide = Window { strides: vec![2], ceil_mode: true, ..Window::padded(&[3], &[0]) };
         let dilated = Window { dilations: vec![2, 2], ..Window::padded(&[2, 2], &[0, 0]) };
         vec![
             case("max", max(Window::padded(&[2, 2], &[0, 0])), [x.clone()], f(&[1, 1, 2, 2], &[5.0, 6.0, 8.0, 9.0])),
@@ -115,6 +116,7 @@ impl Definition for MaxPool {
                 f(&[1, 1, 2], &[3.0, 2.0]),
             ),
             case("max dilated", max(dilated), [x.clone()], f(&[1, 1, 1, 1], &[9.0])),
+            case("max ceil, wider than the input", max(wide), [f(&[1, 1, 2], &[3.0, 4.0])], f(&[1, 1, 1], &[4.0])),
             case(
                 "max u8",
                 max(Window::padded(&[2], &[0])),

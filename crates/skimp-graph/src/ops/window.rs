@@ -166,7 +166,11 @@ fn output_extent(input: Extent, window: &Window, i: usize, symbols: &mut Symbols
             Some(symbols.extent(Arithmetic::Add, steps, Extent::Known(1)))
         }
         Extent::Known(n) => {
-            let room = n.checked_add(padding)?.checked_sub(reach)?;
+            let padded = n.checked_add(padding)?;
+            if window.ceil_mode && padded > 0 && padded < reach && reach - padded < stride {
+                return Some(Extent::Known(1));
+            }
+            let room = padded.checked_sub(reach)?;
             let steps = if window.ceil_mode { room.div_ceil(stride) } else { room / stride };
             // A last window that starts in the end padding is dropped, as by the ONNX reference implementation.
             let begin = if window.auto_pad == AutoPad::NotSet { window.pads_begin[i] } else { 0 };
