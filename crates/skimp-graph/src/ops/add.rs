@@ -1,39 +1,19 @@
 //! Add.
 
-use std::ops::RangeInclusive;
-
-use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::Arithmetic;
-use crate::onnx::symbolic::{Shape, Symbols};
-use crate::ops::signature::Signature;
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, arithmetic};
+use crate::ops::{Definition, Op, Operator, Rounding, arithmetic};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
-use crate::shape::TensorType;
 use crate::testing::{Case, Generator, case, f};
-use crate::{DType, Data, GraphError};
+use crate::{Data, GraphError};
 
 /// Elementwise sum, broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Add;
 
 impl Operator for Add {
-    fn class(&self) -> Class {
-        Class::ElementWise
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        2..=2
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Number
-    }
-
-    fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
-        arithmetic::output_types(signature)
-    }
+    arithmetic::facts!();
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
         for_number!(
@@ -43,20 +23,8 @@ impl Operator for Add {
         )
     }
 
-    fn keeps_images_apart(&self, operands: &Operands<'_>) -> bool {
-        operands.broadcast_over_images()
-    }
-
     fn rounding(&self) -> Rounding {
         Rounding::Exact
-    }
-
-    fn export(&self, form: Form, context: Context) -> Result<Form, String> {
-        Ok(arithmetic::since(form, context.dtype, &[DType::I64, DType::I32]))
-    }
-
-    fn symbolic_shape(&self, inputs: &[&Shape], symbols: &mut Symbols) -> Shape {
-        arithmetic::symbolic_shape(inputs, symbols)
     }
 
     fn keeps_non_negative(&self, inputs: &[bool]) -> bool {

@@ -114,8 +114,8 @@ pub(super) fn draw(generator: &mut Generator, x: usize, op: Op, divides: bool) -
 }
 
 /// The broadcast type of any number of inputs of one type.
-pub(super) fn variadic_types(signature: &Signature<'_>, only_float: bool) -> Result<Vec<TensorType>, GraphError> {
-    let x = if only_float { signature.float()? } else { signature.number()? };
+pub(super) fn variadic_types(signature: &Signature<'_>, types: ElementTypes) -> Result<Vec<TensorType>, GraphError> {
+    let x = if types == ElementTypes::Float { signature.float()? } else { signature.number()? };
     let mut shape = x.shape.clone();
     for idx in 1..signature.inputs.len() {
         let other = signature.input_like(idx, x)?;
@@ -211,4 +211,206 @@ pub(super) fn draw_logic(generator: &mut Generator, x: usize, op: Op) -> Option<
     let n: usize = shape.iter().product();
     let truths: Vec<bool> = (0..n).map(|_| generator.draws.chance(0.5)).collect();
     generator.try_node(op, vec![Source::Known(x), Source::Constant(Tensor::new(shape, truths.into())?)])
+}
+
+/// What the four operations of arithmetic say alike.
+macro_rules! facts {
+    () => {
+        fn class(&self) -> $crate::ops::Class {
+            $crate::ops::Class::ElementWise
+        }
+
+        fn n_inputs(&self) -> std::ops::RangeInclusive<usize> {
+            2..=2
+        }
+
+        fn element_types(&self) -> $crate::ops::ElementTypes {
+            $crate::ops::ElementTypes::Number
+        }
+
+        fn output_types(
+            &self,
+            signature: &$crate::ops::Signature<'_>,
+        ) -> Result<Vec<$crate::shape::TensorType>, $crate::GraphError> {
+            $crate::ops::arithmetic::output_types(signature)
+        }
+
+        fn keeps_images_apart(&self, operands: &$crate::ops::Operands<'_>) -> bool {
+            operands.broadcast_over_images()
+        }
+
+        fn export(
+            &self,
+            form: $crate::onnx::export::Form,
+            context: $crate::onnx::export::Context,
+        ) -> Result<$crate::onnx::export::Form, String> {
+            let early = [$crate::DType::I64, $crate::DType::I32];
+            Ok($crate::ops::arithmetic::since(form, context.dtype, &early))
+        }
+
+        fn symbolic_shape(
+            &self,
+            inputs: &[&$crate::onnx::symbolic::Shape],
+            symbols: &mut $crate::onnx::symbolic::Symbols,
+        ) -> $crate::onnx::symbolic::Shape {
+            $crate::ops::arithmetic::symbolic_shape(inputs, symbols)
+        }
+    };
+}
+
+/// What comparisons say alike. `$types` are their element types; their form came with operator set `$since`.
+macro_rules! comparison {
+    ($types:ident, $since:literal) => {
+        fn class(&self) -> $crate::ops::Class {
+            $crate::ops::Class::ElementWise
+        }
+
+        fn n_inputs(&self) -> std::ops::RangeInclusive<usize> {
+            2..=2
+        }
+
+        fn element_types(&self) -> $crate::ops::ElementTypes {
+            $crate::ops::ElementTypes::$types
+        }
+
+        fn output_types(
+            &self,
+            signature: &$crate::ops::Signature<'_>,
+        ) -> Result<Vec<$crate::shape::TensorType>, $crate::GraphError> {
+            $crate::ops::arithmetic::comparison_types(signature, $crate::ops::ElementTypes::$types)
+        }
+
+        fn keeps_images_apart(&self, operands: &$crate::ops::Operands<'_>) -> bool {
+            operands.broadcast_over_images()
+        }
+
+        fn rounding(&self) -> $crate::ops::Rounding {
+            $crate::ops::Rounding::Jumps
+        }
+
+        fn export(
+            &self,
+            form: $crate::onnx::export::Form,
+            _context: $crate::onnx::export::Context,
+        ) -> Result<$crate::onnx::export::Form, String> {
+            Ok(form.since($since))
+        }
+
+        fn output_dtype(&self, inputs: &[Option<$crate::DType>], _output: usize) -> Result<$crate::DType, String> {
+            $crate::ops::arithmetic::comparison_dtype(inputs, $crate::ops::ElementTypes::$types)
+        }
+
+        fn symbolic_shape(
+            &self,
+            inputs: &[&$crate::onnx::symbolic::Shape],
+            symbols: &mut $crate::onnx::symbolic::Symbols,
+        ) -> $crate::onnx::symbolic::Shape {
+            $crate::ops::arithmetic::symbolic_shape(inputs, symbols)
+        }
+    };
+}
+
+/// What functions of two truth values say alike.
+macro_rules! logic {
+    () => {
+        fn class(&self) -> $crate::ops::Class {
+            $crate::ops::Class::ElementWise
+        }
+
+        fn n_inputs(&self) -> std::ops::RangeInclusive<usize> {
+            2..=2
+        }
+
+        fn element_types(&self) -> $crate::ops::ElementTypes {
+            $crate::ops::ElementTypes::Any
+        }
+
+        fn output_types(
+            &self,
+            signature: &$crate::ops::Signature<'_>,
+        ) -> Result<Vec<$crate::shape::TensorType>, $crate::GraphError> {
+            $crate::ops::arithmetic::logic_types(signature)
+        }
+
+        fn keeps_images_apart(&self, operands: &$crate::ops::Operands<'_>) -> bool {
+            operands.broadcast_over_images()
+        }
+
+        fn rounding(&self) -> $crate::ops::Rounding {
+            $crate::ops::Rounding::Exact
+        }
+
+        fn export(
+            &self,
+            form: $crate::onnx::export::Form,
+            _context: $crate::onnx::export::Context,
+        ) -> Result<$crate::onnx::export::Form, String> {
+            Ok(form)
+        }
+
+        fn output_dtype(&self, inputs: &[Option<$crate::DType>], _output: usize) -> Result<$crate::DType, String> {
+            $crate::ops::arithmetic::logic_dtype(inputs)
+        }
+
+        fn symbolic_shape(
+            &self,
+            inputs: &[&$crate::onnx::symbolic::Shape],
+            symbols: &mut $crate::onnx::symbolic::Symbols,
+        ) -> $crate::onnx::symbolic::Shape {
+            $crate::ops::arithmetic::symbolic_shape(inputs, symbols)
+        }
+    };
+}
+
+/// What functions of any number of inputs say alike. `$types` are their element types; their form came with operator set
+/// `$since`.
+macro_rules! variadic {
+    ($types:ident, $since:literal) => {
+        fn class(&self) -> $crate::ops::Class {
+            $crate::ops::Class::ElementWise
+        }
+
+        fn n_inputs(&self) -> std::ops::RangeInclusive<usize> {
+            1..=usize::MAX
+        }
+
+        fn element_types(&self) -> $crate::ops::ElementTypes {
+            $crate::ops::ElementTypes::$types
+        }
+
+        fn output_types(
+            &self,
+            signature: &$crate::ops::Signature<'_>,
+        ) -> Result<Vec<$crate::shape::TensorType>, $crate::GraphError> {
+            $crate::ops::arithmetic::variadic_types(signature, $crate::ops::ElementTypes::$types)
+        }
+
+        fn keeps_images_apart(&self, operands: &$crate::ops::Operands<'_>) -> bool {
+            operands.broadcast_over_images()
+        }
+
+        fn export(
+            &self,
+            form: $crate::onnx::export::Form,
+            _context: $crate::onnx::export::Context,
+        ) -> Result<$crate::onnx::export::Form, String> {
+            Ok(form.since($since))
+        }
+
+        fn symbolic_shape(
+            &self,
+            inputs: &[&$crate::onnx::symbolic::Shape],
+            symbols: &mut $crate::onnx::symbolic::Symbols,
+        ) -> $crate::onnx::symbolic::Shape {
+            $crate::ops::arithmetic::variadic_shape(inputs, symbols)
+        }
+    };
+}
+
+pub(super) use {comparison, facts, logic, variadic};
+
+/// The broadcast shape of all inputs.
+pub(super) fn variadic_shape(inputs: &[&Shape], symbols: &mut Symbols) -> Shape {
+    let (first, rest) = inputs.split_first()?;
+    rest.iter().try_fold(first.as_ref()?.clone(), |shape, other| symbolic_broadcast(&shape, other.as_ref()?, symbols))
 }

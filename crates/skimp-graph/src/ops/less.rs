@@ -1,64 +1,24 @@
 //! Less.
 
-use std::ops::RangeInclusive;
-
-use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
-use crate::onnx::symbolic::{Shape, Symbols};
-use crate::ops::signature::Signature;
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, arithmetic};
+use crate::ops::{Definition, Op, Operator, arithmetic};
 use crate::reference::Call;
 use crate::reference::number::for_any;
-use crate::shape::TensorType;
 use crate::testing::{Case, Generator, case, f, t};
-use crate::{DType, Data, Element, GraphError};
+use crate::{Data, Element, GraphError};
 
 /// Whether a < b, broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Less;
 
 impl Operator for Less {
-    fn class(&self) -> Class {
-        Class::ElementWise
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        2..=2
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Number
-    }
-
-    fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
-        arithmetic::comparison_types(signature, ElementTypes::Number)
-    }
+    arithmetic::comparison!(Number, 13);
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
         fn typed<T: Element + PartialOrd>(call: &Call<'_>, a: &[T]) -> Result<Vec<Data>, GraphError> {
             Ok(vec![arithmetic::compare(call, a, |a, b| a < b)?.into()])
         }
         for_any!(call.input(0).data(), a => typed(call, a))
-    }
-
-    fn keeps_images_apart(&self, operands: &Operands<'_>) -> bool {
-        operands.broadcast_over_images()
-    }
-
-    fn rounding(&self) -> Rounding {
-        Rounding::Jumps
-    }
-
-    fn export(&self, form: Form, _context: Context) -> Result<Form, String> {
-        Ok(form.since(13))
-    }
-
-    fn output_dtype(&self, inputs: &[Option<DType>], _output: usize) -> Result<DType, String> {
-        arithmetic::comparison_dtype(inputs, ElementTypes::Number)
-    }
-
-    fn symbolic_shape(&self, inputs: &[&Shape], symbols: &mut Symbols) -> Shape {
-        arithmetic::symbolic_shape(inputs, symbols)
     }
 }
 

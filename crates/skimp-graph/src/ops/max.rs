@@ -1,15 +1,9 @@
 //! Max.
 
-use std::ops::RangeInclusive;
-
-use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
-use crate::onnx::symbolic::{Shape, Symbols};
-use crate::ops::signature::Signature;
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, arithmetic, global_pool};
+use crate::ops::{Definition, Op, Operator, Rounding, arithmetic, global_pool};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
-use crate::shape::TensorType;
 use crate::testing::{Case, Generator, case, f};
 use crate::{Data, GraphError};
 
@@ -18,21 +12,7 @@ use crate::{Data, GraphError};
 pub struct Max;
 
 impl Operator for Max {
-    fn class(&self) -> Class {
-        Class::ElementWise
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=usize::MAX
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Number
-    }
-
-    fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
-        arithmetic::variadic_types(signature, false)
-    }
+    arithmetic::variadic!(Number, 13);
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
         fn typed<T: Number>(call: &Call<'_>, x: &[T]) -> Result<Vec<T>, GraphError> {
@@ -41,23 +21,8 @@ impl Operator for Max {
         for_number!(call.input(0).data(), x => Ok(vec![typed(call, x)?.into()]), Err(call.unsupported_type()))
     }
 
-    fn keeps_images_apart(&self, operands: &Operands<'_>) -> bool {
-        operands.broadcast_over_images()
-    }
-
     fn rounding(&self) -> Rounding {
         Rounding::Exact
-    }
-
-    fn export(&self, form: Form, _context: Context) -> Result<Form, String> {
-        Ok(form.since(13))
-    }
-
-    fn symbolic_shape(&self, inputs: &[&Shape], symbols: &mut Symbols) -> Shape {
-        let (first, rest) = inputs.split_first()?;
-        rest.iter().try_fold(first.as_ref()?.clone(), |shape, other| {
-            arithmetic::symbolic_broadcast(&shape, other.as_ref()?, symbols)
-        })
     }
 
     fn keeps_non_negative(&self, inputs: &[bool]) -> bool {

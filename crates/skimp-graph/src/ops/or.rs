@@ -1,61 +1,21 @@
 //! Or.
 
-use std::ops::RangeInclusive;
-
-use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
-use crate::onnx::symbolic::{Shape, Symbols};
-use crate::ops::signature::Signature;
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, arithmetic};
+use crate::ops::{Definition, Op, Operator, arithmetic};
 use crate::reference::Call;
-use crate::shape::TensorType;
 use crate::testing::{Case, Generator, case, t};
-use crate::{DType, Data, GraphError};
+use crate::{Data, GraphError};
 
 /// Whether either holds, broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Or;
 
 impl Operator for Or {
-    fn class(&self) -> Class {
-        Class::ElementWise
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        2..=2
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Any
-    }
-
-    fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
-        arithmetic::logic_types(signature)
-    }
+    arithmetic::logic!();
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
         let a = call.elements::<bool>(0);
         Ok(vec![arithmetic::compare(call, a, |a, b| a || b)?.into()])
-    }
-
-    fn keeps_images_apart(&self, operands: &Operands<'_>) -> bool {
-        operands.broadcast_over_images()
-    }
-
-    fn rounding(&self) -> Rounding {
-        Rounding::Exact
-    }
-
-    fn export(&self, form: Form, _context: Context) -> Result<Form, String> {
-        Ok(form)
-    }
-
-    fn output_dtype(&self, inputs: &[Option<DType>], _output: usize) -> Result<DType, String> {
-        arithmetic::logic_dtype(inputs)
-    }
-
-    fn symbolic_shape(&self, inputs: &[&Shape], symbols: &mut Symbols) -> Shape {
-        arithmetic::symbolic_shape(inputs, symbols)
     }
 }
 

@@ -1,15 +1,9 @@
 //! ReduceLogSumExp: axes as an attribute, or an input (18).
 
-use std::ops::RangeInclusive;
-
-use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
-use crate::onnx::symbolic::{Shape, Symbols};
-use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, reduction};
+use crate::ops::{Definition, Op, Operator, Rounding, reduction};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
-use crate::shape::TensorType;
 use crate::testing::{Case, Generator, case, f};
 use crate::{Data, GraphError};
 
@@ -23,22 +17,7 @@ pub struct ReduceLogSumExp {
 }
 
 impl Operator for ReduceLogSumExp {
-    fn class(&self) -> Class {
-        Class::Reduces
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Float
-    }
-
-    fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
-        let x = signature.float()?;
-        Ok(shaped(x, reduction::output_shape(signature, x, &self.axes, self.keep_dims)?))
-    }
+    reduction::facts!(Float, 18);
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
         fn typed<T: Float>(call: &Call<'_>, x: &[T], reduced: &[bool]) -> Result<Vec<T>, GraphError> {
@@ -58,20 +37,8 @@ impl Operator for ReduceLogSumExp {
         )
     }
 
-    fn keeps_images_apart(&self, operands: &Operands<'_>) -> bool {
-        reduction::keeps_images_apart(&self.axes, operands)
-    }
-
     fn rounding(&self) -> Rounding {
         Rounding::Rounds
-    }
-
-    fn export(&self, form: Form, context: Context) -> Result<Form, String> {
-        Ok(reduction::export(form.since(13), &self.axes, self.keep_dims, context.opset >= 18))
-    }
-
-    fn symbolic_shape(&self, inputs: &[&Shape], _symbols: &mut Symbols) -> Shape {
-        reduction::symbolic_shape(inputs.first()?.as_ref()?, &self.axes, self.keep_dims)
     }
 
     fn keeps_non_negative(&self, _inputs: &[bool]) -> bool {

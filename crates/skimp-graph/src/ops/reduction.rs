@@ -1,7 +1,7 @@
 //! What reductions over axes share.
 
-use super::signature::Signature;
-use super::{Op, Operands, unary};
+use super::signature::{Signature, shaped};
+use super::{ElementTypes, Op, Operands, unary};
 use crate::GraphError;
 use crate::onnx::export::Form;
 use crate::onnx::import::{Importer, NodeView};
@@ -115,4 +115,68 @@ pub(super) fn draw(generator: &mut Generator, x: usize, op: impl Fn(Vec<i64>, bo
     let axes = if spatial { (2..rank as i64).collect() } else { generator.axes(rank, 0.5) };
     let keep_dims = generator.draws.chance(0.5);
     unary::draw(generator, x, op(axes, keep_dims))
+}
+
+/// What all reductions by `axes` and `keep_dims` say alike. `$types` are their element types; the axes are an input since
+/// operator set `$axes_input`.
+macro_rules! facts {
+    ($types:ident, $axes_input:literal) => {
+        fn class(&self) -> $crate::ops::Class {
+            $crate::ops::Class::Reduces
+        }
+
+        fn n_inputs(&self) -> std::ops::RangeInclusive<usize> {
+            1..=1
+        }
+
+        fn element_types(&self) -> $crate::ops::ElementTypes {
+            $crate::ops::ElementTypes::$types
+        }
+
+        fn output_types(
+            &self,
+            signature: &$crate::ops::Signature<'_>,
+        ) -> Result<Vec<$crate::shape::TensorType>, $crate::GraphError> {
+            $crate::ops::reduction::output_types(
+                signature,
+                $crate::ops::ElementTypes::$types,
+                &self.axes,
+                self.keep_dims,
+            )
+        }
+
+        fn keeps_images_apart(&self, operands: &$crate::ops::Operands<'_>) -> bool {
+            $crate::ops::reduction::keeps_images_apart(&self.axes, operands)
+        }
+
+        fn export(
+            &self,
+            form: $crate::onnx::export::Form,
+            context: $crate::onnx::export::Context,
+        ) -> Result<$crate::onnx::export::Form, String> {
+            let axes_are_input = context.opset >= $axes_input;
+            Ok($crate::ops::reduction::export(form.since(13), &self.axes, self.keep_dims, axes_are_input))
+        }
+
+        fn symbolic_shape(
+            &self,
+            inputs: &[&$crate::onnx::symbolic::Shape],
+            _symbols: &mut $crate::onnx::symbolic::Symbols,
+        ) -> $crate::onnx::symbolic::Shape {
+            $crate::ops::reduction::symbolic_shape(inputs.first()?.as_ref()?, &self.axes, self.keep_dims)
+        }
+    };
+}
+
+pub(super) use facts;
+
+/// The type that is left where `axes` (all where empty) are reduced.
+pub(super) fn output_types(
+    signature: &Signature<'_>,
+    types: ElementTypes,
+    axes: &[i64],
+    keep_dims: bool,
+) -> Result<Vec<TensorType>, GraphError> {
+    let x = if types == ElementTypes::Float { signature.float()? } else { signature.number()? };
+    Ok(shaped(x, output_shape(signature, x, axes, keep_dims)?))
 }
