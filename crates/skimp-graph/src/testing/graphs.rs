@@ -56,9 +56,15 @@ pub struct RandomGraph {
 /// # Determinism
 /// A pure function of the seed and `types`.
 pub fn random_graph(seed: u64, types: ElementTypes) -> RandomGraph {
+    random_graph_of(seed, types, |_| true)
+}
+
+/// As [`random_graph`], of `allowed` operators only.
+pub fn random_graph_of(seed: u64, types: ElementTypes, allowed: fn(&Op) -> bool) -> RandomGraph {
     let draws = Draws::new(seed, stream("testing/random_graph"));
     let builder = GraphBuilder::new(format!("graph{seed}"));
-    Generator { draws, types, builder, known: Vec::new(), n_names: 0, largest: 1.0, is_smooth: true }.generate()
+    Generator { draws, types, allowed, builder, known: Vec::new(), n_names: 0, largest: 1.0, is_smooth: true }
+        .generate()
 }
 
 /// A value with its elements.
@@ -73,6 +79,7 @@ pub(crate) struct Known {
 pub(crate) struct Generator {
     pub(crate) draws: Draws,
     types: ElementTypes,
+    allowed: fn(&Op) -> bool,
     builder: GraphBuilder,
     pub(crate) known: Vec<Known>,
     n_names: usize,
@@ -135,6 +142,9 @@ impl Generator {
 
     /// Adds a node; returns the indices of its outputs, nothing if it does not fit or its values are not wanted.
     pub(crate) fn try_node(&mut self, op: Op, operands: Vec<Source>) -> Option<Vec<usize>> {
+        if !(self.allowed)(&op) {
+            return None;
+        }
         let name = self.name(op.name());
         let tensors: Vec<&Tensor> = operands
             .iter()

@@ -9,7 +9,7 @@ mod random;
 
 pub use cases::{Case, cases};
 pub(crate) use cases::{case, f, t};
-pub use graphs::{ElementTypes, RandomGraph, random_graph};
+pub use graphs::{ElementTypes, RandomGraph, random_graph, random_graph_of};
 pub(crate) use graphs::{Generator, Source};
 pub use layers::random_tensor;
 pub use random::{random_cnn, random_relu_cnn};

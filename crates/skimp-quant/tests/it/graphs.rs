@@ -182,7 +182,7 @@ fn engines_equal_their_specifications_on_any_graph() {
     let mut counts = [0; 3];
     let mut failures = Vec::new();
     let is_usual = range.is_none();
-    for seed in range.unwrap_or(0..4000) {
+    for seed in range.unwrap_or(0..8000) {
         let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut own = [0; 3];
             harness.check(seed, &mut own).map(|()| own)

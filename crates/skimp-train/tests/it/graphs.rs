@@ -3,9 +3,9 @@
 //! `SKIMP_GRAPHS=FIRST..END` runs those seeds instead of the usual ones.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use skimp_graph::testing::{ElementTypes, RandomGraph, random_graph, random_tensor};
+use skimp_graph::testing::{ElementTypes, RandomGraph, random_graph_of, random_tensor};
 use skimp_graph::{DType, Node, Op, ops};
-use skimp_train::reference::{DropoutKey, Training, loss};
+use skimp_train::reference::{DropoutKey, Training, has_gradient, loss};
 use skimp_train::{LossKind, LossSum, LossTerm, Model, ModelOptions, Target, Targets, TrainError, policy};
 
 use crate::model::STEP;
@@ -141,7 +141,7 @@ fn is_exact(x: &Array) -> bool {
 }
 
 fn check(seed: u64, pools: &[ThreadPool; 2]) -> Outcome {
-    let random = random_graph(seed, ElementTypes::F32);
+    let random = random_graph_of(seed, ElementTypes::F32, has_gradient);
     let graph = &random.graph;
     let has_floats = graph.values().iter().all(|value| value.constant.as_ref().is_none_or(|t| t.dtype() == DType::F32));
     // For the engine, an image alone is one of a batch, whose axis no Squeeze takes away.
