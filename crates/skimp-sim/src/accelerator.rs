@@ -5,8 +5,8 @@ use std::fmt;
 use toml::Table;
 
 use crate::{
-    CostTable, Energy, LayerEffect, LayerResult, LayerTrace, LayerWorkload, Loss, LossEvent, Scope, Scopes, SimError,
-    TimelineSpan, Tuner, losses,
+    CostTable, Energy, LayerEffect, LayerResult, LayerTrace, LayerWorkload, Loss, LossEvent, OtherLayer, OtherOutcome,
+    Scope, Scopes, SimError, TimelineSpan, Tuner, losses,
 };
 
 /// The setting in which a design takes mappings: entries `LAYER=NAME:NUMBER NAME:NUMBER ..`, names and numbers as in
@@ -143,6 +143,16 @@ pub trait Accelerator: fmt::Debug + Send + Sync {
     /// As [`simulate_layer`](Self::simulate_layer).
     fn simulate_network(&self, _layers: &[LayerWorkload]) -> Result<Option<Vec<LayerResult>>, SimError> {
         Ok(None)
+    }
+
+    /// What it makes of a layer without a matrix of weights (pooling, element-wise operators, moves of data, products of two
+    /// activations), for one image. Unless a model says otherwise, nothing: reports then list the layer's traffic and say
+    /// that the design does not model it.
+    ///
+    /// # Errors
+    /// As [`simulate_layer`](Self::simulate_layer).
+    fn simulate_other(&self, _layer: &OtherLayer) -> Result<OtherOutcome, SimError> {
+        Ok(OtherOutcome::NotModelled)
     }
 
     /// When each part is at work on one layer of one image, for which `result` was found. Unless a model knows more, the

@@ -1,6 +1,6 @@
 //! What a model returns for one layer.
 
-use crate::{Counts, LayerWorkload, OperationCount, Scope, Scopes};
+use crate::{Counts, LayerWorkload, OperationCount, OtherLayer, Scope, Scopes, Work};
 
 /// What one component did, in terms of the keys of the design's own cost table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,23 @@ impl LayerResult {
             layer: layer.name.clone(),
             images: layer.shape.n() as u64,
             macs: layer.shape.dense_macs(),
+            cycles: Counts::default(),
+            events: Counts::default(),
+            activity: Vec::new(),
+            operations: Vec::new(),
+            end: None,
+            mapping: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// An empty result of one run of a layer without a matrix of weights.
+    #[must_use]
+    pub fn of_other(layer: &OtherLayer) -> Self {
+        LayerResult {
+            layer: layer.name.clone(),
+            images: 1,
+            macs: layer.work_of(Work::Macs),
             cycles: Counts::default(),
             events: Counts::default(),
             activity: Vec::new(),

@@ -47,6 +47,11 @@ impl NetworkWork {
         Ok(Self { nodes: nodes.collect() })
     }
 
+    /// Multiply-accumulates of the node of that name for one image; 0 where there is none.
+    pub(crate) fn macs_of(&self, name: &str) -> u64 {
+        self.nodes.iter().find(|node| node.name == name).map_or(0, |node| node.macs)
+    }
+
     /// The part whose nodes `covers`; `reason` says why another one is not, if it is not the node's own form.
     /// `other_macs` are those of covered layers that are no node here.
     fn covered(

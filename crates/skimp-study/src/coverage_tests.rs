@@ -301,3 +301,50 @@ fn an_offset_changes_no_sum_and_no_answer() {
     // Codes that an offset makes positive are hardly ever 0.
     assert!(simulation.layers[0].activation_density > 0.9, "{}", simulation.layers[0].activation_density);
 }
+
+/// What the layers without weights read, write and compute, by hand: 8 channels of 4 x 4 under a 2 x 2 maximum, then the mean
+/// of what is left, and a product of two activations among them.
+#[test]
+fn layers_without_weights_are_listed_with_their_traffic() {
+    let mut builder = GraphBuilder::new("pooled");
+    let dims = [Dim::Free("n".to_owned()), Dim::Fixed(3), Dim::Fixed(32), Dim::Fixed(32)];
+    let x = builder.input("x", DType::F32, dims.to_vec());
+    let mut drawn = Drawn { seed: 1, draws: Draws::new(1, stream("coverage")), builder, n_nodes: 0 };
+    let y = drawn.conv(x, &[3, 3], (3, CHANNELS), 1, 8);
+    let y = drawn.node(Op::MaxPool(ops::MaxPool { window: window(&[2, 2], 2, 0) }), y, &[]);
+    let y = drawn.node(Op::GlobalAveragePool, y, &[]);
+    let rows = drawn.reshape(y, &[0, CHANNELS as i64, 1]);
+    let columns = drawn.node(Op::Transpose(ops::Transpose { perm: vec![0, 2, 1] }), rows, &[]);
+    let products = drawn.builder.node("products", Op::MatMul, &[rows, columns]);
+    let flat = drawn.node(Op::Flatten(ops::Flatten { axis: 1 }), products, &[]);
+    let logits = drawn.node(Op::MatMul, flat, &[vec![CHANNELS * CHANNELS, 10]]);
+    drawn.builder.output(logits);
+    let network = network(drawn.builder.build().unwrap());
+    let config = SimulateConfig {
+        accelerators: accelerator_configs(&["dadiannao".to_owned(), "stripes".to_owned()], &[], &[]).unwrap(),
+        ..every_design(LayersConfig::default())
+    };
+    let record = simulate(&network, &config, &Silent).unwrap().record;
+    let find = |operator: &str| record.other_layers.iter().find(|layer| layer.operator == operator).unwrap();
+    let pool = find("MaxPool");
+    assert_eq!((pool.kind.as_str(), pool.kernel, pool.strides), ("pool", Some([2, 2]), Some([2, 2])));
+    assert_eq!((pool.read_bytes, pool.written_bytes, pool.work["comparisons"]), (128, 32, 8 * 4 * 3));
+    let mean = find("GlobalAveragePool");
+    // Eight codes of a byte for each of four pixels, and eight real numbers: the product of two activations is one of reals.
+    assert_eq!((mean.read_bytes, mean.written_bytes), (32, 32));
+    assert_eq!((mean.work["additions"], mean.work["multiplications"]), (8 * 3, 8));
+    let transpose = find("Transpose");
+    assert_eq!((transpose.kind.as_str(), transpose.work.len()), ("move", 0));
+    let product = record.other_layers.iter().find(|layer| layer.name == "products").unwrap();
+    assert_eq!((product.kind.as_str(), product.work["macs"]), ("product", 64));
+    assert_eq!(product.reads.iter().map(|operand| operand.elements).collect::<Vec<_>>(), [8, 8]);
+    // Renamed axes and conversions are no layers, and no design knows any of these.
+    assert_eq!(record.other_layers.len(), 4);
+    let labels: Vec<&str> = record.accelerators.iter().map(|accelerator| accelerator.label.as_str()).collect();
+    for layer in &record.other_layers {
+        assert_eq!(layer.not_modelled_by, labels);
+    }
+    assert!(record.accelerators.iter().all(|accelerator| accelerator.other_layers.is_empty()));
+    let text = skimp_report::views::simulation_text(&record, None);
+    assert!(text.contains("Not modelled by dadiannao, stripes: 4 layers without weights, traffic only"), "{text}");
+}

@@ -26,6 +26,7 @@ mod layers;
 mod lists;
 mod monitor;
 mod network;
+mod other_layers;
 mod pricing;
 mod published;
 #[cfg(test)]

@@ -9,12 +9,12 @@ use skimp_graph::integer::{IntegerEngine, Observation};
 use skimp_report::SimulationRecord;
 use skimp_report::records::{
     AcceleratorRecord, AcceleratorTotal, Breakdown, Coverage, EffectAccuracy, LayerRecord, LayerStatistics,
-    TuningRecord,
+    OtherLayerRecord, TuningRecord,
 };
 use skimp_report::table::Table;
 use skimp_sim::{
-    Accelerator, CostTable, EndOutcome, Energy, GIVEN_MAPPINGS, LayerResult, LayerTrace, LayerWorkload, RunTotals,
-    find_model,
+    Accelerator, CostTable, EndOutcome, Energy, GIVEN_MAPPINGS, LayerResult, LayerTrace, LayerWorkload, OtherLayer,
+    OtherOutcome, RunTotals, Work, find_model,
 };
 use toml::Table as Settings;
 
@@ -25,6 +25,7 @@ use crate::effects::{Judge, image_trace};
 use crate::images::{Batch, Images};
 use crate::layers::SimulatedLayer;
 use crate::monitor::step;
+use crate::other_layers::{self, other_layers};
 use crate::pricing::energy_record;
 use crate::shapes::ShapeLayers;
 use crate::timeline::{self, Timeline};
@@ -125,6 +126,8 @@ struct Running {
     /// The layers of one image, where it runs them as a network.
     network: Option<Vec<LayerResult>>,
     results: Vec<Option<LayerResult>>,
+    /// What it makes of the layers without a matrix of weights, over all images.
+    others: Vec<OtherOutcome>,
     timeline: Timeline,
     accuracy: Option<EffectAccuracy>,
     tuning: Option<TuningRecord>,
@@ -139,6 +142,7 @@ impl Running {
             accelerator,
             network: None,
             results: vec![None; n_layers],
+            others: Vec::new(),
             timeline,
             accuracy: None,
             tuning: None,
@@ -189,11 +193,33 @@ impl Running {
         Ok(())
     }
 
-    /// What it did, priced by `table` or else by its own; `layers` are operator and dense MACs of each layer, which make up
-    /// `simulated_percent` of the network's.
+    /// Runs the layers without a matrix of weights on `n_images`, whose values do not matter.
+    fn simulate_others(&mut self, layers: &[OtherLayer], n_images: usize) -> Result<(), StudyError> {
+        let over_images = |one: LayerResult| {
+            let mut sum = one.clone();
+            (1..n_images).for_each(|_| sum.merge(&one));
+            sum
+        };
+        self.others = layers
+            .iter()
+            .map(|layer| {
+                let outcome = self.accelerator.simulate_other(layer).map_err(|error| self.config.fault(error))?;
+                Ok(match outcome {
+                    OtherOutcome::NotModelled => OtherOutcome::NotModelled,
+                    OtherOutcome::Beside(result) => OtherOutcome::Beside(over_images(result)),
+                    OtherOutcome::InTotals(result) => OtherOutcome::InTotals(over_images(result)),
+                })
+            })
+            .collect::<Result<_, StudyError>>()?;
+        Ok(())
+    }
+
+    /// What it did, priced by `table` or else by its own. `layers` are operator and dense MACs of each layer, which make up
+    /// `simulated_percent` of the network's; `others` are the layers without a matrix of weights.
     fn record(
         &self,
         layers: &[(&str, u64)],
+        others: &[OtherLayer],
         simulated_percent: f64,
         table: Option<&CostTable>,
     ) -> Result<AcceleratorRecord, StudyError> {
@@ -207,6 +233,23 @@ impl Running {
             let energy = energy.map_err(|error| error.of_design(accelerator.name()))?;
             records.push(layer_record(layer, accelerator, result, &energy));
             priced.push((result, energy));
+        }
+        let mut beside = Vec::new();
+        for (layer, outcome) in others.iter().zip(&self.others) {
+            let (result, in_totals) = match outcome {
+                OtherOutcome::NotModelled => continue,
+                OtherOutcome::Beside(result) => (result, false),
+                OtherOutcome::InTotals(result) => (result, true),
+            };
+            let energy = Energy::price(result, table, accelerator.clock_mhz());
+            let energy = energy.map_err(|error| error.of_design(accelerator.name()))?;
+            let record = layer_record((&layer.operator, layer.work_of(Work::Macs)), accelerator, result, &energy);
+            if in_totals {
+                records.push(record);
+                priced.push((result, energy));
+            } else {
+                beside.push(record);
+            }
         }
         let totals = RunTotals::new(priced.iter().map(|(result, energy)| (*result, energy)), accelerator.clock_mhz());
         Ok(AcceleratorRecord {
@@ -226,6 +269,7 @@ impl Running {
             dram_gb_per_s: accelerator.dram_gb_per_s(),
             layers: records,
             shape_layers: Vec::new(),
+            other_layers: beside,
             accuracy: self.accuracy.clone(),
             tuning: self.tuning.clone(),
             total: AcceleratorTotal {
@@ -245,14 +289,24 @@ impl Running {
 fn records(
     running: &[Running],
     layers: &[(&str, u64)],
+    others: &[OtherLayer],
     simulated_percent: f64,
     tables: &[Option<CostTable>],
 ) -> Result<Vec<AcceleratorRecord>, StudyError> {
     running
         .iter()
         .zip(tables)
-        .map(|(running, table)| running.record(layers, simulated_percent, table.as_ref()))
+        .map(|(running, table)| running.record(layers, others, simulated_percent, table.as_ref()))
         .collect()
+}
+
+/// The layers without a matrix of weights, with the designs that do not model them.
+fn other_records(layers: &[OtherLayer], running: &[Running]) -> Vec<OtherLayerRecord> {
+    let record = |(idx, layer): (usize, &OtherLayer)| {
+        let lacking = running.iter().filter(|running| running.others[idx] == OtherOutcome::NotModelled);
+        other_layers::record(layer, lacking.map(|running| running.config.label().to_owned()).collect())
+    };
+    layers.iter().enumerate().map(record).collect()
 }
 
 pub(crate) fn layer_record(
@@ -337,7 +391,7 @@ pub fn simulate_topology(
             images: 1,
             weight_bits: quantization.weight_bits,
             activation_bits: quantization.activation_bits,
-            accelerators: records(&running, &kinds, percent, &tables)?,
+            accelerators: records(&running, &kinds, &[], percent, &tables)?,
             simulated: Some(simulated),
             ..SimulationRecord::default()
         },
@@ -394,6 +448,7 @@ pub(crate) fn simulate_on(
     let by_shape = config.layers.by_shape.iter().map(|layer| layer.workload(&config.quantization));
     let named = workloads.iter().cloned().map(Ok).chain(by_shape).collect::<Result<Vec<_>, _>>()?;
     running.iter().try_for_each(|running| running.check(&named, monitor))?;
+    let others = other_layers(network, &quantized.graph, images.input(), images.images_at_once(1))?;
     let executor = IntegerExecutor::new(&quantized.graph)?;
     let exactness = Arc::new(ExactnessTally::default());
     let judge = Judge {
@@ -413,6 +468,7 @@ pub(crate) fn simulate_on(
     let dump = config.dump.as_deref().map(|folder| Dump::open(folder, &layers)).transpose()?;
     monitor.stage("simulating layers", (n_images * layers.len()) as u64);
     running.iter_mut().try_for_each(|running| running.begin(&workloads))?;
+    running.iter_mut().try_for_each(|running| running.simulate_others(&others, n_images))?;
     for range in images.batches_of(0..n_images, 1) {
         let first = range.start;
         let Batch { inputs, labels } = images.batch(range)?;
@@ -441,8 +497,9 @@ pub(crate) fn simulate_on(
         weight_bits: config.quantization.weight_bits,
         activation_bits: config.quantization.activation_bits,
         allowed_loss_points: config.allowed_loss_points,
-        accelerators: records(&running, &kinds, percent, &tables)?,
+        accelerators: records(&running, &kinds, &others, percent, &tables)?,
         simulated: Some(simulated),
+        other_layers: other_records(&others, &running),
         warnings: warning.into_iter().collect(),
         ..SimulationRecord::default()
     };
@@ -532,6 +589,7 @@ impl Shown<'_> {
 
 #[cfg(test)]
 mod tests {
+    use skimp_sim::{ComparisonRow, Operand, OtherKind, SimError, Statistic};
     use skimp_testkit::VGG16_CONVOLUTIONS;
 
     use super::*;
@@ -615,5 +673,94 @@ mod tests {
         // SCALE-Sim 3.0.0: the last cycle is 7,083, counted from 0.
         let settings = "rows = 8\ncolumns = 8\ndataflow = \"output_stationary\"\ndram_gb_per_s = 1000000.0";
         assert_eq!(run("c,30,30,7,7,3,16,2,\n", "systolic", settings).total.cycles, 7_084);
+    }
+
+    static POOLING: Statistic = Statistic { name: "pooling", unit: "cycles", description: "pooling" };
+
+    /// A design that takes a cycle for each output of a layer without weights.
+    #[derive(Debug)]
+    struct Pooling {
+        design: Box<dyn Accelerator>,
+        in_totals: bool,
+    }
+
+    impl Accelerator for Pooling {
+        fn name(&self) -> &'static str {
+            self.design.name()
+        }
+
+        fn config(&self) -> &toml::Table {
+            self.design.config()
+        }
+
+        fn clock_mhz(&self) -> f64 {
+            self.design.clock_mhz()
+        }
+
+        fn area_mm2(&self) -> f64 {
+            self.design.area_mm2()
+        }
+
+        fn peak_gmacs(&self) -> f64 {
+            self.design.peak_gmacs()
+        }
+
+        fn costs(&self) -> &CostTable {
+            self.design.costs()
+        }
+
+        fn energy_scope(&self) -> &'static str {
+            self.design.energy_scope()
+        }
+
+        fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
+            self.design.comparison_rows()
+        }
+
+        fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+            self.design.simulate_layer(layer, trace)
+        }
+
+        fn simulate_other(&self, layer: &OtherLayer) -> Result<OtherOutcome, SimError> {
+            let mut result = LayerResult::of_other(layer);
+            result.cycles.add(&POOLING, layer.output_count());
+            Ok(if self.in_totals { OtherOutcome::InTotals(result) } else { OtherOutcome::Beside(result) })
+        }
+    }
+
+    #[test]
+    fn a_design_models_other_layers_beside_its_totals_or_in_them() {
+        let layer = OtherLayer {
+            name: "pool".to_owned(),
+            operator: "MaxPool".to_owned(),
+            kind: OtherKind::Pool,
+            shape: None,
+            inputs: vec![Operand { elements: 64, bits: 16 }],
+            outputs: vec![Operand { elements: 16, bits: 16 }],
+            work: vec![(Work::Comparisons, 48)],
+        };
+        let others = std::slice::from_ref(&layer);
+        let record = |in_totals: Option<bool>| {
+            let (model, set) = ("dadiannao".to_owned(), toml::Table::new());
+            let config = AcceleratorConfig { model, label: None, preset: None, set, origin: None };
+            let mut running = Running::new(&config, 0).unwrap();
+            if let Some(in_totals) = in_totals {
+                let design = find_model(ACCELERATORS, "dadiannao").unwrap().configure(&toml::Table::new()).unwrap();
+                running.accelerator = Box::new(Pooling { design, in_totals });
+            }
+            running.simulate_others(others, 3).unwrap();
+            let listed = other_records(others, std::slice::from_ref(&running)).remove(0).not_modelled_by;
+            (running.record(&[], others, 100.0, None).unwrap(), listed)
+        };
+        let (without, listed) = record(None);
+        assert_eq!((without.total.cycles, without.layers.len(), without.other_layers.len()), (0, 0, 0));
+        assert_eq!(listed, ["dadiannao"]);
+        // 16 outputs of each of three images.
+        let (beside, listed) = record(Some(false));
+        assert_eq!((beside.total.cycles, beside.layers.len(), beside.other_layers[0].cycles.total), (0, 0, 48));
+        assert!(listed.is_empty());
+        let (within, listed) = record(Some(true));
+        assert_eq!((within.total.cycles, within.layers[0].cycles.total, within.other_layers.len()), (48, 48, 0));
+        assert!(listed.is_empty());
     }
 }

@@ -2,11 +2,11 @@
 
 use skimp_numerics::FixedMultiplier;
 
-use super::{CodeTensor, Encoding, IntegerTensor, ValueKind};
+use super::{CodeTensor, Encoding, IntegerOp, IntegerTensor, ValueKind};
 use crate::ops;
 use crate::{
     GraphError, Op, Tensor, Window,
-    shape::{WindowAxis, window_axes},
+    shape::{LayerShape, WindowAxis, window_axes},
 };
 
 /// The window's axes over an input `[n, c, ..]`; all of each axis where there is no window.
@@ -23,6 +23,28 @@ pub(super) fn pool_axes(node: &str, window: Option<&Window>, shape: &[usize]) ->
         return Err(GraphError::invalid_node(node, "Pool", format!("input has shape {shape:?}, nothing to pool")));
     }
     Ok(spatial.iter().map(|&extent| WindowAxis::whole(extent)).collect())
+}
+
+impl IntegerOp {
+    /// Extents of a pooling operator on an input `[n, c, h, w]` or `[n, c, w]`, each channel a group of its own; `None` for
+    /// another operator or other inputs.
+    ///
+    /// # Errors
+    /// [`GraphError::InvalidNode`], naming `node`, if the window does not fit.
+    pub fn pool_shape(&self, node: &str, input: &[usize]) -> Result<Option<LayerShape>, GraphError> {
+        let window = match self {
+            IntegerOp::MaxPool(window) | IntegerOp::AveragePool { window, .. } => window.as_ref(),
+            _ => return Ok(None),
+        };
+        let [n, c, ..] = *input else { return Ok(None) };
+        let axes = match pool_axes(node, window, input)?[..] {
+            [cols] => [WindowAxis::pointwise(1), cols],
+            [rows, cols] => [rows, cols],
+            _ => return Ok(None),
+        };
+        let shape = LayerShape::from_axes(n, [c, c], c.max(1), axes);
+        Ok(Some(shape.map_err(|error| GraphError::invalid_node(node, self.name(), error.to_string()))?))
+    }
 }
 
 /// Shape of the output.

@@ -16,7 +16,7 @@ pub use self::precision::{CastRecord, CurvePoint, PolicyRecord, PolicyRun, Preci
 pub(crate) use self::simulation::scope_words;
 pub use self::simulation::{
     AcceleratorRecord, AcceleratorTotal, Breakdown, DataRecord, EffectAccuracy, EndStatus, EnergyRecord, LayerRecord,
-    ModelRecord, SIMULATION_SCHEMA, SimulationRecord, TuningRecord,
+    ModelRecord, OperandRecord, OtherLayerRecord, SIMULATION_SCHEMA, SimulationRecord, TuningRecord,
 };
 pub use self::study::{
     AcceleratorFigures, Accuracy, AccuracyRecord, Assumption, Comparison, Exactness, InputDigest, LayerStatistics,

@@ -39,6 +39,10 @@ pub struct SimulationRecord {
     /// not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulated: Option<Coverage>,
+    /// The network's layers without a matrix of weights (pooling, element-wise operators, moves of data, products of two
+    /// activations), in execution order. Empty in records of versions that did not list them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_layers: Vec<OtherLayerRecord>,
     /// What the reader should know before believing any figure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -60,6 +64,7 @@ impl Default for SimulationRecord {
             weight_bits: 0,
             activation_bits: 0,
             simulated: None,
+            other_layers: Vec::new(),
             warnings: Vec::new(),
             allowed_loss_points: Self::default_allowed_loss_points(),
             accelerators: Vec::new(),
@@ -187,6 +192,9 @@ pub struct AcceleratorRecord {
     /// Layers that ran on random codes of their shape, because a published figure covers them: in no total.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shape_layers: Vec<LayerRecord>,
+    /// Layers without a matrix of weights that the design's model runs beside its totals.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_layers: Vec<LayerRecord>,
     /// Accuracy, where the accelerator changes values and labeled images were run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<EffectAccuracy>,
@@ -327,6 +335,46 @@ pub struct LayerRecord {
     /// What the reader should know about this layer: a mapping rule, a fallback.
     #[serde(default)]
     pub notes: Vec<String>,
+}
+
+/// A layer without a matrix of weights, for one image: each tensor is read or written once.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OtherLayerRecord {
+    /// Name of the layer in the network.
+    pub name: String,
+    /// Operator, such as `MaxPool`.
+    pub operator: String,
+    /// `pool`, `element-wise`, `reduction`, `normalization`, `product`, or `move`.
+    pub kind: String,
+    /// Rows and columns of a pooling window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<[u64; 2]>,
+    /// Steps of a pooling window along rows and columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strides: Option<[u64; 2]>,
+    /// What it computes: `macs`, `comparisons`, `additions`, `multiplications`, or `evaluations` of its function.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub work: IndexMap<String, u64>,
+    /// Tensors read, constants included.
+    pub reads: Vec<OperandRecord>,
+    /// Tensors written.
+    pub writes: Vec<OperandRecord>,
+    /// Bytes of all tensors read.
+    pub read_bytes: u64,
+    /// Bytes of all tensors written.
+    pub written_bytes: u64,
+    /// Labels of the designs whose models say nothing of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_modelled_by: Vec<String>,
+}
+
+/// A tensor that a layer reads or writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperandRecord {
+    /// Elements of one image, or of a constant.
+    pub elements: u64,
+    /// Width of an element.
+    pub bits: u32,
 }
 
 /// Whether early negative detection (END) ran on a layer.

@@ -1,5 +1,6 @@
 //! Records as tables for people and programs.
 
+mod other_layers;
 mod precision;
 mod simulation;
 mod study;
@@ -9,6 +10,7 @@ pub(crate) use self::precision::mean_curve;
 pub(crate) use self::simulation::{words, words_for_count};
 pub(crate) use self::study::accuracy_cells;
 
+pub use self::other_layers::{other_layers_note, other_layers_table};
 pub use self::precision::{casts_table, curves_table, precision_table};
 pub use self::simulation::{
     cycles_table, energy_note, energy_table, events_table, layer_cycles, layer_energy, layer_mapping, layer_why,

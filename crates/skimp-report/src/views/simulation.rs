@@ -2,7 +2,7 @@
 
 use indexmap::IndexSet;
 
-use super::accuracy_cells;
+use super::{accuracy_cells, other_layers_note, other_layers_table};
 use crate::records::{AcceleratorRecord, Breakdown, Coverage, LayerRecord, LeftOut, SimulationRecord, scope_words};
 use crate::table::{Cell, Column, Table, wrapped};
 use crate::{ReportError, number::Scale};
@@ -199,6 +199,9 @@ pub(super) fn coverage_text(simulation: &SimulationRecord, width: Option<usize>)
         }
         parts.push(fitted(format!("{}\n", simulated.sentence("simulated")), width));
     }
+    if !simulation.other_layers.is_empty() {
+        parts.push(fitted(other_layers_note(simulation), width));
+    }
     parts.extend(simulation.warnings.iter().map(|warning| fitted(format!("warning: {warning}\n"), width)));
     parts
 }
@@ -259,6 +262,9 @@ pub fn simulation_text(simulation: &SimulationRecord, width: Option<usize>) -> S
         }
     }
     tables.push(totals_table(simulation).to_text(width) + &energy_text(simulation, width));
+    if !simulation.other_layers.is_empty() {
+        tables.push(other_layers_table(simulation).to_text(width));
+    }
     tables.extend(coverage_text(simulation, width));
     tables.join("\n")
 }

@@ -194,6 +194,7 @@ fn accelerator(
         dram_gb_per_s: (name == "compend").then_some(10.67),
         layers,
         shape_layers: Vec::new(),
+        other_layers: Vec::new(),
         tuning: None,
         accuracy: None,
         total: AcceleratorTotal {

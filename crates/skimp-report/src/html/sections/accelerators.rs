@@ -4,7 +4,9 @@ use super::Section;
 use crate::StudyRecord;
 use crate::html::escape;
 use crate::html::notes::noted;
-use crate::views::{comparison_table, energy_note, figures_table, left_out_table, totals_table};
+use crate::views::{
+    comparison_table, energy_note, figures_table, left_out_table, other_layers_note, other_layers_table, totals_table,
+};
 
 /// Text as a sentence begins.
 fn capital(text: &str) -> String {
@@ -37,6 +39,10 @@ impl Section for Accelerators {
                 if !simulated.is_whole() {
                     html.push_str(&left_out_table(simulated, "not simulated").to_html());
                 }
+            }
+            if !simulation.other_layers.is_empty() {
+                html.push_str(&other_layers_table(simulation).to_html());
+                html.push_str(&format!("<p class=\"note\">{}</p>\n", escape(&other_layers_note(simulation))));
             }
             for warning in &simulation.warnings {
                 html.push_str(&format!("<p class=\"note\"><strong>Warning:</strong> {}.</p>\n", escape(warning)));
