@@ -8,7 +8,7 @@ use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
 use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, unary, window};
 use crate::reference::Call;
-use crate::reference::number::{Number, for_number};
+use crate::reference::number::{Float, Number, for_float, for_number};
 use crate::reference::strided::around_axis;
 use crate::shape::{TensorType, normalized_axis};
 use crate::testing::{Case, Generator, case, f};
@@ -45,27 +45,17 @@ impl Operator for CumSum {
     }
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
-        fn typed<T: Number>(call: &Call<'_>, x: &[T], axis: usize, op: CumSum) -> Result<Vec<T>, GraphError> {
-            let (outer, extent, inner) = around_axis(call.input(0).shape(), axis);
-            let mut y = call.allocate_output()?;
-            y.resize(x.len(), T::ZERO);
-            for (block, lane) in window::pairs(outer, inner) {
-                let place = |step: usize| {
-                    let i = if op.reverse { extent - 1 - step } else { step };
-                    (block * extent + i) * inner + lane
-                };
-                for step in 0..extent {
-                    let n = if op.exclusive { step } else { step + 1 };
-                    y[place(step)] = T::dot((0..n).map(|step| (x[place(step)], T::ONE)));
-                }
-            }
-            Ok(y)
-        }
         let axis = normalized_axis(self.axis, call.input(0).shape().len()).map_err(|cause| call.invalid(cause))?;
-        for_number!(
+        for_float!(
             call.input(0).data(),
-            x => Ok(vec![typed(call, x, axis, *self)?.into()]),
-            Err(call.unsupported_type())
+            x => Ok(vec![
+                running(call, x, axis, (*self, 0.0), |sum, x| sum + x.to_f64(), Float::from_f64)?.into()
+            ]),
+            for_number!(
+                call.input(0).data(),
+                x => Ok(vec![running(call, x, axis, (*self, Number::ZERO), Number::plus, |sum| sum)?.into()]),
+                Err(call.unsupported_type())
+            )
         )
     }
 
@@ -89,6 +79,31 @@ impl Operator for CumSum {
     fn keeps_non_negative(&self, inputs: &[bool]) -> bool {
         inputs.iter().all(|&known| known)
     }
+}
+
+/// The sums from `zero` on along the axis, and what `rounded` makes of each.
+fn running<T: Number, S: Copy>(
+    call: &Call<'_>,
+    x: &[T],
+    axis: usize,
+    (op, zero): (CumSum, S),
+    add: impl Fn(S, T) -> S,
+    rounded: impl Fn(S) -> T,
+) -> Result<Vec<T>, GraphError> {
+    let (outer, extent, inner) = around_axis(call.input(0).shape(), axis);
+    let mut y = call.allocate_output()?;
+    y.resize(x.len(), T::ZERO);
+    for (block, lane) in window::pairs(outer, inner) {
+        let mut sum = zero;
+        for step in 0..extent {
+            let i = if op.reverse { extent - 1 - step } else { step };
+            let place = (block * extent + i) * inner + lane;
+            let next = add(sum, x[place]);
+            y[place] = rounded(if op.exclusive { sum } else { next });
+            sum = next;
+        }
+    }
+    Ok(y)
 }
 
 impl Definition for CumSum {

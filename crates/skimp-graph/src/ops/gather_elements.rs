@@ -52,7 +52,8 @@ impl Operator for GatherElements {
         strides[axis] = 0;
         let starts = Offsets::new(call.input(1).shape(), strides, 0);
         let indices = indices::all(call, 1, |_| shape[axis])?;
-        let places: Vec<usize> = starts.zip(indices).map(|(start, index)| start + index * step).collect();
+        let mut places: Vec<usize> = call.allocate(indices.len())?;
+        places.extend(starts.zip(indices).map(|(start, index)| start + index * step));
         Ok(vec![call.pick(&places)?])
     }
 
