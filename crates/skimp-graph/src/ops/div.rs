@@ -29,7 +29,7 @@ impl Operator for Div {
     }
 
     fn rounding(&self) -> Rounding {
-        Rounding::RoundsAndJumps
+        Rounding::Magnifies
     }
 }
 

@@ -89,6 +89,8 @@ pub enum Rounding {
     Jumps,
     /// With rounding, and a small change of an input may make a large one of the output.
     RoundsAndJumps,
+    /// As [`RoundsAndJumps`](Self::RoundsAndJumps), but random graphs draw inputs that keep away from where that happens.
+    Magnifies,
 }
 
 /// What a constant input counts as in [`statistics`](crate::statistics).

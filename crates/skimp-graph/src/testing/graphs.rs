@@ -173,7 +173,8 @@ impl Generator {
         // The comparison is false for NaN, too.
         let in_range = largest <= LARGEST;
         let rounding = op.rounding();
-        if !in_range || (rounding == Rounding::Jumps && !from_exact) {
+        let jumps = matches!(rounding, Rounding::Jumps | Rounding::RoundsAndJumps);
+        if !in_range || (jumps && !from_exact) {
             return None;
         }
         self.is_smooth &= matches!(rounding, Rounding::Exact | Rounding::Rounds);
