@@ -43,12 +43,16 @@ struct Axis {
 const UNIT: Axis = Axis { input: 1, kernel: 1, stride: 1, dilation: 1, pad_begin: 0, output: 1 };
 
 impl ConvTranspose {
-    fn axes(&self, extents: &[usize]) -> Result<Vec<Axis>, String> {
+    /// Whether every list has an entry for each of `n_axes`.
+    fn has_axes(&self, n_axes: usize) -> bool {
         let window = &self.window;
         let lists = [&window.strides, &window.dilations, &window.pads_begin, &window.pads_end, &self.output_padding];
-        let wanted = self.output_shape.iter().chain(lists).chain([&window.kernel]);
-        if let Some(list) = wanted.into_iter().find(|list| list.len() != extents.len()) {
-            return Err(format!("a list {list:?} for {} spatial axes", extents.len()));
+        self.output_shape.iter().chain(lists).chain([&window.kernel]).all(|list| list.len() == n_axes)
+    }
+
+    fn axes(&self, extents: &[usize]) -> Result<Vec<Axis>, String> {
+        if !self.has_axes(extents.len()) {
+            return Err(format!("its lists have other than {} entries (one per spatial axis)", extents.len()));
         }
         extents.iter().enumerate().map(|(idx, &input)| self.axis(idx, input)).collect()
     }
@@ -161,10 +165,10 @@ impl Operator for ConvTranspose {
         let (x, weight) = (inputs.first()?.as_ref()?, inputs.get(1)?.as_ref()?);
         let channels = weight.get(1)?.known()?.checked_mul(self.groups)?;
         let mut shape = vec![*x.first()?, Extent::Known(channels)];
-        for (idx, extent) in x.get(2..)?.iter().enumerate() {
+        let spatial = x.get(2..).filter(|spatial| self.has_axes(spatial.len()))?;
+        for (idx, extent) in spatial.iter().enumerate() {
             shape.push(match (&self.output_shape, extent.known()) {
                 (Some(wanted), _) => Extent::Known(*wanted.get(idx)?),
-                (None, Some(_)) if idx >= self.window.kernel.len() => return None,
                 (None, Some(n)) => Extent::Known(self.axis(idx, n).ok()?.output),
                 (None, None) => Extent::Symbol(symbols.fresh()),
             });
@@ -254,6 +258,11 @@ impl Definition for ConvTranspose {
         }
         let output_padding = node.counts("output_padding", 0)?.unwrap_or_else(|| vec![0; n_axes]);
         let output_shape = node.counts("output_shape", 0)?;
+        for (name, list) in [("output_padding", Some(&output_padding)), ("output_shape", output_shape.as_ref())] {
+            if let Some(list) = list.filter(|list| list.len() != n_axes) {
+                return Err(node.invalid(format!("attribute \"{name}\" has {} entries, expected {n_axes}", list.len())));
+            }
+        }
         let op = Op::ConvTranspose(Self { window, groups, output_padding, output_shape });
         let mut inputs = vec![Some(x), Some(weight)];
         inputs.extend(bias.map(Some));

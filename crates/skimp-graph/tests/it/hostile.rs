@@ -217,6 +217,11 @@ fn bad_nodes_are_named() {
         let model = Model::new(13).input("x", INT8, &[Is(2)]).initializer(&ints("pads", &[1, 1]));
         model.initializer(&floats("number", &[], &[-0.0])).node(op, inputs, &["y"], &[]).output("y")
     };
+    let transposed = Model::new(13)
+        .input("x", FLOAT, &[Is(1), Is(1), Is(4), Is(4)])
+        .initializer(&floats("w", &[1, 1, 1, 1], &[1.0]))
+        .node("ConvTranspose", &["x", "w"], &["y"], &[ints_attribute("output_padding", &[1])])
+        .output("y");
     let filled = Model::new(13).input("x", FLOAT, &[Is(2)]).node("ConstantOfShape", &["x"], &["y"], &[]).output("y");
     let cases: Vec<(&str, Model, &[&str])> = vec![
         ("float bound", of_bytes("Clip", &["x", "", "number"]), &["\"number\"", "type f32, expected i8"]),
@@ -245,6 +250,7 @@ fn bad_nodes_are_named() {
         ("bad perm", one_node(13, "Transpose", &[ints_attribute("perm", &[0, 0, 1, 2])]), &["no permutation"]),
         ("cast to string", one_node(13, "Cast", &[int_attribute("to", 8)]), &["STRING", "unsupported"]),
         ("NaN slope", one_node(13, "LeakyRelu", &[float_attribute("alpha", f32::NAN)]), &["\"alpha\"", "not a number"]),
+        ("few output paddings", transposed, &["\"output_padding\" has 1 entries, expected 2"]),
         ("a constant of the shape of data", filled, &["(ConstantOfShape)", "shape calculations only"]),
     ];
     for (what, model, fragments) in cases {
