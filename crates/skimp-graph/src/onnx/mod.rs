@@ -5,7 +5,7 @@
 //! become attributes, shape arithmetic is evaluated, legacy forms become compositions of today's operators. What it
 //! cannot express is an error that names the node. Importing an exported graph gives the same [`Graph`] again.
 //!
-//! How an operator is read and written stands in its file under [`ops`](crate::ops).
+//! How an operator is read and written stands in its file under [`ops`].
 
 mod calculations;
 pub(crate) mod dtype;

@@ -8,7 +8,7 @@
 //! a reason.)
 //!
 //! # No operator is forgotten in silence
-//! The compiler holds the guarantee here: what an operator must say is a method of [`Operator`] or [`Definition`]
+//! The compiler holds the guarantee here: what an operator must say is a method of `Operator` or `Definition`
 //! without a default, and the enum, the dispatch and the registry come from one list. Methods with defaults are facts
 //! whose absence costs speed or precision of a statement, never a wrong result. Engines match on [`Op`] for their
 //! kernels, with their default as the last arm; that a default is right for a new operator is checked by the random
