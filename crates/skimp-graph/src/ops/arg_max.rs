@@ -1,12 +1,10 @@
 //! ArgMax.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, reduction, unary, window};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, reduction, unary, window};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
 use crate::reference::strided::around_axis;
@@ -26,17 +24,7 @@ pub struct ArgMax {
 }
 
 impl Operator for ArgMax {
-    fn class(&self) -> Class {
-        Class::Reduces
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Number
-    }
+    facts!(Reduces, 1..=1, Number);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.number()?;

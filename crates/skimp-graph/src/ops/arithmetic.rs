@@ -216,17 +216,7 @@ pub(super) fn draw_logic(generator: &mut Generator, x: usize, op: Op) -> Option<
 /// What the four operations of arithmetic say alike.
 macro_rules! facts {
     () => {
-        fn class(&self) -> $crate::ops::Class {
-            $crate::ops::Class::ElementWise
-        }
-
-        fn n_inputs(&self) -> std::ops::RangeInclusive<usize> {
-            2..=2
-        }
-
-        fn element_types(&self) -> $crate::ops::ElementTypes {
-            $crate::ops::ElementTypes::Number
-        }
+        $crate::ops::facts!(ElementWise, 2..=2, Number);
 
         fn output_types(
             &self,
@@ -261,17 +251,7 @@ macro_rules! facts {
 /// What comparisons say alike. `$types` are their element types; their form came with operator set `$since`.
 macro_rules! comparison {
     ($types:ident, $since:literal) => {
-        fn class(&self) -> $crate::ops::Class {
-            $crate::ops::Class::ElementWise
-        }
-
-        fn n_inputs(&self) -> std::ops::RangeInclusive<usize> {
-            2..=2
-        }
-
-        fn element_types(&self) -> $crate::ops::ElementTypes {
-            $crate::ops::ElementTypes::$types
-        }
+        $crate::ops::facts!(ElementWise, 2..=2, $types);
 
         fn output_types(
             &self,
@@ -313,17 +293,7 @@ macro_rules! comparison {
 /// What functions of two truth values say alike.
 macro_rules! logic {
     () => {
-        fn class(&self) -> $crate::ops::Class {
-            $crate::ops::Class::ElementWise
-        }
-
-        fn n_inputs(&self) -> std::ops::RangeInclusive<usize> {
-            2..=2
-        }
-
-        fn element_types(&self) -> $crate::ops::ElementTypes {
-            $crate::ops::ElementTypes::Any
-        }
+        $crate::ops::facts!(ElementWise, 2..=2, Any);
 
         fn output_types(
             &self,
@@ -366,17 +336,7 @@ macro_rules! logic {
 /// `$since`.
 macro_rules! variadic {
     ($types:ident, $since:literal) => {
-        fn class(&self) -> $crate::ops::Class {
-            $crate::ops::Class::ElementWise
-        }
-
-        fn n_inputs(&self) -> std::ops::RangeInclusive<usize> {
-            1..=usize::MAX
-        }
-
-        fn element_types(&self) -> $crate::ops::ElementTypes {
-            $crate::ops::ElementTypes::$types
-        }
+        $crate::ops::facts!(ElementWise, 1..=usize::MAX, $types);
 
         fn output_types(
             &self,

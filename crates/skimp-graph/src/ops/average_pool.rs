@@ -1,12 +1,10 @@
 //! AveragePool.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, Window, unary, window};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, Window, unary, window};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
 use crate::shape::{TensorType, WindowAxis};
@@ -23,17 +21,7 @@ pub struct AveragePool {
 }
 
 impl Operator for AveragePool {
-    fn class(&self) -> Class {
-        Class::Pools
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Float
-    }
+    facts!(Pools, 1..=1, Float);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.float()?;

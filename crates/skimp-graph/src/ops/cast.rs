@@ -1,13 +1,11 @@
 //! Cast.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::dtype;
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
 use crate::reference::number::for_any;
 use crate::shape::TensorType;
@@ -22,17 +20,7 @@ pub struct Cast {
 }
 
 impl Operator for Cast {
-    fn class(&self) -> Class {
-        Class::ElementWise
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Any
-    }
+    facts!(ElementWise, 1..=1, Any);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         Ok(vec![TensorType { dtype: self.to, shape: signature.input(0)?.shape.clone() }])

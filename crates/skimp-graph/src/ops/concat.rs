@@ -1,13 +1,11 @@
 //! Concat.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::Arithmetic;
 use crate::onnx::symbolic::{Extent, Shape, SymbolicTensor, Symbols, normalize_axis};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding};
 use crate::reference::Call;
 use crate::reference::number::for_any;
 use crate::reference::strided::around_axis;
@@ -23,17 +21,7 @@ pub struct Concat {
 }
 
 impl Operator for Concat {
-    fn class(&self) -> Class {
-        Class::Moves
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=usize::MAX
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Any
-    }
+    facts!(Moves, 1..=usize::MAX, Any);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.input(0)?;

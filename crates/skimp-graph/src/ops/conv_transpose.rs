@@ -1,14 +1,10 @@
 //! ConvTranspose.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form, signed};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{
-    AutoPad, Class, Definition, ElementTypes, Op, Operands, Operator, Parameter, Rounding, Window, window,
-};
+use crate::ops::{AutoPad, Definition, Op, Operands, Operator, Parameter, Rounding, Window, window};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
 use crate::shape::TensorType;
@@ -95,17 +91,7 @@ impl ConvTranspose {
 }
 
 impl Operator for ConvTranspose {
-    fn class(&self) -> Class {
-        Class::Multiplies
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        2..=3
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Float
-    }
+    facts!(Multiplies, 2..=3, Float);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.float()?;

@@ -1,12 +1,10 @@
 //! DequantizeLinear, per tensor and per axis.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
-use crate::ops::{Cast, Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, quantization, unary};
+use crate::ops::{Cast, Definition, Op, Operands, Operator, Rounding, quantization, unary};
 use crate::reference::Call;
 use crate::shape::TensorType;
 use crate::testing::{Case, Generator, Source, case, f, t};
@@ -20,17 +18,7 @@ pub struct DequantizeLinear {
 }
 
 impl Operator for DequantizeLinear {
-    fn class(&self) -> Class {
-        Class::ElementWise
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        2..=3
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Any
-    }
+    facts!(ElementWise, 2..=3, Any);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.input(0)?;

@@ -1,13 +1,11 @@
 //! Dropout at inference: the identity. The ratio is kept for training; the mask, where somebody reads it, is all true.
 
-use std::ops::RangeInclusive;
-
 use super::{Cast, Clip, clip};
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
 use crate::shape::TensorType;
 use crate::testing::{Case, Generator, case, f};
@@ -22,17 +20,7 @@ pub struct Dropout {
 }
 
 impl Operator for Dropout {
-    fn class(&self) -> Class {
-        Class::Moves
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Float
-    }
+    facts!(Moves, 1..=1, Float);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         Ok(vec![signature.input(0)?.clone()])

@@ -1,13 +1,12 @@
 //! Einsum.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Parameter, Rounding};
+use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
 use crate::reference::strided::{Offsets, strides_of};
@@ -116,17 +115,7 @@ fn extents(terms: &Terms, shapes: &[&[usize]]) -> Result<BTreeMap<Label, usize>,
 }
 
 impl Operator for Einsum {
-    fn class(&self) -> Class {
-        Class::Multiplies
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=usize::MAX
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Number
-    }
+    facts!(Multiplies, 1..=usize::MAX, Number);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.number()?;

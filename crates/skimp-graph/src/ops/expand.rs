@@ -1,12 +1,10 @@
 //! Expand.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form, signed};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbol, Symbols};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, arithmetic, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, arithmetic, unary};
 use crate::reference::Call;
 use crate::reference::strided::Offsets;
 use crate::shape::{TensorType, broadcast};
@@ -21,17 +19,7 @@ pub struct Expand {
 }
 
 impl Operator for Expand {
-    fn class(&self) -> Class {
-        Class::Moves
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Any
-    }
+    facts!(Moves, 1..=1, Any);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.input(0)?;

@@ -1,12 +1,10 @@
 //! Gather.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols, normalize_axis};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, indices};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, indices};
 use crate::reference::Call;
 use crate::reference::number::for_any;
 use crate::reference::strided::around_axis;
@@ -22,17 +20,7 @@ pub struct Gather {
 }
 
 impl Operator for Gather {
-    fn class(&self) -> Class {
-        Class::Moves
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        2..=2
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Any
-    }
+    facts!(Moves, 2..=2, Any);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let (x, indices) = (signature.input(0)?, indices::checked(signature)?);

@@ -1,13 +1,11 @@
 //! GatherElements.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::indices;
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding};
 use crate::reference::Call;
 use crate::reference::strided::{Offsets, strides_of};
 use crate::shape::{TensorType, normalized_axis};
@@ -22,17 +20,7 @@ pub struct GatherElements {
 }
 
 impl Operator for GatherElements {
-    fn class(&self) -> Class {
-        Class::Moves
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        2..=2
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Any
-    }
+    facts!(Moves, 2..=2, Any);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let (x, indices) = (signature.input(0)?, indices::checked(signature)?);

@@ -1,12 +1,10 @@
 //! Gemm.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Parameter, Rounding, window};
+use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, window};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
 use crate::reference::strided::Offsets;
@@ -28,17 +26,7 @@ pub struct Gemm {
 }
 
 impl Operator for Gemm {
-    fn class(&self) -> Class {
-        Class::Multiplies
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        2..=3
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Number
-    }
+    facts!(Multiplies, 2..=3, Number);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let a = signature.float()?;

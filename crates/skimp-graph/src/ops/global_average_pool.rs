@@ -1,12 +1,10 @@
 //! GlobalAveragePool.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, global_pool, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, global_pool, unary};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
 use crate::shape::TensorType;
@@ -18,17 +16,7 @@ use crate::{Data, GraphError};
 pub struct GlobalAveragePool;
 
 impl Operator for GlobalAveragePool {
-    fn class(&self) -> Class {
-        Class::Reduces
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Float
-    }
+    facts!(Reduces, 1..=1, Float);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         global_pool::output_types(signature)

@@ -1,12 +1,10 @@
 //! LayerNormalization.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Parameter, Rounding, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, unary};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
 use crate::reference::strided::Offsets;
@@ -25,17 +23,7 @@ pub struct LayerNormalization {
 }
 
 impl Operator for LayerNormalization {
-    fn class(&self) -> Class {
-        Class::Normalizes
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        2..=3
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Float
-    }
+    facts!(Normalizes, 2..=3, Float);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.float()?;

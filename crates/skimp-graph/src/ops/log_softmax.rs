@@ -1,12 +1,10 @@
 //! LogSoftmax: along one axis since opset 13, over a matrix coerced from the input before.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, softmax, unary, window};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, softmax, unary, window};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
 use crate::reference::strided::around_axis;
@@ -22,17 +20,7 @@ pub struct LogSoftmax {
 }
 
 impl Operator for LogSoftmax {
-    fn class(&self) -> Class {
-        Class::Normalizes
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Float
-    }
+    facts!(Normalizes, 1..=1, Float);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.float()?;

@@ -1,14 +1,10 @@
 //! MatMul.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{
-    Class, Definition, ElementTypes, Op, Operands, Operator, Parameter, Rounding, Transpose, arithmetic, window,
-};
+use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, Transpose, arithmetic, window};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
 use crate::reference::strided::Offsets;
@@ -21,17 +17,7 @@ use crate::{Data, GraphError};
 pub struct MatMul;
 
 impl Operator for MatMul {
-    fn class(&self) -> Class {
-        Class::Multiplies
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        2..=2
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Number
-    }
+    facts!(Multiplies, 2..=2, Number);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let (a, b) = (signature.input(0)?, signature.input(1)?);

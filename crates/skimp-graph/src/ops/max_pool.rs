@@ -1,14 +1,10 @@
 //! MaxPool.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{
-    Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, Window, global_pool, unary, window,
-};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, Window, global_pool, unary, window};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
 use crate::shape::{TensorType, WindowAxis};
@@ -23,17 +19,7 @@ pub struct MaxPool {
 }
 
 impl Operator for MaxPool {
-    fn class(&self) -> Class {
-        Class::Pools
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Number
-    }
+    facts!(Pools, 1..=1, Number);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.number()?;

@@ -14,6 +14,24 @@
 //! kernels, with their default as the last arm; that a default is right for a new operator is checked by the random
 //! graphs, which draw every entry of the registry on every engine, and by the cases.
 
+/// What an operator is in one line: its class, how many inputs it takes, and their element types.
+macro_rules! facts {
+    ($class:ident, $n_inputs:expr, $types:ident) => {
+        fn class(&self) -> $crate::ops::Class {
+            $crate::ops::Class::$class
+        }
+
+        fn n_inputs(&self) -> std::ops::RangeInclusive<usize> {
+            $n_inputs
+        }
+
+        fn element_types(&self) -> $crate::ops::ElementTypes {
+            $crate::ops::ElementTypes::$types
+        }
+    };
+}
+use facts;
+
 mod arithmetic;
 mod global_pool;
 mod indices;

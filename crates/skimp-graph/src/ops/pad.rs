@@ -1,7 +1,5 @@
 //! Pad: pads as an attribute (opset 2), as an input (11), of some axes only (18).
 
-use std::ops::RangeInclusive;
-
 use skimp_numerics::rng::Draws;
 
 use super::clip;
@@ -9,7 +7,7 @@ use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Arithmetic, Extent, Shape, Symbols, normalize_axis};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
 use crate::reference::strided::strides_of;
 use crate::shape::TensorType;
@@ -43,17 +41,7 @@ pub struct Pad {
 }
 
 impl Operator for Pad {
-    fn class(&self) -> Class {
-        Class::Moves
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Any
-    }
+    facts!(Moves, 1..=1, Any);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.input(0)?;

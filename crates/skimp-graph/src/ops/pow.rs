@@ -1,12 +1,10 @@
 //! Pow.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, arithmetic};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, arithmetic};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
 use crate::reference::strided::Offsets;
@@ -19,17 +17,7 @@ use crate::{DType, Data, GraphError, Tensor};
 pub struct Pow;
 
 impl Operator for Pow {
-    fn class(&self) -> Class {
-        Class::ElementWise
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        2..=2
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Float
-    }
+    facts!(ElementWise, 2..=2, Float);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let (a, b) = (signature.float()?, signature.input(1)?);

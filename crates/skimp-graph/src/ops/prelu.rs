@@ -1,12 +1,10 @@
 //! PRelu.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Parameter, Rounding, arithmetic, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, arithmetic, unary};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
 use crate::shape::{TensorType, broadcast};
@@ -18,17 +16,7 @@ use crate::{Data, GraphError, Tensor};
 pub struct PRelu;
 
 impl Operator for PRelu {
-    fn class(&self) -> Class {
-        Class::ElementWise
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        2..=2
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Number
-    }
+    facts!(ElementWise, 2..=2, Number);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.input(0)?;

@@ -121,17 +121,7 @@ pub(super) fn draw(generator: &mut Generator, x: usize, op: impl Fn(Vec<i64>, bo
 /// operator set `$axes_input`.
 macro_rules! facts {
     ($types:ident, $axes_input:literal) => {
-        fn class(&self) -> $crate::ops::Class {
-            $crate::ops::Class::Reduces
-        }
-
-        fn n_inputs(&self) -> std::ops::RangeInclusive<usize> {
-            1..=1
-        }
-
-        fn element_types(&self) -> $crate::ops::ElementTypes {
-            $crate::ops::ElementTypes::$types
-        }
+        $crate::ops::facts!(Reduces, 1..=1, $types);
 
         fn output_types(
             &self,

@@ -1,12 +1,10 @@
 //! Reshape.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbol, Symbols, missing_factor};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
 use crate::shape::TensorType;
 use crate::testing::{Case, Generator, case, f};
@@ -23,17 +21,7 @@ pub struct Reshape {
 }
 
 impl Operator for Reshape {
-    fn class(&self) -> Class {
-        Class::Moves
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Any
-    }
+    facts!(Moves, 1..=1, Any);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.input(0)?;

@@ -1,12 +1,10 @@
 //! Resize: scales or sizes as inputs, of some axes only since opset 18.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form, signed};
 use crate::onnx::import::{Importer, NodeView, as_f32};
 use crate::onnx::symbolic::{Extent, Shape, Symbols, normalize_axis};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_any, for_float};
 use crate::reference::strided::around_axis;
@@ -194,17 +192,7 @@ fn cubic(x: f64, a: f64) -> Vec<f64> {
 }
 
 impl Operator for Resize {
-    fn class(&self) -> Class {
-        Class::Pools
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Any
-    }
+    facts!(Pools, 1..=1, Any);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.input(0)?;

@@ -1,13 +1,11 @@
 //! ScatterND.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::indices;
 use crate::ops::signature::Signature;
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, global_pool, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, global_pool, unary};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
 use crate::shape::TensorType;
@@ -38,17 +36,7 @@ pub struct ScatterNd {
 }
 
 impl Operator for ScatterNd {
-    fn class(&self) -> Class {
-        Class::Moves
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        3..=3
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Any
-    }
+    facts!(Moves, 3..=3, Any);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let (x, indices) = (signature.input(0)?, indices::checked(signature)?);

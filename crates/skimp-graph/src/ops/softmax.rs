@@ -1,12 +1,10 @@
 //! Softmax: along one axis since opset 13, over a matrix coerced from the input before.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols, normalize_axis};
 use crate::ops::signature::Signature;
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, unary, window};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary, window};
 use crate::ops::{Flatten, Reshape};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
@@ -23,17 +21,7 @@ pub struct Softmax {
 }
 
 impl Operator for Softmax {
-    fn class(&self) -> Class {
-        Class::Normalizes
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Float
-    }
+    facts!(Normalizes, 1..=1, Float);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.float()?;

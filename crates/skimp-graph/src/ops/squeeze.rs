@@ -1,12 +1,10 @@
 //! Squeeze: axes as an attribute (opset 1) or an input (13).
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols, normalize_axis};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, reduction, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, reduction, unary};
 use crate::reference::Call;
 use crate::shape::{TensorType, normalized_axes};
 use crate::testing::{Case, Generator, case, f};
@@ -20,17 +18,7 @@ pub struct Squeeze {
 }
 
 impl Operator for Squeeze {
-    fn class(&self) -> Class {
-        Class::Moves
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Any
-    }
+    facts!(Moves, 1..=1, Any);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.input(0)?;

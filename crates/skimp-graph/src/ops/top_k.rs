@@ -1,13 +1,12 @@
 //! TopK: the number as an attribute (opset 1) or an input (10).
 
 use std::cmp::Ordering;
-use std::ops::RangeInclusive;
 
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols, normalize_axis};
 use crate::ops::signature::Signature;
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, unary, window};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary, window};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
 use crate::reference::strided::around_axis;
@@ -28,17 +27,7 @@ pub struct TopK {
 }
 
 impl Operator for TopK {
-    fn class(&self) -> Class {
-        Class::Reduces
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Number
-    }
+    facts!(Reduces, 1..=1, Number);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.number()?;

@@ -1,10 +1,9 @@
 //! What functions of one element share.
 
 use std::fmt::Debug;
-use std::ops::RangeInclusive;
 
 use super::signature::Signature;
-use super::{Class, ElementTypes, Op, Operands, Operator, Rounding};
+use super::{Op, Operands, Operator, Rounding};
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
@@ -36,17 +35,7 @@ pub(super) trait Unary: Debug {
 }
 
 impl<T: Unary> Operator for T {
-    fn class(&self) -> Class {
-        Class::ElementWise
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Float
-    }
+    facts!(ElementWise, 1..=1, Float);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         Ok(vec![signature.float()?.clone()])

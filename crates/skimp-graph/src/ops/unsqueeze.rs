@@ -1,13 +1,11 @@
 //! Unsqueeze: axes as an attribute (opset 1) or an input (13).
 
-use std::ops::RangeInclusive;
-
 use super::squeeze::{axes, listed};
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols, normalize_axis};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
 use crate::shape::{TensorType, normalized_axes};
 use crate::testing::{Case, Generator, case, f};
@@ -21,17 +19,7 @@ pub struct Unsqueeze {
 }
 
 impl Operator for Unsqueeze {
-    fn class(&self) -> Class {
-        Class::Moves
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        1..=1
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Any
-    }
+    facts!(Moves, 1..=1, Any);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.input(0)?;

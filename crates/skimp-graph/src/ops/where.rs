@@ -1,12 +1,10 @@
 //! Where.
 
-use std::ops::RangeInclusive;
-
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Cast, Class, Definition, ElementTypes, Op, Operands, Operator, Rounding, arithmetic};
+use crate::ops::{Cast, Definition, Op, Operands, Operator, Rounding, arithmetic};
 use crate::reference::Call;
 use crate::reference::number::for_any;
 use crate::reference::strided::Offsets;
@@ -19,17 +17,7 @@ use crate::{DType, Data, Element, GraphError};
 pub struct Where;
 
 impl Operator for Where {
-    fn class(&self) -> Class {
-        Class::ElementWise
-    }
-
-    fn n_inputs(&self) -> RangeInclusive<usize> {
-        3..=3
-    }
-
-    fn element_types(&self) -> ElementTypes {
-        ElementTypes::Any
-    }
+    facts!(ElementWise, 3..=3, Any);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let (condition, a) = (signature.input(0)?, signature.input(1)?);
