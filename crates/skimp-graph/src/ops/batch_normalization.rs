@@ -4,7 +4,7 @@ use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
-use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, moments, unary};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
 use crate::reference::strided::around_axis;
@@ -28,10 +28,7 @@ impl Operator for BatchNormalization {
             return Err(signature.invalid(format!("input has {} dims, expected 2 or more (n, c, ..)", x.shape.len())));
         };
         for (idx, name) in ["scale", "bias", "mean", "variance"].into_iter().enumerate() {
-            let parameter = signature.input_like(idx + 1, x)?;
-            if parameter.shape != [c] {
-                return Err(signature.invalid(format!("{name} has shape {:?}, expected [{c}]", parameter.shape)));
-            }
+            moments::check_per_channel(signature, (idx + 1, name), x, c)?;
         }
         Ok(vec![x.clone()])
     }

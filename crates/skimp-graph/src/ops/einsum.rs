@@ -6,7 +6,7 @@ use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding};
+use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, arithmetic};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
 use crate::reference::strided::{Offsets, strides_of};
@@ -227,12 +227,8 @@ impl Definition for Einsum {
     const ATTRIBUTES: &'static [&'static str] = &["equation"];
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
-        let n_inputs = node.n_inputs();
-        node.check_inputs(n_inputs.max(1), n_inputs)?;
         let equation = node.string("equation")?.ok_or_else(|| node.invalid("attribute \"equation\" is missing"))?;
-        let op = Op::Einsum(Self { equation: equation.to_owned() });
-        let inputs = (0..n_inputs).map(|idx| importer.value(node, idx).map(Some)).collect::<Result<Vec<_>, _>>()?;
-        importer.emit(node, op, inputs)
+        arithmetic::import_variadic(node, importer, Op::Einsum(Self { equation: equation.to_owned() }))
     }
 
     fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {

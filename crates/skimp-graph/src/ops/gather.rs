@@ -4,7 +4,7 @@ use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols, normalize_axis};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Definition, Op, Operands, Operator, Rounding, indices};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, arithmetic, indices};
 use crate::reference::Call;
 use crate::reference::number::for_any;
 use crate::reference::strided::around_axis;
@@ -82,10 +82,8 @@ impl Definition for Gather {
     const ATTRIBUTES: &'static [&'static str] = &["axis"];
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
-        node.check_inputs(2, 2)?;
         let axis = node.int_or("axis", 0)?;
-        let inputs = vec![Some(importer.value(node, 0)?), Some(importer.value(node, 1)?)];
-        importer.emit(node, Op::Gather(Self { axis }), inputs)
+        arithmetic::import_data(node, importer, Op::Gather(Self { axis }))
     }
 
     fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {

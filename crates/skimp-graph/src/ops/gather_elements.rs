@@ -3,9 +3,8 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
-use crate::ops::indices;
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Definition, Op, Operands, Operator, Rounding};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, arithmetic, indices};
 use crate::reference::Call;
 use crate::reference::strided::{Offsets, strides_of};
 use crate::shape::{TensorType, normalized_axis};
@@ -75,10 +74,8 @@ impl Definition for GatherElements {
     const ATTRIBUTES: &'static [&'static str] = &["axis"];
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
-        node.check_inputs(2, 2)?;
         let axis = node.int_or("axis", 0)?;
-        let inputs = vec![Some(importer.value(node, 0)?), Some(importer.value(node, 1)?)];
-        importer.emit(node, Op::GatherElements(Self { axis }), inputs)
+        arithmetic::import_data(node, importer, Op::GatherElements(Self { axis }))
     }
 
     fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {

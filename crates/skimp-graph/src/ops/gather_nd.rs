@@ -3,9 +3,8 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
-use crate::ops::indices;
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Definition, Op, Operands, Operator, Rounding};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, arithmetic, indices};
 use crate::reference::Call;
 use crate::shape::TensorType;
 use crate::testing::{Case, Generator, Source, case, f, t};
@@ -86,11 +85,9 @@ impl Definition for GatherNd {
     const ATTRIBUTES: &'static [&'static str] = &["batch_dims"];
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
-        node.check_inputs(2, 2)?;
         let batch_dims = usize::try_from(node.int_or("batch_dims", 0)?);
         let batch_dims = batch_dims.map_err(|_| node.invalid("attribute \"batch_dims\" is negative"))?;
-        let inputs = vec![Some(importer.value(node, 0)?), Some(importer.value(node, 1)?)];
-        importer.emit(node, Op::GatherNd(Self { batch_dims }), inputs)
+        arithmetic::import_data(node, importer, Op::GatherNd(Self { batch_dims }))
     }
 
     fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {

@@ -12,6 +12,11 @@ pub(super) fn larger<T: Number>(a: T, b: T) -> T {
     if b > a || b.is_nan() { b } else { a }
 }
 
+/// The smaller one; NaN wins.
+pub(super) fn smaller<T: Number>(a: T, b: T) -> T {
+    if b < a || b.is_nan() { b } else { a }
+}
+
 /// The spatial axes become 1.
 pub(super) fn output_types(signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
     let x = signature.float()?;

@@ -3,9 +3,8 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
-use crate::ops::moments;
 use crate::ops::signature::Signature;
-use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, arithmetic, moments, unary};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
 use crate::reference::strided::around_axis;
@@ -32,10 +31,7 @@ impl Operator for GroupNormalization {
             return Err(signature.invalid(format!("{:?} (n, c, ..) in {} groups of channels", x.shape, self.groups)));
         }
         for (idx, name) in [(1, "scale"), (2, "bias")] {
-            let parameter = signature.input_like(idx, x)?;
-            if parameter.shape != [c] {
-                return Err(signature.invalid(format!("{name} has shape {:?}, expected [{c}]", parameter.shape)));
-            }
+            moments::check_per_channel(signature, (idx, name), x, c)?;
         }
         Ok(vec![x.clone()])
     }
@@ -87,17 +83,14 @@ impl Definition for GroupNormalization {
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         node.check_inputs(3, 3)?;
-        if node.int_or("stash_type", 1)? != 1 {
-            return Err(node.unsupported("statistics in another type than FLOAT"));
-        }
+        moments::check_stash_type(node)?;
         if node.opset() < 21 {
             return Err(node.unsupported("scale and bias for each group (operator sets before 21)"));
         }
         let groups = node.int("num_groups")?.and_then(|n| usize::try_from(n).ok());
         let groups = groups.ok_or_else(|| node.invalid("attribute \"num_groups\" is missing or negative"))?;
         let epsilon = node.float_or("epsilon", 1e-5)?;
-        let inputs = (0..3).map(|idx| importer.value(node, idx).map(Some)).collect::<Result<Vec<_>, _>>()?;
-        importer.emit(node, Op::GroupNormalization(Self { groups, epsilon }), inputs)
+        arithmetic::import_variadic(node, importer, Op::GroupNormalization(Self { groups, epsilon }))
     }
 
     fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {

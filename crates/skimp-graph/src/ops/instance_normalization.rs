@@ -3,9 +3,8 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
-use crate::ops::moments;
 use crate::ops::signature::Signature;
-use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, arithmetic, moments, unary};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
 use crate::reference::strided::around_axis;
@@ -29,10 +28,7 @@ impl Operator for InstanceNormalization {
             return Err(signature.invalid(format!("input has {} dims, expected 2 or more (n, c, ..)", x.shape.len())));
         };
         for (idx, name) in [(1, "scale"), (2, "bias")] {
-            let parameter = signature.input_like(idx, x)?;
-            if parameter.shape != [c] {
-                return Err(signature.invalid(format!("{name} has shape {:?}, expected [{c}]", parameter.shape)));
-            }
+            moments::check_per_channel(signature, (idx, name), x, c)?;
         }
         Ok(vec![x.clone()])
     }
@@ -83,8 +79,7 @@ impl Definition for InstanceNormalization {
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         node.check_inputs(3, 3)?;
         let epsilon = node.float_or("epsilon", 1e-5)?;
-        let inputs = (0..3).map(|idx| importer.value(node, idx).map(Some)).collect::<Result<Vec<_>, _>>()?;
-        importer.emit(node, Op::InstanceNormalization(Self { epsilon }), inputs)
+        arithmetic::import_variadic(node, importer, Op::InstanceNormalization(Self { epsilon }))
     }
 
     fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {

@@ -4,11 +4,10 @@ use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
-use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, moments, unary};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
-use crate::reference::strided::Offsets;
-use crate::shape::{TensorType, broadcast, normalized_axis};
+use crate::shape::{TensorType, normalized_axis};
 use crate::testing::{Case, Generator, Source, case, f};
 use crate::{Data, GraphError};
 
@@ -28,15 +27,9 @@ impl Operator for LayerNormalization {
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.float()?;
         let axis = signature.axis(self.axis, x.shape.len())?;
-        for (idx, name) in [(1, "scale"), (2, "bias")] {
-            if idx == 2 && signature.optional(2).is_none() {
-                continue;
-            }
-            let parameter = signature.input_like(idx, x)?;
-            if broadcast(&x.shape[axis..], &parameter.shape).as_deref() != Some(&x.shape[axis..]) {
-                let (found, expected) = (&parameter.shape, &x.shape[axis..]);
-                return Err(signature.invalid(format!("{name} {found:?} does not broadcast to {expected:?}")));
-            }
+        moments::check_parameter(signature, (1, "scale"), x, axis)?;
+        if signature.optional(2).is_some() {
+            moments::check_parameter(signature, (2, "bias"), x, axis)?;
         }
         Ok(vec![x.clone()])
     }
@@ -74,21 +67,12 @@ impl Operator for LayerNormalization {
 fn normalize<T: Float>(call: &Call<'_>, x: &[T], axis: usize, epsilon: f32) -> Result<Vec<T>, GraphError> {
     let normalized = &call.input(0).shape()[axis..];
     let len: usize = normalized.iter().product();
-    let (scale, bias): (&[T], Option<&[T]>) = (call.elements(1), call.optional(2).map(|_| call.elements(2)));
+    let scale = moments::parameter::<T>(call, 1, normalized)?;
+    let bias = call.optional(2).map(|_| moments::parameter::<T>(call, 2, normalized)).transpose()?;
+    let scaled = |x: f64, i: usize| T::from_f64(x * scale[i] + bias.as_ref().map_or(0.0, |bias| bias[i]));
     let mut y = call.allocate_output()?;
     for row in x.chunks_exact(len.max(1)) {
-        let mean = row.iter().map(|x| x.to_f64()).sum::<f64>() / len as f64;
-        let variance = row.iter().map(|x| (x.to_f64() - mean).powi(2)).sum::<f64>() / len as f64;
-        let deviation = (variance + f64::from(epsilon)).sqrt();
-        let scales = Offsets::broadcast(call.input(1).shape(), normalized);
-        let mut biases = call.optional(2).map(|bias| Offsets::broadcast(bias.shape(), normalized));
-        y.extend(row.iter().zip(scales).map(|(x, idx)| {
-            let shift = match (bias, biases.as_mut().and_then(Iterator::next)) {
-                (Some(bias), Some(idx)) => bias[idx].to_f64(),
-                _ => 0.0,
-            };
-            T::from_f64((x.to_f64() - mean) / deviation * scale[idx].to_f64() + shift)
-        }));
+        moments::normalize(row, epsilon, scaled, &mut y);
     }
     Ok(y)
 }
@@ -99,9 +83,7 @@ impl Definition for LayerNormalization {
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         node.check_inputs(2, 3)?;
-        if node.int_or("stash_type", 1)? != 1 {
-            return Err(node.unsupported("statistics in another type than FLOAT"));
-        }
+        moments::check_stash_type(node)?;
         let (axis, epsilon) = (node.int_or("axis", -1)?, node.float_or("epsilon", 1e-5)?);
         let mut inputs = vec![Some(importer.value(node, 0)?), Some(importer.value(node, 1)?)];
         inputs.extend(importer.optional_value(node, 2)?.map(Some));

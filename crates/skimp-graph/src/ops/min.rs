@@ -1,7 +1,7 @@
 //! Min.
 
 use crate::onnx::import::{Importer, NodeView};
-use crate::ops::{Definition, Op, Operator, Rounding, arithmetic};
+use crate::ops::{Definition, Op, Operator, Rounding, arithmetic, global_pool};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
 use crate::testing::{Case, Generator, case, f};
@@ -16,7 +16,7 @@ impl Operator for Min {
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
         fn typed<T: Number>(call: &Call<'_>, x: &[T]) -> Result<Vec<T>, GraphError> {
-            arithmetic::fold(call, x, |a, b| if b < a || b.is_nan() { b } else { a })
+            arithmetic::fold(call, x, global_pool::smaller)
         }
         for_number!(call.input(0).data(), x => Ok(vec![typed(call, x)?.into()]), Err(call.unsupported_type()))
     }

@@ -3,9 +3,8 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
-use crate::ops::Cast;
 use crate::ops::signature::Signature;
-use crate::ops::{Definition, Op, Operands, Operator, Rounding, arithmetic, unary};
+use crate::ops::{Cast, Definition, Op, Operands, Operator, Rounding, arithmetic, unary};
 use crate::reference::Call;
 use crate::shape::TensorType;
 use crate::testing::{Case, Generator, Source, case, t};

@@ -1,7 +1,7 @@
 //! ReduceMin: axes as an attribute, or an input (18).
 
 use crate::onnx::import::{Importer, NodeView};
-use crate::ops::{Definition, Op, Operator, Rounding, reduction};
+use crate::ops::{Definition, Op, Operator, Rounding, global_pool, reduction};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
 use crate::testing::{Case, Generator, case, f, t};
@@ -21,9 +21,7 @@ impl Operator for ReduceMin {
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
         fn typed<T: Number>(call: &Call<'_>, x: &[T], reduced: &[bool]) -> Result<Vec<T>, GraphError> {
-            reduction::reduce(call, x, reduced, |elements, _| {
-                elements.fold(T::HIGHEST, |a, b| if b < a || b.is_nan() { b } else { a })
-            })
+            reduction::reduce(call, x, reduced, |elements, _| elements.fold(T::HIGHEST, global_pool::smaller))
         }
         let reduced = reduction::reduced(call, &self.axes)?;
         for_number!(

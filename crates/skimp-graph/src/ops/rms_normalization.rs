@@ -4,11 +4,10 @@ use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
-use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, arithmetic, moments, unary};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
-use crate::reference::strided::Offsets;
-use crate::shape::{TensorType, broadcast, normalized_axis};
+use crate::shape::{TensorType, normalized_axis};
 use crate::testing::{Case, Generator, Source, case, f};
 use crate::{Data, GraphError};
 
@@ -27,11 +26,7 @@ impl Operator for RmsNormalization {
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
         let x = signature.float()?;
         let axis = signature.axis(self.axis, x.shape.len())?;
-        let scale = signature.input_like(1, x)?;
-        if broadcast(&x.shape[axis..], &scale.shape).as_deref() != Some(&x.shape[axis..]) {
-            let (found, expected) = (&scale.shape, &x.shape[axis..]);
-            return Err(signature.invalid(format!("scale {found:?} does not broadcast to {expected:?}")));
-        }
+        moments::check_parameter(signature, (1, "scale"), x, axis)?;
         Ok(vec![x.clone()])
     }
 
@@ -39,13 +34,12 @@ impl Operator for RmsNormalization {
         fn typed<T: Float>(call: &Call<'_>, x: &[T], axis: usize, epsilon: f32) -> Result<Vec<T>, GraphError> {
             let normalized = &call.input(0).shape()[axis..];
             let len: usize = normalized.iter().product();
-            let scale: &[T] = call.elements(1);
+            let scale = moments::parameter::<T>(call, 1, normalized)?;
             let mut y = call.allocate_output()?;
             for row in x.chunks_exact(len.max(1)) {
                 let squares: f64 = row.iter().map(|x| x.to_f64() * x.to_f64()).sum();
                 let root = (squares / len as f64 + f64::from(epsilon)).sqrt();
-                let scales = Offsets::broadcast(call.input(1).shape(), normalized);
-                y.extend(row.iter().zip(scales).map(|(x, i)| T::from_f64(x.to_f64() / root * scale[i].to_f64())));
+                y.extend(row.iter().zip(&scale).map(|(x, scale)| T::from_f64(x.to_f64() / root * scale)));
             }
             Ok(y)
         }
@@ -87,13 +81,9 @@ impl Definition for RmsNormalization {
     const ATTRIBUTES: &'static [&'static str] = &["axis", "epsilon", "stash_type"];
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
-        node.check_inputs(2, 2)?;
-        if node.int_or("stash_type", 1)? != 1 {
-            return Err(node.unsupported("statistics in another type than FLOAT"));
-        }
+        moments::check_stash_type(node)?;
         let (axis, epsilon) = (node.int_or("axis", -1)?, node.float_or("epsilon", 1e-5)?);
-        let inputs = vec![Some(importer.value(node, 0)?), Some(importer.value(node, 1)?)];
-        importer.emit(node, Op::RmsNormalization(Self { axis, epsilon }), inputs)
+        arithmetic::import_data(node, importer, Op::RmsNormalization(Self { axis, epsilon }))
     }
 
     fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {

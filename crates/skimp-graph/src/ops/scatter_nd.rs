@@ -3,9 +3,8 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
-use crate::ops::indices;
 use crate::ops::signature::Signature;
-use crate::ops::{Definition, Op, Operands, Operator, Rounding, global_pool, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, arithmetic, global_pool, indices, unary};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
 use crate::shape::TensorType;
@@ -79,7 +78,7 @@ impl Operator for ScatterNd {
                 Reduction::Add => scattered(call, x, T::plus),
                 Reduction::Mul => scattered(call, x, T::times),
                 Reduction::Max => scattered(call, x, global_pool::larger),
-                Reduction::Min => scattered(call, x, |a, b| if b < a || b.is_nan() { b } else { a }),
+                Reduction::Min => scattered(call, x, global_pool::smaller),
             }
         }
         for_number!(
@@ -133,8 +132,7 @@ impl Definition for ScatterNd {
             Some("min") => Reduction::Min,
             Some(other) => return Err(node.invalid(format!("attribute \"reduction\" is \"{other}\""))),
         };
-        let inputs = (0..3).map(|idx| importer.value(node, idx).map(Some)).collect::<Result<Vec<_>, _>>()?;
-        importer.emit(node, Op::ScatterNd(Self { reduction }), inputs)
+        arithmetic::import_variadic(node, importer, Op::ScatterNd(Self { reduction }))
     }
 
     fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {

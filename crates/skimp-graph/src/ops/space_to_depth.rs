@@ -2,8 +2,7 @@
 
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
-use crate::onnx::symbolic::Arithmetic;
-use crate::onnx::symbolic::{Extent, Shape, Symbols};
+use crate::onnx::symbolic::{Arithmetic, Extent, Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;

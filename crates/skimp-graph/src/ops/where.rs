@@ -81,8 +81,7 @@ impl Definition for Where {
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         node.check_inputs(3, 3)?;
-        let inputs = (0..3).map(|idx| importer.value(node, idx).map(Some)).collect::<Result<Vec<_>, _>>()?;
-        importer.emit(node, Op::Where, inputs)
+        arithmetic::import_variadic(node, importer, Op::Where)
     }
 
     fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {
