@@ -69,11 +69,11 @@ impl IntegerExecutor {
         let n = inputs.first()?.shape().first().copied()?;
         let input_shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape().to_vec()).collect();
         let fixed = self.graph.inputs.iter().any(|input| matches!(input.dims.first(), Some(Dim::Fixed(_))));
-        // A network that does not run at all tells so when it is run as a whole.
-        let batch = self.graph.shapes(&input_shapes).ok()?;
         if n < 2 || fixed {
             return None;
         }
+        // A network that does not run at all tells so when it is run as a whole.
+        let batch = self.graph.shapes(&input_shapes).ok()?;
         let one_image = |shape: Vec<usize>| [1].into_iter().chain(shape.into_iter().skip(1)).collect();
         let single = self.graph.shapes(&input_shapes.into_iter().map(one_image).collect::<Vec<_>>()).ok()?;
         separable::is_separable(&self.graph, &batch, &single, n).then_some(n)

@@ -1,7 +1,7 @@
 //! Shapes of the values of an integer network.
 
 use super::{IntegerGraph, IntegerNode, IntegerOp};
-use crate::ops;
+use crate::ops::{self, Operand, Operands};
 use crate::{
     DType, GraphError, Op,
     shape::{TensorType, output_shapes},
@@ -56,6 +56,27 @@ fn node_output_types(node: &IntegerNode, inputs: &[&TensorType]) -> Result<Vec<T
     let types: Vec<Option<&TensorType>> =
         constants.iter().map(|constant| constant.as_ref().or_else(|| dynamic.next())).collect();
     output_shapes(&op, &node.name, &types)
+}
+
+impl IntegerNode {
+    /// Whether the node treats the images of a batch apart, as its operator on real numbers does (a multiply-accumulate layer
+    /// always). `inputs` are the shapes for a batch of one image, `output_rank` the axes of the first output; that the
+    /// shapes stack is known.
+    pub fn keeps_images_apart(&self, inputs: &[&[usize]], output_rank: usize) -> bool {
+        let Some(op) = real_counterpart(&self.op) else { return true };
+        let mut dynamic = inputs.iter().map(|shape| Operand { shape, is_constant: false });
+        let inputs = match &self.op {
+            IntegerOp::Float { constants, .. } => constants
+                .iter()
+                .map(|constant| match constant {
+                    Some(tensor) => Some(Operand { shape: tensor.shape(), is_constant: true }),
+                    None => dynamic.next(),
+                })
+                .collect(),
+            _ => dynamic.map(Some).collect(),
+        };
+        op.keeps_images_apart(&Operands { inputs, output_rank })
+    }
 }
 
 impl IntegerGraph {
