@@ -119,7 +119,7 @@ fn obstacle(node: &Node, fixed: &[bool], shapes: &shape::Shapes) -> String {
         Op::Gemm(_) => "a product with an addend that is not constant per column",
         Op::MatMul if rank(1) > 2 => "a product with more than one matrix of weights",
         Op::MatMul => "a product with a vector",
-        _ => "no constant weights of a known form",
+        other => return format!("{} has no form as a layer of an integer network", other.name()),
     };
     text.to_owned()
 }

@@ -256,7 +256,8 @@ fn extent(column: usize, field: &str) -> Result<usize, String> {
 
 /// A network's convolutions and dense layers as a SCALE-Sim topology. Extents are those that the windows cover, padding
 /// included, so nothing is left to round; how much of them is padding stands behind the last comma. Groups of one channel
-/// become a depthwise layer, other groups one layer each.
+/// become a depthwise layer, other groups and the matrices of a batched product one layer each.
+/// Layers that multiply nothing are not listed.
 ///
 /// # Errors
 /// [`StudyError::Graph`] as in [`inspect`](crate::inspect()); [`StudyError::Usage`] naming a layer that a topology cannot
@@ -304,10 +305,20 @@ pub fn export_topology(network: &Network, input_size: Option<[usize; 2]>) -> Res
             Op::Gemm(_) | Op::MatMul if layer.output_elements > 0 => {
                 let n = layer.outputs.first().and_then(|shape| shape.last()).copied().unwrap_or(1).max(1);
                 let k = (layer.macs / layer.output_elements) as usize;
-                let m = layer.output_elements as usize / n;
-                push_line(&mut text, &name, [m, 1, 1, 1, k, n], 1, [0; 4]);
+                // Each matrix of a batched product is a layer of its own: it multiplies other rows.
+                let second = node.inputs.get(1).copied().flatten().map_or(&[][..], |id| shapes.shape(id));
+                let matrices: usize = second.iter().rev().skip(2).product();
+                let m = layer.output_elements as usize / n / matrices.max(1);
+                let names =
+                    (0..matrices).map(|idx| if matrices == 1 { name.clone() } else { format!("{name}_matrix{idx}") });
+                names.for_each(|name| push_line(&mut text, &name, [m, 1, 1, 1, k, n], 1, [0; 4]));
             }
-            _ => {}
+            // Where nothing is multiplied there is no layer to list.
+            other => {
+                if layer.macs > 0 {
+                    return Err(unsupported(&name, &format!("the operator {}", other.name())));
+                }
+            }
         }
     }
     Ok(text)
@@ -333,6 +344,9 @@ fn push_line(text: &mut String, name: &str, extents: [usize; 6], stride: usize, 
 
 #[cfg(test)]
 mod tests {
+    use skimp_graph::testing::random_tensor;
+    use skimp_graph::{DType, Dim, GraphBuilder};
+
     use super::*;
 
     fn layers(text: &str) -> Result<Vec<LayerWorkload>, String> {
@@ -434,5 +448,32 @@ mod tests {
             assert!(found.starts_with(message), "{found:?} does not start with {message:?}");
         }
         assert!(parse(&[0xff, 0xfe, 0], Path::new("t.csv")).is_err());
+    }
+
+    fn network(node: Op, input: &[usize], weight: Option<&[usize]>) -> Network {
+        let mut builder = GraphBuilder::new("net");
+        let dims = std::iter::once(Dim::Free("N".to_owned())).chain(input.iter().map(|&extent| Dim::Fixed(extent)));
+        let x = builder.input("x", DType::F32, dims.collect());
+        let weight = weight.map(|shape| builder.constant("w", random_tensor(1, "w", shape.to_vec(), 0.0, 1.0)));
+        let y = builder.node("node", node, &[x, weight.unwrap_or(x)]);
+        builder.output(y);
+        let graph = builder.build().unwrap();
+        let (name, sha256) = ("net".to_owned(), String::new());
+        Network { name, graph, path: None, sha256, size_bytes: 0, is_untrained: true }
+    }
+
+    #[test]
+    fn what_multiplies_is_exported_or_refused() {
+        // Three matrices of 4 x 4, each with other weights: three layers, and every multiply-accumulate once.
+        let network_of = |weight| network(Op::MatMul, &[3, 4, 4], weight);
+        let text = export_topology(&network_of(None), None).unwrap();
+        assert!(text.contains("\nnode_matrix2,4,1,1,1,4,4,1,"), "{text}");
+        assert_eq!(layers(&text).unwrap().iter().map(|layer| layer.shape.dense_macs()).sum::<u64>(), 3 * 4 * 4 * 4);
+        // One matrix of weights for all rows: one layer.
+        let text = export_topology(&network_of(Some(&[4, 5])), None).unwrap();
+        assert!(text.contains("\nnode,12,1,1,1,4,5,1,"), "{text}");
+        let einsum = Op::Einsum(ops::Einsum { equation: "nhij,hjk->nhik".to_owned() });
+        let refused = export_topology(&network(einsum, &[3, 4, 4], Some(&[3, 4, 4])), None).unwrap_err().to_string();
+        assert_eq!(refused, "layer \"node\": a SCALE-Sim topology cannot hold the operator Einsum");
     }
 }
