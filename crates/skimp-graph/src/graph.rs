@@ -58,6 +58,7 @@ pub struct Graph {
     outputs: Vec<ValueId>,
     values: Vec<Value>,
     nodes: Vec<Node>,
+    doc: String,
     metadata: Vec<(String, String)>,
 }
 
@@ -76,7 +77,7 @@ impl Graph {
     ) -> Result<Self, GraphError> {
         let name = name.into();
         let nodes = check::sorted(&name, &inputs, &outputs, &values, nodes)?;
-        Ok(Self { name, inputs, outputs, values, nodes, metadata: Vec::new() })
+        Ok(Self { name, inputs, outputs, values, nodes, doc: String::new(), metadata: Vec::new() })
     }
 
     /// The same graph with a note that travels with it into ONNX files (`metadata_props`); a note with the same key is
@@ -97,6 +98,18 @@ impl Graph {
     /// All notes, in the order in which they were added.
     pub fn all_metadata(&self) -> &[(String, String)] {
         &self.metadata
+    }
+
+    /// The same graph with a text for people that travels with it into ONNX files (`doc_string`).
+    #[must_use]
+    pub fn with_doc(mut self, doc: impl Into<String>) -> Self {
+        self.doc = doc.into();
+        self
+    }
+
+    /// The text for people, empty where there is none.
+    pub fn doc(&self) -> &str {
+        &self.doc
     }
 
     /// Name of the network.
@@ -155,18 +168,13 @@ impl Graph {
         }
         producers
     }
-
-    /// The parts, for a rewrite that ends in [`Graph::new`]. Metadata is left behind.
-    pub fn into_parts(self) -> (String, Vec<GraphInput>, Vec<ValueId>, Vec<Value>, Vec<Node>) {
-        (self.name, self.inputs, self.outputs, self.values, self.nodes)
-    }
 }
 
 mod check {
-    use std::collections::{BTreeSet, HashSet};
+    use std::collections::HashSet;
 
     use super::{GraphInput, Node, Value, ValueId};
-    use crate::GraphError;
+    use crate::{GraphError, topology};
 
     /// The nodes in a topological order that keeps the given order where possible (Kahn, lowest index first).
     pub(super) fn sorted(
@@ -207,7 +215,6 @@ mod check {
                 producer[output.0] = Some(idx);
             }
         }
-        let mut n_missing = vec![0_usize; nodes.len()];
         let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
         for (idx, node) in nodes.iter().enumerate() {
             for &input in node.inputs.iter().flatten() {
@@ -220,7 +227,6 @@ mod check {
                 }
                 if let Some(source) = producer[input.0] {
                     readers[source].push(idx);
-                    n_missing[idx] += 1;
                 }
             }
         }
@@ -231,21 +237,8 @@ mod check {
             }
         }
 
-        let mut ready: BTreeSet<usize> = (0..nodes.len()).filter(|&i| n_missing[i] == 0).collect();
-        let mut order = Vec::with_capacity(nodes.len());
-        while let Some(idx) = ready.pop_first() {
-            order.push(idx);
-            for &reader in &readers[idx] {
-                n_missing[reader] -= 1;
-                if n_missing[reader] == 0 {
-                    ready.insert(reader);
-                }
-            }
-        }
-        if order.len() < nodes.len() {
-            let in_cycle = (0..nodes.len()).find(|&i| n_missing[i] > 0).map_or("", |i| nodes[i].name.as_str());
-            return Err(invalid(format!("the nodes form a cycle (through \"{in_cycle}\")")));
-        }
+        let order = topology::order(&readers)
+            .map_err(|idx| invalid(format!("the nodes form a cycle (through \"{}\")", nodes[idx].name)))?;
         let mut slots: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
         Ok(order.into_iter().filter_map(|i| slots[i].take()).collect())
     }

@@ -20,6 +20,7 @@ pub mod shape;
 pub mod statistics;
 mod tensor;
 pub mod testing;
+mod topology;
 
 pub use builder::GraphBuilder;
 pub use error::GraphError;

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::reference::number::for_any;
+use crate::reference::strided::around_axis;
+
 /// Element type of a [`Tensor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
@@ -226,6 +229,33 @@ impl Tensor {
     /// The same elements under another shape, or `None` if the counts differ.
     pub fn reshaped(&self, shape: Vec<usize>) -> Option<Self> {
         Self::new(shape, self.data.clone())
+    }
+
+    /// The parts along `axis` with the indices `kept`, in that order.
+    ///
+    /// # Panics
+    /// If there is no such axis or an index is out of range.
+    #[must_use]
+    pub fn keep(&self, axis: usize, kept: &[usize]) -> Self {
+        self.keep_of(axis, kept.len(), |_| kept)
+    }
+
+    /// As [`keep`](Self::keep), with `n_kept` indices for each combination of indices of the axes before `axis`.
+    pub(crate) fn keep_of<'k>(&self, axis: usize, n_kept: usize, kept: impl Fn(usize) -> &'k [usize]) -> Self {
+        let (outer, extent, inner) = around_axis(&self.shape, axis);
+        let mut shape = self.shape.clone();
+        shape[axis] = n_kept;
+        let data = for_any!(&self.data, elements => {
+            let mut parts = Vec::with_capacity(outer * n_kept * inner);
+            for row in 0..outer {
+                for &index in kept(row) {
+                    assert!(index < extent, "index {index} of {extent}");
+                    parts.extend_from_slice(&elements[(row * extent + index) * inner..][..inner]);
+                }
+            }
+            Data::from(parts)
+        });
+        Self { shape, data }
     }
 
     /// The f32 elements, taken without a copy when nobody else shares them.

@@ -2,6 +2,7 @@
 
 use skimp_digital::ACCELERATORS;
 use skimp_graph::ops;
+use skimp_graph::rewrite::Editor;
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{AutoPad, DType, Dim, Gemm, Graph, GraphBuilder, Op, ValueId, Window};
 use skimp_numerics::rng::{Draws, stream};
@@ -243,9 +244,11 @@ fn the_integer_engine_says_what_ran_in_integers() {
 
 /// `graph` with another first extent of its input.
 fn with_batch(graph: &Graph, batch: usize) -> Graph {
-    let (name, mut inputs, outputs, values, nodes) = graph.clone().into_parts();
-    inputs[0].dims[0] = Dim::Fixed(batch);
-    Graph::new(name, inputs, outputs, values, nodes).unwrap()
+    let mut dims = graph.inputs()[0].dims.clone();
+    dims[0] = Dim::Fixed(batch);
+    let mut editor = Editor::new(graph);
+    editor.set_input_dims(0, dims).unwrap();
+    editor.finish().unwrap()
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
-use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, moments, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, channels, moments, unary};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
 use crate::reference::strided::around_axis;
@@ -52,6 +52,10 @@ impl Operator for BatchNormalization {
 
     fn keeps_images_apart(&self, operands: &Operands<'_>) -> bool {
         operands.only_first_computed()
+    }
+
+    fn parameter_axis(&self, input: usize, _: usize, _: usize, axis: usize) -> Result<Option<usize>, &'static str> {
+        channels::per_channel(input, axis)
     }
 
     fn rounding(&self) -> Rounding {

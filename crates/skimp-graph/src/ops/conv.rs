@@ -4,7 +4,7 @@ use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{AutoPad, Definition, Op, Operands, Operator, Parameter, Rounding, Window, window};
+use crate::ops::{AutoPad, Definition, Op, Operands, Operator, Parameter, Rounding, WeightAxes, Window, window};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
 use crate::shape::{TensorType, WindowAxis, window_axes};
@@ -90,6 +90,22 @@ impl Operator for Conv {
 
     fn parameter(&self, input: usize) -> Option<Parameter> {
         [None, Some(Parameter::Weight), Some(Parameter::Other)].get(input).copied().flatten()
+    }
+
+    fn weight_axes(&self, input: usize, _rank: usize) -> Option<WeightAxes> {
+        match input {
+            1 => Some(WeightAxes { outputs: Some(0), inputs: Some(1) }),
+            2 => Some(WeightAxes { outputs: Some(0), inputs: None }),
+            _ => None,
+        }
+    }
+
+    fn groups(&self) -> usize {
+        self.groups
+    }
+
+    fn with_groups(&self, groups: usize) -> Option<Op> {
+        Some(Op::Conv(Self { groups, ..self.clone() }))
     }
 
     fn macs(&self, inputs: &[&[usize]], n_outputs: u64) -> u64 {

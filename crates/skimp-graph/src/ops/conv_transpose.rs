@@ -4,7 +4,7 @@ use crate::onnx::export::{Context, Form, signed};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{AutoPad, Definition, Op, Operands, Operator, Parameter, Rounding, Window, window};
+use crate::ops::{AutoPad, Definition, Op, Operands, Operator, Parameter, Rounding, WeightAxes, Window, window};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
 use crate::shape::TensorType;
@@ -167,6 +167,22 @@ impl Operator for ConvTranspose {
     }
 
     /// Every input element meets every weight of its channel.
+    fn weight_axes(&self, input: usize, _rank: usize) -> Option<WeightAxes> {
+        match input {
+            1 => Some(WeightAxes { outputs: Some(1), inputs: Some(0) }),
+            2 => Some(WeightAxes { outputs: Some(0), inputs: None }),
+            _ => None,
+        }
+    }
+
+    fn groups(&self) -> usize {
+        self.groups
+    }
+
+    fn with_groups(&self, groups: usize) -> Option<Op> {
+        Some(Op::ConvTranspose(Self { groups, ..self.clone() }))
+    }
+
     fn macs(&self, inputs: &[&[usize]], _n_outputs: u64) -> u64 {
         let x = inputs.first().copied().unwrap_or_default();
         let weight = inputs.get(1).copied().unwrap_or_default();

@@ -4,7 +4,7 @@ use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, window};
+use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, WeightAxes, window};
 use crate::reference::Call;
 use crate::reference::number::{Float, for_float};
 use crate::reference::strided::Offsets;
@@ -79,6 +79,15 @@ impl Operator for Gemm {
 
     fn parameter(&self, input: usize) -> Option<Parameter> {
         [Some(Parameter::Weight), Some(Parameter::Weight), Some(Parameter::Other)].get(input).copied().flatten()
+    }
+
+    fn weight_axes(&self, input: usize, rank: usize) -> Option<WeightAxes> {
+        let outputs = usize::from(!self.trans_b);
+        match input {
+            1 => Some(WeightAxes { outputs: Some(outputs), inputs: Some(1 - outputs) }),
+            2 => Some(WeightAxes { outputs: rank.checked_sub(1), inputs: None }),
+            _ => None,
+        }
     }
 
     fn macs(&self, inputs: &[&[usize]], n_outputs: u64) -> u64 {

@@ -4,7 +4,7 @@ use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
-use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, Transpose, arithmetic, window};
+use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, Transpose, WeightAxes, arithmetic, window};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
 use crate::reference::strided::Offsets;
@@ -54,6 +54,16 @@ impl Operator for MatMul {
 
     fn parameter(&self, _input: usize) -> Option<Parameter> {
         Some(Parameter::Weight)
+    }
+
+    fn weight_axes(&self, input: usize, rank: usize) -> Option<WeightAxes> {
+        let (last, before) = (rank.checked_sub(1), rank.checked_sub(2));
+        match (input, before) {
+            (0, _) => Some(WeightAxes { outputs: before, inputs: last }),
+            (1, Some(_)) => Some(WeightAxes { outputs: last, inputs: before }),
+            (1, None) => Some(WeightAxes { outputs: None, inputs: last }),
+            _ => None,
+        }
     }
 
     fn macs(&self, inputs: &[&[usize]], n_outputs: u64) -> u64 {

@@ -33,6 +33,7 @@ macro_rules! facts {
 use facts;
 
 mod arithmetic;
+mod channels;
 mod global_pool;
 mod indices;
 mod moments;
@@ -54,6 +55,7 @@ use crate::testing::{Case, Generator};
 use crate::{DType, Data, GraphError};
 
 pub(crate) use self::slice::SliceBounds;
+pub(crate) use channels::WeightAxes;
 pub use pad::PadMode;
 pub(crate) use signature::Signature;
 pub use window::{AutoPad, Window};
@@ -255,6 +257,34 @@ pub(crate) trait Operator: Debug {
     /// Whether the outputs cannot be negative, given which inputs cannot.
     fn keeps_non_negative(&self, _inputs: &[bool]) -> bool {
         false
+    }
+
+    /// Where the channels that it makes and reads lie in a constant of `rank` axes at this input, which it multiplies
+    /// by or adds to each channel; `None` if it does neither.
+    fn weight_axes(&self, _input: usize, _rank: usize) -> Option<WeightAxes> {
+        None
+    }
+
+    /// In how many groups it keeps its channels apart.
+    fn groups(&self) -> usize {
+        1
+    }
+
+    /// The same with that many groups, if it has groups.
+    fn with_groups(&self, _groups: usize) -> Option<Op> {
+        None
+    }
+
+    /// Where the channels along `axis` of an output of `output_rank` axes lie in a constant of `rank` axes at this input;
+    /// nothing if it is the same for all, a reason if the operator does not hand channels on.
+    fn parameter_axis(
+        &self,
+        _input: usize,
+        rank: usize,
+        output_rank: usize,
+        axis: usize,
+    ) -> Result<Option<usize>, &'static str> {
+        channels::parameter_axis(self.class(), rank, output_rank, axis)
     }
 }
 
@@ -522,6 +552,28 @@ impl Op {
 
     pub(crate) fn macs(&self, inputs: &[&[usize]], n_outputs: u64) -> u64 {
         self.operator().macs(inputs, n_outputs)
+    }
+
+    pub(crate) fn weight_axes(&self, input: usize, rank: usize) -> Option<WeightAxes> {
+        self.operator().weight_axes(input, rank)
+    }
+
+    pub(crate) fn groups(&self) -> usize {
+        self.operator().groups()
+    }
+
+    pub(crate) fn with_groups(&self, groups: usize) -> Option<Op> {
+        self.operator().with_groups(groups)
+    }
+
+    pub(crate) fn parameter_axis(
+        &self,
+        input: usize,
+        rank: usize,
+        output_rank: usize,
+        axis: usize,
+    ) -> Result<Option<usize>, &'static str> {
+        self.operator().parameter_axis(input, rank, output_rank, axis)
     }
 }
 

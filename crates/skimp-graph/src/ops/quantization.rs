@@ -87,3 +87,18 @@ pub(super) fn channels(call: &Call<'_>, axis: i64) -> Result<impl Fn(usize) -> u
     };
     Ok(move |idx: usize| idx / inner % extent)
 }
+
+/// Where the channels along `axis` of the output lie in a constant: in the elements themselves, or in scales and zero
+/// points along `scale_axis`.
+pub(super) fn parameter_axis(
+    (input, rank): (usize, usize),
+    scale_axis: i64,
+    output_rank: usize,
+    axis: usize,
+) -> Option<usize> {
+    if input == 0 {
+        return Some(axis);
+    }
+    let is_along = rank == 1 && normalized_axis(scale_axis, output_rank) == Ok(axis);
+    is_along.then_some(0)
+}

@@ -79,6 +79,16 @@ impl Operator for QuantizeLinear {
             && operands.inputs.iter().skip(1).flatten().all(|input| input.shape.is_empty() || input.shape == [1])
     }
 
+    fn parameter_axis(
+        &self,
+        input: usize,
+        rank: usize,
+        output_rank: usize,
+        axis: usize,
+    ) -> Result<Option<usize>, &'static str> {
+        Ok(quantization::parameter_axis((input, rank), self.axis, output_rank, axis))
+    }
+
     fn rounding(&self) -> Rounding {
         Rounding::Jumps
     }

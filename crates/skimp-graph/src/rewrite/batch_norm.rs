@@ -1,8 +1,8 @@
 //! Batch-norm folding.
 
-use super::{Parts, remove_dead};
+use super::{Editor, remove_dead};
 use crate::ops;
-use crate::{Graph, Node, Op, Tensor, ValueId};
+use crate::{Graph, Node, Op, Tensor};
 
 /// What [`fold_batch_norm`] did with every batch normalization of a graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl std::fmt::Display for KeptReason {
 /// Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR
 /// 2018, section 3.2, equation 14.
 pub fn fold_batch_norm(graph: &Graph) -> (Graph, BatchNormFolding) {
-    let mut parts = Parts::of(graph);
+    let mut parts = Editor::new(graph);
     let mut report = BatchNormFolding::default();
     let mut idx = 0;
     while idx < parts.nodes.len() {
@@ -89,7 +89,7 @@ pub fn fold_batch_norm(graph: &Graph) -> (Graph, BatchNormFolding) {
             }
         }
     }
-    (remove_dead(&parts.finish()), report)
+    (remove_dead(&parts.rebuilt()), report)
 }
 
 /// What a batch norm does to each channel: `y = x · factor + (beta − mean · factor)`.
@@ -100,9 +100,9 @@ struct Affine {
 }
 
 impl Affine {
-    fn of(parts: &Parts, node: &Node, epsilon: f32) -> Option<Self> {
+    fn of(parts: &Editor<'_>, node: &Node, epsilon: f32) -> Option<Self> {
         let parameter = |idx: usize| {
-            let elements = constant(parts, node.inputs.get(idx).copied().flatten()?)?.as_f32()?;
+            let elements = parts.constant(node.inputs.get(idx).copied().flatten()?)?.as_f32()?;
             Some(elements.iter().copied().map(f64::from).collect::<Vec<f64>>())
         };
         let (gamma, beta, mean, variance) = (parameter(1)?, parameter(2)?, parameter(3)?, parameter(4)?);
@@ -120,13 +120,9 @@ impl Affine {
     }
 }
 
-fn constant(parts: &Parts, id: ValueId) -> Option<&Tensor> {
-    parts.values[id.0].constant.as_ref()
-}
-
 /// Folds the batch norm at `idx` and gives the name of the node that took it over. The node itself stays for the
 /// caller to remove.
-fn fold(parts: &mut Parts, idx: usize, epsilon: f32) -> Result<String, KeptReason> {
+fn fold(parts: &mut Editor<'_>, idx: usize, epsilon: f32) -> Result<String, KeptReason> {
     let node = &parts.nodes[idx];
     let (Some(&Some(input)), &[output]) = (node.inputs.first(), node.outputs.as_slice()) else {
         return Err(KeptReason::NotConstant);
@@ -137,8 +133,7 @@ fn fold(parts: &mut Parts, idx: usize, epsilon: f32) -> Result<String, KeptReaso
     if !matches!(op, Op::Conv(_) | Op::Gemm(_)) {
         return Err(KeptReason::NoLinearProducer);
     }
-    let n_uses = parts.nodes.iter().flat_map(|node| node.inputs.iter().flatten()).filter(|&&id| id == input).count();
-    if n_uses != 1 || parts.outputs.contains(&input) {
+    if parts.n_uses(input) != 1 {
         return Err(KeptReason::InputUsedElsewhere);
     }
     let affine = Affine::of(parts, node, epsilon).ok_or(KeptReason::NotConstant)?;
@@ -151,8 +146,8 @@ fn fold(parts: &mut Parts, idx: usize, epsilon: f32) -> Result<String, KeptReaso
     let bias = Tensor::from_f32(vec![bias.len()], bias);
 
     let name = parts.nodes[producer].name.clone();
-    replace_input(parts, producer, 1, weight, &format!("{name}.weight"));
-    replace_input(parts, producer, 2, bias, &format!("{name}.bias"));
+    parts.put_constant(producer, 1, weight, &format!("{name}.weight"));
+    parts.put_constant(producer, 2, bias, &format!("{name}.bias"));
     let layer = &mut parts.nodes[producer];
     layer.outputs = vec![output];
     if let Op::Gemm(gemm) = &mut layer.op {
@@ -160,24 +155,6 @@ fn fold(parts: &mut Parts, idx: usize, epsilon: f32) -> Result<String, KeptReaso
     }
     // The layer's old output keeps no source, and nothing reads it any more.
     Ok(name)
-}
-
-/// Puts a constant into an input: in place where no other node reads it, else as a new one.
-fn replace_input(parts: &mut Parts, node_idx: usize, input_idx: usize, tensor: Tensor, name: &str) {
-    let old = parts.nodes[node_idx].inputs.get(input_idx).copied().flatten();
-    let n_uses = |id: ValueId| {
-        let uses = parts.nodes.iter().flat_map(|node| node.inputs.iter().flatten()).chain(&parts.outputs);
-        uses.filter(|&&used| used == id).count()
-    };
-    match old {
-        Some(id) if n_uses(id) == 1 => parts.values[id.0].constant = Some(tensor),
-        Some(_) | None => {
-            let id = parts.add_constant(name, tensor);
-            let inputs = &mut parts.nodes[node_idx].inputs;
-            inputs.resize(inputs.len().max(input_idx + 1), None);
-            inputs[input_idx] = Some(id);
-        }
-    }
 }
 
 /// The weights of a layer and where its output channels lie.
@@ -192,8 +169,8 @@ struct Linear {
 }
 
 impl Linear {
-    fn of(parts: &Parts, node: &Node) -> Option<Self> {
-        let weight = constant(parts, node.inputs.get(1).copied().flatten()?)?;
+    fn of(parts: &Editor<'_>, node: &Node) -> Option<Self> {
+        let weight = parts.constant(node.inputs.get(1).copied().flatten()?)?;
         let elements = weight.as_f32()?;
         let shape = weight.shape();
         let (channel_stride, n_channels, bias_factor) = match &node.op {
@@ -208,7 +185,7 @@ impl Linear {
         let bias = match node.inputs.get(2).copied().flatten() {
             None => vec![0.0; n_channels],
             Some(id) => {
-                let bias = constant(parts, id)?;
+                let bias = parts.constant(id)?;
                 let elements = bias.as_f32()?;
                 let is_row = matches!(bias.shape(), [] | [_] | [1, _]);
                 match elements {

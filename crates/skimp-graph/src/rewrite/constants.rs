@@ -1,6 +1,6 @@
 //! Constant folding.
 
-use super::{Parts, remove_dead};
+use super::{Editor, remove_dead};
 use crate::reference::evaluate;
 use crate::shape::{TensorType, output_shapes};
 use crate::{Graph, Op, Tensor};
@@ -16,7 +16,7 @@ const MAX_GROWN_ELEMENTS: u64 = 1 << 24;
 /// cost has no bound; nodes that fail (they name their error when they run); and results that would be much larger than
 /// the constants they come from.
 pub fn fold_constants(graph: &Graph) -> Graph {
-    let mut parts = Parts::of(graph);
+    let mut parts = Editor::new(graph);
     let nodes = std::mem::take(&mut parts.nodes);
     for node in nodes {
         let inputs: Vec<Option<&Tensor>> =
@@ -33,7 +33,7 @@ pub fn fold_constants(graph: &Graph) -> Graph {
             None => parts.nodes.push(node),
         }
     }
-    remove_dead(&parts.finish())
+    remove_dead(&parts.rebuilt())
 }
 
 fn folded(op: &Op, node: &str, inputs: &[Option<&Tensor>]) -> Option<Vec<Tensor>> {

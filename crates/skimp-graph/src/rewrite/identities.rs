@@ -1,43 +1,27 @@
 //! Removal of nodes that hand their input on.
 
-use super::{Parts, remove_dead};
+use super::{Editor, remove_dead};
 use crate::{DType, Graph};
 
 /// Removes `Identity`, `Dropout`, `Cast` to the type at hand, `Pad` by nothing, `Transpose` to the same order, `Clip`
 /// without bounds, and `Concat` of one. One that joins a graph input or constant, or another graph output, to an
 /// output stays: it carries the output's name.
 pub fn remove_identities(graph: &Graph) -> Graph {
-    let mut parts = Parts::of(graph);
+    let mut parts = Editor::new(graph);
     let dtypes = dtypes(graph);
-    let mut is_produced: Vec<bool> = graph.producers().iter().map(Option::is_some).collect();
     let mut idx = 0;
     while idx < parts.nodes.len() {
         let node = &parts.nodes[idx];
-        let (Some(&Some(input)), [output]) = (node.inputs.first(), node.outputs.as_slice()) else {
+        let (Some(&Some(input)), [_]) = (node.inputs.first(), node.outputs.as_slice()) else {
             idx += 1;
             continue;
         };
-        let output = *output;
-        if !node.op.is_identity(dtypes[input.0], node.inputs.len()) {
-            idx += 1;
-        } else if !parts.outputs.contains(&output) {
-            parts.nodes.remove(idx);
-            parts.replace_uses(output, input);
-        } else if is_produced[input.0] && !parts.outputs.contains(&input) {
-            // The producer of the input makes the output under the output's name instead.
-            parts.nodes.remove(idx);
-            parts.replace_uses(input, output);
-            for id in parts.nodes.iter_mut().flat_map(|node| node.outputs.iter_mut()) {
-                if *id == input {
-                    *id = output;
-                }
-            }
-            is_produced[input.0] = false;
-        } else {
+        let is_identity = node.op.is_identity(dtypes[input.0], node.inputs.len());
+        if !is_identity || parts.bypass(idx).is_err() {
             idx += 1;
         }
     }
-    remove_dead(&parts.finish())
+    remove_dead(&parts.rebuilt())
 }
 
 /// Element type of every value, without shapes.

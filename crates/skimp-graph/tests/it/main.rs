@@ -11,3 +11,4 @@ mod networks;
 mod node_cases;
 mod round_trip;
 mod shape_arithmetic;
+mod surgery;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skimp_cpu::nhwc::ConvShape;
 use skimp_graph::ops;
+use skimp_graph::rewrite::{self, Editor};
 use skimp_graph::shape::{self, Shapes};
-use skimp_graph::{DType, Dim, Gemm, Graph, Node, Op, Tensor, ValueId, rewrite};
+use skimp_graph::{DType, Dim, Gemm, Graph, Node, Op, Tensor, ValueId};
 
 use super::step::{GradMode, Place, Planned, Port, Step};
 use super::steps::activation::Activation;
@@ -79,24 +80,22 @@ fn network_error(graph: &Graph, cause: impl Into<String>) -> TrainError {
 
 /// The graph with an open batch axis, and the extents of its input for a batch of one.
 fn with_free_batch(graph: &Graph, options: &ModelOptions) -> Result<(Graph, Vec<usize>), TrainError> {
-    let (name, mut inputs, outputs, values, nodes) = graph.clone().into_parts();
-    let [input] = inputs.as_mut_slice() else {
-        return Err(network_error(graph, format!("{} inputs, expected one", inputs.len())));
+    let [input] = graph.inputs() else {
+        return Err(network_error(graph, format!("{} inputs, expected one", graph.inputs().len())));
     };
     if input.dtype != DType::F32 {
         return Err(network_error(graph, format!("input of type {}, expected f32", input.dtype)));
     }
-    let Some((batch, rest)) = input.dims.split_first_mut() else {
+    let Some((_, rest)) = input.dims.split_first() else {
         return Err(network_error(graph, "the input is a scalar, expected a batch axis"));
     };
-    *batch = Dim::Free("N".to_owned());
     let given = options.input_size.as_deref();
     if given.is_some_and(|given| given.len() != rest.len()) {
         return Err(network_error(graph, format!("an input size of {given:?}, expected {} extents", rest.len())));
     }
     let mut shape = vec![1];
-    for (axis, dim) in rest.iter_mut().enumerate() {
-        let extent = match (&*dim, given.map(|given| given[axis])) {
+    for (axis, dim) in rest.iter().enumerate() {
+        let extent = match (dim, given.map(|given| given[axis])) {
             (Dim::Fixed(n), Some(given)) if *n != given => {
                 return Err(network_error(graph, format!("axis {} has {n} elements, given are {given}", axis + 1)));
             }
@@ -109,10 +108,12 @@ fn with_free_batch(graph: &Graph, options: &ModelOptions) -> Result<(Graph, Vec<
                 ));
             }
         };
-        *dim = Dim::Fixed(extent);
         shape.push(extent);
     }
-    Ok((Graph::new(name, inputs, outputs, values, nodes)?, shape))
+    let batch = std::iter::once(Dim::Free("N".to_owned()));
+    let mut editor = Editor::new(graph);
+    editor.set_input_dims(0, batch.chain(shape[1..].iter().map(|&extent| Dim::Fixed(extent))).collect())?;
+    Ok((editor.finish()?, shape))
 }
 
 /// Shapes for a batch of two, after checking that every computed value has the batch as its first axis.

@@ -1,7 +1,8 @@
 //! The compiled network.
 
 use skimp_cpu::nhwc::{Workspace, nchw_to_nhwc, nhwc_to_nchw};
-use skimp_graph::{Graph, Tensor, Value, ValueId};
+use skimp_graph::rewrite::Editor;
+use skimp_graph::{Graph, Tensor, ValueId};
 
 use super::compile::{Compiled, compile};
 use super::losses::{Prediction, Seed};
@@ -383,19 +384,18 @@ impl Model {
     /// # Errors
     /// [`TrainError::Graph`] if the graph cannot be put together.
     pub fn to_graph(&self) -> Result<Graph, TrainError> {
-        let (name, inputs, outputs, mut values, nodes) = self.graph.clone().into_parts();
+        let mut editor = Editor::new(&self.graph);
         let mut set = |id: ValueId, elements: Vec<f32>| {
-            let Value { constant, .. } = &mut values[id.0];
-            let shape = constant.as_ref().map(|tensor| tensor.shape().to_vec()).unwrap_or_default();
-            *constant = Some(Tensor::from_f32(shape, elements));
+            let shape = self.graph.constant(id).map(|tensor| tensor.shape().to_vec()).unwrap_or_default();
+            editor.set_constant(id, Tensor::from_f32(shape, elements))
         };
         for (param, &id) in self.params.iter().zip(&self.param_values) {
-            set(id, param.graph_values());
+            set(id, param.graph_values())?;
         }
         for (buffer, &id) in self.buffers.iter().zip(&self.buffer_values) {
-            set(id, buffer.values.clone());
+            set(id, buffer.values.clone())?;
         }
-        Ok(Graph::new(name, inputs, outputs, values, nodes)?)
+        Ok(editor.finish()?)
     }
 
     /// The layer to blame for a NaN or an infinity, if there is one: the first one, in graph order, with such a

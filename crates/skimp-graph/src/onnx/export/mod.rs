@@ -72,11 +72,19 @@ impl<'a> Model<'a> {
                 ir_version: IR_VERSION,
                 producer_name: "skimp".to_owned(),
                 producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+                doc_string: String::new(),
                 graph: None,
                 opset_import: vec![OperatorSetIdProto { domain: String::new(), version: opset }],
                 metadata_props: metadata.map(|(key, value)| StringStringEntryProto { key, value }).collect(),
             },
-            graph: GraphProto { node: nodes, name: graph.name().to_owned(), input, output, ..GraphProto::default() },
+            graph: GraphProto {
+                node: nodes,
+                name: graph.name().to_owned(),
+                doc_string: graph.doc().to_owned(),
+                input,
+                output,
+                ..GraphProto::default()
+            },
             constants: constants.collect(),
             parameters,
         })

@@ -17,7 +17,7 @@ pub(crate) use builder::Importer;
 
 use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use super::{MAX_OPSET, MIN_OPSET, calculations, dtype};
-use crate::{DType, Dim, Graph, GraphError, ops};
+use crate::{DType, Dim, Graph, GraphError, ops, topology};
 
 /// Decodes and converts a model. `file` names it in errors.
 pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Result<Graph, GraphError> {
@@ -27,7 +27,7 @@ pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Resu
     }
     let model = ModelProto::decode(bytes).map_err(|error| invalid(format!("not an ONNX model: {error}")))?;
     let opset = opset(&model).map_err(invalid)?;
-    let metadata = model.metadata_props;
+    let (metadata, model_doc) = (model.metadata_props, model.doc_string);
     let graph = model.graph.ok_or_else(|| invalid("the model has no graph".to_owned()))?;
     if let Some(sparse) = graph.sparse_initializer.first() {
         let name = sparse.values.as_ref().map_or("", |values| values.name.as_str());
@@ -41,7 +41,7 @@ pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Resu
         graph.name.clone()
     };
     let invalid_graph = |cause: String| GraphError::InvalidGraph { graph: name.clone(), cause };
-    let GraphProto { node: nodes, initializer, input, output, .. } = graph;
+    let GraphProto { node: nodes, initializer, input, output, doc_string, .. } = graph;
     let constants: HashSet<&str> = initializer.iter().map(|t| t.name.as_str()).collect();
     let inputs: Vec<&ValueInfoProto> = input.iter().filter(|v| !constants.contains(v.name.as_str())).collect();
     let order = sorted(&nodes, &inputs, &constants).map_err(invalid_graph)?;
@@ -61,7 +61,8 @@ pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Resu
         importer.check_outputs(&node)?;
     }
     let outputs: Vec<&str> = output.iter().map(|v| v.name.as_str()).collect();
-    let graph = importer.finish(name, &outputs)?;
+    let doc = if doc_string.is_empty() { model_doc } else { doc_string };
+    let graph = importer.finish(name, &outputs)?.with_doc(doc);
     Ok(metadata.into_iter().fold(graph, |graph, entry| graph.with_metadata(entry.key, entry.value)))
 }
 
@@ -125,7 +126,7 @@ fn check_operators(nodes: &[NodeProto]) -> Result<(), GraphError> {
     Err(GraphError::unsupported_node(name, qualified(first), feature))
 }
 
-/// The nodes in a topological order that keeps the order of the file where possible (Kahn, lowest index first).
+/// The nodes in a topological order that keeps the order of the file where possible.
 fn sorted(nodes: &[NodeProto], inputs: &[&ValueInfoProto], constants: &HashSet<&str>) -> Result<Vec<usize>, String> {
     let mut producer: HashMap<&str, usize> = HashMap::new();
     for (idx, node) in nodes.iter().enumerate() {
@@ -139,34 +140,18 @@ fn sorted(nodes: &[NodeProto], inputs: &[&ValueInfoProto], constants: &HashSet<&
         }
     }
     let given: HashSet<&str> = inputs.iter().map(|v| v.name.as_str()).collect();
-    let mut n_missing = vec![0_usize; nodes.len()];
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     for (idx, node) in nodes.iter().enumerate() {
         for input in node.input.iter().filter(|name| !name.is_empty()) {
             if let Some(&source) = producer.get(input.as_str()) {
                 readers[source].push(idx);
-                n_missing[idx] += 1;
             } else if !given.contains(input.as_str()) && !constants.contains(input.as_str()) {
                 let (name, op) = (&node.name, &node.op_type);
                 return Err(format!("node \"{name}\" ({op}) reads \"{input}\", which nothing produces"));
             }
         }
     }
-    let mut ready: BTreeSet<usize> = (0..nodes.len()).filter(|&i| n_missing[i] == 0).collect();
-    let mut order = Vec::with_capacity(nodes.len());
-    while let Some(idx) = ready.pop_first() {
-        order.push(idx);
-        for &reader in &readers[idx] {
-            n_missing[reader] -= 1;
-            if n_missing[reader] == 0 {
-                ready.insert(reader);
-            }
-        }
-    }
-    match (0..nodes.len()).find(|&i| n_missing[i] > 0) {
-        None => Ok(order),
-        Some(i) => Err(format!("the nodes form a cycle (through \"{}\")", nodes[i].name)),
-    }
+    topology::order(&readers).map_err(|idx| format!("the nodes form a cycle (through \"{}\")", nodes[idx].name))
 }
 
 /// The name of an open extent, one name for one extent; empty where the file only says that it is open, in one of the
