@@ -28,6 +28,7 @@ pub(crate) mod attr {
     pub(crate) const TENSOR: i32 = 4;
     pub(crate) const FLOATS: i32 = 6;
     pub(crate) const INTS: i32 = 7;
+    pub(crate) const STRINGS: i32 = 8;
 }
 
 /// `TensorProto.DataLocation.EXTERNAL`.
@@ -116,6 +117,8 @@ pub(crate) struct AttributeProto {
     pub(crate) floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]
     pub(crate) ints: Vec<i64>,
+    #[prost(bytes = "bytes", repeated, tag = "9")]
+    pub(crate) strings: Vec<Bytes>,
     #[prost(int32, tag = "20")]
     pub(crate) r#type: i32,
     #[prost(string, tag = "21")]

@@ -38,6 +38,7 @@ mod global_pool;
 mod indices;
 mod moments;
 mod quantization;
+mod recurrent;
 mod reduction;
 mod signature;
 mod unary;
@@ -57,6 +58,7 @@ use crate::{DType, Data, GraphError};
 pub(crate) use self::slice::SliceBounds;
 pub(crate) use channels::WeightAxes;
 pub use pad::PadMode;
+pub use recurrent::{Direction, Gate, GateFunction, Recurrence};
 pub(crate) use signature::Signature;
 pub use window::{AutoPad, Window};
 
@@ -469,6 +471,9 @@ operators! {
     gather_elements: GatherElements(GatherElements),
     gather_nd: GatherNd(GatherNd),
     scatter_nd: ScatterNd(ScatterNd),
+    lstm: Lstm(Lstm),
+    gru: Gru(Gru),
+    rnn: Rnn(Rnn),
 }
 
 impl Op {

@@ -1,7 +1,8 @@
 //! Shape calculations as exporters write them, evaluated away at import.
 
 use skimp_graph::ops;
-use skimp_graph::{Op, Pad, PadMode};
+use skimp_graph::reference::Reference;
+use skimp_graph::{Executor, Graph, Op, Pad, PadMode, Tensor};
 
 use crate::build::*;
 use crate::round_trip::through_file;
@@ -294,4 +295,31 @@ fn ranges_do_not_overflow() {
         let error = range(start, limit, delta).expect_err("no shape").to_string();
         assert!(error.contains("node_"), "{error}");
     }
+}
+
+/// Initial states of recurrent layers, whose batch is open: `zeros(2, x.size(0), 3)` and `full(..).expand(..)`.
+#[test]
+fn tensors_of_open_extents_are_made_when_the_network_runs() {
+    let base = image()
+        .initializer(&ints("v3", &[3]))
+        .initializer(&floats("half", &[3], &[0.5, 0.25, 2.0]))
+        .node("Shape", &["x"], &["s"], &[])
+        .node("Gather", &["s", "v0"], &["n"], &[])
+        .node("Gather", &["s", "v2"], &["h"], &[])
+        .node("Concat", &["v2", "n", "h", "v3"], &["states"], &[int_attribute("axis", 0)]);
+    let filled = |model: Model| {
+        let graph = model.output("y").import().expect("resolvable");
+        let x = Tensor::from_f32(vec![5, 3, 7, 4], vec![f32::NAN; 420]);
+        let run = |graph: &Graph| Reference::new(graph).run(std::slice::from_ref(&x)).expect("it fits").remove(0);
+        let y = run(&graph);
+        assert_eq!(run(&through_file(&graph)), y);
+        y
+    };
+    let y = filled(base.clone().node("ConstantOfShape", &["states"], &["y"], &[]));
+    assert_eq!(y, Tensor::from_f32(vec![2, 5, 7, 3], vec![0.0; 210]));
+    let y = filled(base.clone().node("Expand", &["half", "states"], &["y"], &[]));
+    assert_eq!(y, Tensor::from_f32(vec![2, 5, 7, 3], [0.5, 0.25, 2.0].repeat(70)));
+    let sevens = tensor("value", INT64, &[1], &7_i64.to_le_bytes());
+    let y = filled(base.node("ConstantOfShape", &["n"], &["y"], &[tensor_attribute("value", &sevens)]));
+    assert_eq!(y, Tensor::from_i64(vec![5], vec![7; 5]));
 }

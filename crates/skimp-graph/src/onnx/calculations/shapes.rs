@@ -1,8 +1,8 @@
 //! Operators that are only imported inside shape calculations, where they are evaluated away.
 
 use super::Calculation;
-use crate::onnx::import::{Importer, NodeView};
-use crate::onnx::symbolic::SymbolicTensor;
+use crate::onnx::import::{Importer, NodeView, fill};
+use crate::onnx::symbolic::{Symbol, SymbolicTensor};
 use crate::{GraphError, Tensor};
 
 /// The first `n` inputs as symbolic tensors.
@@ -22,6 +22,11 @@ fn known(node: &NodeView<'_>, tensor: &SymbolicTensor) -> Result<Vec<i64>, Graph
 fn extents(node: &NodeView<'_>, tensor: &SymbolicTensor) -> Result<Vec<usize>, GraphError> {
     let extent = |i: i64| usize::try_from(i).map_err(|_| node.invalid(format!("negative dimension {i}")));
     known(node, tensor)?.into_iter().map(extent).collect()
+}
+
+/// The entries of a shape, if any of them is an open extent.
+fn open_extents(shape: &SymbolicTensor) -> Option<Vec<Result<i64, Symbol>>> {
+    shape.ints().filter(|entries| entries.iter().any(Result::is_err))
 }
 
 pub(super) struct Shape;
@@ -92,11 +97,14 @@ impl Calculation for ConstantOfShape {
     fn import(&self, node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         node.check_inputs(1, 1)?;
         let inputs = inputs(node, importer, 1)?;
-        let shape = extents(node, &inputs[0])?;
         let value = match node.tensor("value")? {
             Some(proto) => importer.convert(proto, &format!("value of node \"{}\"", node.name()))?,
             None => Tensor::from_f32(vec![1], vec![0.0]),
         };
+        if let Some(open) = open_extents(&inputs[0]) {
+            return fill(node, importer, &open, value);
+        }
+        let shape = extents(node, &inputs[0])?;
         let value = SymbolicTensor::from_constant(&value)
             .ok_or_else(|| node.unsupported(format!("a value of element type {:?}", value.dtype())))?;
         let filled = value.filled(shape).map_err(|cause| node.unsupported(cause))?;
@@ -148,6 +156,9 @@ impl Calculation for Expand {
     fn import(&self, node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         node.check_inputs(2, 2)?;
         let inputs = inputs(node, importer, 2)?;
+        if let (Some(open), Some(constant)) = (open_extents(&inputs[1]), inputs[0].to_constant()) {
+            return fill(node, importer, &open, constant);
+        }
         let shape = extents(node, &inputs[1])?;
         let result = inputs[0].expanded(shape, &mut importer.symbols).map_err(|cause| node.unsupported(cause))?;
         importer.bind_symbolic(node, result)

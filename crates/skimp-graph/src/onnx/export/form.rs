@@ -55,6 +55,15 @@ impl Form {
         self.attribute(key, AttributeProto { r#type: attr::INTS, ints, ..AttributeProto::default() })
     }
 
+    pub(crate) fn floats(self, key: &str, floats: Vec<f32>) -> Self {
+        self.attribute(key, AttributeProto { r#type: attr::FLOATS, floats, ..AttributeProto::default() })
+    }
+
+    pub(crate) fn strings<'a>(self, key: &str, strings: impl Iterator<Item = &'a str>) -> Self {
+        let strings = strings.map(|text| Bytes::copy_from_slice(text.as_bytes())).collect();
+        self.attribute(key, AttributeProto { r#type: attr::STRINGS, strings, ..AttributeProto::default() })
+    }
+
     pub(crate) fn counts(self, key: &str, counts: &[usize]) -> Self {
         self.ints(key, signed(counts))
     }

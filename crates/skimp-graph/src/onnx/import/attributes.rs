@@ -155,6 +155,12 @@ impl<'a> NodeView<'a> {
         std::str::from_utf8(bytes).map(Some).map_err(|_| self.invalid(format!("attribute \"{key}\" is not UTF-8")))
     }
 
+    pub(crate) fn strings(&self, key: &str) -> Result<Option<Vec<&'a str>>, GraphError> {
+        let Some(attribute) = self.attribute(key, attr::STRINGS)? else { return Ok(None) };
+        let texts = attribute.strings.iter().map(|bytes| std::str::from_utf8(bytes)).collect::<Result<_, _>>();
+        texts.map(Some).map_err(|_| self.invalid(format!("attribute \"{key}\" is not UTF-8")))
+    }
+
     pub(crate) fn tensor(&self, key: &str) -> Result<Option<TensorProto>, GraphError> {
         match self.attribute(key, attr::TENSOR)? {
             None => Ok(None),

@@ -211,6 +211,11 @@ impl Importer {
         Ok(Some(id))
     }
 
+    /// The values of the graph whose rank is known, with their shapes, in the order in which they were made.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = (ValueId, &[Extent])> {
+        self.facts.iter().enumerate().filter_map(|(idx, fact)| Some((ValueId(idx), fact.shape.as_deref()?)))
+    }
+
     /// The shape of a graph value.
     pub(crate) fn shape(&self, id: ValueId) -> &Shape {
         &self.facts[id.0].shape

@@ -5,6 +5,7 @@
 
 mod attributes;
 mod builder;
+mod fill;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -14,6 +15,7 @@ use prost::Message as _;
 
 pub(crate) use attributes::{NodeView, as_f32};
 pub(crate) use builder::Importer;
+pub(crate) use fill::fill;
 
 use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use super::{MAX_OPSET, MIN_OPSET, calculations, dtype};

@@ -1,0 +1,70 @@
+//! Tensors of one value whose extents are those of an input.
+
+use super::{Importer, NodeView};
+use crate::onnx::symbolic::{Extent, Symbol};
+use crate::ops::{Cast, Expand, Reshape, Slice};
+use crate::{DType, GraphError, Op, Tensor, ValueId};
+
+/// Makes the only output of `node` a tensor of `value`, broadcast to extents of which some are open (initial states of
+/// recurrent layers whose batch is open, say). An open extent is taken from a value that has it: a cut through it along
+/// that axis, as truth values that are all false, chooses between `value` and `value`.
+///
+/// # Errors
+/// [`GraphError::Unsupported`](GraphError) if no value has an open extent.
+pub(crate) fn fill(
+    node: &NodeView<'_>,
+    importer: &mut Importer,
+    extents: &[Result<i64, Symbol>],
+    value: Tensor,
+) -> Result<(), GraphError> {
+    let mut falses: Option<ValueId> = None;
+    let mut target = Vec::with_capacity(extents.len());
+    for (axis, extent) in extents.iter().enumerate() {
+        let symbol = match *extent {
+            Ok(known) => {
+                target.push(usize::try_from(known).map_err(|_| node.invalid(format!("negative dimension {known}")))?);
+                continue;
+            }
+            Err(symbol) => symbol,
+        };
+        target.push(1);
+        let cut = one_axis(node, importer, symbol)?;
+        let mut shape = vec![1; extents.len()];
+        shape[axis] = -1;
+        let reshape = Op::Reshape(Reshape { shape, allow_zero: false });
+        let line = importer.emit_step(node, "axis", reshape, vec![Some(cut)])?;
+        falses = Some(match falses {
+            None => line,
+            Some(others) => importer.emit_step(node, "axes", Op::Or, vec![Some(others), Some(line)])?,
+        });
+    }
+    let Some(falses) = falses else { return Err(node.invalid("no extent is open")) };
+    let whole = importer.emit_step(node, "extents", Op::Expand(Expand { shape: target }), vec![Some(falses)])?;
+    let value = importer.new_constant(&format!("{}.value", node.name()), value);
+    importer.emit(node, Op::Where, vec![Some(whole), Some(value), Some(value)])
+}
+
+/// Truth values that are all false, whose only extent other than 1 is `symbol`.
+fn one_axis(node: &NodeView<'_>, importer: &mut Importer, symbol: Symbol) -> Result<ValueId, GraphError> {
+    let found = importer.value_with(symbol);
+    let (x, axis, rank) =
+        found.ok_or_else(|| node.unsupported("a shape calculation whose own shape depends on an open extent"))?;
+    let others: Vec<i64> = (0..rank).filter(|&other| other != axis).map(|other| other as i64).collect();
+    let n = others.len();
+    let slice = Op::Slice(Slice { axes: others, starts: vec![0; n], ends: vec![1; n], steps: vec![1; n] });
+    let cut = importer.emit_step(node, "cut", slice, vec![Some(x)])?;
+    let truth = importer.emit_step(node, "truth", Op::Cast(Cast { to: DType::Bool }), vec![Some(cut)])?;
+    importer.emit_step(node, "false", Op::Xor, vec![Some(truth), Some(truth)])
+}
+
+impl Importer {
+    /// The first value of the graph that has the open extent `symbol`, the axis on which, and its rank. Other extents are
+    /// not known to be 0.
+    fn value_with(&self, symbol: Symbol) -> Option<(ValueId, usize, usize)> {
+        self.shapes().find_map(|(id, shape)| {
+            let axis = shape.iter().position(|&extent| extent == Extent::Symbol(symbol))?;
+            let is_empty = shape.contains(&Extent::Known(0));
+            (!is_empty).then_some((id, axis, shape.len()))
+        })
+    }
+}
