@@ -64,7 +64,7 @@ pub use published::{OwnFigure, PublishedConfig};
 pub use quantize::{
     EncodingRecord, FloatNodeRecord, QuantizeNetworkConfig, QuantizeRecord, QuantizedLayerRecord, quantize,
 };
-pub use run::run_network;
+pub use run::{RunConfig, input_files, n_chosen_outputs, run_network};
 pub use shapes::ShapeLayerConfig;
 pub use show::{SHOWN, SettingRecord, SettingsRecord, ShowRecord, settings, show, shown_names};
 pub use simulate::{SimulateConfig, Simulation, simulate, simulate_topology};

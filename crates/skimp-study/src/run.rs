@@ -1,4 +1,4 @@
-//! A network on one tensor.
+//! A network on tensors.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use skimp_cpu::affine::AffineExecutor;
 use skimp_data::{DataError, npy};
 use skimp_graph::affine::{is_quantized, lower};
-use skimp_graph::{DType, Data, Tensor};
+use skimp_graph::{DType, Data, Dim, Tensor};
 use skimp_report::write_atomic;
 
 use crate::evaluate::{Engine, float_executor};
@@ -16,35 +16,126 @@ use crate::{Network, StudyError};
 /// Most bytes of a `.names.json` that is read to see whose it is.
 const MAX_NAMES_BYTES: u64 = 64 << 20;
 
-/// Runs `network` on the tensor in `input` and writes its first output to `output`, say `Y.npy`. Further ones go to
-/// `Y.1.npy`, `Y.2.npy` and so on, and `Y.names.json`, a JSON object of file and output names, says which is which: output
-/// names may hold anything and differ in anything.
+/// What to run a network on, and what of it to write.
+#[derive(Clone, Debug)]
+pub struct RunConfig {
+    /// Which engine computes.
+    pub engine: Engine,
+    /// One file for each input of the network, in the network's order; see [`input_files`].
+    pub inputs: Vec<PathBuf>,
+    /// Names of the outputs to write, in this order; all of them where there are none.
+    pub outputs: Vec<String>,
+}
+
+/// The file of each input of `network`, in the network's order, from texts such as `x.npy` (of the only input) or
+/// `NAME=x.npy`.
+///
+/// # Errors
+/// [`StudyError::Usage`] naming an input without a file, with two of them, or that the network does not have.
+pub fn input_files(network: &Network, texts: &[String]) -> Result<Vec<PathBuf>, StudyError> {
+    let graph = &network.graph;
+    let names: Vec<&str> = graph.inputs().iter().map(|input| graph.value(input.value).name.as_str()).collect();
+    let all = || {
+        let of = graph.inputs().iter().zip(&names).map(|(input, name)| {
+            let extent = |dim: &Dim| match dim {
+                Dim::Fixed(extent) => extent.to_string(),
+                Dim::Free(name) if name.is_empty() => "?".to_owned(),
+                Dim::Free(name) => name.clone(),
+            };
+            let extents: Vec<String> = input.dims.iter().map(extent).collect();
+            format!("\"{name}\" ({} [{}])", input.dtype, extents.join(", "))
+        });
+        of.collect::<Vec<_>>().join(", ")
+    };
+    let mut files: Vec<Option<PathBuf>> = vec![None; names.len()];
+    for text in texts {
+        // A name may hold "=", and one name may begin with another: the longest that fits is meant.
+        let fits = |name: &&str| text.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
+        let named = (0..names.len()).filter(|&idx| fits(&names[idx])).max_by_key(|&idx| names[idx].len());
+        let (idx, file) = match named {
+            Some(idx) => (idx, &text[names[idx].len() + 1..]),
+            None if names.len() == 1 && (!text.contains('=') || Path::new(text).exists()) => (0, text.as_str()),
+            None => {
+                let cause = format!("--input {text}: expected NAME=X.npy, where the inputs are {}", all());
+                return Err(StudyError::Usage(cause));
+            }
+        };
+        if files[idx].replace(PathBuf::from(file)).is_some() {
+            return Err(StudyError::Usage(format!("--input {text}: input \"{}\" is given twice", names[idx])));
+        }
+    }
+    let missing: Vec<&str> =
+        names.iter().zip(&files).filter(|(_, file)| file.is_none()).map(|(name, _)| *name).collect();
+    if missing.is_empty() {
+        return Ok(files.into_iter().flatten().collect());
+    }
+    let cause = format!("no --input NAME=X.npy for \"{}\"; the inputs are {}", missing.join("\", \""), all());
+    Err(StudyError::Usage(cause))
+}
+
+/// The outputs that `wanted` names, by position: all of them where it names none.
+fn chosen_outputs(network: &Network, wanted: &[String]) -> Result<Vec<usize>, StudyError> {
+    let graph = &network.graph;
+    let names: Vec<&str> = graph.outputs().iter().map(|&id| graph.value(id).name.as_str()).collect();
+    if wanted.is_empty() {
+        return Ok((0..names.len()).collect());
+    }
+    let mut chosen = Vec::with_capacity(wanted.len());
+    for name in wanted {
+        let Some(idx) = names.iter().position(|known| known == name) else {
+            let cause =
+                format!("--outputs: there is no output \"{name}\"; the outputs are \"{}\"", names.join("\", \""));
+            return Err(StudyError::Usage(cause));
+        };
+        if chosen.contains(&idx) {
+            return Err(StudyError::Usage(format!("--outputs: \"{name}\" is named twice")));
+        }
+        chosen.push(idx);
+    }
+    Ok(chosen)
+}
+
+/// How many outputs [`run_network`] writes for `outputs`.
+///
+/// # Errors
+/// [`StudyError::Usage`] naming an output that the network does not have.
+pub fn n_chosen_outputs(network: &Network, outputs: &[String]) -> Result<usize, StudyError> {
+    chosen_outputs(network, outputs).map(|chosen| chosen.len())
+}
+
+/// Runs `network` on the tensors in the files of `config` and writes its first output to `output`, say `Y.npy`. Further
+/// ones go to `Y.1.npy`, `Y.2.npy` and so on, and `Y.names.json`, a JSON object of file and output names, says which is
+/// which: output names may hold anything and differ in anything.
 ///
 /// # Errors
 /// [`StudyError::Usage`] for the integer engine on a float network, which needs calibration; [`StudyError::Io`] naming a
 /// file that must not be replaced, before the run; [`StudyError`] naming the file or node.
-pub fn run_network(network: &Network, engine: Engine, input: &Path, output: &Path) -> Result<(), StudyError> {
-    let is_integer = engine == Engine::Integer;
+pub fn run_network(network: &Network, config: &RunConfig, output: &Path) -> Result<(), StudyError> {
+    let is_integer = config.engine == Engine::Integer;
     if is_integer && !is_quantized(&network.graph) {
         return Err(StudyError::Usage("the integer engine needs calibration images; use skimp eval".to_owned()));
     }
-    skimp_files::note_input(input);
-    let paths = Paths::check(output, network.graph.outputs().len())?;
-    let array = npy::read(input)?;
-    let dtype = network.graph.inputs().first().map_or(DType::F32, |input| input.dtype);
-    let tensor = typed(array, dtype).map_err(|cause| StudyError::Usage(format!("{}: {cause}", input.display())))?;
+    let chosen = chosen_outputs(network, &config.outputs)?;
+    config.inputs.iter().for_each(|file| skimp_files::note_input(file));
+    let paths = Paths::check(output, chosen.len())?;
+    let mut tensors = Vec::with_capacity(config.inputs.len());
+    for (file, input) in config.inputs.iter().zip(network.graph.inputs()) {
+        let array = npy::read(file)?;
+        let tensor = typed(array, input.dtype);
+        tensors.push(tensor.map_err(|cause| StudyError::Usage(format!("{}: {cause}", file.display())))?);
+    }
     let outputs = if is_integer {
-        AffineExecutor::new(&lower(&network.graph)?).run(&[tensor])?
+        AffineExecutor::new(&lower(&network.graph)?).run(&tensors)?
     } else {
-        float_executor(network, engine)?.run(&[tensor])?
+        float_executor(network, config.engine)?.run(&tensors)?
     };
-    let names: Vec<&str> = network.graph.outputs().iter().map(|&id| network.graph.value(id).name.as_str()).collect();
-    for (tensor, path) in outputs.iter().zip(&paths.outputs) {
-        write(path, tensor)?;
+    for (&idx, path) in chosen.iter().zip(&paths.outputs) {
+        write(path, &outputs[idx])?;
     }
     if let Some(path) = &paths.names {
+        let name = |idx: usize| network.graph.value(network.graph.outputs()[idx]).name.as_str();
         let map: Map<String, Value> =
-            paths.outputs.iter().zip(names).map(|(path, name)| (file_name(path), name.into())).collect();
+            paths.outputs.iter().zip(&chosen).map(|(path, &idx)| (file_name(path), name(idx).into())).collect();
         let text = format!("{:#}\n", Value::Object(map));
         write_atomic(path, text.as_bytes())?;
     }

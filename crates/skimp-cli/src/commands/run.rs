@@ -1,6 +1,6 @@
-//! `skimp run`: a network on one tensor.
+//! `skimp run`: a network on tensors.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::anyhow;
 use clap::{ArgMatches, Args, ValueHint};
@@ -13,9 +13,13 @@ struct Arguments {
     /// ONNX file, or the name of a network (see `skimp list networks`)
     #[arg(value_name = "MODEL", value_hint = ValueHint::FilePath)]
     model: String,
-    /// Input tensor (.npy, f32, batch first), as the network wants it: no preprocessing is done
-    #[arg(long, value_name = "X.npy", value_hint = ValueHint::FilePath)]
-    input: PathBuf,
+    /// Input tensor (.npy, batch first), as the network wants it: no preprocessing is done. NAME=X.npy where the network
+    /// has several inputs, once for each
+    #[arg(long, value_name = "[NAME=]X.npy", value_hint = ValueHint::FilePath, required = true)]
+    input: Vec<String>,
+    /// Names of the outputs to write, in this order [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    outputs: Vec<String>,
     /// Which engine computes; `integer` takes networks from `skimp quantize`
     #[arg(long, default_value = "cpu", value_parser = Engine::parse, value_name = "reference|cpu|integer")]
     engine: Engine,
@@ -35,9 +39,10 @@ impl super::Command for Run {
 
     fn arguments(&self) -> clap::Command {
         Arguments::augment_args(
-            clap::Command::new(self.name()).about("Run a network on a tensor and write its outputs").after_help(
+            clap::Command::new(self.name()).about("Run a network on tensors and write its outputs").after_help(
                 "--output names the .npy file of the first output. Further ones go to Y.1.npy, Y.2.npy, … beside it, \
-                     and Y.names.json says which output each file holds.\n\nExample:\n  skimp run net.onnx --input x.npy --output y.npy",
+                     and Y.names.json says which output each file holds.\n\nExamples:\n  skimp run net.onnx --input x.npy --output y.npy\n  \
+                     skimp run rnn.onnx --input x=x.npy --input h0=h.npy --outputs y,hn --output y.npy",
             ),
         )
     }
@@ -49,21 +54,25 @@ impl super::Command for Run {
         };
         let on_stdout = global.takes_stdout(matches)?;
         global.reads(&arguments.model);
-        global.reads(&arguments.input);
         global.check_output()?;
         let network = skimp::Network::open(&arguments.model)?;
+        let inputs = skimp::input_files(&network, &arguments.input)?;
+        inputs.iter().for_each(|file| global.reads(file));
         // External data of the network are inputs, too.
         global.check_output()?;
+        let n_outputs = skimp::n_chosen_outputs(&network, &arguments.outputs)?;
+        let config = skimp::RunConfig { engine: arguments.engine, inputs, outputs: arguments.outputs };
         if on_stdout {
-            let n_outputs = network.graph.outputs().len();
             if n_outputs != 1 {
-                let cause = format!("--output -: the network has {n_outputs} outputs, stdout takes one; name a file");
+                let cause = format!(
+                    "--output -: the network has {n_outputs} outputs, stdout takes one; name it with --outputs, or a file"
+                );
                 return Err(Failure::usage(anyhow!(cause)));
             }
-            let run = |path: &Path| Ok(skimp::run_network(&network, arguments.engine, &arguments.input, path)?);
+            let run = |path: &Path| Ok(skimp::run_network(&network, &config, path)?);
             return through_file("output.npy", run);
         }
-        skimp::run_network(&network, arguments.engine, &arguments.input, output)?;
+        skimp::run_network(&network, &config, output)?;
         Ok(())
     }
 }
