@@ -61,7 +61,8 @@ const INTERNAL: &[&str] = &["skimp-files", "skimp-memory", "skimp-numerics", "sk
 
 pub(super) fn check(repository: &Repository, violations: &mut Vec<String>) -> Result<()> {
     for (path, text) in repository.rust_files() {
-        let Some(name) = crate_of(path) else { continue };
+        // This file holds the words themselves.
+        let Some(name) = crate_of(path).filter(|_| !path.ends_with("tidy/claims.rs")) else { continue };
         let shipped = shipped(&text);
         for claim in CLAIMS.iter().filter(|claim| !claim.allowed.contains(&name)) {
             for (idx, line) in shipped.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
