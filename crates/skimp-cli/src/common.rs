@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum, ValueHint};
-use skimp::{Preprocess, Size, StudyError, Tabular};
+use skimp::{Monitor as _, Preprocess, Size, StudyError, Tabular};
 
 use crate::progress::Bars;
 
@@ -99,6 +99,13 @@ impl Global {
     /// Notes what a command reads, before [`check_output`](Self::check_output): network, configuration or other file.
     pub(crate) fn reads(&self, path: impl AsRef<Path>) {
         skimp::note_input(path.as_ref());
+    }
+
+    /// Tells what of a network is computed otherwise than its file says.
+    pub(crate) fn tells(&self, network: &skimp::Network) {
+        if let Some(text) = network.adaptation() {
+            self.bars().note(&text);
+        }
     }
 
     /// [`reads`](Self::reads) for a data set.

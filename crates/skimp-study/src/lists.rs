@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use skimp_data::{DATASETS, PRESETS};
 use skimp_digital::ACCELERATORS;
 use skimp_graph::networks::{self, NetworkDefinition};
-use skimp_graph::onnx::operators;
+use skimp_graph::onnx::{KnownOperator, operators};
 use skimp_numerics::formats::{FORMATS, FormatEntry};
 use skimp_report::table::{Column, Table};
 use skimp_sim::{COST_TABLES, CostTable};
@@ -175,9 +175,15 @@ pub fn list(what: &str) -> Result<ListRecord, StudyError> {
         "augmentations" => AUGMENTATIONS.iter().map(|a| ListEntry::new(a.name(), a.summary(), a.source())).collect(),
         "policies" => POLICIES.iter().map(|p| ListEntry::new(p.name(), p.summary(), p.source())).collect(),
         "logs" => LOG_FORMATS.iter().map(|l| ListEntry::new(l.name(), l.summary(), l.source())).collect(),
-        "operators" => operators().map(|name| ListEntry::new(name, "ONNX operator, import and export", "")).collect(),
+        "operators" => operators().map(listed_operator).collect(),
         "formats" => FORMATS.iter().map(|format| ListEntry::format(format)).collect(),
         _ => return Err(StudyError::Usage(format!("no list \"{what}\", expected one of: {}", LISTS.join(", ")))),
     };
     Ok(ListRecord { schema: "skimp.list/1", list: what.to_owned(), entries })
+}
+
+fn listed_operator(operator: KnownOperator) -> ListEntry {
+    let KnownOperator { domain, name, treatment } = operator;
+    let name = if domain.is_empty() { name.to_owned() } else { format!("{domain}.{name}") };
+    ListEntry::new(name, treatment, "")
 }

@@ -123,6 +123,13 @@ impl Network {
         Ok(Self { graph, name, path, sha256, size_bytes, is_untrained: false })
     }
 
+    /// What is computed otherwise than the file says, in words; `None` where nothing is.
+    #[must_use]
+    pub fn adaptation(&self) -> Option<String> {
+        let types = self.graph.metadata(onnx::WIDENED_KEY)?.replace(',', " and ");
+        Some(format!("{}: values of {types} are computed in f32", self.name))
+    }
+
     /// Tells the monitor if the network's answers mean nothing.
     pub(crate) fn note_untrained(&self, monitor: &dyn Monitor) {
         if self.is_untrained {

@@ -48,6 +48,7 @@ impl super::Command for Eval {
         global.reads(&arguments.model);
         global.check_output()?;
         let network = skimp::Network::open(&arguments.model)?;
+        global.tells(&network);
         // External data of the network are inputs, too.
         global.check_output()?;
         let config = EvaluateConfig {

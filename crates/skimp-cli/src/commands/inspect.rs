@@ -59,6 +59,7 @@ impl super::Command for Inspect {
             Some(_) => skimp::Network::open(&arguments.model)?,
             None => skimp::Network::open_for_counting(&arguments.model)?,
         };
+        global.tells(&network);
         let record = skimp::inspect(&network, arguments.input_size)?;
         if let Some(path) = &arguments.export {
             network.export(path)?;

@@ -138,6 +138,7 @@ impl super::Command for Quantize {
         global.reads(&arguments.model);
         global.check_output()?;
         let network = skimp::Network::open(&arguments.model)?;
+        global.tells(&network);
         // External data of the network are inputs, too.
         global.check_output()?;
         let config = QuantizeNetworkConfig {

@@ -56,6 +56,7 @@ impl super::Command for Run {
         global.reads(&arguments.model);
         global.check_output()?;
         let network = skimp::Network::open(&arguments.model)?;
+        global.tells(&network);
         let inputs = skimp::input_files(&network, &arguments.input)?;
         inputs.iter().for_each(|file| global.reads(file));
         // External data of the network are inputs, too.

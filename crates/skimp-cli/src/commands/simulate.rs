@@ -97,6 +97,7 @@ impl super::Command for Simulate {
             return topology(&arguments, &global, &accelerators);
         }
         let network = skimp::Network::open(&arguments.model)?;
+        global.tells(&network);
         // External data of the network are inputs, too.
         global.check_output()?;
         let mut data = arguments.data.config(arguments.images, arguments.accuracy_images)?;

@@ -1,7 +1,7 @@
 //! NumPy's `.npy` files: [`read`] any plain number array, [`write()`] arrays of the common types.
 //!
-//! Little-endian, C order. Arrays in Fortran order, big-endian, complex, half-precision and structured ones are an
-//! error that says so.
+//! Little-endian, C order; half precision becomes f32, exactly. Arrays in Fortran order, big-endian, complex and structured
+//! ones are an error that says so.
 //!
 //! # Source
 //! NumPy, "NEP 1: A Simple File Format for NumPy Arrays", format versions 1.0, 2.0 and 3.0.

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
+use skimp_numerics::formats::FP16;
+
 use super::{Array, Data, header};
 use crate::{DataError, files};
 
@@ -58,13 +60,13 @@ fn read_from(reader: &mut dyn Read, path: &Path) -> Result<Array, DataError> {
 fn read_data(reader: &mut dyn Read, header: &header::Header, already: u64, path: &Path) -> Result<Data, DataError> {
     let size: u64 = match header.descr.as_str() {
         "|b1" | "|u1" | "|i1" | "<u1" | "<i1" => 1,
-        "<i2" | "<u2" => 2,
+        "<i2" | "<u2" | "<f2" => 2,
         "<i4" | "<u4" | "<f4" => 4,
         "<i8" | "<u8" | "<f8" => 8,
         other => {
             return Err(DataError::unsupported(
                 path,
-                format!("type \"{other}\" (little-endian integers, float32, float64 and bool are read)"),
+                format!("type \"{other}\" (little-endian integers, float16, float32, float64 and bool are read)"),
             ));
         }
     };
@@ -84,6 +86,7 @@ fn read_data(reader: &mut dyn Read, header: &header::Header, already: u64, path:
         "<u2" => Data::U16(decode(&bytes, u16::from_le_bytes)),
         "<i4" => Data::I32(decode(&bytes, i32::from_le_bytes)),
         "<u4" => Data::U32(decode(&bytes, u32::from_le_bytes)),
+        "<f2" => Data::F32(decode(&bytes, |code| FP16.decode(u32::from(u16::from_le_bytes(code))))),
         "<f4" => Data::F32(decode(&bytes, f32::from_le_bytes)),
         "<i8" => Data::I64(decode(&bytes, i64::from_le_bytes)),
         "<u8" => Data::U64(decode(&bytes, u64::from_le_bytes)),

@@ -143,7 +143,6 @@ fn npy_files() {
         (b"\x93NUMPY\x09\x00\x00\x00", "unsupported: format version 9"),
         (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "expected a header of at most 65536 bytes, found 4294967295"),
         (&with_header("{'descr': '>f4', 'fortran_order': False, 'shape': (1,)}"), "unsupported: type \">f4\""),
-        (&with_header("{'descr': '<f2', 'fortran_order': False, 'shape': (1,)}"), "unsupported: type \"<f2\""),
         (&with_header("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}"), "unsupported: type \"|O\""),
         (&with_header("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2)}"), "unsupported: Fortran order"),
         (&with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999, 99999999999)}"), "does not fit"),
@@ -159,6 +158,10 @@ fn npy_files() {
         let error = npy::read(&path).unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains("array.npy"), "expected {expected}: {error}");
     }
+    // 1, -2 and the smallest number of half precision.
+    let half = with_header("{'descr': '<f2', 'fortran_order': False, 'shape': (3,)}");
+    fs::write(&path, [&half[..], &[0x00, 0x3c, 0x00, 0xc0, 0x01, 0x00]].concat()).unwrap();
+    assert_eq!(npy::read(&path).unwrap().data, npy::Data::F32(vec![1.0, -2.0, 2.0_f32.powi(-24)]));
 }
 
 /// Opens `location` and touches every image; whatever happens, it must not panic.

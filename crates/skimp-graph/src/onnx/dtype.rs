@@ -3,10 +3,10 @@
 use super::proto::elem;
 use crate::DType;
 
-/// The element type behind an ONNX number, if skimp has it.
+/// The element type behind an ONNX number, if skimp has it. Half precision is computed in f32.
 pub(crate) fn from_onnx(number: i32) -> Option<DType> {
     Some(match number {
-        elem::FLOAT => DType::F32,
+        elem::FLOAT | elem::FLOAT16 | elem::BFLOAT16 => DType::F32,
         elem::DOUBLE => DType::F64,
         elem::INT64 => DType::I64,
         elem::INT32 => DType::I32,
@@ -17,6 +17,19 @@ pub(crate) fn from_onnx(number: i32) -> Option<DType> {
         elem::BOOL => DType::Bool,
         _ => return None,
     })
+}
+
+/// Whether the elements are floats of 16 bits.
+pub(crate) fn is_half(number: i32) -> bool {
+    matches!(number, elem::FLOAT16 | elem::BFLOAT16)
+}
+
+/// Whether the elements are floats of 8 or 4 bits, which only tensors of constants have here: as f32.
+pub(crate) fn is_float8(number: i32) -> bool {
+    matches!(
+        number,
+        elem::FLOAT8E4M3FN | elem::FLOAT8E4M3FNUZ | elem::FLOAT8E5M2 | elem::FLOAT8E5M2FNUZ | elem::FLOAT4E2M1
+    )
 }
 
 /// The ONNX number of an element type.
@@ -36,7 +49,7 @@ pub(crate) fn to_onnx(dtype: DType) -> i32 {
 
 /// ONNX's name of an element type number, for messages.
 pub(crate) fn onnx_name(number: i32) -> String {
-    const NAMES: [&str; 24] = [
+    const NAMES: [&str; 27] = [
         "UNDEFINED",
         "FLOAT",
         "UINT8",
@@ -61,6 +74,9 @@ pub(crate) fn onnx_name(number: i32) -> String {
         "UINT4",
         "INT4",
         "FLOAT4E2M1",
+        "FLOAT8E8M0",
+        "UINT2",
+        "INT2",
     ];
     usize::try_from(number)
         .ok()

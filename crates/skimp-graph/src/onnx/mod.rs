@@ -11,7 +11,9 @@ mod calculations;
 pub(crate) mod dtype;
 pub(crate) mod export;
 mod external;
+mod functions;
 pub(crate) mod import;
+mod packed;
 mod proto;
 pub(crate) mod symbolic;
 mod tensor;
@@ -21,6 +23,10 @@ use std::path::Path;
 use bytes::Bytes;
 
 use crate::{Graph, GraphError, ops};
+
+/// Key of a network's metadata under which the element types stand that its file holds and that are computed in f32 here,
+/// `FLOAT16` or `BFLOAT16`.
+pub const WIDENED_KEY: &str = "skimp.widened";
 
 /// Oldest operator set that [`import`] reads.
 pub const MIN_OPSET: i64 = 7;
@@ -73,9 +79,24 @@ pub fn export_bytes(graph: &Graph) -> Result<Vec<u8>, GraphError> {
     export::export_bytes(graph)
 }
 
-/// The ONNX operators that [`import`] knows: those of graphs in the order of their registry, then those that it only
-/// evaluates.
-pub fn operators() -> impl Iterator<Item = &'static str> {
+/// An operator that [`import`] knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownOperator {
+    /// Its domain; empty for ONNX's own.
+    pub domain: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What becomes of it, in a few words.
+    pub treatment: &'static str,
+}
+
+/// The operators that [`import`] knows: those of graphs in the order of their registry, those that it expands into them, and
+/// those that it only evaluates.
+pub fn operators() -> impl Iterator<Item = KnownOperator> {
+    let known = |domain, name, treatment| KnownOperator { domain, name, treatment };
+    let own = ops::ENTRIES.iter().map(move |entry| known("", entry.name, "imported and exported"));
+    let expanded = functions::all().map(move |(domain, name)| known(domain, name, "expanded into others at import"));
     let evaluated = calculations::CALCULATIONS.iter().map(|calculation| calculation.name());
-    ops::ENTRIES.iter().map(|entry| entry.name).chain(evaluated.filter(|name| ops::find(name).is_none()))
+    let evaluated = evaluated.filter(|name| ops::find(name).is_none());
+    own.chain(expanded).chain(evaluated.map(move |name| known("", name, "evaluated at import")))
 }

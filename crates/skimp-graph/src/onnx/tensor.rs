@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::proto::{LOCATION_EXTERNAL, TensorProto, elem};
-use super::{dtype, external};
+use super::{dtype, external, packed};
 use crate::{Data, GraphError, Tensor};
 
 /// Converts a tensor of the model `file`. `what` names it in errors.
 ///
-/// FLOAT16 and BFLOAT16 become f32, exactly. Nothing is allocated beyond what the data itself backs.
+/// FLOAT16, BFLOAT16 and floats of 8 and 4 bits become f32, integers of 4 and 2 bits those of 8 bits, exactly. Nothing is
+/// allocated beyond a small multiple of what the data itself backs.
 pub(crate) fn to_tensor(
     proto: TensorProto,
     base_dir: Option<&Path>,
@@ -18,6 +19,26 @@ pub(crate) fn to_tensor(
 ) -> Result<Tensor, GraphError> {
     let invalid = |cause: String| GraphError::InvalidFile { path: file.to_owned(), cause: format!("{what}: {cause}") };
     let (shape, n_elements) = extents(&proto.dims).map_err(invalid)?;
+    if let Some(coded) = packed::Coded::of(proto.data_type) {
+        let n_bytes = n_elements.div_ceil(coded.per_byte());
+        let bytes = if proto.data_location == LOCATION_EXTERNAL {
+            external::read(&proto.external_data, n_bytes as u64, base_dir, file, &proto.name)?.to_vec()
+        } else if let Some(raw) = proto.raw_data.as_ref().filter(|raw| !raw.is_empty()) {
+            raw.to_vec()
+        } else {
+            let byte = |&v: &i32| u8::try_from(v & 0xff).unwrap_or(0);
+            proto.int32_data.iter().map(byte).collect()
+        };
+        if bytes.len() != n_bytes {
+            let name = dtype::onnx_name(proto.data_type);
+            return Err(invalid(format!(
+                "{} bytes of data, expected {n_bytes} for {n_elements} of {name}",
+                bytes.len()
+            )));
+        }
+        let data = coded.unpacked(&bytes, n_elements);
+        return Tensor::new(shape, data).ok_or_else(|| invalid("elements do not fill the dimensions".to_owned()));
+    }
     let width = element_bytes(proto.data_type)
         .ok_or_else(|| invalid(format!("unsupported element type {}", dtype::onnx_name(proto.data_type))))?;
 

@@ -126,10 +126,13 @@ impl Definition for DequantizeLinear {
     const ATTRIBUTES: &'static [&'static str] = &["axis", "block_size", "output_dtype", "saturate"];
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
-        let axis = quantization::axis(node)?;
         if quantization::output_dtype(node)?.is_some_and(|dtype| dtype != DType::F32) {
             return Err(node.unsupported("an output type other than FLOAT"));
         }
+        if let Some(reals) = quantization::dequantized_constant(node, importer)? {
+            return importer.bind_constant(node, reals);
+        }
+        let axis = quantization::axis(node)?;
         let inputs = quantization::inputs(node, importer)?;
         importer.emit(node, Op::DequantizeLinear(Self { axis }), inputs)
     }

@@ -42,15 +42,15 @@ impl Cell for Lstm {
         let sum = |row: usize| operands.from_input[row] + operands.recurrent(row, old);
         let peep = |row: usize, cell: f64| operands.peepholes.map_or(0.0, |weights| weights[row] * cell);
         let mut next = [Vec::with_capacity(hidden), Vec::with_capacity(hidden)];
-        for i in 0..hidden {
+        for (i, &old_cell) in cell.iter().enumerate() {
             let (output, forget, candidate) = (hidden + i, 2 * hidden + i, 3 * hidden + i);
-            let input_gate = operands.gate(0, sum(i) + peep(i, cell[i]));
+            let input_gate = operands.gate(0, sum(i) + peep(i, old_cell));
             let forget_gate = if self.input_forget {
                 1.0 - input_gate
             } else {
-                operands.gate(0, sum(forget) + peep(forget, cell[i]))
+                operands.gate(0, sum(forget) + peep(forget, old_cell))
             };
-            let new = forget_gate * cell[i] + input_gate * operands.gate(1, sum(candidate));
+            let new = forget_gate * old_cell + input_gate * operands.gate(1, sum(candidate));
             let output_gate = operands.gate(0, sum(output) + peep(output, new));
             next[0].push(output_gate * operands.activate(2, new));
             next[1].push(new);

@@ -3,18 +3,73 @@
 use super::signature::Signature;
 use crate::onnx::dtype;
 use crate::onnx::export::{Context, Form};
-use crate::onnx::import::{Importer, NodeView};
+use crate::onnx::import::{Importer, NodeView, as_f32};
 use crate::reference::Call;
 use crate::reference::strided::around_axis;
 use crate::shape::{TensorType, normalized_axis};
-use crate::{DType, GraphError, ValueId};
+use crate::{DType, GraphError, Tensor, ValueId};
 
 /// The axis; blocks are refused.
 pub(super) fn axis(node: &NodeView<'_>) -> Result<i64, GraphError> {
     if node.int_or("block_size", 0)? != 0 {
-        return Err(node.unsupported("scales per block"));
+        return Err(node.unsupported("scales per block of values that are computed"));
     }
     node.int_or("axis", 1)
+}
+
+/// The f32 constant behind a `DequantizeLinear` whose codes are floats, or whose scales belong to blocks of them: no operator
+/// here takes those, so they are dequantized at import. `None` for any other node.
+///
+/// # Rounding
+/// As the operator: codes minus their zero point are exact, and the product with the scale is rounded once.
+pub(super) fn dequantized_constant(node: &NodeView<'_>, importer: &mut Importer) -> Result<Option<Tensor>, GraphError> {
+    let block = usize::try_from(node.int_or("block_size", 0)?)
+        .map_err(|_| node.invalid("attribute \"block_size\" is negative"))?;
+    let is_float_code = node.input(0).is_some_and(|name| importer.is_float_code(name));
+    if block == 0 && !is_float_code {
+        return Ok(None);
+    }
+    node.check_inputs(2, 3)?;
+    let mut constant = |idx: usize, what: &str| -> Result<Tensor, GraphError> {
+        let name = node.input(idx).ok_or_else(|| node.invalid(format!("{what} is missing")))?;
+        importer.constant(name)?.ok_or_else(|| node.unsupported(format!("{what} that is computed")))
+    };
+    let (x, scale) = (constant(0, "a value")?, constant(1, "a scale")?);
+    let zero_point = node.input(2).map(|_| constant(2, "a zero point")).transpose()?;
+    let scales = scale.as_f32().ok_or_else(|| node.unsupported(format!("a scale of {}", scale.dtype())))?;
+    let codes = as_f32(&x).ok_or_else(|| node.unsupported(format!("codes of {} beyond 24 bits", x.dtype())))?;
+    let zeros = zero_point.as_ref().map(|zeros| as_f32(zeros).unwrap_or_default());
+    if zeros.as_ref().is_some_and(|zeros| zeros.len() != scales.len()) {
+        return Err(node.invalid("as many zero points as scales are expected"));
+    }
+    let shape = x.shape();
+    // The extents of the scales along each axis of the codes, and how many codes share one there.
+    let axis = if scales.len() == 1 { None } else { Some(node.int_or("axis", 1)?) };
+    let axis = axis.map(|axis| normalized_axis(axis, shape.len()).map_err(|cause| node.invalid(cause))).transpose()?;
+    let expected = |extent: usize| if block == 0 { extent } else { extent.div_ceil(block) };
+    let fits = match axis {
+        None => true,
+        Some(axis) if block == 0 => scale.shape() == [shape[axis]],
+        Some(axis) => {
+            scale.shape().len() == shape.len()
+                && (0..shape.len()).all(|i| scale.shape()[i] == if i == axis { expected(shape[i]) } else { shape[i] })
+        }
+    };
+    if !fits {
+        return Err(node.invalid(format!("scales of shape {:?} for codes of shape {shape:?}", scale.shape())));
+    }
+    let place = |idx: usize| {
+        let Some(axis) = axis else { return 0 };
+        let (_, extent, inner) = around_axis(shape, axis);
+        let (outer, along, within) = (idx / inner / extent, idx / inner % extent, idx % inner);
+        along.checked_div(block).map_or(along, |block| (outer * expected(extent) + block) * inner + within)
+    };
+    let real = |(idx, &code): (usize, &f32)| {
+        let place = place(idx);
+        (code - zeros.as_ref().map_or(0.0, |zeros| zeros[place])) * scales[place]
+    };
+    let reals = codes.iter().enumerate().map(real).collect();
+    Ok(Some(Tensor::from_f32(shape.to_vec(), reals)))
 }
 
 /// The value and its parameters.

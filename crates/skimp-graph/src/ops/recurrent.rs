@@ -252,7 +252,7 @@ pub(super) fn output_types<C: Cell>(cell: &C, signature: &Signature<'_>) -> Resu
     ];
     expected.extend((0..C::N_STATES).map(|state| (5 + state, "an initial state", last.clone())));
     if C::HAS_PEEPHOLES {
-        expected.push((5 + C::N_STATES, "peepholes", vec![directions, 3 * hidden]));
+        expected.push((5 + C::N_STATES, "peepholes", vec![directions, signature.product(&[3, hidden])?]));
     }
     for (idx, what, shape) in expected {
         if (idx < 3 || signature.optional(idx).is_some()) && signature.input_like(idx, x)?.shape != shape {
@@ -359,12 +359,15 @@ fn widened<T: Float>(elements: &[T]) -> Vec<f64> {
 pub(super) fn symbolic_shapes<C: Cell>(cell: &C, inputs: &[&Shape], n_outputs: usize) -> Vec<Shape> {
     let recurrence = cell.recurrence();
     let (directions, hidden) = (Extent::Known(recurrence.direction.count()), Extent::Known(recurrence.hidden_size));
-    let shape = |output: usize| match inputs.first().copied()?.as_deref()? {
-        &[batch, steps, _] if recurrence.batch_first && output == 0 => Some(vec![batch, steps, directions, hidden]),
-        &[batch, _, _] if recurrence.batch_first => Some(vec![batch, directions, hidden]),
-        &[steps, batch, _] if output == 0 => Some(vec![steps, directions, batch, hidden]),
-        &[_, batch, _] => Some(vec![directions, batch, hidden]),
-        _ => None,
+    let shape = |output: usize| {
+        let &[first, second, _] = inputs.first().copied()?.as_deref()? else { return None };
+        let (batch, steps) = if recurrence.batch_first { (first, second) } else { (second, first) };
+        Some(match (recurrence.batch_first, output) {
+            (true, 0) => vec![batch, steps, directions, hidden],
+            (true, _) => vec![batch, directions, hidden],
+            (false, 0) => vec![steps, directions, batch, hidden],
+            (false, _) => vec![directions, batch, hidden],
+        })
     };
     (0..n_outputs).map(shape).collect()
 }
@@ -388,8 +391,9 @@ pub(super) fn keeps_images_apart<C: Cell>(cell: &C, operands: &super::Operands<'
 pub(super) fn macs<C: Cell>(cell: &C, inputs: &[&[usize]]) -> u64 {
     let recurrence = cell.recurrence();
     let &[first, second, c] = inputs.first().copied().unwrap_or_default() else { return 0 };
-    let rows = recurrence.direction.count() * C::N_GATES * recurrence.hidden_size;
-    [first, second, rows, c + recurrence.hidden_size].iter().fold(1, |n, &extent| n * extent as u64)
+    let hidden = recurrence.hidden_size;
+    let factors = [recurrence.direction.count(), C::N_GATES, hidden, first, second, c.saturating_add(hidden)];
+    factors.iter().fold(1, |n: u64, &extent| n.saturating_mul(extent as u64))
 }
 
 /// The attributes of all three operators.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use skimp_graph::{Graph, GraphError, onnx};
 
 pub(crate) const FLOAT: i32 = 1;
+pub(crate) const UINT8: i32 = 2;
 pub(crate) const INT8: i32 = 3;
 pub(crate) const INT32: i32 = 6;
 pub(crate) const INT64: i32 = 7;
@@ -133,6 +134,10 @@ pub(crate) fn ints_attribute(name: &str, values: &[i64]) -> Message {
 
 pub(crate) fn float_attribute(name: &str, value: f32) -> Message {
     Message::new().text(1, name).int(20, 1).float(2, value)
+}
+
+pub(crate) fn floats_attribute(name: &str, values: &[f32]) -> Message {
+    values.iter().fold(Message::new().text(1, name).int(20, 6), |message, &value| message.float(7, value))
 }
 
 pub(crate) fn text_attribute(name: &str, value: &str) -> Message {

@@ -73,17 +73,19 @@ proptest! {
 
     #[test]
     fn arbitrary_attributes_are_survived(
-        op in 0_usize..47,
-        opset in 7_i64..=21,
+        op in 0_usize..10_000,
+        opset in 7_i64..=28,
         key in prop::sample::select(vec![
             "axes", "axis", "pads", "strides", "dilations", "kernel_shape", "group", "to", "size", "perm", "starts",
-            "split", "num_outputs", "block_size", "start", "end", "auto_pad", "mode", "ceil_mode",
+            "split", "num_outputs", "block_size", "start", "end", "auto_pad", "mode", "ceil_mode", "hidden_size", "K", "layout",
         ]),
         values in proptest::collection::vec(prop_oneof![-4_i64..5, any::<i64>()], 0..5),
         parameters in proptest::collection::vec(
             proptest::collection::vec(prop_oneof![-4_i64..5, any::<i64>()], 0..5), 0..4),
     ) {
-        let op = skimp_graph::onnx::operators().nth(op % skimp_graph::onnx::operators().count()).expect("in range");
+        let all: Vec<_> = skimp_graph::onnx::operators().collect();
+        let operator = all[op % all.len()];
+        let op = operator.name;
         let names = ["x", "p0", "p1", "p2", "p3"];
         let mut model = Model::new(opset).input("x", FLOAT, &[Named("N"), Is(3), Is(5), Absent]);
         for (parameter, name) in parameters.iter().zip(&names[1..]) {
@@ -95,8 +97,10 @@ proptest! {
             all => ints_attribute(key, all),
         };
         let from = if op == "Constant" { &[][..] } else { inputs };
-        survive(model.clone().node(op, from, &["y"], std::slice::from_ref(&attribute)).output("y").to_bytes());
-        survive(model.node(op, &inputs[inputs.len() - 1..], &["y"], &[attribute]).output("y").to_bytes());
+        for from in [from, &inputs[inputs.len() - 1..]] {
+            let node = node(op, from, &["y"], std::slice::from_ref(&attribute)).text(7, operator.domain);
+            survive(model.clone().raw_node(&node).output("y").to_bytes());
+        }
     }
 }
 

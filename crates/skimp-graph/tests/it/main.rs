@@ -6,6 +6,7 @@ mod build;
 mod compare;
 mod external_data;
 mod forms;
+mod functions;
 mod hostile;
 mod networks;
 mod node_cases;

@@ -8,7 +8,7 @@ use crate::{GraphError, Tensor};
 /// The first `n` inputs as symbolic tensors.
 fn inputs(node: &NodeView<'_>, importer: &mut Importer, n: usize) -> Result<Vec<SymbolicTensor>, GraphError> {
     importer
-        .shape_inputs(node, n)?
+        .known_inputs(node, n)?
         .ok_or_else(|| node.unsupported("operator on data (it is supported in shape calculations only)"))
 }
 

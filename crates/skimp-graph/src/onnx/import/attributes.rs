@@ -26,6 +26,17 @@ impl<'a> NodeView<'a> {
         &self.proto.op_type
     }
 
+    /// Domain; empty for ONNX's own.
+    pub(crate) fn domain(&self) -> &'a str {
+        let domain = self.proto.domain.as_str();
+        if super::is_default_domain(domain) { "" } else { domain }
+    }
+
+    /// Attributes as the file holds them.
+    pub(crate) fn attributes(&self) -> &'a [AttributeProto] {
+        &self.proto.attribute
+    }
+
     /// Version of the operator set.
     pub(crate) fn opset(&self) -> i64 {
         self.opset

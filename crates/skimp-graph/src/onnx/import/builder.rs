@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::NodeView;
 use crate::onnx::proto::{NodeProto, TensorProto, ValueInfoProto};
 use crate::onnx::symbolic::{Extent, Shape, Symbol, SymbolicTensor, Symbols};
-use crate::onnx::tensor;
+use crate::onnx::{dtype, tensor};
 use crate::{DType, Data, Dim, Graph, GraphError, GraphInput, Node, Op, Tensor, Value, ValueId};
 
 /// Most entries that the operands of one shape calculation, and all results together, may have. Networks need a few
@@ -54,6 +54,8 @@ pub(crate) struct Importer {
     network_outputs: HashSet<String>,
     /// Entries of all results of shape arithmetic so far.
     n_shape_entries: usize,
+    /// Initializers whose elements are floats of 8 or 4 bits in the file.
+    float_codes: HashSet<String>,
     /// Symbols of open extents and fresh ones.
     pub(crate) symbols: Symbols,
 }
@@ -79,6 +81,7 @@ impl Importer {
             read: HashSet::new(),
             network_outputs: outputs.iter().map(|v| v.name.clone()).collect(),
             n_shape_entries: 0,
+            float_codes: HashSet::new(),
             symbols: Symbols::default(),
         };
         let read = nodes.iter().flat_map(|node| node.input.iter().cloned());
@@ -110,6 +113,9 @@ impl Importer {
             return Err("an initializer has no name".to_owned());
         }
         self.value_names.insert(name.clone());
+        if dtype::is_float8(proto.data_type) {
+            self.float_codes.insert(name.clone());
+        }
         match self.bindings.insert(name.clone(), Binding::Initializer(Box::new(proto))) {
             None => Ok(()),
             Some(_) => Err(format!("two initializers are named \"{name}\"")),
@@ -181,6 +187,11 @@ impl Importer {
     /// The graph value behind input `idx` of `node`. A constant becomes a value here; its floats must be finite.
     pub(crate) fn value(&mut self, node: &NodeView<'_>, idx: usize) -> Result<ValueId, GraphError> {
         let name = node.input(idx).ok_or_else(|| node.invalid(format!("input {idx} is missing")))?;
+        self.value_named(node, name)
+    }
+
+    /// [`value`](Importer::value) by its name.
+    pub(crate) fn value_named(&mut self, node: &NodeView<'_>, name: &str) -> Result<ValueId, GraphError> {
         self.value_of(name)?.ok_or_else(|| {
             node.unsupported(format!(
                 "\"{name}\" depends on the extents of an input in a way that is only supported as a shape"
@@ -233,17 +244,29 @@ impl Importer {
         node: &NodeView<'_>,
         n: usize,
     ) -> Result<Option<Vec<SymbolicTensor>>, GraphError> {
+        let Some(tensors) = self.known_inputs(node, n)? else { return Ok(None) };
+        let is_bound = |name: &str| matches!(self.bindings.get(name), Some(Binding::Symbolic(_)));
+        let is_shape = tensors.iter().any(|tensor| tensor.dtype() != DType::F32)
+            || (0..n).any(|idx| node.input(idx).is_some_and(is_bound));
+        Ok(is_shape.then_some(tensors))
+    }
+
+    /// The inputs as symbolic tensors, if all of them are known at import.
+    pub(crate) fn known_inputs(
+        &mut self,
+        node: &NodeView<'_>,
+        n: usize,
+    ) -> Result<Option<Vec<SymbolicTensor>>, GraphError> {
         let mut tensors = Vec::with_capacity(n);
-        let (mut is_shape, mut n_entries) = (false, 0_usize);
+        let mut n_entries = 0_usize;
         for idx in 0..n {
             let Some(name) = node.input(idx) else { return Ok(None) };
             let Some(tensor) = self.symbolic(name)? else { return Ok(None) };
             n_entries += tensor.n_entries();
             check_shape_entries(node, n_entries)?;
-            is_shape |= tensor.dtype() != DType::F32 || matches!(self.bindings.get(name), Some(Binding::Symbolic(_)));
             tensors.push(tensor);
         }
-        Ok(is_shape.then_some(tensors))
+        Ok(Some(tensors))
     }
 
     fn symbolic(&mut self, name: &str) -> Result<Option<SymbolicTensor>, GraphError> {
@@ -391,6 +414,21 @@ impl Importer {
             None => Ok(()),
             Some(_) => Err(node.invalid(format!("output \"{output}\" exists already"))),
         }
+    }
+
+    /// A constant that the file does not have, under a name that is free.
+    pub(crate) fn add_constant(&mut self, name: &str, tensor: Tensor) {
+        self.bindings.insert(name.to_owned(), Binding::Constant(tensor));
+    }
+
+    /// Whether a name stands for an initializer whose elements are floats of 8 or 4 bits in the file.
+    pub(crate) fn is_float_code(&self, name: &str) -> bool {
+        self.float_codes.contains(name)
+    }
+
+    /// Notes that a node of an expansion reads the value.
+    pub(crate) fn mark_read(&mut self, name: &str) {
+        self.read.insert(name.to_owned());
     }
 
     /// A constant that the file does not have, as a graph value.

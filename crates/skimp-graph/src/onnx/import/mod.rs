@@ -18,7 +18,7 @@ pub(crate) use builder::Importer;
 pub(crate) use fill::fill;
 
 use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
-use super::{MAX_OPSET, MIN_OPSET, calculations, dtype};
+use super::{MAX_OPSET, MIN_OPSET, calculations, dtype, functions};
 use crate::{DType, Dim, Graph, GraphError, ops, topology};
 
 /// Decodes and converts a model. `file` names it in errors.
@@ -43,6 +43,7 @@ pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Resu
         graph.name.clone()
     };
     let invalid_graph = |cause: String| GraphError::InvalidGraph { graph: name.clone(), cause };
+    let half = half_types(&graph);
     let GraphProto { node: nodes, initializer, input, output, doc_string, .. } = graph;
     let constants: HashSet<&str> = initializer.iter().map(|t| t.name.as_str()).collect();
     let inputs: Vec<&ValueInfoProto> = input.iter().filter(|v| !constants.contains(v.name.as_str())).collect();
@@ -65,11 +66,30 @@ pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Resu
     let outputs: Vec<&str> = output.iter().map(|v| v.name.as_str()).collect();
     let doc = if doc_string.is_empty() { model_doc } else { doc_string };
     let graph = importer.finish(name, &outputs)?.with_doc(doc);
-    Ok(metadata.into_iter().fold(graph, |graph, entry| graph.with_metadata(entry.key, entry.value)))
+    let graph = metadata.into_iter().fold(graph, |graph, entry| graph.with_metadata(entry.key, entry.value));
+    Ok(if half.is_empty() { graph } else { graph.with_metadata(super::WIDENED_KEY, half.join(",")) })
 }
 
-/// Evaluates a node on constants and shapes, or adds it to the graph.
-fn import_node(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
+/// Element types of half precision that inputs, constants or conversions have.
+fn half_types(graph: &GraphProto) -> Vec<String> {
+    let inputs = graph.input.iter().filter_map(|input| Some(input.r#type.as_ref()?.tensor_type.as_ref()?.elem_type));
+    let constants = graph.initializer.iter().map(|tensor| tensor.data_type);
+    let attributes = graph.node.iter().flat_map(|node| &node.attribute);
+    let in_nodes = attributes.filter_map(|attribute| match attribute.name.as_str() {
+        "to" => attribute.i.and_then(|number| i32::try_from(number).ok()),
+        _ => attribute.t.as_ref().map(|tensor| tensor.data_type),
+    });
+    let half: BTreeSet<i32> =
+        inputs.chain(constants).chain(in_nodes).filter(|&number| dtype::is_half(number)).collect();
+    half.into_iter().map(dtype::onnx_name).collect()
+}
+
+/// Evaluates a node on constants and shapes, or adds it, or what it is made of, to the graph.
+pub(crate) fn import_node(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
+    if let Some(function) = functions::find(node.domain(), node.op_type()) {
+        node.check_attributes(function.attributes)?;
+        return function.import(node, importer);
+    }
     let (calculation, operator) = (calculations::find(node.op_type()), ops::find(node.op_type()));
     if let Some(calculation) = calculation
         && (operator.is_none() || importer.shape_inputs(node, node.n_inputs())?.is_some())
@@ -97,21 +117,23 @@ fn opset(model: &ModelProto) -> Result<i64, String> {
     }
 }
 
-fn is_default_domain(domain: &str) -> bool {
+/// Whether a domain is ONNX's own.
+pub(crate) fn is_default_domain(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
 }
 
-fn is_known(name: &str) -> bool {
-    ops::find(name).is_some() || calculations::find(name).is_some()
+fn is_known(node: &NodeProto) -> bool {
+    let name = node.op_type.as_str();
+    if is_default_domain(&node.domain) {
+        ops::find(name).is_some() || calculations::find(name).is_some() || functions::find("", name).is_some()
+    } else {
+        functions::find(&node.domain, name).is_some()
+    }
 }
 
 /// All unsupported operators in one error: the first by node, the others by operator.
 fn check_operators(nodes: &[NodeProto]) -> Result<(), GraphError> {
-    let unsupported: Vec<(usize, &NodeProto)> = nodes
-        .iter()
-        .enumerate()
-        .filter(|(_, node)| !is_default_domain(&node.domain) || !is_known(&node.op_type))
-        .collect();
+    let unsupported: Vec<(usize, &NodeProto)> = nodes.iter().enumerate().filter(|(_, node)| !is_known(node)).collect();
     let Some(&(idx, first)) = unsupported.first() else { return Ok(()) };
     let qualified = |node: &NodeProto| {
         if is_default_domain(&node.domain) { node.op_type.clone() } else { format!("{}.{}", node.domain, node.op_type) }

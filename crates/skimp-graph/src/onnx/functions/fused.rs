@@ -1,0 +1,121 @@
+//! Float operators of onnxruntime's optimizers that are several of ONNX's in one.
+
+use super::{Function, MICROSOFT, Steps, int};
+use crate::onnx::export::Form;
+use crate::{GraphError, Tensor};
+
+const fn function(
+    name: &'static str,
+    attributes: &'static [&'static str],
+    expand: fn(&mut Steps<'_, '_>) -> Result<(), GraphError>,
+) -> Function {
+    Function { domain: MICROSOFT, name, attributes, expand }
+}
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    function("Gelu", &[], |steps| gelu(steps, "none")),
+    function("BiasGelu", &[], |steps| gelu(steps, "none")),
+    function("FastGelu", &[], |steps| gelu(steps, "tanh")),
+    function("QuickGelu", &["alpha"], quick_gelu),
+    function(
+        "FusedConv",
+        &["activation", "activation_params", "auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"],
+        conv,
+    ),
+    function("FusedMatMul", &["alpha", "transA", "transB", "transBatchA", "transBatchB"], matmul),
+    function("SkipLayerNormalization", &["epsilon"], skip_layer_normalization),
+];
+
+/// Gelu of the first input, plus the second where there is one.
+fn gelu(steps: &mut Steps<'_, '_>, approximate: &str) -> Result<(), GraphError> {
+    steps.node.check_inputs(1, 2)?;
+    let mut x = steps.required(0)?.to_owned();
+    let bias = steps.input(1);
+    if !bias.is_empty() {
+        x = steps.add("sum", "Add", &[&x, bias], Vec::new())?;
+    }
+    steps.last("Gelu", &[&x], Form::new("").string("approximate", approximate).attributes)
+}
+
+fn quick_gelu(steps: &mut Steps<'_, '_>) -> Result<(), GraphError> {
+    steps.node.check_inputs(1, 1)?;
+    let alpha = steps.node.float_or("alpha", 1.702)?;
+    let x = steps.required(0)?;
+    steps.last("Swish", &[x], Form::new("").float("alpha", alpha).attributes)
+}
+
+/// A convolution, a sum with the fourth input where there is one, and an activation function.
+fn conv(steps: &mut Steps<'_, '_>) -> Result<(), GraphError> {
+    steps.node.check_inputs(2, 4)?;
+    let inputs = [steps.required(0)?, steps.required(1)?, steps.input(2)];
+    let own = steps.own(&["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"]);
+    let mut y = steps.main("y", "Conv", &inputs, own)?;
+    let addend = steps.input(3);
+    if !addend.is_empty() {
+        y = steps.add("sum", "Add", &[&y, addend], Vec::new())?;
+    }
+    let given = steps.node.floats("activation_params")?.unwrap_or_default();
+    let number = |idx: usize, default: f32| given.get(idx).copied().unwrap_or(default);
+    match steps.node.string("activation")?.unwrap_or_default() {
+        "" => steps.output(0, "same", "Identity", &[&y], Vec::new()),
+        "Relu" => steps.output(0, "activation", "Relu", &[&y], Vec::new()),
+        "Sigmoid" => steps.output(0, "activation", "Sigmoid", &[&y], Vec::new()),
+        "Tanh" => steps.output(0, "activation", "Tanh", &[&y], Vec::new()),
+        "LeakyRelu" => {
+            let alpha = Form::new("").float("alpha", number(0, 0.01)).attributes;
+            steps.output(0, "activation", "LeakyRelu", &[&y], alpha)
+        }
+        "HardSigmoid" => {
+            let numbers = Form::new("").float("alpha", number(0, 0.2)).float("beta", number(1, 0.5)).attributes;
+            steps.output(0, "activation", "HardSigmoid", &[&y], numbers)
+        }
+        "Clip" => {
+            let [least, greatest] = [("least", number(0, f32::MIN)), ("greatest", number(1, f32::MAX))]
+                .map(|(label, bound)| steps.constant(label, Tensor::from_f32(Vec::new(), vec![bound])));
+            steps.output(0, "activation", "Clip", &[&y, &least, &greatest], Vec::new())
+        }
+        other => Err(steps.node.unsupported(format!("activation \"{other}\""))),
+    }
+}
+
+/// A product of two tensors, each with its last two axes swapped where it says so, times a factor.
+fn matmul(steps: &mut Steps<'_, '_>) -> Result<(), GraphError> {
+    steps.node.check_inputs(2, 2)?;
+    if steps.node.int_or("transBatchA", 0)? != 0 || steps.node.int_or("transBatchB", 0)? != 0 {
+        return Err(steps.node.unsupported("transposed batches"));
+    }
+    let mut operands = [steps.required(0)?.to_owned(), steps.required(1)?.to_owned()];
+    for (operand, (key, label)) in operands.iter_mut().zip([("transA", "a"), ("transB", "b")]) {
+        if steps.node.int_or(key, 0)? == 0 {
+            continue;
+        }
+        let Some(rank) = steps.extents(operand)?.map(|extents| extents.len()).filter(|&rank| rank >= 2) else {
+            return Err(steps.node.unsupported("a transposed operand of unknown rank, or a vector"));
+        };
+        let mut order: Vec<i64> = (0..rank as i64).collect();
+        order.swap(rank - 2, rank - 1);
+        *operand = steps.add(label, "Transpose", &[operand.as_str()], Form::new("").ints("perm", order).attributes)?;
+    }
+    let alpha = steps.node.float_or("alpha", 1.0)?;
+    let operands = [operands[0].as_str(), &operands[1]];
+    if alpha.to_bits() == 1.0_f32.to_bits() {
+        return steps.last("MatMul", &operands, Vec::new());
+    }
+    let product = steps.main("product", "MatMul", &operands, Vec::new())?;
+    let alpha = steps.constant("alpha", Tensor::from_f32(Vec::new(), vec![alpha]));
+    steps.output(0, "scaled", "Mul", &[&product, &alpha], Vec::new())
+}
+
+/// Layer normalization of a sum of two values and a bias. The fourth output is the sum.
+fn skip_layer_normalization(steps: &mut Steps<'_, '_>) -> Result<(), GraphError> {
+    steps.node.check_inputs(3, 5)?;
+    let sum = steps.add("sum", "Add", &[steps.required(0)?, steps.required(1)?], Vec::new())?;
+    let bias = steps.input(4);
+    let sum = if bias.is_empty() { sum } else { steps.add("biased", "Add", &[&sum, bias], Vec::new())? };
+    let epsilon = steps.node.float_or("epsilon", 1e-12)?;
+    let inputs = [sum.as_str(), steps.required(2)?, steps.input(3)];
+    let attributes = Form::new("").float("epsilon", epsilon).attributes;
+    let y = steps.main("y", "LayerNormalization", &inputs, [attributes, int("axis", -1)].concat())?;
+    steps.output(0, "normalized", "Identity", &[&y], Vec::new())?;
+    steps.output(3, "input_sum", "Identity", &[&sum], Vec::new())
+}
