@@ -8,7 +8,7 @@ mod accumulate;
 mod affine;
 mod block;
 mod early_negative;
-mod end_support;
+mod negative_sums;
 mod end_test;
 mod fixed;
 mod fixed_multiplier;
@@ -26,7 +26,7 @@ pub use block::{
     Nvfp4SmallScale, ScaleRule, e8m0_decode, e8m0_encode,
 };
 pub use early_negative::{EndError, EndTrace, end_planes};
-pub use end_support::EndSupport;
+pub use negative_sums::NegativeSums;
 pub use end_test::EndTest;
 pub use fixed::{FixedCast, FixedCounts, FixedError, FixedFormat};
 pub use fixed_multiplier::FixedMultiplier;

@@ -30,7 +30,7 @@ pub enum FirstLayer {
     #[default]
     Signed,
     /// Non-negative operands: the greatest code is added to every activation, and its sum with the weights is taken off
-    /// the bias. Same accumulators; early negative detection is exact.
+    /// the bias. Same accumulators; operands are not negative.
     Offset,
 }
 

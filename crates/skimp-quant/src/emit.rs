@@ -9,7 +9,7 @@ use skimp_graph::{
 };
 
 use crate::{
-    EndSupport, FirstLayer, FloatNode, QuantError, QuantizationReport, QuantizeConfig, Quantized, QuantizedLayer,
+    NegativeSums, FirstLayer, FloatNode, QuantError, QuantizationReport, QuantizeConfig, Quantized, QuantizedLayer,
     encode::{Forms, Role, role},
     pattern::{Fused, MacGroup, Patterns},
     weights::{Surroundings, clip_codes, integer_layer, multiplier},
@@ -161,8 +161,8 @@ impl<'a> Emitter<'a> {
             activation: group.activation,
         };
         let layer = integer_layer(&group.layer, &around, self.config).map_err(|cause| unsupported(node, cause))?;
-        let end = match &group.end {
-            EndSupport::Valid if input_encoding.signed && !offset => EndSupport::SignedInput,
+        let negatives = match &group.negatives {
+            NegativeSums::Unseen if input_encoding.signed && !offset => NegativeSums::SignedOperands,
             known => known.clone(),
         };
         let node_idx = self.nodes.len();
@@ -188,7 +188,7 @@ impl<'a> Emitter<'a> {
             input: input_encoding,
             residual,
             output: output_kind,
-            end,
+            negatives,
         });
         Ok(())
     }

@@ -6,7 +6,7 @@ use skimp_graph::{
     shape::LayerShape,
 };
 
-use crate::{EndSupport, QuantError, Quantized};
+use crate::{NegativeSums, QuantError, Quantized};
 
 /// One multiply-accumulate layer with its extents.
 #[derive(Clone, Debug)]
@@ -25,8 +25,8 @@ pub struct LayerGeometry<'a> {
     pub residual: Option<Encoding>,
     /// What the output holds.
     pub output: ValueKind,
-    /// Whether early negative detection is exact on it.
-    pub end: &'a EndSupport,
+    /// Whether its negative sums need not be known.
+    pub negatives: &'a NegativeSums,
 }
 
 /// The layers of `quantized`, in order, for network inputs of the given shapes.
@@ -51,7 +51,7 @@ pub fn layers<'a>(quantized: &'a Quantized, inputs: &[Vec<usize>]) -> Result<Vec
             input: quantized_layer.input,
             residual: quantized_layer.residual,
             output: quantized_layer.output,
-            end: &quantized_layer.end,
+            negatives: &quantized_layer.negatives,
         });
     }
     Ok(geometries)

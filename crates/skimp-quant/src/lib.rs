@@ -2,8 +2,8 @@
 //!
 //! [`calibrate`] runs a network on images and notes the range of every value; [`quantize`] turns the network into an
 //! [`IntegerGraph`](skimp_graph::integer::IntegerGraph) whose accumulators are exact, with bias and residual inputs at
-//! accumulator scale, and says for each multiply-accumulate layer whether early negative detection is exact on it
-//! ([`EndSupport`]). Nothing here runs an integer network: see
+//! accumulator scale, and says for each multiply-accumulate layer whether its negative sums need not be known
+//! ([`NegativeSums`]). Nothing here runs an integer network: see
 //! [`IntegerReference`](skimp_graph::integer::IntegerReference) and `skimp_cpu::integer::IntegerExecutor`.
 
 mod calibrate;
@@ -27,4 +27,4 @@ pub use qdq::{
     quantize_qdq_with,
 };
 pub use quantize::{FloatNode, QuantizationReport, Quantized, QuantizedLayer, quantize};
-pub use skimp_numerics::EndSupport;
+pub use skimp_numerics::NegativeSums;

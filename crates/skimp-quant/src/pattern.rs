@@ -4,7 +4,7 @@ use skimp_graph::ops;
 use skimp_graph::{Graph, Node, Op, ValueId};
 
 use crate::{
-    Calibration, EndSupport, QuantError,
+    Calibration, NegativeSums, QuantError,
     mac::{RealLayer, per_channel, real_layer},
 };
 
@@ -29,7 +29,7 @@ pub(crate) struct MacGroup {
     pub(crate) activation: Option<Fused>,
     pub(crate) output: ValueId,
     /// Early negative detection as far as the surroundings decide; signed inputs are judged later.
-    pub(crate) end: EndSupport,
+    pub(crate) negatives: NegativeSums,
 }
 
 impl MacGroup {
@@ -107,7 +107,7 @@ impl Matcher<'_> {
             residual: None,
             activation: None,
             output,
-            end: EndSupport::Valid,
+            negatives: NegativeSums::Unseen,
         };
         while group.activation.is_none() {
             let Some((next_idx, next)) = self.only_consumer(group.output) else { break };
@@ -129,7 +129,7 @@ impl Matcher<'_> {
             group.fused.push(next_idx);
             group.output = output;
         }
-        group.end = self.end_support(&group);
+        group.negatives = self.negative_sums(&group);
         group
     }
 
@@ -161,13 +161,13 @@ impl Matcher<'_> {
         same_shape
     }
 
-    fn end_support(&self, group: &MacGroup) -> EndSupport {
+    fn negative_sums(&self, group: &MacGroup) -> NegativeSums {
         let stops_at_zero = |min: Option<f32>| min == Some(0.0);
         match group.activation {
-            Some(Fused::Relu) => return EndSupport::Valid,
-            Some(Fused::Clip { min, .. }) if stops_at_zero(min) => return EndSupport::Valid,
-            Some(Fused::Clip { .. }) => return EndSupport::NoRelu { next: self.last_op(group) },
-            Some(Fused::Sign) => return EndSupport::NoRelu { next: self.last_op(group) },
+            Some(Fused::Relu) => return NegativeSums::Unseen,
+            Some(Fused::Clip { min, .. }) if stops_at_zero(min) => return NegativeSums::Unseen,
+            Some(Fused::Clip { .. }) => return NegativeSums::NoRelu { next: self.last_op(group) },
+            Some(Fused::Sign) => return NegativeSums::NoRelu { next: self.last_op(group) },
             None => {}
         }
         let readers: Vec<&Node> = self.consumers[group.output.0].iter().map(|&i| &self.graph.nodes()[i]).collect();
@@ -186,12 +186,12 @@ impl Matcher<'_> {
                 // Only several ReLUs: each of them would have to be taken in.
                 None => describe(readers[0]),
             };
-            return EndSupport::ValueNeededElsewhere { consumer };
+            return NegativeSums::ValueNeededElsewhere { consumer };
         }
         let next = readers.first().map_or_else(|| "network output".to_owned(), |node| describe(node));
         match group.residual {
-            Some(_) => EndSupport::ResidualWithoutRelu { next },
-            None => EndSupport::NoRelu { next },
+            Some(_) => NegativeSums::ResidualWithoutRelu { next },
+            None => NegativeSums::NoRelu { next },
         }
     }
 

@@ -6,7 +6,7 @@ use skimp_graph::{
     rewrite,
 };
 
-use crate::{Calibration, EndSupport, QuantError, QuantizeConfig, emit, encode, pattern};
+use crate::{Calibration, NegativeSums, QuantError, QuantizeConfig, emit, encode, pattern};
 
 /// A multiply-accumulate layer of a quantized network.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +25,8 @@ pub struct QuantizedLayer {
     pub residual: Option<Encoding>,
     /// What the output holds.
     pub output: ValueKind,
-    /// Whether early negative detection is exact on it.
-    pub end: EndSupport,
+    /// Whether its negative sums need not be known.
+    pub negatives: NegativeSums,
 }
 
 /// A node that stays in floating point.

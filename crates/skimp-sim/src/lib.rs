@@ -38,7 +38,7 @@ pub use registry::find_model;
 pub use result::{Activity, EndOutcome, LayerResult};
 pub use scope::{Coverage, Scope, Scopes};
 pub use settings::{apply_setting, nearest, resolve_config};
-pub use skimp_numerics::{EndSupport, EndTest};
+pub use skimp_numerics::{NegativeSums, EndTest};
 pub use skimp_shape::{LayerShape, Padding, ShapeError, ShapeSpec, WindowAxis};
 pub use timeline::TimelineSpan;
 pub use totals::{RunTotals, mean_reduction};

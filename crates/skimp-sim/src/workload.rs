@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skimp_numerics::EndSupport;
+use skimp_numerics::NegativeSums;
 use skimp_shape::{LayerShape, ShapeError, ShapeSpec};
 
 use crate::SimError;
@@ -62,8 +62,8 @@ pub struct LayerWorkload {
     pub nonlinearity: Nonlinearity,
     /// Whether the layer reads the network's input.
     pub first: bool,
-    /// Whether early negative detection is exact here.
-    pub end: EndSupport,
+    /// Whether its negative sums need not be known.
+    pub negatives: NegativeSums,
     /// Weight codes, row-major `[k, c / groups, r, s]`; `None` for a shape without values.
     pub weights: Option<Arc<[i32]>>,
 }
@@ -94,7 +94,7 @@ impl LayerWorkload {
         Self::of_shape(name, LayerKind::Dense, LayerShape::dense(1, c, k))
     }
 
-    /// A layer of 16-bit codes with a ReLU after it, END valid, and no values. Change fields and call
+    /// A layer of 16-bit codes with a ReLU after it, negative sums unseen, and no values. Change fields and call
     /// [`validated`](Self::validated) for anything else.
     #[must_use]
     pub fn of_shape(name: &str, kind: LayerKind, shape: LayerShape) -> Self {
@@ -109,7 +109,7 @@ impl LayerWorkload {
             bias: true,
             nonlinearity: Nonlinearity::Relu,
             first: false,
-            end: EndSupport::Valid,
+            negatives: NegativeSums::Unseen,
             weights: None,
         }
     }

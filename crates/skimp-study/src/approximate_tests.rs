@@ -59,7 +59,7 @@ impl std::fmt::Debug for ByDefinition<'_> {
 
 impl ByDefinition<'_> {
     fn layer(&self, node_idx: usize) -> Option<&SimulatedLayer> {
-        let valid = |layer: &&SimulatedLayer| layer.operands.workload.end.is_valid();
+        let valid = |layer: &&SimulatedLayer| layer.operands.workload.negatives.are_unseen();
         self.layers.iter().find(|layer| layer.node_idx == node_idx).filter(valid)
     }
 }

@@ -133,8 +133,8 @@ fn write_layer(path: &dyn Fn(&str) -> PathBuf, layer: &SimulatedLayer, image: &I
     if let Some(planes) = image.non_positive.get() {
         npy::write(path("end_planes_non_positive.npy"), &output, planes)?;
     }
-    let valid = workload.end.is_valid();
-    let reason = (!valid).then(|| workload.end.to_string());
+    let valid = workload.negatives.are_unseen();
+    let reason = (!valid).then(|| workload.negatives.to_string());
     let pads = [shape.pads_begin(), shape.pads_end()].concat();
     let description = json!({
         "schema": "skimp.dump/1",

@@ -8,7 +8,7 @@ use skimp_data::InputSpec;
 use skimp_graph::integer::{Activation, MacLayout};
 use skimp_quant::{LayerGeometry, Quantized, QuantizedLayer};
 use skimp_report::records::{EndStatus, LayerStatistics};
-use skimp_sim::{EndOutcome, EndSupport, LayerKind, LayerResult, LayerWorkload, Nonlinearity};
+use skimp_sim::{EndOutcome, NegativeSums, LayerKind, LayerResult, LayerWorkload, Nonlinearity};
 
 use crate::trace::{ImageTrace, LayerOperands};
 use crate::{LayersConfig, StudyError};
@@ -132,8 +132,8 @@ impl SimulatedLayer {
             )),
             output_density: (workload.nonlinearity != Nonlinearity::None)
                 .then(|| share(self.n_positive_outputs, self.n_outputs)),
-            end: match &workload.end {
-                EndSupport::Valid => EndStatus::on(),
+            end: match &workload.negatives {
+                NegativeSums::Unseen => EndStatus::on(),
                 obstacle => EndStatus::off(obstacle.to_string()),
             },
             mean_planes: (n_ended > 0).then(|| planes as f64 / n_ended as f64),
@@ -244,7 +244,7 @@ fn simulated_layer(
             Activation::Clamp { .. } | Activation::None | Activation::Sign => Nonlinearity::None,
         },
         first,
-        end: geometry.end.clone(),
+        negatives: geometry.negatives.clone(),
         weights: Some(weights.clone()),
     }
     .validated()?;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use skimp_numerics::EndSupport;
+use skimp_numerics::NegativeSums;
 use skimp_numerics::rng::{Draws, stream};
 use skimp_report::records::LayerRecord;
 use skimp_sim::{Accelerator, CostTable, Energy, LayerTrace, LayerWorkload, Nonlinearity};
@@ -45,7 +45,7 @@ impl ShapeLayerConfig {
         workload.activation_bits = quantization.activation_bits;
         if !self.relu {
             workload.nonlinearity = Nonlinearity::None;
-            workload.end = EndSupport::NoRelu { next: "network output".to_owned() };
+            workload.negatives = NegativeSums::NoRelu { next: "network output".to_owned() };
         }
         Ok(workload.validated()?)
     }

@@ -1,6 +1,6 @@
 //! The mapping rules beyond VGG-16, on layers small enough to count by hand.
 
-use skimp_sim::{EndOutcome, EndSupport, LayerWorkload};
+use skimp_sim::{EndOutcome, NegativeSums, LayerWorkload};
 
 use crate::support::{accelerator, cycles, events, trace_of_ends};
 
@@ -134,8 +134,8 @@ fn narrow_codes_take_fewer_planes_and_lines() {
 #[test]
 fn layers_where_end_is_invalid_say_why() {
     let compend = accelerator("compend", "");
-    let obstacle = EndSupport::NoRelu { next: "Softmax".into() };
-    let layer = LayerWorkload { end: obstacle, ..LayerWorkload::dense("F3", 4096, 1000) };
+    let obstacle = NegativeSums::NoRelu { next: "Softmax".into() };
+    let layer = LayerWorkload { negatives: obstacle, ..LayerWorkload::dense("F3", 4096, 1000) };
     let result = compend.simulate_layer(&layer, None).unwrap();
     assert_eq!(result.end, Some(EndOutcome::Off("no ReLU follows, but Softmax".into())));
     assert_eq!(cycles(&result, "run_pu"), 16_352);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use skimp_sim::{EndSupport, LayerKind, LayerShape, LayerTrace, LayerWorkload, RecordedTrace, ShapeSpec};
+use skimp_sim::{NegativeSums, LayerKind, LayerShape, LayerTrace, LayerWorkload, RecordedTrace, ShapeSpec};
 
 use crate::support::{accelerator, events};
 
@@ -204,7 +204,7 @@ fn given_predictions_stop_after_their_speculation_weights() {
 fn layers_without_a_proof_run_their_weights() {
     let layer = LayerWorkload {
         weights: Some(vec![3, 0, 1, -4].into()),
-        end: EndSupport::SignedInput,
+        negatives: NegativeSums::SignedOperands,
         ..LayerWorkload::dense("d", 4, 1)
     };
     let result = accelerator("snapea", "").simulate_layer(&layer, None).unwrap();

@@ -112,7 +112,7 @@ impl Subject {
             percent(n_correct),
             percent(self.n_correct),
             percent(n_equal(&classes, &self.classes)),
-            layers.iter().filter(|layer| layer.end.is_valid()).count(),
+            layers.iter().filter(|layer| layer.negatives.are_unseen()).count(),
             layers.len(),
             report.float_nodes.len(),
             n as f64 / seconds,
@@ -180,8 +180,8 @@ fn an_offset_first_layer_changes_nothing() {
     let signed = quantize(&subject.graph, &QuantizeConfig::default(), &subject.calibration).unwrap();
     let config = QuantizeConfig { first_layer: FirstLayer::Offset, ..QuantizeConfig::default() };
     let offset = quantize(&subject.graph, &config, &subject.calibration).unwrap();
-    assert!(!signed.layers[0].end.is_valid());
-    assert!(offset.layers[0].end.is_valid());
+    assert!(!signed.layers[0].negatives.are_unseen());
+    assert!(offset.layers[0].negatives.are_unseen());
     assert_eq!(signed.layers[1..], offset.layers[1..]);
     let run =
         |quantized: &Quantized| IntegerExecutor::new(&quantized.graph).unwrap().run(&subject.images[..1]).unwrap();

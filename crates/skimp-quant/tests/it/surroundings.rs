@@ -1,4 +1,4 @@
-//! What becomes of small networks: fusion, encodings, early negative detection, and errors.
+//! What becomes of small networks: fusion, encodings, negative sums, and errors.
 
 use skimp_graph::ops;
 use skimp_graph::{
@@ -8,7 +8,7 @@ use skimp_graph::{
     testing::random_tensor,
 };
 use skimp_quant::{
-    Calibrator, EndSupport, FirstLayer, QuantError, QuantizeConfig, Quantized, RangeMethod, calibrate, layers, quantize,
+    Calibrator, NegativeSums, FirstLayer, QuantError, QuantizeConfig, Quantized, RangeMethod, calibrate, layers, quantize,
 };
 
 /// Builds a network on an image of 2 channels and 6x6 pixels, without negative ones.
@@ -64,12 +64,12 @@ fn quantized(graph: &Graph) -> Quantized {
     quantized_with(graph, 0.0, &QuantizeConfig::default())
 }
 
-fn end(quantized: &Quantized, name: &str) -> EndSupport {
-    quantized.layers.iter().find(|layer| layer.name == name).unwrap().end.clone()
+fn negatives(quantized: &Quantized, name: &str) -> NegativeSums {
+    quantized.layers.iter().find(|layer| layer.name == name).unwrap().negatives.clone()
 }
 
 #[test]
-fn end_support_follows_the_surroundings() {
+fn negative_sums_follow_the_surroundings() {
     let mut network = Network::new();
     let x = network.x;
     // conv -> ReLU -> Add: the ReLU's output is exact.
@@ -91,13 +91,13 @@ fn end_support_follows_the_surroundings() {
     let g = network.conv("pooled", g, 1);
     let g = network.op("pool", Op::GlobalMaxPool, &[g]);
     let quantized = quantized(&network.graph(&[g, e]));
-    assert_eq!(end(&quantized, "own_relu"), EndSupport::Valid);
-    assert_eq!(end(&quantized, "joined"), EndSupport::Valid);
-    assert!(matches!(end(&quantized, "no_relu"), EndSupport::ResidualWithoutRelu { .. }));
-    assert_eq!(end(&quantized, "signed"), EndSupport::SignedInput);
-    assert_eq!(end(&quantized, "shared"), EndSupport::ValueNeededElsewhere { consumer: "network output".to_owned() });
-    assert_eq!(end(&quantized, "pooled"), EndSupport::NoRelu { next: "GlobalMaxPool \"pool\"".to_owned() });
-    assert_eq!(end(&quantized, "pooled").to_string(), "no ReLU follows, but GlobalMaxPool \"pool\"");
+    assert_eq!(negatives(&quantized, "own_relu"), NegativeSums::Unseen);
+    assert_eq!(negatives(&quantized, "joined"), NegativeSums::Unseen);
+    assert!(matches!(negatives(&quantized, "no_relu"), NegativeSums::ResidualWithoutRelu { .. }));
+    assert_eq!(negatives(&quantized, "signed"), NegativeSums::SignedOperands);
+    assert_eq!(negatives(&quantized, "shared"), NegativeSums::ValueNeededElsewhere { consumer: "network output".to_owned() });
+    assert_eq!(negatives(&quantized, "pooled"), NegativeSums::NoRelu { next: "GlobalMaxPool \"pool\"".to_owned() });
+    assert_eq!(negatives(&quantized, "pooled").to_string(), "no ReLU follows, but GlobalMaxPool \"pool\"");
     assert!(quantized.report.float_nodes.is_empty(), "{:?}", quantized.report);
 }
 
@@ -108,11 +108,11 @@ fn a_signed_input_can_be_offset() {
     let y = network.conv("first", x, 3);
     let y = network.op("relu", Op::Relu, &[y]);
     let graph = network.graph(&[y]);
-    assert_eq!(end(&quantized_with(&graph, 0.0, &QuantizeConfig::default()), "first"), EndSupport::Valid);
-    assert_eq!(end(&quantized_with(&graph, 0.5, &QuantizeConfig::default()), "first"), EndSupport::SignedInput);
+    assert_eq!(negatives(&quantized_with(&graph, 0.0, &QuantizeConfig::default()), "first"), NegativeSums::Unseen);
+    assert_eq!(negatives(&quantized_with(&graph, 0.5, &QuantizeConfig::default()), "first"), NegativeSums::SignedOperands);
     let config = QuantizeConfig { first_layer: FirstLayer::Offset, ..QuantizeConfig::default() };
     let offset = quantized_with(&graph, 0.5, &config);
-    assert_eq!(end(&offset, "first"), EndSupport::Valid);
+    assert_eq!(negatives(&offset, "first"), NegativeSums::Unseen);
     let all = layers(&offset, &[vec![1, 2, 6, 6]]).unwrap();
     assert_eq!(all[0].layer.input_offset, 32_767);
     assert_eq!((all[0].shape.c(), all[0].shape.k(), all[0].shape.rows().output), (2, 2, 6));

@@ -143,7 +143,7 @@ struct PredictedStop {
 impl LayerEffect for PredictedStop {
     fn applies(&self, layer: &LayerWorkload) -> bool {
         let one_pass = |layout: Layout| layout.parts.iter().all(|part| part.leaves.len() == 1);
-        layer.end.is_valid() && lay_out(layer, &self.hardware).is_ok_and(one_pass)
+        layer.negatives.are_unseen() && lay_out(layer, &self.hardware).is_ok_and(one_pass)
     }
 
     fn sums(&self, layer: &LayerWorkload, operands: &LayerTrace, sums: &mut [i64]) -> Result<(), SimError> {
@@ -193,8 +193,8 @@ impl Machine {
         if !self.config.end {
             return Ok(Detection::Off("switched off".to_owned()));
         }
-        if !layer.end.is_valid() {
-            return Ok(Detection::Off(layer.end.to_string()));
+        if !layer.negatives.are_unseen() {
+            return Ok(Detection::Off(layer.negatives.to_string()));
         }
         let passes = layout.parts.iter().map(|part| part.leaves.len()).max().unwrap_or(1);
         if passes > 1 {

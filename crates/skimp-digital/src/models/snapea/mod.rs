@@ -382,12 +382,12 @@ impl Accelerator for Machine {
         }
         let missing = || SimError::WeightsRequired { layer: layer.name.clone(), accelerator: NAME };
         let weights = layer.weights.as_deref().ok_or_else(missing)?;
-        if !layer.end.is_valid() {
+        if !layer.negatives.are_unseen() {
             let used = |filter: usize| {
                 weights[filter * depth..(filter + 1) * depth].iter().filter(|&&weight| weight != 0).count() as u32
             };
             let mut result = self.result(layer, &self.uniform(layer, used), Checks::default());
-            result.end = Some(EndOutcome::Off(layer.end.to_string()));
+            result.end = Some(EndOutcome::Off(layer.negatives.to_string()));
             return Ok(result);
         }
         let trace = trace.ok_or_else(|| SimError::TraceRequired {

@@ -67,7 +67,7 @@ pub(super) fn search(tuner: &dyn Tuner, config: &SearchConfig) -> Result<Vec<Lay
     let bound = Bound { exact: tuner.accuracy(None)?, max_loss: config.max_accuracy_loss + 1e-9 };
     let mut layers = Vec::new();
     for (idx, layer) in tuner.layers().iter().enumerate() {
-        if !layer.end.is_valid() || layer.weights.is_none() || tuner.traces(idx).is_empty() {
+        if !layer.negatives.are_unseen() || layer.weights.is_none() || tuner.traces(idx).is_empty() {
             continue;
         }
         let mut kernels = kernel_sets(layer, tuner.traces(idx), config)?;

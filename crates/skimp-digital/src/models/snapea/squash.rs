@@ -97,7 +97,7 @@ impl Squash {
 
 impl LayerEffect for Squash {
     fn applies(&self, layer: &LayerWorkload) -> bool {
-        layer.end.is_valid() && self.of(layer).is_some()
+        layer.negatives.are_unseen() && self.of(layer).is_some()
     }
 
     fn sums(&self, layer: &LayerWorkload, operands: &LayerTrace, sums: &mut [i64]) -> Result<(), SimError> {
