@@ -8,13 +8,13 @@ mod accumulate;
 mod affine;
 mod block;
 mod early_negative;
-mod negative_sums;
 mod end_test;
 mod fixed;
 mod fixed_multiplier;
 mod float;
 pub mod formats;
 mod inverted;
+mod negative_sums;
 mod requantize;
 pub mod rng;
 mod rounding;
@@ -26,7 +26,6 @@ pub use block::{
     Nvfp4SmallScale, ScaleRule, e8m0_decode, e8m0_encode,
 };
 pub use early_negative::{EndError, EndTrace, end_planes};
-pub use negative_sums::NegativeSums;
 pub use end_test::EndTest;
 pub use fixed::{FixedCast, FixedCounts, FixedError, FixedFormat};
 pub use fixed_multiplier::FixedMultiplier;
@@ -34,5 +33,6 @@ pub use float::{FloatCast, FloatFormat, FormatError, Specials, ZeroExponent};
 pub use inverted::{
     inverted_code, inverted_plane_bit, inverted_range, inverted_value, is_inverted_width, truncate_after_plane,
 };
+pub use negative_sums::NegativeSums;
 pub use requantize::{Multiplier, Requantization, Requantizer, doubling_high_mul, rounding_shift_right};
 pub use rounding::{CastCounts, MAX_RANDOM_BITS, Overflow, RandomBits, Rounding, Subnormals};

@@ -9,7 +9,7 @@ use skimp_graph::{
 };
 
 use crate::{
-    NegativeSums, FirstLayer, FloatNode, QuantError, QuantizationReport, QuantizeConfig, Quantized, QuantizedLayer,
+    FirstLayer, FloatNode, NegativeSums, QuantError, QuantizationReport, QuantizeConfig, Quantized, QuantizedLayer,
     encode::{Forms, Role, role},
     pattern::{Fused, MacGroup, Patterns},
     weights::{Surroundings, clip_codes, integer_layer, multiplier},

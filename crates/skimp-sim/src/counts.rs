@@ -9,7 +9,35 @@ pub struct Statistic {
     pub unit: &'static str,
     /// What is counted.
     pub description: &'static str,
+    /// Whether it is a phase in which the design does the layer's own work; every other phase is a loss.
+    pub working: bool,
 }
+
+impl Statistic {
+    /// An event, or a phase that is a loss.
+    #[must_use]
+    pub const fn new(name: &'static str, unit: &'static str, description: &'static str) -> Self {
+        Self { name, unit, description, working: false }
+    }
+
+    /// The same as a phase in which the design does the layer's own work.
+    #[must_use]
+    pub const fn working(self) -> Self {
+        Self { working: true, ..self }
+    }
+}
+
+/// Multiply-accumulates of the layer that took a slot of the hardware.
+pub static EXECUTED_MACS: Statistic =
+    Statistic::new("executed_macs", "macs", "Multiply-accumulates of the layer that took a slot.");
+
+/// Multiply-accumulates that the design left out.
+pub static SKIPPED_MACS: Statistic =
+    Statistic::new("skipped_macs", "macs", "Multiply-accumulates that took neither a slot nor energy.");
+
+/// Slots without useful work.
+pub static IDLE_SLOTS: Statistic =
+    Statistic::new("idle_slots", "slots", "Slots (cycles of a multiplier or lane) without useful work.");
 
 /// Counts in the order in which a model lists them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,8 +91,8 @@ impl Counts {
 mod tests {
     use super::*;
 
-    static A: Statistic = Statistic { name: "a", unit: "cycles", description: "First." };
-    static B: Statistic = Statistic { name: "b", unit: "cycles", description: "Second." };
+    static A: Statistic = Statistic::new("a", "cycles", "First.");
+    static B: Statistic = Statistic::new("b", "cycles", "Second.");
 
     #[test]
     fn order_is_kept_and_repeats_add_up() {

@@ -27,7 +27,7 @@ mod workload;
 
 pub use accelerator::{Accelerator, AcceleratorModel, ComparisonRow, GIVEN_MAPPINGS, Provenance};
 pub use cost::{COMMON_COSTS, COST_TABLES, CostEntry, CostTable, CostUnit, Priced};
-pub use counts::{Counts, Statistic};
+pub use counts::{Counts, EXECUTED_MACS, IDLE_SLOTS, SKIPPED_MACS, Statistic};
 pub use effect::{LayerEffect, Tuner};
 pub use energy::{ComponentEnergy, Energy};
 pub use error::{SimError, TraceError};
@@ -38,7 +38,7 @@ pub use registry::find_model;
 pub use result::{Activity, EndOutcome, LayerResult};
 pub use scope::{Coverage, Scope, Scopes};
 pub use settings::{apply_setting, nearest, resolve_config};
-pub use skimp_numerics::{NegativeSums, EndTest};
+pub use skimp_numerics::{EndTest, NegativeSums};
 pub use skimp_shape::{LayerShape, Padding, ShapeError, ShapeSpec, WindowAxis};
 pub use timeline::TimelineSpan;
 pub use totals::{RunTotals, mean_reduction};

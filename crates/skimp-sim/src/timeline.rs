@@ -37,9 +37,9 @@ mod tests {
 
     #[test]
     fn phases_follow_each_other() {
-        static A: Statistic = Statistic { name: "a", unit: "cycles", description: "First." };
-        static B: Statistic = Statistic { name: "b", unit: "cycles", description: "Second." };
-        static C: Statistic = Statistic { name: "c", unit: "cycles", description: "Third." };
+        static A: Statistic = Statistic::new("a", "cycles", "First.");
+        static B: Statistic = Statistic::new("b", "cycles", "Second.");
+        static C: Statistic = Statistic::new("c", "cycles", "Third.");
         let mut result = LayerResult::new(&LayerWorkload::dense("d", 3, 4));
         result.cycles = Counts::new(&[(&A, 5), (&B, 0), (&C, 7)]);
         let spans = TimelineSpan::phases(&result);

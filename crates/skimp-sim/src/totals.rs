@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use crate::{Activity, CostTable, Counts, LayerWorkload, Scope, Scopes, Statistic};
 
-    static WORK: Statistic = Statistic { name: "work", unit: "cycles", description: "Work." };
+    static WORK: Statistic = Statistic::new("work", "cycles", "Work.");
     const TABLE: &str = "schema = 1\nname = \"t\"\nsummary = \"s\"\ntechnology_nm = 45\n\
                          [x]\nread_pj = 2.5\nstatic_mw = 4.0\nsource = \"here\"\n";
 

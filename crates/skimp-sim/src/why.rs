@@ -1,6 +1,6 @@
 //! Why a layer ran below the array's peak rate, derived from its counters.
 
-use crate::LayerResult;
+use crate::{IDLE_SLOTS, LayerResult};
 
 /// A counter of lost slots: cycles of a multiplier (or the share of one that a lane is) without useful work.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,7 +18,7 @@ pub struct LossEvent {
 impl LossEvent {
     /// What most models count: slots without work.
     pub const IDLE: LossEvent =
-        LossEvent { event: "idle_slots", slots: 1.0, part_of: None, text: "extents that do not fill the array" };
+        LossEvent { event: IDLE_SLOTS.name, slots: 1.0, part_of: None, text: "extents that do not fill the array" };
 
     /// [`IDLE`](Self::IDLE) with other words.
     #[must_use]
@@ -37,9 +37,6 @@ pub struct Loss {
     /// In words, with the share.
     pub text: String,
 }
-
-/// Phases that do the layer's work; all others are losses.
-const WORKING_PHASES: [&str; 2] = ["compute", "run_pu"];
 
 /// Shares below this one are not worth a word.
 const LEAST_SHARE: f64 = 0.005;
@@ -60,7 +57,7 @@ pub fn losses(result: &LayerResult, events: &[LossEvent], peak_macs_per_cycle: f
         }
     };
     for (phase, count) in result.cycles.iter() {
-        if !WORKING_PHASES.contains(&phase.name) && cycles > 0.0 {
+        if !phase.working && cycles > 0.0 {
             let text = phase.description.trim_end_matches('.');
             let mut letters = text.chars();
             let first: String = letters.next().map(|letter| letter.to_lowercase().collect()).unwrap_or_default();
@@ -84,10 +81,10 @@ mod tests {
     use super::*;
     use crate::{Counts, LayerWorkload, Statistic};
 
-    static COMPUTE: Statistic = Statistic { name: "compute", unit: "cycles", description: "Work." };
-    static STALL: Statistic = Statistic { name: "dram_stall", unit: "cycles", description: "Waiting for memory." };
-    static IDLE: Statistic = Statistic { name: "idle_slots", unit: "slots", description: "Idle." };
-    static WAIT: Statistic = Statistic { name: "wait", unit: "lanes", description: "Waits." };
+    static COMPUTE: Statistic = Statistic::new("compute", "cycles", "Work.").working();
+    static STALL: Statistic = Statistic::new("dram_stall", "cycles", "Waiting for memory.");
+    static IDLE: Statistic = Statistic::new("idle_slots", "slots", "Idle.");
+    static WAIT: Statistic = Statistic::new("wait", "lanes", "Waits.");
 
     #[test]
     fn shares_come_from_counters() {

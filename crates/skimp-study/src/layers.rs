@@ -8,7 +8,7 @@ use skimp_data::InputSpec;
 use skimp_graph::integer::{Activation, MacLayout};
 use skimp_quant::{LayerGeometry, Quantized, QuantizedLayer};
 use skimp_report::records::{EndStatus, LayerStatistics};
-use skimp_sim::{EndOutcome, NegativeSums, LayerKind, LayerResult, LayerWorkload, Nonlinearity};
+use skimp_sim::{EndOutcome, LayerKind, LayerResult, LayerWorkload, NegativeSums, Nonlinearity};
 
 use crate::trace::{ImageTrace, LayerOperands};
 use crate::{LayersConfig, StudyError};

@@ -675,7 +675,7 @@ mod tests {
         assert_eq!(run("c,30,30,7,7,3,16,2,\n", "systolic", settings).total.cycles, 7_084);
     }
 
-    static POOLING: Statistic = Statistic { name: "pooling", unit: "cycles", description: "pooling" };
+    static POOLING: Statistic = Statistic::new("pooling", "cycles", "pooling");
 
     /// A design that takes a cycle for each output of a layer without weights.
     #[derive(Debug)]

@@ -12,7 +12,10 @@
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{Accelerator, Activity, LayerResult, LayerTrace, LayerWorkload, OperationCount, SimError, Statistic};
+use skimp_sim::{
+    Accelerator, Activity, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, OperationCount,
+    SKIPPED_MACS, SimError, Statistic,
+};
 use toml::Table;
 
 use super::bricks::MEMORY_BYTES;
@@ -75,21 +78,18 @@ struct Config {
     empty_group_cycles: u32,
 }
 
-static COLUMNS_USED: Statistic = Statistic {
-    name: "columns_executed",
-    unit: "columns",
-    description: "Bit columns of magnitudes that were processed, over all windows.",
-};
-static COLUMNS_SKIPPED: Statistic = Statistic {
-    name: "columns_skipped",
-    unit: "columns",
-    description: "Bit columns of magnitudes that were all zero and skipped, over all windows.",
-};
-static STORED_BITS: Statistic = Statistic {
-    name: "weight_bits_stored",
-    unit: "bits",
-    description: "Storage of the weights: columns that are not zero, signs, and a flag per column.",
-};
+static COLUMNS_USED: Statistic =
+    Statistic::new("columns_executed", "columns", "Bit columns of magnitudes that were processed, over all windows.");
+static COLUMNS_SKIPPED: Statistic = Statistic::new(
+    "columns_skipped",
+    "columns",
+    "Bit columns of magnitudes that were all zero and skipped, over all windows.",
+);
+static STORED_BITS: Statistic = Statistic::new(
+    "weight_bits_stored",
+    "bits",
+    "Storage of the weights: columns that are not zero, signs, and a flag per column.",
+);
 
 #[derive(Debug)]
 struct Rule {
@@ -167,12 +167,12 @@ impl QuickRule for Rule {
 
         let mut result = LayerResult::new(layer);
         result.cycles.add(&quick::COMPUTE, cycles);
-        result.events.add(&quick::EXECUTED, executed);
-        result.events.add(&quick::SKIPPED, result.macs - executed);
+        result.events.add(&EXECUTED_MACS, executed);
+        result.events.add(&SKIPPED_MACS, result.macs - executed);
         result.events.add(&COLUMNS_USED, uses * used);
         result.events.add(&COLUMNS_SKIPPED, uses * (groups * magnitude_bits.max(most_bits) - used));
         let lane_columns = uses.saturating_mul(used).saturating_mul(u64::from(self.config.weights_per_group));
-        result.events.add(&quick::IDLE, cycles.saturating_mul(self.lanes()).saturating_sub(lane_columns));
+        result.events.add(&IDLE_SLOTS, cycles.saturating_mul(self.lanes()).saturating_sub(lane_columns));
         result.events.add(&STORED_BITS, images * stored);
         result.activity.push(Activity::chip(cycles));
         let inputs = images.saturating_mul(layer.shape.input_count() as u64 * u64::from(layer.activation_bits));

@@ -10,23 +10,11 @@ use super::config::extents;
 pub(super) const VALUE_BITS: u64 = 16;
 
 pub(super) static COMPUTE: Statistic =
-    Statistic { name: "compute", unit: "cycles", description: "Cycles in which a brick is broadcast to all tiles." };
+    Statistic::new("compute", "cycles", "Cycles in which a brick is broadcast to all tiles.").working();
 pub(super) static BRICK_READS: Statistic =
-    Statistic { name: "brick_reads", unit: "bricks", description: "Bricks of activations read and broadcast." };
+    Statistic::new("brick_reads", "bricks", "Bricks of activations read and broadcast.");
 pub(super) static WEIGHT_READS: Statistic =
-    Statistic { name: "weight_reads", unit: "weights", description: "Weight positions read from the tiles' eDRAM." };
-pub(super) static EXECUTED: Statistic = Statistic {
-    name: "executed_macs",
-    unit: "macs",
-    description: "Multiplications of operands that belong to the layer.",
-};
-pub(super) static SKIPPED: Statistic =
-    Statistic { name: "skipped_macs", unit: "macs", description: "Multiplications that took no slot." };
-pub(super) static IDLE: Statistic = Statistic {
-    name: "idle_slots",
-    unit: "macs",
-    description: "Multiplier cycles without a filter or channel to work on.",
-};
+    Statistic::new("weight_reads", "weights", "Weight positions read from the tiles' eDRAM.");
 
 /// The multipliers of a node.
 #[derive(Clone, Copy, Debug)]

@@ -23,15 +23,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, AcceleratorModel, ComparisonRow, CostTable, LayerEffect, LayerKind, LayerResult, LayerTrace,
-    LayerWorkload, LossEvent, Operation, SimError, Statistic, Tuner,
+    Accelerator, AcceleratorModel, ComparisonRow, CostTable, EXECUTED_MACS, IDLE_SLOTS, LayerEffect, LayerKind,
+    LayerResult, LayerTrace, LayerWorkload, LossEvent, Operation, SKIPPED_MACS, SimError, Statistic, Tuner,
 };
 use toml::Table;
 
-use super::bricks::{
-    BRICK_READS, Bundle, COMPUTE, EXECUTED, IDLE, Node, NodeWork, SKIPPED, VALUE_BITS, WEIGHT_READS, outputs,
-    tap_position,
-};
+use super::bricks::{BRICK_READS, Bundle, COMPUTE, Node, NodeWork, VALUE_BITS, WEIGHT_READS, outputs, tap_position};
 use super::config::{check_names, layer_list, layer_values, positive, typed};
 use super::entry::Entry;
 use super::search::{Floor, by_work, check_loss, raise_all, raise_each};
@@ -117,23 +114,22 @@ impl LayerEffect for Thresholds {
     }
 }
 
-static OFFSETS_STORED: Statistic = Statistic {
-    name: "offset_bits_stored",
-    unit: "bits",
-    description: "Offsets stored beside the input's values, in bricks of their full size.",
-};
-static VALUES_STORED: Statistic = Statistic {
-    name: "value_bits_stored",
-    unit: "bits",
-    description: "Input values stored, in bricks of their full size; nothing is compressed.",
-};
-static EMPTY: Statistic =
-    Statistic { name: "empty_bricks", unit: "bricks", description: "Bricks without a value that a lane went through." };
-static BARRIER: Statistic = Statistic {
-    name: "barrier_lane_cycles",
-    unit: "cycles",
-    description: "Cycles of single lanes spent waiting for the slowest lane of a window.",
-};
+static OFFSETS_STORED: Statistic = Statistic::new(
+    "offset_bits_stored",
+    "bits",
+    "Offsets stored beside the input's values, in bricks of their full size.",
+);
+static VALUES_STORED: Statistic = Statistic::new(
+    "value_bits_stored",
+    "bits",
+    "Input values stored, in bricks of their full size; nothing is compressed.",
+);
+static EMPTY: Statistic = Statistic::new("empty_bricks", "bricks", "Bricks without a value that a lane went through.");
+static BARRIER: Statistic = Statistic::new(
+    "barrier_lane_cycles",
+    "cycles",
+    "Cycles of single lanes spent waiting for the slowest lane of a window.",
+);
 
 /// The values of a brick that are not zero, each with its offset, padded with (0, 0) to the brick's size.
 #[must_use]
@@ -298,9 +294,9 @@ impl Machine {
         for (statistic, count) in [
             (&BRICK_READS, cycles),
             (&WEIGHT_READS, slots),
-            (&EXECUTED, result.macs),
-            (&SKIPPED, 0),
-            (&IDLE, slots - result.macs),
+            (&EXECUTED_MACS, result.macs),
+            (&SKIPPED_MACS, 0),
+            (&IDLE_SLOTS, slots - result.macs),
         ] {
             result.events.add(statistic, count);
         }
@@ -337,9 +333,9 @@ impl Machine {
         for (statistic, count) in [
             (&BRICK_READS, bricks),
             (&WEIGHT_READS, entries * self.node.filters),
-            (&EXECUTED, executed),
-            (&SKIPPED, result.macs - executed),
-            (&IDLE, slots - executed),
+            (&EXECUTED_MACS, executed),
+            (&SKIPPED_MACS, result.macs - executed),
+            (&IDLE_SLOTS, slots - executed),
             (&EMPTY, lanes.empty_bricks),
             (&BARRIER, lanes.waiting),
             (&VALUES_STORED, stored * u64::from(self.config.value_bits)),
@@ -447,7 +443,7 @@ impl Accelerator for Machine {
 
     fn loss_events(&self) -> Vec<LossEvent> {
         let waits = "lanes wait for the slowest lane of a window";
-        let waits = LossEvent { event: BARRIER.name, part_of: Some(IDLE.name), ..LossEvent::idle(waits) };
+        let waits = LossEvent { event: BARRIER.name, part_of: Some(IDLE_SLOTS.name), ..LossEvent::idle(waits) };
         vec![
             LossEvent { slots: self.node.filters as f64, ..waits },
             LossEvent::idle("empty bricks, and extents that do not fill lanes and filters"),

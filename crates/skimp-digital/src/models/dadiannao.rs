@@ -13,12 +13,12 @@
 
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, LayerKind, LayerResult, LayerTrace, LayerWorkload, Priced,
-    Provenance, SimError,
+    Accelerator, Activity, ComparisonRow, CostTable, EXECUTED_MACS, IDLE_SLOTS, LayerKind, LayerResult, LayerTrace,
+    LayerWorkload, Priced, Provenance, SimError,
 };
 use toml::Table;
 
-use super::bricks::{self, BRICK_READS, COMPUTE, EXECUTED, IDLE, NodeWork, WEIGHT_READS};
+use super::bricks::{self, BRICK_READS, COMPUTE, NodeWork, WEIGHT_READS};
 use super::config::{positive, typed};
 use super::entry::Entry;
 
@@ -141,8 +141,8 @@ impl Accelerator for Chip {
         result.cycles.add(&COMPUTE, cycles);
         result.events.add(&BRICK_READS, cycles);
         result.events.add(&WEIGHT_READS, slots);
-        result.events.add(&EXECUTED, result.macs);
-        result.events.add(&IDLE, slots - result.macs);
+        result.events.add(&EXECUTED_MACS, result.macs);
+        result.events.add(&IDLE_SLOTS, slots - result.macs);
         result.activity = vec![Activity::chip(cycles)];
         result.operations = NodeWork::dense(&self.node, layer, cycles, result.macs).operations();
         if layer.kind == LayerKind::Conv && layer.shape.groups() > 1 {

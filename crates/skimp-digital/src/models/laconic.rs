@@ -14,7 +14,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{Accelerator, LayerResult, LayerTrace, LayerWorkload, Operation, SimError};
+use skimp_sim::{
+    Accelerator, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, Operation, SKIPPED_MACS, SimError,
+};
 use toml::Table;
 
 use super::bricks::{Bundle, Node, NodeWork, outputs};
@@ -191,10 +193,10 @@ impl QuickRule for Rule {
 
         let mut result = LayerResult::new(layer);
         result.cycles.add(&quick::COMPUTE, cycles);
-        result.events.add(&quick::EXECUTED, executed);
-        result.events.add(&quick::SKIPPED, result.macs - executed);
+        result.events.add(&EXECUTED_MACS, executed);
+        result.events.add(&SKIPPED_MACS, result.macs - executed);
         result.events.add(&quick::TERMS, terms);
-        result.events.add(&quick::IDLE, cycles.saturating_mul(self.lanes()) - terms);
+        result.events.add(&IDLE_SLOTS, cycles.saturating_mul(self.lanes()) - terms);
         result.events.add(&quick::ACTIVATION_READS, activation_words);
         result.events.add(&quick::WEIGHT_READS, weight_words);
         let node = &self.node;

@@ -16,45 +16,21 @@ use super::config::{positive, typed_parts};
 /// The remark that labels every result of a quick rule.
 pub(super) const FIDELITY: &str = "fidelity: quick rule, cycles from operand statistics under ideal operand supply";
 
-pub(super) static COMPUTE: Statistic = Statistic {
-    name: "compute",
-    unit: "cycles",
-    description: "Cycles in which the array works or waits in lock step.",
-};
-pub(super) static EXECUTED: Statistic = Statistic {
-    name: "executed_macs",
-    unit: "macs",
-    description: "Multiplications that took a slot and belong to the layer.",
-};
-pub(super) static SKIPPED: Statistic =
-    Statistic { name: "skipped_macs", unit: "macs", description: "Multiplications that took neither time nor energy." };
-pub(super) static TERMS: Statistic = Statistic {
-    name: "terms",
-    unit: "terms",
-    description: "Signed powers of two (or products of two) that were added up.",
-};
-pub(super) static IDLE: Statistic = Statistic {
-    name: "idle_slots",
-    unit: "slots",
-    description: "Cycles of a lane (or multiplier) without useful work.",
-};
-pub(super) static ACTIVATION_READS: Statistic = Statistic {
-    name: "activation_reads",
-    unit: "words",
-    description: "Words of 64 bits of activations read from on-chip memory.",
-};
-pub(super) static WEIGHT_READS: Statistic = Statistic {
-    name: "weight_reads",
-    unit: "words",
-    description: "Words of 64 bits of weights read from on-chip memory.",
-};
+pub(super) static COMPUTE: Statistic =
+    Statistic::new("compute", "cycles", "Cycles in which the array works or waits in lock step.").working();
+pub(super) static TERMS: Statistic =
+    Statistic::new("terms", "terms", "Signed powers of two (or products of two) that were added up.");
+pub(super) static ACTIVATION_READS: Statistic =
+    Statistic::new("activation_reads", "words", "Words of 64 bits of activations read from on-chip memory.");
+pub(super) static WEIGHT_READS: Statistic =
+    Statistic::new("weight_reads", "words", "Words of 64 bits of weights read from on-chip memory.");
 
 /// A rule that turns one layer into cycles and events.
 pub(super) trait QuickRule: fmt::Debug + Send + Sync {
     /// Runs a checked layer of one or more images (`n` scales what does not depend on values).
     fn run(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError>;
 
-    /// Lanes that [`IDLE`] counts in a cycle, and what idles them.
+    /// Lanes that [`IDLE_SLOTS`](skimp_sim::IDLE_SLOTS) counts in a cycle, and what idles them.
     fn idle(&self) -> (u64, &'static str);
 }
 

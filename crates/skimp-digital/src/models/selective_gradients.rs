@@ -39,8 +39,8 @@
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, OperationCount, Scope,
-    Scopes, SimError, Statistic, WindowAxis,
+    Accelerator, Activity, ComparisonRow, CostTable, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload,
+    OperationCount, SKIPPED_MACS, Scope, Scopes, SimError, Statistic, WindowAxis,
 };
 use toml::Table;
 
@@ -93,26 +93,20 @@ struct Unit {
     costs: CostTable,
 }
 
-const fn statistic(name: &'static str, unit: &'static str, description: &'static str) -> Statistic {
-    Statistic { name, unit, description }
-}
-
-static COMPUTE: Statistic = statistic("compute", "cycles", "Backward convolution of the input gradient.");
+static COMPUTE: Statistic =
+    Statistic::new("compute", "cycles", "Backward convolution of the input gradient.").working();
 static BACKWARD: Statistic =
-    statistic("backward_macs", "macs", "Multiplications of the dense backward convolution, padding included.");
-static EXECUTED: Statistic = statistic("executed_macs", "macs", "Multiplications for gradients that are computed.");
-static SKIPPED: Statistic = statistic("skipped_macs", "macs", "Multiplications for gradients that a ReLU discards.");
-static IDLE: Statistic = statistic("idle_slots", "macs", "Multiplier cycles without a gradient or product to work on.");
-static DENSE_CYCLES: Statistic = statistic("dense_cycles", "cycles", "Cycles of the dense backward convolution.");
-static GRADIENTS: Statistic = statistic("gradients", "values", "Gradients of the input activation.");
+    Statistic::new("backward_macs", "macs", "Multiplications of the dense backward convolution, padding included.");
+static DENSE_CYCLES: Statistic = Statistic::new("dense_cycles", "cycles", "Cycles of the dense backward convolution.");
+static GRADIENTS: Statistic = Statistic::new("gradients", "values", "Gradients of the input activation.");
 static COMPUTED: Statistic =
-    statistic("gradients_computed", "values", "Gradients that are computed; over `gradients` the non-zero ratio.");
+    Statistic::new("gradients_computed", "values", "Gradients that are computed; over `gradients` the non-zero ratio.");
 static DRAM_GRADIENT: Statistic =
-    statistic("dram_gradient_bytes", "bytes", "Input gradients written, with their bit vector where selective.");
+    Statistic::new("dram_gradient_bytes", "bytes", "Input gradients written, with their bit vector where selective.");
 static DRAM_GRADIENT_DENSE: Statistic =
-    statistic("dram_gradient_dense_bytes", "bytes", "Input gradients written by the dense backward pass.");
+    Statistic::new("dram_gradient_dense_bytes", "bytes", "Input gradients written by the dense backward pass.");
 static DRAM_READ: Statistic =
-    statistic("dram_read_bytes", "bytes", "Weights, output gradients and the forward pass's bit vector read.");
+    Statistic::new("dram_read_bytes", "bytes", "Weights, output gradients and the forward pass's bit vector read.");
 
 /// Cycles and work of a backward convolution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -213,9 +207,9 @@ impl Unit {
         result.cycles.add(&COMPUTE, done.cycles);
         for (statistic, count) in [
             (&BACKWARD, dense.macs),
-            (&EXECUTED, done.macs),
-            (&SKIPPED, dense.macs - done.macs),
-            (&IDLE, done.cycles * self.lanes() - done.macs),
+            (&EXECUTED_MACS, done.macs),
+            (&SKIPPED_MACS, dense.macs - done.macs),
+            (&IDLE_SLOTS, done.cycles * self.lanes() - done.macs),
             (&DENSE_CYCLES, dense.cycles),
             (&GRADIENTS, dense.gradients),
             (&COMPUTED, done.gradients),

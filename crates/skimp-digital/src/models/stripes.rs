@@ -22,12 +22,12 @@
 
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, AcceleratorModel, ComparisonRow, CostTable, LayerEffect, LayerKind, LayerResult, LayerTrace,
-    LayerWorkload, LossEvent, Operation, SimError, Statistic, Tuner,
+    Accelerator, AcceleratorModel, ComparisonRow, CostTable, EXECUTED_MACS, LayerEffect, LayerKind, LayerResult,
+    LayerTrace, LayerWorkload, LossEvent, Operation, SKIPPED_MACS, SimError, Statistic, Tuner,
 };
 use toml::Table;
 
-use super::bricks::{BRICK_READS, EXECUTED, Node, NodeWork, SKIPPED, VALUE_BITS, WEIGHT_READS, outputs};
+use super::bricks::{BRICK_READS, Node, NodeWork, VALUE_BITS, WEIGHT_READS, outputs};
 use super::config::{check_names, layer_list, layer_values, positive, typed};
 use super::entry::Entry;
 use super::search::{Floor, by_work, check_loss, raise_all, raise_each};
@@ -198,26 +198,17 @@ impl<'t> Searched<'t> {
     }
 }
 
-static COMPUTE: Statistic = Statistic {
-    name: "compute",
-    unit: "cycles",
-    description: "Cycles of brick steps, one per bit of the activations.",
-};
-static BIT_PRODUCTS: Statistic = Statistic {
-    name: "bit_products",
-    unit: "bits",
-    description: "Products of one activation bit and a weight that belong to the layer.",
-};
-static BITS_SKIPPED: Statistic = Statistic {
-    name: "bit_products_skipped",
-    unit: "bits",
-    description: "Products that 16-bit activations would take in addition.",
-};
-static BITS_IDLE: Statistic = Statistic {
-    name: "idle_bit_slots",
-    unit: "bits",
-    description: "Bit products of the array without a window, filter or channel to work on.",
-};
+static COMPUTE: Statistic =
+    Statistic::new("compute", "cycles", "Cycles of brick steps, one per bit of the activations.").working();
+static BIT_PRODUCTS: Statistic =
+    Statistic::new("bit_products", "bits", "Products of one activation bit and a weight that belong to the layer.");
+static BITS_SKIPPED: Statistic =
+    Statistic::new("bit_products_skipped", "bits", "Products that 16-bit activations would take in addition.");
+static BITS_IDLE: Statistic = Statistic::new(
+    "idle_bit_slots",
+    "bits",
+    "Bit products of the array without a window, filter or channel to work on.",
+);
 
 /// The sum of products of a serial inner-product unit: one activation bit per cycle, the sign plane subtracted.
 #[must_use]
@@ -301,8 +292,8 @@ impl Machine {
         for (statistic, count) in [
             (&BRICK_READS, steps * windows),
             (&WEIGHT_READS, weights),
-            (&EXECUTED, result.macs),
-            (&SKIPPED, 0),
+            (&EXECUTED_MACS, result.macs),
+            (&SKIPPED_MACS, 0),
             (&BIT_PRODUCTS, products),
             (&BITS_SKIPPED, result.macs * VALUE_BITS - products),
             (&BITS_IDLE, slots.saturating_sub(products)),

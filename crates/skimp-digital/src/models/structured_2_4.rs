@@ -10,7 +10,9 @@
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{Accelerator, LayerResult, LayerTrace, LayerWorkload, SimError, Statistic};
+use skimp_sim::{
+    Accelerator, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, SKIPPED_MACS, SimError, Statistic,
+};
 use toml::Table;
 
 use super::bricks::{Node, NodeWork, VALUE_BITS};
@@ -65,16 +67,10 @@ struct Config {
     inputs_per_brick: u32,
 }
 
-static DENSE_BITS: Statistic = Statistic {
-    name: "weight_bits_dense",
-    unit: "bits",
-    description: "Storage of all weights, runs of four filled up.",
-};
-static STORED_BITS: Statistic = Statistic {
-    name: "weight_bits_stored",
-    unit: "bits",
-    description: "Storage of the kept weights and their indices.",
-};
+static DENSE_BITS: Statistic =
+    Statistic::new("weight_bits_dense", "bits", "Storage of all weights, runs of four filled up.");
+static STORED_BITS: Statistic =
+    Statistic::new("weight_bits_stored", "bits", "Storage of the kept weights and their indices.");
 
 #[derive(Debug)]
 struct Rule {
@@ -118,9 +114,9 @@ impl QuickRule for Rule {
         let bricks = images * dense;
         let activation_words = quick::words64(bricks * self.node.brick as u64, layer.activation_bits);
         result.cycles.add(&quick::COMPUTE, cycles);
-        result.events.add(&quick::EXECUTED, executed);
-        result.events.add(&quick::SKIPPED, result.macs - executed);
-        result.events.add(&quick::IDLE, cycles.saturating_mul(self.node.multipliers()).saturating_sub(executed));
+        result.events.add(&EXECUTED_MACS, executed);
+        result.events.add(&SKIPPED_MACS, result.macs - executed);
+        result.events.add(&IDLE_SLOTS, cycles.saturating_mul(self.node.multipliers()).saturating_sub(executed));
         result.events.add(&quick::ACTIVATION_READS, activation_words);
         result.events.add(&quick::WEIGHT_READS, weight_words);
         result.events.add(&DENSE_BITS, images * dense_bits);

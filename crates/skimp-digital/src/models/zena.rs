@@ -22,12 +22,12 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, LossEvent, OperationCount, SimError,
-    Statistic,
+    Accelerator, ComparisonRow, CostTable, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload,
+    LossEvent, OperationCount, SKIPPED_MACS, SimError, Statistic,
 };
 use toml::Table;
 
-use super::bricks::{EXECUTED, SKIPPED, outputs, tap_position};
+use super::bricks::{outputs, tap_position};
 use super::config::{positive, typed};
 use super::entry::Entry;
 
@@ -115,28 +115,20 @@ struct Array {
     costs: CostTable,
 }
 
-static COMPUTE: Statistic = Statistic {
-    name: "compute",
-    unit: "cycles",
-    description: "Cycles until the slowest group of each set of kernels is done.",
-};
-static IDLE: Statistic = Statistic {
-    name: "idle_slots",
-    unit: "macs",
-    description: "Cycles of single processing elements without a multiplication, waits included.",
-};
-static GROUP_WAIT: Statistic = Statistic {
-    name: "group_wait",
-    unit: "cycles",
-    description: "Part of idle_slots: waits for the slowest element of a group, at its window.",
-};
-static ACTIVATION_VALUES: Statistic = Statistic {
-    name: "activation_values",
-    unit: "values",
-    description: "Activations brought to a group, once per window and set of kernels.",
-};
+static COMPUTE: Statistic =
+    Statistic::new("compute", "cycles", "Cycles until the slowest group of each set of kernels is done.").working();
+static GROUP_WAIT: Statistic = Statistic::new(
+    "group_wait",
+    "cycles",
+    "Part of idle_slots: waits for the slowest element of a group, at its window.",
+);
+static ACTIVATION_VALUES: Statistic = Statistic::new(
+    "activation_values",
+    "values",
+    "Activations brought to a group, once per window and set of kernels.",
+);
 static VECTOR_BITS: Statistic =
-    Statistic { name: "vector_bits", unit: "bits", description: "Bits of zero vectors read for kernels and windows." };
+    Statistic::new("vector_bits", "bits", "Bits of zero vectors read for kernels and windows.");
 
 /// Zero vectors: one bit per element, a whole number of words per kernel tap.
 struct Vectors {
@@ -325,7 +317,7 @@ impl Accelerator for Array {
 
     fn loss_events(&self) -> Vec<LossEvent> {
         let waits = "elements wait for the slowest one of their group";
-        let waits = LossEvent { event: GROUP_WAIT.name, part_of: Some(IDLE.name), ..LossEvent::idle(waits) };
+        let waits = LossEvent { event: GROUP_WAIT.name, part_of: Some(IDLE_SLOTS.name), ..LossEvent::idle(waits) };
         vec![waits, LossEvent::idle("kernels or windows that do not fill the groups")]
     }
 
@@ -405,9 +397,9 @@ impl Array {
         let weight_bits = if kernels.is_some() { windows * layer.shape.k() as u64 * inputs } else { 0 };
         result.cycles.add(&COMPUTE, cycles);
         for (statistic, count) in [
-            (&EXECUTED, total.executed),
-            (&SKIPPED, result.macs - total.executed),
-            (&IDLE, cycles * u64::from(self.config.pes) - total.executed),
+            (&EXECUTED_MACS, total.executed),
+            (&SKIPPED_MACS, result.macs - total.executed),
+            (&IDLE_SLOTS, cycles * u64::from(self.config.pes) - total.executed),
             (&GROUP_WAIT, total.group_wait),
             (&ACTIVATION_VALUES, total.activation_values),
             (&VECTOR_BITS, activation_bits + weight_bits),

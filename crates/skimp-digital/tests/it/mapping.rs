@@ -1,6 +1,6 @@
 //! The mapping rules beyond VGG-16, on layers small enough to count by hand.
 
-use skimp_sim::{EndOutcome, NegativeSums, LayerWorkload};
+use skimp_sim::{EndOutcome, LayerWorkload, NegativeSums};
 
 use crate::support::{accelerator, cycles, events, trace_of_ends};
 

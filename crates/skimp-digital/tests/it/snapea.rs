@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use skimp_sim::{NegativeSums, LayerKind, LayerShape, LayerTrace, LayerWorkload, RecordedTrace, ShapeSpec};
+use skimp_sim::{LayerKind, LayerShape, LayerTrace, LayerWorkload, NegativeSums, RecordedTrace, ShapeSpec};
 
 use crate::support::{accelerator, events};
 

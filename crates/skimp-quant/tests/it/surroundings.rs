@@ -8,7 +8,8 @@ use skimp_graph::{
     testing::random_tensor,
 };
 use skimp_quant::{
-    Calibrator, NegativeSums, FirstLayer, QuantError, QuantizeConfig, Quantized, RangeMethod, calibrate, layers, quantize,
+    Calibrator, FirstLayer, NegativeSums, QuantError, QuantizeConfig, Quantized, RangeMethod, calibrate, layers,
+    quantize,
 };
 
 /// Builds a network on an image of 2 channels and 6x6 pixels, without negative ones.
@@ -95,7 +96,10 @@ fn negative_sums_follow_the_surroundings() {
     assert_eq!(negatives(&quantized, "joined"), NegativeSums::Unseen);
     assert!(matches!(negatives(&quantized, "no_relu"), NegativeSums::ResidualWithoutRelu { .. }));
     assert_eq!(negatives(&quantized, "signed"), NegativeSums::SignedOperands);
-    assert_eq!(negatives(&quantized, "shared"), NegativeSums::ValueNeededElsewhere { consumer: "network output".to_owned() });
+    assert_eq!(
+        negatives(&quantized, "shared"),
+        NegativeSums::ValueNeededElsewhere { consumer: "network output".to_owned() }
+    );
     assert_eq!(negatives(&quantized, "pooled"), NegativeSums::NoRelu { next: "GlobalMaxPool \"pool\"".to_owned() });
     assert_eq!(negatives(&quantized, "pooled").to_string(), "no ReLU follows, but GlobalMaxPool \"pool\"");
     assert!(quantized.report.float_nodes.is_empty(), "{:?}", quantized.report);
@@ -109,7 +113,10 @@ fn a_signed_input_can_be_offset() {
     let y = network.op("relu", Op::Relu, &[y]);
     let graph = network.graph(&[y]);
     assert_eq!(negatives(&quantized_with(&graph, 0.0, &QuantizeConfig::default()), "first"), NegativeSums::Unseen);
-    assert_eq!(negatives(&quantized_with(&graph, 0.5, &QuantizeConfig::default()), "first"), NegativeSums::SignedOperands);
+    assert_eq!(
+        negatives(&quantized_with(&graph, 0.5, &QuantizeConfig::default()), "first"),
+        NegativeSums::SignedOperands
+    );
     let config = QuantizeConfig { first_layer: FirstLayer::Offset, ..QuantizeConfig::default() };
     let offset = quantized_with(&graph, 0.5, &config);
     assert_eq!(negatives(&offset, "first"), NegativeSums::Unseen);

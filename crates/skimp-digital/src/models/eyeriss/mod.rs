@@ -52,8 +52,8 @@ mod mapping;
 mod statistics;
 
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, Nonlinearity,
-    OperationCount, Provenance, Scope, SimError, TraceError,
+    Accelerator, Activity, ComparisonRow, CostTable, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload,
+    Nonlinearity, OperationCount, Provenance, Scope, SimError, TraceError,
 };
 use toml::Table;
 
@@ -168,9 +168,9 @@ impl Chip {
         let executed = result.macs - gated;
         let rf = 4 * executed + 3 * gated;
         for (statistic, count) in [
-            (&stat::EXECUTED, executed),
+            (&EXECUTED_MACS, executed),
             (&stat::GATED, *gated),
-            (&stat::IDLE, mapping.compute * hw.pes() - result.macs),
+            (&IDLE_SLOTS, mapping.compute * hw.pes() - result.macs),
             (&stat::RF_ACCESSES, rf),
             (&stat::ARRAY_TRANSFERS, mapping.array),
             (&stat::BUFFER_ACCESSES, mapping.buffer()),

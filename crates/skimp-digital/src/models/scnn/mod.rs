@@ -38,7 +38,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use skimp_sim::{Accelerator, LayerResult, LayerTrace, LayerWorkload, OperationCount, SimError, Statistic};
+use skimp_sim::{
+    Accelerator, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, OperationCount, SKIPPED_MACS,
+    SimError, Statistic,
+};
 use toml::Table;
 
 use self::banks::{Accumulators, Conflicts, Operand};
@@ -115,22 +118,13 @@ enum Halo {
     Input,
 }
 
-static OUTSIDE: Statistic = Statistic {
-    name: "products_outside",
-    unit: "macs",
-    description: "Products that took a slot and fell outside the output map.",
-};
-static BUSY: Statistic = Statistic {
-    name: "pe_cycles",
-    unit: "cycles",
-    description: "Cycles in which a processing element multiplied, summed over the elements.",
-};
+static OUTSIDE: Statistic =
+    Statistic::new("products_outside", "macs", "Products that took a slot and fell outside the output map.");
+static BUSY: Statistic =
+    Statistic::new("pe_cycles", "cycles", "Cycles in which a processing element multiplied, summed over the elements.");
 
-static CONFLICTS: Statistic = Statistic {
-    name: "bank_conflict_cycles",
-    unit: "cycles",
-    description: "Part of pe_cycles: waits for banks of accumulators.",
-};
+static CONFLICTS: Statistic =
+    Statistic::new("bank_conflict_cycles", "cycles", "Part of pe_cycles: waits for banks of accumulators.");
 
 #[derive(Debug)]
 struct Rule {
@@ -368,10 +362,10 @@ impl QuickRule for Rule {
         // A layer of zeros still starts.
         let cycles = run.cycles.max(1);
         result.cycles.add(&quick::COMPUTE, cycles);
-        result.events.add(&quick::EXECUTED, executed);
-        result.events.add(&quick::SKIPPED, result.macs - executed);
+        result.events.add(&EXECUTED_MACS, executed);
+        result.events.add(&SKIPPED_MACS, result.macs - executed);
         result.events.add(&OUTSIDE, run.products - executed);
-        result.events.add(&quick::IDLE, cycles.saturating_mul(self.multipliers()) - run.products);
+        result.events.add(&IDLE_SLOTS, cycles.saturating_mul(self.multipliers()) - run.products);
         result.events.add(&BUSY, run.busy);
         result.events.add(&CONFLICTS, run.busy - run.vectors);
         result.events.add(&quick::ACTIVATION_READS, activation_words);

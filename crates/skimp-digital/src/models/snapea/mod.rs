@@ -34,8 +34,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, ComparisonRow, CostTable, EndOutcome, LayerEffect, LayerResult, LayerTrace, LayerWorkload, LossEvent,
-    OperationCount, SimError, Statistic, Tuner,
+    Accelerator, ComparisonRow, CostTable, EXECUTED_MACS, EndOutcome, IDLE_SLOTS, LayerEffect, LayerResult, LayerTrace,
+    LayerWorkload, LossEvent, OperationCount, SKIPPED_MACS, SimError, Statistic, Tuner,
 };
 use toml::Table;
 
@@ -191,29 +191,13 @@ struct Machine {
     predictions: Option<Arc<Squash>>,
 }
 
-static COMPUTE: Statistic =
-    Statistic { name: "compute", unit: "cycles", description: "Cycles of the slowest processing element." };
-static EXECUTED: Statistic =
-    Statistic { name: "executed_macs", unit: "macs", description: "Multiply-accumulates that were done." };
-static SKIPPED: Statistic =
-    Statistic { name: "skipped_macs", unit: "macs", description: "Multiply-accumulates that were never started." };
-static GATED: Statistic = Statistic {
-    name: "gated_slots",
-    unit: "slots",
-    description: "Cycles of lanes that waited for their PE's slowest.",
-};
-static IDLE: Statistic =
-    Statistic { name: "idle_slots", unit: "slots", description: "Cycles of lanes without a window or at a barrier." };
-static WEIGHT_READS: Statistic =
-    Statistic { name: "weight_reads", unit: "weights", description: "Weights read by a PE for all its lanes." };
-static INDEX_READS: Statistic =
-    Statistic { name: "index_reads", unit: "indices", description: "Entries of the index buffer read by a PE." };
-static SIGN_CHECKS: Statistic =
-    Statistic { name: "sign_checks", unit: "checks", description: "Sums compared with 0 or a threshold." };
-static PREDICTED: Statistic =
-    Statistic { name: "predicted_outputs", unit: "outputs", description: "Outputs predicted to be negative." };
-static WRONG: Statistic =
-    Statistic { name: "squashed_outputs", unit: "outputs", description: "Positive outputs predicted to be negative." };
+static COMPUTE: Statistic = Statistic::new("compute", "cycles", "Cycles of the slowest processing element.").working();
+static GATED: Statistic = Statistic::new("gated_slots", "slots", "Cycles of lanes that waited for their PE's slowest.");
+static WEIGHT_READS: Statistic = Statistic::new("weight_reads", "weights", "Weights read by a PE for all its lanes.");
+static INDEX_READS: Statistic = Statistic::new("index_reads", "indices", "Entries of the index buffer read by a PE.");
+static SIGN_CHECKS: Statistic = Statistic::new("sign_checks", "checks", "Sums compared with 0 or a threshold.");
+static PREDICTED: Statistic = Statistic::new("predicted_outputs", "outputs", "Outputs predicted to be negative.");
+static WRONG: Statistic = Statistic::new("squashed_outputs", "outputs", "Positive outputs predicted to be negative.");
 
 /// Sums over the kernels of a layer beyond those of the array.
 #[derive(Clone, Copy, Debug, Default)]
@@ -295,10 +279,10 @@ impl Machine {
         let indices = if self.config.mode == Mode::Dense { 0 } else { counts.weight_reads };
         result.cycles.add(&COMPUTE, counts.cycles);
         for (statistic, count) in [
-            (&EXECUTED, counts.executed),
-            (&SKIPPED, result.macs - counts.executed),
+            (&EXECUTED_MACS, counts.executed),
+            (&SKIPPED_MACS, result.macs - counts.executed),
             (&GATED, counts.gated),
-            (&IDLE, slots - counts.executed - counts.gated),
+            (&IDLE_SLOTS, slots - counts.executed - counts.gated),
             (&WEIGHT_READS, counts.weight_reads),
             (&INDEX_READS, indices),
             (&SIGN_CHECKS, checks.signs),

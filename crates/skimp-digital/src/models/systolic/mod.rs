@@ -26,8 +26,8 @@ mod array;
 
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, Counts, LayerResult, LayerTrace, LayerWorkload, OperationCount,
-    Scope, SimError, Statistic,
+    Accelerator, Activity, ComparisonRow, CostTable, Counts, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace,
+    LayerWorkload, OperationCount, Scope, SimError, Statistic,
 };
 use toml::Table;
 
@@ -235,43 +235,21 @@ impl SystolicArray {
 }
 
 static COMPUTE: Statistic =
-    Statistic { name: "compute", unit: "cycles", description: "Cycles in which the array fills, works or drains." };
+    Statistic::new("compute", "cycles", "Cycles in which the array fills, works or drains.").working();
 static DRAM_STALL: Statistic =
-    Statistic { name: "dram_stall", unit: "cycles", description: "Cycles in which the array waits for the memory." };
-static INPUT_READS: Statistic =
-    Statistic { name: "input_reads", unit: "codes", description: "Input codes read from the input buffer." };
-static WEIGHT_READS: Statistic =
-    Statistic { name: "weight_reads", unit: "codes", description: "Weight codes read from the weight buffer." };
-static OUTPUT_WRITES: Statistic = Statistic {
-    name: "output_writes",
-    unit: "sums",
-    description: "Sums, partial ones included, written to the output buffer.",
-};
-static PSUM_READS: Statistic =
-    Statistic { name: "psum_reads", unit: "sums", description: "Partial sums read back to be continued." };
-static EXECUTED: Statistic =
-    Statistic { name: "executed_macs", unit: "macs", description: "Multiplications of the layer; none is skipped." };
-static IDLE: Statistic = Statistic {
-    name: "idle_slots",
-    unit: "macs",
-    description: "Multiplier cycles without an operand: fill, drain, unused rows and columns, waits.",
-};
-static PASS_SLOTS: Statistic = Statistic {
-    name: "pass_slots",
-    unit: "macs",
-    description: "Multiplier cycles of further passes, for codes wider than a multiplier.",
-};
-static DRAM_INPUT: Statistic =
-    Statistic { name: "dram_input_bytes", unit: "bytes", description: "Inputs read from off-chip memory." };
-static DRAM_WEIGHT: Statistic =
-    Statistic { name: "dram_weight_bytes", unit: "bytes", description: "Weights read from off-chip memory." };
-static DRAM_OUTPUT: Statistic =
-    Statistic { name: "dram_output_bytes", unit: "bytes", description: "Outputs written to off-chip memory." };
-static DRAM_PSUM: Statistic = Statistic {
-    name: "dram_psum_bytes",
-    unit: "bytes",
-    description: "Partial sums written to off-chip memory and read back.",
-};
+    Statistic::new("dram_stall", "cycles", "Cycles in which the array waits for the memory.");
+static INPUT_READS: Statistic = Statistic::new("input_reads", "codes", "Input codes read from the input buffer.");
+static WEIGHT_READS: Statistic = Statistic::new("weight_reads", "codes", "Weight codes read from the weight buffer.");
+static OUTPUT_WRITES: Statistic =
+    Statistic::new("output_writes", "sums", "Sums, partial ones included, written to the output buffer.");
+static PSUM_READS: Statistic = Statistic::new("psum_reads", "sums", "Partial sums read back to be continued.");
+static PASS_SLOTS: Statistic =
+    Statistic::new("pass_slots", "macs", "Multiplier cycles of further passes, for codes wider than a multiplier.");
+static DRAM_INPUT: Statistic = Statistic::new("dram_input_bytes", "bytes", "Inputs read from off-chip memory.");
+static DRAM_WEIGHT: Statistic = Statistic::new("dram_weight_bytes", "bytes", "Weights read from off-chip memory.");
+static DRAM_OUTPUT: Statistic = Statistic::new("dram_output_bytes", "bytes", "Outputs written to off-chip memory.");
+static DRAM_PSUM: Statistic =
+    Statistic::new("dram_psum_bytes", "bytes", "Partial sums written to off-chip memory and read back.");
 
 impl Accelerator for SystolicArray {
     fn name(&self) -> &'static str {
@@ -328,8 +306,8 @@ impl Accelerator for SystolicArray {
         })?;
         result.cycles = Counts::new(&[(&COMPUTE, found.compute_cycles), (&DRAM_STALL, found.stall_cycles())]);
         result.events = Counts::new(&[
-            (&EXECUTED, macs),
-            (&IDLE, slots - macs * found.passes),
+            (&EXECUTED_MACS, macs),
+            (&IDLE_SLOTS, slots - macs * found.passes),
             (&PASS_SLOTS, macs * (found.passes - 1)),
             (&INPUT_READS, found.input_reads),
             (&WEIGHT_READS, found.weight_reads),

@@ -65,8 +65,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, Dram, LayerResult, LayerTrace, LayerWorkload,
-    Operation, OperationCount, Scope, SimError, Statistic, resolve_config,
+    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, Dram, EXECUTED_MACS, IDLE_SLOTS, LayerResult,
+    LayerTrace, LayerWorkload, Operation, OperationCount, Scope, SimError, Statistic, resolve_config,
 };
 use toml::Table;
 
@@ -146,40 +146,22 @@ pub struct Engine {
     plans: Mutex<HashMap<PlanKey, Plan>>,
 }
 
-static COMPUTE: Statistic =
-    Statistic { name: "compute", unit: "cycles", description: "Passes of the largest part over its array." };
+static COMPUTE: Statistic = Statistic::new("compute", "cycles", "Passes of the largest part over its array.").working();
 static BUS_BOUND: Statistic =
-    Statistic { name: "bus_bound", unit: "cycles", description: "Cycles that the array bus adds to the compute time." };
+    Statistic::new("bus_bound", "cycles", "Cycles that the array bus adds to the compute time.");
 static MEMORY_BOUND: Statistic =
-    Statistic { name: "memory_bound", unit: "cycles", description: "Cycles that memory adds to the compute time." };
-static EXECUTED: Statistic =
-    Statistic { name: "executed_macs", unit: "macs", description: "Multiply-accumulates that took a slot." };
-static IDLE: Statistic = Statistic {
-    name: "idle_slots",
-    unit: "macs",
-    description: "Slots of processing elements during compute without a multiply-accumulate.",
-};
+    Statistic::new("memory_bound", "cycles", "Cycles that memory adds to the compute time.");
 static DRAM: [Statistic; 3] = [
-    Statistic { name: "dram_filter_words", unit: "words", description: "Filter words read from memory cells." },
-    Statistic { name: "dram_ifmap_words", unit: "words", description: "Ifmap words read from memory cells." },
-    Statistic {
-        name: "dram_ofmap_words",
-        unit: "words",
-        description: "Ofmap words and partial sums read from and written to memory cells.",
-    },
+    Statistic::new("dram_filter_words", "words", "Filter words read from memory cells."),
+    Statistic::new("dram_ifmap_words", "words", "Ifmap words read from memory cells."),
+    Statistic::new("dram_ofmap_words", "words", "Ofmap words and partial sums read from and written to memory cells."),
 ];
-static TSV: Statistic = Statistic {
-    name: "dram_transfer_words",
-    unit: "words",
-    description: "Words between memory and logic die (over the TSVs of a stack).",
-};
-static BUFFER: Statistic =
-    Statistic { name: "gbuf_words", unit: "words", description: "Words between global buffers and arrays." };
-static ARRAY: Statistic =
-    Statistic { name: "itcn_words", unit: "words", description: "Words over the networks of the arrays." };
-static REGISTERS: Statistic =
-    Statistic { name: "rf_words", unit: "words", description: "Words read from and written to register files." };
-static HOPS: Statistic = Statistic { name: "noc_hops", unit: "words", description: "Words times hops between vaults." };
+static TSV: Statistic =
+    Statistic::new("dram_transfer_words", "words", "Words between memory and logic die (over the TSVs of a stack).");
+static BUFFER: Statistic = Statistic::new("gbuf_words", "words", "Words between global buffers and arrays.");
+static ARRAY: Statistic = Statistic::new("itcn_words", "words", "Words over the networks of the arrays.");
+static REGISTERS: Statistic = Statistic::new("rf_words", "words", "Words read from and written to register files.");
+static HOPS: Statistic = Statistic::new("noc_hops", "words", "Words times hops between vaults.");
 
 /// Exact events of the scheduled batch.
 struct Events {
@@ -284,8 +266,8 @@ impl Engine {
         result.cycles.add(&COMPUTE, compute);
         result.cycles.add(&BUS_BOUND, if memory_bound { 0 } else { time - compute });
         result.cycles.add(&MEMORY_BOUND, if memory_bound { time - compute } else { 0 });
-        result.events.add(&EXECUTED, result.macs);
-        result.events.add(&IDLE, compute.checked_mul(self.config.pes())?.checked_sub(result.macs)?);
+        result.events.add(&EXECUTED_MACS, result.macs);
+        result.events.add(&IDLE_SLOTS, compute.checked_mul(self.config.pes())?.checked_sub(result.macs)?);
         let mut cells = 0u64;
         for datum in [FILTERS, IFMAPS, OFMAPS] {
             let count = share(events.cells[datum])?;
