@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion};
-use skimp_digital::compend::{COMPEND, literal, slots};
+use skimp_digital::compend::{COMPEND, EndPlanes, key, literal, slots};
+use skimp_numerics::EndTest;
 use skimp_sim::{AcceleratorModel, LayerTrace, LayerWorkload, RecordedTrace};
 
 const PLANES: u8 = 16;
@@ -81,11 +82,9 @@ fn vgg16(criterion: &mut Criterion) {
         .iter()
         .map(|&(extent, c, k)| {
             let layer = LayerWorkload::conv("c", c, extent, extent, k, 3).expect("the kernel fits");
-            let recorded = RecordedTrace {
-                end_planes_negative: Some(end_planes(layer.shape.output_count()).into()),
-                ..RecordedTrace::default()
-            };
-            let trace = LayerTrace::new(&layer, Arc::new(recorded));
+            let trace = LayerTrace::new(&layer, Arc::new(RecordedTrace::default()));
+            let ends = EndPlanes::recorded(end_planes(layer.shape.output_count()).into());
+            trace.keep(key(EndTest::Negative), Arc::new(ends));
             (layer, trace)
         })
         .collect();

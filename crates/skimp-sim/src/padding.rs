@@ -71,13 +71,15 @@ impl LayerTrace {
     /// [`SimError::NotExact`] if a sum differs; those of the traces.
     pub fn check_operands(&self, layer: &LayerWorkload, samples: usize) -> Result<(), SimError> {
         let Some(weights) = layer.weights.as_deref() else { return Ok(()) };
-        let (activation, starts, sums) = (self.activation()?, self.start_values()?, self.output_sums()?);
+        let (activation, sums) = (self.activation()?, self.output_sums()?);
+        let (bias, residual) = (self.bias()?, self.residual()?);
         let depth = layer.shape.inputs_per_output();
         let step = (sums.len() / samples.max(1)).max(1);
         let differs = |&idx: &usize| {
-            let filter = &weights[idx / (layer.shape.p() * layer.shape.q()) * depth..][..depth];
-            let products = layer.operands(&activation, idx).zip(filter);
-            starts[idx] + products.map(|(a, &w)| i64::from(a) * i64::from(w)).sum::<i64>() != sums[idx]
+            let channel = idx / (layer.shape.p() * layer.shape.q());
+            let start = bias[channel] + residual.as_ref().map_or(0, |residual| residual[idx]);
+            let products = layer.operands(&activation, idx).zip(&weights[channel * depth..][..depth]);
+            start + products.map(|(a, &w)| i64::from(a) * i64::from(w)).sum::<i64>() != sums[idx]
         };
         match (0..sums.len()).step_by(step).filter(differs).count() as u64 {
             0 => Ok(()),
@@ -123,7 +125,7 @@ mod tests {
         let sums: Vec<i64> = (0..layer.shape.output_count()).map(of).collect();
         let recorded = |sums: Vec<i64>| RecordedTrace {
             activation: Some(activation.clone()),
-            start_values: Some(vec![0; sums.len()].into()),
+            bias: Some(vec![0; 2].into()),
             output_sums: Some(sums.into()),
             ..RecordedTrace::default()
         };

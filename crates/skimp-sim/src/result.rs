@@ -1,6 +1,6 @@
 //! What a model returns for one layer.
 
-use crate::{Counts, LayerWorkload, OperationCount, OtherLayer, Scope, Scopes, Work};
+use crate::{Counts, Finding, LayerWorkload, OperationCount, OtherLayer, Scope, Scopes, Work};
 
 /// What one component did, in terms of the keys of the design's own cost table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,15 +39,6 @@ impl Activity {
     }
 }
 
-/// Whether early negative detection ran on a layer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EndOutcome {
-    /// It ran.
-    On,
-    /// It did not, for this reason.
-    Off(String),
-}
-
 /// Cycles and events of one layer, for one image or summed over images. Everything that is counted is an integer, so
 /// results add up exactly in any order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +57,8 @@ pub struct LayerResult {
     pub activity: Vec<Activity>,
     /// The same as physical operations, ready to be priced by a generic table.
     pub operations: Vec<OperationCount>,
-    /// Whether early negative detection ran; `None` on accelerators that do not know it.
-    pub end: Option<EndOutcome>,
+    /// What the design found beside that, each quantity once.
+    pub findings: Vec<Finding>,
     /// How the layer was laid out, as named numbers (`divisions`, `filter_blocks`, ..). The same for each image.
     pub mapping: Vec<(&'static str, u64)>,
     /// Remarks for the reader: mapping rules used, why a feature was off. Each stands once.
@@ -86,7 +77,7 @@ impl LayerResult {
             events: Counts::default(),
             activity: Vec::new(),
             operations: Vec::new(),
-            end: None,
+            findings: Vec::new(),
             mapping: Vec::new(),
             notes: Vec::new(),
         }
@@ -103,7 +94,7 @@ impl LayerResult {
             events: Counts::default(),
             activity: Vec::new(),
             operations: Vec::new(),
-            end: None,
+            findings: Vec::new(),
             mapping: Vec::new(),
             notes: Vec::new(),
         }
@@ -146,6 +137,7 @@ impl LayerResult {
                 None => self.operations.push(more.clone()),
             }
         }
+        Finding::merge_all(&mut self.findings, &other.findings);
         for remark in &other.notes {
             self.note(remark.as_str());
         }

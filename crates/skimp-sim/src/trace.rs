@@ -1,29 +1,21 @@
 //! The operand values of one image at one layer, computed once and shared between accelerators.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-
-use skimp_numerics::EndTest;
 
 use crate::{LayerWorkload, SimError, TraceError};
 
 /// Where the values come from: a kernel, an interpreter, or a recording. One provider serves one layer and one image.
 ///
-/// Each method is one trace; a trace that models learn to use later becomes one more method with this default.
+/// Each method is one trace; a trace that models learn to use later becomes one more method with a default. What a design
+/// works out of them is the design's own: see [`LayerTrace::derived`].
 pub trait TraceProvider: fmt::Debug + Send + Sync {
     /// Activation codes, row-major `[c, h, w]`, without padding.
     ///
     /// # Errors
     /// [`TraceError::NotOffered`] unless implemented; [`TraceError::Failed`] with the cause.
     fn activation(&self) -> Result<Arc<[i32]>, TraceError> {
-        Err(TraceError::NotOffered)
-    }
-
-    /// Weight planes used by each output under early negative detection, 1 to the weight width, `[k, p, q]`.
-    ///
-    /// # Errors
-    /// As [`activation`](Self::activation).
-    fn end_planes(&self, _test: EndTest) -> Result<Arc<[u8]>, TraceError> {
         Err(TraceError::NotOffered)
     }
 
@@ -35,22 +27,20 @@ pub trait TraceProvider: fmt::Debug + Send + Sync {
         Err(TraceError::NotOffered)
     }
 
-    /// What each sum starts from, bias plus residual, at accumulator scale, `[k, p, q]`.
+    /// What the sums of each output channel start from, at accumulator scale, `[k]`.
     ///
     /// # Errors
     /// As [`activation`](Self::activation).
-    fn start_values(&self) -> Result<Arc<[i64]>, TraceError> {
+    fn bias(&self) -> Result<Arc<[i64]>, TraceError> {
         Err(TraceError::NotOffered)
     }
 
-    /// Weight planes used by each output under predictive negative detection, `[k, p, q]`: the first plane `p` with
-    /// `P_p - share * (2^(B-p) - 1) * A < 0`, where `P_p` is the partial sum, `B` the weight width and `A` the sum of
-    /// the output's activations; `B` if there is none. Share 0 is exact early negative detection.
+    /// What the sum of each output starts from beside its bias, at accumulator scale, `[k, p, q]`; `None` if nothing else.
     ///
     /// # Errors
-    /// As [`activation`](Self::activation).
-    fn predictive_end_planes(&self, _share: f64) -> Result<Arc<[u8]>, TraceError> {
-        Err(TraceError::NotOffered)
+    /// [`TraceError::Failed`] with the cause.
+    fn residual(&self) -> Result<Option<Arc<[i64]>>, TraceError> {
+        Ok(None)
     }
 }
 
@@ -59,16 +49,12 @@ pub trait TraceProvider: fmt::Debug + Send + Sync {
 pub struct RecordedTrace {
     /// Activation codes.
     pub activation: Option<Arc<[i32]>>,
-    /// End planes under [`EndTest::Negative`].
-    pub end_planes_negative: Option<Arc<[u8]>>,
-    /// End planes under [`EndTest::NonPositive`].
-    pub end_planes_non_positive: Option<Arc<[u8]>>,
     /// Output sums.
     pub output_sums: Option<Arc<[i64]>>,
-    /// Bias plus residual.
-    pub start_values: Option<Arc<[i64]>>,
-    /// End planes of predictive negative detection, whatever its share.
-    pub predictive_end_planes: Option<Arc<[u8]>>,
+    /// What the sums of each channel start from.
+    pub bias: Option<Arc<[i64]>>,
+    /// What each sum starts from beside that; `None` for nothing.
+    pub residual: Option<Arc<[i64]>>,
 }
 
 impl TraceProvider for RecordedTrace {
@@ -76,44 +62,46 @@ impl TraceProvider for RecordedTrace {
         self.activation.clone().ok_or(TraceError::NotOffered)
     }
 
-    fn end_planes(&self, test: EndTest) -> Result<Arc<[u8]>, TraceError> {
-        let planes = match test {
-            EndTest::Negative => &self.end_planes_negative,
-            EndTest::NonPositive => &self.end_planes_non_positive,
-        };
-        planes.clone().ok_or(TraceError::NotOffered)
-    }
-
     fn output_sums(&self) -> Result<Arc<[i64]>, TraceError> {
         self.output_sums.clone().ok_or(TraceError::NotOffered)
     }
 
-    fn start_values(&self) -> Result<Arc<[i64]>, TraceError> {
-        self.start_values.clone().ok_or(TraceError::NotOffered)
+    fn bias(&self) -> Result<Arc<[i64]>, TraceError> {
+        self.bias.clone().ok_or(TraceError::NotOffered)
     }
 
-    fn predictive_end_planes(&self, _share: f64) -> Result<Arc<[u8]>, TraceError> {
-        self.predictive_end_planes.clone().ok_or(TraceError::NotOffered)
+    fn residual(&self) -> Result<Option<Arc<[i64]>>, TraceError> {
+        Ok(self.residual.clone())
     }
 }
+
+/// What a design works out of a layer's operands, kept with them so that it is worked out once.
+pub trait Derived: Any + fmt::Debug + Send + Sync {
+    /// A small number for each output, `[k, p, q]`, which those who look at traces from outside (dumps) may keep.
+    fn outputs(&self) -> Option<&[u8]> {
+        None
+    }
+}
+
+/// One derived trace: its key, as what it is and as what anyone may see of it.
+type Known = (&'static str, Arc<dyn Any + Send + Sync>, Arc<dyn Derived>);
 
 /// The values of one image at one layer. Each trace is asked for when a model first needs it, checked against the
 /// layer, and kept until the `LayerTrace` is dropped.
 ///
-/// No lock is held while a provider computes, so providers and models may both use a thread pool; two models that ask
-/// at the same instant may compute a trace twice, with the same result.
+/// No lock is held while a provider or a design computes, so both may use a thread pool; two models that ask at the same
+/// instant may compute a trace twice, with the same result.
 #[derive(Debug)]
 pub struct LayerTrace {
     layer: String,
     input_count: usize,
     output_count: usize,
-    weight_bits: u32,
+    channels: usize,
     provider: Arc<dyn TraceProvider>,
     activation: Slot<i32>,
-    end_planes_negative: Slot<u8>,
-    end_planes_non_positive: Slot<u8>,
     output_sums: Slot<i64>,
     start_values: Slot<i64>,
+    derived: Mutex<Vec<Known>>,
 }
 
 type Slot<T> = Mutex<Option<Arc<[T]>>>;
@@ -126,13 +114,12 @@ impl LayerTrace {
             layer: layer.name.clone(),
             input_count: layer.shape.input_count(),
             output_count: layer.shape.output_count(),
-            weight_bits: layer.weight_bits,
+            channels: layer.shape.k(),
             provider,
             activation: Mutex::default(),
-            end_planes_negative: Mutex::default(),
-            end_planes_non_positive: Mutex::default(),
             output_sums: Mutex::default(),
             start_values: Mutex::default(),
+            derived: Mutex::default(),
         }
     }
 
@@ -141,31 +128,26 @@ impl LayerTrace {
     /// # Errors
     /// [`SimError::Trace`] if the provider cannot give them, [`SimError::TraceShape`] if they do not fit the layer.
     pub fn activation(&self) -> Result<Arc<[i32]>, SimError> {
-        let name = "activation";
-        self.cached(&self.activation, name, |provider| provider.activation(), self.input_count, |_| None)
+        self.cached(&self.activation, || self.asked("activation", self.provider.activation(), self.input_count))
     }
 
-    /// Weight planes used by each output `[k, p, q]`, each 1 to the weight width.
+    /// What the sums of each output channel start from, `[k]`.
     ///
     /// # Errors
     /// As [`activation`](Self::activation).
-    pub fn end_planes(&self, test: EndTest) -> Result<Arc<[u8]>, SimError> {
-        let (slot, name) = match test {
-            EndTest::Negative => (&self.end_planes_negative, "end_planes (< 0)"),
-            EndTest::NonPositive => (&self.end_planes_non_positive, "end_planes (<= 0)"),
-        };
-        let bits = self.weight_bits;
-        self.cached(slot, name, |provider| provider.end_planes(test), self.output_count, planes_within(bits))
+    pub fn bias(&self) -> Result<Arc<[i64]>, SimError> {
+        self.asked("bias", self.provider.bias(), self.channels)
     }
 
-    /// Weight planes used by each output `[k, p, q]` under predictive negative detection; not kept.
+    /// What each sum starts from beside its bias, `[k, p, q]`; `None` if nothing else.
     ///
     /// # Errors
     /// As [`activation`](Self::activation).
-    pub fn predictive_end_planes(&self, share: f64) -> Result<Arc<[u8]>, SimError> {
-        let compute = |provider: &dyn TraceProvider| provider.predictive_end_planes(share);
-        let in_range = planes_within(self.weight_bits);
-        self.cached(&Mutex::default(), "predictive_end_planes", compute, self.output_count, in_range)
+    pub fn residual(&self) -> Result<Option<Arc<[i64]>>, SimError> {
+        match self.provider.residual().transpose() {
+            Some(found) => self.asked("residual", found, self.output_count).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// What each sum starts from, bias plus residual, `[k, p, q]`.
@@ -173,8 +155,15 @@ impl LayerTrace {
     /// # Errors
     /// As [`activation`](Self::activation).
     pub fn start_values(&self) -> Result<Arc<[i64]>, SimError> {
-        let name = "start_values";
-        self.cached(&self.start_values, name, |provider| provider.start_values(), self.output_count, |_| None)
+        self.cached(&self.start_values, || {
+            let (bias, residual) = (self.bias()?, self.residual()?);
+            let per_channel = (self.output_count / self.channels.max(1)).max(1);
+            let of = |idx: usize| bias[idx / per_channel];
+            Ok(match residual {
+                Some(residual) => residual.iter().enumerate().map(|(idx, &value)| of(idx) + value).collect(),
+                None => (0..self.output_count).map(of).collect(),
+            })
+        })
     }
 
     /// Exact sums before the nonlinearity `[k, p, q]`.
@@ -182,8 +171,7 @@ impl LayerTrace {
     /// # Errors
     /// As [`activation`](Self::activation).
     pub fn output_sums(&self) -> Result<Arc<[i64]>, SimError> {
-        let name = "output_sums";
-        self.cached(&self.output_sums, name, |provider| provider.output_sums(), self.output_count, |_| None)
+        self.cached(&self.output_sums, || self.asked("output_sums", self.provider.output_sums(), self.output_count))
     }
 
     /// Share of activation codes that are not 0; padding does not count.
@@ -204,49 +192,75 @@ impl LayerTrace {
         Ok(share(sums.iter().filter(|&&sum| sum > 0).count(), sums.len()))
     }
 
-    /// Count of outputs by end plane: entry `e` counts outputs that used `e` planes; entry 0 is 0.
+    /// What a design works out of the operands under `key`, which names all that it depends on beside them (settings of the
+    /// design, too): computed unless it is known, and then shared with every design that asks for the same.
     ///
     /// # Errors
-    /// As [`end_planes`](Self::end_planes).
-    pub fn end_plane_histogram(&self, test: EndTest) -> Result<Vec<u64>, SimError> {
-        let mut histogram = vec![0; self.weight_bits as usize + 1];
-        for &plane in self.end_planes(test)?.iter() {
-            histogram[usize::from(plane)] += 1;
+    /// Those of `compute`.
+    pub fn derived<T: Derived>(
+        &self,
+        key: &'static str,
+        compute: impl FnOnce() -> Result<T, SimError>,
+    ) -> Result<Arc<T>, SimError> {
+        if let Some(known) = self.known(key) {
+            return Ok(known);
         }
-        Ok(histogram)
+        let found = Arc::new(compute()?);
+        Ok(self.keep(key, found))
     }
 
-    fn cached<T: Send + Sync>(
+    /// What is kept under `key`.
+    #[must_use]
+    pub fn known<T: Derived>(&self, key: &'static str) -> Option<Arc<T>> {
+        let derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        derived.iter().filter(|known| known.0 == key).find_map(|known| known.1.clone().downcast().ok())
+    }
+
+    /// Keeps what is known under `key`, a recording for example, unless something is there already; gives what is there.
+    pub fn keep<T: Derived>(&self, key: &'static str, found: Arc<T>) -> Arc<T> {
+        let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = derived.iter().filter(|known| known.0 == key).find_map(|known| known.1.clone().downcast().ok());
+        known.unwrap_or_else(|| {
+            derived.push((key, found.clone(), found.clone()));
+            found
+        })
+    }
+
+    /// Everything that designs worked out, by key.
+    #[must_use]
+    pub fn all_derived(&self) -> Vec<(&'static str, Arc<dyn Derived>)> {
+        let derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = derived.iter().map(|known| (known.0, known.2.clone())).collect();
+        all.sort_by_key(|known| known.0);
+        all
+    }
+
+    /// What a provider gave, if it fits.
+    fn asked<T>(
+        &self,
+        trace: &'static str,
+        given: Result<Arc<[T]>, TraceError>,
+        expected_len: usize,
+    ) -> Result<Arc<[T]>, SimError> {
+        let values = given.map_err(|source| SimError::Trace { layer: self.layer.clone(), trace, source })?;
+        if values.len() != expected_len {
+            let (expected, found) = (format!("{expected_len} values"), values.len().to_string());
+            return Err(SimError::TraceShape { layer: self.layer.clone(), trace, expected, found });
+        }
+        Ok(values)
+    }
+
+    fn cached<T>(
         &self,
         slot: &Slot<T>,
-        trace: &'static str,
-        compute: impl FnOnce(&dyn TraceProvider) -> Result<Arc<[T]>, TraceError>,
-        expected_len: usize,
-        misfit: impl FnOnce(&[T]) -> Option<(String, String)>,
+        compute: impl FnOnce() -> Result<Arc<[T]>, SimError>,
     ) -> Result<Arc<[T]>, SimError> {
         if let Some(known) = slot.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Ok(known);
         }
-        let layer = || self.layer.clone();
-        let values =
-            compute(self.provider.as_ref()).map_err(|source| SimError::Trace { layer: layer(), trace, source })?;
-        let shape_error = |expected, found| SimError::TraceShape { layer: layer(), trace, expected, found };
-        if values.len() != expected_len {
-            return Err(shape_error(format!("{expected_len} values"), values.len().to_string()));
-        }
-        if let Some((expected, found)) = misfit(&values) {
-            return Err(shape_error(expected, found));
-        }
+        let values = compute()?;
         let mut guard = slot.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(guard.get_or_insert(values).clone())
-    }
-}
-
-/// Finds a plane outside `1..=bits`.
-fn planes_within(bits: u32) -> impl FnOnce(&[u8]) -> Option<(String, String)> {
-    move |planes| {
-        let outside = planes.iter().find(|&&plane| plane == 0 || u32::from(plane) > bits)?;
-        Some((format!("planes in 1..={bits}"), outside.to_string()))
     }
 }
 
@@ -264,24 +278,41 @@ mod tests {
     struct Counting(AtomicUsize);
 
     impl TraceProvider for Counting {
-        fn end_planes(&self, _test: EndTest) -> Result<Arc<[u8]>, TraceError> {
+        fn output_sums(&self) -> Result<Arc<[i64]>, TraceError> {
             self.0.fetch_add(1, Ordering::Relaxed);
-            Ok(vec![1, 16, 3, 16].into())
+            Ok(vec![1, -16, 3, 16].into())
+        }
+    }
+
+    /// What a design might derive: the sign of each sum.
+    #[derive(Debug)]
+    struct Signs(Vec<u8>);
+
+    impl Derived for Signs {
+        fn outputs(&self) -> Option<&[u8]> {
+            Some(&self.0)
         }
     }
 
     #[test]
-    fn a_trace_is_computed_once_per_test() {
+    fn traces_and_what_designs_derive_are_computed_once() {
         let layer = LayerWorkload::dense("d", 3, 4);
         let provider = Arc::new(Counting::default());
         let trace = LayerTrace::new(&layer, provider.clone());
+        let derivations = AtomicUsize::new(0);
+        let signs = || {
+            trace.derived("signs", || {
+                derivations.fetch_add(1, Ordering::Relaxed);
+                Ok(Signs(trace.output_sums()?.iter().map(|&sum| u8::from(sum < 0)).collect()))
+            })
+        };
         for _ in 0..3 {
-            assert_eq!(trace.end_planes(EndTest::Negative).unwrap()[2], 3);
+            assert_eq!(signs().unwrap().0, [0, 1, 0, 0]);
+            assert_eq!(trace.output_sums().unwrap()[2], 3);
         }
-        assert_eq!(provider.0.load(Ordering::Relaxed), 1);
-        let histogram = trace.end_plane_histogram(EndTest::NonPositive).unwrap();
-        assert_eq!((histogram[1], histogram[3], histogram[16]), (1, 1, 2));
-        assert_eq!(provider.0.load(Ordering::Relaxed), 2);
+        assert_eq!((provider.0.load(Ordering::Relaxed), derivations.load(Ordering::Relaxed)), (1, 1));
+        assert_eq!(trace.all_derived()[0].1.outputs(), Some(&[0, 1, 0, 0][..]));
+        assert!(trace.known::<Signs>("other").is_none());
         let missing = trace.activation().unwrap_err().to_string();
         assert_eq!(missing, "layer \"d\": trace activation: the provider does not offer it");
     }
@@ -291,13 +322,13 @@ mod tests {
         let layer = LayerWorkload { weight_bits: 8, ..LayerWorkload::dense("d", 3, 4) };
         let recorded = RecordedTrace {
             activation: Some(vec![1, 0].into()),
-            end_planes_negative: Some(vec![1, 9, 3, 4].into()),
             output_sums: Some(vec![5, -1, 0, 2].into()),
-            ..RecordedTrace::default()
+            bias: Some(vec![1, 2, 3, 4].into()),
+            residual: Some(vec![10, 20, 30, 40].into()),
         };
         let trace = LayerTrace::new(&layer, Arc::new(recorded));
         assert!(trace.activation().unwrap_err().to_string().contains("expected 3 values, found 2"));
-        assert!(trace.end_planes(EndTest::Negative).unwrap_err().to_string().contains("expected planes in 1..=8"));
         assert_eq!(trace.output_density().unwrap().to_bits(), 0.5f64.to_bits());
+        assert_eq!(trace.start_values().unwrap()[..], [11, 22, 33, 44]);
     }
 }

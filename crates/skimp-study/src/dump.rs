@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use skimp_data::npy;
 use skimp_report::write_atomic;
+use skimp_sim::LayerTrace;
 
 use crate::StudyError;
 use crate::layers::SimulatedLayer;
@@ -21,16 +22,8 @@ const INDEX_SCHEMA: &str = "skimp.dump-index/1";
 /// Longer files are no index.
 const MAX_INDEX_BYTES: u64 = 64 << 20;
 
-/// What is written of a layer, in files `NUMBER.SUFFIX`.
-const SUFFIXES: [&str; 7] = [
-    "weight.npy",
-    "bias.npy",
-    "activation.npy",
-    "output.npy",
-    "residual.npy",
-    "end_planes.npy",
-    "end_planes_non_positive.npy",
-];
+/// What is written of any layer, in files `NUMBER.SUFFIX`; what designs work out of it comes beside as `NUMBER.KEY.npy`.
+const SUFFIXES: [&str; 5] = ["weight.npy", "bias.npy", "activation.npy", "output.npy", "residual.npy"];
 
 /// A folder that takes the layers of one run. Names of layers may hold anything and differ in anything, so files are
 /// numbered by layer, and `index.json` names the layers.
@@ -52,11 +45,13 @@ impl<'a> Dump<'a> {
             Some(present) => {
                 skimp_files::check(&index).map_err(|source| failed(&index, source))?;
                 let numbers = present["layers"].as_object().into_iter().flat_map(serde_json::Map::keys);
-                for stem in numbers.filter(|stem| stem.bytes().all(|byte| byte.is_ascii_digit())) {
+                let stems: Vec<&str> =
+                    numbers.map(String::as_str).filter(|stem| stem.bytes().all(|byte| byte.is_ascii_digit())).collect();
+                for entry in std::fs::read_dir(folder).map_err(|source| failed(folder, source))?.flatten() {
                     // Best effort: what cannot be removed cannot be replaced either, and that is an error.
-                    SUFFIXES.iter().chain(&["json"]).for_each(|suffix| {
-                        let _ = std::fs::remove_file(folder.join(format!("{stem}.{suffix}")));
-                    });
+                    if entry.file_name().to_str().is_some_and(|name| is_of_layer(name, &stems)) {
+                        let _ = std::fs::remove_file(entry.path());
+                    }
                 }
             }
             None => {
@@ -78,8 +73,14 @@ impl<'a> Dump<'a> {
     }
 
     /// Writes one layer; see docs/simulate.md.
-    pub(crate) fn layer(&self, idx: usize, layer: &SimulatedLayer, image: &ImageTrace) -> Result<(), StudyError> {
-        write_layer(&|suffix| self.folder.join(file_name(idx, suffix)), layer, image)
+    pub(crate) fn layer(
+        &self,
+        idx: usize,
+        layer: &SimulatedLayer,
+        image: &ImageTrace,
+        trace: &LayerTrace,
+    ) -> Result<(), StudyError> {
+        write_layer(&|suffix| self.folder.join(file_name(idx, suffix)), layer, image, trace)
     }
 }
 
@@ -107,14 +108,29 @@ fn number(idx: usize) -> String {
     format!("{idx:03}")
 }
 
+/// Whether a file holds something of the layers of these numbers: `NUMBER.json` or `NUMBER.WORD.npy`.
+fn is_of_layer(name: &str, stems: &[&str]) -> bool {
+    let word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    match name.split('.').collect::<Vec<_>>()[..] {
+        [stem, "json"] => stems.contains(&stem),
+        [stem, key, "npy"] => stems.contains(&stem) && word(key),
+        _ => false,
+    }
+}
+
 fn file_name(idx: usize, suffix: &str) -> String {
     format!("{}.{suffix}", number(idx))
 }
 
 /// Writes one layer: `weight.npy` (KCRS), `bias.npy` (K), `activation.npy` (NCHW), `output.npy` (NKPQ, exact sums before
-/// the activation function), `residual.npy` where another tensor is added, `end_planes.npy` where early negative
-/// detection is valid and a model asked for it, and `json`.
-fn write_layer(path: &dyn Fn(&str) -> PathBuf, layer: &SimulatedLayer, image: &ImageTrace) -> Result<(), StudyError> {
+/// the activation function), `residual.npy` where another tensor is added, `KEY.npy` (NKPQ) for what a design worked out of
+/// each output, and `json`.
+fn write_layer(
+    path: &dyn Fn(&str) -> PathBuf,
+    layer: &SimulatedLayer,
+    image: &ImageTrace,
+    trace: &LayerTrace,
+) -> Result<(), StudyError> {
     let workload = &layer.operands.workload;
     let shape = &workload.shape;
     let output = [1, shape.k(), shape.p(), shape.q()];
@@ -127,17 +143,16 @@ fn write_layer(path: &dyn Fn(&str) -> PathBuf, layer: &SimulatedLayer, image: &I
     if let Some(residual) = &image.residual {
         npy::write(path("residual.npy"), &output, residual)?;
     }
-    if let Some(planes) = image.negative.get() {
-        npy::write(path("end_planes.npy"), &output, planes)?;
+    for (key, derived) in trace.all_derived() {
+        if let Some(values) = derived.outputs() {
+            npy::write(path(&format!("{key}.npy")), &output, values)?;
+        }
     }
-    if let Some(planes) = image.non_positive.get() {
-        npy::write(path("end_planes_non_positive.npy"), &output, planes)?;
-    }
-    let valid = workload.negatives.are_unseen();
-    let reason = (!valid).then(|| workload.negatives.to_string());
+    let unseen = workload.negatives.are_unseen();
+    let reason = (!unseen).then(|| workload.negatives.to_string());
     let pads = [shape.pads_begin(), shape.pads_end()].concat();
     let description = json!({
-        "schema": "skimp.dump/1",
+        "schema": "skimp.dump/2",
         "name": workload.name,
         "operator": layer.operator(),
         "strides": shape.strides(),
@@ -152,7 +167,7 @@ fn write_layer(path: &dyn Fn(&str) -> PathBuf, layer: &SimulatedLayer, image: &I
         "weight_scales": layer.scales.weights,
         "residual": layer.scales.residual,
         "relu": workload.nonlinearity != skimp_sim::Nonlinearity::None,
-        "end": { "valid": valid, "reason": reason },
+        "negative_sums_unseen": { "holds": unseen, "reason": reason },
     });
     let text = format!("{description:#}\n");
     Ok(write_atomic(&path("json"), text.as_bytes())?)

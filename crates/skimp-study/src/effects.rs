@@ -13,7 +13,7 @@ use crate::answers::Tally;
 use crate::images::{Batch, Images};
 use crate::layers::SimulatedLayer;
 use crate::monitor::step;
-use crate::trace::{ExactnessTally, ImageTrace};
+use crate::trace::ImageTrace;
 use crate::{JudgeBy, Monitor, StudyError};
 
 /// An effect in the way of a network's layers.
@@ -56,7 +56,7 @@ impl MacHook for EffectHook<'_> {
         let inputs = operands.input.data.chunks(workload.shape.input_count().max(1));
         for (image, (input, sums)) in inputs.zip(accumulators.chunks_mut(outputs)).enumerate() {
             let residual = operands.residual.map(|all| &all[image * outputs..(image + 1) * outputs]);
-            let trace = trace_of(layer, input, residual, sums, &Arc::default());
+            let trace = trace_of(layer, input, residual, sums);
             let trace = LayerTrace::new(workload, Arc::new(trace));
             let changed = layer.change(sums, |sums| self.effect.sums(workload, &trace, sums));
             changed.map_err(|error| refused(layer, error))?;
@@ -66,35 +66,21 @@ impl MacHook for EffectHook<'_> {
 }
 
 /// The operands and sums of image `image` of those that `mac` shows at `layer`.
-pub(crate) fn image_trace(
-    layer: &SimulatedLayer,
-    mac: &MacObservation<'_>,
-    image: usize,
-    exactness: &Arc<ExactnessTally>,
-) -> ImageTrace {
+pub(crate) fn image_trace(layer: &SimulatedLayer, mac: &MacObservation<'_>, image: usize) -> ImageTrace {
     let (inputs, outputs) = (layer.operands.workload.shape.input_count(), layer.operands.workload.shape.output_count());
     let here = image * outputs..(image + 1) * outputs;
     let residual = mac.residual.map(|residual| &residual[here.clone()]);
     let activation = &mac.input.data[image * inputs..(image + 1) * inputs];
-    trace_of(layer, activation, residual, &mac.accumulators[here], exactness)
+    trace_of(layer, activation, residual, &mac.accumulators[here])
 }
 
 /// The operands and sums of one image at one layer, all as the integer network has them.
-fn trace_of(
-    layer: &SimulatedLayer,
-    activation: &[i32],
-    residual: Option<&[i64]>,
-    sums: &[i64],
-    exactness: &Arc<ExactnessTally>,
-) -> ImageTrace {
+fn trace_of(layer: &SimulatedLayer, activation: &[i32], residual: Option<&[i64]>, sums: &[i64]) -> ImageTrace {
     ImageTrace {
         layer: layer.operands.clone(),
         activation: layer.by_channel(activation).into(),
         residual: residual.map(|residual| layer.by_channel(residual).into()),
         sums: layer.by_channel(sums).into(),
-        exactness: exactness.clone(),
-        negative: Default::default(),
-        non_positive: Default::default(),
     }
 }
 

@@ -81,16 +81,6 @@ pub enum StudyError {
     /// The run needs more memory than it may take.
     #[error(transparent)]
     Memory(#[from] OutOfMemory),
-    /// An output that must not change did: a bug of skimp, reported instead of hidden.
-    #[error("layer \"{layer}\": {n_different} of {n_outputs} outputs differ from the exact ones; please report this")]
-    NotExact {
-        /// The layer.
-        layer: String,
-        /// Outputs that differ.
-        n_different: u64,
-        /// Outputs of the layer.
-        n_outputs: u64,
-    },
     /// The user stopped the run.
     #[error("interrupted; nothing was left half-written")]
     Interrupted,
@@ -152,7 +142,6 @@ impl StudyError {
             | StudyError::InvalidTopology { .. }
             | StudyError::Memory(_)
             | StudyError::Report(_)
-            | StudyError::NotExact { .. }
             | StudyError::Interrupted
             | StudyError::InterruptedRuns { .. } => false,
         }

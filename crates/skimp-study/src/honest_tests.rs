@@ -43,9 +43,9 @@ fn designs_without_early_negative_detection_are_not_credited_with_it() {
         for words in ["early negative detection", "end planes", "bit-exact"] {
             assert!(!said.contains(words), "{designs:?} say \"{words}\"");
         }
-        assert_eq!((record.exactness, record.accuracy.unwrap().variant), (None, None));
-        let sentence =
-            skimp_report::views::summary_sentence(&StudyRecord { exactness: None, ..run(designs, "") }).unwrap();
+        assert_eq!(record.agreement(), None);
+        let sentence = skimp_report::views::summary_sentence(&record).unwrap();
+        assert_eq!(record.accuracy.unwrap().variant, None);
         assert!(sentence.starts_with("B "), "{sentence}");
     }
 }
@@ -53,7 +53,7 @@ fn designs_without_early_negative_detection_are_not_credited_with_it() {
 #[test]
 fn early_negative_detection_is_named_where_it_ran() {
     let record = run(["model = \"compend\"\nset = { end = false }", "model = \"compend\""], "");
-    assert!(record.exactness.as_ref().unwrap().bit_exact);
+    assert_eq!(record.agreement().unwrap().is_exact(), Some(true));
     let accuracy = record.accuracy.clone().unwrap();
     let variant = accuracy.variant.unwrap();
     assert_eq!((variant.label.as_str(), &variant.accuracy), ("B", accuracy.integer.as_ref().unwrap()));

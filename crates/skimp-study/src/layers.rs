@@ -7,8 +7,8 @@ use std::sync::Arc;
 use skimp_data::InputSpec;
 use skimp_graph::integer::{Activation, MacLayout};
 use skimp_quant::{LayerGeometry, Quantized, QuantizedLayer};
-use skimp_report::records::{EndStatus, LayerStatistics};
-use skimp_sim::{EndOutcome, LayerKind, LayerResult, LayerWorkload, NegativeSums, Nonlinearity};
+use skimp_report::records::{LayerStatistics, Verdict};
+use skimp_sim::{LayerKind, LayerWorkload, NegativeSums, Nonlinearity};
 
 use crate::trace::{ImageTrace, LayerOperands};
 use crate::{LayersConfig, StudyError};
@@ -37,7 +37,6 @@ pub(crate) struct SimulatedLayer {
     n_activation_bits: u64,
     n_outputs: u64,
     n_positive_outputs: u64,
-    end_planes: Vec<u64>,
 }
 
 impl SimulatedLayer {
@@ -53,7 +52,6 @@ impl SimulatedLayer {
             n_activation_bits: 0,
             n_outputs: 0,
             n_positive_outputs: 0,
-            end_planes: Vec::new(),
         }
     }
 
@@ -88,20 +86,6 @@ impl SimulatedLayer {
         self.n_activation_bits += operands().map(n_one_bits).sum::<u64>();
         self.n_outputs += image.sums.len() as u64;
         self.n_positive_outputs += image.sums.iter().filter(|&&sum| sum > 0).count() as u64;
-        if let Some(planes) = image.negative.get().or(image.non_positive.get()) {
-            self.end_planes.resize(self.operands.workload.weight_bits as usize, 0);
-            for &plane in planes.iter() {
-                self.end_planes[usize::from(plane) - 1] += 1;
-            }
-        }
-    }
-
-    /// Whether early negative detection ran, for accelerators that know it.
-    pub(crate) fn end_status(result: &LayerResult) -> Option<EndStatus> {
-        result.end.as_ref().map(|outcome| match outcome {
-            EndOutcome::On => EndStatus::on(),
-            EndOutcome::Off(reason) => EndStatus::off(reason.as_str()),
-        })
     }
 
     /// Shape, work and sparsity.
@@ -109,8 +93,6 @@ impl SimulatedLayer {
         let workload = &self.operands.workload;
         let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
         let weights = &self.operands.weights;
-        let n_ended: u64 = self.end_planes.iter().sum();
-        let planes: u64 = (1..).zip(&self.end_planes).map(|(plane, &count)| plane * count).sum();
         let (input_shape, weight_shape, output_shape) = shapes(workload, self.rows);
         LayerStatistics {
             name: workload.name.clone(),
@@ -132,12 +114,10 @@ impl SimulatedLayer {
             )),
             output_density: (workload.nonlinearity != Nonlinearity::None)
                 .then(|| share(self.n_positive_outputs, self.n_outputs)),
-            end: match &workload.negatives {
-                NegativeSums::Unseen => EndStatus::on(),
-                obstacle => EndStatus::off(obstacle.to_string()),
+            negative_sums_unseen: match &workload.negatives {
+                NegativeSums::Unseen => Verdict::yes(),
+                obstacle => Verdict::no(obstacle.to_string()),
             },
-            mean_planes: (n_ended > 0).then(|| planes as f64 / n_ended as f64),
-            end_planes: self.end_planes.clone(),
         }
     }
 }

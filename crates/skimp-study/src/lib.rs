@@ -18,6 +18,7 @@ mod effects;
 mod error;
 mod evaluate;
 mod fidelity;
+mod findings;
 #[cfg(test)]
 mod honest_tests;
 mod images;

@@ -10,7 +10,7 @@ use skimp_report::records::LayerRecord;
 use skimp_sim::{Accelerator, CostTable, Energy, LayerTrace, LayerWorkload, Nonlinearity};
 
 use crate::simulate::layer_record;
-use crate::trace::{ExactnessTally, ImageTrace, LayerOperands};
+use crate::trace::{ImageTrace, LayerOperands};
 use crate::{AcceleratorConfig, QuantizationConfig, StudyError};
 
 /// What every layer by shape says of itself.
@@ -128,15 +128,7 @@ fn trace(
         input_offset: 0,
         codes_signed: false,
     };
-    let image = ImageTrace {
-        layer: Arc::new(operands),
-        activation,
-        residual: None,
-        sums,
-        exactness: Arc::new(ExactnessTally::default()),
-        negative: std::sync::OnceLock::new(),
-        non_positive: std::sync::OnceLock::new(),
-    };
+    let image = ImageTrace { layer: Arc::new(operands), activation, residual: None, sums };
     let workload = image.layer.workload.clone();
     let trace = LayerTrace::new(&workload, Arc::new(image));
     Ok((workload, trace))

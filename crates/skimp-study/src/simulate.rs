@@ -13,7 +13,7 @@ use skimp_report::records::{
 };
 use skimp_report::table::Table;
 use skimp_sim::{
-    Accelerator, CostTable, EndOutcome, Energy, GIVEN_MAPPINGS, LayerResult, LayerTrace, LayerWorkload, OtherLayer,
+    Accelerator, CostTable, Energy, Found, GIVEN_MAPPINGS, LayerResult, LayerTrace, LayerWorkload, OtherLayer,
     OtherOutcome, RunTotals, Work, find_model,
 };
 use toml::Table as Settings;
@@ -30,11 +30,10 @@ use crate::pricing::energy_record;
 use crate::shapes::ShapeLayers;
 use crate::timeline::{self, Timeline};
 use crate::topology::{Topology, operator};
-use crate::trace::ExactnessTally;
 use crate::tuning::{TuningImages, tuned};
 use crate::{
     AcceleratorConfig, CostsConfig, DataConfig, JudgeBy, LayersConfig, Monitor, Network, QuantizationConfig,
-    StudyError, Tabular, dump, quantized,
+    StudyError, Tabular, dump, findings, quantized,
 };
 
 /// What to simulate.
@@ -65,20 +64,16 @@ pub struct SimulateConfig {
 pub struct Simulation {
     /// Cycles, events and energy.
     pub record: SimulationRecord,
-    /// Shapes, densities and end planes by layer.
+    /// Shapes and densities by layer.
     pub layers: Vec<LayerStatistics>,
     /// The part of the network's work that the integer network does in integers; `None` without a network.
     pub in_integers: Option<Coverage>,
-    /// Outputs after ReLU that were compared with the exact network's; none differed, or the run had failed.
-    pub n_outputs_compared: u64,
-    /// Outputs whose end plane was recomputed by the definition.
-    pub n_outputs_recomputed: u64,
     /// Operators that ran on real numbers between integer layers.
     pub float_nodes: Vec<String>,
 }
 
 impl serde::Serialize for Simulation {
-    /// As its record: `skimp.simulate/2`.
+    /// As its record: `skimp.simulate/3`.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.record.serialize(serializer)
     }
@@ -267,6 +262,7 @@ impl Running {
             area_mm2: Some(accelerator.area_mm2()).filter(|&area_mm2| area_mm2 > 0.0),
             peak_gmacs: Some(accelerator.peak_gmacs()).filter(|&peak| peak > 0.0),
             dram_gb_per_s: accelerator.dram_gb_per_s(),
+            findings: findings::of_network(priced.iter().map(|(result, _)| *result)),
             layers: records,
             shape_layers: Vec::new(),
             other_layers: beside,
@@ -316,8 +312,10 @@ pub(crate) fn layer_record(
     energy: &Energy,
 ) -> LayerRecord {
     let mut why: Vec<String> = accelerator.why(result).into_iter().map(|loss| loss.text).collect();
-    if let Some(EndOutcome::Off(reason)) = &result.end {
-        why.push(format!("early negative detection is off: {reason}"));
+    for finding in &result.findings {
+        if let Found::Off(reason) = &finding.found {
+            why.push(format!("{} is off: {reason}", finding.quantity.label));
+        }
     }
     let phases = result.cycles.iter().map(|(statistic, count)| (statistic.name.to_owned(), count));
     LayerRecord {
@@ -325,7 +323,7 @@ pub(crate) fn layer_record(
         operator: operator.to_owned(),
         macs,
         images: result.images,
-        end: SimulatedLayer::end_status(result),
+        findings: findings::of_layer(result),
         mapping: result.mapping.iter().map(|&(name, number)| (name.to_owned(), number)).collect(),
         cycles: Breakdown { total: result.total_cycles(), parts: phases.collect() },
         events: result.events.iter().map(|(statistic, count)| (statistic.name.to_owned(), count)).collect(),
@@ -397,8 +395,6 @@ pub fn simulate_topology(
         },
         layers: Vec::new(),
         in_integers: None,
-        n_outputs_compared: 0,
-        n_outputs_recomputed: 0,
         float_nodes: Vec::new(),
     })
 }
@@ -406,8 +402,8 @@ pub fn simulate_topology(
 /// Simulates accelerators on a network and real images.
 ///
 /// # Errors
-/// [`StudyError`] naming the file, node, layer or setting; [`StudyError::NotExact`] if early negative detection changed
-/// an answer.
+/// [`StudyError`] naming the file, node, layer or setting; [`skimp_sim::SimError::NotExact`] if what a design
+/// works out contradicts the network.
 pub fn simulate(network: &Network, config: &SimulateConfig, monitor: &dyn Monitor) -> Result<Simulation, StudyError> {
     let images = Images::open(&config.data, &network.graph, config.input_size)?;
     simulate_on(network, &images, config, monitor).map(|(simulation, _)| simulation)
@@ -450,7 +446,6 @@ pub(crate) fn simulate_on(
     running.iter().try_for_each(|running| running.check(&named, monitor))?;
     let others = other_layers(network, &quantized.graph, images.input(), images.images_at_once(1))?;
     let executor = IntegerExecutor::new(&quantized.graph)?;
-    let exactness = Arc::new(ExactnessTally::default());
     let judge = Judge {
         executor: &executor,
         images,
@@ -474,7 +469,6 @@ pub(crate) fn simulate_on(
         let Batch { inputs, labels } = images.batch(range)?;
         let shown = Shown {
             n_images: labels.len(),
-            exactness: &exactness,
             dump: dump.as_ref().filter(|_| first == 0),
             timed: if first == 0 && config.trace.is_some() { Timed::Yes } else { Timed::No },
         };
@@ -511,8 +505,6 @@ pub(crate) fn simulate_on(
         record,
         layers: layers.iter().map(SimulatedLayer::statistics).collect(),
         in_integers: Some(work.in_integers(quantized.layers.iter().map(|layer| layer.name.as_str()))),
-        n_outputs_compared: exactness.n_outputs.load(std::sync::atomic::Ordering::Relaxed),
-        n_outputs_recomputed: exactness.n_recomputed.load(std::sync::atomic::Ordering::Relaxed),
         float_nodes: quantized.report.float_nodes.iter().map(|node| format!("{} ({})", node.name, node.op)).collect(),
     };
     Ok((simulation, executor))
@@ -548,7 +540,6 @@ const OPERAND_CHECKS: usize = 32;
 struct Shown<'a> {
     /// The first images: others fill up the batch.
     n_images: usize,
-    exactness: &'a Arc<ExactnessTally>,
     /// Where the first image is written.
     dump: Option<&'a Dump<'a>>,
     /// Whether the first image is timed.
@@ -570,7 +561,7 @@ impl Shown<'_> {
         };
         for image in 0..self.n_images {
             let layer = &mut layers[idx];
-            let image_trace = Arc::new(image_trace(layer, mac, image, self.exactness));
+            let image_trace = Arc::new(image_trace(layer, mac, image));
             let trace = LayerTrace::new(&layer.operands.workload, image_trace.clone());
             trace.check_operands(&layer.operands.workload, OPERAND_CHECKS)?;
             let timed = if image == 0 { self.timed } else { Timed::No };
@@ -579,7 +570,7 @@ impl Shown<'_> {
             }
             layer.add_image(&image_trace);
             if let Some(dump) = self.dump.filter(|_| image == 0) {
-                dump.layer(idx, layer, &image_trace)?;
+                dump.layer(idx, layer, &image_trace, &trace)?;
             }
             step(monitor, 1)?;
         }

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use skimp_cpu::integer::IntegerExecutor;
-use skimp_digital::comparison_table;
+use skimp_digital::{ACCELERATORS, comparison_table};
 use skimp_graph::Executor;
 use skimp_graph::integer::IntegerEngine;
 use skimp_report::records::{
-    AcceleratorFigures, AcceleratorRecord, Accuracy, AccuracyRecord, Assumption, Comparison, Exactness, LayerRecord,
-    Provenance, Timing, VariantAccuracy,
+    AcceleratorFigures, AcceleratorRecord, Accuracy, AccuracyRecord, Assumption, Comparison, Provenance, Timing,
+    VariantAccuracy,
 };
 use skimp_report::{StudyRecord, check_folder, write_study};
 use skimp_sim::{ComparisonRow, find_model};
@@ -174,10 +174,9 @@ fn simulation_study(
         })?),
     };
     let comparisons = comparisons(config, &simulation);
-    let exactness = exactness(&comparisons, &simulation);
     let accuracy = accuracy.map(|accuracy| {
         let variant = comparisons.first().and_then(|headline| {
-            variant_accuracy(simulation.record.accelerator(&headline.variant)?, accuracy.integer.as_ref(), &exactness)
+            variant_accuracy(simulation.record.accelerator(&headline.variant)?, accuracy.integer.as_ref())
         });
         AccuracyRecord { variant, ..accuracy }
     });
@@ -191,7 +190,6 @@ fn simulation_study(
         n_images: simulation.record.images,
         seed: config.data.seed.unwrap_or(0),
         accuracy,
-        exactness,
         accelerator_figures: comparison_table()?.iter().map(figures).collect(),
         baseline: config.baseline.clone(),
         comparisons,
@@ -227,18 +225,14 @@ fn accuracy(
 }
 
 /// Accuracy on the headline's design, if this run says anything of it.
-fn variant_accuracy(
-    design: &AcceleratorRecord,
-    integer: Option<&Accuracy>,
-    exactness: &Option<Exactness>,
-) -> Option<VariantAccuracy> {
+fn variant_accuracy(design: &AcceleratorRecord, integer: Option<&Accuracy>) -> Option<VariantAccuracy> {
     let label = design.label.clone();
     if let Some(effect) = design.accuracy.as_ref().filter(|effect| effect.judged_by == "labels") {
         let accuracy = Accuracy { top1: effect.top1, top5: None, n_images: effect.n_images };
         return Some(VariantAccuracy { label, basis: "measured with what the design skips".to_owned(), accuracy });
     }
-    // No output differs (a run in which one does is an error), so neither does any answer.
-    exactness.as_ref()?;
+    // Where no output differs, neither does any answer.
+    design.findings.iter().find(|finding| finding.is_exact() == Some(true) && finding.of > Some(0))?;
     let basis = "implied: no output differs from the integer network's".to_owned();
     Some(VariantAccuracy { label, basis, accuracy: integer?.clone() })
 }
@@ -253,21 +247,6 @@ fn comparisons(config: &StudyConfig, simulation: &Simulation) -> Vec<Comparison>
             Some(Comparison::between(baseline, variant, config.allowed_loss_points))
         })
         .collect()
-}
-
-/// The verdict on early negative detection, where the headline's variant ran it: outputs of other designs are not what
-/// was compared.
-fn exactness(comparisons: &[Comparison], simulation: &Simulation) -> Option<Exactness> {
-    let ran = |label: &str| {
-        let layers = &simulation.record.accelerator(label)?.layers;
-        Some(layers.iter().any(|layer| layer.end.as_ref().is_some_and(|end| end.enabled)))
-    };
-    let concerns_headline = comparisons.first().is_none_or(|headline| ran(&headline.variant) == Some(true));
-    (simulation.n_outputs_compared > 0 && concerns_headline).then_some(Exactness {
-        bit_exact: true,
-        n_outputs_compared: simulation.n_outputs_compared,
-        n_outputs_different: 0,
-    })
 }
 
 fn figures(row: &ComparisonRow) -> AcceleratorFigures {
@@ -327,24 +306,14 @@ fn assumptions(
         ),
         "this study's configuration",
     );
-    let ended = |layer: &LayerRecord| layer.end.as_ref().is_some_and(|end| end.enabled);
-    if simulation.record.accelerators.iter().any(|design| design.layers.iter().any(ended)) {
-        add(
-            "early negative detection runs where its proof holds: non-negative activations, a ReLU on the layer's own \
-             sum"
-            .to_owned(),
-            "D. Lee, S. Kang, K. Choi, ComPEND, ICS 2018",
-        );
-    }
-    if simulation.n_outputs_compared > 0 {
-        add(
-            format!(
-                "bit-exactness is checked on every output of every layer with early negative detection, against sums \
-                 of another kernel; the end planes of {} of them were recomputed plane by plane",
-                simulation.n_outputs_recomputed
-            ),
-            "measured in this run",
-        );
+    for (accelerator, design) in config.accelerators.iter().zip(&simulation.record.accelerators) {
+        for finding in design.findings.iter().filter(|finding| !finding.description.is_empty()) {
+            let source = match finding.basis {
+                Provenance::Measured => "measured in this run",
+                Provenance::Published | Provenance::Simulated => find_model(ACCELERATORS, &accelerator.model)?.source(),
+            };
+            add(format!("{}: {}: {}", design.label, finding.label, finding.description.trim_end_matches('.')), source);
+        }
     }
     if !simulation.float_nodes.is_empty() {
         add(
@@ -353,7 +322,7 @@ fn assumptions(
         );
     }
     for accelerator in &config.accelerators {
-        let model = find_model(skimp_digital::ACCELERATORS, &accelerator.model)?;
+        let model = find_model(ACCELERATORS, &accelerator.model)?;
         let scope = model.configure(&accelerator.set)?.energy_scope();
         add(format!("{}: {scope}", accelerator.label()), model.source());
     }

@@ -163,7 +163,6 @@ fn traces(judge: &Judge<'_>, workloads: &[LayerWorkload]) -> Result<Vec<Vec<Laye
     let outputs: usize = workloads.iter().map(|layer| layer.shape.output_count()).sum();
     let n_traces = (TUNING_OUTPUTS / outputs.max(1)).clamp(1, TUNING_TRACES).min(judge.range.len());
     let mut traces: Vec<Vec<LayerTrace>> = workloads.iter().map(|_| Vec::new()).collect();
-    let exactness = Arc::default();
     for range in judge.images.batches_of(judge.range.start..judge.range.start + n_traces, 1) {
         let batch = judge.images.batch(range)?;
         judge.executor.run_observed(&[batch.inputs], &mut |observation| {
@@ -171,7 +170,7 @@ fn traces(judge: &Judge<'_>, workloads: &[LayerWorkload]) -> Result<Vec<Vec<Laye
             let is_here = |layer: &SimulatedLayer| layer.node_idx == observation.node_idx;
             let Some(idx) = judge.layers.iter().position(is_here) else { return };
             for image in 0..batch.labels.len() {
-                let image = image_trace(&judge.layers[idx], mac, image, &exactness);
+                let image = image_trace(&judge.layers[idx], mac, image);
                 traces[idx].push(LayerTrace::new(&workloads[idx], Arc::new(image)));
             }
         })?;

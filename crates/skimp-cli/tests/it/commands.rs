@@ -76,7 +76,7 @@ fn eval_reaches_its_documented_accuracy_in_float_and_integers() {
 fn simulate_follows_the_documented_schema() {
     let args = ["simulate", "sample-resnet", "--accelerator", "compend,dadiannao", "--data", "sample", "--images", "2"];
     let record = json(&args);
-    assert_eq!(record["schema"], "skimp.simulate/2");
+    assert_eq!(record["schema"], "skimp.simulate/3");
     let accelerators = record["accelerators"].as_array().unwrap();
     assert_eq!(accelerators.len(), 2);
     for accelerator in accelerators {
@@ -89,9 +89,13 @@ fn simulate_follows_the_documented_schema() {
         }
     }
     let layers = accelerators[0]["layers"].as_array().unwrap();
-    assert!(layers.iter().any(|layer| layer["end"]["enabled"] == true), "no layer ran early negative detection");
-    let off = layers.iter().find(|layer| layer["end"]["enabled"] == false).unwrap();
-    assert!(!off["end"]["reason"].as_str().unwrap().is_empty());
+    let state = |layer: &serde_json::Value| {
+        let findings = layer["findings"].as_array().unwrap();
+        findings.iter().find(|finding| finding["key"] == "end").unwrap()["verdict"].clone()
+    };
+    assert!(layers.iter().any(|layer| state(layer)["holds"] == true), "no layer ran early negative detection");
+    let off = layers.iter().map(state).find(|state| state["holds"] == false).unwrap();
+    assert!(!off["reason"].as_str().unwrap().is_empty());
     // Nothing depends on the number of threads.
     let mut single = args.to_vec();
     single.extend(["--threads", "1"]);
@@ -146,9 +150,12 @@ fn the_embedded_study_writes_a_complete_folder() {
     assert!(said.contains("report.html"), "{said}");
     let results = std::fs::read_to_string(out.join("results.json")).unwrap();
     let record: serde_json::Value = serde_json::from_str(&results).unwrap();
-    assert_eq!(record["schema"], "skimp.study/2");
-    assert_eq!(record["exactness"]["n_outputs_different"], 0);
-    assert!(record["exactness"]["n_outputs_compared"].as_u64().unwrap() > 10_000);
+    assert_eq!(record["schema"], "skimp.study/3");
+    let designs = record["simulation"]["accelerators"].as_array().unwrap();
+    let mut findings = designs.iter().filter_map(|design| design["findings"].as_array()).flatten();
+    let compared = findings.find(|finding| finding["kind"] == "agreement").unwrap();
+    assert_eq!(compared["value"], 0.0);
+    assert!(compared["of"].as_u64().unwrap() > 10_000);
     assert!(record["comparisons"][0]["total_runtime_reduction_percent"].as_f64().unwrap() > 0.0);
     let html = std::fs::read_to_string(out.join("report.html")).unwrap();
     assert!(html.contains("bit-exact") && html.contains("</html>"));

@@ -17,7 +17,7 @@ fn shapes_alone_are_simulated_and_inspected() {
         let flow = format!("systolic.dataflow={dataflow}");
         let args = [&["simulate", model, "--accelerator", "systolic"], &small[..], &fast[..], &[&flow]].concat();
         let record = json(&args);
-        assert_eq!(record["schema"], "skimp.simulate/2");
+        assert_eq!(record["schema"], "skimp.simulate/3");
         assert!(record.get("data").is_none(), "{record}");
         let layers = record["accelerators"][0]["layers"].as_array().unwrap().clone();
         layers.iter().map(|layer| layer["cycles"]["total"].as_u64().unwrap()).collect::<Vec<_>>()
@@ -31,7 +31,7 @@ fn shapes_alone_are_simulated_and_inspected() {
     assert!(ok(&several).contains("shapes only"));
     let inspected = json(&["inspect", text(&conv)]);
     assert_eq!(inspected["total"]["macs"], 36 * 10 * 36 + 6 * 4 * 20 * 45);
-    fails(&["simulate", text(&conv), "--accelerator", "compend"], 1, "needs the operand trace end_planes");
+    fails(&["simulate", text(&conv), "--accelerator", "compend"], 1, "needs the operand trace activation");
     fails(&["simulate", text(&conv), "--accelerator", "systolic", "--data", "sample"], 2, "a topology has no values");
     fails(&["simulate", "sample-resnet", "--accelerator", "systolic"], 2, "--data NAME[:DIR]");
     fails(&["simulate", "missing.csv", "--accelerator", "systolic"], 2, "missing.csv: no such file");

@@ -11,6 +11,7 @@ mod compreend;
 mod config;
 mod cuts;
 pub mod dadiannao;
+mod early_stop;
 mod entry;
 pub mod eyeriss;
 mod given;

@@ -1,6 +1,6 @@
 //! The mapping rules beyond VGG-16, on layers small enough to count by hand.
 
-use skimp_sim::{EndOutcome, LayerWorkload, NegativeSums};
+use skimp_sim::{Found, LayerWorkload, NegativeSums};
 
 use crate::support::{accelerator, cycles, events, trace_of_ends};
 
@@ -90,7 +90,7 @@ fn inputs_beyond_the_array_take_passes_without_end() {
     assert_eq!((mapping(&result, "leaf_pus"), mapping(&result, "pu_passes")), (200, 2));
     assert_eq!(cycles(&result, "run_pu"), 16 * 2 * (6 * 16 + 8));
     assert_eq!(cycles(&result, "ab_pu"), 16 * (200 + 2 * 3));
-    assert_eq!(result.end, Some(EndOutcome::Off("6400 inputs per output take 2 passes".into())));
+    assert_eq!(result.findings[0].found, Found::Off("6400 inputs per output take 2 passes".into()));
     assert_eq!(events(&result, "planes_dense"), 16 * 6 * 16 * 2);
 
     let dense = accelerator("compend", "faithful_dense_blocks = false");
@@ -137,12 +137,12 @@ fn layers_where_end_is_invalid_say_why() {
     let obstacle = NegativeSums::NoRelu { next: "Softmax".into() };
     let layer = LayerWorkload { negatives: obstacle, ..LayerWorkload::dense("F3", 4096, 1000) };
     let result = compend.simulate_layer(&layer, None).unwrap();
-    assert_eq!(result.end, Some(EndOutcome::Off("no ReLU follows, but Softmax".into())));
+    assert_eq!(result.findings[0].found, Found::Off("no ReLU follows, but Softmax".into()));
     assert_eq!(cycles(&result, "run_pu"), 16_352);
 
     let valid = LayerWorkload::dense("F2", 4096, 4096);
     let error = compend.simulate_layer(&valid, None).unwrap_err().to_string();
-    assert_eq!(error, "layer \"F2\": compend needs the operand trace end_planes of an image");
+    assert_eq!(error, "layer \"F2\": compend needs the operand trace activation of an image");
 
     let mut lost = LayerWorkload::dense("d", 2, 1);
     lost.weights = Some(vec![5, -32_768].into());

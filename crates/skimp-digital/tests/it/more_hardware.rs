@@ -7,7 +7,7 @@ use skimp_digital::ACCELERATORS;
 use skimp_sim::{LayerKind, LayerShape, LayerTrace, LayerWorkload, RecordedTrace, ShapeSpec, find_model};
 use toml::{Table, Value};
 
-use crate::support::{accelerator, vgg16_conv};
+use crate::support::{accelerator, record_ends, vgg16_conv};
 
 /// The hardware of designs that search their mapping, and of closed forms in which more of it never costs time, with
 /// settings of the comparison.
@@ -67,16 +67,15 @@ fn with_operands(mut layer: LayerWorkload, seed: u64) -> (LayerWorkload, LayerTr
     };
     layer.weights = Some((0..layer.shape.weight_count()).map(|_| draw(-5, 11)).collect());
     let activation: Vec<i32> = (0..layer.shape.input_count()).map(|_| draw(-40, 100).max(0)).collect();
-    let ends: Arc<[u8]> = (0..layer.shape.output_count()).map(|_| draw(1, 16) as u8).collect();
+    let ends: Vec<u8> = (0..layer.shape.output_count()).map(|_| draw(1, 16) as u8).collect();
     let recorded = RecordedTrace {
         activation: Some(activation.into()),
         output_sums: Some((0..layer.shape.output_count()).map(|_| i64::from(draw(-50, 100))).collect()),
-        start_values: Some(vec![0; layer.shape.output_count()].into()),
-        end_planes_negative: Some(ends.clone()),
-        end_planes_non_positive: Some(ends.clone()),
-        predictive_end_planes: Some(ends),
+        bias: Some(vec![0; layer.shape.k()].into()),
+        residual: None,
     };
     let trace = LayerTrace::new(&layer, Arc::new(recorded));
+    record_ends(&trace, ends);
     (layer, trace)
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use skimp_digital::ACCELERATORS;
 use skimp_sim::{LayerTrace, LayerWorkload, RecordedTrace};
 
-use crate::support::{accelerator, events};
+use crate::support::{accelerator, events, record_ends};
 
 /// A layer with padding of its own on each side, its activation codes, and a trace of exact sums.
 fn cases() -> impl Strategy<Value = (LayerWorkload, Vec<i32>)> {
@@ -41,16 +41,15 @@ fn trace(layer: &LayerWorkload, codes: &[i32]) -> LayerTrace {
         let filter = &weights[idx / (layer.shape.p() * layer.shape.q()) * depth..][..depth];
         layer.operands(codes, idx).zip(filter).map(|(a, &w)| i64::from(a) * i64::from(w)).sum()
     };
-    let ends: Arc<[u8]> = vec![layer.weight_bits as u8; layer.shape.output_count()].into();
     let recorded = RecordedTrace {
         activation: Some(codes.to_vec().into()),
-        start_values: Some(vec![0; layer.shape.output_count()].into()),
+        bias: Some(vec![0; layer.shape.k()].into()),
         output_sums: Some((0..layer.shape.output_count()).map(sum).collect()),
-        end_planes_negative: Some(ends.clone()),
-        end_planes_non_positive: Some(ends.clone()),
-        predictive_end_planes: Some(ends),
+        residual: None,
     };
-    LayerTrace::new(layer, Arc::new(recorded))
+    let trace = LayerTrace::new(layer, Arc::new(recorded));
+    record_ends(&trace, vec![layer.weight_bits as u8; layer.shape.output_count()]);
+    trace
 }
 
 /// Products behind all outputs of which `counts` says that they are done, padding's operands included.

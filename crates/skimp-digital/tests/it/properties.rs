@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use skimp_digital::compend;
+use skimp_numerics::EndTest;
 use skimp_sim::{LayerTrace, LayerWorkload, RecordedTrace};
 
 use crate::support::{accelerator, cycles, events};
@@ -47,12 +49,11 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 fn trace(case: &Case) -> LayerTrace {
-    let recorded = RecordedTrace {
-        end_planes_negative: Some(case.negative.clone().into()),
-        end_planes_non_positive: Some(case.non_positive.clone().into()),
-        ..RecordedTrace::default()
-    };
-    LayerTrace::new(&case.layer, Arc::new(recorded))
+    let trace = LayerTrace::new(&case.layer, Arc::new(RecordedTrace::default()));
+    for (test, ends) in [(EndTest::Negative, &case.negative), (EndTest::NonPositive, &case.non_positive)] {
+        trace.keep(compend::key(test), Arc::new(compend::EndPlanes::recorded(ends.clone().into())));
+    }
+    trace
 }
 
 proptest! {

@@ -102,9 +102,9 @@ proptest! {
         }
         let recorded = RecordedTrace {
             activation: Some(activation.into()),
-            start_values: Some(starts.into()),
+            bias: Some(vec![0; layer.shape.k()].into()),
+            residual: Some(starts.into()),
             output_sums: Some(sums.into()),
-            ..RecordedTrace::default()
         };
         let trace = LayerTrace::new(&layer, Arc::new(recorded));
         let result = accelerator("snapea", "").simulate_layer(&layer, Some(&trace)).unwrap();
@@ -147,7 +147,7 @@ fn vectors_of_single_windows() {
         let sum: i32 = weights.iter().zip(&activation).map(|(w, a)| w * a).sum();
         let recorded = RecordedTrace {
             activation: Some(activation.clone().into()),
-            start_values: Some(vec![0].into()),
+            bias: Some(vec![0].into()),
             output_sums: Some(vec![i64::from(sum)].into()),
             ..RecordedTrace::default()
         };
@@ -171,7 +171,7 @@ fn given_predictions_stop_after_their_speculation_weights() {
         let sum: i32 = weights.iter().zip(&activation).map(|(w, a)| w * a).sum();
         let recorded = RecordedTrace {
             activation: Some(activation.to_vec().into()),
-            start_values: Some(vec![0].into()),
+            bias: Some(vec![0].into()),
             output_sums: Some(vec![i64::from(sum)].into()),
             ..RecordedTrace::default()
         };

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use skimp_digital::ACCELERATORS;
+use skimp_digital::{ACCELERATORS, compend};
+use skimp_numerics::EndTest;
 use skimp_sim::{
     Accelerator, LayerEffect, LayerResult, LayerTrace, LayerWorkload, RecordedTrace, SimError, Tuner, find_model,
 };
@@ -21,13 +22,17 @@ pub(crate) fn accelerator(name: &str, settings: &str) -> Box<dyn Accelerator> {
 
 /// A trace that knows end planes only, the same for both tests.
 pub(crate) fn trace_of_ends(layer: &LayerWorkload, ends: Vec<u8>) -> LayerTrace {
-    let ends: Arc<[u8]> = ends.into();
-    let recorded = RecordedTrace {
-        end_planes_negative: Some(ends.clone()),
-        end_planes_non_positive: Some(ends),
-        ..RecordedTrace::default()
-    };
-    LayerTrace::new(layer, Arc::new(recorded))
+    let trace = LayerTrace::new(layer, Arc::new(RecordedTrace::default()));
+    record_ends(&trace, ends);
+    trace
+}
+
+/// Makes end planes known to a trace, the same for both tests and for predictions.
+pub(crate) fn record_ends(trace: &LayerTrace, ends: Vec<u8>) {
+    let ends = Arc::new(compend::EndPlanes::recorded(ends.into()));
+    for key in [compend::key(EndTest::Negative), compend::key(EndTest::NonPositive), compend::PREDICTED] {
+        trace.keep(key, ends.clone());
+    }
 }
 
 /// `layer` with operands that leave nothing to skip, every bit of their magnitudes set, and a trace of them: sums above
@@ -37,7 +42,6 @@ pub(crate) fn full_operands(layer: LayerWorkload) -> (LayerWorkload, LayerTrace)
     let weight = greatest(layer.weight_bits, true);
     let layer = LayerWorkload { weights: Some(vec![weight; layer.shape.weight_count()].into()), ..layer };
     let activation = greatest(layer.activation_bits, layer.activation_signed);
-    let ends: Arc<[u8]> = vec![layer.weight_bits as u8; layer.shape.output_count()].into();
     // Padding adds nothing: of each window only the taps inside the map count.
     let inside = |axis: usize, output: usize| {
         let (kernel, extent) =
@@ -51,13 +55,12 @@ pub(crate) fn full_operands(layer: LayerWorkload) -> (LayerWorkload, LayerTrace)
     let sums: Arc<[i64]> = (0..layer.shape.k()).flat_map(|_| taps.iter().map(|&taps| taps as i64 * product)).collect();
     let recorded = RecordedTrace {
         activation: Some(vec![activation; layer.shape.input_count()].into()),
-        end_planes_negative: Some(ends.clone()),
-        end_planes_non_positive: Some(ends.clone()),
-        predictive_end_planes: Some(ends),
         output_sums: Some(sums),
-        start_values: Some(vec![0; layer.shape.output_count()].into()),
+        bias: Some(vec![0; layer.shape.k()].into()),
+        residual: None,
     };
     let trace = LayerTrace::new(&layer, Arc::new(recorded));
+    record_ends(&trace, vec![layer.weight_bits as u8; layer.shape.output_count()]);
     (layer, trace)
 }
 

@@ -7,7 +7,8 @@ mod peak;
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use skimp_digital::ACCELERATORS;
+use skimp_digital::{ACCELERATORS, compend};
+use skimp_numerics::EndTest;
 use skimp_sim::{LayerTrace, LayerWorkload, RecordedTrace, SimError};
 use toml::{Table, Value};
 
@@ -102,15 +103,17 @@ fn simulate(data: &[u8]) {
         (0..layer.shape.output_count()).map(|_| bytes.byte() % layer.weight_bits as u8 + 1).collect::<Vec<u8>>().into();
     let recorded = RecordedTrace {
         activation: Some(activation.into()),
-        end_planes_negative: Some(ends.clone()),
-        end_planes_non_positive: Some(ends.clone()),
-        predictive_end_planes: Some(ends),
         output_sums: Some(
             (0..layer.shape.output_count()).map(|_| i64::from(bytes.byte()) - 99).collect::<Vec<i64>>().into(),
         ),
-        start_values: Some(vec![0; layer.shape.output_count()].into()),
+        bias: Some(vec![0; layer.shape.k()].into()),
+        residual: None,
     };
     let trace = LayerTrace::new(&layer, Arc::new(recorded));
+    let ends = Arc::new(compend::EndPlanes::recorded(ends));
+    for key in [compend::key(EndTest::Negative), compend::key(EndTest::NonPositive), compend::PREDICTED] {
+        trace.keep(key, ends.clone());
+    }
     let Ok(result) = accelerator.simulate_layer(&layer, Some(&trace)) else { return };
     let _ = accelerator.timeline(&layer, Some(&trace), &result);
     let _ = accelerator.why(&result);

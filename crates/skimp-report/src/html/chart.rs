@@ -12,7 +12,7 @@ use crate::table::{Cell, Column, Table};
 pub(super) struct Chart {
     /// Identifier in the page.
     #[serde(skip)]
-    pub(super) id: &'static str,
+    pub(super) id: String,
     /// What the chart shows, with its unit and, for comparisons, the baseline. Plain text.
     #[serde(skip)]
     pub(super) caption: String,

@@ -6,21 +6,24 @@
 //! Fields that may be missing are `Option` and left out of the JSON when they are `None`.
 
 mod coverage;
+mod finding;
 mod precision;
 mod simulation;
 mod study;
 mod training;
+mod upgrade;
 
 pub use self::coverage::{Coverage, LeftOut};
+pub use self::finding::{Distribution, FindingKind, FindingRecord, Verdict, finding};
 pub use self::precision::{CastRecord, CurvePoint, PolicyRecord, PolicyRun, PrecisionRecord, Spread};
 pub(crate) use self::simulation::scope_words;
 pub use self::simulation::{
-    AcceleratorRecord, AcceleratorTotal, Breakdown, DataRecord, EffectAccuracy, EndStatus, EnergyRecord, LayerRecord,
-    ModelRecord, OperandRecord, OtherLayerRecord, SIMULATION_SCHEMA, SimulationRecord, TuningRecord,
+    AcceleratorRecord, AcceleratorTotal, Breakdown, DataRecord, EffectAccuracy, EnergyRecord, LayerRecord, ModelRecord,
+    OperandRecord, OtherLayerRecord, SIMULATION_SCHEMA, SimulationRecord, TuningRecord,
 };
 pub use self::study::{
-    AcceleratorFigures, Accuracy, AccuracyRecord, Assumption, Comparison, Exactness, InputDigest, LayerStatistics,
-    Provenance, PublishedFigure, STUDY_SCHEMA, StudyRecord, Timing, VariantAccuracy,
+    AcceleratorFigures, Accuracy, AccuracyRecord, Assumption, Comparison, InputDigest, LayerStatistics, Provenance,
+    PublishedFigure, STUDY_SCHEMA, StudyRecord, Timing, VariantAccuracy,
 };
 pub use self::training::{TrainingEpoch, TrainingRecord, TrainingStart};
 
@@ -38,12 +41,23 @@ fn to_json<T: Serialize>(record: &T, what: &'static str) -> Result<String, Repor
     Ok(text)
 }
 
-/// Reads a record after checking that the text declares `schema`, or one of the `older` ones that its type still reads.
-fn from_json<T: DeserializeOwned>(text: &str, schema: &'static str, older: &[&str]) -> Result<T, ReportError> {
+/// Reads a record after checking that the text declares `schema`, or one of the `older` ones, which `upgrade` brings into
+/// the form of today.
+fn from_json<T: DeserializeOwned>(
+    text: &str,
+    schema: &'static str,
+    older: &[&str],
+    upgrade: fn(&mut Value),
+) -> Result<T, ReportError> {
     let json = |source| ReportError::Json { schema, source };
-    let value: Value = serde_json::from_str(text).map_err(json)?;
+    let mut value: Value = serde_json::from_str(text).map_err(json)?;
     match value.get("schema").and_then(Value::as_str) {
-        Some(found) if found == schema || older.contains(&found) => serde_json::from_str(text).map_err(json),
+        Some(found) if found == schema => serde_json::from_str(text).map_err(json),
+        Some(found) if older.contains(&found) => {
+            upgrade(&mut value);
+            value["schema"] = schema.into();
+            serde_json::from_value(value).map_err(json)
+        }
         found => Err(ReportError::Schema {
             expected: schema,
             found: found.map_or_else(|| "no schema".to_owned(), |found| format!("\"{found}\"")),

@@ -1,17 +1,18 @@
-//! What accelerators did with a network on real inputs: `skimp.simulate/2`.
+//! What accelerators did with a network on real inputs: `skimp.simulate/3`.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Coverage;
+use super::{Coverage, FindingRecord};
 use crate::{ReportError, number};
 
 /// The schema of [`SimulationRecord`].
-pub const SIMULATION_SCHEMA: &str = "skimp.simulate/2";
+pub const SIMULATION_SCHEMA: &str = "skimp.simulate/3";
 
-/// Schemas of older versions that can still be read: /1 had `gmacs` and `peak_gmacs` for rates, and no coverage.
-const OLDER_SCHEMAS: &[&str] = &["skimp.simulate/1"];
+/// Schemas of older versions that can still be read: /1 had `gmacs` and `peak_gmacs` for rates, and no coverage; /2 had
+/// `end` for the state of early negative detection, and no findings.
+const OLDER_SCHEMAS: &[&str] = &["skimp.simulate/1", "skimp.simulate/2"];
 
 /// One network, run on some images by one or more simulated accelerators.
 ///
@@ -91,8 +92,7 @@ impl SimulationRecord {
     /// # Errors
     /// [`ReportError::Schema`] for another or no schema, [`ReportError::Json`] for anything else that is wrong.
     pub fn from_json(text: &str) -> Result<Self, ReportError> {
-        let record: Self = super::from_json(text, SIMULATION_SCHEMA, OLDER_SCHEMAS)?;
-        Ok(Self { schema: SIMULATION_SCHEMA.to_owned(), ..record })
+        super::from_json(text, SIMULATION_SCHEMA, OLDER_SCHEMAS, super::upgrade::simulation)
     }
 
     /// The accelerator variant of that label.
@@ -187,6 +187,9 @@ pub struct AcceleratorRecord {
     /// Off-chip memory bandwidth that the model honors, in 10^9 bytes per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dram_gb_per_s: Option<f64>,
+    /// What it found over all layers and images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<FindingRecord>,
     /// One entry per layer that ran, in execution order.
     pub layers: Vec<LayerRecord>,
     /// Layers that ran on random codes of their shape, because a published figure covers them: in no total.
@@ -315,9 +318,9 @@ pub struct LayerRecord {
     pub macs: u64,
     /// Images that the sums below cover.
     pub images: u64,
-    /// Whether early negative detection ran; `None` for accelerators that do not know it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end: Option<EndStatus>,
+    /// What the design found beside its counts, in terms of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<FindingRecord>,
     /// How the layer was laid out, as named numbers of the design's own; the same for each image. Empty in records of
     /// versions that did not keep it.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
@@ -329,7 +332,7 @@ pub struct LayerRecord {
     /// Energy in nJ, by component.
     pub energy_nj: Breakdown<f64>,
     /// Why it took longer than its multiply-accumulates at peak rate, from its counters, the largest loss first; and why
-    /// early negative detection was off.
+    /// a feature of the design was off.
     #[serde(default)]
     pub why: Vec<String>,
     /// What the reader should know about this layer: a mapping rule, a fallback.
@@ -375,28 +378,6 @@ pub struct OperandRecord {
     pub elements: u64,
     /// Width of an element.
     pub bits: u32,
-}
-
-/// Whether early negative detection (END) ran on a layer.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EndStatus {
-    /// `true` if it ran.
-    pub enabled: bool,
-    /// Why it did not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-}
-
-impl EndStatus {
-    /// Early negative detection ran.
-    pub fn on() -> Self {
-        Self { enabled: true, reason: None }
-    }
-
-    /// Early negative detection did not run, with the reason.
-    pub fn off(reason: impl Into<String>) -> Self {
-        Self { enabled: false, reason: Some(reason.into()) }
-    }
 }
 
 /// A total and its parts by name, in JSON one flat object: `{"total": …, "run_pu": …, …}`.

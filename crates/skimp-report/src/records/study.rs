@@ -1,15 +1,18 @@
-//! What a study found, with everything needed to repeat it: `skimp.study/2`.
+//! What a study found, with everything needed to repeat it: `skimp.study/3`.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Coverage, EffectAccuracy, EndStatus, PrecisionRecord, SimulationRecord, TrainingRecord};
+use super::{
+    Coverage, EffectAccuracy, FindingKind, FindingRecord, PrecisionRecord, SimulationRecord, TrainingRecord, Verdict,
+};
 use crate::ReportError;
 
 /// The schema of [`StudyRecord`].
-pub const STUDY_SCHEMA: &str = "skimp.study/2";
+pub const STUDY_SCHEMA: &str = "skimp.study/3";
 
-/// Schemas of older versions that can still be read: /1 had other names for rates, and no coverage.
-const OLDER_SCHEMAS: &[&str] = &["skimp.study/1"];
+/// Schemas of older versions that can still be read: /1 had other names for rates, and no coverage; /2 had fields for early
+/// negative detection, and no findings.
+const OLDER_SCHEMAS: &[&str] = &["skimp.study/1", "skimp.study/2"];
 
 /// One study: question, inputs, results and where each number comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,9 +39,6 @@ pub struct StudyRecord {
     /// Accuracy before and after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<AccuracyRecord>,
-    /// Whether the variants computed the same outputs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exactness: Option<Exactness>,
     /// One entry per layer with multiply-accumulates, in execution order.
     #[serde(default)]
     pub layers: Vec<LayerStatistics>,
@@ -89,7 +89,6 @@ impl Default for StudyRecord {
             n_images: 0,
             seed: 0,
             accuracy: None,
-            exactness: None,
             layers: Vec::new(),
             simulation: None,
             training: None,
@@ -120,14 +119,18 @@ impl StudyRecord {
     /// # Errors
     /// [`ReportError::Schema`] for another or no schema, [`ReportError::Json`] for anything else that is wrong.
     pub fn from_json(text: &str) -> Result<Self, ReportError> {
-        let record: Self = super::from_json(text, STUDY_SCHEMA, OLDER_SCHEMAS)?;
-        Ok(Self { schema: STUDY_SCHEMA.to_owned(), ..record })
+        super::from_json(text, STUDY_SCHEMA, OLDER_SCHEMAS, super::upgrade::study)
     }
 
-    /// Whether early negative detection ran on a layer of any design: only then may a report speak of it.
-    pub fn ran_early_negative_detection(&self) -> bool {
-        let layers = self.simulation.iter().flat_map(|simulation| &simulation.accelerators);
-        layers.flat_map(|design| &design.layers).any(|layer| layer.end.as_ref().is_some_and(|end| end.enabled))
+    /// The outputs of the headline's variant beside the exact network's, where its design compares them: what other designs
+    /// compared says nothing of it. Without a headline, those of the first design that does.
+    pub fn agreement(&self) -> Option<&FindingRecord> {
+        let designs = self.simulation.iter().flat_map(|simulation| &simulation.accelerators);
+        let concerns = |label: &str| self.comparisons.first().is_none_or(|headline| headline.variant == label);
+        designs
+            .filter(|design| concerns(&design.label))
+            .flat_map(|design| &design.findings)
+            .find(|finding| finding.kind == FindingKind::Agreement && finding.of > Some(0))
     }
 
     /// The network's name, marked where its weights are random initial ones.
@@ -178,22 +181,11 @@ pub struct Accuracy {
     pub n_images: u64,
 }
 
-/// Whether a variant computed the same outputs as its baseline, and how many were compared.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exactness {
-    /// `true` if no output differed in any bit.
-    pub bit_exact: bool,
-    /// Outputs (after ReLU) that were compared, over all layers and images.
-    pub n_outputs_compared: u64,
-    /// Outputs that differed.
-    pub n_outputs_different: u64,
-}
-
 /// Shape, work and sparsity of one layer.
 ///
 /// # Units
 /// Densities are fractions of non-zero elements in `[0, 1]`, over all images of the study. `macs` and shapes are of
-/// one image; histogram counts are over all images.
+/// one image.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LayerStatistics {
     /// Name of the layer in the network.
@@ -223,15 +215,9 @@ pub struct LayerStatistics {
     /// Share of outputs that are not zero after ReLU; `None` where no ReLU follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_density: Option<f64>,
-    /// Whether early negative detection ran on the layer, and if not, why.
-    pub end: EndStatus,
-    /// Entry `p - 1` counts the outputs that used `p` bit planes, `p` = 1 to the width of the weights. Empty where
-    /// early negative detection is off.
-    #[serde(default)]
-    pub end_planes: Vec<u64>,
-    /// Mean number of bit planes used per output.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mean_planes: Option<f64>,
+    /// Whether nobody sees that a sum of the layer is negative, and if not, why: a ReLU makes it 0 for every reader, and
+    /// operands are not negative.
+    pub negative_sums_unseen: Verdict,
 }
 
 /// A variant against its baseline.
@@ -322,7 +308,7 @@ fn reduction_percent(baseline: f64, variant: f64) -> f64 {
 pub enum Provenance {
     /// Stated in a publication.
     Published,
-    /// Measured in this run: accuracies, bit-exactness, densities, end planes.
+    /// Measured in this run: accuracies, densities, what designs find in a network's values.
     Measured,
     /// Computed by a simulator in this run: cycles, energy, area.
     #[default]

@@ -1,5 +1,6 @@
 //! Records as tables for people and programs.
 
+mod findings;
 mod other_layers;
 mod precision;
 mod simulation;
@@ -8,15 +9,14 @@ mod training;
 
 pub(crate) use self::precision::mean_curve;
 pub(crate) use self::simulation::{words, words_for_count};
-pub(crate) use self::study::accuracy_cells;
+pub(crate) use self::study::{accuracy_cells, provenance_words};
 
+pub use self::findings::{distributions_table, findings_table, layer_findings_table};
 pub use self::other_layers::{other_layers_note, other_layers_table};
 pub use self::precision::{casts_table, curves_table, precision_table};
 pub use self::simulation::{
     cycles_table, energy_note, energy_table, events_table, layer_cycles, layer_energy, layer_mapping, layer_why,
     left_out_table, mapping_text, simulation_csv, simulation_text, totals_table,
 };
-pub use self::study::{
-    comparison_table, end_planes_table, figures_table, layers_table, published_table, study_text, summary_sentence,
-};
+pub use self::study::{comparison_table, figures_table, layers_table, published_table, study_text, summary_sentence};
 pub use self::training::training_table;

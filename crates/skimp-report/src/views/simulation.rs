@@ -2,6 +2,7 @@
 
 use indexmap::IndexSet;
 
+use super::findings::{findings_table, state_keys, state_word, value_cell, value_columns};
 use super::{accuracy_cells, other_layers_note, other_layers_table};
 use crate::records::{AcceleratorRecord, Breakdown, Coverage, LayerRecord, LeftOut, SimulationRecord, scope_words};
 use crate::table::{Cell, Column, Table, wrapped};
@@ -18,11 +19,6 @@ pub(crate) fn words(key: &str) -> String {
     key.replace('_', " ")
 }
 
-/// `on`, `off`, or nothing where early negative detection is unknown.
-pub(crate) fn end_word(layer: &LayerRecord) -> Cell {
-    layer.end.as_ref().map(|end| if end.enabled { "on" } else { "off" }).into()
-}
-
 /// Images that the sums of an accelerator cover.
 fn images_of(accelerator: &AcceleratorRecord) -> u64 {
     accelerator.layers.iter().map(|layer| layer.images).max().unwrap_or(1).max(1)
@@ -32,12 +28,11 @@ fn images_of(accelerator: &AcceleratorRecord) -> u64 {
 pub fn layer_cycles(accelerator: &AcceleratorRecord) -> Table {
     let mut phases = part_names(accelerator.layers.iter().map(|layer| &layer.cycles));
     phases.retain(|phase| accelerator.layers.iter().any(|layer| layer.cycles.part(phase) > 0));
-    let mut columns = vec![
-        Column::text("layer", "layer"),
-        Column::text("end", "END"),
-        Column::number("macs", "MACs", "per image"),
-        Column::number("cycles_total", "total", "cycles per image"),
-    ];
+    let states = state_keys(&accelerator.layers);
+    let mut columns = vec![Column::text("layer", "layer")];
+    columns.extend(states.iter().map(|key| Column::text(key.as_str(), words(key))));
+    columns.push(Column::number("macs", "MACs", "per image"));
+    columns.push(Column::number("cycles_total", "total", "cycles per image"));
     columns.extend(phases.iter().map(|phase| Column::number(format!("cycles_{phase}"), words(phase), "cycles")));
     let mut table = Table::new(format!("{}: cycles per image by layer and phase", accelerator.label), columns);
     let images = images_of(accelerator);
@@ -46,14 +41,19 @@ pub fn layer_cycles(accelerator: &AcceleratorRecord) -> Table {
         images => Cell::Real(cycles as f64 / images as f64, 0),
     };
     for layer in &accelerator.layers {
-        let mut row =
-            vec![layer.name.clone().into(), end_word(layer), layer.macs.into(), per_image(layer.cycles.total)];
+        let mut row = vec![layer.name.clone().into()];
+        row.extend(states.iter().map(|key| state_word(layer, key)));
+        row.push(layer.macs.into());
+        row.push(per_image(layer.cycles.total));
         row.extend(phases.iter().map(|phase| per_image(layer.cycles.part(phase))));
         table.row(row);
     }
     let sum = |of: &dyn Fn(&LayerRecord) -> u64| accelerator.layers.iter().map(of).sum::<u64>();
     let macs = sum(&|layer| layer.macs);
-    let mut total = vec!["total".into(), Cell::Empty, macs.into(), per_image(accelerator.total.cycles)];
+    let mut total = vec!["total".into()];
+    total.extend(states.iter().map(|_| Cell::Empty));
+    total.push(macs.into());
+    total.push(per_image(accelerator.total.cycles));
     total.extend(phases.iter().map(|phase| per_image(sum(&|layer| layer.cycles.part(phase)))));
     table.footer.push(total);
     table
@@ -68,21 +68,24 @@ pub fn layer_energy(accelerator: &AcceleratorRecord) -> Table {
     let images = images_of(accelerator) as f64;
     let scale = Scale::of(largest / images * 1e-9, "J");
     let cell = |nanojoules: f64| Cell::Real(nanojoules / images * 1e-9 * scale.factor, 3);
-    let mut columns = vec![
-        Column::text("layer", "layer"),
-        Column::text("end", "END"),
-        Column::number("energy_total", "total", &scale.unit),
-    ];
+    let states = state_keys(&accelerator.layers);
+    let mut columns = vec![Column::text("layer", "layer")];
+    columns.extend(states.iter().map(|key| Column::text(key.as_str(), words(key))));
+    columns.push(Column::number("energy_total", "total", &scale.unit));
     let component_column = |name: &String| Column::number(format!("energy_{name}"), words(name), &scale.unit);
     columns.extend(components.iter().map(component_column));
     let mut table = Table::new(format!("{}: energy per image by layer and component", accelerator.label), columns);
     for layer in &accelerator.layers {
-        let mut row = vec![layer.name.clone().into(), end_word(layer), cell(layer.energy_nj.total)];
+        let mut row = vec![layer.name.clone().into()];
+        row.extend(states.iter().map(|key| state_word(layer, key)));
+        row.push(cell(layer.energy_nj.total));
         row.extend(components.iter().map(|component| cell(layer.energy_nj.part(component))));
         table.row(row);
     }
     let sum = |of: &dyn Fn(&LayerRecord) -> f64| cell(accelerator.layers.iter().map(of).sum());
-    let mut total = vec!["total".into(), Cell::Empty, cell(accelerator.total.energy_mj * 1e6)];
+    let mut total = vec!["total".into()];
+    total.extend(states.iter().map(|_| Cell::Empty));
+    total.push(cell(accelerator.total.energy_mj * 1e6));
     total.extend(components.iter().map(|component| sum(&|layer| layer.energy_nj.part(component))));
     table.footer.push(total);
     table
@@ -256,10 +259,8 @@ pub fn simulation_text(simulation: &SimulationRecord, width: Option<usize>) -> S
         if accelerator.layers.iter().any(|layer| layer.energy_nj.total > 0.0) {
             tables.push(layer_energy(accelerator).to_text(width));
         }
-        let why = layer_why(accelerator);
-        if !why.rows.is_empty() {
-            tables.push(why.to_text(width));
-        }
+        let more = [layer_why(accelerator), findings_table(accelerator)];
+        tables.extend(more.iter().filter(|table| !table.rows.is_empty()).map(|table| table.to_text(width)));
     }
     tables.push(totals_table(simulation).to_text(width) + &energy_text(simulation, width));
     if !simulation.other_layers.is_empty() {
@@ -275,14 +276,16 @@ pub fn simulation_text(simulation: &SimulationRecord, width: Option<usize>) -> S
 /// [`ReportError::Encode`] if the CSV writer fails.
 pub fn simulation_csv(simulation: &SimulationRecord) -> Result<String, ReportError> {
     let [mut table, energy] = [cycles_table(simulation), energy_table(simulation)];
-    let events = event_names(simulation);
-    let shared = LAYER_KEYS.len();
+    let (events, found) = (event_names(simulation), value_columns(simulation));
+    let shared = layer_columns(&all_states(simulation)).len();
     table.columns.extend_from_slice(&energy.columns[shared..]);
     table.columns.extend(events.iter().map(|event| Column::number(format!("events_{event}"), words(event), "")));
+    table.columns.extend(found.iter().map(|(_, column)| column.clone()));
     let layers = simulation.accelerators.iter().flat_map(|accelerator| &accelerator.layers);
     for ((row, energy), layer) in table.rows.iter_mut().zip(&energy.rows).zip(layers) {
         row.extend_from_slice(&energy[shared..]);
         row.extend(events.iter().map(|event| Cell::from(layer.events.get(event).copied())));
+        row.extend(found.iter().map(|(key, _)| value_cell(layer, key)));
     }
     table.to_csv()
 }
@@ -293,42 +296,45 @@ fn event_names(simulation: &SimulationRecord) -> Vec<String> {
     names.into_iter().cloned().collect()
 }
 
-/// The columns with which rows per accelerator and layer begin.
-const LAYER_KEYS: [&str; 6] = ["accelerator", "layer", "operator", "macs", "images", "end"];
-
-fn layer_columns() -> Vec<Column> {
-    LAYER_KEYS
-        .iter()
-        .map(|key| match *key {
-            "macs" | "images" => Column::number(*key, *key, ""),
-            _ => Column::text(*key, *key),
-        })
-        .collect()
+/// The states that any design of a simulation has.
+fn all_states(simulation: &SimulationRecord) -> Vec<String> {
+    state_keys(simulation.accelerators.iter().flat_map(|accelerator| &accelerator.layers))
 }
 
-fn layer_cells(accelerator: &AcceleratorRecord, layer: &LayerRecord) -> Vec<Cell> {
-    vec![
+/// The columns with which rows per accelerator and layer begin.
+fn layer_columns(states: &[String]) -> Vec<Column> {
+    let text = |key: &str| Column::text(key, key);
+    let mut columns = ["accelerator", "layer", "operator"].map(text).to_vec();
+    columns.extend(["macs", "images"].map(|key| Column::number(key, key, "")));
+    columns.extend(states.iter().map(|key| text(key)));
+    columns
+}
+
+fn layer_cells(accelerator: &AcceleratorRecord, layer: &LayerRecord, states: &[String]) -> Vec<Cell> {
+    let mut cells = vec![
         accelerator.label.clone().into(),
         layer.name.clone().into(),
         layer.operator.clone().into(),
         // A sum like all that follows it.
         layer.macs.saturating_mul(layer.images).into(),
         layer.images.into(),
-        end_word(layer),
-    ]
+    ];
+    cells.extend(states.iter().map(|key| state_word(layer, key)));
+    cells
 }
 
 /// Cycles by phase, a row per accelerator and layer. A phase that an accelerator does not have is empty.
 pub fn cycles_table(simulation: &SimulationRecord) -> Table {
     let layers = || simulation.accelerators.iter().flat_map(|accelerator| &accelerator.layers);
     let phases = part_names(layers().map(|layer| &layer.cycles));
-    let mut columns = layer_columns();
+    let states = all_states(simulation);
+    let mut columns = layer_columns(&states);
     columns.push(Column::number("cycles_total", "total", "cycles"));
     columns.extend(phases.iter().map(|phase| Column::number(format!("cycles_{phase}"), words(phase), "cycles")));
     let mut table = Table::new("Cycles by phase, sum over all images", columns);
     for accelerator in &simulation.accelerators {
         for layer in &accelerator.layers {
-            let mut row = layer_cells(accelerator, layer);
+            let mut row = layer_cells(accelerator, layer, &states);
             row.push(layer.cycles.total.into());
             row.extend(phases.iter().map(|phase| Cell::from(layer.cycles.parts.get(phase).copied())));
             table.row(row);
@@ -341,13 +347,14 @@ pub fn cycles_table(simulation: &SimulationRecord) -> Table {
 pub fn energy_table(simulation: &SimulationRecord) -> Table {
     let layers = || simulation.accelerators.iter().flat_map(|accelerator| &accelerator.layers);
     let components = part_names(layers().map(|layer| &layer.energy_nj));
-    let mut columns = layer_columns();
+    let states = all_states(simulation);
+    let mut columns = layer_columns(&states);
     columns.push(Column::number("energy_total_nj", "total", "nJ"));
     columns.extend(components.iter().map(|name| Column::number(format!("energy_{name}_nj"), words(name), "nJ")));
     let mut table = Table::new("Energy by component, sum over all images", columns);
     for accelerator in &simulation.accelerators {
         for layer in &accelerator.layers {
-            let mut row = layer_cells(accelerator, layer);
+            let mut row = layer_cells(accelerator, layer, &states);
             row.push(Cell::Real(layer.energy_nj.total, 3));
             row.extend(components.iter().map(|name| Cell::real(layer.energy_nj.parts.get(name).copied(), 3)));
             table.row(row);

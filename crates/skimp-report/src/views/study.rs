@@ -54,14 +54,14 @@ pub fn summary_sentence(study: &StudyRecord) -> Option<String> {
         words_for_count(study.n_images, "image"),
         study.data_name
     );
-    match &study.exactness {
-        Some(exactness) if exactness.bit_exact => {
-            let outputs = words_for_count(exactness.n_outputs_compared, "output");
+    match study.agreement() {
+        Some(agreement) if agreement.is_exact() == Some(true) => {
+            let outputs = words_for_count(agreement.of.unwrap_or(0), "output");
             sentence.push_str(&format!(", and changes no answer: bit-exact in {outputs}"));
         }
-        Some(exactness) => {
-            let different = number::count(exactness.n_outputs_different);
-            let outputs = words_for_count(exactness.n_outputs_compared, "output");
+        Some(agreement) => {
+            let different = number::count(agreement.n_different());
+            let outputs = words_for_count(agreement.of.unwrap_or(0), "output");
             sentence.push_str(&format!(", but is not exact: {different} of {outputs} differ"));
         }
         None => {}
@@ -213,8 +213,7 @@ fn shape(dims: &[u64]) -> String {
     dims.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
 }
 
-/// Shape, work, densities and planes of each layer; where early negative detection (END) would be exact, whether or not
-/// a design ran it.
+/// Shape, work and densities of each layer, and whether anybody sees that one of its sums is negative.
 pub fn layers_table(layers: &[LayerStatistics]) -> Table {
     let columns = vec![
         Column::text("layer", "layer"),
@@ -227,11 +226,10 @@ pub fn layers_table(layers: &[LayerStatistics]) -> Table {
         Column::number("activation_density", "activation density", ""),
         Column::number("weight_density", "weight density", ""),
         Column::number("output_density", "output density", ""),
-        Column::text("end_valid", "END valid"),
-        Column::text("end_reason", "why not"),
-        Column::number("mean_planes", "mean planes", ""),
+        Column::text("negative_sums_unseen", "negative sums unseen"),
+        Column::text("negative_sums_reason", "why not"),
     ];
-    let mut table = Table::new("Layers: shapes, work, share of non-zero elements and planes used", columns);
+    let mut table = Table::new("Layers: shapes, work and share of non-zero elements", columns);
     for layer in layers {
         table.row(vec![
             layer.name.clone().into(),
@@ -244,34 +242,9 @@ pub fn layers_table(layers: &[LayerStatistics]) -> Table {
             Cell::Real(layer.activation_density, 3),
             Cell::Real(layer.weight_density, 3),
             Cell::real(layer.output_density, 3),
-            if layer.end.enabled { "yes" } else { "no" }.into(),
-            layer.end.reason.clone().into(),
-            Cell::real(layer.mean_planes, 2),
+            if layer.negative_sums_unseen.holds { "yes" } else { "no" }.into(),
+            layer.negative_sums_unseen.reason.clone().into(),
         ]);
-    }
-    table
-}
-
-/// How many outputs of each layer used how many planes, a row per layer and plane.
-pub fn end_planes_table(layers: &[LayerStatistics]) -> Table {
-    let columns = vec![
-        Column::text("layer", "layer"),
-        Column::number("planes", "planes used", ""),
-        Column::number("outputs", "outputs", ""),
-        Column::number("share", "share of the layer's outputs", ""),
-    ];
-    let mut table = Table::new("Planes used per output", columns);
-    for layer in layers {
-        let total: u64 = layer.end_planes.iter().sum();
-        for (idx, outputs) in layer.end_planes.iter().enumerate() {
-            let share = if total > 0 { *outputs as f64 / total as f64 } else { 0.0 };
-            table.row(vec![
-                layer.name.clone().into(),
-                (idx as u64 + 1).into(),
-                (*outputs).into(),
-                Cell::Real(share, 4),
-            ]);
-        }
     }
     table
 }

@@ -4,7 +4,7 @@ use super::{OutputFile, Writer};
 use crate::table::Table;
 use crate::{ReportError, StudyRecord, views};
 
-/// Writes `layers.csv`, `end_planes.csv`, `cycles.csv`, `energy.csv` and `events.csv`; of precision policies
+/// Writes `layers.csv`, `cycles.csv`, `energy.csv`, `events.csv`, `findings.csv` and `distributions.csv`; of precision policies
 /// `precision.csv`, `casts.csv` and `curves.csv`.
 pub(super) struct Csv;
 
@@ -14,16 +14,17 @@ impl Writer for Csv {
     }
 
     fn summary(&self) -> &'static str {
-        "layers, end_planes, cycles, energy, events, precision, casts, curves (.csv): one row per observation"
+        "layers, cycles, energy, events, findings, distributions, precision, casts, curves (.csv): one row per observation"
     }
 
     fn file_names(&self) -> &'static [&'static str] {
         &[
             "layers.csv",
-            "end_planes.csv",
             "cycles.csv",
             "energy.csv",
             "events.csv",
+            "findings.csv",
+            "distributions.csv",
             "precision.csv",
             "casts.csv",
             "curves.csv",
@@ -32,14 +33,13 @@ impl Writer for Csv {
 
     /// Tables without rows are left out.
     fn files(&self, study: &StudyRecord) -> Result<Vec<OutputFile>, ReportError> {
-        let mut tables: Vec<(&'static str, Table)> = vec![
-            ("layers.csv", views::layers_table(&study.layers)),
-            ("end_planes.csv", views::end_planes_table(&study.layers)),
-        ];
+        let mut tables: Vec<(&'static str, Table)> = vec![("layers.csv", views::layers_table(&study.layers))];
         if let Some(simulation) = &study.simulation {
             tables.push(("cycles.csv", views::cycles_table(simulation)));
             tables.push(("energy.csv", views::energy_table(simulation)));
             tables.push(("events.csv", views::events_table(simulation)));
+            tables.push(("findings.csv", views::layer_findings_table(simulation)));
+            tables.push(("distributions.csv", views::distributions_table(simulation)));
         }
         if let Some(precision) = &study.precision {
             tables.push(("precision.csv", views::precision_table(precision)));

@@ -15,7 +15,7 @@ impl Writer for Json {
     }
 
     fn summary(&self) -> &'static str {
-        "results.json: the whole record, schema skimp.study/2"
+        "results.json: the whole record, schema skimp.study/3"
     }
 
     fn file_names(&self) -> &'static [&'static str] {

@@ -144,7 +144,7 @@ fn controls_work() {
     select.value = '3';
     select.dispatchEvent(new page.Event('change'));
   }
-  const histogram = page.Chart.getChart(inside.querySelector('#end-planes-chart canvas'));
+  const histogram = page.Chart.getChart(inside.querySelector('#finding-end-planes-chart canvas'));
   const runtime = page.Chart.getChart(inside.querySelector('#runtime-chart canvas'));
   Object.assign(document.body.dataset, inside.body.dataset, {
     pressed, hidden: runtime.data.datasets.length, peak: Math.max(...histogram.data.datasets[0].data).toFixed(1) });

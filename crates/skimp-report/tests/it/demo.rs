@@ -7,9 +7,9 @@
 use skimp_report::IndexMap;
 use skimp_report::records::{
     AcceleratorFigures, AcceleratorRecord, AcceleratorTotal, Accuracy, AccuracyRecord, Assumption, Breakdown,
-    CastRecord, Comparison, Coverage, CurvePoint, DataRecord, EndStatus, Exactness, InputDigest, LayerRecord,
-    LayerStatistics, ModelRecord, PolicyRecord, PolicyRun, PrecisionRecord, Provenance, PublishedFigure,
-    SimulationRecord, Spread, StudyRecord, Timing, TrainingEpoch, TrainingRecord, VariantAccuracy,
+    CastRecord, Comparison, Coverage, CurvePoint, DataRecord, Distribution, FindingKind, FindingRecord, InputDigest,
+    LayerRecord, LayerStatistics, ModelRecord, PolicyRecord, PolicyRun, PrecisionRecord, Provenance, PublishedFigure,
+    SimulationRecord, Spread, StudyRecord, Timing, TrainingEpoch, TrainingRecord, VariantAccuracy, Verdict,
 };
 
 /// name, output side, input channels, output channels, MEM_STT, STT_WB, MEM_AB, AB_PU, RUN_PU.
@@ -87,8 +87,51 @@ const IMAGES: u64 = 4;
 const BASELINE: &str = "ComPEND without END";
 const VARIANT: &str = "ComPEND with END";
 
-fn end_status(idx: usize) -> EndStatus {
-    if idx == 0 { EndStatus::off("the input is signed: partial sums can rise again") } else { EndStatus::on() }
+fn unseen(idx: usize) -> Verdict {
+    if idx == 0 { Verdict::no("the input is signed: partial sums can rise again") } else { Verdict::yes() }
+}
+
+/// What a design with early negative detection found in a layer.
+fn findings(idx: usize, end: bool) -> Vec<FindingRecord> {
+    let state = FindingRecord {
+        key: "end".to_owned(),
+        label: "early negative detection".to_owned(),
+        kind: FindingKind::State,
+        verdict: Some(if end { unseen(idx) } else { Verdict::no("switched off") }),
+        ..FindingRecord::default()
+    };
+    let (_, side, _, filters, _) = LAYERS[idx];
+    let outputs = side * side * filters * IMAGES;
+    let mut counts = vec![0; 5];
+    counts.extend(END_PLANES[idx].iter().map(|thousandths| outputs * thousandths / 1000));
+    let distribution = Distribution { first: 1, counts };
+    let planes = FindingRecord {
+        key: "end_planes".to_owned(),
+        label: "weight planes used per output".to_owned(),
+        kind: FindingKind::Distribution,
+        basis: Provenance::Measured,
+        value: distribution.mean(),
+        of: Some(distribution.total()),
+        unit: "planes".to_owned(),
+        distribution: Some(distribution),
+        ..FindingRecord::default()
+    };
+    if end && idx > 0 { vec![state, planes] } else { vec![state] }
+}
+
+/// Outputs that the variant's design compared with the exact ones.
+fn agreement() -> FindingRecord {
+    FindingRecord {
+        key: "outputs_compared".to_owned(),
+        label: "outputs after ReLU compared with the exact ones".to_owned(),
+        kind: FindingKind::Agreement,
+        basis: Provenance::Measured,
+        value: Some(0.0),
+        of: Some(54_190_080),
+        unit: "outputs".to_owned(),
+        verdict: Some(Verdict::yes()),
+        ..FindingRecord::default()
+    }
 }
 
 fn macs(idx: usize) -> u64 {
@@ -137,7 +180,7 @@ fn compend_layer(idx: usize, end: bool) -> LayerRecord {
         operator: "Conv".to_owned(),
         macs: macs(idx),
         images: IMAGES,
-        end: Some(if end { end_status(idx) } else { EndStatus::off("switched off") }),
+        findings: findings(idx, end),
         cycles: Breakdown { total, parts },
         events: IndexMap::from([("pu_accesses".to_owned(), run * 144), ("ctrl_decisions".to_owned(), run)]),
         energy_nj: Breakdown { total: energy.values().sum(), parts: energy },
@@ -186,6 +229,7 @@ fn accelerator(
         label: label.to_owned(),
         config,
         energy: None,
+        findings: Vec::new(),
         approximate: false,
         costs: if name == "compend" { "compend-45nm" } else { "dadiannao-28nm" }.to_owned(),
         clock_mhz,
@@ -210,14 +254,6 @@ fn accelerator(
 
 fn statistics(idx: usize) -> LayerStatistics {
     let (name, side, channels, filters, _) = LAYERS[idx];
-    let outputs = side * side * filters * IMAGES;
-    let mut end_planes = Vec::new();
-    if idx > 0 {
-        end_planes = vec![0; 5];
-        end_planes.extend(END_PLANES[idx].iter().map(|thousandths| outputs * thousandths / 1000));
-    }
-    let counted: u64 = end_planes.iter().sum();
-    let weighted: u64 = end_planes.iter().zip(1..).map(|(count, plane)| count * plane).sum();
     LayerStatistics {
         name: name.to_owned(),
         operator: "Conv".to_owned(),
@@ -231,15 +267,14 @@ fn statistics(idx: usize) -> LayerStatistics {
         activation_bit_density: Some(0.3 - 0.02 * idx as f64),
         weight_bit_density: Some(0.45),
         output_density: Some(0.77 - 0.051 * idx as f64),
-        end: end_status(idx),
-        end_planes,
-        mean_planes: (counted > 0).then(|| weighted as f64 / counted as f64),
+        negative_sums_unseen: unseen(idx),
     }
 }
 
 /// The study.
 pub(crate) fn study() -> StudyRecord {
-    let (baseline, variant, dense) = (compend(BASELINE, false), compend(VARIANT, true), dadiannao());
+    let (baseline, mut variant, dense) = (compend(BASELINE, false), compend(VARIANT, true), dadiannao());
+    variant.findings.push(agreement());
     let comparisons = vec![Comparison::between(&baseline, &variant, 1.0), Comparison::between(&dense, &variant, 1.0)];
     let digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned();
     StudyRecord {
@@ -252,7 +287,6 @@ pub(crate) fn study() -> StudyRecord {
         seed: 1,
         baseline: Some("DaDianNao".to_owned()),
         accuracy: Some(accuracy()),
-        exactness: Some(Exactness { bit_exact: true, n_outputs_compared: 54_190_080, n_outputs_different: 0 }),
         layers: (0..LAYERS.len()).map(statistics).collect(),
         simulation: Some(SimulationRecord {
             model: ModelRecord {

@@ -1,7 +1,7 @@
 //! Records through JSON, CSV and terminal tables.
 
 use skimp_report::records::{
-    Breakdown, Comparison, Coverage, EffectAccuracy, EndStatus, EnergyRecord, LayerRecord, LayerStatistics, LeftOut,
+    Breakdown, Comparison, Coverage, EffectAccuracy, EnergyRecord, LayerRecord, LayerStatistics, LeftOut, Verdict,
 };
 use skimp_report::table::Cell;
 use skimp_report::{IndexMap, SimulationRecord, StudyRecord, WRITERS, views, write_study};
@@ -48,6 +48,7 @@ fn a_simulation_has_the_documented_keys_in_order() {
         "area_mm2",
         "peak_gmacs_per_s",
         "dram_gb_per_s",
+        "findings",
         "layers",
         "total",
     ];
@@ -56,9 +57,12 @@ fn a_simulation_has_the_documented_keys_in_order() {
     assert_eq!(keys(&accelerator["total"]), expected);
     assert_eq!(value["simulated"]["percent"].as_f64(), Some(100.0));
     let layer = &accelerator["layers"][0];
-    let expected = ["name", "operator", "macs", "images", "end", "cycles", "events", "energy_nj", "why", "notes"];
+    let expected = ["name", "operator", "macs", "images", "findings", "cycles", "events", "energy_nj", "why", "notes"];
     assert_eq!(keys(layer), expected);
-    assert_eq!(keys(&layer["end"]), ["enabled", "reason"]);
+    assert_eq!(keys(&layer["findings"][0]), ["key", "label", "kind", "basis", "verdict"]);
+    let planes = &accelerator["layers"][1]["findings"][1];
+    assert_eq!(keys(planes), ["key", "label", "kind", "basis", "value", "of", "unit", "distribution"]);
+    assert_eq!(planes["distribution"]["first"], 1);
     assert_eq!(keys(&layer["cycles"]), ["total", "mem_stt", "stt_wb", "mem_wb", "mem_ab", "ab_pu", "run_pu"]);
     assert_eq!(layer["cycles"]["run_pu"], 4 * 3_612_672);
 }
@@ -73,13 +77,13 @@ fn golden_json() {
             name: "c1".to_owned(),
             operator: "Conv".to_owned(),
             activation_density: 0.1,
-            end: EndStatus::off("no ReLU follows"),
+            negative_sums_unseen: Verdict::no("no ReLU follows"),
             ..LayerStatistics::default()
         }],
         ..StudyRecord::default()
     };
     let expected = r#"{
-  "schema": "skimp.study/2",
+  "schema": "skimp.study/3",
   "skimp_version": "0.0.0",
   "name": "tiny",
   "title": "",
@@ -99,11 +103,10 @@ fn golden_json() {
       "weights": 0,
       "activation_density": 0.1,
       "weight_density": 0.0,
-      "end": {
-        "enabled": false,
+      "negative_sums_unseen": {
+        "holds": false,
         "reason": "no ReLU follows"
-      },
-      "end_planes": []
+      }
     }
   ],
   "comparisons": [],
@@ -122,10 +125,10 @@ fn golden_json() {
 #[test]
 fn foreign_text_is_an_error_that_says_why() {
     for (text, expected) in [
-        ("{}", "expected a record of schema \"skimp.study/2\", found no schema"),
-        ("{\"schema\": \"skimp.study/9\"}", "expected a record of schema \"skimp.study/2\", found \"skimp.study/9\""),
-        ("{\"schema\": \"skimp.study/2\"}", "invalid skimp.study/2 record: missing field `skimp_version`"),
-        ("{", "invalid skimp.study/2 record: EOF"),
+        ("{}", "expected a record of schema \"skimp.study/3\", found no schema"),
+        ("{\"schema\": \"skimp.study/9\"}", "expected a record of schema \"skimp.study/3\", found \"skimp.study/9\""),
+        ("{\"schema\": \"skimp.study/3\"}", "invalid skimp.study/3 record: missing field `skimp_version`"),
+        ("{", "invalid skimp.study/3 record: EOF"),
     ] {
         let error = StudyRecord::from_json(text).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
@@ -141,10 +144,11 @@ fn every_writer_writes_and_the_folder_is_complete() {
         "results.json",
         "study.toml",
         "layers.csv",
-        "end_planes.csv",
         "cycles.csv",
         "energy.csv",
         "events.csv",
+        "findings.csv",
+        "distributions.csv",
         "precision.csv",
         "casts.csv",
         "curves.csv",
@@ -163,12 +167,69 @@ fn every_writer_writes_and_the_folder_is_complete() {
     }
 }
 
-/// What versions before the schemas of today wrote: rates under other names, no coverage.
+/// What versions before the schemas of today wrote: rates under other names, no coverage, early negative detection in fields
+/// of its own.
 #[test]
 fn records_of_older_schemas_can_be_read() {
     let study = demo::study();
     let mut simulation = study.simulation.clone().unwrap();
-    let older = |text: &str| {
+    let older = |mut value: serde_json::Value, layers: &str| {
+        let accelerators = value.pointer_mut(layers).unwrap().as_array_mut().unwrap();
+        let mut planes = Vec::new();
+        for accelerator in accelerators {
+            accelerator.as_object_mut().unwrap().remove("findings");
+            for layer in accelerator["layers"].as_array_mut().unwrap() {
+                let findings = layer.as_object_mut().unwrap().remove("findings");
+                for finding in findings.iter().flat_map(|findings| findings.as_array().unwrap()) {
+                    match finding["key"].as_str() {
+                        Some("end") => {
+                            let verdict = &finding["verdict"];
+                            layer["end"] =
+                                serde_json::json!({ "enabled": verdict["holds"], "reason": verdict["reason"] });
+                        }
+                        _ => planes.push((layer["name"].clone(), finding.clone())),
+                    }
+                }
+            }
+        }
+        for layer in value["layers"].as_array_mut().into_iter().flatten() {
+            let unseen = layer.as_object_mut().unwrap().remove("negative_sums_unseen").unwrap();
+            layer["end"] = serde_json::json!({ "enabled": unseen["holds"], "reason": unseen["reason"] });
+            if let Some((_, finding)) = planes.iter().find(|(name, _)| *name == layer["name"]) {
+                (layer["end_planes"], layer["mean_planes"]) =
+                    (finding["distribution"]["counts"].clone(), finding["value"].clone());
+            }
+        }
+        if value["schema"] == "skimp.study/3" {
+            value["exactness"] = serde_json::json!({ "bit_exact": true, "n_outputs_compared": 54_190_080,
+                "n_outputs_different": 0 });
+        }
+        value
+    };
+    let value = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    let second = older(value(simulation.to_json().unwrap()), "/accelerators").to_string();
+    let second = second.replace("skimp.simulate/3", "skimp.simulate/2");
+    let read = SimulationRecord::from_json(&second).unwrap();
+    let mut expected = simulation.clone();
+    for accelerator in &mut expected.accelerators {
+        // The planes of a layer stood in the study alone, and so did what was compared.
+        accelerator.findings.clear();
+        accelerator.layers.iter_mut().for_each(|layer| layer.findings.truncate(1));
+    }
+    for accelerator in &mut expected.accelerators {
+        for finding in accelerator.layers.iter_mut().flat_map(|layer| &mut layer.findings) {
+            finding.basis = skimp_report::records::Provenance::Simulated;
+        }
+    }
+    assert_eq!(read, expected);
+
+    let second = older(value(study.to_json().unwrap()), "/simulation/accelerators").to_string();
+    let second = second.replace("skimp.study/3", "skimp.study/2").replace("skimp.simulate/3", "skimp.simulate/2");
+    let read = StudyRecord::from_json(&second).unwrap();
+    assert_eq!(read, study);
+    assert_eq!(skimp_report::html::render(&read), skimp_report::html::render(&study));
+
+    let first = |text: &str| {
         text.replace("skimp.simulate/2", "skimp.simulate/1")
             .replace("skimp.study/2", "skimp.study/1")
             .replace("peak_gmacs_per_s", "peak_gmacs")
@@ -176,18 +237,43 @@ fn records_of_older_schemas_can_be_read() {
             .replace("gmacs_per_s_per_w", "gmacs_per_w")
             .replace("\"gmacs_per_s\"", "\"gmacs\"")
     };
-    let read = SimulationRecord::from_json(&older(&simulation.to_json().unwrap())).unwrap();
-    assert_eq!(read, simulation);
-    let text = older(&study.to_json().unwrap());
-    assert_eq!(StudyRecord::from_json(&text).unwrap().accelerator_figures, study.accelerator_figures);
+    assert_eq!(StudyRecord::from_json(&first(&second)).unwrap(), study);
     // Without what /1 did not have.
     simulation.simulated = None;
-    let mut value: serde_json::Value = serde_json::from_str(&older(&simulation.to_json().unwrap())).unwrap();
+    let mut value = older(value(simulation.to_json().unwrap()), "/accelerators");
     for accelerator in value["accelerators"].as_array_mut().unwrap() {
         accelerator["total"].as_object_mut().unwrap().remove("simulated_percent").unwrap();
     }
-    let read = SimulationRecord::from_json(&value.to_string()).unwrap();
+    let text = first(&value.to_string().replace("skimp.simulate/3", "skimp.simulate/2"));
+    let read = SimulationRecord::from_json(&text).unwrap();
     assert_eq!((read.simulated, read.accelerators[0].total.cycles), (None, simulation.accelerators[0].total.cycles));
+}
+
+/// A report speaks of a design's specialities only where that design takes part.
+#[test]
+fn designs_without_a_speciality_do_not_mention_it() {
+    let mut study = demo::study();
+    study.comparisons.clear();
+    (study.subject, study.title) = (String::new(), String::new());
+    study.assumptions.clear();
+    study.published.clear();
+    study.accelerator_figures.clear();
+    (study.precision, study.training) = (None, None);
+    study.config_toml.clear();
+    study.timings.clear();
+    study.simulation.as_mut().unwrap().accelerators.drain(..2);
+    let simulation = study.simulation.as_ref().unwrap();
+    let texts = [
+        skimp_report::html::render(&study).to_lowercase(),
+        views::simulation_text(simulation, None).to_lowercase(),
+        views::simulation_csv(simulation).unwrap(),
+        study.to_json().unwrap(),
+    ];
+    for text in texts {
+        for word in ["early negative", "end_planes", "bit-exact", ",end,", "recomputed"] {
+            assert!(!text.contains(word), "{word} in\n{text}");
+        }
+    }
 }
 
 /// One layer that is not simulated: every view says so.
@@ -224,7 +310,7 @@ fn csv_has_one_row_per_accelerator_and_layer() {
     assert_eq!(text.lines().count(), 1 + 3 * 13);
     let head = text.lines().next().unwrap();
     assert!(head.starts_with("accelerator,layer,operator,macs,images,end,cycles_total,cycles_mem_stt"), "{head}");
-    assert!(head.ends_with("events_pu_accesses,events_ctrl_decisions"), "{head}");
+    assert!(head.ends_with("events_pu_accesses,events_ctrl_decisions,found_end_planes"), "{head}");
     let cycles = views::cycles_table(&simulation).to_csv().unwrap();
     let row = cycles.lines().nth(1).unwrap();
     assert_eq!(row, "ComPEND without END,conv1_1,Conv,346816512,4,off,16974696,14804,2320,0,1301888,1204992,14450688,");
@@ -257,8 +343,8 @@ fn the_summary_says_what_happened() {
         ),
         "{sentence}"
     );
-    let exactness = study.exactness.as_mut().unwrap();
-    (exactness.bit_exact, exactness.n_outputs_different) = (false, 1200);
+    let agreement = &mut study.simulation.as_mut().unwrap().accelerators[1].findings[0];
+    (agreement.value, agreement.verdict) = (Some(1200.0), Some(Verdict { holds: false, reason: None }));
     study.comparisons[0].total_runtime_reduction_percent = -2.04;
     study.n_images = 1;
     let sentence = views::summary_sentence(&study).unwrap();

@@ -1,7 +1,8 @@
 //! ComPEND's configuration.
 
 use serde::Deserialize;
-use skimp_sim::{EndTest, SimError};
+use skimp_numerics::EndTest;
+use skimp_sim::SimError;
 use toml::Table;
 
 use crate::models::config::{positive, typed};

@@ -30,6 +30,7 @@
 //! - A weight of B bits takes B planes; activations are stored in whole bytes, and a register write brings 32 of them.
 
 mod config;
+mod ends;
 pub mod literal;
 mod mapping;
 mod run;
@@ -40,18 +41,20 @@ mod timeline;
 use std::sync::Arc;
 
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, EndOutcome, LayerEffect, LayerResult, LayerTrace, LayerWorkload,
-    Loss, OperationCount, Provenance, Scope, Scopes, SimError, TimelineSpan, Tuner, losses,
+    Accelerator, Activity, ComparisonRow, CostTable, LayerEffect, LayerResult, LayerTrace, LayerWorkload, Loss,
+    OperationCount, Provenance, Scope, Scopes, SimError, TimelineSpan, Tuner, losses,
 };
 use toml::Table;
 
 use crate::models::entry::Entry;
 
 pub(super) use config::Config;
+pub use ends::{EndPlanes, PREDICTED, key};
 use mapping::{Layout, lay_out};
 use run::{RunCounts, run_all_planes, run_with_ends};
 use statistics as stat;
 
+use super::early_stop;
 use super::search::{Floor, raise_all};
 
 const NAME: &str = "compend";
@@ -147,8 +150,8 @@ impl LayerEffect for PredictedStop {
     }
 
     fn sums(&self, layer: &LayerWorkload, operands: &LayerTrace, sums: &mut [i64]) -> Result<(), SimError> {
-        let planes = operands.predictive_end_planes(self.share)?;
-        for (sum, &plane) in sums.iter_mut().zip(planes.iter()) {
+        let ends = ends::predicted(layer, operands, self.share)?;
+        for (sum, &plane) in sums.iter_mut().zip(ends.planes()) {
             if u32::from(plane) < layer.weight_bits {
                 *sum = (*sum).min(-1);
             }
@@ -203,14 +206,14 @@ impl Machine {
         }
         check_weight_codes(layer)?;
         let missing =
-            || SimError::TraceRequired { layer: layer.name.clone(), accelerator: self.name, trace: "end_planes" };
+            || SimError::TraceRequired { layer: layer.name.clone(), accelerator: self.name, trace: "activation" };
         Ok(Detection::On(trace.ok_or_else(missing)?))
     }
 
-    fn end_planes(&self, trace: &LayerTrace) -> Result<Arc<[u8]>, SimError> {
+    fn end_planes(&self, layer: &LayerWorkload, trace: &LayerTrace) -> Result<Arc<EndPlanes>, SimError> {
         match self.rule {
-            StopRule::Proven => trace.end_planes(self.config.test()?),
-            StopRule::Predicted(share) => trace.predictive_end_planes(share),
+            StopRule::Proven => ends::proven(layer, trace, self.config.test()?),
+            StopRule::Predicted(share) => ends::predicted(layer, trace, share),
         }
     }
 
@@ -506,13 +509,15 @@ impl Accelerator for Machine {
         match self.detection(layer, &layout, trace)? {
             Detection::Off(reason) => {
                 let mut result = self.counts(layer, &layout, &run_all_planes(&layout, planes, pus_per_row));
-                result.end = Some(EndOutcome::Off(reason));
+                result.findings.push(early_stop::off(reason));
                 Ok(result)
             }
             Detection::On(trace) => {
-                let ends = self.end_planes(trace)?;
-                let mut result = self.counts(layer, &layout, &run_with_ends(&layout, &ends, planes, pus_per_row));
-                result.end = Some(EndOutcome::On);
+                let ends = self.end_planes(layer, trace)?;
+                let run = run_with_ends(&layout, ends.planes(), planes, pus_per_row);
+                let mut result = self.counts(layer, &layout, &run);
+                result.findings.push(early_stop::at_work());
+                result.findings.extend(ends.findings(layer, matches!(self.rule, StopRule::Predicted(_))));
                 Ok(result)
             }
         }
@@ -532,11 +537,11 @@ impl Accelerator for Machine {
         let planes = layer.weight_bits as u8;
         let ends = match self.detection(layer, &layout, trace)? {
             Detection::Off(_) => None,
-            Detection::On(trace) => Some(self.end_planes(trace)?),
+            Detection::On(trace) => Some(self.end_planes(layer, trace)?),
         };
         // Padding filters lie beyond the last channel and take all planes.
         let end = |filter: usize, window: usize| match &ends {
-            Some(ends) => ends.get(filter * part.windows as usize + window).copied().unwrap_or(planes),
+            Some(ends) => ends.planes().get(filter * part.windows as usize + window).copied().unwrap_or(planes),
             None => planes,
         };
         spans.extend(timeline::slot_spans(part, planes, start_cycle, end));

@@ -34,7 +34,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, ComparisonRow, CostTable, EXECUTED_MACS, EndOutcome, IDLE_SLOTS, LayerEffect, LayerResult, LayerTrace,
+    Accelerator, ComparisonRow, CostTable, EXECUTED_MACS, IDLE_SLOTS, LayerEffect, LayerResult, LayerTrace,
     LayerWorkload, LossEvent, OperationCount, SKIPPED_MACS, SimError, Statistic, Tuner,
 };
 use toml::Table;
@@ -45,6 +45,7 @@ use self::scan::{Field, scan_filter, scan_oracle};
 use self::search::{KernelCriterion, SearchConfig, search};
 use self::squash::{LayerPredictions, Squash};
 use super::config::{positive, typed};
+use super::early_stop;
 use super::entry::Entry;
 
 const NAME: &str = "snapea";
@@ -371,17 +372,17 @@ impl Accelerator for Machine {
                 weights[filter * depth..(filter + 1) * depth].iter().filter(|&&weight| weight != 0).count() as u32
             };
             let mut result = self.result(layer, &self.uniform(layer, used), Checks::default());
-            result.end = Some(EndOutcome::Off(layer.negatives.to_string()));
+            result.findings.push(early_stop::off(layer.negatives.to_string()));
             return Ok(result);
         }
         let trace = trace.ok_or_else(|| SimError::TraceRequired {
             layer: layer.name.clone(),
             accelerator: NAME,
-            trace: "activation, start_values and output_sums",
+            trace: "activation, bias and output_sums",
         })?;
         let (counts, checks) = self.early(layer, trace)?;
         let mut result = self.result(layer, &counts, checks);
-        result.end = Some(EndOutcome::On);
+        result.findings.push(early_stop::at_work());
         Ok(result)
     }
 

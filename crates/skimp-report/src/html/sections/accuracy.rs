@@ -4,7 +4,7 @@ use super::Section;
 use crate::StudyRecord;
 use crate::html::escape;
 use crate::number;
-use crate::records::{Accuracy, AccuracyRecord, Coverage, Exactness};
+use crate::records::{Accuracy, AccuracyRecord, Coverage, FindingRecord};
 use crate::table::{Cell, Column, Table};
 use crate::views::{left_out_table, words_for_count};
 
@@ -21,22 +21,22 @@ impl Section for AccuracySection {
     }
 
     fn body(&self, study: &StudyRecord) -> Option<String> {
-        let exactness = study.exactness.as_ref().map(|exactness| statement(exactness, study)).unwrap_or_default();
+        let agreement = study.agreement().map(|agreement| statement(agreement, study)).unwrap_or_default();
         let table = study.accuracy.as_ref().map(accuracy_table).filter(|table| !table.rows.is_empty());
         let floats = study.accuracy.as_ref().and_then(|accuracy| accuracy.in_integers.as_ref()).map(in_integers);
         let table = table.map(|table| table.to_html()).unwrap_or_default();
-        let html = format!("{exactness}{table}{}", floats.unwrap_or_default());
+        let html = format!("{agreement}{table}{}", floats.unwrap_or_default());
         (!html.is_empty()).then_some(html)
     }
 }
 
-fn statement(exactness: &Exactness, study: &StudyRecord) -> String {
-    let compared = words_for_count(exactness.n_outputs_compared, "output");
+fn statement(agreement: &FindingRecord, study: &StudyRecord) -> String {
+    let compared = words_for_count(agreement.of.unwrap_or(0), "output");
     let pair = study
         .comparisons
         .first()
         .map_or_else(String::new, |comparison| format!(" of {} and {}", comparison.baseline, comparison.variant));
-    if exactness.bit_exact {
+    if agreement.is_exact() == Some(true) {
         format!(
             "<p><strong class=\"verdict\">Bit-exact.</strong> All {} after ReLU{} were compared, over all layers and \
              {}: none differs in any bit.</p>\n",
@@ -47,7 +47,7 @@ fn statement(exactness: &Exactness, study: &StudyRecord) -> String {
     } else {
         format!(
             "<p><strong class=\"verdict bad\">Not exact.</strong> {} of {}{} differ.</p>\n",
-            number::count(exactness.n_outputs_different),
+            number::count(agreement.n_different()),
             escape(&compared),
             escape(&pair)
         )

@@ -3,12 +3,10 @@
 mod accelerators;
 mod accuracy;
 mod assumptions;
-mod end_off;
-mod end_planes;
 mod energy;
+mod findings;
 mod losses;
 mod picture;
-mod planes_used;
 mod precision;
 mod provenance;
 mod published;
@@ -45,11 +43,9 @@ pub static SECTIONS: &[&dyn Section] = &[
     &runtime::Runtime,
     &energy::Energy,
     &losses::Losses,
-    &end_planes::EndPlanes,
-    &planes_used::PlanesUsed,
+    &findings::Findings,
     &sparsity::Sparsity,
     &accuracy::AccuracySection,
-    &end_off::EndOff,
     &published::Published,
     &assumptions::Assumptions,
     &provenance::ProvenanceSection,

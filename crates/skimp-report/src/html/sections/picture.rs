@@ -46,7 +46,7 @@ fn left(comparisons: &[Comparison]) -> Option<String> {
     let mut all = vec![run_time, energy];
     all.retain(|series| series.values.iter().any(Option::is_some));
     let chart = Chart {
-        id: "picture-chart",
+        id: "picture-chart".to_owned(),
         caption: format!("What is left of run time and energy, whole network, {} = 100 %. Simulated.", first.baseline),
         value_title: "left".to_owned(),
         unit: "%".to_owned(),
@@ -66,7 +66,7 @@ fn run_times(simulation: &SimulationRecord) -> Option<String> {
         return None;
     }
     let chart = Chart {
-        id: "picture-chart",
+        id: "picture-chart".to_owned(),
         caption: "Run time of the whole network per image, each design at its own clock. Simulated.".to_owned(),
         value_title: "run time".to_owned(),
         unit: "ms".to_owned(),

@@ -103,7 +103,7 @@ fn chart(id: &'static str, policies: &[&PolicyRecord]) -> String {
         }
     }
     let chart = Chart {
-        id,
+        id: id.to_owned(),
         caption: caption.to_owned(),
         value_title: "loss".to_owned(),
         category_title: "epoch".to_owned(),

@@ -56,7 +56,7 @@ impl Section for Roofline {
             }
         }
         let chart = Chart {
-            id: "roofline-chart",
+            id: "roofline-chart".to_owned(),
             caption: caption.to_owned(),
             value_title: "rate".to_owned(),
             unit: "GMAC/s".to_owned(),

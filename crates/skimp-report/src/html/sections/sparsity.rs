@@ -58,7 +58,7 @@ impl Section for Sparsity {
             ..Series::default()
         };
         let chart = Chart {
-            id: "sparsity-chart",
+            id: "sparsity-chart".to_owned(),
             caption: "Density per layer: share of elements that are not zero in %, measured. Sparsity is 100 % minus \
                       density."
                 .to_owned(),

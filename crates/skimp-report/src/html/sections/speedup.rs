@@ -49,7 +49,7 @@ impl Section for Speedup {
         }
         let totals = totals(baseline, simulation);
         let chart = Chart {
-            id: "speed-up-chart",
+            id: "speed-up-chart".to_owned(),
             caption: format!(
                 "Gain over {} per layer: its cycles or time divided by the design's; energies are divided only among designs \
                  priced alike. Above 1 is better. Simulated.",

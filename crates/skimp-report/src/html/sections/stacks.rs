@@ -66,7 +66,7 @@ pub(super) fn figure(study: &StudyRecord, quantity: &Quantity) -> Option<String>
         }
     }
     let chart = Chart {
-        id: quantity.id,
+        id: quantity.id.to_owned(),
         caption: caption(study, quantity, &scale.unit),
         value_title: format!("{} per image", quantity.name.to_lowercase()),
         unit: scale.unit.clone(),

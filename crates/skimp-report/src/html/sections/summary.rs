@@ -28,7 +28,7 @@ impl Section for Summary {
         let untrained = match study.simulation.as_ref().is_some_and(|simulation| simulation.model.untrained) {
             true => {
                 "<p><strong class=\"verdict bad\">Untrained network.</strong> Its weights are random initial ones: \
-                     what depends on values (zeros, early ends, accuracy) says nothing of a trained one.</p>\n"
+                     what depends on values (zeros, signs of sums, accuracy) says nothing of a trained one.</p>\n"
             }
             false => "",
         };
@@ -96,10 +96,10 @@ fn key_table(study: &StudyRecord, comparison: &Comparison) -> Table {
             table.row(vec!["top-1 accuracy, integer".into(), cell(before), cell(after), points.into()]);
         }
     }
-    if let Some(exactness) = &study.exactness {
-        let compared = number::count(exactness.n_outputs_compared);
-        let verdict = match exactness.n_outputs_different {
-            0 if exactness.bit_exact => "none, bit-exact".to_owned(),
+    if let Some(agreement) = study.agreement() {
+        let compared = number::count(agreement.of.unwrap_or(0));
+        let verdict = match agreement.n_different() {
+            0 if agreement.is_exact() == Some(true) => "none, bit-exact".to_owned(),
             different => format!("{} differ", number::count(different)),
         };
         table.row(vec!["outputs compared".into(), compared.clone().into(), compared.into(), verdict.into()]);

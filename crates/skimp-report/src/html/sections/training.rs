@@ -107,7 +107,7 @@ impl Curves {
             Cloud { name: (*name).to_owned(), color, points, roof: line }
         });
         let chart = Chart {
-            id: self.id,
+            id: self.id.to_owned(),
             caption: self.caption.to_owned(),
             value_title: self.title.to_owned(),
             unit: self.unit.to_owned(),
