@@ -16,8 +16,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use skimp_cpu::CpuExecutor;
-use skimp_cpu::affine::AffineExecutor;
-use skimp_graph::affine::{is_quantized, lower};
+use skimp_cpu::integer::IntegerExecutor;
+use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
 use skimp_graph::{Executor, Tensor, onnx, shape};
 
 /// A record of a CIFAR-10 file: one label, 32 x 32 pixels of red, then green, then blue.
@@ -63,7 +63,7 @@ fn main() -> Result<()> {
         None => shapes.into_iter().map(synthetic).collect(),
     };
     // A network in QDQ form is computed on codes.
-    let quantized = if is_quantized(&graph) { Some(AffineExecutor::new(&lower(&graph)?)) } else { None };
+    let quantized = if is_quantized(&graph) { Some(IntegerExecutor::new(&lower(&graph)?)?) } else { None };
     let run = || match &quantized {
         Some(quantized) => quantized.run(&inputs),
         None => executor.run(&inputs),

@@ -3,7 +3,6 @@
 //! [`CpuExecutor`] runs f32 networks; [`integer`] holds the exact integer kernels, [`nhwc`] the training kernels. The only crate with `unsafe` code:
 //! in kernel modules, each with a safe twin that it is tested against.
 
-pub mod affine;
 mod executor;
 pub mod integer;
 mod kernels;

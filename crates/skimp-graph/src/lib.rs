@@ -4,7 +4,6 @@
 //! [`Tensor`]. [`Executor`] is the seam that every engine implements. The reference interpreters here are the
 //! specification: naive, safe, single-threaded. This crate does no terminal or network I/O.
 
-pub mod affine;
 mod builder;
 mod error;
 mod executor;

@@ -1,8 +1,10 @@
-//! From 32-bit accumulators to codes of few bits, in the ways that inference engines do it.
+//! From accumulators to codes of few bits, in the ways that inference engines do it.
+
+use crate::FixedMultiplier;
 
 /// How an accumulator times a real factor becomes an integer.
 ///
-/// The three differ by at most one, on ties and next to them, so a network states which one it was made for.
+/// They differ by at most one, on ties and next to them, so a network states which one it was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Requantization {
     /// Two integer steps, [`doubling_high_mul`] and [`rounding_shift_right`]: gemmlowp and TensorFlow Lite.
@@ -12,11 +14,13 @@ pub enum Requantization {
     /// An f32 product, halves to even: ONNX's `QLinearConv` as onnxruntime computes it.
     #[default]
     Float,
+    /// One integer step with a 128-bit product, halves up, for accumulators of any width: [`FixedMultiplier`].
+    Exact,
 }
 
 impl Requantization {
     /// Every way, in the order of their names in help texts.
-    pub const ALL: [Self; 3] = [Self::Float, Self::Gemmlowp, Self::Single];
+    pub const ALL: [Self; 4] = [Self::Float, Self::Gemmlowp, Self::Single, Self::Exact];
 
     /// Name in files and on the command line.
     pub fn name(self) -> &'static str {
@@ -24,6 +28,7 @@ impl Requantization {
             Self::Gemmlowp => "gemmlowp",
             Self::Single => "single",
             Self::Float => "float",
+            Self::Exact => "exact",
         }
     }
 
@@ -139,32 +144,46 @@ pub enum Requantizer {
     Single(Multiplier),
     /// As [`Requantization::Float`].
     Float(f32),
+    /// As [`Requantization::Exact`].
+    Exact(FixedMultiplier),
 }
 
 impl Requantizer {
     /// The factor `factor`, or `None` where a fixed-point multiplier cannot hold it, or it is negative or not finite.
     ///
     /// # Rounding
-    /// [`Requantization::Float`] rounds the factor to f32.
+    /// [`Requantization::Float`] rounds the factor to f32; [`Requantization::Exact`] takes factors below 2^−90 for 0.
     pub fn new(rounding: Requantization, factor: f64) -> Option<Self> {
         let valid = factor >= 0.0 && factor.is_finite();
         match rounding {
             Requantization::Gemmlowp => Multiplier::from_f64(factor).map(Self::Gemmlowp),
             Requantization::Single => Multiplier::from_f64(factor).map(Self::Single),
             Requantization::Float => valid.then_some(Self::Float(factor as f32)),
+            Requantization::Exact => {
+                let factor = if factor < 2_f64.powi(-90) { 0.0 } else { factor };
+                valid.then(|| FixedMultiplier::from_f64(factor).map(Self::Exact)).flatten()
+            }
         }
     }
 
     /// The accumulator times the factor, before any zero point.
     ///
     /// # Rounding
-    /// [`Requantization::Float`] takes the accumulator to f32, multiplies in f32, rounds half to even and saturates.
-    pub fn apply(self, accumulator: i32) -> i32 {
+    /// [`Requantization::Float`] takes the accumulator to f32, multiplies in f32, rounds half to even and saturates at 32
+    /// bits. The modes of 32-bit engines saturate the accumulator first; networks keep it within 32 bits.
+    pub fn apply(self, accumulator: i64) -> i64 {
+        let narrow = || accumulator.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
         match self {
-            Self::Gemmlowp(multiplier) => multiplier.apply_gemmlowp(accumulator),
-            Self::Single(multiplier) => multiplier.apply_single(accumulator),
-            Self::Float(factor) => (accumulator as f32 * factor).round_ties_even() as i32,
+            Self::Gemmlowp(multiplier) => i64::from(multiplier.apply_gemmlowp(narrow())),
+            Self::Single(multiplier) => i64::from(multiplier.apply_single(narrow())),
+            Self::Float(factor) => i64::from((narrow() as f32 * factor).round_ties_even() as i32),
+            Self::Exact(multiplier) => multiplier.apply(accumulator),
         }
+    }
+
+    /// Whether accumulators have to fit 32 bits.
+    pub fn is_narrow(self) -> bool {
+        !matches!(self, Self::Exact(_))
     }
 }
 
@@ -237,23 +256,24 @@ mod tests {
         for (accumulator, expected) in cases {
             for rounding in Requantization::ALL {
                 let requantizer = Requantizer::new(rounding, 0.007_247_427_341_846).unwrap();
-                let code = (requantizer.apply(accumulator) + 3).clamp(0, 255);
-                assert_eq!(code, expected, "{rounding:?} {accumulator}");
+                let code = (requantizer.apply(i64::from(accumulator)) + 3).clamp(0, 255);
+                assert_eq!(code, i64::from(expected), "{rounding:?} {accumulator}");
             }
             assert_eq!((multiplier.apply_gemmlowp(accumulator) + 3).clamp(0, 255), expected);
         }
     }
 
     #[test]
-    fn the_three_ways_differ_on_ties() {
-        let by = |rounding, x| Requantizer::new(rounding, 0.5).unwrap().apply(x);
+    fn the_ways_differ_on_ties() {
+        let by = |rounding, x: i64| Requantizer::new(rounding, 0.5).unwrap().apply(x);
         let ties = [-5, -3, -1, 1, 3, 5];
         // gemmlowp rounds −2.5 up in its first step and has nothing left to round in its second one.
         assert_eq!(ties.map(|x| by(Requantization::Gemmlowp, x)), [-2, -1, 0, 1, 2, 3]);
         assert_eq!(ties.map(|x| by(Requantization::Single, x)), [-2, -1, 0, 1, 2, 3]);
+        assert_eq!(ties.map(|x| by(Requantization::Exact, x)), [-2, -1, 0, 1, 2, 3]);
         assert_eq!(ties.map(|x| by(Requantization::Float, x)), [-2, -2, 0, 0, 2, 2]);
         // A factor of 1/4 leaves the tie to the second step, away from zero.
-        let quarter = |rounding, x| Requantizer::new(rounding, 0.25).unwrap().apply(x);
+        let quarter = |rounding, x: i64| Requantizer::new(rounding, 0.25).unwrap().apply(x);
         assert_eq!([-6, -2, 2, 6].map(|x| quarter(Requantization::Gemmlowp, x)), [-2, -1, 1, 2]);
         assert_eq!([-6, -2, 2, 6].map(|x| quarter(Requantization::Single, x)), [-1, 0, 1, 2]);
         assert_eq!([-6, -2, 2, 6].map(|x| quarter(Requantization::Float, x)), [-2, 0, 0, 2]);
@@ -274,6 +294,16 @@ mod tests {
         assert_eq!([huge.apply_single(9), huge.apply_single(-9)], [i32::MAX, i32::MIN]);
         // The left shift saturates, and then comes a mantissa of 1e9 / 2^30.
         assert_eq!([huge.apply_gemmlowp(9), huge.apply_gemmlowp(-9)], [1_999_999_999, -2_000_000_000]);
+    }
+
+    #[test]
+    fn only_exact_takes_wide_accumulators() {
+        let of = |rounding| Requantizer::new(rounding, 2_f64.powi(-20)).unwrap();
+        assert_eq!(of(Requantization::Exact).apply(5 << 40), 5 << 20);
+        for rounding in Requantization::ALL {
+            assert_eq!(of(rounding).is_narrow(), rounding != Requantization::Exact);
+        }
+        assert_eq!(Requantizer::new(Requantization::Exact, f64::NAN), None);
     }
 
     #[test]

@@ -4,8 +4,11 @@ use std::collections::HashSet;
 
 use skimp_graph::ops;
 use skimp_graph::{
-    Graph, Node, Op, Slice, Tensor, ValueId,
-    integer::{Encoding, IntegerGraph, IntegerNode, IntegerOp, IntegerValue, ValueKind},
+    Graph, Node, Op, Slice, ValueId,
+    integer::{
+        AddRule, Encoding, FloatOperand, IntegerGraph, IntegerNode, IntegerOp, IntegerValue, Quotient, Requantization,
+        ValueKind,
+    },
 };
 
 use crate::{
@@ -122,7 +125,7 @@ impl<'a> Emitter<'a> {
         let source = self.reals[id.0].ok_or_else(|| unsupported(node, "a constant where codes are expected"))?;
         let name = self.fresh(&format!("{}.quantize", self.graph.value(id).name));
         let made = self.codes_value(id);
-        self.push(&name, IntegerOp::Quantize, vec![source], vec![made]);
+        self.push(&name, IntegerOp::Quantize(Quotient::Double), vec![source], vec![made]);
         Ok(made)
     }
 
@@ -173,7 +176,7 @@ impl<'a> Emitter<'a> {
                 self.push(&node.name, IntegerOp::Mac(Box::new(layer)), inputs, vec![unclipped]);
                 let output = self.real_value(group.output);
                 let op = Op::Clip(ops::Clip { min, max });
-                self.push_float(clip, op, vec![None], vec![unclipped], vec![output]);
+                self.push_float(clip, op, vec![FloatOperand::Input], vec![unclipped], vec![output]);
             }
             _ => {
                 let output = self.output_value(group.output);
@@ -201,7 +204,10 @@ impl<'a> Emitter<'a> {
             Op::GlobalMaxPool => IntegerOp::MaxPool(None),
             Op::Concat(ops::Concat { axis }) => IntegerOp::Concat { axis: *axis },
             Op::Slice(slice) => IntegerOp::Slice(slice.clone()),
-            Op::Pad(pad) => IntegerOp::Pad(pad.clone()),
+            Op::Pad(pad) => {
+                let code = self.forms.encoding(node.outputs[0]).quantize_exactly(f64::from(pad.value));
+                IntegerOp::Pad { pad: pad.clone(), code }
+            }
             Op::Split(ops::Split { axis, sizes }) => return self.split(node, inputs[0], *axis, sizes),
             other => IntegerOp::Move(other.clone()),
         };
@@ -235,12 +241,12 @@ impl<'a> Emitter<'a> {
             Ok(IntegerOp::Rescale { multiplier, min, max })
         };
         let op = match &node.op {
-            Op::Add => addition(from[0].scale / to.scale, from[1].scale / to.scale),
-            Op::Sub => addition(from[0].scale / to.scale, -from[1].scale / to.scale),
+            Op::Add => addition([from[0], from[1]], 1.0, to),
+            Op::Sub => addition([from[0], from[1]], -1.0, to),
             Op::Relu => rescale(Some(0.0), None)?,
             Op::Clip(ops::Clip { min, max }) => rescale(*min, *max)?,
             Op::Sign => {
-                let signs = Encoding { bits: 2, signed: true, scale: 1.0 };
+                let signs = Encoding::symmetric(2, true, 1.0);
                 if to == signs {
                     IntegerOp::Sign
                 } else {
@@ -270,8 +276,15 @@ impl<'a> Emitter<'a> {
             }
             _ => (None, false),
         };
-        let pool = IntegerOp::AveragePool { window, count_include_pad };
         let output_id = node.outputs[0];
+        let to = self.forms.encoding(output_id);
+        let pool = IntegerOp::AveragePool {
+            window,
+            count_include_pad,
+            rounding: Requantization::Exact,
+            min: to.min_code(),
+            max: to.max_code(),
+        };
         let Op::ReduceMean(ops::ReduceMean { axes, keep_dims: false }) = &node.op else {
             let output = self.output_value(output_id);
             self.push(&node.name, pool, vec![input], vec![output]);
@@ -284,31 +297,33 @@ impl<'a> Emitter<'a> {
         let squeeze = Op::Squeeze(ops::Squeeze { axes: axes.clone() });
         let op = match self.values[output.0].kind {
             ValueKind::Codes(_) => IntegerOp::Move(squeeze),
-            ValueKind::Real => IntegerOp::Float { op: squeeze, constants: vec![None] },
+            ValueKind::Real => IntegerOp::Float { op: squeeze, operands: vec![FloatOperand::Input] },
         };
         self.push(&node.name, op, vec![kept], vec![output]);
         Ok(())
     }
 
     fn float(&mut self, node: &Node) -> Result<(), QuantError> {
-        let mut operands = node.inputs.as_slice();
-        while let [rest @ .., None] = operands {
-            operands = rest;
-        }
-        let mut constants: Vec<Option<Tensor>> = Vec::with_capacity(operands.len());
+        let mut operands = Vec::with_capacity(node.inputs.len());
         let mut inputs = Vec::new();
-        for operand in operands {
-            let id = operand.ok_or_else(|| unsupported(node, "an optional input left out before another"))?;
-            constants.push(self.graph.constant(id).cloned());
-            if self.graph.constant(id).is_none() {
-                inputs.push(self.as_real(id).ok_or_else(|| unsupported(node, "an input that is not f32"))?);
-            }
+        for id in &node.inputs {
+            let Some(id) = *id else {
+                operands.push(FloatOperand::Absent);
+                continue;
+            };
+            operands.push(match self.graph.constant(id) {
+                Some(tensor) => FloatOperand::Constant(tensor.clone()),
+                None => {
+                    inputs.push(self.as_real(id).ok_or_else(|| unsupported(node, "an input that is not f32"))?);
+                    FloatOperand::Input
+                }
+            });
         }
         let outputs = node.outputs.iter().map(|&id| self.real_value(id)).collect();
         if role(self.graph, node, 0) == Role::Move {
-            self.push(&node.name, IntegerOp::Float { op: node.op.clone(), constants }, inputs, outputs);
+            self.push(&node.name, IntegerOp::Float { op: node.op.clone(), operands }, inputs, outputs);
         } else {
-            self.push_float(node, node.op.clone(), constants, inputs, outputs);
+            self.push_float(node, node.op.clone(), operands, inputs, outputs);
         }
         Ok(())
     }
@@ -317,12 +332,12 @@ impl<'a> Emitter<'a> {
         &mut self,
         node: &Node,
         op: Op,
-        constants: Vec<Option<Tensor>>,
+        operands: Vec<FloatOperand>,
         inputs: Vec<ValueId>,
         outputs: Vec<ValueId>,
     ) {
         self.float_nodes.push(FloatNode { name: node.name.clone(), op: node.op.name() });
-        self.push(&node.name, IntegerOp::Float { op, constants }, inputs, outputs);
+        self.push(&node.name, IntegerOp::Float { op, operands }, inputs, outputs);
     }
 
     fn finish(mut self) -> Result<Quantized, QuantError> {
@@ -343,6 +358,7 @@ impl<'a> Emitter<'a> {
         Ok(Quantized {
             graph: IntegerGraph {
                 name: graph.name().to_owned(),
+                rounding: Requantization::Exact,
                 inputs,
                 outputs,
                 values: self.values,
@@ -354,10 +370,8 @@ impl<'a> Emitter<'a> {
     }
 }
 
-/// An addition of codes with factors `a` and `b`, with 30 significant bits for the larger one.
-fn addition(a: f64, b: f64) -> IntegerOp {
-    let exponent = a.abs().max(b.abs()).log2().floor();
-    let shift = (29.0 - exponent).clamp(0.0, 90.0);
-    let factor = |x: f64| (x * shift.exp2()).round_ties_even() as i64;
-    IntegerOp::Add { factor_a: factor(a), factor_b: factor(b), shift: shift as u32 }
+/// A sum of codes, the second one with `sign`.
+fn addition(operands: [Encoding; 2], sign: f64, to: Encoding) -> IntegerOp {
+    let rule = AddRule::exact(operands, [1.0, sign], to);
+    IntegerOp::Add { rule, min: to.min_code(), max: to.max_code() }
 }

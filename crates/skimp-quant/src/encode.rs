@@ -199,16 +199,16 @@ impl Encoder<'_> {
                 None if self.is_codes[id] => {
                     Err(QuantError::NotCalibrated { value: self.graph.values()[id].name.clone() })
                 }
-                None => Ok(Encoding { bits: 2, signed: true, scale: 1.0 }),
+                None => Ok(Encoding::symmetric(2, true, 1.0)),
             })
             .collect()
     }
 
     fn encoding(&self, class: &Class) -> Encoding {
         if class.signs {
-            return Encoding { bits: 2, signed: true, scale: 1.0 };
+            return Encoding::symmetric(2, true, 1.0);
         }
-        let mut encoding = Encoding { bits: self.config.activation_bits, signed: !class.non_negative, scale: 1.0 };
+        let mut encoding = Encoding::symmetric(self.config.activation_bits, !class.non_negative, 1.0);
         // A range below 2^-80 is as good as no range.
         let magnitude = if class.magnitude < 2_f32.powi(-80) { 1.0 } else { f64::from(class.magnitude) };
         encoding.scale = magnitude / f64::from(encoding.max_code());

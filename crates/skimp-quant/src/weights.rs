@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skimp_graph::integer::{Activation, Encoding, MacLayer, MacOutput, ValueKind};
+use skimp_graph::integer::{Activation, Encoding, MacLayer, MacOutput, Requantizer, ValueKind};
 use skimp_numerics::FixedMultiplier;
 
 use crate::{QuantizeConfig, WeightGranularity, mac::RealLayer, pattern::Fused};
@@ -85,13 +85,15 @@ pub(crate) fn integer_layer(
         ValueKind::Codes(encoding) => {
             // The accumulator's sign is a number of its own, in units of 1.
             let units = if activation == Activation::Sign { vec![1.0] } else { accumulator_scales };
-            MacOutput::Codes(units.iter().map(|s| multiplier(s / encoding.scale)).collect::<Result<_, _>>()?)
+            let exact = |s: &f64| multiplier(s / encoding.scale).map(Requantizer::Exact);
+            MacOutput::Codes(units.iter().map(exact).collect::<Result<_, _>>()?)
         }
         ValueKind::Real if activation == Activation::Sign => MacOutput::Real(vec![1.0]),
         ValueKind::Real => MacOutput::Real(accumulator_scales),
     };
     Ok(MacLayer {
         layout: layer.layout,
+        zero_point: around.input.zero_point,
         input_offset: around.input_offset,
         window: layer.window.clone(),
         groups: layer.groups,
@@ -164,7 +166,7 @@ mod tests {
 
     fn around(scale: f64) -> Surroundings {
         Surroundings {
-            input: Encoding { bits: 8, signed: false, scale },
+            input: Encoding::symmetric(8, false, scale),
             input_offset: 0,
             residual: None,
             output: ValueKind::Real,
@@ -195,7 +197,7 @@ mod tests {
     fn offset_leaves_the_sum_alone() {
         let real = layer(&[1.0, -0.5], &[2.0]);
         let mut signed = around(1.0);
-        signed.input.signed = true;
+        signed.input = Encoding::symmetric(8, true, 1.0);
         let mut offset = signed;
         offset.input_offset = 127;
         let config = config(8, WeightGranularity::PerLayer);

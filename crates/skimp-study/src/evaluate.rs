@@ -2,10 +2,8 @@
 
 use serde::Serialize;
 use skimp_cpu::CpuExecutor;
-use skimp_cpu::affine::AffineExecutor;
 use skimp_cpu::integer::IntegerExecutor;
-use skimp_graph::affine::{AffineOp, is_quantized};
-use skimp_graph::integer::IntegerEngine;
+use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
 use skimp_graph::reference::Reference;
 use skimp_graph::{Executor, GraphError, Tensor};
 use skimp_report::records::{Coverage, DataRecord, ModelRecord};
@@ -170,7 +168,7 @@ fn suited(network: &Network, monitor: &dyn Monitor) -> Engine {
     if !is_quantized(&network.graph) {
         return Engine::Cpu;
     }
-    match skimp_graph::affine::lower(&network.graph) {
+    match lower(&network.graph) {
         Ok(_) => {
             monitor
                 .note("the network is quantized (QDQ form): the integer engine runs it; --engine cpu is the f32 one");
@@ -207,10 +205,9 @@ pub fn evaluate(
         Engine::Integer if is_quantized(&network.graph) => {
             let lowered = quantize::lowered(&network.graph, monitor)?;
             requantization = Some(lowered.rounding.name());
-            let layers = lowered.nodes.iter().filter(|node| matches!(node.op, AffineOp::Layer(_)));
             let work = NetworkWork::new(network, images.input())?;
-            in_integers = Some(work.in_integers(layers.map(|node| node.name.as_str())));
-            let executor = AffineExecutor::new(&lowered);
+            in_integers = Some(work.in_integers(lowered.layers().map(|(node, _)| node.name.as_str())));
+            let executor = IntegerExecutor::new(&lowered)?;
             monitor.stage("classifying images", n_images as u64);
             classify(&images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?
         }

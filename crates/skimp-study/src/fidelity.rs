@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use skimp_cpu::CpuExecutor;
-use skimp_cpu::affine::AffineExecutor;
-use skimp_graph::{Executor, Graph, Tensor, ValueId, affine};
+use skimp_cpu::integer::IntegerExecutor;
+use skimp_graph::integer::{IntegerEngine, lower};
+use skimp_graph::{Executor, Graph, Tensor, ValueId};
 use skimp_quant::QdqNetwork;
 use skimp_report::records::Accuracy;
 use skimp_report::table::{Cell, Column, Table};
@@ -71,8 +72,8 @@ pub(crate) fn accuracies(
     if n_images == 0 {
         return Ok(None);
     }
-    let lowered = match affine::lower(quantized) {
-        Ok(lowered) => lowered,
+    let integer = match lower(quantized).and_then(|lowered| IntegerExecutor::new(&lowered)) {
+        Ok(integer) => integer,
         Err(error) => {
             monitor.note(&format!("accuracy is not measured, the integer engine does not run the network: {error}"));
             return Ok(None);
@@ -90,7 +91,6 @@ pub(crate) fn accuracies(
     };
     // Its packed weights and working memory go before the other's come.
     drop(float);
-    let integer = AffineExecutor::new(&lowered);
     monitor.stage("accuracy, quantized", n_images as u64);
     let after = classify(images, n_images, monitor, |inputs| integer.run(std::slice::from_ref(inputs)))?;
     Ok(Some(QuantizedAccuracy {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use skimp_data::InputSpec;
-use skimp_graph::integer::{IntegerGraph, IntegerNode, IntegerOp, ValueKind};
+use skimp_graph::integer::{FloatOperand, IntegerGraph, IntegerNode, IntegerOp, ValueKind};
 use skimp_graph::ops::Class;
 use skimp_graph::{Op, ValueId};
 use skimp_report::records::{OperandRecord, OtherLayerRecord};
@@ -46,9 +46,12 @@ pub(crate) fn other_layers(
             work: Vec::new(),
         };
         layer.work = work(node, &layer, macs.macs_of(&node.name));
-        if let IntegerOp::Float { constants, .. } = &node.op {
-            let elements = constants.iter().flatten().map(|tensor| tensor.shape().iter().product::<usize>() as u64);
-            layer.inputs.extend(elements.map(|elements| Operand { elements, bits: REAL_BITS }));
+        if let IntegerOp::Float { operands, .. } = &node.op {
+            let constants = operands.iter().filter_map(|operand| match operand {
+                FloatOperand::Constant(tensor) => Some(Operand { elements: tensor.len() as u64, bits: REAL_BITS }),
+                FloatOperand::Input | FloatOperand::Absent => None,
+            });
+            layer.inputs.extend(constants);
         }
         layers.push(layer);
     }
@@ -91,10 +94,12 @@ fn code_widths(integer: &IntegerGraph) -> HashMap<&str, u32> {
 /// The kind of work of a node that is a layer without a matrix of weights.
 fn kind(op: &IntegerOp) -> Option<OtherKind> {
     Some(match op {
-        IntegerOp::Quantize | IntegerOp::Dequantize | IntegerOp::Mac(_) => return None,
+        IntegerOp::Quantize(_) | IntegerOp::Dequantize | IntegerOp::Expose | IntegerOp::Mac(_) => return None,
         IntegerOp::MaxPool(_) | IntegerOp::AveragePool { .. } => OtherKind::Pool,
-        IntegerOp::Add { .. } | IntegerOp::Rescale { .. } | IntegerOp::Sign => OtherKind::ElementWise,
-        IntegerOp::Concat { .. } | IntegerOp::Slice(_) | IntegerOp::Pad(_) => OtherKind::Move,
+        IntegerOp::Add { .. } | IntegerOp::Rescale { .. } | IntegerOp::Table(_) | IntegerOp::Sign => {
+            OtherKind::ElementWise
+        }
+        IntegerOp::Concat { .. } | IntegerOp::Slice(_) | IntegerOp::Pad { .. } => OtherKind::Move,
         IntegerOp::Move(op) | IntegerOp::Float { op, .. } => return kind_of_operator(op),
     })
 }
@@ -122,16 +127,17 @@ fn work(node: &IntegerNode, layer: &OtherLayer, macs: u64) -> Vec<(Work, u64)> {
         // Both summands are brought to one scale.
         IntegerOp::Add { .. } => vec![(Work::Additions, outputs), (Work::Multiplications, outputs.saturating_mul(2))],
         IntegerOp::Rescale { .. } => vec![(Work::Multiplications, outputs)],
-        IntegerOp::Sign => vec![(Work::Evaluations, outputs)],
+        IntegerOp::Table(_) | IntegerOp::Sign => vec![(Work::Evaluations, outputs)],
         IntegerOp::Float { .. } if layer.kind == OtherKind::Product => vec![(Work::Macs, macs)],
         IntegerOp::Float { .. } if layer.kind != OtherKind::Move => vec![(Work::Evaluations, outputs)],
         IntegerOp::Float { .. }
         | IntegerOp::Concat { .. }
         | IntegerOp::Slice(_)
-        | IntegerOp::Pad(_)
+        | IntegerOp::Pad { .. }
         | IntegerOp::Move(_)
-        | IntegerOp::Quantize
+        | IntegerOp::Quantize(_)
         | IntegerOp::Dequantize
+        | IntegerOp::Expose
         | IntegerOp::Mac(_) => Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use skimp_graph::affine::{self, AffineEncoding, CodeType, Requantization};
+use skimp_graph::integer::{CodeType, IntegerGraph, Requantization, is_quantized, lower};
 use skimp_graph::{Graph, onnx};
 use skimp_quant::{AffineRange, Detail, LayerChoices, OutputForm, QdqConfig, QdqNetwork, Scheme, WeightGranularity};
 use skimp_report::records::{Coverage, DataRecord, ModelRecord};
@@ -220,7 +220,7 @@ pub fn quantize(
     monitor: &dyn Monitor,
 ) -> Result<QuantizeRecord, StudyError> {
     let settings = checked(config)?;
-    if affine::is_quantized(&network.graph) {
+    if is_quantized(&network.graph) {
         return Err(StudyError::Usage(format!("network \"{}\" is quantized already", network.name)));
     }
     let images = Images::open_for_ranges(&config.data, &network.graph, config.input_size, monitor)?;
@@ -307,13 +307,13 @@ fn record(
         weight_scale_min: layer.weight_scales.iter().copied().fold(f32::INFINITY, f32::min),
         weight_scale_max: layer.weight_scales.iter().copied().fold(0.0, f32::max),
         weight_scales: layer.weight_scales.len(),
-        input_scale: layer.input.scale,
+        input_scale: layer.input.scale as f32,
         input_zero_point: layer.input.zero_point,
         weight_bits: layer.weight_bits,
         sqnr_db: None,
     };
     let value = |value: &skimp_quant::QdqValue| {
-        let AffineEncoding { scale, zero_point, .. } = value.encoding;
+        let (scale, zero_point) = (value.encoding.scale as f32, value.encoding.zero_point);
         EncodingRecord { name: value.name.clone(), scale, zero_point }
     };
     Ok(QuantizeRecord {
@@ -333,6 +333,8 @@ fn record(
         activation_type: match settings.activation_type {
             CodeType::U8 => "uint8",
             CodeType::I8 => "int8",
+            CodeType::U16 => "uint16",
+            CodeType::I16 => "int16",
         },
         calibration: settings.range.to_string(),
         requantization: settings.requantization.name(),
@@ -356,9 +358,9 @@ fn record(
     })
 }
 
-/// The 8-bit network behind a graph in QDQ form, and a note on what stays in floating point.
-pub(crate) fn lowered(graph: &Graph, monitor: &dyn Monitor) -> Result<affine::AffineGraph, StudyError> {
-    let lowered = affine::lower(graph)?;
+/// The integer network behind a graph in QDQ form, and a note on what stays in floating point.
+pub(crate) fn lowered(graph: &Graph, monitor: &dyn Monitor) -> Result<IntegerGraph, StudyError> {
+    let lowered = lower(graph)?;
     let floats: Vec<String> = lowered.float_nodes().map(|node| format!("{} ({})", node.name, node.op.name())).collect();
     if !floats.is_empty() {
         const MAX_LISTED: usize = 5;

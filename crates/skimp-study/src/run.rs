@@ -4,9 +4,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use skimp_cpu::affine::AffineExecutor;
+use skimp_cpu::integer::IntegerExecutor;
 use skimp_data::{DataError, npy};
-use skimp_graph::affine::{is_quantized, lower};
+use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
 use skimp_graph::{DType, Data, Dim, Tensor};
 use skimp_report::write_atomic;
 
@@ -125,7 +125,7 @@ pub fn run_network(network: &Network, config: &RunConfig, output: &Path) -> Resu
         tensors.push(tensor.map_err(|cause| StudyError::Usage(format!("{}: {cause}", file.display())))?);
     }
     let outputs = if is_integer {
-        AffineExecutor::new(&lower(&network.graph)?).run(&tensors)?
+        IntegerExecutor::new(&lower(&network.graph)?)?.run(&tensors)?
     } else {
         float_executor(network, config.engine)?.run(&tensors)?
     };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use clap::{ArgMatches, Args, ValueEnum, ValueHint};
-use skimp::graph::affine::CodeType;
+use skimp::graph::integer::CodeType;
 use skimp::quant::{LayerChoices, OutputForm, Scheme};
 use skimp::{DataConfig, QuantizeNetworkConfig, Tabular, WeightScales};
 
@@ -76,7 +76,7 @@ struct Arguments {
     /// Images that set the ranges, the first ones of the training split where there is one (--split takes another)
     #[arg(long, value_name = "N", default_value_t = 128)]
     calibration_images: usize,
-    /// How accumulators become codes: `float` (ONNX), `gemmlowp` (two roundings) or `single`
+    /// How accumulators become codes: `float` (ONNX), `gemmlowp` (two roundings), `single` or `exact`
     #[arg(long, value_name = "NAME", default_value = "float")]
     requantization: String,
     /// Layers that stay in floating point; a `*` at the end of a name stands for any ending

@@ -1,5 +1,6 @@
 //! The fast executor of integer networks.
 
+mod batch;
 mod conv;
 mod finish;
 mod layer;
@@ -8,32 +9,43 @@ mod recording;
 mod separable;
 mod vector;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 use skimp_graph::{
     Dim, GraphError, Tensor, ValueId,
     integer::{
-        self, IntegerEngine, IntegerGraph, IntegerNode, IntegerObserver, IntegerOp, IntegerTensor, MacHook, MacLayer,
+        self, IntegerEngine, IntegerGraph, IntegerObserver, IntegerOp, IntegerTensor, MacHook, MacLayer,
         MacObservation, MacOperands, Observation, ValueKind,
     },
 };
 
 pub use self::recording::Recording;
 
+use self::batch::{images, joined};
 use self::layer::{LayerResult, LayerScratch, Observed, PreparedLayer};
+use super::bytes::{self, Isa, Plan, Planned};
 
 /// Runs an [`IntegerGraph`] with vector kernels, images in parallel.
 ///
-/// Returns bit for bit what [`IntegerReference`](skimp_graph::integer::IntegerReference) returns: sums of products are
-/// floating-point sums of integers that never leave the range where these are exact. Weights are packed once.
-/// A batch is cut into pieces of a few images where the network treats images separately.
+/// Returns bit for bit what [`IntegerReference`](skimp_graph::integer::IntegerReference) returns. Kernels go by width:
+///
+/// - Layers of at most 8 bits whose sums fit 32 bits run on bytes, as long as nobody looks into them.
+/// - All others, and all under a hook or an observer, as floating-point sums of integers that never leave the range where
+///   these are exact.
+///
+/// Weights are packed once. A batch is cut into pieces of a few images where the network treats images separately.
 #[derive(Debug)]
 pub struct IntegerExecutor {
     graph: IntegerGraph,
-    /// One entry per node.
-    layers: Vec<Option<PreparedLayer>>,
+    /// For each node, whether it is a layer with kernels on bytes.
+    on_bytes: Vec<bool>,
+    /// The other kernels of each layer, made when they are first used.
+    layers: Vec<OnceLock<Option<PreparedLayer>>>,
     last_use: Vec<Option<usize>>,
+    isa: Isa,
+    plans: Mutex<BTreeMap<Vec<Vec<usize>>, Arc<Planned>>>,
 }
 
 /// Most images in a piece.
@@ -45,23 +57,62 @@ impl IntegerExecutor {
     /// # Errors
     /// Those of [`integer::check`].
     pub fn new(graph: &IntegerGraph) -> Result<Self, GraphError> {
+        Self::on(graph, Isa::available().first().copied().unwrap_or(Isa::Portable))
+    }
+
+    /// As [`new`](Self::new), with the kernels on bytes of one of [`instruction_sets`](Self::instruction_sets); `None` for
+    /// another name.
+    ///
+    /// # Errors
+    /// Those of [`integer::check`].
+    pub fn with_instructions(graph: &IntegerGraph, name: &str) -> Result<Option<Self>, GraphError> {
+        Isa::available().into_iter().find(|isa| isa.name() == name).map(|isa| Self::on(graph, isa)).transpose()
+    }
+
+    /// Names of the instruction sets of this machine, the best first.
+    pub fn instruction_sets() -> Vec<&'static str> {
+        Isa::available().into_iter().map(Isa::name).collect()
+    }
+
+    fn on(graph: &IntegerGraph, isa: Isa) -> Result<Self, GraphError> {
         integer::check(graph)?;
-        let encoding = |id: &ValueId| match &graph.values[id.0].kind {
-            ValueKind::Codes(encoding) => Some(*encoding),
-            ValueKind::Real => None,
+        let on_bytes = graph.nodes.par_iter().map(|node| match &node.op {
+            IntegerOp::Mac(layer) => bytes::fits(graph, node, layer),
+            _ => false,
+        });
+        let executor = Self {
+            on_bytes: on_bytes.collect(),
+            layers: graph.nodes.iter().map(|_| OnceLock::new()).collect(),
+            last_use: graph.last_uses(),
+            graph: graph.clone(),
+            isa,
+            plans: Mutex::new(BTreeMap::new()),
         };
-        let prepare = |node: &IntegerNode| match &node.op {
+        if !executor.takes_bytes() {
+            (0..graph.nodes.len()).into_par_iter().for_each(|idx| {
+                executor.prepared(idx);
+            });
+        }
+        Ok(executor)
+    }
+
+    /// Whether a run that nobody looks into goes on bytes: where at least half of the layers do.
+    fn takes_bytes(&self) -> bool {
+        let n_on_bytes = self.on_bytes.iter().filter(|&&on_bytes| on_bytes).count();
+        2 * n_on_bytes >= self.graph.layers().count()
+    }
+
+    /// The kernels of a layer that are not on bytes; `None` for another node.
+    fn prepared(&self, node_idx: usize) -> Option<&PreparedLayer> {
+        let node = &self.graph.nodes[node_idx];
+        let prepare = || match &node.op {
             IntegerOp::Mac(layer) => {
-                let residual = node.inputs.get(1).and_then(encoding);
-                Some(PreparedLayer::new(layer, &encoding(&node.inputs[0])?, residual.as_ref()))
+                let encoding = |i: usize| node.inputs.get(i).and_then(|&id| self.graph.encoding(id));
+                Some(PreparedLayer::new(layer, &encoding(0)?, encoding(1).as_ref()))
             }
             _ => None,
         };
-        Ok(Self {
-            layers: graph.nodes.par_iter().map(prepare).collect(),
-            last_use: graph.last_uses(),
-            graph: graph.clone(),
-        })
+        self.layers[node_idx].get_or_init(prepare).as_ref()
     }
 
     /// The number of images, if the batch may be cut.
@@ -163,14 +214,7 @@ impl IntegerExecutor {
     }
 
     fn outputs(&self, values: &[Option<Arc<IntegerTensor>>]) -> Result<Vec<Tensor>, GraphError> {
-        let output = |id: &ValueId| match values[id.0].as_deref() {
-            Some(IntegerTensor::Real(tensor)) => Ok(tensor.clone()),
-            _ => Err(GraphError::InvalidGraph {
-                graph: self.graph.name.clone(),
-                cause: format!("output \"{}\" is not a real value", self.graph.values[id.0].name),
-            }),
-        };
-        self.graph.outputs.iter().map(output).collect()
+        self.graph.outputs.iter().map(|id| self.graph.real_output(*id, values[id.0].as_deref())).collect()
     }
 
     /// A multiply-accumulate layer with `hook` before and after its sums.
@@ -209,7 +253,7 @@ impl IntegerExecutor {
     ) -> Result<(Vec<IntegerTensor>, Option<(Vec<i64>, Option<Vec<i64>>)>), GraphError> {
         let node = &self.graph.nodes[node_idx];
         let kind = |id: &ValueId| self.graph.values[id.0].kind;
-        if let (IntegerOp::Mac(layer), Some(prepared)) = (&node.op, &self.layers[node_idx]) {
+        if let (IntegerOp::Mac(layer), Some(prepared)) = (&node.op, self.prepared(node_idx)) {
             let real = || GraphError::invalid_node(&node.name, "Mac", "an input is real, expected codes");
             let input = operands[0].as_codes().ok_or_else(real)?;
             let residual = operands.get(1).map(|tensor| tensor.as_codes().ok_or_else(real)).transpose()?;
@@ -242,7 +286,7 @@ impl IntegerEngine for IntegerExecutor {
     }
 
     fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, GraphError> {
-        self.run_pieces(inputs, None)
+        if self.takes_bytes() { self.run_bytes(inputs) } else { self.run_pieces(inputs, None) }
     }
 
     fn run_with(&self, inputs: &[Tensor], hook: &dyn MacHook) -> Result<Vec<Tensor>, GraphError> {
@@ -259,7 +303,7 @@ impl IntegerEngine for IntegerExecutor {
         };
         let mut pieces = Vec::with_capacity(n);
         for image in 0..n {
-            let cut: Vec<Tensor> = inputs.iter().map(|t| images(t, image, image + 1)).collect();
+            let cut = inputs.iter().map(|t| images(t, image, image + 1)).collect::<Result<Vec<_>, _>>()?;
             pieces.push(self.run_piece(&cut, &mut scratch, image, Watch::Observer(observer)));
         }
         joined(pieces)
@@ -287,6 +331,41 @@ impl Watch<'_, '_> {
 }
 
 impl IntegerExecutor {
+    /// On bytes, images in parallel where the network treats them separately.
+    fn run_bytes(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, GraphError> {
+        self.graph.bind(inputs)?;
+        let planned = self.planned(inputs)?;
+        let run = |inputs: &[Tensor], threads: usize| {
+            planned.run(&self.graph, inputs, (self.isa, threads), &|idx, operands| {
+                self.run_node(idx, operands, &mut LayerScratch::default(), Observed::No).map(|(outputs, _)| outputs)
+            })
+        };
+        let n = inputs.first().and_then(|input| input.shape().first().copied()).unwrap_or(1);
+        if !planned.by_image || n <= 1 {
+            return run(inputs, rayon::current_num_threads());
+        }
+        let image = |i: usize| inputs.iter().map(|input| images(input, i, i + 1)).collect::<Result<Vec<_>, _>>();
+        joined((0..n).into_par_iter().map(|i| run(&image(i)?, 1)).collect())
+    }
+
+    /// The plan for inputs of these shapes, made on first use.
+    fn planned(&self, inputs: &[Tensor]) -> Result<Arc<Planned>, GraphError> {
+        let mut shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape().to_vec()).collect();
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(planned) = plans.get(&shapes) {
+            return Ok(Arc::clone(planned));
+        }
+        let key = shapes.clone();
+        let by_image = self.n_separable(inputs).is_some();
+        if by_image {
+            shapes.iter_mut().for_each(|shape| shape[0] = 1);
+        }
+        let plan = Plan::new(&self.graph, &self.on_bytes, &self.graph.shapes(&shapes)?)?;
+        let planned = Planned::new(plan, by_image);
+        plans.insert(key, Arc::clone(&planned));
+        Ok(planned)
+    }
+
     /// Images in parallel, where the network treats them separately.
     fn run_pieces(&self, inputs: &[Tensor], hook: Option<&dyn MacHook>) -> Result<Vec<Tensor>, GraphError> {
         self.graph.bind(inputs)?;
@@ -300,36 +379,11 @@ impl IntegerExecutor {
         let pieces: Vec<Result<Vec<Tensor>, GraphError>> = starts
             .into_par_iter()
             .map_init(LayerScratch::default, |scratch, start| {
-                let cut: Vec<Tensor> = inputs.iter().map(|t| images(t, start, (start + piece).min(n))).collect();
+                let image = |t: &Tensor| images(t, start, (start + piece).min(n));
+                let cut = inputs.iter().map(image).collect::<Result<Vec<_>, _>>()?;
                 self.run_piece(&cut, scratch, start, watch())
             })
             .collect();
         joined(pieces)
     }
-}
-
-/// Images `start .. end` of a batch of f32.
-fn images(tensor: &Tensor, start: usize, end: usize) -> Tensor {
-    let n = tensor.shape()[0].max(1);
-    let image_len = tensor.len() / n;
-    let mut shape = tensor.shape().to_vec();
-    shape[0] = end - start;
-    let elements = tensor.as_f32().unwrap_or_default();
-    Tensor::from_f32(shape, elements[start * image_len..end * image_len].to_vec())
-}
-
-/// The outputs of all pieces, joined along the batch; the first error otherwise.
-fn joined(pieces: Vec<Result<Vec<Tensor>, GraphError>>) -> Result<Vec<Tensor>, GraphError> {
-    let pieces = pieces.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let n_outputs = pieces.first().map_or(0, Vec::len);
-    let join = |i: usize| {
-        let mut shape = pieces[0][i].shape().to_vec();
-        shape[0] = pieces.iter().map(|piece| piece[i].shape()[0]).sum();
-        let mut data = Vec::with_capacity(shape.iter().product());
-        for piece in &pieces {
-            data.extend_from_slice(piece[i].as_f32().unwrap_or_default());
-        }
-        Tensor::from_f32(shape, data)
-    };
-    Ok((0..n_outputs).map(join).collect())
 }

@@ -1,4 +1,6 @@
-//! Exact integer convolution and early negative detection.
+//! Integer networks, exact integer convolution and early negative detection.
+//!
+//! [`IntegerExecutor`] runs a network.
 //!
 //! [`conv_exact`] and [`end_planes`] give, bit for bit, what [`skimp_graph::integer::end`] defines, on any machine and
 //! any number of threads. Sums of 16-bit products are taken modulo 2^32 with 32 products per AVX-512 instruction (16
@@ -6,6 +8,7 @@
 //! often as the activations require. A partial sum falls from one such prefix to the next by less than 2^32, so the
 //! wrapped difference tells the exact one.
 
+mod bytes;
 mod conv;
 mod dots;
 #[cfg(target_arch = "x86_64")]

@@ -8,9 +8,9 @@ mod peak;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use skimp_cpu::CpuExecutor;
-use skimp_cpu::affine::AffineExecutor;
+use skimp_cpu::integer::IntegerExecutor;
 use skimp_graph::ops;
-use skimp_graph::affine::{is_quantized, lower};
+use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
 use skimp_graph::reference::Reference;
 use skimp_graph::shape::{Shapes, TensorType, infer};
 use skimp_graph::{DType, Dim, Executor, Graph, GraphError, GraphInput, Op, Tensor, ValueId, onnx, statistics};
@@ -94,7 +94,7 @@ fn run(data: &[u8]) {
     }
     let reference = Reference::new(&graph).run(&inputs);
     let cpu = CpuExecutor::new(&graph).and_then(|executor| executor.run(&inputs));
-    let integer = is_quantized(&graph).then(|| AffineExecutor::new(&lower(&graph)?).run(&inputs));
+    let integer = is_quantized(&graph).then(|| IntegerExecutor::new(&lower(&graph)?)?.run(&inputs));
     if let Ok(reference) = reference {
         agrees("the f32 engine", &reference, cpu);
         // Not every quantized network has integer arithmetic.

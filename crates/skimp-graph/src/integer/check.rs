@@ -1,13 +1,16 @@
 //! The rules that every integer network keeps, checked once before an engine runs it.
 
-use super::{Activation, Encoding, IntegerGraph, IntegerNode, IntegerOp, MacLayer, MacLayout, MacOutput, ValueKind};
+use super::{
+    Activation, AddRule, Encoding, FloatOperand, IntegerGraph, IntegerNode, IntegerOp, MacLayer, MacLayout, MacOutput,
+    ValueKind,
+};
 use crate::GraphError;
 
 /// Accumulators, partial sums and rescaled residuals stay below 2^62 in magnitude.
 const ACCUMULATOR_LIMIT: i128 = 1 << 62;
 
 /// Checks that `graph` is well formed: every node reads values that come before it, kinds and encodings agree, codes
-/// are within their limits, and no accumulator can leave 62 bits on any input.
+/// are within their limits, and on any input no accumulator can leave 62 bits, or 32 where its requantization has no more.
 ///
 /// # Errors
 /// [`GraphError::InvalidGraph`] or [`GraphError::InvalidNode`] for the first rule broken.
@@ -64,6 +67,10 @@ fn check_encoding(encoding: &Encoding) -> Result<(), String> {
     if !(encoding.scale > 0.0 && encoding.scale.is_finite()) {
         return Err(format!("scale {}, expected a positive finite number", encoding.scale));
     }
+    if !(encoding.min_code()..=encoding.max_code()).contains(&encoding.zero_point) {
+        let (min, max) = (encoding.min_code(), encoding.max_code());
+        return Err(format!("zero point {}, expected a code from {min} to {max}", encoding.zero_point));
+    }
     Ok(())
 }
 
@@ -72,7 +79,9 @@ fn check_node(graph: &IntegerGraph, node: &IntegerNode) -> Result<(), String> {
         IntegerOp::Mac(layer) => 1 + usize::from(layer.residual.is_some()),
         IntegerOp::Add { .. } => 2,
         IntegerOp::Concat { .. } => node.inputs.len().max(1),
-        IntegerOp::Float { constants, .. } => constants.iter().filter(|c| c.is_none()).count().max(node.inputs.len()),
+        IntegerOp::Float { operands, .. } => {
+            operands.iter().filter(|operand| **operand == FloatOperand::Input).count().max(node.inputs.len())
+        }
         _ => 1,
     };
     if node.inputs.len() != n_inputs {
@@ -88,11 +97,11 @@ fn check_node(graph: &IntegerGraph, node: &IntegerNode) -> Result<(), String> {
         ValueKind::Real => Err("a value is real, expected codes".to_owned()),
     };
     match &node.op {
-        IntegerOp::Quantize => {
+        IntegerOp::Quantize(_) => {
             codes(output)?;
             real(inputs[0])
         }
-        IntegerOp::Dequantize => {
+        IntegerOp::Dequantize | IntegerOp::Expose => {
             codes(inputs[0])?;
             real(output)
         }
@@ -104,25 +113,45 @@ fn check_node(graph: &IntegerGraph, node: &IntegerNode) -> Result<(), String> {
             let residual = inputs.get(1).map(|kind| codes(kind)).transpose()?;
             check_layer(layer, &codes(inputs[0])?, residual.as_ref(), output)
         }
-        IntegerOp::AveragePool { .. } => codes(inputs[0]).map(|_| ()),
-        IntegerOp::Add { factor_a, factor_b, shift } => {
-            inputs.into_iter().chain([output]).try_for_each(|kind| codes(kind).map(|_| ()))?;
-            let small = factor_a.unsigned_abs().max(factor_b.unsigned_abs()) <= 1 << 62;
-            if small && *shift <= 96 { Ok(()) } else { Err("a factor or the shift is out of range".to_owned()) }
-        }
-        IntegerOp::Rescale { min, max, .. } => {
+        IntegerOp::AveragePool { min, max, .. } => {
             codes(inputs[0])?;
+            match output {
+                ValueKind::Codes(to) => clamp_within(*min, *max, to),
+                ValueKind::Real => Ok(()),
+            }
+        }
+        IntegerOp::Add { rule, min, max } => {
+            inputs.into_iter().chain([output]).try_for_each(|kind| codes(kind).map(|_| ()))?;
+            if let AddRule::Exact { factors, shift, .. } = rule {
+                let small = factors.iter().all(|factor| factor.unsigned_abs() <= 1 << 62);
+                if !small || *shift > 96 {
+                    return Err("a factor or the shift is out of range".to_owned());
+                }
+            }
             clamp_within(*min, *max, &codes(output)?)
         }
+        IntegerOp::Rescale { min, max, .. } => {
+            zero_at_zero(&codes(inputs[0])?)?;
+            zero_at_zero(&codes(output)?)?;
+            clamp_within(*min, *max, &codes(output)?)
+        }
+        IntegerOp::Table(table) => {
+            let (from, to) = (codes(inputs[0])?, codes(output)?);
+            if i64::try_from(table.len()) != Ok(i64::from(from.max_code()) - i64::from(from.min_code()) + 1) {
+                return Err(format!("a table of {} codes for inputs of {} bits", table.len(), from.bits));
+            }
+            let within = |code: &i32| (to.min_code()..=to.max_code()).contains(code);
+            if table.iter().all(within) { Ok(()) } else { Err("a table leaves the output's codes".to_owned()) }
+        }
         IntegerOp::Sign => {
-            codes(inputs[0])?;
+            zero_at_zero(&codes(inputs[0])?)?;
             let to = codes(output)?;
             if to.signed { Ok(()) } else { Err("the output is unsigned".to_owned()) }
         }
         IntegerOp::MaxPool(_)
         | IntegerOp::Concat { .. }
         | IntegerOp::Slice(_)
-        | IntegerOp::Pad(_)
+        | IntegerOp::Pad { .. }
         | IntegerOp::Move(_) => {
             let to = codes(output)?;
             for kind in inputs {
@@ -137,6 +166,13 @@ fn check_node(graph: &IntegerGraph, node: &IntegerNode) -> Result<(), String> {
 
 fn real(kind: &ValueKind) -> Result<(), String> {
     if *kind == ValueKind::Real { Ok(()) } else { Err("a value holds codes, expected real numbers".to_owned()) }
+}
+
+fn zero_at_zero(encoding: &Encoding) -> Result<(), String> {
+    match encoding.zero_point {
+        0 => Ok(()),
+        other => Err(format!("zero point {other}, expected 0")),
+    }
 }
 
 fn clamp_within(min: i32, max: i32, encoding: &Encoding) -> Result<(), String> {
@@ -185,37 +221,25 @@ fn check_layer(
     let lists = [
         ("weight scales", layer.weight_scales.len()),
         ("residual multipliers", layer.residual.as_ref().map_or(1, Vec::len)),
-        (
-            "output scales",
-            match &layer.output {
-                MacOutput::Codes(multipliers) => multipliers.len(),
-                MacOutput::Real(scales) => scales.len(),
-            },
-        ),
+        ("output scales", layer.output.n_scales()),
     ];
     for (what, n) in lists {
         if n != 1 && n != k {
             return Err(format!("{n} {what}, expected 1 or {k}"));
         }
     }
-    let positive = |scale: &f64| *scale > 0.0 && scale.is_finite();
-    if !layer.weight_scales.iter().all(positive) {
+    if !layer.weight_scales.iter().all(|scale| *scale > 0.0 && scale.is_finite()) {
         return Err("a weight scale is not a positive finite number".to_owned());
     }
-    match (output, &layer.output) {
-        (ValueKind::Codes(encoding), MacOutput::Codes(_)) => {
-            if let Activation::Clamp { min, max } = layer.activation {
-                clamp_within(min, max, encoding)?;
-            }
-        }
-        (ValueKind::Real, MacOutput::Real(scales)) => {
-            if matches!(layer.activation, Activation::Clamp { .. }) || !scales.iter().all(positive) {
-                return Err("a real output has a clamp of codes or a scale that is not positive".to_owned());
-            }
-        }
-        _ => return Err("the layer and its output value disagree on codes or reals".to_owned()),
+    check_output(layer, input, residual, output)?;
+    if layer.zero_point != input.zero_point {
+        return Err(format!("zero point {}, but that of the input is {}", layer.zero_point, input.zero_point));
     }
-    if !(0..=0xFFFF).contains(&layer.input_offset) || (layer.input_offset > 0 && input.max_code() > 0x7FFF) {
+    if residual.is_some_and(|residual| residual.zero_point != 0) {
+        return Err("the residual has a zero point".to_owned());
+    }
+    let operand = |code: i32| i64::from(code) + i64::from(layer.input_offset);
+    if operand(input.min_code()) < -0x8000 || operand(input.max_code()) > 0xFFFF {
         return Err(format!("input offset {} does not keep operands within 16 bits", layer.input_offset));
     }
     match layer.accumulator_bound(input, residual) {
@@ -224,16 +248,51 @@ fn check_layer(
     }
 }
 
+fn check_output(
+    layer: &MacLayer,
+    input: &Encoding,
+    residual: Option<&Encoding>,
+    output: &ValueKind,
+) -> Result<(), String> {
+    let positive = |scale: &f64| *scale > 0.0 && scale.is_finite();
+    match (output, &layer.output) {
+        (ValueKind::Codes(encoding), MacOutput::Codes(requantizers)) => {
+            if let Activation::Clamp { min, max } = layer.activation {
+                clamp_within(min, max, encoding)?;
+            }
+            let is_narrow = |k: &usize| requantizers[if requantizers.len() == 1 { 0 } else { *k }].is_narrow();
+            for k in (0..layer.weight_shape[0]).filter(is_narrow) {
+                let bound = layer.channel_bound(k, input, residual);
+                if bound > i128::from(i32::MAX) {
+                    return Err(format!("accumulators of output channel {k} may reach {bound}, beyond 32 bits"));
+                }
+            }
+            Ok(())
+        }
+        (ValueKind::Real, _) if matches!(layer.activation, Activation::Clamp { .. }) => {
+            Err("a real output has a clamp of codes".to_owned())
+        }
+        (ValueKind::Real, MacOutput::Real(scales)) if !scales.iter().all(positive) => {
+            Err("an output scale is not positive".to_owned())
+        }
+        (ValueKind::Real, MacOutput::Real(_) | MacOutput::RealSingle(_)) => Ok(()),
+        (ValueKind::Real, MacOutput::Codes(_))
+        | (ValueKind::Codes(_), MacOutput::Real(_) | MacOutput::RealSingle(_)) => {
+            Err("the layer and its output value disagree on codes or reals".to_owned())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use skimp_numerics::FixedMultiplier;
+    use skimp_numerics::{Requantization, Requantizer};
 
     use super::check;
     use crate::{
         AutoPad, DType, Dim, GraphInput, Tensor, ValueId, Window,
         integer::{
             Activation, Encoding, IntegerEngine, IntegerGraph, IntegerNode, IntegerOp, IntegerReference, IntegerValue,
-            MacLayer, MacLayout, MacOutput, ValueKind,
+            MacLayer, MacLayout, MacOutput, Quotient, ValueKind,
         },
     };
 
@@ -241,6 +300,7 @@ mod tests {
     fn graph() -> IntegerGraph {
         let layer = MacLayer {
             layout: MacLayout::Rows,
+            zero_point: 0,
             input_offset: 0,
             window: Window {
                 kernel: vec![1; 2],
@@ -259,9 +319,9 @@ mod tests {
             bias: vec![7],
             residual: None,
             activation: Activation::Relu,
-            output: MacOutput::Codes(vec![FixedMultiplier::from_f64(0.5).unwrap()]),
+            output: MacOutput::Codes(vec![Requantizer::new(Requantization::Exact, 0.5).unwrap()]),
         };
-        let codes = |scale| ValueKind::Codes(Encoding { bits: 8, signed: false, scale });
+        let codes = |scale| ValueKind::Codes(Encoding::symmetric(8, false, scale));
         let value = |name: &str, kind| IntegerValue { name: name.to_owned(), kind };
         let node = |name: &str, op, input, output| IntegerNode {
             name: name.to_owned(),
@@ -271,6 +331,7 @@ mod tests {
         };
         IntegerGraph {
             name: "small".to_owned(),
+            rounding: Requantization::Exact,
             inputs: vec![GraphInput {
                 value: ValueId(0),
                 dtype: DType::F32,
@@ -284,7 +345,7 @@ mod tests {
                 value("y", ValueKind::Real),
             ],
             nodes: vec![
-                node("quantize", IntegerOp::Quantize, 0, 1),
+                node("quantize", IntegerOp::Quantize(Quotient::Double), 0, 1),
                 node("dense", IntegerOp::Mac(Box::new(layer)), 1, 2),
                 node("dequantize", IntegerOp::Dequantize, 2, 3),
             ],
@@ -316,7 +377,7 @@ mod tests {
     #[test]
     fn every_broken_rule_is_reported() {
         type Break = fn(&mut IntegerGraph);
-        let cases: [(&str, Break); 14] = [
+        let cases: [(&str, Break); 17] = [
             ("±7", |g| layer(g).weight = [-8, -5].into()),
             ("weights", |g| layer(g).weight = [3, -5, 0].into()),
             ("biases", |g| layer(g).bias.clear()),
@@ -324,10 +385,18 @@ mod tests {
             ("weight bits", |g| layer(g).weight_bits = 17),
             ("groups", |g| layer(g).groups = 0),
             ("weight scale", |g| layer(g).weight_scales[0] = f64::NAN),
-            ("offset", |g| layer(g).input_offset = -1),
+            ("offset", |g| layer(g).input_offset = 0x1_0000),
+            ("zero point", |g| layer(g).zero_point = 3),
+            ("zero point 256", |g| {
+                g.values[1].kind = ValueKind::Codes(Encoding { zero_point: 256, ..Encoding::symmetric(8, false, 0.5) });
+            }),
+            ("beyond 32 bits", |g| {
+                layer(g).output = MacOutput::Codes(vec![Requantizer::new(Requantization::Single, 0.5).unwrap()]);
+                layer(g).bias[0] = i64::from(i32::MAX);
+            }),
             ("clamps", |g| layer(g).activation = Activation::Clamp { min: -1, max: 5 }),
             ("codes or reals", |g| layer(g).output = MacOutput::Real(vec![1.0])),
-            ("scale", |g| g.values[1].kind = ValueKind::Codes(Encoding { bits: 8, signed: false, scale: 0.0 })),
+            ("scale", |g| g.values[1].kind = ValueKind::Codes(Encoding::symmetric(8, false, 0.0))),
             ("before", |g| g.nodes.swap(0, 1)),
             ("does not exist", |g| g.outputs[0] = ValueId(9)),
             ("not a real value", |g| g.outputs[0] = ValueId(2)),

@@ -126,7 +126,7 @@ impl IntegerGraph {
     /// Pairs every input value with its tensor.
     ///
     /// # Errors
-    /// [`GraphError::InvalidInput`] if there are too many or too few, one is not f32, or a fixed extent differs.
+    /// [`GraphError::InvalidInput`] if there are too many or too few, one has another element type, or a fixed extent differs.
     pub fn bind<'t>(&self, inputs: &'t [Tensor]) -> Result<Vec<(ValueId, &'t Tensor)>, GraphError> {
         if inputs.len() != self.inputs.len() {
             let cause = format!("{} inputs, expected {}", inputs.len(), self.inputs.len());
@@ -134,26 +134,26 @@ impl IntegerGraph {
         }
         let mut bound = Vec::with_capacity(inputs.len());
         for (input, tensor) in self.inputs.iter().zip(inputs) {
-            let invalid =
-                |cause: String| Err(GraphError::InvalidInput { input: self.values[input.value.0].name.clone(), cause });
-            if tensor.as_f32().is_none() {
-                return invalid(format!("element type {:?}, expected F32", tensor.dtype()));
-            }
             let fits = tensor.shape().len() == input.dims.len()
                 && tensor.shape().iter().zip(&input.dims).all(|(&extent, dim)| match dim {
                     crate::Dim::Fixed(fixed) => extent == *fixed,
                     crate::Dim::Free(_) => true,
                 });
-            if !fits {
-                return invalid(format!("shape {:?}, expected {:?}", tensor.shape(), input.dims));
+            if !fits || tensor.dtype() != input.dtype {
+                let (found, expected) = (tensor.dtype(), input.dtype);
+                let cause = format!("given as {found} {:?}, expected {expected} {:?}", tensor.shape(), input.dims);
+                return Err(GraphError::InvalidInput { input: self.values[input.value.0].name.clone(), cause });
             }
             bound.push((input.value, tensor));
         }
         Ok(bound)
     }
 
-    /// The real tensor of output `id`.
-    pub(super) fn real_output(&self, id: ValueId, tensor: Option<&IntegerTensor>) -> Result<Tensor, GraphError> {
+    /// The tensor of output `id`, which is no codes.
+    ///
+    /// # Errors
+    /// [`GraphError::InvalidGraph`] if nothing made it.
+    pub fn real_output(&self, id: ValueId, tensor: Option<&IntegerTensor>) -> Result<Tensor, GraphError> {
         match tensor {
             Some(IntegerTensor::Real(tensor)) => Ok(tensor.clone()),
             _ => Err(GraphError::InvalidGraph {

@@ -72,20 +72,31 @@ impl MacLayer {
         }
     }
 
+    /// Least and greatest output code, under the output's `encoding`.
+    pub fn code_range(&self, encoding: &Encoding) -> (i32, i32) {
+        match self.activation {
+            Activation::Clamp { min, max } => (min, max),
+            Activation::Relu => (encoding.zero_point, encoding.max_code()),
+            Activation::None | Activation::Sign => (encoding.min_code(), encoding.max_code()),
+        }
+    }
+
     /// The output code of an accumulator of channel `k`, or `None` where the layer has real outputs.
     pub fn output_code(&self, k: usize, accumulator: i64, encoding: &Encoding) -> Option<i32> {
-        let MacOutput::Codes(multipliers) = &self.output else { return None };
-        let code = encoding.saturate(per_channel(multipliers, k).apply(self.activate(accumulator)));
-        Some(match self.activation {
-            Activation::Clamp { min, max } => code.clamp(min, max),
-            Activation::None | Activation::Relu | Activation::Sign => code,
-        })
+        let MacOutput::Codes(requantizers) = &self.output else { return None };
+        let scaled = per_channel(requantizers, k).apply(self.activate(accumulator));
+        let (min, max) = self.code_range(encoding);
+        Some(encoding.saturate(scaled.saturating_add(encoding.zero_point.into())).clamp(min, max))
     }
 
     /// The real output of an accumulator of channel `k`, or `None` where the layer has codes.
     pub fn output_real(&self, k: usize, accumulator: i64) -> Option<f32> {
-        let MacOutput::Real(scales) = &self.output else { return None };
-        Some((self.activate(accumulator) as f64 * per_channel(scales, k)) as f32)
+        let activated = self.activate(accumulator);
+        match &self.output {
+            MacOutput::Codes(_) => None,
+            MacOutput::Real(scales) => Some((activated as f64 * per_channel(scales, k)) as f32),
+            MacOutput::RealSingle(scales) => Some(activated as f32 * per_channel(scales, k)),
+        }
     }
 
     /// The output tensor for accumulators in row-major order of `shape`.
@@ -164,22 +175,44 @@ impl MacLayer {
         accumulate(self, shape, input, residual)
     }
 
-    /// The greatest magnitude that an accumulator, or any partial sum on the way to it, can have.
+    /// What an output of channel `k` has of operands that are all real 0: its bias as if the offset were `−zero_point`.
+    pub fn centered_bias(&self, k: usize) -> i64 {
+        let moved = i64::from(self.zero_point) + i64::from(self.input_offset);
+        self.bias[k] + moved * self.channel(k).iter().map(|&w| i64::from(w)).sum::<i64>()
+    }
+
+    /// The greatest magnitude that an accumulator of channel `k` can have.
+    pub fn channel_bound(&self, k: usize, input: &Encoding, residual: Option<&Encoding>) -> i128 {
+        self.magnitudes(k) * i128::from(input.reach())
+            + i128::from(self.centered_bias(k)).abs()
+            + self.residual_bound(k, residual)
+    }
+
+    /// The greatest magnitude that an accumulator, or any partial sum on the way to it, can have, with this offset or with
+    /// any other one between it and `−zero_point`.
     pub fn accumulator_bound(&self, input: &Encoding, residual: Option<&Encoding>) -> i128 {
         let least = i128::from(input.min_code()) + i128::from(self.input_offset);
         let greatest = i128::from(input.max_code()) + i128::from(self.input_offset);
         let operand = least.abs().max(greatest.abs());
         let of_channel = |k: usize| {
-            let sum: i128 = self.channel(k).iter().map(|w| i128::from(w.unsigned_abs())).sum();
-            let joined = match (&self.residual, residual) {
-                (Some(multipliers), Some(encoding)) => {
-                    i128::from(per_channel(multipliers, k).apply(i64::from(encoding.max_code()))) + 1
-                }
-                _ => 0,
-            };
-            sum * operand + i128::from(self.bias[k]).abs() + joined
+            let bias = i128::from(self.bias[k]).abs();
+            let partial = self.magnitudes(k) * operand + bias + self.residual_bound(k, residual);
+            partial.max(self.channel_bound(k, input, residual))
         };
         (0..self.weight_shape[0]).map(of_channel).max().unwrap_or(0)
+    }
+
+    fn magnitudes(&self, k: usize) -> i128 {
+        self.channel(k).iter().map(|w| i128::from(w.unsigned_abs())).sum()
+    }
+
+    fn residual_bound(&self, k: usize, residual: Option<&Encoding>) -> i128 {
+        match (&self.residual, residual) {
+            (Some(multipliers), Some(encoding)) => {
+                i128::from(per_channel(multipliers, k).apply(i64::from(encoding.max_code()))) + 1
+            }
+            _ => 0,
+        }
     }
 }
 
@@ -215,7 +248,7 @@ fn dot(
             for (s, &weight) in weights.by_ref().take(cols.kernel).enumerate() {
                 let code = match (row, cols.read(q, s)) {
                     (Some(y), Some(x)) => input.data[(c * rows.input + y) * cols.input + x],
-                    _ => 0,
+                    _ => layer.zero_point,
                 };
                 sum += i64::from(code + layer.input_offset) * i64::from(weight);
             }

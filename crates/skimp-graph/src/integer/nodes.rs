@@ -1,7 +1,8 @@
 //! The operators of an integer network besides the multiply-accumulate layer, naively.
 
 use super::{
-    CodeTensor, Encoding, IntegerNode, IntegerOp, IntegerTensor, ValueKind, moves, pool, shapes::node_output_shapes,
+    CodeTensor, Encoding, FloatOperand, IntegerMeans, IntegerNode, IntegerOp, IntegerTensor, Quotient, ValueKind,
+    moves, pool, shapes::node_output_shapes,
 };
 use crate::{GraphError, Op, Tensor, reference, shape::broadcast};
 
@@ -19,32 +20,38 @@ pub fn evaluate(
     output_kinds: &[ValueKind],
 ) -> Result<Vec<IntegerTensor>, GraphError> {
     let context = Context { node, inputs, input_kinds, output_kinds };
-    if let IntegerOp::Float { op, constants } = &node.op {
-        return context.float(op, constants);
+    if let IntegerOp::Float { op, operands } = &node.op {
+        return context.float(op, operands);
     }
     let shapes: Vec<&[usize]> = inputs.iter().map(|t| t.shape()).collect();
     let shape = node_output_shapes(node, &shapes)?.into_iter().next().unwrap_or_default();
     let invalid = |cause: String| context.invalid(cause);
     let output = match &node.op {
-        IntegerOp::Quantize => context.quantize()?,
+        IntegerOp::Quantize(quotient) => context.quantize(*quotient)?,
         IntegerOp::Dequantize => context.dequantize()?,
+        IntegerOp::Expose => context.expose()?,
         IntegerOp::MaxPool(window) => {
             let encoding = context.encoding(input_kinds, 0)?;
             IntegerTensor::Codes(pool::max_pool(&node.name, window.as_ref(), context.codes(0)?, &encoding)?)
         }
-        IntegerOp::AveragePool { window, count_include_pad } => {
+        IntegerOp::AveragePool { window, count_include_pad, rounding, min, max } => {
             let (from, to) = (context.encoding(input_kinds, 0)?, &output_kinds[0]);
-            pool::average_pool(&node.name, (window.as_ref(), *count_include_pad), context.codes(0)?, &from, to)?
+            let means = IntegerMeans { node: &node.name, from: &from, to, rounding: *rounding, range: (*min, *max) };
+            pool::average_pool(&means, (window.as_ref(), *count_include_pad), context.codes(0)?)?
         }
-        IntegerOp::Add { factor_a, factor_b, shift } => {
+        IntegerOp::Add { rule, min, max } => {
             let encoding = context.encoding(output_kinds, 0)?;
-            add(context.codes(0)?, context.codes(1)?, (*factor_a, *factor_b, *shift), &encoding)
-                .ok_or_else(|| context.invalid("shapes do not broadcast"))?
+            let sum = |a: i32, b: i32| encoding.saturate(rule.apply(a, b)).clamp(*min, *max);
+            add(context.codes(0)?, context.codes(1)?, sum).ok_or_else(|| context.invalid("shapes do not broadcast"))?
         }
         IntegerOp::Rescale { multiplier, min, max } => {
             let encoding = context.encoding(output_kinds, 0)?;
             let code = |&code: &i32| encoding.saturate(multiplier.apply(i64::from(code))).clamp(*min, *max);
             context.map_codes(code)?
+        }
+        IntegerOp::Table(table) => {
+            let least = context.encoding(input_kinds, 0)?.min_code();
+            context.map_codes(|code| table[(code - least) as usize])?
         }
         IntegerOp::Sign => context.map_codes(|code| code.signum())?,
         IntegerOp::Concat { axis } => {
@@ -54,21 +61,11 @@ pub fn evaluate(
         IntegerOp::Slice(slice) => {
             IntegerTensor::Codes(moves::slice(context.codes(0)?, slice, shape).map_err(invalid)?)
         }
-        IntegerOp::Pad(pad) => {
-            let encoding = context.encoding(input_kinds, 0)?;
-            let fill = quantized(f64::from(pad.value), &encoding);
-            IntegerTensor::Codes(moves::pad(context.codes(0)?, pad, fill, shape))
-        }
+        IntegerOp::Pad { pad, code } => IntegerTensor::Codes(moves::pad(context.codes(0)?, pad, *code, shape)),
         IntegerOp::Move(op) => IntegerTensor::Codes(moves::rename(context.codes(0)?, op, shape)),
         IntegerOp::Mac(_) | IntegerOp::Float { .. } => return Err(context.invalid("not an operator of this function")),
     };
     Ok(vec![output])
-}
-
-/// `clamp(round_half_even(x / scale))`.
-fn quantized(x: f64, encoding: &Encoding) -> i32 {
-    let code = (x / encoding.scale).round_ties_even();
-    code.clamp(f64::from(encoding.min_code()), f64::from(encoding.max_code())) as i32
 }
 
 struct Context<'a> {
@@ -111,54 +108,55 @@ impl<'a> Context<'a> {
         Ok(IntegerTensor::Codes(CodeTensor { shape: input.shape.clone(), data: input.data.iter().map(f).collect() }))
     }
 
-    fn quantize(&self) -> Result<IntegerTensor, GraphError> {
+    fn quantize(&self, quotient: Quotient) -> Result<IntegerTensor, GraphError> {
         let input = self.real(0)?;
         let encoding = self.encoding(self.output_kinds, 0)?;
-        let elements = input.as_f32().ok_or_else(|| self.invalid("input is not f32"))?;
-        if elements.iter().any(|x| x.is_nan()) {
-            let cause = "holds NaN, which has no code".to_owned();
-            return Err(GraphError::InvalidInput { input: self.node.name.clone(), cause });
-        }
-        let data = elements.iter().map(|&x| quantized(f64::from(x), &encoding)).collect();
+        let elements =
+            input.as_f32().ok_or_else(|| self.invalid(format!("the input is {}, expected f32", input.dtype())))?;
+        let data = match quotient {
+            Quotient::Single => elements.iter().map(|&x| encoding.quantize(x)).collect(),
+            Quotient::Double if elements.iter().any(|x| x.is_nan()) => {
+                let cause = "holds NaN, which has no code".to_owned();
+                return Err(GraphError::InvalidInput { input: self.node.name.clone(), cause });
+            }
+            Quotient::Double => elements.iter().map(|&x| encoding.quantize_exactly(f64::from(x))).collect(),
+        };
         Ok(IntegerTensor::Codes(CodeTensor { shape: input.shape().to_vec(), data }))
     }
 
     fn dequantize(&self) -> Result<IntegerTensor, GraphError> {
         let input = self.codes(0)?;
-        let scale = self.encoding(self.input_kinds, 0)?.scale;
-        let data = input.data.iter().map(|&code| (f64::from(code) * scale) as f32).collect();
+        let encoding = self.encoding(self.input_kinds, 0)?;
+        let data = input.data.iter().map(|&code| encoding.dequantize(code)).collect();
         Ok(IntegerTensor::Real(Tensor::from_f32(input.shape.clone(), data)))
     }
 
-    fn float(&self, op: &Op, constants: &[Option<Tensor>]) -> Result<Vec<IntegerTensor>, GraphError> {
-        let mut dynamic = (0..self.inputs.len()).map(|i| self.real(i));
-        let mut operands = Vec::with_capacity(constants.len());
-        for constant in constants {
-            operands.push(match constant {
-                Some(tensor) => Some(tensor),
-                None => dynamic.next().transpose()?,
+    fn expose(&self) -> Result<IntegerTensor, GraphError> {
+        let input = self.codes(0)?;
+        let code_type = self.encoding(self.input_kinds, 0)?.code_type();
+        let tensor = code_type.tensor(input.shape.clone(), input.data.iter().copied());
+        tensor.map(IntegerTensor::Real).ok_or_else(|| self.invalid("codes do not fill their shape"))
+    }
+
+    fn float(&self, op: &Op, operands: &[FloatOperand]) -> Result<Vec<IntegerTensor>, GraphError> {
+        let mut inputs = (0..self.inputs.len()).map(|i| self.real(i));
+        let mut tensors = Vec::with_capacity(operands.len());
+        for operand in operands {
+            tensors.push(match operand {
+                FloatOperand::Constant(tensor) => Some(tensor),
+                FloatOperand::Input => inputs.next().transpose()?,
+                FloatOperand::Absent => None,
             });
         }
-        let outputs = reference::evaluate(op, &self.node.name, &operands)?;
+        let outputs = reference::evaluate(op, &self.node.name, &tensors)?;
         Ok(outputs.into_iter().map(IntegerTensor::Real).collect())
     }
 }
 
-/// `floor((a · factor_a + b · factor_b) / 2^shift + 1/2)`, saturated, over the broadcast shape.
-fn add(
-    a: &CodeTensor,
-    b: &CodeTensor,
-    (factor_a, factor_b, shift): (i64, i64, u32),
-    encoding: &Encoding,
-) -> Option<IntegerTensor> {
+/// `sum` of every pair of elements, over the broadcast shape.
+fn add(a: &CodeTensor, b: &CodeTensor, sum: impl Fn(i32, i32) -> i32) -> Option<IntegerTensor> {
     let shape = broadcast(&a.shape, &b.shape)?;
     let n_elements: usize = shape.iter().product();
-    let half = if shift == 0 { 0 } else { 1_i128 << (shift - 1) };
-    let sum = |a: i32, b: i32| {
-        let exact = i128::from(a) * i128::from(factor_a) + i128::from(b) * i128::from(factor_b);
-        let rounded = (exact + half) >> shift;
-        encoding.saturate(rounded.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
-    };
     let data = if a.shape == b.shape {
         a.data.iter().zip(&b.data).map(|(&a, &b)| sum(a, b)).collect()
     } else {

@@ -1,8 +1,8 @@
 //! Pooling of codes.
 
-use skimp_numerics::FixedMultiplier;
+use skimp_numerics::{Requantization, Requantizer};
 
-use super::{CodeTensor, Encoding, IntegerOp, IntegerTensor, ValueKind};
+use super::{CodeTensor, Encoding, IntegerOp, IntegerTensor, ValueKind, arithmetic::mean_requantizer};
 use crate::ops;
 use crate::{
     GraphError, Op, Tensor, Window,
@@ -108,22 +108,20 @@ pub(super) fn max_pool(
 
 /// Mean over windows; a window without a counted tap is 0.
 pub(super) fn average_pool(
-    node: &str,
+    means: &IntegerMeans<'_>,
     (window, count_include_pad): (Option<&Window>, bool),
     input: &CodeTensor,
-    from: &Encoding,
-    to: &ValueKind,
 ) -> Result<IntegerTensor, GraphError> {
-    let axes = pool_axes(node, window, &input.shape)?;
+    let axes = pool_axes(means.node, window, &input.shape)?;
+    let zero_point = i64::from(means.from.zero_point);
     let shape = pool_shape(&input.shape, &axes);
     let sums = for_each_window(
         input,
         &axes,
         (0_i64, 0_usize),
-        |(sum, count), code| (sum + i64::from(code), count + 1),
+        |(sum, count), code| (sum + i64::from(code) - zero_point, count + 1),
         |(sum, count), n_padded| (sum, if count_include_pad { n_padded } else { count }),
     );
-    let means = IntegerMeans { node, from, to };
     means.of(shape, &sums)
 }
 
@@ -136,14 +134,18 @@ pub struct IntegerMeans<'a> {
     pub from: &'a Encoding,
     /// What the output holds.
     pub to: &'a ValueKind,
+    /// How a sum becomes a code.
+    pub rounding: Requantization,
+    /// Least and greatest output code.
+    pub range: (i32, i32),
 }
 
 impl IntegerMeans<'_> {
-    /// The means of windows given as sum and number of codes, in row-major order of `shape`. A window without a counted
-    /// tap has the mean 0.
+    /// The means of windows given as sum of codes, less their zero points, and number of codes, in row-major order of `shape`.
+    /// A window without a counted tap has the mean 0.
     ///
     /// # Errors
-    /// [`GraphError::InvalidNode`] if the factor of a mean cannot be represented.
+    /// [`GraphError::InvalidNode`] if the factor of a mean cannot be represented, or a sum does not fit its arithmetic.
     pub fn of(&self, shape: Vec<usize>, sums: &[(i64, usize)]) -> Result<IntegerTensor, GraphError> {
         let from = self.from;
         let to = match self.to {
@@ -155,28 +157,31 @@ impl IntegerMeans<'_> {
                 return Ok(IntegerTensor::Real(Tensor::from_f32(shape, sums.iter().map(mean).collect())));
             }
         };
+        let (min, max) = self.range;
         let mut data = Vec::with_capacity(sums.len());
-        let mut cached: Option<(usize, FixedMultiplier)> = None;
+        let mut cached: Option<(usize, Requantizer)> = None;
         for &(sum, count) in sums {
-            if count == 0 {
-                data.push(to.saturate(0));
-                continue;
-            }
-            let multiplier = match cached {
-                Some((known, multiplier)) if known == count => multiplier,
-                _ => self.multiplier(to, count)?,
+            let requantizer = match cached {
+                Some((known, requantizer)) if known == count => requantizer,
+                _ => self.requantizer(to, count)?,
             };
-            cached = Some((count, multiplier));
-            data.push(to.saturate(multiplier.apply(sum)));
+            cached = Some((count, requantizer));
+            if requantizer.is_narrow() && i32::try_from(sum).is_err() {
+                return Err(self.out_of_range(count));
+            }
+            let mean = requantizer.apply(sum).saturating_add(to.zero_point.into());
+            data.push(to.saturate(mean).clamp(min, max));
         }
         Ok(IntegerTensor::Codes(CodeTensor { shape, data }))
     }
 
-    /// The multiplier of a mean over `count` codes.
-    fn multiplier(&self, to: &Encoding, count: usize) -> Result<FixedMultiplier, GraphError> {
-        let factor = self.from.scale / (count as f64 * to.scale);
-        FixedMultiplier::from_f64(factor).ok_or_else(|| {
-            GraphError::invalid_node(self.node, "AveragePool", format!("factor {factor:e} is out of range"))
-        })
+    fn requantizer(&self, to: &Encoding, count: usize) -> Result<Requantizer, GraphError> {
+        let found = mean_requantizer(self.rounding, self.from, to, count.max(1));
+        found.ok_or_else(|| self.out_of_range(count))
+    }
+
+    fn out_of_range(&self, count: usize) -> GraphError {
+        let cause = format!("a mean of {count} codes is out of range");
+        GraphError::invalid_node(self.node, "AveragePool", cause)
     }
 }

@@ -1,6 +1,6 @@
 //! Shapes of the values of an integer network.
 
-use super::{IntegerGraph, IntegerNode, IntegerOp};
+use super::{FloatOperand, IntegerGraph, IntegerNode, IntegerOp};
 use crate::ops::{self, Operand, Operands};
 use crate::{
     DType, GraphError, Op,
@@ -11,17 +11,22 @@ use crate::{
 fn real_counterpart(op: &IntegerOp) -> Option<Op> {
     Some(match op {
         IntegerOp::Mac(_) => return None,
-        IntegerOp::Quantize | IntegerOp::Dequantize | IntegerOp::Rescale { .. } | IntegerOp::Sign => Op::Identity,
+        IntegerOp::Quantize(_)
+        | IntegerOp::Dequantize
+        | IntegerOp::Expose
+        | IntegerOp::Rescale { .. }
+        | IntegerOp::Table(_)
+        | IntegerOp::Sign => Op::Identity,
         IntegerOp::MaxPool(Some(window)) => Op::MaxPool(ops::MaxPool { window: window.clone() }),
         IntegerOp::MaxPool(None) => Op::GlobalMaxPool,
-        IntegerOp::AveragePool { window: Some(window), count_include_pad } => {
+        IntegerOp::AveragePool { window: Some(window), count_include_pad, .. } => {
             Op::AveragePool(ops::AveragePool { window: window.clone(), count_include_pad: *count_include_pad })
         }
         IntegerOp::AveragePool { window: None, .. } => Op::GlobalAveragePool,
         IntegerOp::Add { .. } => Op::Add,
         IntegerOp::Concat { axis } => Op::Concat(ops::Concat { axis: *axis }),
         IntegerOp::Slice(slice) => Op::Slice(slice.clone()),
-        IntegerOp::Pad(pad) => Op::Pad(pad.clone()),
+        IntegerOp::Pad { pad, .. } => Op::Pad(pad.clone()),
         IntegerOp::Move(op) | IntegerOp::Float { op, .. } => op.clone(),
     })
 }
@@ -46,15 +51,25 @@ fn node_output_types(node: &IntegerNode, inputs: &[&TensorType]) -> Result<Vec<T
         let shape = layer.output_shape(&input.shape, &layer.shape_on(&node.name, &input.shape)?);
         return Ok(vec![TensorType { dtype: DType::F32, shape }]);
     };
-    let constants: Vec<Option<TensorType>> = match &node.op {
-        IntegerOp::Float { constants, .. } => {
-            constants.iter().map(|constant| constant.as_ref().map(TensorType::of)).collect()
-        }
-        _ => vec![None; inputs.len()],
+    let IntegerOp::Float { operands, .. } = &node.op else {
+        return output_shapes(&op, &node.name, &inputs.iter().copied().map(Some).collect::<Vec<_>>());
     };
+    let constants: Vec<Option<TensorType>> = operands
+        .iter()
+        .map(|operand| match operand {
+            FloatOperand::Constant(tensor) => Some(TensorType::of(tensor)),
+            FloatOperand::Input | FloatOperand::Absent => None,
+        })
+        .collect();
     let mut dynamic = inputs.iter().copied();
-    let types: Vec<Option<&TensorType>> =
-        constants.iter().map(|constant| constant.as_ref().or_else(|| dynamic.next())).collect();
+    let types: Vec<Option<&TensorType>> = operands
+        .iter()
+        .zip(&constants)
+        .map(|(operand, constant)| match operand {
+            FloatOperand::Input => dynamic.next(),
+            FloatOperand::Constant(_) | FloatOperand::Absent => constant.as_ref(),
+        })
+        .collect();
     output_shapes(&op, &node.name, &types)
 }
 
@@ -66,11 +81,12 @@ impl IntegerNode {
         let Some(op) = real_counterpart(&self.op) else { return true };
         let mut dynamic = inputs.iter().map(|shape| Operand { shape, is_constant: false });
         let inputs = match &self.op {
-            IntegerOp::Float { constants, .. } => constants
+            IntegerOp::Float { operands, .. } => operands
                 .iter()
-                .map(|constant| match constant {
-                    Some(tensor) => Some(Operand { shape: tensor.shape(), is_constant: true }),
-                    None => dynamic.next(),
+                .map(|operand| match operand {
+                    FloatOperand::Constant(tensor) => Some(Operand { shape: tensor.shape(), is_constant: true }),
+                    FloatOperand::Input => dynamic.next(),
+                    FloatOperand::Absent => None,
                 })
                 .collect(),
             _ => dynamic.map(Some).collect(),
@@ -96,7 +112,12 @@ impl IntegerGraph {
         }
         for node in &self.nodes {
             let input_types: Vec<&TensorType> = node.inputs.iter().map(|id| &types[id.0]).collect();
-            let outputs = node_output_types(node, &input_types)?;
+            let mut outputs = node_output_types(node, &input_types)?;
+            if let (IntegerOp::Expose, Some(encoding)) =
+                (&node.op, node.inputs.first().and_then(|&id| self.encoding(id)))
+            {
+                outputs.iter_mut().for_each(|output| output.dtype = encoding.code_type().dtype());
+            }
             for (id, output) in node.outputs.iter().zip(outputs) {
                 types[id.0] = output;
             }

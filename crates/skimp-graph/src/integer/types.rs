@@ -2,39 +2,18 @@
 
 use std::sync::Arc;
 
-use skimp_numerics::FixedMultiplier;
+use skimp_numerics::{FixedMultiplier, Requantization, Requantizer};
 
+use super::{AddRule, Encoding};
 use crate::{GraphInput, Op, Pad, Slice, Tensor, ValueId, Window};
-
-/// Integer codes of a whole batch, row-major.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CodeTensor {
-    /// Extents, batch first.
-    pub shape: Vec<usize>,
-    /// Codes.
-    pub data: Vec<i32>,
-}
-
-/// How codes stand for real numbers: `real = code · scale`.
-///
-/// Codes are `0 ..= 2^bits − 1`, or `−(2^(bits−1) − 1) ..= 2^(bits−1) − 1` where `signed`: the value −2^(bits−1) is
-/// never used.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Encoding {
-    /// Width, 2 to 16.
-    pub bits: u32,
-    /// Whether codes may be negative.
-    pub signed: bool,
-    /// Real value of code 1; positive and finite.
-    pub scale: f64,
-}
 
 /// What a value of an integer network holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ValueKind {
     /// Integer codes.
     Codes(Encoding),
-    /// Real numbers (f32): network inputs, outputs, and the surroundings of operators that have no integer form.
+    /// Real numbers (f32), or what else an operator takes and gives: network inputs, outputs, and the surroundings of
+    /// operators that have no integer form.
     Real,
 }
 
@@ -66,13 +45,15 @@ pub enum Activation {
     Sign,
 }
 
-/// How the accumulator becomes the output.
+/// How the accumulator becomes the output; one entry, or one per output channel.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MacOutput {
-    /// Scaled, rounded and saturated to codes; one multiplier, or one per output channel.
-    Codes(Vec<FixedMultiplier>),
-    /// `(acc as f64 · scale) as f32`; one scale, or one per output channel. For logits and float surroundings.
+    /// Requantized, the output's zero point added, saturated to codes.
+    Codes(Vec<Requantizer>),
+    /// `(acc as f64 · scale) as f32`. For logits and float surroundings.
     Real(Vec<f64>),
+    /// `acc as f32 · scale`, as a file in QDQ form computes it.
+    RealSingle(Vec<f32>),
 }
 
 /// How the activations of a [`MacLayer`] lie, and its outputs with them.
@@ -106,9 +87,10 @@ impl MacLayout {
 /// A convolution or dense layer on integers:
 /// `acc[k] = bias[k] + residual + Σ (activation + input_offset) · weight`, exactly, in 64 bits.
 ///
-/// Padding holds the activation 0, so it adds `input_offset · weight`. The offset makes the operand of a signed
-/// activation non-negative; the quantizer takes `input_offset · Σ weight` off the bias, so that the sum is that of the
-/// signed activation.
+/// Padding holds the code of real 0, `zero_point`, so it adds `(zero_point + input_offset) · weight`. With the offset
+/// `−zero_point` operands are distances from real 0 and padding adds nothing. Any other offset, of which
+/// `(zero_point + input_offset) · Σ weight` is taken off the bias, gives the same sums: one that makes every operand
+/// non-negative is what early negative detection needs.
 ///
 /// # Shapes
 /// activation `[n, c, h, w]`, weight `[k, c / groups, r, s]`, output `[n, k, p, q]`, or fewer axes as the
@@ -117,7 +99,9 @@ impl MacLayout {
 pub struct MacLayer {
     /// How activations and outputs lie.
     pub layout: MacLayout,
-    /// Added to every activation code before the product; 0, or the greatest code of a signed activation.
+    /// The input's zero point, which padding holds.
+    pub zero_point: i32,
+    /// Added to every activation code before the product.
     pub input_offset: i32,
     /// Spatial window, two axes, explicit pads or `auto_pad`.
     pub window: Window,
@@ -125,9 +109,9 @@ pub struct MacLayer {
     pub groups: usize,
     /// Extents of the weight: k, c / groups, r, s.
     pub weight_shape: [usize; 4],
-    /// Weight codes, row-major, symmetric: never −2^(bits−1). Cloning shares them.
+    /// Weight codes minus their zero points, row-major, symmetric: never −2^(bits−1). Cloning shares them.
     pub weight: Arc<[i32]>,
-    /// Width of the weight codes.
+    /// Width of the weights; that of the codes, or one bit more where these are not symmetric.
     pub weight_bits: u32,
     /// Real value of weight code 1: one entry, or one per output channel.
     pub weight_scales: Vec<f64>,
@@ -141,36 +125,64 @@ pub struct MacLayer {
     pub output: MacOutput,
 }
 
-/// An operator of an integer network.
+/// In which precision real numbers are divided by the scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quotient {
+    /// In f32, as ONNX's `QuantizeLinear`; NaN gives the zero point.
+    Single,
+    /// In f64; NaN is an error.
+    Double,
+}
+
+/// Where an operand of a float operator comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FloatOperand {
+    /// The node's next input.
+    Input,
+    /// A constant.
+    Constant(Tensor),
+    /// An optional operand left out.
+    Absent,
+}
+
+/// An operator of an integer network. Bounds `min` and `max` are those of an activation function that the operator took
+/// in, or of the output's codes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum IntegerOp {
-    /// Real to codes: `clamp(round_half_even(x / scale))`, computed in f64. NaN is an error.
-    Quantize,
-    /// Codes to real: `(code as f64 · scale) as f32`.
+    /// Real to codes: `saturate(round_half_even(x / scale) + zero_point)`.
+    Quantize(Quotient),
+    /// Codes to real: `((code − zero_point) as f64 · scale) as f32`.
     Dequantize,
     /// Convolution or dense layer. Inputs: activation, optional residual.
     Mac(Box<MacLayer>),
     /// Maximum over a window (`None`: all spatial axes, kept as 1); padding never wins. One encoding in and out.
     MaxPool(Option<Window>),
-    /// Mean over a window (`None`: all spatial axes, kept as 1), rescaled to the output's encoding:
-    /// `multiplier(sum)` with the multiplier of `scale_in / (count · scale_out)`. A real output is
+    /// Mean over a window (`None`: all spatial axes, kept as 1): the sum of all codes, less their zero points, requantized by
+    /// `scale_in / (count · scale_out)`, the zero point added, clamped. A real output is
     /// `(sum as f64 · (scale_in / count)) as f32`.
     AveragePool {
         /// Spatial window.
         window: Option<Window>,
         /// Whether padding counts in the divisor.
         count_include_pad: bool,
+        /// How the sum becomes a code.
+        rounding: Requantization,
+        /// Least output code.
+        min: i32,
+        /// Greatest output code.
+        max: i32,
     },
-    /// `round((a · m_a + b · m_b) / 2^shift)`, saturated; broadcast as in ONNX.
+    /// The sum of two values, clamped; broadcast as in ONNX.
     Add {
-        /// Integer factor of a.
-        factor_a: i64,
-        /// Integer factor of b.
-        factor_b: i64,
-        /// Common right shift.
-        shift: u32,
+        /// The arithmetic.
+        rule: AddRule,
+        /// Least output code.
+        min: i32,
+        /// Greatest output code.
+        max: i32,
     },
-    /// Rescales codes to the output's encoding and clamps them to `min ..= max` (a ReLU or Clip on its own).
+    /// Rescales codes to the output's encoding and clamps them to `min ..= max` (a ReLU or Clip on its own). Zero points are
+    /// 0.
     Rescale {
         /// Factor of the code.
         multiplier: FixedMultiplier,
@@ -179,7 +191,9 @@ pub enum IntegerOp {
         /// Greatest output code.
         max: i32,
     },
-    /// −1, 0 or 1.
+    /// A function of one code, or a change of encoding: the result for every code of the input, from the least on.
+    Table(Arc<[i32]>),
+    /// −1, 0 or 1. The input's zero point is 0.
     Sign,
     /// All inputs have one encoding.
     Concat {
@@ -188,16 +202,23 @@ pub enum IntegerOp {
     },
     /// Strided cut.
     Slice(Slice),
-    /// Padding with code 0 (or as the mode says).
-    Pad(Pad),
+    /// Padding with a code (or as the mode says); the real value in `pad` is not looked at.
+    Pad {
+        /// Where and how.
+        pad: Pad,
+        /// The code that a constant pads with.
+        code: i32,
+    },
     /// A move of codes that only renames axes: Flatten, Reshape, Transpose, Squeeze, Unsqueeze, Identity, Dropout.
     Move(Op),
-    /// A float operator on real values, with its constant inputs in place (`None`: the next node input).
+    /// Codes as elements of the type that files store them in, for an operator or a reader that wants those.
+    Expose,
+    /// An operator as the f32 reference interpreter computes it, on real numbers or whatever it takes.
     Float {
         /// The operator.
         op: Op,
-        /// Constant inputs by position.
-        constants: Vec<Option<Tensor>>,
+        /// Its operands by position.
+        operands: Vec<FloatOperand>,
     },
 }
 
@@ -219,9 +240,11 @@ pub struct IntegerNode {
 pub struct IntegerGraph {
     /// Name of the network.
     pub name: String,
-    /// Inputs, real-valued.
+    /// How accumulators become codes.
+    pub rounding: Requantization,
+    /// Inputs, not codes.
     pub inputs: Vec<GraphInput>,
-    /// Outputs, real-valued.
+    /// Outputs, not codes.
     pub outputs: Vec<ValueId>,
     /// All values.
     pub values: Vec<IntegerValue>,
@@ -229,39 +252,58 @@ pub struct IntegerGraph {
     pub nodes: Vec<IntegerNode>,
 }
 
-impl Encoding {
-    /// Least code.
-    pub fn min_code(&self) -> i32 {
-        if self.signed { -self.max_code() } else { 0 }
-    }
-
-    /// Greatest code.
-    pub fn max_code(&self) -> i32 {
-        if self.signed { (1 << (self.bits - 1)) - 1 } else { (1 << self.bits) - 1 }
-    }
-
-    /// The code within the limits that is nearest to `code`.
-    pub fn saturate(&self, code: i64) -> i32 {
-        code.clamp(i64::from(self.min_code()), i64::from(self.max_code())) as i32
-    }
-}
-
 impl IntegerOp {
     /// Name for messages.
     pub fn name(&self) -> &'static str {
         match self {
-            IntegerOp::Quantize => "Quantize",
+            IntegerOp::Quantize(_) => "Quantize",
             IntegerOp::Dequantize => "Dequantize",
             IntegerOp::Mac(_) => "Mac",
             IntegerOp::MaxPool(_) => "MaxPool",
             IntegerOp::AveragePool { .. } => "AveragePool",
             IntegerOp::Add { .. } => "Add",
             IntegerOp::Rescale { .. } => "Rescale",
+            IntegerOp::Table(_) => "Table",
             IntegerOp::Sign => "Sign",
             IntegerOp::Concat { .. } => "Concat",
             IntegerOp::Slice(_) => "Slice",
-            IntegerOp::Pad(_) => "Pad",
+            IntegerOp::Pad { .. } => "Pad",
+            IntegerOp::Expose => "Expose",
             IntegerOp::Move(op) | IntegerOp::Float { op, .. } => op.name(),
+        }
+    }
+}
+
+impl MacOutput {
+    /// Number of entries.
+    pub fn n_scales(&self) -> usize {
+        match self {
+            MacOutput::Codes(requantizers) => requantizers.len(),
+            MacOutput::Real(scales) => scales.len(),
+            MacOutput::RealSingle(scales) => scales.len(),
+        }
+    }
+}
+
+impl IntegerGraph {
+    /// The nodes that compute in floating point, besides conversions at inputs and outputs.
+    pub fn float_nodes(&self) -> impl Iterator<Item = &IntegerNode> {
+        self.nodes.iter().filter(|node| matches!(node.op, IntegerOp::Float { .. }))
+    }
+
+    /// The multiply-accumulate layers with their nodes, in order.
+    pub fn layers(&self) -> impl Iterator<Item = (&IntegerNode, &MacLayer)> {
+        self.nodes.iter().filter_map(|node| match &node.op {
+            IntegerOp::Mac(layer) => Some((node, &**layer)),
+            _ => None,
+        })
+    }
+
+    /// The encoding of a value; `None` where it holds no codes.
+    pub fn encoding(&self, id: ValueId) -> Option<Encoding> {
+        match self.values.get(id.0)?.kind {
+            ValueKind::Codes(encoding) => Some(encoding),
+            ValueKind::Real => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Settings of quantization to 8-bit codes with zero points.
 
-use skimp_graph::affine::{CodeType, Requantization};
+use skimp_graph::integer::{CodeType, Requantization};
 
 use crate::{QuantError, WeightGranularity};
 
@@ -131,6 +131,10 @@ impl QdqConfig {
         if !(2..=8).contains(&self.weight_bits) {
             let found = self.weight_bits.to_string();
             return Err(QuantError::InvalidConfig { setting: "weight_bits", expected: "2 to 8", found });
+        }
+        if !matches!(self.activation_type, CodeType::U8 | CodeType::I8) {
+            let found = self.activation_type.dtype().to_string();
+            return Err(QuantError::InvalidConfig { setting: "activation_type", expected: "u8 or i8", found });
         }
         match self.range {
             AffineRange::Percentile(p) if !(p > 50.0 && p <= 100.0) => Err(QuantError::InvalidConfig {

@@ -3,7 +3,7 @@
 //! [`quantize_qdq`] rewrites a float network: batch normalization is folded, every value that an operator on codes reads
 //! or makes gets a pair of `QuantizeLinear` and `DequantizeLinear`, weights become int8 constants and biases int32
 //! constants behind a `DequantizeLinear`. Any runtime of ONNX runs the result;
-//! [`affine::lower`](skimp_graph::affine::lower) turns it into integer arithmetic.
+//! [`integer::lower`](skimp_graph::integer::lower) turns it into integer arithmetic.
 
 mod choices;
 mod config;
@@ -14,7 +14,7 @@ mod write;
 
 use std::collections::BTreeSet;
 
-use skimp_graph::affine::AffineEncoding;
+use skimp_graph::integer::Encoding;
 use skimp_graph::{Graph, rewrite};
 
 use crate::{Calibration, FloatNode, QuantError};
@@ -38,9 +38,9 @@ pub struct QdqLayer {
     /// As many; all 0 in the symmetric scheme.
     pub weight_zero_points: Vec<i32>,
     /// What its input codes stand for.
-    pub input: AffineEncoding,
+    pub input: Encoding,
     /// What its output codes stand for; `None` where it gives real numbers.
-    pub output: Option<AffineEncoding>,
+    pub output: Option<Encoding>,
 }
 
 /// A value that is stored as codes.
@@ -49,7 +49,7 @@ pub struct QdqValue {
     /// Its name in the float network.
     pub name: String,
     /// What its codes stand for.
-    pub encoding: AffineEncoding,
+    pub encoding: Encoding,
 }
 
 /// A network in QDQ form.

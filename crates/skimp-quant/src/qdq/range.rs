@@ -1,6 +1,6 @@
 //! Ranges and encodings of activations.
 
-use skimp_graph::affine::{AffineEncoding, CodeType};
+use skimp_graph::integer::{CodeType, Encoding};
 
 use super::{AffineRange, Scheme};
 use crate::ValueStatistics;
@@ -26,7 +26,7 @@ pub(super) struct Coding {
 
 impl Coding {
     /// The encoding of a range, which is widened to hold 0.
-    pub(super) fn encoding(&self, [low, high]: [f64; 2]) -> AffineEncoding {
+    pub(super) fn encoding(&self, [low, high]: [f64; 2]) -> Encoding {
         let (low, high) = (low.min(0.0), high.max(0.0));
         let (least, greatest) = (self.code_type.min(), self.code_type.max());
         let usable = |range: f64| if range > LEAST_RANGE { range } else { 1.0 };
@@ -39,7 +39,7 @@ impl Coding {
                 (scale, zero_point.clamp(f64::from(least), f64::from(greatest)) as i32)
             }
         };
-        AffineEncoding { code_type: self.code_type, scale: scale as f32, zero_point }
+        self.code_type.encoding(scale as f32, zero_point)
     }
 }
 
@@ -78,7 +78,7 @@ fn edge<'a>(mut bins: impl Iterator<Item = &'a SignedBin>, outside: u64) -> f64 
 
 fn least_squares(statistics: &ValueStatistics, [low, high]: [f64; 2], coding: Coding) -> [f64; 2] {
     let bins: Vec<(f64, f64)> = statistics.signed_bins().map(|bin| (bin.value(), bin.n as f64)).collect();
-    let error = |encoding: AffineEncoding| {
+    let error = |encoding: Encoding| {
         bins.iter().fold(0.0, |sum, &(x, n)| {
             let difference = f64::from(encoding.dequantize(encoding.quantize(x as f32))) - x;
             sum + n * difference * difference
@@ -157,7 +157,7 @@ fn divergence(histogram: &[f64], n: usize, levels: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use skimp_graph::affine::CodeType;
+    use skimp_graph::integer::CodeType;
     use skimp_numerics::rng::{normal, random_u64};
 
     use super::{Coding, range};
@@ -200,7 +200,7 @@ mod tests {
         ];
         for (coding, range, scale, zero_point) in cases {
             let encoding = coding.encoding(range);
-            assert_eq!((encoding.scale, encoding.zero_point), (scale as f32, zero_point), "{range:?}");
+            assert_eq!((encoding.scale as f32, encoding.zero_point), (scale as f32, zero_point), "{range:?}");
             assert_eq!(encoding.dequantize(encoding.quantize(0.0)).to_bits(), 0, "{range:?}");
             let signed = Coding { code_type: CodeType::I8, ..coding }.encoding(range);
             assert_eq!((signed.scale, signed.zero_point), (encoding.scale, zero_point - 128), "{range:?}");

@@ -1,6 +1,6 @@
 //! Which nodes work on codes, and with which encodings.
 
-use skimp_graph::affine::AffineEncoding;
+use skimp_graph::integer::Encoding;
 use skimp_graph::integer::MacLayout;
 use skimp_graph::ops;
 use skimp_graph::{Graph, Node, Op, PadMode, ValueId};
@@ -217,7 +217,7 @@ pub(super) fn encodings(
     roles: &Roles,
     config: &QdqConfig,
     calibration: &Calibration,
-) -> Result<Vec<Option<AffineEncoding>>, QuantError> {
+) -> Result<Vec<Option<Encoding>>, QuantError> {
     let coding = Coding { scheme: config.activation_scheme, code_type: config.activation_type };
     let classes = classes(graph, roles);
     let mut ranges: Vec<Option<[f64; 2]>> = vec![None; classes.len()];

@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 
-use skimp_graph::affine::{AffineEncoding, CodeType, ROUNDING_KEY};
-use skimp_graph::integer::MacLayout;
+use skimp_graph::integer::{CodeType, Encoding, MacLayout, ROUNDING_KEY};
 use skimp_graph::ops;
 use skimp_graph::{Gemm, Graph, Node, Op, Tensor, Value, ValueId};
 
@@ -20,7 +19,7 @@ const SETTINGS_KEY: &str = "skimp.quantization";
 pub(super) fn write(
     graph: &Graph,
     roles: &Roles,
-    encodings: &[Option<AffineEncoding>],
+    encodings: &[Option<Encoding>],
     (config, choices): (&QdqConfig, &LayerChoices),
     n_images: usize,
 ) -> Result<QdqNetwork, QuantError> {
@@ -112,9 +111,10 @@ impl Writer {
     }
 
     /// Quantizes `from` and dequantizes it to `to`; `name` is the value's.
-    fn pair(&mut self, name: &str, from: ValueId, to: ValueId, encoding: AffineEncoding) -> Result<(), QuantError> {
-        let scale = self.push_value(format!("{name}.scale"), Some(Tensor::from_f32(Vec::new(), vec![encoding.scale])));
-        let zero_point = encoding.code_type.tensor(Vec::new(), std::iter::once(encoding.zero_point));
+    fn pair(&mut self, name: &str, from: ValueId, to: ValueId, encoding: Encoding) -> Result<(), QuantError> {
+        let scale = Tensor::from_f32(Vec::new(), vec![encoding.scale as f32]);
+        let scale = self.push_value(format!("{name}.scale"), Some(scale));
+        let zero_point = encoding.code_type().tensor(Vec::new(), std::iter::once(encoding.zero_point));
         let zero_point = self.push_value(format!("{name}.zero_point"), zero_point);
         let codes = self.push_value(format!("{name}.codes"), None);
         let quantize = Op::QuantizeLinear(ops::QuantizeLinear { axis: 1 });
@@ -126,19 +126,14 @@ impl Writer {
     }
 
     /// The value that a node makes in the place of `output`: the same, or one that a pair follows.
-    fn real(&mut self, output: ValueId, encodings: &[Option<AffineEncoding>]) -> ValueId {
+    fn real(&mut self, output: ValueId, encodings: &[Option<Encoding>]) -> ValueId {
         match encodings[output.0] {
             Some(_) => self.push_value(format!("{}.real", self.values[output.0].name), None),
             None => output,
         }
     }
 
-    fn finish(
-        &mut self,
-        real: ValueId,
-        output: ValueId,
-        encodings: &[Option<AffineEncoding>],
-    ) -> Result<(), QuantError> {
+    fn finish(&mut self, real: ValueId, output: ValueId, encodings: &[Option<Encoding>]) -> Result<(), QuantError> {
         match encodings[output.0] {
             Some(encoding) => {
                 let name = self.values[output.0].name.clone();
@@ -153,7 +148,7 @@ impl Writer {
         &mut self,
         graph: &Graph,
         roles: &Roles,
-        encodings: &[Option<AffineEncoding>],
+        encodings: &[Option<Encoding>],
         node_idx: usize,
     ) -> Result<(), QuantError> {
         let node = &graph.nodes()[node_idx];
@@ -178,7 +173,7 @@ impl Writer {
         graph: &Graph,
         node_idx: usize,
         input: ValueId,
-        encodings: &[Option<AffineEncoding>],
+        encodings: &[Option<Encoding>],
     ) -> Result<(), QuantError> {
         let node = &graph.nodes()[node_idx];
         let output = node.outputs[0];
@@ -196,7 +191,7 @@ impl Writer {
         &mut self,
         graph: &Graph,
         roles: &Roles,
-        encodings: &[Option<AffineEncoding>],
+        encodings: &[Option<Encoding>],
         node_idx: usize,
         layer: &RealLayer,
         config: &QdqConfig,
@@ -209,7 +204,7 @@ impl Writer {
         };
         let input = node.inputs[0].ok_or_else(|| unsupported("an input left out"))?;
         let encoding = encodings[input.0].ok_or_else(|| unsupported("an input that is not quantized"))?;
-        let stored = stored(layer, encoding.scale, config);
+        let stored = stored(layer, encoding.scale as f32, config);
         let (weight_scales, weight_zero_points) = (stored.scales.clone(), stored.zero_points.clone());
         let [weight, bias] = self.constants(&node.name, layer, stored);
         // What joined the layer ends in `output`; an activation function reads the value before it.

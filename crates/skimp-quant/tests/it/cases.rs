@@ -2,10 +2,8 @@
 
 use bytes::Bytes;
 use skimp_cpu::CpuExecutor;
-use skimp_cpu::affine::AffineExecutor;
 use skimp_cpu::integer::IntegerExecutor;
-use skimp_graph::affine::{AffineReference, lower};
-use skimp_graph::integer::{IntegerEngine, IntegerReference};
+use skimp_graph::integer::{IntegerEngine, IntegerReference, lower};
 use skimp_graph::reference::Reference;
 use skimp_graph::testing::{Case, cases};
 use skimp_graph::{DType, Dim, Executor, Graph, GraphBuilder, GraphError, Tensor, onnx};
@@ -60,7 +58,9 @@ fn engines_of_codes(graph: &Graph, inputs: &[Tensor]) -> Result<(), String> {
     }
     if let Ok(network) = quantize_qdq(graph, &QdqConfig::default(), &calibration) {
         let lowered = lower(&network.graph).map_err(|error| error.to_string())?;
-        match (AffineExecutor::new(&lowered).run(inputs), AffineReference::new(&lowered).run(inputs)) {
+        let specified = IntegerReference::new(&lowered).and_then(|engine| engine.run(inputs));
+        let found = IntegerExecutor::new(&lowered).and_then(|engine| engine.run(inputs));
+        match (found, specified) {
             (Ok(found), Ok(specified)) if found == specified => {}
             (found, specified) => return Err(format!("8 bits: {found:?} for {specified:?}")),
         }

@@ -4,10 +4,8 @@
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use skimp_cpu::CpuExecutor;
-use skimp_cpu::affine::AffineExecutor;
 use skimp_cpu::integer::IntegerExecutor;
-use skimp_graph::affine::{AffineReference, lower};
-use skimp_graph::integer::{IntegerEngine, IntegerReference};
+use skimp_graph::integer::{IntegerEngine, IntegerReference, lower};
 use skimp_graph::ops;
 use skimp_graph::reference::Reference;
 use skimp_graph::testing::{ElementTypes, RandomGraph, random_graph, random_tensor};
@@ -138,19 +136,19 @@ impl Harness {
         Ok(true)
     }
 
-    /// The 8-bit engine against its specification.
-    fn affine_engine(&self, random: &RandomGraph, seed: u64) -> Result<bool, Wrong> {
+    /// The network in QDQ form on the integer engine.
+    fn qdq_engine(&self, random: &RandomGraph, seed: u64) -> Result<bool, Wrong> {
         let Ok(calibration) = calibrate(&random.graph, &Reference::new(&random.graph), [random.inputs.clone()]) else {
             return Ok(false);
         };
         let config = &self.configs[seed as usize % self.configs.len()];
         let Ok(network) = quantize_qdq(&random.graph, config, &calibration) else { return Ok(false) };
         let Ok(lowered) = lower(&network.graph) else { return Ok(false) };
-        let expected = AffineReference::new(&lowered).run(&random.inputs);
-        let executor = AffineExecutor::new(&lowered);
+        let expected = IntegerReference::new(&lowered).and_then(|engine| engine.run(&random.inputs));
+        let executor = IntegerExecutor::new(&lowered).map_err(|error| error.to_string())?;
         let [one, two] = [0, 1].map(|i: usize| self.pools[i].install(|| executor.run(&random.inputs)));
-        same("8-bit engine", &one, &expected)?;
-        same("8-bit engine, two threads", &two, &expected)?;
+        same("QDQ, integer engine", &one, &expected)?;
+        same("QDQ, integer engine, two threads", &two, &expected)?;
         Ok(true)
     }
 
@@ -166,7 +164,7 @@ impl Harness {
             counts[1] += usize::from(self.integer_engine(&random, seed / 4).map_err(context)?);
         }
         if seed % 4 == 2 {
-            counts[2] += usize::from(self.affine_engine(&random, seed / 4).map_err(context)?);
+            counts[2] += usize::from(self.qdq_engine(&random, seed / 4).map_err(context)?);
         }
         Ok(())
     }
@@ -241,7 +239,8 @@ fn wide_paddings_are_not_stored() {
     same("integer engine", &got, &specified).unwrap();
 
     let lowered = lower(&quantize_qdq(&graph, &configs()[0], &calibration).unwrap().graph).unwrap();
-    let specified = AffineReference::new(&lowered).run(&inputs);
+    let specified = IntegerReference::new(&lowered).and_then(|engine| engine.run(&inputs));
     assert!(specified.is_ok(), "{specified:?}");
-    same("8-bit engine", &AffineExecutor::new(&lowered).run(&inputs), &specified).unwrap();
+    let got = IntegerExecutor::new(&lowered).and_then(|engine| engine.run(&inputs));
+    same("QDQ, integer engine", &got, &specified).unwrap();
 }

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod accuracy;
 #[cfg(test)]
-mod affine;
+mod bytes;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use skimp_cpu::CpuExecutor;
-use skimp_cpu::affine::AffineExecutor;
-use skimp_graph::affine::{Requantization, lower};
+use skimp_cpu::integer::IntegerExecutor;
+use skimp_graph::integer::{IntegerEngine, Requantization, lower};
 use skimp_graph::{Executor, Graph, Op, Tensor, onnx};
 use skimp_quant::{OutputForm, QdqConfig, Scheme, WeightGranularity, calibrate, quantize_qdq};
 
@@ -61,7 +61,7 @@ fn onnxruntime_gives_the_same_answers() {
     let symmetric = QdqConfig {
         activation_scheme: Scheme::Symmetric,
         weight_granularity: WeightGranularity::PerLayer,
-        activation_type: skimp_graph::affine::CodeType::I8,
+        activation_type: skimp_graph::integer::CodeType::I8,
         ..QdqConfig::default()
     };
     let real = QdqConfig { output: OutputForm::Accumulators, ..QdqConfig::default() };
@@ -89,7 +89,7 @@ fn onnxruntime_gives_the_same_answers() {
         assert_eq!((lowered.float_nodes().count(), lowered.rounding), (0, Requantization::Float));
         let mut inputs = read_tensors(&results);
         let expected = inputs.split_off(graph.inputs().len());
-        let integers = AffineExecutor::new(&lowered).run(&inputs).unwrap();
+        let integers = IntegerExecutor::new(&lowered).unwrap().run(&inputs).unwrap();
         let floats = CpuExecutor::new(&graph).unwrap().run(&inputs).unwrap();
         // In f32, near-ties fall either way in every layer.
         for (engine, outputs, n_steps) in [("integers", integers, 1.0), ("f32", floats, 3.0)] {

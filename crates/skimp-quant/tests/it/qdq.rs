@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use skimp_graph::affine::{self, AffineGraph, AffineOp, AffineReference, CodeType, Requantization};
+use skimp_graph::integer::{
+    self, CodeTensor, CodeType, IntegerEngine, IntegerGraph, IntegerOp, IntegerReference, IntegerTensor, Requantization,
+};
 use skimp_graph::reference::Reference;
 use skimp_graph::testing::{random_cnn, random_relu_cnn};
 use skimp_graph::{Executor, Graph, Tensor, onnx};
@@ -21,7 +23,7 @@ pub(crate) fn configs() -> Vec<QdqConfig> {
             activation_type: [CodeType::U8, CodeType::I8][pick(3, 2)],
             activation_scheme: Scheme::ALL[pick(2, 2)],
             range: ranges[pick(4, 4)],
-            requantization: Requantization::ALL[pick(1, 3)],
+            requantization: Requantization::ALL[pick(1, 4)],
             output: [OutputForm::Codes, OutputForm::Accumulators][pick(5, 2)],
         });
     }
@@ -60,36 +62,70 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
     }
 }
 
+/// A value of the f32 interpreter as the integer network has it.
+fn as_value(tensor: &Tensor, is_codes: bool) -> IntegerTensor {
+    match is_codes {
+        true => {
+            let data = numbers(tensor).into_iter().map(|code| code as i32).collect();
+            IntegerTensor::Codes(CodeTensor { shape: tensor.shape().to_vec(), data })
+        }
+        false => IntegerTensor::Real(tensor.clone()),
+    }
+}
+
+/// The outputs of one node on operands.
+fn evaluate(lowered: &IntegerGraph, node_idx: usize, inputs: &[&IntegerTensor]) -> Vec<IntegerTensor> {
+    let node = &lowered.nodes[node_idx];
+    let kinds = |ids: &[skimp_graph::ValueId]| ids.iter().map(|id| lowered.values[id.0].kind).collect::<Vec<_>>();
+    let outputs = kinds(&node.outputs);
+    match &node.op {
+        IntegerOp::Mac(layer) => {
+            let input = inputs[0].as_codes().unwrap();
+            let shape = layer.shape_on(&node.name, &input.shape).unwrap();
+            let sums = layer.accumulate(&shape, input, None);
+            vec![layer.output(&node.name, &sums, layer.output_shape(&input.shape, &shape), &outputs[0]).unwrap()]
+        }
+        _ => integer::evaluate(node, inputs, &kinds(&node.inputs), &outputs).unwrap(),
+    }
+}
+
 /// Runs every node of the integer network on what the f32 interpreter gives it, so that differences do not add up.
 /// Returns the number of codes compared and of those that differ, which they do by one at most.
-fn compare_nodes(lowered: &AffineGraph, values: &BTreeMap<String, Tensor>, context: &str) -> (usize, usize) {
+fn compare_nodes(lowered: &IntegerGraph, values: &BTreeMap<String, Tensor>, context: &str) -> (usize, usize) {
     let (mut n_codes, mut n_different) = (0, 0);
-    let mut made: Vec<Option<Tensor>> = lowered.values.iter().map(|value| value.constant.clone()).collect();
+    let mut made: Vec<Option<IntegerTensor>> = vec![None; lowered.values.len()];
     for input in &lowered.inputs {
-        made[input.value.0] = values.get(&lowered.values[input.value.0].name).cloned();
+        made[input.value.0] = values.get(&lowered.values[input.value.0].name).map(|tensor| as_value(tensor, false));
     }
-    for node in &lowered.nodes {
-        let inputs: Vec<Option<&Tensor>> =
-            node.inputs.iter().map(|input| input.and_then(|id| made[id.0].as_ref())).collect();
-        let outputs = affine::evaluate(lowered, node, &inputs).unwrap();
-        for (&id, got) in node.outputs.iter().zip(outputs) {
-            // Inputs that were brought to another encoding have no name in the QDQ network.
-            let expected = values.get(&lowered.values[id.0].name).cloned().unwrap_or_else(|| got.clone());
-            assert_eq!((got.shape(), got.dtype()), (expected.shape(), expected.dtype()), "{context} {}", node.name);
+    for (node_idx, node) in lowered.nodes.iter().enumerate() {
+        let inputs: Vec<&IntegerTensor> = node.inputs.iter().map(|id| made[id.0].as_ref().unwrap()).collect();
+        for (&id, got) in node.outputs.iter().zip(evaluate(lowered, node_idx, &inputs)) {
+            let is_codes = lowered.encoding(id).is_some();
+            // Inputs that were brought to another encoding have no name in the QDQ network, and means before a squeeze keep
+            // their axes.
+            let expected = values.get(&lowered.values[id.0].name).map(|tensor| as_value(tensor, is_codes));
+            let expected = expected.filter(|expected| expected.shape() == got.shape()).unwrap_or_else(|| got.clone());
             let step = match &node.op {
-                AffineOp::Layer(_) | AffineOp::Add { .. } | AffineOp::Mean { .. } => 1.0,
-                _ => 0.0,
+                IntegerOp::Mac(_) | IntegerOp::Add { .. } | IntegerOp::AveragePool { .. } => 1,
+                _ => 0,
             };
-            let is_codes = lowered.values[id.0].encoding.is_some();
-            for (g, e) in numbers(&got).into_iter().zip(numbers(&expected)) {
-                if is_codes {
-                    assert!((g - e).abs() <= step, "{context} {} ({}): {g} for {e}", node.name, node.op.name());
-                    n_codes += 1;
-                    n_different += usize::from((g - e).abs() > 0.0);
-                } else {
-                    let tolerance = 1e-5 * (1.0 + e.abs());
-                    assert!((g - e).abs() <= tolerance, "{context} {} ({}): {g} for {e}", node.name, node.op.name());
+            let name = node.op.name();
+            match (&got, &expected) {
+                (IntegerTensor::Codes(got), IntegerTensor::Codes(expected)) => {
+                    for (g, e) in got.data.iter().zip(&expected.data) {
+                        assert!((g - e).abs() <= step, "{context} {} ({name}): {g} for {e}", node.name);
+                        n_codes += 1;
+                        n_different += usize::from(g != e);
+                    }
                 }
+                (IntegerTensor::Real(got), IntegerTensor::Real(expected)) => {
+                    assert_eq!(got.dtype(), expected.dtype(), "{context} {}", node.name);
+                    for (g, e) in numbers(got).into_iter().zip(numbers(expected)) {
+                        let tolerance = 1e-5 * (1.0 + e.abs());
+                        assert!((g - e).abs() <= tolerance, "{context} {} ({name}): {g} for {e}", node.name);
+                    }
+                }
+                _ => panic!("{context} {}: codes for reals", node.name),
             }
             made[id.0] = Some(expected);
         }
@@ -107,19 +143,19 @@ fn integers_follow_the_qdq_network() {
         let network = quantized(&graph, &inputs, config);
         let context = format!("seed {seed} {config:?}");
         let reread = onnx::import_bytes(onnx::export_bytes(&network.graph).unwrap().into(), None, "x").unwrap();
-        assert_eq!(reread.metadata(affine::ROUNDING_KEY), Some(config.requantization.name()));
-        let lowered = affine::lower(&reread).unwrap();
+        assert_eq!(reread.metadata(integer::ROUNDING_KEY), Some(config.requantization.name()));
+        let lowered = integer::lower(&reread).unwrap();
         assert_eq!(lowered.rounding, config.requantization);
         // Nothing that the quantizer meant for codes is left to floating point.
         let float: Vec<&str> = lowered.float_nodes().map(|node| node.name.as_str()).collect();
         let listed: Vec<&str> = network.float_nodes.iter().map(|node| node.name.as_str()).collect();
         assert!(float.iter().all(|name| listed.contains(name)), "{context}: {float:?}, listed {listed:?}");
-        assert_eq!(lowered.n_layers(), network.layers.len(), "{context}");
+        assert_eq!(lowered.layers().count(), network.layers.len(), "{context}");
         let (n_codes, n_different) = compare_nodes(&lowered, &float_values(&reread, &inputs), &context);
         let total = totals.entry(config.requantization.name()).or_default();
         *total = (total.0 + n_codes, total.1 + n_different);
         // The whole network, with differences adding up, stays a network.
-        let outputs = AffineReference::new(&lowered).run(&inputs).unwrap();
+        let outputs = IntegerReference::new(&lowered).unwrap().run(&inputs).unwrap();
         assert_eq!(outputs.len(), graph.outputs().len());
     }
     for (rounding, (n_codes, n_different)) in totals {
@@ -135,7 +171,7 @@ fn eight_bits_stay_close_to_floating_point() {
         let (graph, inputs) = random_network(seed);
         let network = quantized(&graph, &inputs, &QdqConfig::default());
         let expected = Reference::new(&graph).run(&inputs).unwrap();
-        let got = AffineReference::new(&affine::lower(&network.graph).unwrap()).run(&inputs).unwrap();
+        let got = IntegerReference::new(&integer::lower(&network.graph).unwrap()).unwrap().run(&inputs).unwrap();
         for (expected, got) in expected.iter().zip(&got) {
             let (expected, got) = (expected.as_f32().unwrap(), got.as_f32().unwrap());
             let magnitude = expected.iter().fold(0_f32, |max, x| max.max(x.abs())).max(1e-3);
@@ -166,6 +202,6 @@ fn wrong_settings_are_refused() {
     for text in ["", "percentile:", "percentile:50", "percentile:101", "percentile:nan"] {
         assert!(AffineRange::parse(text).is_err(), "{text}");
     }
-    let unknown = graph.with_metadata(affine::ROUNDING_KEY, "nearest");
-    assert!(affine::lower(&unknown).unwrap_err().to_string().contains("gemmlowp"));
+    let unknown = graph.with_metadata(integer::ROUNDING_KEY, "nearest");
+    assert!(integer::lower(&unknown).unwrap_err().to_string().contains("gemmlowp"));
 }

@@ -30,10 +30,12 @@ pub(super) struct PlaneLayout {
     offsets: Vec<usize>,
     /// Window positions that are computed, those between rows included.
     n_positions: usize,
+    /// Taken off every code, so that padding is 0.
+    zero_point: i32,
 }
 
 impl PlaneLayout {
-    pub(super) fn new(shape: &LayerShape) -> Self {
+    pub(super) fn new(shape: &LayerShape, zero_point: i32) -> Self {
         let (rows, cols) = (shape.rows(), shape.cols());
         let plane_rows = rows.output.saturating_sub(1) + (rows.kernel - 1) * rows.dilation / rows.stride + 1;
         let plane_cols = cols.output.saturating_sub(1) + (cols.kernel - 1) * cols.dilation / cols.stride + 1;
@@ -54,7 +56,7 @@ impl PlaneLayout {
             (0, _) | (_, 0) => 0,
             (p, q) => (p - 1) * plane_cols + q,
         };
-        Self { phases, rows: plane_rows, cols: plane_cols, offsets, n_positions }
+        Self { phases, rows: plane_rows, cols: plane_cols, offsets, n_positions, zero_point }
     }
 
     /// Whether planes of this shape, padding included, are small enough to be stored.
@@ -101,10 +103,16 @@ fn fill_planes<E: Element>(layout: &PlaneLayout, shape: &LayerShape, image: &[i3
                 let start = first * stride + phase - pad;
                 if stride == 1 {
                     let codes = &line[start..start + end - first];
-                    row[first..end].iter_mut().zip(codes).for_each(|(to, &code)| *to = E::from_code(code));
+                    row[first..end]
+                        .iter_mut()
+                        .zip(codes)
+                        .for_each(|(to, &code)| *to = E::from_code(code - layout.zero_point));
                 } else {
                     let codes = line[start..].iter().step_by(stride);
-                    row[first..end].iter_mut().zip(codes).for_each(|(to, &code)| *to = E::from_code(code));
+                    row[first..end]
+                        .iter_mut()
+                        .zip(codes)
+                        .for_each(|(to, &code)| *to = E::from_code(code - layout.zero_point));
                 }
             }
         }
@@ -482,7 +490,7 @@ mod tests {
             let expected = naive(&shape, &weight, &image);
             let chunks = exact_chunks::<E>(&weight, c / groups, taps, (limit - 1) as f64);
             let packed = PackedWeights::<E>::new(&weight, (k, c / groups, taps), groups, chunks);
-            let layout = PlaneLayout::new(&shape);
+            let layout = PlaneLayout::new(&shape, 0);
             for isa in Isa::available() {
                 let mut sums = vec![f64::NAN; expected.len()];
                 convolve(isa, &packed, &layout, &shape, &image, &mut scratch, &mut sums);

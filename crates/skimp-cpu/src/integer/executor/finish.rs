@@ -3,13 +3,13 @@
 //! Everything is f64 arithmetic that is exact or checked: accumulators below 2^53 are exact; a scaled accumulator that
 //! lies too near to where rounding turns, or saturation begins, for f64 to tell is done again in integers.
 
-use skimp_graph::integer::{Activation, Encoding, MacLayer, MacOutput};
+use skimp_graph::integer::{Activation, Encoding, MacLayer, MacOutput, Requantizer};
 use skimp_numerics::FixedMultiplier;
 
 /// The constants of one output channel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Channel {
-    /// Bias, without the part that an input offset adds.
+    /// Bias of operands that are distances from the zero point.
     bias: f64,
     /// Factor of the residual, 0 without one.
     residual: f64,
@@ -19,8 +19,14 @@ pub(super) struct Channel {
 
 #[derive(Clone, Copy, Debug)]
 enum Scaling {
-    Codes { multiplier: FixedMultiplier, factor: f64 },
+    Codes {
+        multiplier: FixedMultiplier,
+        factor: f64,
+    },
+    /// In another way than the exact one.
+    Other(Requantizer),
     Real(f64),
+    RealSingle(f32),
 }
 
 fn entry<T: Copy>(list: &[T], k: usize) -> T {
@@ -30,16 +36,16 @@ fn entry<T: Copy>(list: &[T], k: usize) -> T {
 impl Channel {
     /// Channel `k` of `layer`.
     pub(super) fn new(layer: &MacLayer, k: usize) -> Self {
-        let offset: i64 = layer.channel(k).iter().map(|&w| i64::from(w) * i64::from(layer.input_offset)).sum();
         let scaling = match &layer.output {
-            MacOutput::Codes(multipliers) => {
-                let multiplier = entry(multipliers, k);
-                Scaling::Codes { multiplier, factor: multiplier.to_f64() }
-            }
+            MacOutput::Codes(requantizers) => match entry(requantizers, k) {
+                Requantizer::Exact(multiplier) => Scaling::Codes { multiplier, factor: multiplier.to_f64() },
+                other => Scaling::Other(other),
+            },
             MacOutput::Real(scales) => Scaling::Real(entry(scales, k)),
+            MacOutput::RealSingle(scales) => Scaling::RealSingle(entry(scales, k)),
         };
         Self {
-            bias: (layer.bias[k] + offset) as f64,
+            bias: layer.centered_bias(k) as f64,
             residual: layer.residual.as_ref().map_or(0.0, |multipliers| entry(multipliers, k).to_f64()),
             activation: layer.activation,
             scaling,
@@ -68,10 +74,23 @@ impl Channel {
     /// Output codes of accumulators.
     #[inline(always)]
     fn codes(&self, accumulators: &[f64], encoding: &Encoding, output: &mut [i32]) {
-        let Scaling::Codes { multiplier, factor } = self.scaling else { return };
+        // Limits as the scaled accumulator has them, before the zero point.
         let (min, max) = match self.activation {
             Activation::Clamp { min, max } => (min, max),
             Activation::None | Activation::Relu | Activation::Sign => (encoding.min_code(), encoding.max_code()),
+        };
+        let zero_point = encoding.zero_point;
+        let (min, max) = (min - zero_point, max - zero_point);
+        let (multiplier, factor) = match self.scaling {
+            Scaling::Codes { multiplier, factor } => (multiplier, factor),
+            Scaling::Other(requantizer) => {
+                for (&accumulator, code) in accumulators.iter().zip(output) {
+                    let scaled = requantizer.apply(activated(self.activation, accumulator) as i64);
+                    *code = scaled.clamp(i64::from(min), i64::from(max)) as i32 + zero_point;
+                }
+                return;
+            }
+            Scaling::Real(_) | Scaling::RealSingle(_) => return,
         };
         let (low, high) = (f64::from(min), f64::from(max));
         // |scaled| < 2^20 has an error below 2^-32; anything larger saturates, whatever its error.
@@ -82,21 +101,25 @@ impl Channel {
             let floor = scaled.floor();
             let part = scaled - floor;
             n_unsure += u32::from((part - 0.5).abs() > 0.5 - NEAR);
-            *code = floor.max(low).min(high) as i32;
+            *code = floor.max(low).min(high) as i32 + zero_point;
         }
         if n_unsure > 0 {
             for (&accumulator, code) in accumulators.iter().zip(output) {
                 let exact = multiplier.apply(activated(self.activation, accumulator) as i64);
-                *code = exact.clamp(i64::from(min), i64::from(max)) as i32;
+                *code = exact.clamp(i64::from(min), i64::from(max)) as i32 + zero_point;
             }
         }
     }
 
     /// Real outputs of accumulators.
     pub(super) fn reals(&self, accumulators: &[f64], output: &mut [f32]) {
-        let Scaling::Real(scale) = self.scaling else { return };
         for (&accumulator, real) in accumulators.iter().zip(output) {
-            *real = (activated(self.activation, accumulator) * scale) as f32;
+            let activated = activated(self.activation, accumulator);
+            *real = match self.scaling {
+                Scaling::Real(scale) => (activated * scale) as f32,
+                Scaling::RealSingle(scale) => activated as f32 * scale,
+                Scaling::Codes { .. } | Scaling::Other(_) => return,
+            };
         }
     }
 }
@@ -165,9 +188,10 @@ mod tests {
     #[test]
     fn codes_are_those_of_the_multiplier() {
         let encodings = [
-            Encoding { bits: 16, signed: false, scale: 1.0 },
-            Encoding { bits: 16, signed: true, scale: 1.0 },
-            Encoding { bits: 2, signed: true, scale: 1.0 },
+            Encoding::symmetric(16, false, 1.0),
+            Encoding::symmetric(16, true, 1.0),
+            Encoding::symmetric(2, true, 1.0),
+            Encoding { zero_point: 7, ..Encoding::symmetric(8, false, 1.0) },
         ];
         let activations = [Activation::None, Activation::Relu, Activation::Sign, Activation::Clamp { min: 0, max: 1 }];
         for factor in [0.0, 0.5, 0.25, 1.0, 3.0, 1.0 / 3.0, 0.1, 1e-7, 2_f64.powi(-40), 12_345.678] {
@@ -193,7 +217,8 @@ mod tests {
                             Activation::Sign => accumulator.signum(),
                             Activation::None | Activation::Clamp { .. } => accumulator,
                         };
-                        let expected = encoding.saturate(multiplier.apply(activated));
+                        let expected = multiplier.apply(activated).saturating_add(encoding.zero_point.into());
+                        let expected = encoding.saturate(expected);
                         let expected = match activation {
                             Activation::Clamp { min, max } => expected.clamp(min, max),
                             _ => expected,

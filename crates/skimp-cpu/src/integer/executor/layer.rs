@@ -55,8 +55,8 @@ impl PreparedLayer {
         if layer.weight.is_empty() || layer.accumulator_bound(input, residual) >= 1 << 53 {
             return Self { sums: Sums::Naive, channels };
         }
-        // Activations go in without their offset, which the channels' biases make up for.
-        let greatest = f64::from(input.max_code());
+        // Activations go in as distances from their zero point, which the channels' biases make up for.
+        let greatest = f64::from(input.reach());
         let shape = (k, depth, r * s);
         let chunks = exact_chunks::<f32>(&layer.weight, depth, r * s, greatest);
         let taps = (r * s) as f64 * greatest * f64::from((1_i32 << (layer.weight_bits - 1)) - 1);
@@ -152,9 +152,9 @@ fn products<E: Kernels>(
     sums: &mut [f64],
 ) {
     if layer.layout == MacLayout::Rows || (shape.is_rows() && shape.n() > 1) {
-        return dense_products(weights, shape, input, scratch, sums);
+        return dense_products(weights, shape, (input, layer.zero_point), scratch, sums);
     }
-    let layout = PlaneLayout::new(shape);
+    let layout = PlaneLayout::new(shape, layer.zero_point);
     let (image_len, output_len) = (shape.input_count(), shape.output_count());
     for n in 0..shape.n() {
         let image = &input.data[n * image_len..(n + 1) * image_len];
@@ -167,7 +167,7 @@ fn products<E: Kernels>(
 fn dense_products<E: Kernels>(
     weights: &PackedWeights<E>,
     shape: &LayerShape,
-    input: &CodeTensor,
+    (input, zero_point): (&CodeTensor, i32),
     scratch: &mut Scratch<E>,
     sums: &mut [f64],
 ) {
@@ -175,7 +175,8 @@ fn dense_products<E: Kernels>(
     let as_image = shape.rows_as_columns();
     let columns: Vec<i32> = (0..c * n).map(|i| input.data[i % n * c + i / n]).collect();
     let mut transposed = vec![0.0; k * n];
-    convolve(Isa::detect(), weights, &PlaneLayout::new(&as_image), &as_image, &columns, scratch, &mut transposed);
+    let layout = PlaneLayout::new(&as_image, zero_point);
+    convolve(Isa::detect(), weights, &layout, &as_image, &columns, scratch, &mut transposed);
     for (i, sum) in sums.iter_mut().enumerate() {
         *sum = transposed[i % k * n + i / k];
     }
@@ -195,6 +196,7 @@ mod tests {
         for (pad, groups, expected) in [(1, 1, [7, 8, 7, 8]), (0, 1, [30, 14, 43, 18]), (0, 2, [10, 23, 19, 26])] {
             let layer = MacLayer {
                 layout: MacLayout::Planes,
+                zero_point: 0,
                 input_offset: 0,
                 window: Window {
                     kernel: vec![1; 2],
@@ -216,7 +218,7 @@ mod tests {
                 output: MacOutput::Real(vec![1.0]),
             };
             let input = CodeTensor { shape: vec![2, 2, 1, 1], data: vec![1, 5, 4, 6] };
-            let encoding = Encoding { bits: 8, signed: false, scale: 1.0 };
+            let encoding = Encoding::symmetric(8, false, 1.0);
             let prepared = PreparedLayer::new(&layer, &encoding, None);
             let found = prepared.run("it", &layer, (&input, None), &ValueKind::Real, scratch, Observed::Yes).unwrap();
             let sums = found.accumulators.unwrap().0;

@@ -45,17 +45,20 @@ pub(super) fn average_pool(
     from: &Encoding,
     to: &ValueKind,
 ) -> Result<Option<IntegerTensor>, GraphError> {
-    let (IntegerOp::AveragePool { window, count_include_pad }, &[n, c, h, w]) = (&node.op, input.shape.as_slice())
+    let (IntegerOp::AveragePool { window, count_include_pad, rounding, min, max }, &[n, c, h, w]) =
+        (&node.op, input.shape.as_slice())
     else {
         return Ok(None);
     };
     if input.data.is_empty() {
         return Ok(None);
     }
-    let means = IntegerMeans { node: &node.name, from, to };
+    let means = IntegerMeans { node: &node.name, from, to, rounding: *rounding, range: (*min, *max) };
+    let zero_point = i64::from(from.zero_point);
     let planes = input.data.chunks_exact(h * w);
     let Some(window) = window else {
-        let sums: Vec<_> = planes.map(|plane| (plane.iter().map(|&code| i64::from(code)).sum(), h * w)).collect();
+        let sums: Vec<_> =
+            planes.map(|plane| (plane.iter().map(|&code| i64::from(code) - zero_point).sum(), h * w)).collect();
         return means.of(vec![n, c, 1, 1], &sums).map(Some);
     };
     let op = skimp_graph::Op::AveragePool(ops::AveragePool {
@@ -71,7 +74,7 @@ pub(super) fn average_pool(
                 let mut sum = 0;
                 for r in rows.taps(p) {
                     let line = &plane[rows.input_idx(p, r) * w..];
-                    sum += cols.taps(q).map(|s| i64::from(line[cols.input_idx(q, s)])).sum::<i64>();
+                    sum += cols.taps(q).map(|s| i64::from(line[cols.input_idx(q, s)]) - zero_point).sum::<i64>();
                 }
                 let count = if *count_include_pad {
                     rows.n_padded_taps(p) * cols.n_padded_taps(q)

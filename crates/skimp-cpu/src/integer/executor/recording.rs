@@ -43,8 +43,8 @@ impl IntegerExecutor {
         };
         let starts: Vec<usize> = (0..n).step_by(piece).collect();
         let pieces = starts.into_par_iter().map_init(LayerScratch::default, |scratch, start| {
-            let cut: Vec<Tensor> = inputs.iter().map(|t| images(t, start, (start + piece).min(n))).collect();
-            run(&cut, scratch)
+            let image = |t: &Tensor| images(t, start, (start + piece).min(n));
+            run(&inputs.iter().map(image).collect::<Result<Vec<_>, _>>()?, scratch)
         });
         Ok(Recording { pieces: pieces.collect::<Result<_, GraphError>>()? })
     }

@@ -2,17 +2,17 @@
 
 use std::arch::x86_64::*;
 
-use skimp_graph::affine::{AddRule, Requantizer};
+use skimp_graph::integer::{AddRule, Requantizer};
 
-use crate::affine::finish::{Finish, Join};
-use crate::affine::layout::LANES;
+use crate::integer::bytes::finish::{Finish, Join};
+use crate::integer::bytes::layout::LANES;
 
 /// Quotients beyond this saturate to any code type, zero point included.
 const FAR: f32 = 1e6;
 
 /// [`Finish`] in the order of vectors.
 #[derive(Clone, Debug)]
-pub(in crate::affine) struct VectorFinish {
+pub(in crate::integer::bytes) struct VectorFinish {
     scaling: Scaling,
     zero_point: i32,
     min: i32,
@@ -72,7 +72,7 @@ impl Scaling {
             Requantizer::Float(_) => {
                 let factor = |r: &Requantizer| match r {
                     Requantizer::Float(factor) => Some(*factor),
-                    Requantizer::Gemmlowp(_) | Requantizer::Single(_) => None,
+                    Requantizer::Gemmlowp(_) | Requantizer::Single(_) | Requantizer::Exact(_) => None,
                 };
                 requantizers.iter().map(factor).collect::<Option<_>>().map(Self::Float)
             }
@@ -81,6 +81,20 @@ impl Scaling {
                     Requantizer::Single(m) if m.right_shift() >= 0 => {
                         let shift = i64::from(m.right_shift()) + 31;
                         Some((m.mantissa(), (shift, 1_i64 << (shift - 1))))
+                    }
+                    _ => None,
+                };
+                let parts: Vec<_> = requantizers.iter().map(part).collect::<Option<_>>()?;
+                let (mantissas, (shifts, halves)) = parts.into_iter().unzip();
+                Some(Self::Single { mantissas, shifts, halves })
+            }
+            Requantizer::Exact(_) => {
+                // Products stay below 2^62, so that a shift of 63 gives 0, as any greater one does.
+                let part = |r: &Requantizer| match r {
+                    Requantizer::Exact(m) if m.mantissa() == 0 => Some((0, (31, 1_i64 << 30))),
+                    Requantizer::Exact(m) if m.shift() >= 31 => {
+                        let shift = i64::from(m.shift().min(63));
+                        Some((m.mantissa() as i32, (shift, 1_i64 << (shift - 1))))
                     }
                     _ => None,
                 };
@@ -181,7 +195,7 @@ fn narrow(a: __m512i, b: __m512i) -> __m512i {
 
 impl VectorFinish {
     /// `None` where only the portable definition will do.
-    pub(in crate::affine) fn new(finish: &Finish) -> Option<Self> {
+    pub(in crate::integer::bytes) fn new(finish: &Finish) -> Option<Self> {
         let join = match &finish.join {
             Some(join) => Some(VectorJoin::new(join, finish.least)?),
             None => None,
@@ -230,18 +244,20 @@ impl VectorJoin {
         let order = |pair: [usize; 2]| if join.is_first { pair } else { [pair[1], pair[0]] };
         let [own, other] = order([0, 1]);
         let sum = match &join.rule {
+            AddRule::Exact { .. } => return None,
             AddRule::Float { operands, output } => {
                 // Outside, a product or sum may overflow, and NaN would need care.
-                let usable = |scale: f32| (1e-30..1e30).contains(&scale);
+                let usable = |scale: f64| (1e-30..1e30).contains(&scale);
                 if ![operands[0].scale, operands[1].scale, output.scale].into_iter().all(usable) {
                     return None;
                 }
-                let part = |i: usize| (operands[i].zero_point, operands[i].scale);
-                Sum::Float { own: part(own), other: part(other), scale: output.scale, zero_point: output.zero_point }
+                let part = |i: usize| (operands[i].zero_point, operands[i].scale as f32);
+                let (scale, zero_point) = (output.scale as f32, output.zero_point);
+                Sum::Float { own: part(own), other: part(other), scale, zero_point }
             }
             AddRule::Integer { zero_points, operands, sum, zero_point } => {
                 let table = |i: usize, least: i32| {
-                    let scaled = |byte: i32| operands[i].apply((byte + least - zero_points[i]) << 20);
+                    let scaled = |byte: i32| operands[i].apply(i64::from(byte + least - zero_points[i]) << 20) as i32;
                     let mut table = Box::new([0; 256]);
                     (0..256).zip(table.iter_mut()).for_each(|(byte, entry)| *entry = scaled(byte));
                     table

@@ -1,28 +1,27 @@
-//! 8-bit networks with zero points, on bytes.
+//! Layers of at most 8 bits, on bytes.
 //!
-//! [`AffineExecutor`] gives, bit for bit, what [`AffineReference`](skimp_graph::affine::AffineReference) defines, on any
-//! machine and any number of threads. Images lie channels-last, so that four neighboring channels are one operand of a
-//! byte dot product (AVX-512 VNNI; AVX2 widens to 16 bits; portable code otherwise). Halos of zero-point bytes spare border
-//! tests, and the zero points of inputs go into the bias: `Σ (x − z) · w = Σ x · w − z · Σ w`. A sum of two values joins
-//! the layer that makes the later one.
+//! Images lie channels-last, so that four neighboring channels are one operand of a byte dot product (AVX-512 VNNI; AVX2
+//! widens to 16 bits; portable code otherwise). Halos of zero-point bytes spare border tests, and the zero points of inputs
+//! go into the bias: `Σ (x − z) · w = Σ x · w − z · Σ w`. A sum of two values joins the layer that makes the later one.
 
 mod conv;
 mod depthwise;
-mod executor;
 mod finish;
 mod gather;
 mod layout;
 mod plan;
 mod pool;
+mod run;
 mod store;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use executor::AffineExecutor;
+pub(super) use plan::{Plan, fits};
+pub(super) use run::Planned;
 
 /// Vector instructions that the kernels may use; made only where they were detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Isa {
+pub(super) enum Isa {
     /// AVX-512 F, BW, DQ, VL and VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
@@ -35,7 +34,7 @@ pub(crate) enum Isa {
 
 impl Isa {
     /// Every choice of this machine, best first.
-    fn available() -> Vec<Self> {
+    pub(super) fn available() -> Vec<Self> {
         let mut all = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
@@ -55,8 +54,8 @@ impl Isa {
         all
     }
 
-    /// Name, as in [`AffineExecutor::instruction_sets`].
-    fn name(self) -> &'static str {
+    /// Name, as in [`IntegerExecutor::instruction_sets`](super::IntegerExecutor::instruction_sets).
+    pub(super) fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni => "avx512-vnni",

@@ -1,6 +1,6 @@
 //! From accumulators to codes.
 
-use skimp_graph::affine::{AddRule, AffineEncoding, Requantizer};
+use skimp_graph::integer::{AddRule, Encoding, Requantizer};
 
 use super::layout::LANES;
 
@@ -28,7 +28,7 @@ impl Join {
     fn apply(&self, code: i32, other: u8) -> u8 {
         let other = i32::from(other) + self.other_least;
         let (a, b) = if self.is_first { (code, other) } else { (other, code) };
-        (self.rule.apply(a, b).clamp(self.min, self.max) - self.least) as u8
+        (self.rule.apply(a, b).clamp(self.min.into(), self.max.into()) as i32 - self.least) as u8
     }
 }
 
@@ -52,13 +52,13 @@ impl Finish {
     pub(super) fn new(
         requantizers: &[Requantizer],
         n_channels: usize,
-        encoding: &AffineEncoding,
+        encoding: &Encoding,
         (min, max): (i32, i32),
         join: Option<Join>,
     ) -> Self {
         let of = |k: usize| requantizers[if requantizers.len() == 1 { 0 } else { k.min(n_channels - 1) }];
         let requantizers = (0..n_channels.next_multiple_of(LANES)).map(of).collect();
-        let least = encoding.code_type.min();
+        let least = encoding.min_code();
         #[allow(unused_mut, reason = "only x86-64 adds to it")]
         let mut finish = Self {
             requantizers,
@@ -80,8 +80,9 @@ impl Finish {
     /// The bytes of a block of channels, by the definition. `other` is the second operand of a sum.
     pub(super) fn block(&self, first: usize, accumulators: &[i32; LANES], other: &[u8; LANES]) -> [u8; LANES] {
         std::array::from_fn(|lane| {
-            let scaled = self.requantizers[first + lane].apply(accumulators[lane]);
-            let code = scaled.saturating_add(self.zero_point).clamp(self.min, self.max);
+            let scaled = self.requantizers[first + lane].apply(accumulators[lane].into());
+            let code = scaled.saturating_add(self.zero_point.into());
+            let code = code.clamp(self.min.into(), self.max.into()) as i32;
             match &self.join {
                 Some(join) => join.apply(code, other[lane]),
                 None => (code - self.least) as u8,

@@ -1,6 +1,6 @@
 //! Means, maxima and copies of bytes.
 
-use skimp_graph::affine::{MeanRule, Requantizer, mean_count};
+use skimp_graph::integer::{Encoding, Requantization, Requantizer, mean_requantizer};
 use skimp_graph::shape::WindowAxis;
 
 use super::layout::Layout;
@@ -8,12 +8,12 @@ use super::layout::Layout;
 /// A mean over windows.
 #[derive(Debug)]
 pub(super) struct Mean {
-    pub(super) axes: [WindowAxis; 2],
-    pub(super) rule: MeanRule,
+    axes: [WindowAxis; 2],
+    from: Encoding,
+    to: Encoding,
     /// The scaling at every output pixel.
-    pub(super) requantizers: Vec<Requantizer>,
-    pub(super) min: i32,
-    pub(super) max: i32,
+    requantizers: Vec<Requantizer>,
+    range: (i32, i32),
 }
 
 impl Mean {
@@ -21,30 +21,34 @@ impl Mean {
     pub(super) fn new(
         axes: [WindowAxis; 2],
         count_include_pad: bool,
-        rule: MeanRule,
-        min: i32,
-        max: i32,
+        rounding: Requantization,
+        (from, to): (Encoding, Encoding),
+        range: (i32, i32),
     ) -> Option<Self> {
         let mut requantizers = Vec::with_capacity(axes[0].output * axes[1].output);
+        let counted = |axis: &WindowAxis, at: usize| {
+            if count_include_pad { axis.n_padded_taps(at) } else { axis.taps(at).len() }
+        };
         for p in 0..axes[0].output {
             for q in 0..axes[1].output {
-                let count = mean_count(&axes, p, q, count_include_pad);
+                let count = counted(&axes[0], p) * counted(&axes[1], q);
                 // More codes of magnitude 255 could leave 32 bits.
                 if count > 1 << 22 {
                     return None;
                 }
-                requantizers.push(rule.requantizer(count.max(1))?);
+                requantizers.push(mean_requantizer(rounding, &from, &to, count.max(1))?);
             }
         }
-        Some(Self { axes, rule, requantizers, min, max })
+        Some(Self { axes, from, to, requantizers, range })
     }
 
     /// Runs it on one image.
     pub(super) fn run(&self, from: &Layout, input: &[u8], to: &Layout, output: &mut [u8]) {
         let [rows, cols] = &self.axes;
         let mut sums = vec![0_i32; from.pitch.max(to.pitch)];
-        let (zero, least) =
-            (self.rule.input.zero_point - self.rule.input.code_type.min(), self.rule.output.code_type.min());
+        let zero = self.from.zero_point - self.from.min_code();
+        let (least, zero_point) = (self.to.min_code(), i64::from(self.to.zero_point));
+        let (min, max) = (i64::from(self.range.0), i64::from(self.range.1));
         for p in 0..rows.output {
             for q in 0..cols.output {
                 sums.fill(0);
@@ -60,8 +64,8 @@ impl Mean {
                 let requantizer = self.requantizers[pixel];
                 let at = to.pixel(pixel);
                 for (byte, sum) in output[at..at + to.channels].iter_mut().zip(&sums) {
-                    let code = self.rule.apply(requantizer, sum - n_taps * zero).clamp(self.min, self.max);
-                    *byte = (code - least) as u8;
+                    let mean = requantizer.apply((sum - n_taps * zero).into()).saturating_add(zero_point);
+                    *byte = (mean.clamp(min, max) as i32 - least) as u8;
                 }
             }
         }

@@ -1,7 +1,7 @@
-//! The fast engine of 8-bit networks equals its specification bit for bit.
+//! The kernels on bytes equal the specification bit for bit.
 
-use skimp_cpu::affine::AffineExecutor;
-use skimp_graph::affine::{AffineReference, lower};
+use skimp_cpu::integer::IntegerExecutor;
+use skimp_graph::integer::{IntegerEngine, IntegerReference, lower};
 use skimp_graph::ops;
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{AutoPad, DType, Data, Dim, Gemm, Graph, GraphBuilder, Op, Tensor, ValueId, Window};
@@ -24,9 +24,9 @@ fn every_instruction_set_gives_the_same_bits() {
         let (graph, inputs) = random_network(seed);
         let config = &configs[seed as usize % configs.len()];
         let lowered = lower(&quantized(&graph, &inputs, config).graph).unwrap();
-        let expected = bits(&AffineReference::new(&lowered).run(&inputs).unwrap());
-        for name in AffineExecutor::instruction_sets() {
-            let executor = AffineExecutor::with_instructions(&lowered, name).unwrap();
+        let expected = bits(&IntegerReference::new(&lowered).unwrap().run(&inputs).unwrap());
+        for name in IntegerExecutor::instruction_sets() {
+            let executor = IntegerExecutor::with_instructions(&lowered, name).unwrap().unwrap();
             // Twice: the second run finds the memory of the first one.
             for round in 0..2 {
                 let got = bits(&executor.run(&inputs).unwrap());
@@ -34,7 +34,7 @@ fn every_instruction_set_gives_the_same_bits() {
             }
         }
     }
-    assert!(AffineExecutor::with_instructions(&lower(&random_network(0).0).unwrap(), "none").is_none());
+    assert!(IntegerExecutor::with_instructions(&lower(&random_network(0).0).unwrap(), "none").unwrap().is_none());
 }
 
 /// Adds a convolution of a square kernel, `[inputs per group, outputs]`, with a random weight and bias.
@@ -101,9 +101,9 @@ fn wide_layers_give_the_same_bits() {
     for config in configs().iter().take(24) {
         let lowered = lower(&quantized(&graph, &inputs, config).graph).unwrap();
         assert_eq!(lowered.float_nodes().count(), 0);
-        let expected = bits(&AffineReference::new(&lowered).run(&inputs).unwrap());
-        for name in AffineExecutor::instruction_sets() {
-            let executor = AffineExecutor::with_instructions(&lowered, name).unwrap();
+        let expected = bits(&IntegerReference::new(&lowered).unwrap().run(&inputs).unwrap());
+        for name in IntegerExecutor::instruction_sets() {
+            let executor = IntegerExecutor::with_instructions(&lowered, name).unwrap().unwrap();
             assert_eq!(bits(&executor.run(&inputs).unwrap()), expected, "{name}, {config:?}");
         }
     }

@@ -3,9 +3,9 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use crate::affine::conv::{Conv, Images};
-use crate::affine::finish::Finish;
-use crate::affine::layout::{GROUP, LANES};
+use crate::integer::bytes::conv::{Conv, Images};
+use crate::integer::bytes::finish::Finish;
+use crate::integer::bytes::layout::{GROUP, LANES};
 
 /// Weight bytes of a block behind one group of channels.
 const STEP: usize = LANES * GROUP;

@@ -1,9 +1,9 @@
 //! Depthwise convolutions on bytes.
 
-use skimp_graph::affine::AffineLayer;
+use skimp_graph::integer::MacLayer;
 
 use super::Isa;
-use super::conv::{Ends, Images, Windows};
+use super::conv::{Ends, Images, Windows, initial};
 use super::finish::Finish;
 use super::layout::LANES;
 
@@ -23,11 +23,11 @@ pub(super) struct Depthwise {
 
 impl Depthwise {
     /// Whether `layer` is one.
-    pub(super) fn fits(layer: &AffineLayer) -> bool {
+    pub(super) fn fits(layer: &MacLayer) -> bool {
         layer.weight_shape[1] == 1 && layer.groups == layer.weight_shape[0] && layer.groups > 1
     }
 
-    pub(super) fn new(layer: &AffineLayer, ends: Ends, windows: Windows<'_>, finish: Finish) -> Self {
+    pub(super) fn new(layer: &MacLayer, ends: Ends, windows: Windows<'_>, finish: Finish) -> Self {
         let Windows { zero, rows, cols } = windows;
         let [k, _, r, s] = layer.weight_shape;
         let padded = k.next_multiple_of(LANES);
@@ -36,9 +36,8 @@ impl Depthwise {
         let mut weight = vec![0; padded * r * s];
         let mut init = vec![0; padded];
         for (k_idx, own) in layer.weight.chunks(r * s).enumerate() {
-            let sum: i32 = own.iter().map(|&w| i32::from(w)).sum();
-            init[k_idx] = layer.bias[k_idx].wrapping_sub(zero.wrapping_mul(sum));
-            own.iter().enumerate().for_each(|(tap, &w)| weight[tap * padded + k_idx] = w);
+            init[k_idx] = initial(layer, k_idx, zero);
+            own.iter().enumerate().for_each(|(tap, &w)| weight[tap * padded + k_idx] = w as i16);
         }
         let (top, left) = (input.halo.top - rows.pad_begin, input.halo.left - cols.pad_begin);
         Self {

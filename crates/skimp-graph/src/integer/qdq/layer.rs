@@ -1,11 +1,13 @@
-//! Layers with 8-bit weights.
+//! Layers with weights as codes.
+
+use std::sync::Arc;
 
 use skimp_numerics::{Requantization, Requantizer};
 
-use crate::affine::AffineEncoding;
+use crate::integer::{Activation, CodeType, Encoding, MacLayer, MacLayout, MacOutput};
 use crate::ops;
 use crate::shape::normalized_axis;
-use crate::{AutoPad, Data, Graph, GraphError, Node, Op, Tensor, ValueId, Window};
+use crate::{AutoPad, Data, Graph, Node, Op, Tensor, ValueId, Window};
 
 /// Bias scales may differ from `scale(input) · scale(weight)` by rounding only.
 const BIAS_SCALE_TOLERANCE: f32 = 1e-5;
@@ -14,35 +16,62 @@ const BIAS_SCALE_TOLERANCE: f32 = 1e-5;
 #[derive(Clone, Debug)]
 pub(super) struct Layer {
     pub(super) input: ValueId,
-    input_scale: f32,
-    pub(super) dense: bool,
-    pub(super) window: Window,
-    pub(super) groups: usize,
-    pub(super) weight_shape: [usize; 4],
-    pub(super) weight: Vec<i16>,
-    pub(super) weight_scales: Vec<f32>,
-    pub(super) accumulator_scales: Vec<f32>,
-    pub(super) bias: Vec<i32>,
+    encoding: Encoding,
+    layout: MacLayout,
+    window: Window,
+    groups: usize,
+    weight_shape: [usize; 4],
+    weight: Arc<[i32]>,
+    weight_bits: u32,
+    weight_scales: Vec<f32>,
+    bias: Vec<i32>,
 }
 
 impl Layer {
-    /// The scaling of each output channel, or of all of them.
-    pub(super) fn requantizers(
+    /// The layer with codes under `output`.
+    pub(super) fn with_codes(
         &self,
         rounding: Requantization,
-        output: &AffineEncoding,
-    ) -> Result<Vec<Requantizer>, String> {
+        output: &Encoding,
+        activation: Activation,
+    ) -> Result<MacLayer, String> {
         let factor = |weight_scale: f32| match rounding {
-            Requantization::Float => f64::from(self.input_scale * weight_scale / output.scale),
-            Requantization::Gemmlowp | Requantization::Single => {
-                f64::from(self.input_scale) * f64::from(weight_scale) / f64::from(output.scale)
+            Requantization::Float => f64::from(self.encoding.scale as f32 * weight_scale / output.scale as f32),
+            Requantization::Gemmlowp | Requantization::Single | Requantization::Exact => {
+                self.encoding.scale * f64::from(weight_scale) / output.scale
             }
         };
         let requantizer = |&scale: &f32| {
             let factor = factor(scale);
             Requantizer::new(rounding, factor).ok_or_else(|| format!("a scaling by {factor:e} is out of range"))
         };
-        self.weight_scales.iter().map(requantizer).collect()
+        let requantizers = self.weight_scales.iter().map(requantizer).collect::<Result<_, _>>()?;
+        Ok(self.with(MacOutput::Codes(requantizers), activation))
+    }
+
+    /// The layer with real numbers straight from its accumulators.
+    pub(super) fn with_reals(&self) -> MacLayer {
+        let scale = self.encoding.scale as f32;
+        let scales = self.weight_scales.iter().map(|weight_scale| scale * weight_scale).collect();
+        self.with(MacOutput::RealSingle(scales), Activation::None)
+    }
+
+    fn with(&self, output: MacOutput, activation: Activation) -> MacLayer {
+        MacLayer {
+            layout: self.layout,
+            zero_point: self.encoding.zero_point,
+            input_offset: -self.encoding.zero_point,
+            window: self.window.clone(),
+            groups: self.groups,
+            weight_shape: self.weight_shape,
+            weight: Arc::clone(&self.weight),
+            weight_bits: self.weight_bits,
+            weight_scales: self.weight_scales.iter().copied().map(f64::from).collect(),
+            bias: self.bias.iter().copied().map(i64::from).collect(),
+            residual: None,
+            activation,
+            output,
+        }
     }
 }
 
@@ -61,6 +90,8 @@ pub(super) fn widened(tensor: &Tensor) -> Option<Vec<i32>> {
     match tensor.data() {
         Data::U8(x) => Some(x.iter().copied().map(i32::from).collect()),
         Data::I8(x) => Some(x.iter().copied().map(i32::from).collect()),
+        Data::U16(x) => Some(x.iter().copied().map(i32::from).collect()),
+        Data::I16(x) => Some(x.iter().copied().map(i32::from).collect()),
         Data::I32(x) => Some(x.to_vec()),
         _ => None,
     }
@@ -87,45 +118,22 @@ pub(super) fn stored_constant<'g>(
 }
 
 /// The layer behind `node`, whose first input holds the codes `input`; `None` if it is no layer on codes.
-///
-/// # Errors
-/// [`GraphError::InvalidNode`] if an accumulator may exceed 32 bits.
 pub(super) fn layer(
     graph: &Graph,
     producers: &[Option<usize>],
     node: &Node,
-    (input, encoding): (ValueId, AffineEncoding),
-) -> Result<Option<Layer>, GraphError> {
-    let Some(layer) = find(graph, producers, node, (input, encoding)) else { return Ok(None) };
-    let depth: usize = layer.weight_shape[1..].iter().product();
-    let code_type = encoding.code_type;
-    let reach = i64::from((code_type.max() - encoding.zero_point).max(encoding.zero_point - code_type.min()));
-    for (k, channel) in layer.weight.chunks(depth.max(1)).enumerate() {
-        let sum: i64 = channel.iter().map(|&w| i64::from(w).abs()).sum();
-        let bound = sum * reach + i64::from(layer.bias[k]).abs();
-        if bound > i64::from(i32::MAX) {
-            let cause = format!("accumulators of output channel {k} may reach {bound}, beyond 32 bits");
-            return Err(GraphError::invalid_node(&node.name, node.op.name(), cause));
-        }
-    }
-    Ok(Some(layer))
-}
-
-fn find(
-    graph: &Graph,
-    producers: &[Option<usize>],
-    node: &Node,
-    (input, encoding): (ValueId, AffineEncoding),
+    (input, encoding): (ValueId, Encoding),
 ) -> Option<Layer> {
     let weight = stored_constant(graph, producers, node.inputs.get(1).copied().flatten()?)?;
-    if !matches!(weight.codes.data(), Data::U8(_) | Data::I8(_)) || weight.codes.is_empty() {
+    let code_type = CodeType::of(weight.codes.dtype())?;
+    if weight.codes.is_empty() {
         return None;
     }
     let shape = weight.codes.shape();
-    let (dense, window, groups, weight_shape, channel_axis) = match &node.op {
+    let (layout, window, groups, weight_shape, channel_axis) = match &node.op {
         Op::Conv(ops::Conv { window, groups }) => {
             let shape: [usize; 4] = shape.try_into().ok()?;
-            (false, window.clone(), *groups, shape, 0)
+            (MacLayout::Planes, window.clone(), *groups, shape, 0)
         }
         Op::Gemm(gemm) => {
             let &[rows, cols] = shape else { return None };
@@ -134,11 +142,11 @@ fn find(
                 return None;
             }
             let (k, c, axis) = if gemm.trans_b { (rows, cols, 0) } else { (cols, rows, 1) };
-            (true, unit_window(), 1, [k, c, 1, 1], axis)
+            (MacLayout::Rows, unit_window(), 1, [k, c, 1, 1], axis)
         }
         Op::MatMul => {
             let &[c, k] = shape else { return None };
-            (true, unit_window(), 1, [k, c, 1, 1], 1)
+            (MacLayout::Rows, unit_window(), 1, [k, c, 1, 1], 1)
         }
         _ => return None,
     };
@@ -146,32 +154,37 @@ fn find(
     if weight.scales.len() != 1 && (weight.axis != channel_axis || weight.scales.len() != k) {
         return None;
     }
-    if groups == 0 || !k.is_multiple_of(groups) || (!dense && window.kernel != weight_shape[2..]) {
+    if groups == 0 || !k.is_multiple_of(groups) || window.kernel != weight_shape[2..] {
         return None;
     }
-    let accumulator_scales: Vec<f32> = weight.scales.iter().map(|scale| encoding.scale * scale).collect();
+    let scale = encoding.scale as f32;
+    let accumulator_scales: Vec<f32> = weight.scales.iter().map(|weight_scale| scale * weight_scale).collect();
     let bias = bias(graph, producers, node, k, &accumulator_scales)?;
+    let codes = centered(&weight, weight_shape, channel_axis)?;
+    let of_type = code_type.encoding(1.0, 0).bits;
+    let is_symmetric = codes.iter().all(|w| w.unsigned_abs() < 1 << (of_type - 1));
     Some(Layer {
         input,
-        input_scale: encoding.scale,
-        dense,
+        encoding,
+        layout,
         window,
         groups,
         weight_shape,
-        weight: centered(&weight, weight_shape, channel_axis)?,
+        weight: codes,
+        weight_bits: if is_symmetric { of_type } else { of_type + 1 },
         weight_scales: weight.scales.to_vec(),
-        accumulator_scales,
         bias,
     })
+    .filter(|layer| layer.weight_bits <= 16)
 }
 
 /// Weight codes minus zero points, output channels outermost.
-fn centered(weight: &StoredConstant<'_>, [k, c, r, s]: [usize; 4], channel_axis: usize) -> Option<Vec<i16>> {
+fn centered(weight: &StoredConstant<'_>, [k, c, r, s]: [usize; 4], channel_axis: usize) -> Option<Arc<[i32]>> {
     let codes = widened(weight.codes)?;
     let depth = c * r * s;
     let zero_point = |channel: usize| weight.zero_points[if weight.zero_points.len() == 1 { 0 } else { channel }];
     let at = |i: usize| if channel_axis == 0 { i } else { i % depth * k + i / depth };
-    (0..k * depth).map(|i| i16::try_from(codes[at(i)] - zero_point(i / depth)).ok()).collect()
+    Some((0..k * depth).map(|i| codes[at(i)] - zero_point(i / depth)).collect())
 }
 
 /// Biases in units of the accumulator; zeros where there are none.

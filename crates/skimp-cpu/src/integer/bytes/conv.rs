@@ -1,6 +1,6 @@
 //! Convolutions and dense layers on bytes.
 
-use skimp_graph::affine::AffineLayer;
+use skimp_graph::integer::MacLayer;
 use skimp_graph::shape::WindowAxis;
 
 use super::Isa;
@@ -20,8 +20,8 @@ pub(super) struct Ends {
 #[derive(Debug)]
 pub(super) enum Tail {
     Codes(Box<Finish>),
-    /// Real numbers: a scale per channel.
-    Real(Vec<f32>),
+    /// Real numbers, as the layer makes them.
+    Real(Box<MacLayer>),
 }
 
 /// A layer ready to run: `acc[k] = init[k] + Σ byte · weight`, over taps and groups of four channels.
@@ -54,7 +54,7 @@ pub(super) struct Windows<'a> {
 }
 
 impl Conv {
-    pub(super) fn new(layer: &AffineLayer, ends: Ends, windows: Windows<'_>, tail: Tail) -> Self {
+    pub(super) fn new(layer: &MacLayer, ends: Ends, windows: Windows<'_>, tail: Tail) -> Self {
         let Windows { zero, rows, cols } = windows;
         let [k, c, r, s] = layer.weight_shape;
         let n_blocks = k.div_ceil(LANES);
@@ -75,9 +75,7 @@ impl Conv {
         let mut init = vec![0; n_blocks * LANES];
         for k_idx in 0..k {
             let own = &layer.weight[k_idx * depth..][..depth];
-            let sum: i32 = own.iter().map(|&w| i32::from(w)).sum();
-            // The exact accumulator fits 32 bits, so that wrapping on the way to it does no harm.
-            init[k_idx] = layer.bias[k_idx].wrapping_sub(zero.wrapping_mul(sum));
+            init[k_idx] = initial(layer, k_idx, zero);
             let first_channel = k_idx / (k / layer.groups) * c;
             for (i, &w) in own.iter().enumerate() {
                 let (channel, tap) = (first_channel + i / (r * s), i % (r * s));
@@ -140,10 +138,17 @@ impl Conv {
     }
 }
 
+/// What is added to `Σ byte · weight` of channel `k`; `zero` is the byte of real 0.
+pub(super) fn initial(layer: &MacLayer, k: usize, zero: i32) -> i32 {
+    let sum: i32 = layer.channel(k).iter().sum();
+    // The exact accumulator fits 32 bits, so that wrapping on the way to it does no harm.
+    (layer.centered_bias(k) as i32).wrapping_sub(zero.wrapping_mul(sum))
+}
+
 /// How many int8 parts the weights need.
-fn n_parts(weight: &[i16]) -> usize {
+fn n_parts(weight: &[i32]) -> usize {
     let (low, high) = weight.iter().fold((0, 0), |(low, high), &w| (w.min(low), w.max(high)));
-    let by = |reach: i16, part: i16| usize::try_from((reach + part - 1) / part).unwrap_or(1);
+    let by = |reach: i32, part: i32| usize::try_from((reach + part - 1) / part).unwrap_or(1);
     by(high, 127).max(by(-low, 128)).max(1)
 }
 
@@ -187,15 +192,15 @@ fn block_at(bytes: &[u8], at: usize) -> [u8; LANES] {
 }
 
 /// Real numbers `[k][pixel]` of a layer.
-pub(super) fn real(conv: &Conv, scales: &[f32], input: &[u8], output: &mut [f32]) {
+pub(super) fn real(conv: &Conv, layer: &MacLayer, input: &[u8], output: &mut [f32]) {
     let n_pixels = conv.ends.output.n_pixels();
     for pixel in 0..n_pixels {
         for block in 0..conv.n_blocks() {
             let sums = conv.accumulators(block, input, conv.window(pixel));
             let channels = block * LANES..conv.ends.output.channels.min((block + 1) * LANES);
             for k in channels {
-                let scale = scales[if scales.len() == 1 { 0 } else { k }];
-                output[k * n_pixels + pixel] = sums[k % LANES] as f32 * scale;
+                let real = layer.output_real(k, sums[k % LANES].into());
+                output[k * n_pixels + pixel] = real.unwrap_or_default();
             }
         }
     }

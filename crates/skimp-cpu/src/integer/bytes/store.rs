@@ -1,8 +1,7 @@
 //! The values of a network while it runs.
 
-use skimp_graph::affine::{AffineEncoding, AffineGraph};
-use skimp_graph::shape::TensorType;
-use skimp_graph::{Data, Tensor};
+use skimp_graph::Tensor;
+use skimp_graph::integer::{CodeTensor, Encoding, IntegerTensor, Quotient};
 
 use super::layout::{Layout, byte};
 
@@ -10,20 +9,20 @@ use super::layout::{Layout, byte};
 #[derive(Clone, Debug)]
 pub(super) struct Coded {
     pub(super) layout: Layout,
-    pub(super) encoding: AffineEncoding,
+    pub(super) encoding: Encoding,
     /// Shape as a tensor.
     pub(super) shape: Vec<usize>,
 }
 
 impl Coded {
-    /// A value of type `found` under `encoding`, if it is an image or a vector.
-    pub(super) fn new(found: &TensorType, encoding: AffineEncoding) -> Option<Self> {
-        let layout = match found.shape[..] {
+    /// A value of extents `shape` under `encoding`, if it is an image or a vector of codes that fit a byte.
+    pub(super) fn new(shape: &[usize], encoding: Encoding) -> Option<Self> {
+        let layout = match *shape {
             [_, c, h, w] if c * h * w > 0 => Layout::new(c, h, w),
             [_, c] if c > 0 => Layout::new(c, 1, 1),
             _ => return None,
         };
-        Some(Self { layout, encoding, shape: found.shape.clone() })
+        (encoding.bits <= 8).then(|| Self { layout, encoding, shape: shape.to_vec() })
     }
 
     fn n_images(&self) -> usize {
@@ -35,37 +34,34 @@ impl Coded {
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) bytes: Vec<Vec<u8>>,
-    pub(super) tensors: Vec<Option<Tensor>>,
+    pub(super) tensors: Vec<Option<IntegerTensor>>,
 }
 
 impl Store {
     /// Halos are filled here, once; nobody writes them.
-    pub(super) fn new(graph: &AffineGraph, coded: &[Option<Coded>]) -> Self {
+    pub(super) fn new(coded: &[Option<Coded>]) -> Self {
         let zeros = |coded: &Option<Coded>| match coded {
             Some(Coded { layout, encoding, shape }) => {
-                vec![byte(encoding.zero_point, encoding.code_type); layout.n_bytes() * shape[0]]
+                vec![byte(encoding.zero_point, encoding); layout.n_bytes() * shape[0]]
             }
             None => Vec::new(),
         };
-        Self {
-            bytes: coded.iter().map(zeros).collect(),
-            tensors: graph.values.iter().map(|value| value.constant.clone()).collect(),
-        }
+        Self { bytes: coded.iter().map(zeros).collect(), tensors: vec![None; coded.len()] }
     }
 
     /// A value as a tensor.
-    pub(super) fn tensor(&self, coded: &[Option<Coded>], idx: usize) -> Option<Tensor> {
+    pub(super) fn tensor(&self, coded: &[Option<Coded>], idx: usize) -> Option<IntegerTensor> {
         match &coded[idx] {
-            Some(coded) => coded.to_tensor(&self.bytes[idx]),
+            Some(coded) => Some(IntegerTensor::Codes(coded.to_codes(&self.bytes[idx]))),
             None => self.tensors[idx].clone(),
         }
     }
 
     /// Keeps a value.
-    pub(super) fn put(&mut self, coded: &[Option<Coded>], idx: usize, tensor: Tensor) {
-        match &coded[idx] {
-            Some(coded) => coded.fill(&tensor, &mut self.bytes[idx]),
-            None => self.tensors[idx] = Some(tensor),
+    pub(super) fn put(&mut self, coded: &[Option<Coded>], idx: usize, tensor: IntegerTensor) {
+        match (&coded[idx], tensor) {
+            (Some(coded), IntegerTensor::Codes(codes)) => coded.fill(&codes, &mut self.bytes[idx]),
+            (_, tensor) => self.tensors[idx] = Some(tensor),
         }
     }
 }
@@ -86,26 +82,29 @@ impl Coded {
         }
     }
 
-    fn to_tensor(&self, bytes: &[u8]) -> Option<Tensor> {
-        let mut codes = vec![0; self.shape.iter().product()];
-        let least = self.encoding.code_type.min();
-        self.for_each(|i, at| codes[i] = i32::from(bytes[at]) + least);
-        self.encoding.code_type.tensor(self.shape.clone(), codes.into_iter())
+    fn to_codes(&self, bytes: &[u8]) -> CodeTensor {
+        let mut data = vec![0; self.shape.iter().product()];
+        let least = self.encoding.min_code();
+        self.for_each(|i, at| data[i] = i32::from(bytes[at]) + least);
+        CodeTensor { shape: self.shape.clone(), data }
     }
 
-    fn fill(&self, tensor: &Tensor, bytes: &mut [u8]) {
-        match tensor.data() {
-            Data::U8(codes) => self.for_each(|i, at| bytes[at] = codes[i]),
-            Data::I8(codes) => self.for_each(|i, at| bytes[at] = (i32::from(codes[i]) + 128) as u8),
-            other => debug_assert!(false, "codes are {:?}", other.dtype()),
-        }
+    fn fill(&self, codes: &CodeTensor, bytes: &mut [u8]) {
+        self.for_each(|i, at| bytes[at] = byte(codes.data[i], &self.encoding));
     }
 
     /// Quantizes real numbers.
-    pub(super) fn quantize(&self, reals: &[f32], bytes: &mut [u8]) {
-        let (encoding, code_type) = (self.encoding, self.encoding.code_type);
+    pub(super) fn quantize(&self, quotient: Quotient, reals: &[f32], bytes: &mut [u8]) {
+        let encoding = self.encoding;
+        match quotient {
+            Quotient::Single => self.each_code(reals, bytes, |x| encoding.quantize(x)),
+            Quotient::Double => self.each_code(reals, bytes, |x| encoding.quantize_exactly(f64::from(x))),
+        }
+    }
+
+    fn each_code(&self, reals: &[f32], bytes: &mut [u8], code: impl Fn(f32) -> i32) {
         let Layout { channels, height, width, .. } = self.layout;
-        let least = code_type.min();
+        let least = self.encoding.min_code();
         // Row by row: real numbers are read in order.
         for image in 0..self.n_images() {
             for c in 0..channels {
@@ -113,7 +112,7 @@ impl Coded {
                     let row = &reals[((image * channels + c) * height + h) * width..][..width];
                     let at = image * self.layout.n_bytes() + self.layout.at(h, 0) + c;
                     for (x, byte) in row.iter().zip(bytes[at..].iter_mut().step_by(self.layout.pitch)) {
-                        *byte = (encoding.quantize(*x) - least) as u8;
+                        *byte = (code(*x) - least) as u8;
                     }
                 }
             }
@@ -123,7 +122,7 @@ impl Coded {
     /// The real numbers behind the bytes.
     pub(super) fn dequantize(&self, bytes: &[u8]) -> Tensor {
         let mut reals = vec![0.0; self.shape.iter().product()];
-        let least = self.encoding.code_type.min();
+        let least = self.encoding.min_code();
         self.for_each(|i, at| reals[i] = self.encoding.dequantize(i32::from(bytes[at]) + least));
         Tensor::from_f32(self.shape.clone(), reals)
     }

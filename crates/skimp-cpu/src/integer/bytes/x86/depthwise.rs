@@ -2,12 +2,12 @@
 
 use std::arch::x86_64::*;
 
-use crate::affine::conv::Images;
-use crate::affine::depthwise::Depthwise;
-use crate::affine::layout::LANES;
+use crate::integer::bytes::conv::Images;
+use crate::integer::bytes::depthwise::Depthwise;
+use crate::integer::bytes::layout::LANES;
 
 /// Runs a layer whose pixels are whole blocks, on one image. The caller has detected AVX-512 with VNNI.
-pub(in crate::affine) fn run(layer: &Depthwise, images: Images<'_>, output: &mut [u8]) {
+pub(in crate::integer::bytes) fn run(layer: &Depthwise, images: Images<'_>, output: &mut [u8]) {
     let ends = layer.ends;
     assert!(images.input.len() >= ends.input.n_bytes() && ends.input.pitch >= LANES, "the input is a whole image");
     assert!(output.len() >= ends.output.n_bytes() && ends.output.pitch >= LANES, "the output is a whole image");

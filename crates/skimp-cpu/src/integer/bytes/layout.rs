@@ -1,6 +1,6 @@
 //! Where the codes of one image lie.
 
-use skimp_graph::affine::CodeType;
+use skimp_graph::integer::Encoding;
 
 /// Channels in a vector of accumulators, and bytes in a block of codes.
 pub(super) const LANES: usize = 16;
@@ -69,7 +69,7 @@ impl Layout {
     }
 }
 
-/// Codes are kept as bytes above the least code of their type.
-pub(super) fn byte(code: i32, code_type: CodeType) -> u8 {
-    (code - code_type.min()).clamp(0, 255) as u8
+/// Codes are kept as bytes above the least one of their encoding.
+pub(super) fn byte(code: i32, encoding: &Encoding) -> u8 {
+    (code - encoding.min_code()).clamp(0, 255) as u8
 }

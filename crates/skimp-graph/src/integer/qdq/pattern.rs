@@ -1,9 +1,12 @@
 //! Which nodes of a QDQ network are operators on codes.
 
+use std::sync::Arc;
+
 use super::layer::{Layer, layer, widened};
-use crate::affine::{AffineEncoding, CodeType, MeanWindow};
+use crate::integer::{Activation, CodeType, Encoding, IntegerOp};
 use crate::ops;
-use crate::{Graph, GraphError, Node, Op, PadMode, Slice, Tensor, ValueId, reference};
+use crate::shape::{Shapes, infer};
+use crate::{Dim, Graph, GraphError, GraphInput, Node, Op, PadMode, Slice, Tensor, ValueId, Window, reference};
 
 /// What the operator at the heart of a pattern is.
 #[derive(Clone, Debug)]
@@ -16,6 +19,16 @@ pub(super) enum Kind {
     Move(Op),
 }
 
+/// What a mean runs over.
+#[derive(Clone, Debug)]
+pub(super) struct MeanWindow {
+    /// `None`: all spatial positions.
+    pub(super) window: Option<Window>,
+    pub(super) count_include_pad: bool,
+    /// Whether the spatial axes stay.
+    pub(super) keep_dims: bool,
+}
+
 /// Codes in, one operator and perhaps its activation function, codes out.
 #[derive(Clone, Debug)]
 pub(super) struct Fused {
@@ -24,21 +37,33 @@ pub(super) struct Fused {
     pub(super) kind: Kind,
     /// Values that hold codes.
     pub(super) inputs: Vec<ValueId>,
-    pub(super) encoding: AffineEncoding,
+    pub(super) encoding: Encoding,
+    pub(super) activation: Activation,
+}
+
+impl Fused {
     /// Bounds of the result.
-    pub(super) min: i32,
-    pub(super) max: i32,
+    pub(super) fn range(&self) -> (i32, i32) {
+        let encoding = &self.encoding;
+        match self.activation {
+            Activation::Clamp { min, max } => (min, max),
+            Activation::Relu => (encoding.zero_point, encoding.max_code()),
+            Activation::None | Activation::Sign => (encoding.min_code(), encoding.max_code()),
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Patterns {
     /// The encoding of each value that a `QuantizeLinear` makes.
-    pub(super) encodings: Vec<Option<AffineEncoding>>,
+    pub(super) encodings: Vec<Option<Encoding>>,
     /// For each node that is a `QuantizeLinear`, the operator on codes that ends in it.
     pub(super) fused: Vec<Option<Fused>>,
     /// For each node, the layer on codes that gives real numbers.
     pub(super) real_layers: Vec<Option<Layer>>,
     producers: Vec<Option<usize>>,
+    /// Shapes of all values, open extents chosen freely: for ranks. Only where some operator needs them.
+    shapes: Option<Shapes>,
 }
 
 impl Patterns {
@@ -49,7 +74,11 @@ impl Patterns {
             fused: vec![None; n_nodes],
             real_layers: vec![None; n_nodes],
             producers: graph.producers(),
+            shapes: None,
         };
+        if graph.nodes().iter().any(|node| matches!(node.op, Op::ReduceMean(_))) {
+            patterns.shapes = shapes(graph);
+        }
         for node in graph.nodes() {
             if matches!(node.op, Op::QuantizeLinear(_)) {
                 patterns.encodings[node.outputs[0].0] = encoding(graph, node, None)?;
@@ -61,9 +90,9 @@ impl Patterns {
         }
         for (node_idx, node) in graph.nodes().iter().enumerate() {
             if matches!(node.op, Op::QuantizeLinear(_)) {
-                patterns.fused[node_idx] = patterns.fuse(graph, node, &n_uses)?;
+                patterns.fused[node_idx] = patterns.fuse(graph, node, &n_uses);
             } else {
-                patterns.real_layers[node_idx] = patterns.layer(graph, node)?;
+                patterns.real_layers[node_idx] = patterns.layer(graph, node);
             }
         }
         Ok(patterns)
@@ -76,64 +105,65 @@ impl Patterns {
     }
 
     /// The codes that `id` dequantizes.
-    fn codes(&self, graph: &Graph, id: ValueId) -> Option<(ValueId, AffineEncoding)> {
+    fn codes(&self, graph: &Graph, id: ValueId) -> Option<(ValueId, Encoding)> {
         let node = &graph.nodes()[self.producers[id.0]?];
         let codes = node.inputs.first().copied().flatten()?;
         let made = self.encodings[codes.0]?;
         let is_dequantize = matches!(node.op, Op::DequantizeLinear(_));
-        let read = encoding(graph, node, Some(made.code_type)).ok().flatten()?;
+        let read = encoding(graph, node, Some(made.code_type())).ok().flatten()?;
         (is_dequantize && read == made).then_some((codes, made))
     }
 
-    fn layer(&self, graph: &Graph, node: &Node) -> Result<Option<Layer>, GraphError> {
-        let input = node.inputs.first().copied().flatten().and_then(|id| self.codes(graph, id));
-        match input {
-            Some(input) => layer(graph, &self.producers, node, input),
-            None => Ok(None),
-        }
+    fn rank(&self, id: Option<ValueId>) -> Option<usize> {
+        Some(self.shapes.as_ref()?.get(id?)?.shape.len())
+    }
+
+    fn layer(&self, graph: &Graph, node: &Node) -> Option<Layer> {
+        let input = node.inputs.first().copied().flatten().and_then(|id| self.codes(graph, id))?;
+        layer(graph, &self.producers, node, input)
     }
 
     /// The operator on codes that ends in `quantize`.
-    fn fuse(&self, graph: &Graph, quantize: &Node, n_uses: &[usize]) -> Result<Option<Fused>, GraphError> {
-        let Some(encoding) = self.encodings[quantize.outputs[0].0] else { return Ok(None) };
-        let Some(mut value) = quantize.inputs.first().copied().flatten() else { return Ok(None) };
-        let (mut min, mut max) = (encoding.code_type.min(), encoding.code_type.max());
+    fn fuse(&self, graph: &Graph, quantize: &Node, n_uses: &[usize]) -> Option<Fused> {
+        let encoding = self.encodings[quantize.outputs[0].0]?;
+        let mut value = quantize.inputs.first().copied().flatten()?;
+        let mut activation = Activation::None;
         let producer = |value: ValueId| self.producers[value.0].map(|idx| (idx, &graph.nodes()[idx]));
         if let Some((_, node)) = producer(value)
             && n_uses[value.0] == 1
-            && let Some((low, high)) = bounds(&node.op)
+            && let Some(bounds) = bounds(&node.op)
             && let Some(before) = node.inputs[0]
         {
             // Requantization is monotone, so that a clip of real numbers is a clip of codes.
-            max = high.map_or(max, |high| encoding.quantize(high));
-            min = low.map_or(min, |low| encoding.quantize(low)).min(max);
+            activation = clipped(bounds, &encoding);
             value = before;
         }
         if let Some((codes, _)) = self.codes(graph, value) {
             let node_idx = self.producers[value.0].unwrap_or_default();
-            let inputs = vec![codes];
-            return Ok(Some(Fused { node_idx, kind: Kind::Table(None), inputs, encoding, min, max }));
+            return Some(Fused { node_idx, kind: Kind::Table(None), inputs: vec![codes], encoding, activation });
         }
-        let Some((node_idx, node)) = producer(value).filter(|_| n_uses[value.0] == 1) else { return Ok(None) };
-        let codes: Option<Vec<ValueId>> = node
+        let (node_idx, node) = producer(value).filter(|_| n_uses[value.0] == 1)?;
+        if let Some(layer) = self.layer(graph, node) {
+            let inputs = vec![layer.input];
+            return Some(Fused { node_idx, kind: Kind::Layer(Box::new(layer)), inputs, encoding, activation });
+        }
+        let kind = kind(node, value, |id| self.rank(id))?;
+        let inputs: Vec<ValueId> = node
             .inputs
             .iter()
             .map(|input| input.and_then(|id| self.codes(graph, id)).map(|(codes, _)| codes))
-            .collect();
-        let kind = match self.layer(graph, node)? {
-            Some(layer) => {
-                let inputs = vec![layer.input];
-                let kind = Kind::Layer(Box::new(layer));
-                return Ok(Some(Fused { node_idx, kind, inputs, encoding, min, max }));
-            }
-            None => kind(node, value),
-        };
-        Ok(match (kind, codes) {
-            (Some(kind), Some(inputs)) if !inputs.is_empty() => {
-                Some(Fused { node_idx, kind, inputs, encoding, min, max })
-            }
-            _ => None,
-        })
+            .collect::<Option<_>>()?;
+        (!inputs.is_empty()).then_some(Fused { node_idx, kind, inputs, encoding, activation })
+    }
+}
+
+/// A clip of real numbers as one of codes.
+fn clipped((low, high): (Option<f32>, Option<f32>), encoding: &Encoding) -> Activation {
+    let max = high.map_or(encoding.max_code(), |high| encoding.quantize(high));
+    let min = low.map_or(encoding.min_code(), |low| encoding.quantize(low)).min(max);
+    match (min == encoding.zero_point, max == encoding.max_code()) {
+        (true, true) => Activation::Relu,
+        _ => Activation::Clamp { min, max },
     }
 }
 
@@ -148,16 +178,31 @@ fn bounds(op: &Op) -> Option<(Option<f32>, Option<f32>)> {
     }
 }
 
+/// Shapes for one image, with open extents of 224 pixels or elements.
+fn shapes(graph: &Graph) -> Option<Shapes> {
+    const OPEN: usize = 224;
+    let extent = |(axis, dim): (usize, &Dim)| match dim {
+        Dim::Fixed(extent) => *extent,
+        Dim::Free(_) if axis == 0 => 1,
+        Dim::Free(_) => OPEN,
+    };
+    let input = |input: &GraphInput| input.dims.iter().enumerate().map(extent).collect();
+    infer(graph, &graph.inputs().iter().map(input).collect::<Vec<Vec<usize>>>()).ok()
+}
+
 /// What `node` is on codes, as far as its operator decides; `value` is the output in question.
-fn kind(node: &Node, value: ValueId) -> Option<Kind> {
+fn kind(node: &Node, value: ValueId, rank: impl Fn(Option<ValueId>) -> Option<usize>) -> Option<Kind> {
     Some(match &node.op {
         Op::Add => Kind::Add,
-        Op::GlobalAveragePool => Kind::Mean(MeanWindow::Global { keep_dims: true }),
+        Op::GlobalAveragePool => Kind::Mean(MeanWindow { window: None, count_include_pad: false, keep_dims: true }),
         Op::AveragePool(ops::AveragePool { window, count_include_pad }) => {
-            Kind::Mean(MeanWindow::Window { window: window.clone(), count_include_pad: *count_include_pad })
+            let (window, count_include_pad) = (Some(window.clone()), *count_include_pad);
+            Kind::Mean(MeanWindow { window, count_include_pad, keep_dims: true })
         }
-        Op::ReduceMean(ops::ReduceMean { axes, keep_dims }) if is_spatial(axes) => {
-            Kind::Mean(MeanWindow::Global { keep_dims: *keep_dims })
+        Op::ReduceMean(ops::ReduceMean { axes, keep_dims })
+            if is_spatial(axes) && rank(node.inputs.first().copied().flatten()) == Some(4) =>
+        {
+            Kind::Mean(MeanWindow { window: None, count_include_pad: false, keep_dims: *keep_dims })
         }
         Op::LeakyRelu(_) | Op::Sigmoid | Op::HardSigmoid(_) | Op::HardSwish | Op::Tanh => {
             Kind::Table(Some(node.op.clone()))
@@ -190,15 +235,15 @@ fn kind(node: &Node, value: ValueId) -> Option<Kind> {
     })
 }
 
-/// Whether `axes` are the spatial ones of `[n, c, h, w]`; the rank is checked at run time.
+/// Whether `axes` are the spatial ones of `[n, c, h, w]`.
 fn is_spatial(axes: &[i64]) -> bool {
     let mut axes: Vec<i64> = axes.iter().map(|&axis| if axis < 0 { axis + 4 } else { axis }).collect();
     axes.sort_unstable();
     axes == [2, 3]
 }
 
-/// The encoding that a conversion between reals and codes states, if it has 8 bits and one constant scale.
-fn encoding(graph: &Graph, node: &Node, code_type: Option<CodeType>) -> Result<Option<AffineEncoding>, GraphError> {
+/// The encoding that a conversion between reals and codes states, if it has one constant scale.
+fn encoding(graph: &Graph, node: &Node, code_type: Option<CodeType>) -> Result<Option<Encoding>, GraphError> {
     let constant = |i: usize| node.inputs.get(i).copied().flatten().map(|id| graph.constant(id));
     let Some(Some(&[scale])) = constant(1).map(|tensor| tensor.and_then(Tensor::as_f32)) else { return Ok(None) };
     let (code_type, zero_point) = match constant(2) {
@@ -213,42 +258,35 @@ fn encoding(graph: &Graph, node: &Node, code_type: Option<CodeType>) -> Result<O
         let cause = format!("the scale is {scale}, expected a positive finite number");
         return Err(GraphError::invalid_node(&node.name, node.op.name(), cause));
     }
-    Ok(Some(AffineEncoding { code_type, scale, zero_point }))
+    Ok(Some(code_type.encoding(scale, zero_point)))
 }
 
 /// The result for every code of `from`: dequantized, `function` applied, quantized, and clamped.
 pub(super) fn table(
     function: Option<&Op>,
-    from: &AffineEncoding,
-    to: &AffineEncoding,
-    min: i32,
-    max: i32,
-) -> Result<Box<[i32; 256]>, GraphError> {
-    let least = from.code_type.min();
-    let reals: Vec<f32> = (least..=from.code_type.max()).map(|code| from.dequantize(code)).collect();
+    from: &Encoding,
+    to: &Encoding,
+    (min, max): (i32, i32),
+) -> Result<Arc<[i32]>, GraphError> {
+    let reals: Vec<f32> = (from.min_code()..=from.max_code()).map(|code| from.dequantize(code)).collect();
     let results = match function {
         None => reals,
         Some(op) => {
-            let input = Tensor::from_f32(vec![256], reals);
+            let input = Tensor::from_f32(vec![reals.len()], reals);
             let outputs = reference::evaluate(op, op.name(), &[Some(&input)])?;
             outputs.into_iter().next().and_then(Tensor::into_f32).unwrap_or_default()
         }
     };
-    let mut table = Box::new([0; 256]);
-    for (entry, real) in table.iter_mut().zip(results) {
-        *entry = to.quantize(real).clamp(min, max);
-    }
-    Ok(table)
+    Ok(results.into_iter().map(|real| to.quantize(real).clamp(min, max)).collect())
 }
 
 /// A moving operator on codes: what pads is the code of the real number that pads.
-pub(super) fn on_codes(op: &Op, encoding: &AffineEncoding) -> Op {
+pub(super) fn on_codes(op: &Op, encoding: &Encoding) -> IntegerOp {
     match op {
-        Op::Pad(pad) => {
-            let mut pad = pad.clone();
-            pad.value = encoding.quantize(pad.value) as f32;
-            Op::Pad(pad)
-        }
-        other => other.clone(),
+        Op::MaxPool(ops::MaxPool { window }) => IntegerOp::MaxPool(Some(window.clone())),
+        Op::Concat(ops::Concat { axis }) => IntegerOp::Concat { axis: *axis },
+        Op::Slice(slice) => IntegerOp::Slice(slice.clone()),
+        Op::Pad(pad) => IntegerOp::Pad { pad: pad.clone(), code: encoding.quantize(pad.value) },
+        other => IntegerOp::Move(other.clone()),
     }
 }
