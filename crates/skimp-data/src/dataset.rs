@@ -58,6 +58,8 @@ pub struct Batch {
     pub shape: [usize; 4],
     /// The class of each image.
     pub labels: Vec<usize>,
+    /// The index of each image in its data set.
+    pub indices: Vec<usize>,
 }
 
 /// A kind of data set: one entry of [`DATASETS`].
@@ -397,6 +399,8 @@ impl<D: Deref<Target = Dataset>> Prepared<D> {
             skimp_memory::check(bytes, || format!("a batch of {} images", indices.len()))?;
         }
         batch.images.resize(indices.len() * len, 0.0);
+        batch.indices.clear();
+        batch.indices.extend_from_slice(indices);
         batch.labels.clear();
         batch.labels.extend(indices.iter().map(|&index| self.dataset.labels()[index]));
         let (source, pipeline) = (&self.dataset.source, &self.pipeline);

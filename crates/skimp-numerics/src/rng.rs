@@ -66,6 +66,42 @@ pub fn normal(seed: u64, stream: u64, index: u64) -> f64 {
     radius * angle.cos()
 }
 
+/// What random numbers about one image at one step are drawn from: a run's seed, the stream of one purpose (see
+/// [`stream`]), the training or time step, and the image's index in its data set.
+///
+/// Numbers under a key do not depend on the batch that the image is in, on threads, or on other images. Where no image
+/// is meant (a weight), its number is 0; where there is one step only, that is 0.
+///
+/// # Examples
+/// ```
+/// use skimp_numerics::rng::{Key, stream};
+///
+/// let key = Key { seed: 1, stream: stream("noise/conv1"), step: 0, image: 17 };
+/// let (mut once, mut again) = (key.draws(), key.draws());
+/// assert_eq!(once.normal().to_bits(), again.normal().to_bits());
+/// assert_ne!(key.draws().next_u64(), Key { image: 18, ..key }.draws().next_u64());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Stream of the purpose.
+    pub stream: u64,
+    /// Training step, or time step of a spiking network.
+    pub step: u64,
+    /// Index of the image in its data set.
+    pub image: u64,
+}
+
+impl Key {
+    /// The numbers under this key, from the first one on.
+    pub const fn draws(self) -> Draws {
+        // Each part has a generator of its own, so that (step, image, index) is not squeezed into one counter.
+        let of_step = random_u64(self.seed, stream("key/step"), self.step);
+        Draws::new(random_u64(of_step, stream("key/image"), self.image), self.stream)
+    }
+}
+
 /// A uniform random order of `0 .. n`.
 ///
 /// # Source
@@ -190,6 +226,27 @@ mod tests {
         assert_eq!(draws.next_u64(), random_u64(1, 2, 0));
         assert_eq!(draws.between(5, 5), 5);
         assert_eq!(draws.between(5, 4), 5);
+    }
+
+    #[test]
+    fn every_part_of_a_key_counts() {
+        let key = Key { seed: 1, stream: 2, step: 3, image: 4 };
+        let others = [
+            Key { seed: 0, ..key },
+            Key { stream: 0, ..key },
+            Key { step: 4, image: 3, ..key },
+            Key { step: 0, ..key },
+            Key { image: 0, ..key },
+        ];
+        let first = |key: Key| key.draws().next_u64();
+        assert_eq!(first(key), first(key));
+        assert!(others.iter().all(|&other| first(other) != first(key)));
+        // Means over steps and images alike are those of independent numbers: 0.5 within 4 deviations.
+        let mean: f64 = (0..100)
+            .flat_map(|step| (0..100).map(move |image| f64::from(Key { step, image, ..key }.draws().uniform(0.0, 1.0))))
+            .sum::<f64>()
+            / 1e4;
+        assert!((mean - 0.5).abs() < 4.0 * (1.0 / 12.0_f64).sqrt() / 100.0, "{mean}");
     }
 
     #[test]
