@@ -18,10 +18,15 @@ pub mod policy;
 pub mod reference;
 pub mod schedule;
 pub mod spec;
+mod teacher;
 pub mod trainer;
 
-pub use engine::{Buffer, Mode, Model, ModelOptions, Param, ParamRole, Storage};
+pub use engine::{
+    Buffer, GaussianNoise, HookCall, HookPlace, Mode, Model, ModelOptions, Param, ParamRole, Storage, TensorHook,
+    WeightMask,
+};
 pub use error::TrainError;
 pub use loss::{LossKind, LossReport, LossSum, LossTerm, Target, Targets};
 pub use policy::Policy;
 pub use skimp_cpu::nhwc::Zeros;
+pub use teacher::{TargetSource, Teacher};

@@ -68,6 +68,21 @@ impl LossSum {
         Self::one(LossKind::CrossEntropy { label_smoothing }, Target::Labels)
     }
 
+    /// Knowledge distillation: `share` of [`LossKind::Distillation`] of the logits against the target `teacher`, the rest
+    /// cross-entropy with the labels. See [`Teacher`](crate::Teacher).
+    ///
+    /// # Source
+    /// Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", NIPS 2014 workshop, section 2.
+    pub fn distillation(temperature: f32, share: f32, teacher: impl Into<String>) -> Self {
+        let term = |kind, factor, target| LossTerm { kind, tensor: None, factor, target };
+        Self {
+            terms: vec![
+                term(LossKind::Distillation { temperature }, share, Target::Tensor(teacher.into())),
+                term(LossKind::CrossEntropy { label_smoothing: 0.0 }, 1.0 - share, Target::Labels),
+            ],
+        }
+    }
+
     /// One loss of the logits.
     pub fn one(kind: LossKind, target: Target) -> Self {
         Self { terms: vec![LossTerm { kind, tensor: None, factor: 1.0, target }] }

@@ -8,13 +8,14 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use skimp_data::Batch;
 
-pub use self::evaluate::{Evaluation, evaluate};
+pub use self::evaluate::{Evaluation, evaluate, evaluate_with};
 
 use crate::checkpoint::{self, Checkpoint, Parts, RunState};
 use crate::loader::Loader;
 use crate::optimizer::{Optimizer, OptimizerConfig};
 use crate::policy::{Policy, Verdict};
 use crate::schedule::Schedule;
+use crate::teacher::TargetSource;
 use crate::{LossSum, Mode, Model, Targets, TrainError};
 
 /// How long a run is and what it minimizes.
@@ -131,6 +132,7 @@ pub struct Trainer<'a> {
     config: TrainerConfig,
     training: Loader,
     validation: Option<Loader>,
+    targets: Option<Box<dyn TargetSource>>,
     state: RunState,
     checkpoint: Option<PathBuf>,
 }
@@ -171,12 +173,18 @@ impl<'a> Trainer<'a> {
         check_norms(model, &training)?;
         let optimizer = Optimizer::new(&config.optimizer, model.params())?;
         let state = RunState::default();
-        Ok(Self { model, policy, optimizer, config, training, validation, state, checkpoint: None })
+        let (targets, checkpoint) = (None, None);
+        Ok(Self { model, policy, optimizer, config, training, validation, targets, state, checkpoint })
     }
 
     /// The optimizer, for hooks.
     pub fn optimizer_mut(&mut self) -> &mut Optimizer {
         &mut self.optimizer
+    }
+
+    /// Gives the losses tensors beside the labels: a teacher's answers, in every step and at validation.
+    pub fn set_targets(&mut self, targets: Box<dyn TargetSource>) {
+        self.targets = Some(targets);
     }
 
     /// Goes on from a checkpoint.
@@ -248,8 +256,9 @@ impl<'a> Trainer<'a> {
         let learning_rate = self.config.learning_rate * factor;
         let n_images = batch.labels.len();
         let mode = Mode::Train { step, seed: self.config.seed };
-        self.model.forward(&batch.images, n_images, mode, self.policy)?;
-        let targets = Targets { labels: &batch.labels, tensors: &[] };
+        self.model.forward_images(&batch.images, &batch.indices, mode, self.policy)?;
+        let tensors = tensors(self.targets.as_deref_mut(), batch)?;
+        let targets = Targets { labels: &batch.labels, tensors: &tensors };
         let report = self.model.backward(&self.config.losses, &targets, self.policy)?;
         let (loss, n_correct) = (report.total, report.n_correct);
         if !loss.is_finite() {
@@ -288,7 +297,8 @@ impl<'a> Trainer<'a> {
             None => None,
             Some(loader) => {
                 observer.validation(loader.n_images());
-                Some(evaluate(self.model, self.policy, loader, &self.config.losses)?)
+                let targets = self.targets.as_deref_mut();
+                Some(evaluate_with(self.model, self.policy, loader, &self.config.losses, targets)?)
             }
         };
         let sums = std::mem::take(&mut self.state.epoch);
@@ -349,6 +359,16 @@ impl<'a> Trainer<'a> {
             checkpoint: self.checkpoint.clone(),
         }
     }
+}
+
+/// A batch's tensors beside the labels.
+fn tensors<'t>(
+    source: Option<&'t mut (dyn TargetSource + 'static)>,
+    batch: &Batch,
+) -> Result<Vec<(&'t str, &'t [f32])>, TrainError> {
+    let Some(source) = source else { return Ok(Vec::new()) };
+    let named = source.targets(batch)?.iter().map(|(name, tensor)| (name.as_str(), tensor.as_slice()));
+    Ok(named.collect())
 }
 
 /// Refuses batches, the last of an epoch among them, that give a batch normalization one value per channel.

@@ -2,6 +2,7 @@
 
 mod compile;
 mod fuse;
+mod hooks;
 mod kernels;
 mod losses;
 mod model;
@@ -12,6 +13,7 @@ mod step;
 mod steps;
 mod tensors;
 
+pub use hooks::{GaussianNoise, HookCall, HookPlace, TensorHook, WeightMask};
 pub use model::Model;
 pub use options::{Mode, ModelOptions};
 pub use param::{Buffer, Param, ParamRole, Storage};

@@ -5,13 +5,14 @@ use skimp_graph::rewrite::Editor;
 use skimp_graph::{Graph, Tensor, ValueId};
 
 use super::compile::{Compiled, compile};
+use super::hooks::{Hooks, TensorHook};
 use super::losses::{Prediction, Seed};
 use super::step::{Planned, Run};
 use super::tensors::{TensorId, Tensors, zeros};
 use super::{Buffer, Mode, ModelOptions, Param, plan};
 use crate::TrainError;
 use crate::loss::{LossReport, LossSum, Targets};
-use crate::policy::{Policy, SiteKind};
+use crate::policy::{Policy, Site, SiteKind};
 
 /// A network compiled for training: parameters, steps and planned memory.
 ///
@@ -43,6 +44,7 @@ pub struct Model {
     bad_output: Option<usize>,
     last: Option<Last>,
     report: LossReport,
+    hooks: Hooks,
 }
 
 /// The last forward pass.
@@ -98,14 +100,59 @@ impl Model {
             bad_output: None,
             last,
             report,
+            hooks: Hooks::default(),
         })
     }
 
-    /// Runs the network on `batch` images, NCHW.
+    /// Adds something to be done to tensors in every pass, after the hooks that are there.
+    pub fn add_hook(&mut self, hook: Box<dyn TensorHook>) {
+        self.hooks.list.push(hook);
+    }
+
+    /// Removes all hooks and gives them back, in order.
+    pub fn take_hooks(&mut self) -> Vec<Box<dyn TensorHook>> {
+        std::mem::take(&mut self.hooks.list)
+    }
+
+    /// The layers as policies and hooks see them, in the order in which they run. A layer that is part of another one
+    /// (a `Relu` behind a batch normalization) is not among them, unless [`ModelOptions::keep`] names what it reads.
+    pub fn sites(&self) -> impl Iterator<Item = &Site> {
+        self.steps.iter().map(|planned| &planned.place.site)
+    }
+
+    /// Runs the network on `batch` images, NCHW. Hooks take their positions in the batch for their indices.
     ///
     /// # Errors
     /// [`TrainError::Data`] if the number of elements does not fit, or `batch` is 0 or above the planned one.
     pub fn forward(
+        &mut self,
+        input: &[f32],
+        batch: usize,
+        mode: Mode,
+        policy: &mut dyn Policy,
+    ) -> Result<(), TrainError> {
+        self.hooks.images.clear();
+        self.hooks.images.extend(0..batch.min(self.max_batch));
+        self.forward_batch(input, batch, mode, policy)
+    }
+
+    /// As [`forward`](Model::forward), on the images with these indices in their data set.
+    ///
+    /// # Errors
+    /// As [`forward`](Model::forward).
+    pub fn forward_images(
+        &mut self,
+        input: &[f32],
+        images: &[usize],
+        mode: Mode,
+        policy: &mut dyn Policy,
+    ) -> Result<(), TrainError> {
+        self.hooks.images.clear();
+        self.hooks.images.extend_from_slice(images);
+        self.forward_batch(input, images.len(), mode, policy)
+    }
+
+    fn forward_batch(
         &mut self,
         input: &[f32],
         batch: usize,
@@ -152,6 +199,7 @@ impl Model {
             batch,
             mode,
             policy,
+            hooks: &mut self.hooks,
             params: &mut self.params,
             buffers: &mut self.buffers,
             tensors: &mut self.tensors,
@@ -166,6 +214,7 @@ impl Model {
             }
             for &output in &place.outputs {
                 run.cast_output(&place.site, output);
+                run.hook_output(&place.site, output);
             }
         }
         Ok(())
@@ -277,6 +326,7 @@ impl Model {
             batch,
             mode,
             policy,
+            hooks: &mut self.hooks,
             params: &mut self.params,
             buffers: &mut self.buffers,
             tensors: &mut self.tensors,
@@ -287,6 +337,9 @@ impl Model {
         for Planned { place, step } in self.steps.iter_mut().rev() {
             if place.outputs.iter().all(|output| !run.live[output.0]) {
                 continue;
+            }
+            for &output in &place.outputs {
+                run.hook_output_grad(&place.site, output);
             }
             step.backward(place, &mut run)?;
             for port in &place.inputs {

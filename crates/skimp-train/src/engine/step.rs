@@ -2,6 +2,7 @@
 
 use skimp_cpu::nhwc::{Workspace, accumulate};
 
+use super::hooks::{HookPlace, Hooks};
 use super::tensors::{TensorId, Tensors};
 use super::{Buffer, Mode, Param};
 use crate::TrainError;
@@ -72,6 +73,7 @@ pub(crate) struct Run<'a> {
     pub(crate) batch: usize,
     pub(crate) mode: Mode,
     pub(crate) policy: &'a mut dyn Policy,
+    pub(crate) hooks: &'a mut Hooks,
     pub(crate) params: &'a mut [Param],
     pub(crate) buffers: &'a mut [Buffer],
     pub(crate) tensors: &'a mut Tensors,
@@ -166,6 +168,23 @@ impl Run<'_> {
                 let operand = Operand { role: Role::Output, pass: Pass::Forward, values, rows, columns, contraction };
                 run.policy.cast(site, operand);
             });
+        }
+    }
+
+    /// Lets hooks change a step's stored output.
+    pub(crate) fn hook_output(&mut self, site: &Site, id: TensorId) {
+        if self.hooks.acts(site, HookPlace::Output) {
+            self.produce(id, |values, run| run.hooks.apply(site, HookPlace::Output, run.mode, values));
+        }
+    }
+
+    /// Lets hooks change the whole gradient of a step's output.
+    pub(crate) fn hook_output_grad(&mut self, site: &Site, id: TensorId) {
+        if self.live[id.0] && self.hooks.acts(site, HookPlace::OutputGradient) {
+            let len = self.grad(id).len();
+            let mut memory = self.tensors.take_grad(id);
+            self.hooks.apply(site, HookPlace::OutputGradient, self.mode, &mut memory[..len]);
+            self.tensors.put_grad(id, memory);
         }
     }
 

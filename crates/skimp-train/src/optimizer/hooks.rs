@@ -4,37 +4,61 @@ use std::fmt;
 
 use crate::Param;
 
+/// Which update of which parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpdateOf {
+    /// Index of the parameter.
+    pub param: usize,
+    /// Number of the update, from 1.
+    pub update: u64,
+}
+
 /// Called for each trainable parameter at each update, in the order of the parameters.
 pub trait ParamHook: fmt::Debug + Send {
     /// Before the update; the gradient is unscaled and not yet clipped.
-    fn before_update(&mut self, _param_idx: usize, _param: &mut Param) {}
+    fn before_update(&mut self, _of: UpdateOf, _param: &mut Param) {}
 
-    /// After the update.
-    fn after_update(&mut self, _param_idx: usize, _param: &mut Param) {}
+    /// After the update. `slots` is the optimizer's state of the parameter (momentum, ...), in the order of
+    /// [`UpdateRule::slots`](super::UpdateRule::slots), each in the parameter's storage order.
+    fn after_update(&mut self, _of: UpdateOf, _param: &mut Param, _slots: &mut [Vec<f32>]) {}
 }
 
-/// Keeps pruned elements at zero: gradients and values are multiplied by the mask of their parameter.
+/// Keeps pruned elements at zero: gradients, values and the optimizer's state are multiplied by the mask of their
+/// parameter, so that nothing of an element that is cut later lives on in its momentum.
 #[derive(Clone, Debug)]
 pub struct Mask {
     /// One entry per parameter: 0 or 1 for each element in storage order, or `None` for no mask.
     pub masks: Vec<Option<Vec<f32>>>,
 }
 
-impl ParamHook for Mask {
-    fn before_update(&mut self, param_idx: usize, param: &mut Param) {
-        if let Some(Some(mask)) = self.masks.get(param_idx) {
-            multiply(param.grad_mut(), mask);
-        }
-    }
-
-    fn after_update(&mut self, param_idx: usize, param: &mut Param) {
-        if let Some(Some(mask)) = self.masks.get(param_idx) {
-            multiply(param.values_mut(), mask);
+impl Mask {
+    /// Sets the masked elements to zero, as they have to be before the first step.
+    pub fn apply(&self, params: &mut [Param]) {
+        for (param, mask) in params.iter_mut().zip(&self.masks) {
+            if let Some(mask) = mask {
+                mask_out(param.values_mut(), mask);
+            }
         }
     }
 }
 
-fn multiply(values: &mut [f32], mask: &[f32]) {
+impl ParamHook for Mask {
+    fn before_update(&mut self, of: UpdateOf, param: &mut Param) {
+        if let Some(Some(mask)) = self.masks.get(of.param) {
+            mask_out(param.grad_mut(), mask);
+        }
+    }
+
+    fn after_update(&mut self, of: UpdateOf, param: &mut Param, slots: &mut [Vec<f32>]) {
+        if let Some(Some(mask)) = self.masks.get(of.param) {
+            mask_out(param.values_mut(), mask);
+            slots.iter_mut().for_each(|slot| mask_out(slot, mask));
+        }
+    }
+}
+
+/// Sets elements whose mask is not above 0 to zero.
+pub(crate) fn mask_out(values: &mut [f32], mask: &[f32]) {
     for (value, &mask) in values.iter_mut().zip(mask) {
         // Not a product: an infinite gradient of a removed element must not become NaN.
         *value = if mask > 0.0 { *value } else { 0.0 };
@@ -52,8 +76,8 @@ pub struct Clamp {
 }
 
 impl ParamHook for Clamp {
-    fn after_update(&mut self, param_idx: usize, param: &mut Param) {
-        if let Some(&Some(limit)) = self.limits.get(param_idx) {
+    fn after_update(&mut self, of: UpdateOf, param: &mut Param, _slots: &mut [Vec<f32>]) {
+        if let Some(&Some(limit)) = self.limits.get(of.param) {
             param.values_mut().iter_mut().for_each(|value| *value = value.clamp(-limit, limit));
         }
     }

@@ -15,7 +15,8 @@ mod state;
 use std::fmt;
 
 pub use self::clip::{GradientClip, gradient_norm};
-pub use self::hooks::{Clamp, Mask, ParamHook};
+pub(crate) use self::hooks::mask_out;
+pub use self::hooks::{Clamp, Mask, ParamHook, UpdateOf};
 pub use self::state::{Optimizer, OptimizerConfig};
 
 use crate::policy::Assignment;

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{GradientClip, Hyper, ParamHook, UpdateRule, gradient_norm, parse_rule};
+use super::{GradientClip, Hyper, ParamHook, UpdateOf, UpdateRule, gradient_norm, parse_rule};
 use crate::policy::Policy;
 use crate::spec::Spec;
 use crate::{Param, ParamRole, TrainError};
@@ -93,7 +93,8 @@ impl Optimizer {
     pub fn step(&mut self, params: &mut [Param], learning_rate: f64, policy: &mut dyn Policy) {
         self.update += 1;
         for (idx, param) in params.iter_mut().enumerate().filter(|(_, param)| param.is_trainable()) {
-            self.hooks.iter_mut().for_each(|hook| hook.before_update(idx, param));
+            let of = UpdateOf { param: idx, update: self.update };
+            self.hooks.iter_mut().for_each(|hook| hook.before_update(of, param));
         }
         let scale = self.config.clip.factor(|| gradient_norm(params));
         let limit = self.config.clip.value.map(|limit| limit as f32);
@@ -116,8 +117,11 @@ impl Optimizer {
                 exact(&*self.rule, values, grad, slots, &hyper, (scale, limit));
             }
         }
-        for (idx, param) in params.iter_mut().enumerate().filter(|(_, param)| param.is_trainable()) {
-            self.hooks.iter_mut().for_each(|hook| hook.after_update(idx, param));
+        for (idx, (param, slots)) in params.iter_mut().zip(&mut self.slots).enumerate() {
+            if param.is_trainable() {
+                let of = UpdateOf { param: idx, update: self.update };
+                self.hooks.iter_mut().for_each(|hook| hook.after_update(of, param, slots));
+            }
         }
     }
 

@@ -1,8 +1,9 @@
 //! Loss and accuracy on images that are not trained on.
 
-use super::AHEAD;
+use super::{AHEAD, tensors};
 use crate::loader::Loader;
 use crate::policy::Policy;
+use crate::teacher::TargetSource;
 use crate::{LossSum, Mode, Model, Targets, TrainError};
 
 /// Loss and accuracy over a set of images.
@@ -33,13 +34,28 @@ pub fn evaluate(
     loader: &Loader,
     losses: &LossSum,
 ) -> Result<Evaluation, TrainError> {
+    evaluate_with(model, policy, loader, losses, None)
+}
+
+/// As [`evaluate`], with losses that compare with tensors beside the labels.
+///
+/// # Errors
+/// As [`evaluate`], and those of the source.
+pub fn evaluate_with(
+    model: &mut Model,
+    policy: &mut dyn Policy,
+    loader: &Loader,
+    losses: &LossSum,
+    mut source: Option<&mut (dyn TargetSource + 'static)>,
+) -> Result<Evaluation, TrainError> {
     let mut sum = Evaluation::default();
     let mut batches = loader.stream(0..loader.steps_per_epoch(), AHEAD);
     while let Some(batch) = batches.next() {
         let batch = batch?;
         let n_images = batch.labels.len();
-        model.forward(&batch.images, n_images, Mode::Eval, policy)?;
-        let report = model.evaluate(losses, &Targets { labels: &batch.labels, tensors: &[] })?;
+        model.forward_images(&batch.images, &batch.indices, Mode::Eval, policy)?;
+        let tensors = tensors(source.as_deref_mut(), &batch)?;
+        let report = model.evaluate(losses, &Targets { labels: &batch.labels, tensors: &tensors })?;
         sum.loss += report.total * n_images as f64;
         sum.n_correct += report.n_correct as u64;
         sum.n_images += n_images as u64;

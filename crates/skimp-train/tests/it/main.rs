@@ -1,8 +1,10 @@
 //! Integration tests of the training engine.
 
 mod casts;
+mod distill;
 mod graphs;
 mod groups;
+mod hooks;
 mod model;
 mod nets;
 mod oracle;

@@ -3,6 +3,7 @@
 use skimp_cpu::nhwc::{ConvShape, Zeros, bias_grad, conv_forward, conv_input_grad_with, conv_weight_grad};
 
 use crate::TrainError;
+use crate::engine::hooks::HookPlace;
 use crate::engine::kernels::copy;
 use crate::engine::step::{Keeps, Place, Run, Step};
 use crate::policy::{Contraction, Operand, Pass, Policy, Role, Site};
@@ -91,14 +92,14 @@ impl Step for Linear {
         let casts = |policy: &dyn Policy, role| policy.casts(site, role, pass);
         let cast_x = casts(run.policy, Role::Activation);
         let cast_w = casts(run.policy, Role::Weight);
+        let copy_w = cast_w || run.hooks.acts(site, HookPlace::Weight);
         let cast_b = self.bias.filter(|_| casts(run.policy, Role::Bias));
         if cast_x {
             let (form, to) = (self.activation_form(n, pass), &mut self.activation);
             rounded(run.policy, site, (Role::Activation, pass), form, run.tensors.value(x_id, n), to);
         }
-        if cast_w {
-            let (form, to) = (self.weight_form(pass), &mut self.weights);
-            rounded(run.policy, site, (Role::Weight, pass), form, run.params[self.weight].values(), to);
+        if copy_w {
+            self.copy_weight(site, run, pass, cast_w);
         }
         if let Some(bias) = cast_b {
             let form = (1, shape.k, Contraction::None);
@@ -107,7 +108,7 @@ impl Step for Linear {
         let arithmetic = run.policy.arithmetic(site, pass);
         run.produce(place.outputs[0], |y, run| {
             let x = if cast_x { &self.activation[..shape.x_len()] } else { run.tensors.value(x_id, n) };
-            let w = if cast_w { self.weights.as_slice() } else { run.params[self.weight].values() };
+            let w = if copy_w { self.weights.as_slice() } else { run.params[self.weight].values() };
             let bias = match (self.bias, cast_b) {
                 (None, _) => None,
                 (Some(_), Some(_)) => Some(self.biases.as_slice()),
@@ -161,6 +162,19 @@ impl Step for Linear {
 }
 
 impl Linear {
+    /// Copies the weight, and lets hooks and, with `casts`, the policy change the copy.
+    fn copy_weight(&mut self, site: &Site, run: &mut Run<'_>, pass: Pass, casts: bool) {
+        let (rows, columns, contraction) = self.weight_form(pass);
+        let from = run.params[self.weight].values();
+        self.weights.resize(from.len(), 0.0);
+        let values = self.weights.as_mut_slice();
+        copy(values, from);
+        run.hooks.apply(site, HookPlace::Weight, run.mode, values);
+        if casts {
+            run.policy.cast(site, Operand { role: Role::Weight, pass, values, rows, columns, contraction });
+        }
+    }
+
     /// The gradient of the input; tells whether the error has been rounded for it.
     fn input_grad(&mut self, place: &Place, run: &mut Run<'_>, shape: &ConvShape) -> bool {
         let (site, y_id, n) = (&place.site, place.outputs[0], run.batch);
@@ -172,14 +186,14 @@ impl Linear {
         }
         let is_shared = run.policy.shares(site, Role::Weight);
         let cast_w = run.policy.casts(site, Role::Weight, if is_shared { Pass::Forward } else { pass });
-        if cast_w && !is_shared {
-            let (form, to) = (self.weight_form(pass), &mut self.weights);
-            rounded(run.policy, site, (Role::Weight, pass), form, run.params[self.weight].values(), to);
+        let copy_w = cast_w || run.hooks.acts(site, HookPlace::Weight);
+        if copy_w && !is_shared {
+            self.copy_weight(site, run, pass, cast_w);
         }
         let arithmetic = run.policy.arithmetic(site, pass);
         run.contribute(&place.inputs[0], |dx, run| {
             let dy = if cast_e { &self.error[..shape.y_len()] } else { run.tensors.grad(y_id, n) };
-            let w = if cast_w { self.weights.as_slice() } else { run.params[self.weight].values() };
+            let w = if copy_w { self.weights.as_slice() } else { run.params[self.weight].values() };
             conv_input_grad_with(shape, dy, w, dx, (arithmetic, self.zero_errors), run.workspace);
         });
         cast_e

@@ -8,6 +8,7 @@ use skimp_graph::{Op, Tensor};
 
 use crate::TrainError;
 use crate::engine::Mode;
+use crate::engine::hooks::HookPlace;
 use crate::engine::step::{Keeps, Place, Run, Step};
 use crate::engine::tensors::TensorId;
 use crate::policy::{Arithmetic, Pass, Role, SiteKind};
@@ -75,7 +76,17 @@ impl Naive {
             run.policy.arithmetic(site, pass) == Arithmetic::F32
                 && !operands.into_iter().any(|role| run.policy.casts(site, role, pass))
         };
-        if !matches!(site.kind, SiteKind::Conv | SiteKind::Dense) || passes.into_iter().all(is_plain) {
+        if !matches!(site.kind, SiteKind::Conv | SiteKind::Dense) {
+            return Ok(());
+        }
+        if run.hooks.acts(site, HookPlace::Weight) {
+            return Err(TrainError::Untrainable {
+                node: site.name.clone(),
+                op: self.op.name().to_owned(),
+                cause: "with a hook on its weight, which is not possible in this form".to_owned(),
+            });
+        }
+        if passes.into_iter().all(is_plain) {
             return Ok(());
         }
         Err(TrainError::Untrainable {
