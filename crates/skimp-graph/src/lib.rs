@@ -11,6 +11,7 @@ mod graph;
 pub mod integer;
 pub mod memory;
 pub mod networks;
+pub mod noise;
 pub mod onnx;
 pub mod ops;
 pub mod reference;

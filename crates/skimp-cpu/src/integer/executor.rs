@@ -188,7 +188,7 @@ impl IntegerExecutor {
             };
             let (outputs, accumulators) = match (&node.op, hook) {
                 (IntegerOp::Mac(layer), Some(hook)) => {
-                    (vec![self.run_hooked(node_idx, layer, &operands, scratch, hook)?], None)
+                    (vec![self.run_hooked((node_idx, first_image), layer, &operands, scratch, hook)?], None)
                 }
                 _ => self.run_node(node_idx, &operands, scratch, watch.observed())?,
             };
@@ -220,7 +220,7 @@ impl IntegerExecutor {
     /// A multiply-accumulate layer with `hook` before and after its sums.
     fn run_hooked(
         &self,
-        node_idx: usize,
+        (node_idx, first_image): (usize, usize),
         layer: &MacLayer,
         operands: &[&IntegerTensor],
         scratch: &mut LayerScratch,
@@ -237,7 +237,8 @@ impl IntegerExecutor {
         let (mut accumulators, residual) = inside.ok_or_else(real)?;
         let input = input.as_codes().ok_or_else(real)?;
         let shape = layer.shape_on(&node.name, &input.shape)?;
-        let seen = MacOperands { node_idx, layer, shape: &shape, input, residual: residual.as_deref() };
+        let residual = residual.as_deref();
+        let seen = MacOperands { node_idx, first_image, layer, shape: &shape, input, residual };
         hook.change_accumulators(&seen, &mut accumulators)?;
         let kind = self.graph.values[node.outputs[0].0].kind;
         layer.output(&node.name, &accumulators, layer.output_shape(&input.shape, &shape), &kind)

@@ -63,6 +63,8 @@ pub type IntegerObserver<'a> = dyn FnMut(&Observation<'_>) + 'a;
 pub struct MacOperands<'a> {
     /// Index of the node in [`IntegerGraph::nodes`].
     pub node_idx: usize,
+    /// Position in the batch of the run of the first image here; an engine may show a batch in pieces.
+    pub first_image: usize,
     /// The layer.
     pub layer: &'a MacLayer,
     /// Extents on this input.

@@ -52,7 +52,8 @@ impl<'g> IntegerReference<'g> {
         let residual = layer.scaled_residual(&node.name, residual, &output_shape)?;
         let mut accumulators = layer.accumulate(&shape, input, residual.as_deref());
         if let Some(hook) = hook {
-            let operands = MacOperands { node_idx, layer, shape: &shape, input, residual: residual.as_deref() };
+            let residual = residual.as_deref();
+            let operands = MacOperands { node_idx, first_image: 0, layer, shape: &shape, input, residual };
             hook.change_accumulators(&operands, &mut accumulators)?;
         }
         let kind = self.graph.values[node.outputs[0].0].kind;

@@ -9,6 +9,8 @@ mod cases;
 #[cfg(test)]
 mod graphs;
 #[cfg(test)]
+mod noise;
+#[cfg(test)]
 mod onnxruntime;
 #[cfg(test)]
 mod qdq;

@@ -14,7 +14,8 @@ use super::{IntegerExecutor, Kept, LayerScratch, Watch, images, joined};
 /// multiply-accumulate layer on that its hook changes.
 #[derive(Debug)]
 pub struct Recording {
-    pieces: Vec<Vec<Option<Arc<IntegerTensor>>>>,
+    /// The first image of each piece, and its values.
+    pieces: Vec<(usize, Vec<Option<Arc<IntegerTensor>>>)>,
 }
 
 impl Recording {
@@ -22,7 +23,7 @@ impl Recording {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let size = |value: &Arc<IntegerTensor>| 4 * value.shape().iter().product::<usize>();
-        self.pieces.iter().flatten().flatten().map(size).sum()
+        self.pieces.iter().flat_map(|(_, values)| values).flatten().map(size).sum()
     }
 }
 
@@ -36,15 +37,15 @@ impl IntegerExecutor {
         let run = |cut: &[Tensor], scratch: &mut LayerScratch| {
             let mut values = self.input_values(cut);
             self.run_nodes(&mut values, 0, (scratch, 0), Kept::Every, Watch::Nobody)?;
-            Ok(values)
+            Ok::<_, GraphError>(values)
         };
         let Some((n, piece)) = self.pieces(inputs) else {
-            return Ok(Recording { pieces: vec![run(inputs, &mut LayerScratch::default())?] });
+            return Ok(Recording { pieces: vec![(0, run(inputs, &mut LayerScratch::default())?)] });
         };
         let starts: Vec<usize> = (0..n).step_by(piece).collect();
         let pieces = starts.into_par_iter().map_init(LayerScratch::default, |scratch, start| {
             let image = |t: &Tensor| images(t, start, (start + piece).min(n));
-            run(&inputs.iter().map(image).collect::<Result<Vec<_>, _>>()?, scratch)
+            Ok((start, run(&inputs.iter().map(image).collect::<Result<Vec<_>, _>>()?, scratch)?))
         });
         Ok(Recording { pieces: pieces.collect::<Result<_, GraphError>>()? })
     }
@@ -57,13 +58,13 @@ impl IntegerExecutor {
     pub fn run_recorded(&self, recording: &Recording, hook: &dyn MacHook) -> Result<Vec<Tensor>, GraphError> {
         let changes = |idx: usize| matches!(self.graph.nodes[idx].op, IntegerOp::Mac(_)) && hook.applies(idx);
         let first = (0..self.graph.nodes.len()).find(|&idx| changes(idx)).unwrap_or(self.graph.nodes.len());
-        let pieces = recording.pieces.par_iter().map_init(LayerScratch::default, |scratch, known| {
+        let pieces = recording.pieces.par_iter().map_init(LayerScratch::default, |scratch, (start, known)| {
             let mut values: Vec<_> = known.clone();
             // What is computed again must not be read before.
             for id in self.graph.nodes[first..].iter().flat_map(|node| &node.outputs) {
                 values[id.0] = None;
             }
-            self.run_nodes(&mut values, first, (scratch, 0), Kept::InUse, Watch::Hook(hook))?;
+            self.run_nodes(&mut values, first, (scratch, *start), Kept::InUse, Watch::Hook(hook))?;
             self.outputs(&values)
         });
         joined(pieces.collect())
