@@ -40,6 +40,7 @@ mod moments;
 mod quantization;
 mod recurrent;
 mod reduction;
+mod scatter;
 mod signature;
 mod unary;
 pub(crate) mod window;
@@ -59,6 +60,7 @@ pub(crate) use self::slice::SliceBounds;
 pub(crate) use channels::WeightAxes;
 pub use pad::PadMode;
 pub use recurrent::{Direction, Gate, GateFunction, Recurrence};
+pub use scatter::Reduction;
 pub(crate) use signature::Signature;
 pub use window::{AutoPad, Window};
 
@@ -474,6 +476,9 @@ operators! {
     lstm: Lstm(Lstm),
     gru: Gru(Gru),
     rnn: Rnn(Rnn),
+    scatter_elements: ScatterElements(ScatterElements),
+    modulo: Mod(Mod),
+    one_hot: OneHot(OneHot),
 }
 
 impl Op {

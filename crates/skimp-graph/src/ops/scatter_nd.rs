@@ -3,28 +3,13 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
+use crate::ops::scatter::{self, Reduction};
 use crate::ops::signature::Signature;
-use crate::ops::{Definition, Op, Operands, Operator, Rounding, arithmetic, global_pool, indices, unary};
+use crate::ops::{Definition, Op, Operands, Operator, Rounding, arithmetic, indices, unary};
 use crate::reference::Call;
-use crate::reference::number::{Number, for_number};
 use crate::shape::TensorType;
 use crate::testing::{Case, Generator, Source, case, f, t};
-use crate::{DType, Data, Element, GraphError, Tensor};
-
-/// How an update joins what is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reduction {
-    /// It takes its place.
-    None,
-    /// Sum.
-    Add,
-    /// Product.
-    Mul,
-    /// Maximum.
-    Max,
-    /// Minimum.
-    Min,
-}
+use crate::{DType, Data, GraphError, Tensor};
 
 /// Inputs: x, indices `[.., k]`, updates: x with the slice along its first k axes that each index vector names replaced by, or
 /// joined with, the update. Where vectors repeat, updates apply in order.
@@ -63,29 +48,9 @@ impl Operator for ScatterNd {
             let place = |vector: &[usize]| vector.iter().zip(shape).fold(0, |place, (i, extent)| place * extent + i);
             Ok((indices.chunks_exact(k).map(|vector| place(vector) * inner).collect(), inner))
         }
-        fn scattered<T: Element>(call: &Call<'_>, x: &[T], join: impl Fn(T, T) -> T) -> Result<Vec<T>, GraphError> {
-            let (starts, inner) = places(call)?;
-            let updates: &[T] = call.elements(2);
-            let mut y = x.to_vec();
-            for (start, update) in starts.into_iter().zip(updates.chunks_exact(inner.max(1))) {
-                y[start..start + inner].iter_mut().zip(update).for_each(|(y, &update)| *y = join(*y, update));
-            }
-            Ok(y)
-        }
-        fn joined<T: Number>(call: &Call<'_>, x: &[T], reduction: Reduction) -> Result<Vec<T>, GraphError> {
-            match reduction {
-                Reduction::None => scattered(call, x, |_, update| update),
-                Reduction::Add => scattered(call, x, T::plus),
-                Reduction::Mul => scattered(call, x, T::times),
-                Reduction::Max => scattered(call, x, global_pool::larger),
-                Reduction::Min => scattered(call, x, global_pool::smaller),
-            }
-        }
-        for_number!(
-            call.input(0).data(),
-            x => Ok(vec![joined(call, x, self.reduction)?.into()]),
-            Ok(vec![scattered(call, call.elements::<bool>(0), |_, update| update)?.into()])
-        )
+        let (starts, inner) = places(call)?;
+        let places = starts.into_iter().flat_map(|start| start..start + inner);
+        Ok(vec![scatter::evaluate(call, self.reduction, places)?])
     }
 
     fn keeps_images_apart(&self, operands: &Operands<'_>) -> bool {
@@ -99,14 +64,7 @@ impl Operator for ScatterNd {
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {
-        let form = form.since(if self.reduction == Reduction::None { 13 } else { 18 });
-        Ok(match self.reduction {
-            Reduction::None => form,
-            Reduction::Add => form.string("reduction", "add"),
-            Reduction::Mul => form.string("reduction", "mul"),
-            Reduction::Max => form.string("reduction", "max"),
-            Reduction::Min => form.string("reduction", "min"),
-        })
+        Ok(scatter::export(form, self.reduction))
     }
 
     fn output_dtype(&self, inputs: &[Option<DType>], _output: usize) -> Result<DType, String> {
@@ -123,15 +81,7 @@ impl Definition for ScatterNd {
     const ATTRIBUTES: &'static [&'static str] = &["reduction"];
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
-        node.check_inputs(3, 3)?;
-        let reduction = match node.string("reduction")? {
-            None | Some("none") => Reduction::None,
-            Some("add") => Reduction::Add,
-            Some("mul") => Reduction::Mul,
-            Some("max") => Reduction::Max,
-            Some("min") => Reduction::Min,
-            Some(other) => return Err(node.invalid(format!("attribute \"reduction\" is \"{other}\""))),
-        };
+        let reduction = scatter::import(node)?;
         arithmetic::import_variadic(node, importer, Op::ScatterNd(Self { reduction }))
     }
 

@@ -16,6 +16,8 @@ pub(crate) trait Number: Element + PartialOrd {
     fn times(self, other: Self) -> Self;
     /// Truncates integers; their divisor must not be 0.
     fn over(self, other: Self) -> Self;
+    /// What is left of a division that truncates; the divisor of integers must not be 0.
+    fn remainder(self, other: Self) -> Self;
     /// The bound in this type: integers saturate.
     fn bound(value: f32) -> Self;
     fn is_nan(self) -> bool;
@@ -53,6 +55,10 @@ macro_rules! integer {
 
             fn over(self, other: Self) -> Self {
                 self.wrapping_div(other)
+            }
+
+            fn remainder(self, other: Self) -> Self {
+                self.wrapping_rem(other)
             }
 
             fn bound(value: f32) -> Self {
@@ -96,6 +102,10 @@ macro_rules! float {
 
             fn over(self, other: Self) -> Self {
                 self / other
+            }
+
+            fn remainder(self, other: Self) -> Self {
+                self % other
             }
 
             fn bound(value: f32) -> Self {

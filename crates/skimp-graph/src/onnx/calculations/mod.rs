@@ -26,6 +26,7 @@ pub(crate) trait Calculation: Sync {
 pub(crate) static CALCULATIONS: &[&dyn Calculation] = &[
     &constant::Constant,
     &shapes::Shape,
+    &shapes::Size,
     &shapes::Gather,
     &shapes::ConstantOfShape,
     &shapes::Range,

@@ -62,6 +62,23 @@ impl Calculation for Shape {
     }
 }
 
+pub(super) struct Size;
+
+impl Calculation for Size {
+    fn name(&self) -> &'static str {
+        "Size"
+    }
+
+    fn import(&self, node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
+        node.check_inputs(1, 1)?;
+        let x = importer.value(node, 0)?;
+        let shape = importer.shape(x).as_deref().map(SymbolicTensor::from_extents);
+        let shape = shape.ok_or_else(|| node.unsupported("an input of unknown rank"))?;
+        let size = shape.product(false, &mut importer.symbols).map_err(|cause| node.invalid(cause))?;
+        importer.bind_symbolic(node, size)
+    }
+}
+
 pub(super) struct Gather;
 
 impl Calculation for Gather {
