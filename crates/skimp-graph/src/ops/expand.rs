@@ -1,7 +1,7 @@
 //! Expand.
 
 use crate::onnx::export::{Context, Form, signed};
-use crate::onnx::import::{Importer, NodeView};
+use crate::onnx::import::{self, Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbol, Symbols};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, arithmetic, unary};
@@ -66,12 +66,15 @@ impl Definition for Expand {
         let rank = entries.len();
         let own = |i: usize| extents.as_ref().and_then(|x| x.get((i + x.len()).checked_sub(rank)?).copied());
         let extent = |(i, entry): (usize, &Result<i64, Symbol>)| match *entry {
-            Ok(extent) => usize::try_from(extent).map_err(|_| node.invalid(format!("an extent of {extent}"))),
+            Ok(extent) => usize::try_from(extent).map(Some).map_err(|_| node.invalid(format!("an extent of {extent}"))),
             // Its own extent stays.
-            Err(symbol) if own(i) == Some(Extent::Symbol(symbol)) => Ok(1),
-            Err(_) => Err(node.unsupported(format!("an extent that is not known at import (axis {i})"))),
+            Err(symbol) if own(i) == Some(Extent::Symbol(symbol)) => Ok(Some(1)),
+            Err(_) => Ok(None),
         };
-        let shape = entries.iter().enumerate().map(extent).collect::<Result<_, _>>()?;
+        let shape: Vec<Option<usize>> = entries.iter().enumerate().map(extent).collect::<Result<_, _>>()?;
+        let Some(shape) = shape.into_iter().collect() else {
+            return import::broadcast(node, importer, &entries, x);
+        };
         importer.emit(node, Op::Expand(Self { shape }), vec![Some(x)])
     }
 

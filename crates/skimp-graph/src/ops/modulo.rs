@@ -14,7 +14,7 @@ use crate::{Data, GraphError};
 /// Elementwise remainder, broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mod {
-    /// Whether the remainder has the sign of the dividend, as C's `fmod`, not that of the divisor. Always for floating point.
+    /// Whether the remainder has the sign of the dividend, as C's `fmod`, not that of the divisor.
     pub fmod: bool,
 }
 
@@ -22,11 +22,7 @@ impl Operator for Mod {
     facts!(ElementWise, 2..=2, Number);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
-        let types = arithmetic::variadic_types(signature, ElementTypes::Number)?;
-        if !self.fmod && types.iter().any(|output| output.dtype.is_float()) {
-            return Err(signature.invalid("attribute \"fmod\" must be 1 for floating point"));
-        }
-        Ok(types)
+        arithmetic::variadic_types(signature, ElementTypes::Number)
     }
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
@@ -81,6 +77,12 @@ impl Definition for Mod {
         vec![
             case("mod", of(false), [a.clone(), b.clone()], t(&[4], &[0_i32, -2, 5, 3])),
             case("mod as in C", of(true), [a, b], t(&[4], &[0_i32, 1, 5, -1])),
+            case(
+                "mod of floats with the sign of the divisor",
+                of(false),
+                [f(&[2], &[-4.5, 4.5]), f(&[], &[2.0])],
+                f(&[2], &[1.5, 0.5]),
+            ),
             case("mod of floats", of(true), [f(&[2], &[-4.5, 4.5]), f(&[], &[2.0])], f(&[2], &[-0.5, 0.5])),
         ]
     }

@@ -6,21 +6,22 @@ use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, arithmetic};
 use crate::reference::Call;
-use crate::reference::number::{Float, for_float};
+use crate::reference::number::Number;
 use crate::reference::strided::Offsets;
 use crate::shape::{TensorType, broadcast};
 use crate::testing::{Case, Generator, Source, case, f, t};
 use crate::{DType, Data, GraphError, Tensor};
 
-/// a to the power of b, broadcast, in f64; b may have another floating-point type or be an integer.
+/// a to the power of b, broadcast; b may have another type. In f64 and rounded once; an integer to the power of a whole number
+/// that is not negative is a product, which wraps, and to any other power truncated toward zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pow;
 
 impl Operator for Pow {
-    facts!(ElementWise, 2..=2, Float);
+    facts!(ElementWise, 2..=2, Number);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
-        let (a, b) = (signature.float()?, signature.input(1)?);
+        let (a, b) = (signature.number()?, signature.input(1)?);
         if b.dtype == DType::Bool {
             return Err(signature.invalid("the exponent has element type bool, expected a number"));
         }
@@ -30,11 +31,30 @@ impl Operator for Pow {
     }
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
-        fn typed<T: Float>(call: &Call<'_>, a: &[T], exponents: &[f64]) -> Result<Vec<T>, GraphError> {
+        fn typed<T: Number>(
+            call: &Call<'_>,
+            a: &[T],
+            exponents: &[f64],
+            power: impl Fn(T, f64) -> T,
+        ) -> Result<Data, GraphError>
+        where
+            Data: From<Vec<T>>,
+        {
             let places = |idx: usize| Offsets::broadcast(call.input(idx).shape(), call.output_shape());
-            let mut y = call.allocate_output()?;
-            y.extend(places(0).zip(places(1)).map(|(i, j)| T::from_f64(a[i].to_f64().powf(exponents[j]))));
-            Ok(y)
+            let mut y: Vec<T> = call.allocate_output()?;
+            y.extend(places(0).zip(places(1)).map(|(i, j)| power(a[i], exponents[j])));
+            Ok(y.into())
+        }
+        macro_rules! integers {
+            ($type:ty, $a:expr, $exponents:expr) => {
+                typed(call, $a, $exponents, |a, exponent| {
+                    if exponent >= 0.0 && exponent.fract() == 0.0 && exponent <= f64::from(u32::MAX) {
+                        a.wrapping_pow(exponent as u32)
+                    } else {
+                        (a as f64).powf(exponent) as $type
+                    }
+                })
+            };
         }
         let exponents: Vec<f64> = match call.input(1).data() {
             Data::F32(b) => b.iter().map(|&b| b.into()).collect(),
@@ -47,11 +67,17 @@ impl Operator for Pow {
             Data::U8(b) => b.iter().map(|&b| b.into()).collect(),
             Data::Bool(_) => return Err(call.unsupported_type()),
         };
-        for_float!(
-            call.input(0).data(),
-            a => Ok(vec![typed(call, a, &exponents)?.into()]),
-            Err(call.unsupported_type())
-        )
+        Ok(vec![match call.input(0).data() {
+            Data::F32(a) => typed(call, a, &exponents, |a, exponent| f64::from(a).powf(exponent) as f32),
+            Data::F64(a) => typed(call, a, &exponents, f64::powf),
+            Data::I64(a) => integers!(i64, a, &exponents),
+            Data::I32(a) => integers!(i32, a, &exponents),
+            Data::I16(a) => integers!(i16, a, &exponents),
+            Data::I8(a) => integers!(i8, a, &exponents),
+            Data::U16(a) => integers!(u16, a, &exponents),
+            Data::U8(a) => integers!(u8, a, &exponents),
+            Data::Bool(_) => Err(call.unsupported_type()),
+        }?])
     }
 
     fn keeps_images_apart(&self, operands: &Operands<'_>) -> bool {
@@ -68,8 +94,8 @@ impl Operator for Pow {
 
     fn output_dtype(&self, inputs: &[Option<DType>], _output: usize) -> Result<DType, String> {
         match inputs {
-            [Some(a), Some(b)] if a.is_float() && *b != DType::Bool => Ok(*a),
-            _ => Err(format!("inputs of element types {inputs:?}, expected floating point and numbers")),
+            [Some(a), Some(b)] if *a != DType::Bool && *b != DType::Bool => Ok(*a),
+            _ => Err(format!("inputs of element types {inputs:?}, expected numbers")),
         }
     }
 
@@ -97,6 +123,10 @@ impl Definition for Pow {
     fn cases() -> Vec<Case> {
         vec![
             case("pow", Op::Pow, [f(&[3], &[2.0, -3.0, 9.0]), f(&[3], &[3.0, 2.0, 0.5])], f(&[3], &[8.0, 9.0, 3.0])),
+            case("pow of i64", Op::Pow, [t(&[3], &[2_i64, -3, 0]), t(&[3], &[62_i64, 3, 0])], {
+                t(&[3], &[1_i64 << 62, -27, 1])
+            }),
+            case("root of i32", Op::Pow, [t(&[2], &[10_i32, 4]), f(&[2], &[0.5, -1.0])], t(&[2], &[3_i32, 0])),
             case("pow by i64", Op::Pow, [f(&[2], &[2.0, -3.0]), t(&[], &[3_i64])], f(&[2], &[8.0, -27.0])),
         ]
     }

@@ -1,8 +1,8 @@
 //! Tile.
 
 use crate::onnx::export::{Context, Form, signed};
-use crate::onnx::import::{Importer, NodeView};
-use crate::onnx::symbolic::{Extent, Shape, Symbols};
+use crate::onnx::import::{self, Importer, NodeView};
+use crate::onnx::symbolic::{Extent, Shape, Symbol, Symbols};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
@@ -63,13 +63,29 @@ impl Operator for Tile {
     }
 }
 
+/// The extents of a tile that only repeats axes of one element: a broadcast.
+fn spread(shape: &[Extent], repeats: &[Result<i64, Symbol>]) -> Option<Vec<Result<i64, Symbol>>> {
+    let extent = |(extent, repeats): (&Extent, &Result<i64, Symbol>)| match (*extent, *repeats) {
+        (Extent::Known(1), repeats) => Some(repeats),
+        (Extent::Known(n), Ok(1)) => Some(Ok(i64::try_from(n).ok()?)),
+        (Extent::Symbol(symbol), Ok(1)) => Some(Err(symbol)),
+        _ => None,
+    };
+    (shape.len() == repeats.len()).then(|| shape.iter().zip(repeats).map(extent).collect())?
+}
+
 impl Definition for Tile {
     const NAME: &'static str = "Tile";
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         node.check_inputs(2, 2)?;
         let x = importer.value(node, 0)?;
-        let repeats = importer.ints(node, 1)?.unwrap_or_default();
+        let repeats = importer.symbolic_ints(node, 1)?.unwrap_or_default();
+        let Some(repeats) = repeats.iter().map(|entry| entry.ok()).collect::<Option<Vec<i64>>>() else {
+            let extents = importer.shape(x).clone().and_then(|shape| spread(&shape, &repeats));
+            let unknown = || node.unsupported("a number of repeats that depends on the extents of an input");
+            return import::broadcast(node, importer, &extents.ok_or_else(unknown)?, x);
+        };
         let repeats = repeats.into_iter().map(usize::try_from).collect::<Result<_, _>>();
         let repeats = repeats.map_err(|_| node.invalid("a negative number of repeats"))?;
         importer.emit(node, Op::Tile(Self { repeats }), vec![Some(x)])

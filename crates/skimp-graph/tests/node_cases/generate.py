@@ -45,6 +45,7 @@ PARAMETERS = {
     "CumSum": (1,),
     "Dropout": (1, 2),
     "Expand": (1,),
+    "OneHot": (1,),
     "Pad": (1, 2, 3),
     "Range": (0, 1, 2),
     "Reshape": (1,),
@@ -103,8 +104,6 @@ def skip_reason(model, data_sets):
             return "an export of regions of interest with sizes of some axes"
     types = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
     first = [(node.op_type, types.get(node.input[0])) for node in model.graph.node if node.input]
-    if any(op == "Pow" and dtype in (T.INT32, T.INT64) for op, dtype in first):
-        return "a power of integers"
     if any(op in ("ReduceMax", "ReduceMin") and dtype == T.BOOL for op, dtype in first):
         return "a reduction of truth values"
     produced = {output for node in model.graph.node for output in node.output}

@@ -1,7 +1,7 @@
 //! Operators that are only imported inside shape calculations, where they are evaluated away.
 
 use super::Calculation;
-use crate::onnx::import::{Importer, NodeView, fill};
+use crate::onnx::import::{Importer, NodeView, as_f32, count, fill};
 use crate::onnx::symbolic::{Symbol, SymbolicTensor};
 use crate::{GraphError, Tensor};
 
@@ -129,6 +129,16 @@ impl Calculation for ConstantOfShape {
     }
 }
 
+/// The extent and the bounds of a range from 0 to an open extent in steps of 1: it has as many numbers.
+fn open_range(inputs: &[SymbolicTensor]) -> Option<(Symbol, [Tensor; 2])> {
+    let [start, limit, step] = inputs else { return None };
+    let extent = limit.symbol()?;
+    let [start, step] = [start, step].map(SymbolicTensor::to_constant);
+    let (start, step) = (start?, step?);
+    let is = |tensor: &Tensor, number: f32| as_f32(tensor).is_some_and(|values| values == [number]);
+    (is(&start, 0.0) && is(&step, 1.0)).then_some((extent, [start, step]))
+}
+
 pub(super) struct Range;
 
 impl Calculation for Range {
@@ -144,6 +154,9 @@ impl Calculation for Range {
     fn import(&self, node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         node.check_inputs(3, 3)?;
         let inputs = inputs(node, importer, 3)?;
+        if let Some((extent, bounds)) = open_range(&inputs) {
+            return count(node, importer, extent, bounds);
+        }
         if let Some(bounds) = inputs.iter().map(SymbolicTensor::floats).collect::<Option<Vec<_>>>() {
             let &[start, limit, delta] = bounds.concat().as_slice() else {
                 return Err(node.invalid("bounds that are not three numbers"));

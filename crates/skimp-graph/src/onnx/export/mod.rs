@@ -200,10 +200,15 @@ fn node_proto(
         while !names.insert(name.clone()) {
             name.push('_');
         }
-        if input.len() <= position {
-            input.resize(position + 1, String::new());
+        match input.get_mut(position) {
+            // Between inputs of the graph's node, which move on.
+            Some(taken) if !taken.is_empty() => input.insert(position, name.clone()),
+            Some(free) => free.clone_from(&name),
+            None => {
+                input.resize(position, String::new());
+                input.push(name.clone());
+            }
         }
-        input[position].clone_from(&name);
         parameters.push((name, value));
     }
     NodeProto {

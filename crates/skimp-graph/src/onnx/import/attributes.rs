@@ -1,6 +1,6 @@
 //! One ONNX node, with checked access to its attributes.
 
-use crate::onnx::proto::{AttributeProto, NodeProto, TensorProto, attr};
+use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attr};
 use crate::{Data, GraphError, Tensor};
 
 /// A node being imported.
@@ -170,6 +170,10 @@ impl<'a> NodeView<'a> {
         let Some(attribute) = self.attribute(key, attr::STRINGS)? else { return Ok(None) };
         let texts = attribute.strings.iter().map(|bytes| std::str::from_utf8(bytes)).collect::<Result<_, _>>();
         texts.map(Some).map_err(|_| self.invalid(format!("attribute \"{key}\" is not UTF-8")))
+    }
+
+    pub(crate) fn graph(&self, key: &str) -> Result<Option<&'a GraphProto>, GraphError> {
+        Ok(self.attribute(key, attr::GRAPH)?.and_then(|attribute| attribute.g.as_deref()))
     }
 
     pub(crate) fn tensor(&self, key: &str) -> Result<Option<TensorProto>, GraphError> {

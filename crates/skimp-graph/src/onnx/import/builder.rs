@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::NodeView;
+use super::{NodeView, branch};
 use crate::onnx::proto::{NodeProto, TensorProto, ValueInfoProto};
 use crate::onnx::symbolic::{Extent, Shape, Symbol, SymbolicTensor, Symbols};
 use crate::onnx::{dtype, tensor};
@@ -84,7 +84,7 @@ impl Importer {
             float_codes: HashSet::new(),
             symbols: Symbols::default(),
         };
-        let read = nodes.iter().flat_map(|node| node.input.iter().cloned());
+        let read = nodes.iter().flat_map(branch::reads).map(str::to_owned);
         importer.read = read.chain(importer.network_outputs.iter().cloned()).collect();
         importer
     }
@@ -360,6 +360,21 @@ impl Importer {
         inputs: Vec<Option<ValueId>>,
         outputs: &[&str],
     ) -> Result<Vec<ValueId>, GraphError> {
+        if let Some(results) = self.folded(node, &op, &inputs)?
+            && results.len() == outputs.len()
+        {
+            let mut ids = Vec::with_capacity(outputs.len());
+            for (output, tensor) in outputs.iter().zip(results) {
+                let shape = Some(tensor.shape().iter().map(|&n| Extent::Known(n)).collect());
+                let fact = Fact { dtype: tensor.dtype(), shape };
+                let id = self.push_value((*output).to_owned(), Some(tensor), fact);
+                if self.bindings.insert((*output).to_owned(), Binding::Value(id)).is_some() {
+                    return Err(node.invalid(format!("output \"{output}\" exists already")));
+                }
+                ids.push(id);
+            }
+            return Ok(ids);
+        }
         let dtypes: Vec<Option<DType>> = inputs.iter().map(|id| id.map(|id| self.dtype(id))).collect();
         let unknown = None;
         let shapes: Vec<&Shape> = inputs.iter().map(|id| id.map_or(&unknown, |id| &self.facts[id.0].shape)).collect();
@@ -375,6 +390,29 @@ impl Importer {
         }
         self.nodes.push(Node { name, op, inputs, outputs: ids.clone() });
         Ok(ids)
+    }
+
+    /// What a small calculation on constants gives, if it gives truth values or integers: exporters decide with them what a
+    /// network looks like. Calculations of floating point are left to the network, where they may be weights.
+    fn folded(
+        &self,
+        node: &NodeView<'_>,
+        op: &Op,
+        inputs: &[Option<ValueId>],
+    ) -> Result<Option<Vec<Tensor>>, GraphError> {
+        const MOST_ELEMENTS: usize = 4096;
+        let constants: Vec<Option<&Tensor>> =
+            inputs.iter().map(|id| id.and_then(|id| self.values[id.0].constant.as_ref())).collect();
+        let all_known = constants.iter().zip(inputs).all(|(constant, id)| constant.is_some() || id.is_none());
+        let is_small = constants.iter().flatten().all(|tensor| tensor.len() <= MOST_ELEMENTS);
+        let dtypes: Vec<Option<DType>> = constants.iter().map(|tensor| tensor.map(Tensor::dtype)).collect();
+        let discrete = [DType::Bool, DType::I64, DType::I32];
+        let is_discrete = op.output_dtype(&dtypes, 0).is_ok_and(|dtype| discrete.contains(&dtype));
+        if inputs.is_empty() || !all_known || !is_small || !is_discrete || !op.folds() {
+            return Ok(None);
+        }
+        let results = crate::reference::evaluate(op, node.name(), &constants)?;
+        Ok(results.iter().all(|tensor| tensor.len() <= MOST_ELEMENTS).then_some(results))
     }
 
     /// Adds a step of a composition, with generated names; returns its output.
@@ -406,6 +444,21 @@ impl Importer {
     /// Makes the only output of `node` another name of a graph value.
     pub(crate) fn bind_alias(&mut self, node: &NodeView<'_>, value: ValueId) -> Result<(), GraphError> {
         self.bind(node, Binding::Value(value))
+    }
+
+    /// Makes `name` another name of what `known` stands for.
+    pub(crate) fn alias(&mut self, node: &NodeView<'_>, name: &str, known: &str) -> Result<(), GraphError> {
+        // A constant is converted first, so that there is one of it.
+        let constant = self.constant(known)?;
+        let binding = match self.bindings.get(known) {
+            Some(Binding::Value(id)) => Binding::Value(*id),
+            Some(Binding::Symbolic(tensor)) => Binding::Symbolic(tensor.clone()),
+            _ => Binding::Constant(constant.ok_or_else(|| node.invalid(format!("nothing produces \"{known}\"")))?),
+        };
+        match self.bindings.insert(name.to_owned(), binding) {
+            None => Ok(()),
+            Some(_) => Err(node.invalid(format!("output \"{name}\" exists already"))),
+        }
     }
 
     fn bind(&mut self, node: &NodeView<'_>, binding: Binding) -> Result<(), GraphError> {
@@ -475,7 +528,26 @@ impl Importer {
                 invalid(format!("output \"{output}\" holds extents of an input, which is not supported"))
             })?);
         }
+        self.drop_unread(&mut ids);
         Graph::new(name, self.inputs, ids, self.values, self.nodes)
+    }
+
+    /// Takes out constants that only calculations at import have read.
+    fn drop_unread(&mut self, outputs: &mut [ValueId]) {
+        let mut is_kept: Vec<bool> = self.values.iter().map(|value| value.constant.is_none()).collect();
+        let read = self.nodes.iter().flat_map(|node| node.inputs.iter().flatten());
+        read.chain(outputs.iter()).for_each(|id| is_kept[id.0] = true);
+        let mut n_kept = 0;
+        let place = |&kept: &bool| {
+            n_kept += usize::from(kept);
+            n_kept.saturating_sub(1)
+        };
+        let places: Vec<usize> = is_kept.iter().map(place).collect();
+        let mut kept = is_kept.into_iter();
+        self.values.retain(|_| kept.next().unwrap_or(true));
+        let ids = self.nodes.iter_mut().flat_map(|node| node.inputs.iter_mut().flatten().chain(&mut node.outputs));
+        let inputs = self.inputs.iter_mut().map(|input| &mut input.value);
+        ids.chain(outputs).chain(inputs).for_each(|id| *id = ValueId(places[id.0]));
     }
 }
 

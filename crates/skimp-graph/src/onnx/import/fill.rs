@@ -1,13 +1,12 @@
-//! Tensors of one value whose extents are those of an input.
+//! Tensors whose extents are those of an input.
 
 use super::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Symbol};
-use crate::ops::{Cast, Expand, Reshape, Slice};
+use crate::ops::{Cast, CumSum, Expand, Reshape, Slice};
 use crate::{DType, GraphError, Op, Tensor, ValueId};
 
-/// Makes the only output of `node` a tensor of `value`, broadcast to extents of which some are open (initial states of
-/// recurrent layers whose batch is open, say). An open extent is taken from a value that has it: a cut through it along
-/// that axis, as truth values that are all false, chooses between `value` and `value`.
+/// Makes the only output of `node` the constant `value`, broadcast to extents of which some are open (initial states of
+/// recurrent layers whose batch is open, say).
 ///
 /// # Errors
 /// [`GraphError::Unsupported`](GraphError) if no value has an open extent.
@@ -17,6 +16,45 @@ pub(crate) fn fill(
     extents: &[Result<i64, Symbol>],
     value: Tensor,
 ) -> Result<(), GraphError> {
+    let value = importer.new_constant(&format!("{}.value", node.name()), value);
+    let whole = falses(node, importer, extents)?;
+    importer.emit(node, Op::Where, vec![Some(whole), Some(value), Some(value)])
+}
+
+/// [`fill`] with a value of the graph.
+pub(crate) fn broadcast(
+    node: &NodeView<'_>,
+    importer: &mut Importer,
+    extents: &[Result<i64, Symbol>],
+    value: ValueId,
+) -> Result<(), GraphError> {
+    let whole = falses(node, importer, extents)?;
+    importer.emit(node, Op::Where, vec![Some(whole), Some(value), Some(value)])
+}
+
+/// Makes the only output of `node` the numbers `start`, `start + step`, .. as many as an open extent says.
+pub(crate) fn count(
+    node: &NodeView<'_>,
+    importer: &mut Importer,
+    extent: Symbol,
+    [start, step]: [Tensor; 2],
+) -> Result<(), GraphError> {
+    let [start, step] = [("start", start), ("step", step)]
+        .map(|(label, value)| importer.new_constant(&format!("{}.{label}", node.name()), value));
+    let line = falses(node, importer, &[Err(extent)])?;
+    let steps = importer.emit_step(node, "steps", Op::Where, vec![Some(line), Some(step), Some(step)])?;
+    let sums = Op::CumSum(CumSum { axis: 0, exclusive: true, reverse: false });
+    let sums = importer.emit_step(node, "sums", sums, vec![Some(steps)])?;
+    importer.emit(node, Op::Add, vec![Some(sums), Some(start)])
+}
+
+/// Truth values of the given extents, of which some are open, that are all false. Chosen between a value and itself, they
+/// spread it over these extents. An open extent is taken from a value that has it, by a cut through it along that axis.
+fn falses(
+    node: &NodeView<'_>,
+    importer: &mut Importer,
+    extents: &[Result<i64, Symbol>],
+) -> Result<ValueId, GraphError> {
     let mut falses: Option<ValueId> = None;
     let mut target = Vec::with_capacity(extents.len());
     for (axis, extent) in extents.iter().enumerate() {
@@ -39,9 +77,7 @@ pub(crate) fn fill(
         });
     }
     let Some(falses) = falses else { return Err(node.invalid("no extent is open")) };
-    let whole = importer.emit_step(node, "extents", Op::Expand(Expand { shape: target }), vec![Some(falses)])?;
-    let value = importer.new_constant(&format!("{}.value", node.name()), value);
-    importer.emit(node, Op::Where, vec![Some(whole), Some(value), Some(value)])
+    importer.emit_step(node, "extents", Op::Expand(Expand { shape: target }), vec![Some(falses)])
 }
 
 /// Truth values that are all false, whose only extent other than 1 is `symbol`.

@@ -4,6 +4,7 @@
 //! exported graph gives the same graph again.
 
 mod attributes;
+mod branch;
 mod builder;
 mod fill;
 
@@ -15,7 +16,7 @@ use prost::Message as _;
 
 pub(crate) use attributes::{NodeView, as_f32};
 pub(crate) use builder::Importer;
-pub(crate) use fill::fill;
+pub(crate) use fill::{broadcast, count, fill};
 
 use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use super::{MAX_OPSET, MIN_OPSET, calculations, dtype, functions};
@@ -27,7 +28,8 @@ pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Resu
     if bytes.is_empty() {
         return Err(invalid("the file is empty".to_owned()));
     }
-    let model = ModelProto::decode(bytes).map_err(|error| invalid(format!("not an ONNX model: {error}")))?;
+    let model =
+        ModelProto::decode(bytes).map_err(|error| invalid(format!("not an ONNX model: {}", shortened(&error))))?;
     let opset = opset(&model).map_err(invalid)?;
     let (metadata, model_doc) = (model.metadata_props, model.doc_string);
     let graph = model.graph.ok_or_else(|| invalid("the model has no graph".to_owned()))?;
@@ -47,7 +49,8 @@ pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Resu
     let GraphProto { node: nodes, initializer, input, output, doc_string, .. } = graph;
     let constants: HashSet<&str> = initializer.iter().map(|t| t.name.as_str()).collect();
     let inputs: Vec<&ValueInfoProto> = input.iter().filter(|v| !constants.contains(v.name.as_str())).collect();
-    let order = sorted(&nodes, &inputs, &constants).map_err(invalid_graph)?;
+    let given: HashSet<&str> = inputs.iter().map(|v| v.name.as_str()).collect();
+    let order = sorted(&nodes, &given, &constants).map_err(invalid_graph)?;
     let typed = inputs.iter().map(|v| input_type(v)).collect::<Result<Vec<_>, _>>()?;
 
     let mut importer = Importer::new(file, base_dir, &nodes, &output);
@@ -70,6 +73,17 @@ pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Resu
     Ok(if half.is_empty() { graph } else { graph.with_metadata(super::WIDENED_KEY, half.join(",")) })
 }
 
+/// A decoder's error, whose path through nested messages may be long, with its middle left out.
+fn shortened(error: &prost::DecodeError) -> String {
+    const ENDS: usize = 120;
+    let letters: Vec<char> = error.to_string().chars().collect();
+    if letters.len() <= 3 * ENDS {
+        return letters.into_iter().collect();
+    }
+    let (start, end) = (&letters[..ENDS], &letters[letters.len() - ENDS..]);
+    format!("{} .. {}", start.iter().collect::<String>(), end.iter().collect::<String>())
+}
+
 /// Element types of half precision that inputs, constants or conversions have.
 fn half_types(graph: &GraphProto) -> Vec<String> {
     let inputs = graph.input.iter().filter_map(|input| Some(input.r#type.as_ref()?.tensor_type.as_ref()?.elem_type));
@@ -86,6 +100,9 @@ fn half_types(graph: &GraphProto) -> Vec<String> {
 
 /// Evaluates a node on constants and shapes, or adds it, or what it is made of, to the graph.
 pub(crate) fn import_node(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
+    if node.op_type() == branch::IF {
+        return branch::import(node, importer);
+    }
     if let Some(function) = functions::find(node.domain(), node.op_type()) {
         node.check_attributes(function.attributes)?;
         return function.import(node, importer);
@@ -125,7 +142,10 @@ pub(crate) fn is_default_domain(domain: &str) -> bool {
 fn is_known(node: &NodeProto) -> bool {
     let name = node.op_type.as_str();
     if is_default_domain(&node.domain) {
-        ops::find(name).is_some() || calculations::find(name).is_some() || functions::find("", name).is_some()
+        name == branch::IF
+            || ops::find(name).is_some()
+            || calculations::find(name).is_some()
+            || functions::find("", name).is_some()
     } else {
         functions::find(&node.domain, name).is_some()
     }
@@ -151,7 +171,7 @@ fn check_operators(nodes: &[NodeProto]) -> Result<(), GraphError> {
 }
 
 /// The nodes in a topological order that keeps the order of the file where possible.
-fn sorted(nodes: &[NodeProto], inputs: &[&ValueInfoProto], constants: &HashSet<&str>) -> Result<Vec<usize>, String> {
+fn sorted(nodes: &[NodeProto], given: &HashSet<&str>, constants: &HashSet<&str>) -> Result<Vec<usize>, String> {
     let mut producer: HashMap<&str, usize> = HashMap::new();
     for (idx, node) in nodes.iter().enumerate() {
         for output in node.output.iter().filter(|name| !name.is_empty()) {
@@ -163,13 +183,12 @@ fn sorted(nodes: &[NodeProto], inputs: &[&ValueInfoProto], constants: &HashSet<&
             }
         }
     }
-    let given: HashSet<&str> = inputs.iter().map(|v| v.name.as_str()).collect();
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     for (idx, node) in nodes.iter().enumerate() {
-        for input in node.input.iter().filter(|name| !name.is_empty()) {
-            if let Some(&source) = producer.get(input.as_str()) {
+        for input in branch::reads(node) {
+            if let Some(&source) = producer.get(input) {
                 readers[source].push(idx);
-            } else if !given.contains(input.as_str()) && !constants.contains(input.as_str()) {
+            } else if !given.contains(input) && !constants.contains(input) {
                 let (name, op) = (&node.name, &node.op_type);
                 return Err(format!("node \"{name}\" ({op}) reads \"{input}\", which nothing produces"));
             }

@@ -114,6 +114,14 @@ impl SymbolicTensor {
         self.entries.iter().map(int).collect()
     }
 
+    /// The only entry, if it is a symbol.
+    pub(crate) fn symbol(&self) -> Option<Symbol> {
+        match self.entries.as_slice() {
+            [Entry::Symbol(symbol)] => Some(*symbol),
+            _ => None,
+        }
+    }
+
     /// The same entries under another shape.
     pub(crate) fn reshaped(&self, shape: Vec<usize>) -> Result<Self, String> {
         if count(&shape)? != self.entries.len() {
