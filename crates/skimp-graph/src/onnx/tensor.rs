@@ -144,8 +144,20 @@ fn bf16_to_f32(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
+/// The first element that no network means, as its index and value: NaN, or an infinite one unless all elements are infinite
+/// or 0, as those of masks and of neutral elements of a maximum are.
+pub(crate) fn meaningless(tensor: &Tensor) -> Option<(usize, f64)> {
+    let found = non_finite(tensor)?;
+    let is_of_mask = match tensor.data() {
+        Data::F32(v) => v.iter().all(|x| x.is_infinite() || x.to_bits() << 1 == 0),
+        Data::F64(v) => v.iter().all(|x| x.is_infinite() || x.to_bits() << 1 == 0),
+        _ => false,
+    };
+    if is_of_mask { None } else { Some(found) }
+}
+
 /// The first element that is not finite, as its index and value.
-pub(crate) fn non_finite(tensor: &Tensor) -> Option<(usize, f64)> {
+fn non_finite(tensor: &Tensor) -> Option<(usize, f64)> {
     match tensor.data() {
         // A fold over all elements vectorizes, an early exit does not; weights are finite nearly always.
         Data::F32(v) => {

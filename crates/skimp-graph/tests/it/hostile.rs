@@ -125,6 +125,15 @@ fn check(what: &str, model: &Model, fragments: &[&str]) {
     }
 }
 
+/// What a mask or the start of a maximum holds.
+#[test]
+fn infinities_of_masks_are_read() {
+    let mask = with_weight(&floats("w", &[2], &[0.0, f32::NEG_INFINITY])).import().expect("a mask");
+    assert!(mask.values().iter().any(|value| value.constant.is_some()));
+    assert!(with_weight(&floats("w", &[1], &[f32::INFINITY])).import().is_ok());
+    check("NaN in a mask", &with_weight(&floats("w", &[2], &[0.0, f32::NAN])), &["element 1 is NaN"]);
+}
+
 #[test]
 fn bad_tensors_are_named() {
     let cases: Vec<(&str, Message, &[&str])> = vec![

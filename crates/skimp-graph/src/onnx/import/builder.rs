@@ -184,7 +184,8 @@ impl Importer {
         tensor::to_tensor(proto, self.base_dir.as_deref(), &self.file, what)
     }
 
-    /// The graph value behind input `idx` of `node`. A constant becomes a value here; its floats must be finite.
+    /// The graph value behind input `idx` of `node`. A constant becomes a value here; its floats must be finite, or
+    /// those of a mask.
     pub(crate) fn value(&mut self, node: &NodeView<'_>, idx: usize) -> Result<ValueId, GraphError> {
         let name = node.input(idx).ok_or_else(|| node.invalid(format!("input {idx} is missing")))?;
         self.value_named(node, name)
@@ -209,7 +210,7 @@ impl Importer {
             return Ok(Some(*id));
         }
         let Some(tensor) = self.constant(name)? else { return Ok(None) };
-        if let Some((position, value)) = tensor::non_finite(&tensor) {
+        if let Some((position, value)) = tensor::meaningless(&tensor) {
             return Err(GraphError::InvalidFile {
                 path: self.file.clone(),
                 cause: format!("initializer \"{name}\": element {position} is {value}, expected finite numbers"),
