@@ -344,6 +344,27 @@ fn tensors_of_open_extents_are_made_when_the_network_runs() {
     assert_eq!(y, Tensor::from_i64(vec![5], vec![7; 5]));
 }
 
+/// `x.expand(-1, 3, ..)` as PyTorch's TorchScript exporter writes it: where an extent is −1, 1 is meant.
+#[test]
+fn extents_are_compared_with_minus_one() {
+    let model = image()
+        .initializer(&ints("wanted", &[2, -1]))
+        .node("Shape", &["x"], &["s"], &[])
+        .node("Gather", &["s", "v0"], &["n"], &[])
+        .node("Concat", &["wanted", "v1", "n"], &["t"], &[int_attribute("axis", 0)])
+        .node("Equal", &["t", "minus1"], &["is"], &[])
+        .node("ConstantOfShape", &["four"], &["ones"], &[tensor_attribute("value", &ints("v", &[1]))])
+        .initializer(&ints("four", &[4]))
+        .node("Where", &["is", "ones", "t"], &["target"], &[])
+        .node("ReduceMean", &["x"], &["mean"], &[])
+        .node("Expand", &["mean", "target"], &["y"], &[])
+        .output("y");
+    let graph = model.import().expect("extents are never negative");
+    let x = Tensor::from_f32(vec![5, 3, 1, 4], vec![2.0; 60]);
+    let y = Reference::new(&graph).run(&[x]).expect("it fits").remove(0);
+    assert_eq!(y, Tensor::from_f32(vec![2, 1, 1, 5], vec![2.0; 10]));
+}
+
 /// `F.local_response_norm` and its kin ask for the rank of what they get.
 #[test]
 fn branches_whose_condition_is_known_stand_in_place_of_the_choice() {

@@ -2,8 +2,11 @@
 //!
 //! An operator of the same name under [`ops`](crate::ops) takes over where the inputs are data.
 
+mod choices;
 mod constant;
 mod shapes;
+
+use std::cmp::Ordering;
 
 use super::import::{Importer, NodeView};
 use crate::GraphError;
@@ -33,6 +36,12 @@ pub(crate) static CALCULATIONS: &[&dyn Calculation] = &[
     &shapes::Expand,
     &shapes::Floor,
     &shapes::ReduceProd,
+    &choices::Where,
+    &choices::Compare { name: "Equal", is: Ordering::is_eq },
+    &choices::Compare { name: "Less", is: Ordering::is_lt },
+    &choices::Compare { name: "LessOrEqual", is: Ordering::is_le },
+    &choices::Compare { name: "Greater", is: Ordering::is_gt },
+    &choices::Compare { name: "GreaterOrEqual", is: Ordering::is_ge },
 ];
 
 /// The calculation of that name.

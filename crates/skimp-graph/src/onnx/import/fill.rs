@@ -94,6 +94,11 @@ fn one_axis(node: &NodeView<'_>, importer: &mut Importer, symbol: Symbol) -> Res
 }
 
 impl Importer {
+    /// Whether a value of the graph has the open extent `symbol`, which is then not negative.
+    pub(crate) fn has_extent(&self, symbol: Symbol) -> bool {
+        self.value_with(symbol).is_some()
+    }
+
     /// The first value of the graph that has the open extent `symbol`, the axis on which, and its rank. Other extents are
     /// not known to be 0.
     fn value_with(&self, symbol: Symbol) -> Option<(ValueId, usize, usize)> {

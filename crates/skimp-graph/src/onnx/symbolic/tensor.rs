@@ -1,5 +1,6 @@
 //! Small tensors whose entries may be symbols, and the operators of shape arithmetic on them.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::polynomial::{Arithmetic, Number};
@@ -31,6 +32,11 @@ pub(crate) fn normalize_axis(axis: i64, rank: usize) -> Option<usize> {
     let rank = i64::try_from(rank).ok()?;
     let from_front = if axis < 0 { axis.checked_add(rank)? } else { axis };
     (0..rank).contains(&from_front).then_some(from_front as usize)
+}
+
+/// The shape that two shapes broadcast to.
+fn joined(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
+    crate::shape::broadcast(a, b).ok_or_else(|| format!("cannot broadcast {a:?} and {b:?}"))
 }
 
 fn count(shape: &[usize]) -> Result<usize, String> {
@@ -171,22 +177,50 @@ impl SymbolicTensor {
         Some(Self::new(to, self.shape.clone(), entries))
     }
 
+    /// Whether `is` holds for `a` beside `b`, with broadcasting, as truth values. `None` where a symbol decides; of an extent
+    /// (`is_extent`) it is known that it is not negative.
+    pub(crate) fn compared(
+        a: &Self,
+        b: &Self,
+        is: fn(Ordering) -> bool,
+        is_extent: impl Fn(Symbol) -> bool,
+    ) -> Result<Option<Self>, String> {
+        let shape = joined(&a.shape, &b.shape)?;
+        let order = |a: Entry, b: Entry| match (a, b) {
+            (Entry::Int(a), Entry::Int(b)) => Some(a.cmp(&b)),
+            (Entry::Float(a), Entry::Float(b)) => a.partial_cmp(&b),
+            (Entry::Symbol(a), Entry::Symbol(b)) if a == b => Some(Ordering::Equal),
+            (Entry::Symbol(a), Entry::Int(b)) if b < 0 && is_extent(a) => Some(Ordering::Greater),
+            (Entry::Int(a), Entry::Symbol(b)) if a < 0 && is_extent(b) => Some(Ordering::Less),
+            _ => None,
+        };
+        let truth =
+            |flat| order(a.broadcast(&shape, flat), b.broadcast(&shape, flat)).map(|o| Entry::Int(is(o).into()));
+        let entries: Option<Vec<Entry>> = (0..count(&shape)?).map(truth).collect();
+        Ok(entries.map(|entries| Self::new(DType::Bool, shape, entries)))
+    }
+
+    /// Entries of `a` where `self` is true, else of `b`, with broadcasting. `None` where a truth value is not known.
+    pub(crate) fn choose(&self, a: &Self, b: &Self) -> Result<Option<Self>, String> {
+        if self.dtype != DType::Bool || a.dtype != b.dtype {
+            return Err(format!("inputs of the element types {:?}, {:?} and {:?}", self.dtype, a.dtype, b.dtype));
+        }
+        let shape = joined(&self.shape, &joined(&a.shape, &b.shape)?)?;
+        let entry = |flat| match self.broadcast(&shape, flat) {
+            Entry::Int(0) => Some(b.broadcast(&shape, flat)),
+            Entry::Int(_) => Some(a.broadcast(&shape, flat)),
+            Entry::Float(_) | Entry::Symbol(_) => None,
+        };
+        let entries: Option<Vec<Entry>> = (0..count(&shape)?).map(entry).collect();
+        Ok(entries.map(|entries| Self::new(a.dtype, shape, entries)))
+    }
+
     /// `a op b` with broadcasting.
     pub(crate) fn binary(op: Arithmetic, a: &Self, b: &Self, symbols: &mut Symbols) -> Result<Self, String> {
         if a.dtype != b.dtype {
             return Err(format!("inputs mix the element types {:?} and {:?}", a.dtype, b.dtype));
         }
-        let rank = a.shape.len().max(b.shape.len());
-        let mut shape = vec![1; rank];
-        for (axis, extent) in shape.iter_mut().enumerate() {
-            let of = |t: &Self| (axis + t.shape.len()).checked_sub(rank).map_or(1, |i| t.shape[i]);
-            *extent = match (of(a), of(b)) {
-                (x, y) if x == y => x,
-                (1, y) => y,
-                (x, 1) => x,
-                _ => return Err(format!("cannot broadcast {:?} and {:?}", a.shape, b.shape)),
-            };
-        }
+        let shape = joined(&a.shape, &b.shape)?;
         let n_entries = count(&shape)?;
         let mut entries = Vec::with_capacity(n_entries);
         for flat in 0..n_entries {
