@@ -4,13 +4,32 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{LayerWorkload, SimError, TraceError};
+use crate::{LayerWorkload, Moment, SimError, TraceError};
 
 /// Where the values come from: a kernel, an interpreter, or a recording. One provider serves one layer and one image.
 ///
 /// Each method is one trace; a trace that models learn to use later becomes one more method with a default. What a design
 /// works out of them is the design's own: see [`LayerTrace::derived`].
 pub trait TraceProvider: fmt::Debug + Send + Sync {
+    /// Which image and time step the values are of. As it stands: image 0 of a network without time.
+    fn moment(&self) -> Moment {
+        Moment::default()
+    }
+
+    /// Time steps of the image; `None` where the network has no time. A provider with steps offers each by
+    /// [`at_step`](Self::at_step), and no values itself.
+    fn n_steps(&self) -> Option<usize> {
+        None
+    }
+
+    /// The values of one time step.
+    ///
+    /// # Errors
+    /// As [`activation`](Self::activation).
+    fn at_step(&self, _step: usize) -> Result<Arc<dyn TraceProvider>, TraceError> {
+        Err(TraceError::NotOffered)
+    }
+
     /// Activation codes, row-major `[c, h, w]`, without padding.
     ///
     /// # Errors
@@ -94,6 +113,7 @@ type Known = (&'static str, Arc<dyn Any + Send + Sync>, Arc<dyn Derived>);
 #[derive(Debug)]
 pub struct LayerTrace {
     layer: String,
+    moment: Moment,
     input_count: usize,
     output_count: usize,
     channels: usize,
@@ -112,6 +132,7 @@ impl LayerTrace {
     pub fn new(layer: &LayerWorkload, provider: Arc<dyn TraceProvider>) -> Self {
         LayerTrace {
             layer: layer.name.clone(),
+            moment: provider.moment(),
             input_count: layer.shape.input_count(),
             output_count: layer.shape.output_count(),
             channels: layer.shape.k(),
@@ -121,6 +142,35 @@ impl LayerTrace {
             start_values: Mutex::default(),
             derived: Mutex::default(),
         }
+    }
+
+    /// Which image and time step the values are of.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        self.moment
+    }
+
+    /// The same values as those of another image or time step than the provider says.
+    #[must_use]
+    pub fn of(self, moment: Moment) -> Self {
+        Self { moment, ..self }
+    }
+
+    /// Time steps of the image, `None` where the network has no time; see [`each_step`](Self::each_step).
+    #[must_use]
+    pub fn n_steps(&self) -> Option<usize> {
+        self.provider.n_steps()
+    }
+
+    /// The trace of one time step.
+    ///
+    /// # Errors
+    /// [`SimError::Trace`] if the provider does not have it.
+    pub fn at_step(&self, layer: &LayerWorkload, step: usize) -> Result<Self, SimError> {
+        let failed = |source| SimError::Trace { layer: self.layer.clone(), trace: "time step", source };
+        let provider = self.provider.at_step(step).map_err(failed)?;
+        let moment = Moment { step: step as u64, ..self.moment };
+        Ok(Self::new(layer, provider).of(moment))
     }
 
     /// Activation codes `[c, h, w]`.

@@ -103,7 +103,7 @@ fn independently(data: &DataConfig, range: std::ops::Range<usize>, predicted: &P
     let (quantized, _) = quantized::quantize_network(&network, &images, &quantization(), &Silent).unwrap();
     let layers = choose(&quantized, images.input(), 1, &LayersConfig::default()).unwrap().simulated;
     let reference = IntegerReference::new(&quantized.graph).unwrap();
-    let Batch { inputs, labels } = images.batch(range).unwrap();
+    let Batch { inputs, labels, .. } = images.batch(range).unwrap();
     let right = |outputs: &[skimp_graph::Tensor]| {
         let logits = outputs[0].as_f32().unwrap();
         let classes = logits.len() / labels.len();

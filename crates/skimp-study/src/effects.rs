@@ -6,8 +6,9 @@ use std::sync::Arc;
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_graph::GraphError;
 use skimp_graph::integer::{CodeTensor, IntegerEngine, MacHook, MacObservation, MacOperands};
+use skimp_graph::noise::ImageIndices;
 use skimp_report::records::EffectAccuracy;
-use skimp_sim::{Accelerator, LayerEffect, LayerTrace, SimError};
+use skimp_sim::{Accelerator, LayerEffect, LayerTrace, Moment, SimError};
 
 use crate::answers::Tally;
 use crate::images::{Batch, Images};
@@ -21,6 +22,7 @@ use crate::{JudgeBy, Monitor, StudyError};
 pub(crate) struct EffectHook<'a> {
     layers: &'a [SimulatedLayer],
     effect: &'a dyn LayerEffect,
+    images: &'a ImageIndices,
 }
 
 impl EffectHook<'_> {
@@ -56,7 +58,8 @@ impl MacHook for EffectHook<'_> {
         let inputs = operands.input.data.chunks(workload.shape.input_count().max(1));
         for (image, (input, sums)) in inputs.zip(accumulators.chunks_mut(outputs)).enumerate() {
             let residual = operands.residual.map(|all| &all[image * outputs..(image + 1) * outputs]);
-            let trace = trace_of(layer, input, residual, sums);
+            let moment = Moment { image: self.images.at(operands.first_image + image)?, step: 0 };
+            let trace = trace_of(layer, moment, input, residual, sums);
             let trace = LayerTrace::new(workload, Arc::new(trace));
             let changed = layer.change(sums, |sums| self.effect.sums(workload, &trace, sums));
             changed.map_err(|error| refused(layer, error))?;
@@ -65,19 +68,32 @@ impl MacHook for EffectHook<'_> {
     }
 }
 
-/// The operands and sums of image `image` of those that `mac` shows at `layer`.
-pub(crate) fn image_trace(layer: &SimulatedLayer, mac: &MacObservation<'_>, image: usize) -> ImageTrace {
+/// The operands and sums of image `image` of those that `mac` shows at `layer`; `moment` says which one of the data set
+/// it is.
+pub(crate) fn image_trace(
+    layer: &SimulatedLayer,
+    mac: &MacObservation<'_>,
+    image: usize,
+    moment: Moment,
+) -> ImageTrace {
     let (inputs, outputs) = (layer.operands.workload.shape.input_count(), layer.operands.workload.shape.output_count());
     let here = image * outputs..(image + 1) * outputs;
     let residual = mac.residual.map(|residual| &residual[here.clone()]);
     let activation = &mac.input.data[image * inputs..(image + 1) * inputs];
-    trace_of(layer, activation, residual, &mac.accumulators[here])
+    trace_of(layer, moment, activation, residual, &mac.accumulators[here])
 }
 
 /// The operands and sums of one image at one layer, all as the integer network has them.
-fn trace_of(layer: &SimulatedLayer, activation: &[i32], residual: Option<&[i64]>, sums: &[i64]) -> ImageTrace {
+fn trace_of(
+    layer: &SimulatedLayer,
+    moment: Moment,
+    activation: &[i32],
+    residual: Option<&[i64]>,
+    sums: &[i64],
+) -> ImageTrace {
     ImageTrace {
         layer: layer.operands.clone(),
+        moment,
         activation: layer.by_channel(activation).into(),
         residual: residual.map(|residual| layer.by_channel(residual).into()),
         sums: layer.by_channel(sums).into(),
@@ -111,9 +127,9 @@ impl Judge<'_> {
         Ok(batch)
     }
 
-    /// The hook that puts `effect` in the way of the layers.
-    pub(crate) fn hook<'e>(&'e self, effect: &'e dyn LayerEffect) -> EffectHook<'e> {
-        EffectHook { layers: self.layers, effect }
+    /// The hook that puts `effect` in the way of the layers, for a run on `images`.
+    pub(crate) fn hook<'e>(&'e self, effect: &'e dyn LayerEffect, images: &'e ImageIndices) -> EffectHook<'e> {
+        EffectHook { layers: self.layers, effect, images }
     }
 
     /// Accuracy of the exact network (`None`) and under each effect.
@@ -126,7 +142,7 @@ impl Judge<'_> {
             for (tally, effect) in tallies.iter_mut().zip(effects) {
                 let outputs = match effect {
                     None => self.executor.run(inputs)?,
-                    Some(effect) => self.executor.run_with(inputs, &self.hook(*effect))?,
+                    Some(effect) => self.executor.run_with(inputs, &self.hook(*effect, &batch.images))?,
                 };
                 tally.add(self.images.answers(), &outputs, batch.n_run(), &batch.labels)?;
                 step(monitor, n_images)?;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use skimp_data::{DataError, Dataset, InputSpec, Preprocess, Split};
+use skimp_graph::noise::ImageIndices;
 use skimp_graph::{Dim, Graph, Tensor, shape};
 use skimp_numerics::rng::permutation;
 use skimp_report::records::{DataRecord, InputDigest};
@@ -44,6 +45,8 @@ pub(crate) struct Batch {
     pub(crate) inputs: Tensor,
     /// Classes of the images themselves, without what fills the batch.
     pub(crate) labels: Vec<usize>,
+    /// Which images of the data set these are.
+    pub(crate) images: ImageIndices,
 }
 
 impl Batch {
@@ -267,7 +270,8 @@ impl Images {
         };
         let mut labels = batch.labels;
         labels.truncate(n_images);
-        Ok(Batch { inputs: Tensor::from_f32(batch.shape.to_vec(), batch.images), labels })
+        let indices = ImageIndices::Each(batch.indices.iter().map(|&index| index as u64).collect());
+        Ok(Batch { inputs: Tensor::from_f32(batch.shape.to_vec(), batch.images), labels, images: indices })
     }
 
     /// What a record says of the data.

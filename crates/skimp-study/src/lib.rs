@@ -25,6 +25,8 @@ mod images;
 mod inspect;
 mod layers;
 mod lists;
+#[cfg(test)]
+mod moment_tests;
 mod monitor;
 mod network;
 mod other_layers;

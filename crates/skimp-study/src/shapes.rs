@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use skimp_numerics::NegativeSums;
 use skimp_numerics::rng::{Draws, stream};
 use skimp_report::records::LayerRecord;
-use skimp_sim::{Accelerator, CostTable, Energy, LayerTrace, LayerWorkload, Nonlinearity};
+use skimp_sim::{Accelerator, CostTable, Energy, LayerTrace, LayerWorkload, Moment, Nonlinearity};
 
 use crate::simulate::layer_record;
 use crate::trace::{ImageTrace, LayerOperands};
@@ -128,7 +128,7 @@ fn trace(
         input_offset: 0,
         codes_signed: false,
     };
-    let image = ImageTrace { layer: Arc::new(operands), activation, residual: None, sums };
+    let image = ImageTrace { layer: Arc::new(operands), moment: Moment::default(), activation, residual: None, sums };
     let workload = image.layer.workload.clone();
     let trace = LayerTrace::new(&workload, Arc::new(image));
     Ok((workload, trace))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_digital::ACCELERATORS;
 use skimp_graph::integer::{IntegerEngine, Observation};
+use skimp_graph::noise::ImageIndices;
 use skimp_report::SimulationRecord;
 use skimp_report::records::{
     AcceleratorRecord, AcceleratorTotal, Breakdown, Coverage, EffectAccuracy, LayerRecord, LayerStatistics,
@@ -13,7 +14,7 @@ use skimp_report::records::{
 };
 use skimp_report::table::Table;
 use skimp_sim::{
-    Accelerator, CostTable, Energy, Found, GIVEN_MAPPINGS, LayerResult, LayerTrace, LayerWorkload, OtherLayer,
+    Accelerator, CostTable, Energy, Found, GIVEN_MAPPINGS, LayerResult, LayerTrace, LayerWorkload, Moment, OtherLayer,
     OtherOutcome, RunTotals, Work, find_model,
 };
 use toml::Table as Settings;
@@ -466,8 +467,9 @@ pub(crate) fn simulate_on(
     running.iter_mut().try_for_each(|running| running.simulate_others(&others, n_images))?;
     for range in images.batches_of(0..n_images, 1) {
         let first = range.start;
-        let Batch { inputs, labels } = images.batch(range)?;
+        let Batch { inputs, labels, images: indices } = images.batch(range)?;
         let shown = Shown {
+            images: &indices,
             n_images: labels.len(),
             dump: dump.as_ref().filter(|_| first == 0),
             timed: if first == 0 && config.trace.is_some() { Timed::Yes } else { Timed::No },
@@ -538,6 +540,7 @@ const OPERAND_CHECKS: usize = 32;
 
 /// What of a batch is shown to the accelerators.
 struct Shown<'a> {
+    images: &'a ImageIndices,
     /// The first images: others fill up the batch.
     n_images: usize,
     /// Where the first image is written.
@@ -561,7 +564,8 @@ impl Shown<'_> {
         };
         for image in 0..self.n_images {
             let layer = &mut layers[idx];
-            let image_trace = Arc::new(image_trace(layer, mac, image));
+            let moment = Moment { image: self.images.at(observation.first_image + image)?, step: 0 };
+            let image_trace = Arc::new(image_trace(layer, mac, image, moment));
             let trace = LayerTrace::new(&layer.operands.workload, image_trace.clone());
             trace.check_operands(&layer.operands.workload, OPERAND_CHECKS)?;
             let timed = if image == 0 { self.timed } else { Timed::No };

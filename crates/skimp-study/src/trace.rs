@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skimp_sim::{LayerWorkload, TraceError, TraceProvider};
+use skimp_sim::{LayerWorkload, Moment, TraceError, TraceProvider};
 
 /// What is the same for every image of a layer.
 #[derive(Debug)]
@@ -19,12 +19,17 @@ pub(crate) struct LayerOperands {
 #[derive(Debug)]
 pub(crate) struct ImageTrace {
     pub(crate) layer: Arc<LayerOperands>,
+    pub(crate) moment: Moment,
     pub(crate) activation: Arc<[i32]>,
     pub(crate) residual: Option<Arc<[i64]>>,
     pub(crate) sums: Arc<[i64]>,
 }
 
 impl TraceProvider for ImageTrace {
+    fn moment(&self) -> Moment {
+        self.moment
+    }
+
     /// With their offset, as multipliers see them.
     fn activation(&self) -> Result<Arc<[i32]>, TraceError> {
         Ok(match self.layer.input_offset {

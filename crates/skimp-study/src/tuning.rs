@@ -6,8 +6,9 @@ use std::sync::Arc;
 use skimp_cpu::integer::Recording;
 use skimp_graph::Tensor;
 use skimp_graph::integer::IntegerEngine;
+use skimp_graph::noise::ImageIndices;
 use skimp_report::records::TuningRecord;
-use skimp_sim::{Accelerator, LayerEffect, LayerTrace, LayerWorkload, SimError, Tuner};
+use skimp_sim::{Accelerator, LayerEffect, LayerTrace, LayerWorkload, Moment, SimError, Tuner};
 
 use crate::answers::Tally;
 use crate::effects::{Judge, image_trace};
@@ -104,6 +105,7 @@ struct KnownBatch {
     /// Images of the run, what fills up a batch included.
     n_run: usize,
     labels: Vec<usize>,
+    images: ImageIndices,
 }
 
 enum Values {
@@ -138,16 +140,16 @@ impl<'a> NetworkTuner<'a> {
             } else {
                 Values::Inputs(batch.inputs)
             };
-            batches.push(KnownBatch { values, n_run, labels: batch.labels });
+            batches.push(KnownBatch { values, n_run, labels: batch.labels, images: batch.images });
         }
         let exact = exact.accuracy().top1;
         Ok(Self { judge, monitor, workloads, traces, batches, exact })
     }
 
     fn run(&self, effect: &dyn LayerEffect) -> Result<f64, StudyError> {
-        let hook = self.judge.hook(effect);
         let mut tally = Tally::default();
         for batch in &self.batches {
+            let hook = self.judge.hook(effect, &batch.images);
             let outputs = match &batch.values {
                 Values::Recorded(recording) => self.judge.executor.run_recorded(recording, &hook)?,
                 Values::Inputs(inputs) => self.judge.executor.run_with(std::slice::from_ref(inputs), &hook)?,
@@ -165,15 +167,21 @@ fn traces(judge: &Judge<'_>, workloads: &[LayerWorkload]) -> Result<Vec<Vec<Laye
     let mut traces: Vec<Vec<LayerTrace>> = workloads.iter().map(|_| Vec::new()).collect();
     for range in judge.images.batches_of(judge.range.start..judge.range.start + n_traces, 1) {
         let batch = judge.images.batch(range)?;
+        let mut outcome = Ok(());
         judge.executor.run_observed(&[batch.inputs], &mut |observation| {
             let Some(mac) = &observation.mac else { return };
             let is_here = |layer: &SimulatedLayer| layer.node_idx == observation.node_idx;
             let Some(idx) = judge.layers.iter().position(is_here) else { return };
             for image in 0..batch.labels.len() {
-                let image = image_trace(&judge.layers[idx], mac, image);
+                let moment = match batch.images.at(observation.first_image + image) {
+                    Ok(image) => Moment { image, step: 0 },
+                    Err(error) => return outcome = Err(error),
+                };
+                let image = image_trace(&judge.layers[idx], mac, image, moment);
                 traces[idx].push(LayerTrace::new(&workloads[idx], Arc::new(image)));
             }
         })?;
+        outcome?;
     }
     Ok(traces)
 }
