@@ -96,10 +96,11 @@ impl IntegerExecutor {
         Ok(executor)
     }
 
-    /// Whether a run that nobody looks into goes on bytes: where at least half of the layers do.
+    /// Whether a run that nobody looks into goes on bytes: where at least half of the layers do, and none would have to
+    /// bring its residual input there and back.
     fn takes_bytes(&self) -> bool {
         let n_on_bytes = self.on_bytes.iter().filter(|&&on_bytes| on_bytes).count();
-        2 * n_on_bytes >= self.graph.layers().count()
+        2 * n_on_bytes >= self.graph.layers().count() && self.graph.layers().all(|(_, layer)| layer.residual.is_none())
     }
 
     /// The kernels of a layer that are not on bytes; `None` for another node.
@@ -263,14 +264,15 @@ impl IntegerExecutor {
                 prepared.run(&node.name, layer, (input, residual), &kind, scratch, observed)?;
             return Ok((vec![output], accumulators));
         }
+        let first = operands.first().and_then(|operand| operand.as_codes());
         if let (IntegerOp::MaxPool(_), Some(input), ValueKind::Codes(encoding)) =
-            (&node.op, operands[0].as_codes(), kind(&node.outputs[0]))
+            (&node.op, first, kind(&node.outputs[0]))
             && let Some(output) = pool::max_pool(node, input, &encoding)?
         {
             return Ok((vec![IntegerTensor::Codes(output)], None));
         }
-        if let (IntegerOp::AveragePool { .. }, Some(input), ValueKind::Codes(encoding)) =
-            (&node.op, operands[0].as_codes(), kind(&node.inputs[0]))
+        let encoding = node.inputs.first().and_then(|&id| self.graph.encoding(id));
+        if let (IntegerOp::AveragePool { .. }, Some(input), Some(encoding)) = (&node.op, first, encoding)
             && let Some(output) = pool::average_pool(node, input, &encoding, &kind(&node.outputs[0]))?
         {
             return Ok((vec![output], None));
