@@ -29,7 +29,7 @@ pub use encoding::{CodeTensor, CodeType, Encoding};
 pub use engine::{IntegerEngine, IntegerObserver, IntegerTensor, MacHook, MacObservation, MacOperands, Observation};
 pub use nodes::evaluate;
 pub use pool::IntegerMeans;
-pub use qdq::{ROUNDING_KEY, is_quantized, lower};
+pub use qdq::{ROUNDING_KEY, WEIGHT_BITS_KEY, is_quantized, lower};
 pub use reference::IntegerReference;
 pub use shapes::node_output_shapes;
 pub use skimp_numerics::{Requantization, Requantizer};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use skimp_graph::integer::{CodeType, Encoding, MacLayout, ROUNDING_KEY};
+use skimp_graph::integer::{CodeType, Encoding, MacLayout, ROUNDING_KEY, WEIGHT_BITS_KEY};
 use skimp_graph::ops;
 use skimp_graph::{Gemm, Graph, Node, Op, Tensor, Value, ValueId};
 
@@ -57,6 +57,7 @@ pub(super) fn write(
     let Writer { values, nodes, coded, .. } = writer;
     let graph = Graph::new(graph.name(), graph.inputs().to_vec(), graph.outputs().to_vec(), values, nodes)?
         .with_metadata(ROUNDING_KEY, config.requantization.name())
+        .with_metadata(WEIGHT_BITS_KEY, widths(config, &layers))
         .with_metadata(SETTINGS_KEY, settings(config, choices, n_images));
     Ok(QdqNetwork {
         graph: skimp_graph::rewrite::remove_dead(&graph),
@@ -65,6 +66,13 @@ pub(super) fn write(
         float_nodes,
         n_calibration_images: n_images,
     })
+}
+
+/// Widths of weights, as [`WEIGHT_BITS_KEY`] says.
+fn widths(config: &QdqConfig, layers: &[QdqLayer]) -> String {
+    let others = layers.iter().filter(|layer| layer.weight_bits != config.weight_bits);
+    let lines = others.map(|layer| format!("\n{} {}", layer.weight_bits, layer.name));
+    std::iter::once(config.weight_bits.to_string()).chain(lines).collect()
 }
 
 fn settings(config: &QdqConfig, choices: &LayerChoices, n_images: usize) -> String {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use skimp_numerics::{Requantization, Requantizer};
 
+use super::widths::Widths;
 use crate::integer::{Activation, CodeType, Encoding, MacLayer, MacLayout, MacOutput};
 use crate::ops;
 use crate::shape::normalized_axis;
@@ -24,7 +25,7 @@ pub(super) struct Layer {
     weight: Arc<[i32]>,
     weight_bits: u32,
     weight_scales: Vec<f32>,
-    bias: Vec<i32>,
+    bias: Vec<i64>,
 }
 
 impl Layer {
@@ -56,6 +57,32 @@ impl Layer {
         self.with(MacOutput::RealSingle(scales), Activation::None)
     }
 
+    /// The layer followed by `y · factors[k] + shifts[k]`; `None` where a factor cannot be part of a scale. A negative one
+    /// turns the weights of its channel over.
+    ///
+    /// # Rounding
+    /// Scales in f32; shifts half to even at accumulator scale.
+    pub(super) fn with_affine(mut self, factors: &[f64], shifts: &[f64]) -> Option<Self> {
+        let k = self.weight_shape[0];
+        if factors.len() != k || shifts.len() != k {
+            return None;
+        }
+        let depth: usize = self.weight_shape[1..].iter().product();
+        let of = |k: usize| self.weight_scales[if self.weight_scales.len() == 1 { 0 } else { k }];
+        let scales: Vec<f32> = (0..k).map(|k| (f64::from(of(k)) * factors[k].abs()) as f32).collect();
+        let mut weight = self.weight.to_vec();
+        for (k, channel) in weight.chunks_mut(depth.max(1)).enumerate() {
+            let shift = at_accumulator_scale(shifts[k], self.encoding.scale * f64::from(scales[k]))?;
+            if factors[k] < 0.0 {
+                channel.iter_mut().for_each(|w| *w = -*w);
+                self.bias[k] = -self.bias[k];
+            }
+            self.bias[k] += shift;
+        }
+        (self.weight, self.weight_scales) = (weight.into(), scales);
+        Some(self)
+    }
+
     fn with(&self, output: MacOutput, activation: Activation) -> MacLayer {
         MacLayer {
             layout: self.layout,
@@ -67,7 +94,7 @@ impl Layer {
             weight: Arc::clone(&self.weight),
             weight_bits: self.weight_bits,
             weight_scales: self.weight_scales.iter().copied().map(f64::from).collect(),
-            bias: self.bias.iter().copied().map(i64::from).collect(),
+            bias: self.bias.clone(),
             residual: None,
             activation,
             output,
@@ -75,9 +102,18 @@ impl Layer {
     }
 }
 
+/// A real number in units of an accumulator; `None` where it is no number of at most 46 bits.
+fn at_accumulator_scale(real: f64, scale: f64) -> Option<i64> {
+    const LIMIT: f64 = (1_u64 << 46) as f64;
+    let units = (real / scale).round_ties_even();
+    (units.abs() <= LIMIT).then_some(units as i64)
+}
+
 /// A constant behind a `DequantizeLinear`.
 pub(super) struct StoredConstant<'g> {
     pub(super) codes: &'g Tensor,
+    /// Their name.
+    name: &'g str,
     pub(super) scales: &'g [f32],
     /// As many as scales; 0 where none are stored.
     pub(super) zero_points: Vec<i32>,
@@ -106,7 +142,9 @@ pub(super) fn stored_constant<'g>(
     let node = &graph.nodes()[producers[id.0]?];
     let Op::DequantizeLinear(ops::DequantizeLinear { axis }) = node.op else { return None };
     let input = |i: usize| node.inputs.get(i).copied().flatten();
-    let codes = graph.constant(input(0)?)?;
+    let id = input(0)?;
+    let codes = graph.constant(id)?;
+    let name = graph.value(id).name.as_str();
     let scales = graph.constant(input(1)?)?.as_f32()?;
     let zero_points = match input(2) {
         Some(id) => widened(graph.constant(id)?)?,
@@ -114,7 +152,7 @@ pub(super) fn stored_constant<'g>(
     };
     let axis = if scales.len() == 1 { 0 } else { normalized_axis(axis, codes.shape().len()).ok()? };
     let fits = zero_points.len() == scales.len() && scales.iter().all(|s| *s > 0.0 && s.is_finite());
-    fits.then_some(StoredConstant { codes, scales, zero_points, axis })
+    fits.then_some(StoredConstant { codes, name, scales, zero_points, axis })
 }
 
 /// The layer behind `node`, whose first input holds the codes `input`; `None` if it is no layer on codes.
@@ -123,6 +161,7 @@ pub(super) fn layer(
     producers: &[Option<usize>],
     node: &Node,
     (input, encoding): (ValueId, Encoding),
+    widths: &Widths,
 ) -> Option<Layer> {
     let weight = stored_constant(graph, producers, node.inputs.get(1).copied().flatten()?)?;
     let code_type = CodeType::of(weight.codes.dtype())?;
@@ -162,7 +201,8 @@ pub(super) fn layer(
     let bias = bias(graph, producers, node, k, &accumulator_scales)?;
     let codes = centered(&weight, weight_shape, channel_axis)?;
     let of_type = code_type.encoding(1.0, 0).bits;
-    let is_symmetric = codes.iter().all(|w| w.unsigned_abs() < 1 << (of_type - 1));
+    let stated = widths.get(&node.name, weight.name).unwrap_or(of_type);
+    let most = codes.iter().map(|w| w.unsigned_abs()).max().unwrap_or(0);
     Some(Layer {
         input,
         encoding,
@@ -171,7 +211,8 @@ pub(super) fn layer(
         groups,
         weight_shape,
         weight: codes,
-        weight_bits: if is_symmetric { of_type } else { of_type + 1 },
+        // The least width from the stated one on that holds the weights and their negatives.
+        weight_bits: (stated.clamp(2, of_type)..=of_type).find(|bits| most < 1 << (bits - 1)).unwrap_or(of_type + 1),
         weight_scales: weight.scales.to_vec(),
         bias,
     })
@@ -187,15 +228,21 @@ fn centered(weight: &StoredConstant<'_>, [k, c, r, s]: [usize; 4], channel_axis:
     Some((0..k * depth).map(|i| codes[at(i)] - zero_point(i / depth)).collect())
 }
 
-/// Biases in units of the accumulator; zeros where there are none.
+/// Biases in units of the accumulator; zeros where there are none. Real ones are rounded half to even.
 fn bias(
     graph: &Graph,
     producers: &[Option<usize>],
     node: &Node,
     k: usize,
     accumulator_scales: &[f32],
-) -> Option<Vec<i32>> {
+) -> Option<Vec<i64>> {
     let Some(id) = node.inputs.get(2).copied().flatten() else { return Some(vec![0; k]) };
+    if let Some(tensor) = graph.constant(id) {
+        let n_outer: usize = tensor.shape().iter().rev().skip(1).product();
+        let reals = tensor.as_f32().filter(|reals| reals.len() == k && n_outer == 1)?;
+        let scale = |k: usize| f64::from(accumulator_scales[if accumulator_scales.len() == 1 { 0 } else { k }]);
+        return reals.iter().enumerate().map(|(k, &b)| at_accumulator_scale(f64::from(b), scale(k))).collect();
+    }
     let bias = stored_constant(graph, producers, id)?;
     let Data::I32(codes) = bias.codes.data() else { return None };
     let n_outer: usize = bias.codes.shape().iter().rev().skip(1).product();
@@ -205,7 +252,8 @@ fn bias(
         (found - expected).abs() <= expected * BIAS_SCALE_TOLERANCE
     };
     let fits = codes.len() == k && n_outer == 1 && [1, k].contains(&bias.scales.len());
-    (fits && bias.zero_points.iter().all(|&z| z == 0) && (0..k).all(agree)).then(|| codes.to_vec())
+    (fits && bias.zero_points.iter().all(|&z| z == 0) && (0..k).all(agree))
+        .then(|| codes.iter().copied().map(i64::from).collect())
 }
 
 fn unit_window() -> Window {

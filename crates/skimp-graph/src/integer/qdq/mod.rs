@@ -2,12 +2,15 @@
 
 mod layer;
 mod pattern;
+mod widths;
 
 use std::collections::BTreeMap;
 
 use skimp_numerics::Requantization;
 
 use self::pattern::{Fused, Kind, MeanWindow, Patterns};
+pub use self::widths::WEIGHT_BITS_KEY;
+use self::widths::Widths;
 use super::{
     AddRule, Encoding, FloatOperand, IntegerGraph, IntegerNode, IntegerOp, IntegerValue, Quotient, ValueKind, check,
 };
@@ -26,14 +29,17 @@ pub fn is_quantized(graph: &Graph) -> bool {
 /// An operator whose inputs come from `DequantizeLinear` and whose output goes, possibly through a Relu or Clip, into
 /// one `QuantizeLinear` becomes an operator on codes:
 ///
-/// - Conv, Gemm and MatMul with constant weights as codes (per tensor or per output channel, any zero point) and an int32
-///   bias at the accumulator's scale. Without a `QuantizeLinear` behind it, such a layer gives real numbers straight
+/// - Conv, Gemm and MatMul with constant weights as codes (per tensor or per output channel, any zero point) and a bias:
+///   int32 at the accumulator's scale, or real numbers, which are rounded to it. A BatchNormalization behind it joins scale
+///   and bias. Without a `QuantizeLinear` behind it, such a layer gives real numbers straight
 ///   from its accumulators.
 /// - Add; AveragePool, GlobalAveragePool and a ReduceMean over the spatial axes.
 /// - MaxPool, Concat, Split, Slice, Pad and reshapes; inputs under another encoding than the output's are brought to it
 ///   first, by a table.
 /// - Relu, Clip, LeakyRelu, Sigmoid, HardSigmoid, HardSwish and Tanh of one value, and a mere change of encoding: a
 ///   table of all codes.
+///
+/// A `Clip` of codes between the two conversions (QCDQ form) leaves codes of fewer bits.
 ///
 /// Everything else runs on real numbers, between conversions ([`IntegerGraph::float_nodes`]). Codes have 8 or 16 bits.
 /// Weights have their zero points taken off: int8 with zero point 0 stays 8 bits wide, anything that reaches beyond ±127
@@ -55,8 +61,9 @@ pub fn lower(graph: &Graph) -> Result<IntegerGraph, GraphError> {
             GraphError::InvalidGraph { graph: graph.name().to_owned(), cause }
         })?,
     };
+    let widths = Widths::of(graph);
     let graph = rewrite::simplify(graph);
-    let patterns = Patterns::find(&graph)?;
+    let patterns = Patterns::find(&graph, widths)?;
     let needed = needed(&graph, &patterns);
     let mut lowering = Lowering {
         graph: &graph,
@@ -96,6 +103,10 @@ fn needed(graph: &Graph, patterns: &Patterns) -> Vec<bool> {
         match (&patterns.fused[node_idx], &patterns.real_layers[node_idx]) {
             (Some(fused), _) => fused.inputs.iter().for_each(|input| needed[input.0] = true),
             (None, Some(layer)) => needed[layer.input.0] = true,
+            (None, None) if patterns.clips[node_idx].is_some() => {
+                let quantize = patterns.clips[node_idx].and_then(|idx| graph.nodes()[idx].inputs[0]);
+                quantize.iter().for_each(|input| needed[input.0] = true);
+            }
             (None, None) => node.inputs.iter().flatten().for_each(|input| needed[input.0] = true),
         }
     }
@@ -167,6 +178,14 @@ impl Lowering<'_> {
         }
         let (first, output) = (node.inputs.first().copied().flatten(), node.outputs.first().copied());
         let is_conversion = output.is_some_and(|id| patterns.encodings[id.0].is_some());
+        if let Some(quantize) = patterns.clips[node_idx]
+            && let Some(first) = graph.nodes()[quantize].inputs[0]
+        {
+            let (input, output) = (self.exposed(first), self.value(node.outputs[0]));
+            let name = graph.nodes()[quantize].name.clone();
+            self.push(&name, IntegerOp::Quantize(Quotient::Single), vec![input], vec![output]);
+            return Ok(());
+        }
         match (&node.op, first) {
             (Op::QuantizeLinear(_), Some(first)) if is_conversion => {
                 let (input, output) = (self.exposed(first), self.value(node.outputs[0]));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::layer::{Layer, layer, widened};
+use super::widths::{Widths, codes_between};
 use crate::integer::{Activation, CodeType, Encoding, IntegerOp};
 use crate::ops;
 use crate::shape::{Shapes, infer};
@@ -61,20 +62,26 @@ pub(super) struct Patterns {
     pub(super) fused: Vec<Option<Fused>>,
     /// For each node, the layer on codes that gives real numbers.
     pub(super) real_layers: Vec<Option<Layer>>,
+    /// For each node that is a `Clip` of codes alone (QCDQ form), the `QuantizeLinear` that makes them: the two are one
+    /// conversion to fewer codes.
+    pub(super) clips: Vec<Option<usize>>,
     producers: Vec<Option<usize>>,
+    widths: Widths,
     /// Shapes of all values, open extents chosen freely: for ranks. Only where some operator needs them.
     shapes: Option<Shapes>,
 }
 
 impl Patterns {
-    pub(super) fn find(graph: &Graph) -> Result<Self, GraphError> {
+    pub(super) fn find(graph: &Graph, widths: Widths) -> Result<Self, GraphError> {
         let n_nodes = graph.nodes().len();
         let mut patterns = Self {
             encodings: vec![None; graph.values().len()],
             fused: vec![None; n_nodes],
             real_layers: vec![None; n_nodes],
+            clips: vec![None; n_nodes],
             producers: graph.producers(),
             shapes: None,
+            widths,
         };
         if graph.nodes().iter().any(|node| matches!(node.op, Op::ReduceMean(_))) {
             patterns.shapes = shapes(graph);
@@ -89,8 +96,18 @@ impl Patterns {
             n_uses[id.0] += 1;
         }
         for (node_idx, node) in graph.nodes().iter().enumerate() {
-            if matches!(node.op, Op::QuantizeLinear(_)) {
-                patterns.fused[node_idx] = patterns.fuse(graph, node, &n_uses);
+            if let Some((quantize, encoding)) = patterns.clip(node, &n_uses) {
+                patterns.clips[node_idx] = Some(quantize);
+                patterns.encodings[node.outputs[0].0] = Some(encoding);
+            }
+        }
+        for (node_idx, node) in graph.nodes().iter().enumerate() {
+            if let Some(quantize) = patterns.clips[node_idx] {
+                let encoding = patterns.encodings[node.outputs[0].0];
+                patterns.fused[node_idx] = patterns.fuse(graph, &graph.nodes()[quantize], encoding, &n_uses);
+            } else if matches!(node.op, Op::QuantizeLinear(_)) {
+                let encoding = patterns.encodings[node.outputs[0].0];
+                patterns.fused[node_idx] = patterns.fuse(graph, node, encoding, &n_uses);
             } else {
                 patterns.real_layers[node_idx] = patterns.layer(graph, node);
             }
@@ -111,7 +128,9 @@ impl Patterns {
         let made = self.encodings[codes.0]?;
         let is_dequantize = matches!(node.op, Op::DequantizeLinear(_));
         let read = encoding(graph, node, Some(made.code_type())).ok().flatten()?;
-        (is_dequantize && read == made).then_some((codes, made))
+        // Fewer codes of the same type may be read.
+        let same = Encoding { bits: made.bits, narrow: made.narrow, ..read } == made;
+        (is_dequantize && same).then_some((codes, made))
     }
 
     fn rank(&self, id: Option<ValueId>) -> Option<usize> {
@@ -120,12 +139,48 @@ impl Patterns {
 
     fn layer(&self, graph: &Graph, node: &Node) -> Option<Layer> {
         let input = node.inputs.first().copied().flatten().and_then(|id| self.codes(graph, id))?;
-        layer(graph, &self.producers, node, input)
+        layer(graph, &self.producers, node, input, &self.widths)
     }
 
-    /// The operator on codes that ends in `quantize`.
-    fn fuse(&self, graph: &Graph, quantize: &Node, n_uses: &[usize]) -> Option<Fused> {
-        let encoding = self.encodings[quantize.outputs[0].0]?;
+    /// The `QuantizeLinear` before a `Clip` of its codes, which nobody else reads, and the encoding of what the clip leaves.
+    fn clip(&self, node: &Node, n_uses: &[usize]) -> Option<(usize, Encoding)> {
+        let Op::Clip(ops::Clip { min: Some(min), max: Some(max) }) = node.op else { return None };
+        let codes = node.inputs.first().copied().flatten()?;
+        let whole = self.encodings[codes.0].filter(|_| n_uses[codes.0] == 1)?;
+        let (bits, signed, narrow) = codes_between(min, max)?;
+        let encoding = Encoding { bits, narrow, ..whole };
+        let fits = signed == whole.signed
+            && whole.min_code() <= encoding.min_code()
+            && encoding.max_code() <= whole.max_code()
+            && (encoding.min_code()..=encoding.max_code()).contains(&encoding.zero_point);
+        Some((self.producers[codes.0]?, encoding)).filter(|_| fits)
+    }
+
+    /// The layer behind `value`, with a batch normalization that alone reads it.
+    fn normalized(&self, graph: &Graph, node: &Node, n_uses: &[usize]) -> Option<(usize, Layer)> {
+        let Op::BatchNormalization(ops::BatchNormalization { epsilon }) = node.op else { return None };
+        let value = node.inputs.first().copied().flatten().filter(|value| n_uses[value.0] == 1)?;
+        let node_idx = self.producers[value.0]?;
+        let layer = self.layer(graph, &graph.nodes()[node_idx])?;
+        let part = |i: usize| graph.constant(node.inputs.get(i).copied().flatten()?)?.as_f32();
+        let (scale, bias, mean, variance) = (part(1)?, part(2)?, part(3)?, part(4)?);
+        let factor =
+            |(&scale, &variance): (&f32, &f32)| f64::from(scale) / (f64::from(variance) + f64::from(epsilon)).sqrt();
+        let factors: Vec<f64> = scale.iter().zip(variance).map(factor).collect();
+        let shift = |((&bias, &mean), factor): ((&f32, &f32), &f64)| f64::from(bias) - factor * f64::from(mean);
+        let shifts: Vec<f64> = bias.iter().zip(mean).zip(&factors).map(shift).collect();
+        let usable = |&factor: &f64| (1e-30..1e30).contains(&factor.abs());
+        factors
+            .iter()
+            .all(usable)
+            .then(|| layer.with_affine(&factors, &shifts))
+            .flatten()
+            .map(|layer| (node_idx, layer))
+    }
+
+    /// The operator on codes that ends in `quantize`, whose codes are under `encoding`.
+    fn fuse(&self, graph: &Graph, quantize: &Node, encoding: Option<Encoding>, n_uses: &[usize]) -> Option<Fused> {
+        let encoding = encoding?;
         let mut value = quantize.inputs.first().copied().flatten()?;
         let mut activation = Activation::None;
         let producer = |value: ValueId| self.producers[value.0].map(|idx| (idx, &graph.nodes()[idx]));
@@ -144,6 +199,10 @@ impl Patterns {
         }
         let (node_idx, node) = producer(value).filter(|_| n_uses[value.0] == 1)?;
         if let Some(layer) = self.layer(graph, node) {
+            let inputs = vec![layer.input];
+            return Some(Fused { node_idx, kind: Kind::Layer(Box::new(layer)), inputs, encoding, activation });
+        }
+        if let Some((node_idx, layer)) = self.normalized(graph, node, n_uses) {
             let inputs = vec![layer.input];
             return Some(Fused { node_idx, kind: Kind::Layer(Box::new(layer)), inputs, encoding, activation });
         }
