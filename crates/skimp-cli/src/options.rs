@@ -141,7 +141,7 @@ enum First {
 
 // Widths and calibration of the integer network.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Quantization")]
+#[command(next_help_heading = "Quantization (networks in QDQ form keep their own codes)")]
 pub(crate) struct QuantizationOptions {
     /// Width of the weights, 2 to 16
     #[arg(long, value_name = "BITS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=16))]

@@ -189,6 +189,7 @@ impl<'a> Emitter<'a> {
             node_idx,
             fused: group.fused.iter().map(|&i| self.graph.nodes()[i].name.clone()).collect(),
             input: input_encoding,
+            operands_signed: input_encoding.signed && !offset,
             residual,
             output: output_kind,
             negatives,
@@ -365,7 +366,7 @@ impl<'a> Emitter<'a> {
                 nodes: self.nodes,
             },
             layers: self.layers,
-            report: QuantizationReport { n_calibration_images: 0, float_nodes: self.float_nodes },
+            report: QuantizationReport { n_calibration_images: 0, float_nodes: self.float_nodes, is_from_file: false },
         })
     }
 }

@@ -21,6 +21,8 @@ pub struct LayerGeometry<'a> {
     pub shape: LayerShape,
     /// Encoding of the activations.
     pub input: Encoding,
+    /// Whether an operand, code plus input offset, may be negative.
+    pub operands_signed: bool,
     /// Encoding of the residual input, if there is one.
     pub residual: Option<Encoding>,
     /// What the output holds.
@@ -49,6 +51,7 @@ pub fn layers<'a>(quantized: &'a Quantized, inputs: &[Vec<usize>]) -> Result<Vec
             layer,
             shape: layer.shape_on(&node.name, &shapes[node.inputs[0].0])?,
             input: quantized_layer.input,
+            operands_signed: quantized_layer.operands_signed,
             residual: quantized_layer.residual,
             output: quantized_layer.output,
             negatives: &quantized_layer.negatives,

@@ -24,7 +24,7 @@ pub use error::QuantError;
 pub use layers::{LayerGeometry, layers};
 pub use qdq::{
     AffineRange, LayerChoices, OutputForm, QdqConfig, QdqLayer, QdqNetwork, QdqValue, Scheme, quantize_qdq,
-    quantize_qdq_with,
+    quantize_qdq_with, read_qdq,
 };
 pub use quantize::{FloatNode, QuantizationReport, Quantized, QuantizedLayer, quantize};
 pub use skimp_numerics::NegativeSums;

@@ -21,6 +21,8 @@ pub struct QuantizedLayer {
     pub fused: Vec<String>,
     /// Encoding of the activations.
     pub input: Encoding,
+    /// Whether an operand of its products, code plus input offset, may be negative.
+    pub operands_signed: bool,
     /// Encoding of the residual input, if there is one.
     pub residual: Option<Encoding>,
     /// What the output holds.
@@ -45,6 +47,8 @@ pub struct QuantizationReport {
     pub n_calibration_images: usize,
     /// Nodes that compute in floating point, between conversions. Moves of real numbers are not listed.
     pub float_nodes: Vec<FloatNode>,
+    /// Whether the codes are those of a file in QDQ form.
+    pub is_from_file: bool,
 }
 
 /// A quantized network.
@@ -56,6 +60,15 @@ pub struct Quantized {
     pub layers: Vec<QuantizedLayer>,
     /// What else there is to know.
     pub report: QuantizationReport,
+}
+
+impl Quantized {
+    /// The greatest widths of its layers' weights and input codes.
+    pub fn widths(&self) -> (u32, u32) {
+        let weights = self.graph.layers().map(|(_, layer)| layer.weight_bits).max();
+        let inputs = self.layers.iter().map(|layer| layer.input.bits).max();
+        (weights.unwrap_or(0), inputs.unwrap_or(0))
+    }
 }
 
 /// Quantizes `graph` with ranges from `calibration`, which was taken on the same graph.

@@ -162,6 +162,7 @@ fn write_layer(
         "weight_bits": workload.weight_bits,
         "activation_bits": workload.activation_bits,
         "activation_signed": layer.operands.codes_signed,
+        "zero_point": layer.operands.zero_point,
         "input_offset": layer.operands.input_offset,
         "activation_scale": layer.scales.activation,
         "weight_scales": layer.scales.weights,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use skimp_data::InputSpec;
-use skimp_graph::integer::{Activation, MacLayout};
+use skimp_graph::integer::{Activation, MacLayout, ValueKind};
 use skimp_quant::{LayerGeometry, Quantized, QuantizedLayer};
 use skimp_report::records::{LayerStatistics, Verdict};
 use skimp_sim::{LayerKind, LayerWorkload, NegativeSums, Nonlinearity};
@@ -215,14 +215,10 @@ fn simulated_layer(
         shape,
         weight_bits: layer.weight_bits,
         activation_bits: geometry.input.bits,
-        activation_signed: geometry.input.signed && layer.input_offset == 0,
-        padding_code: layer.input_offset,
+        activation_signed: geometry.operands_signed,
+        padding_code: layer.zero_point + layer.input_offset,
         bias: layer.residual.is_some() || layer.bias.iter().any(|&bias| bias != 0),
-        nonlinearity: match layer.activation {
-            Activation::Relu => Nonlinearity::Relu,
-            Activation::Clamp { min: 0, .. } => Nonlinearity::ClippedRelu,
-            Activation::Clamp { .. } | Activation::None | Activation::Sign => Nonlinearity::None,
-        },
+        nonlinearity: nonlinearity(geometry),
         first,
         negatives: geometry.negatives.clone(),
         weights: Some(weights.clone()),
@@ -237,8 +233,23 @@ fn simulated_layer(
         workload,
         weights,
         bias: layer.bias.as_slice().into(),
+        zero_point: layer.zero_point,
         input_offset: layer.input_offset,
         codes_signed: geometry.input.signed,
     };
     Ok(SimulatedLayer::new(geometry.node_idx, quantized.op, rows, operands, scales))
+}
+
+/// What an output does with negative sums and with great ones. Codes that saturate at real 0 are a ReLU.
+fn nonlinearity(geometry: &LayerGeometry<'_>) -> Nonlinearity {
+    let starts_at_zero = match geometry.output {
+        ValueKind::Codes(encoding) => geometry.layer.code_range(&encoding).0 == encoding.zero_point,
+        ValueKind::Real => false,
+    };
+    match geometry.layer.activation {
+        Activation::Relu => Nonlinearity::Relu,
+        Activation::Clamp { .. } if starts_at_zero => Nonlinearity::ClippedRelu,
+        Activation::None if starts_at_zero => Nonlinearity::Relu,
+        Activation::Clamp { .. } | Activation::None | Activation::Sign => Nonlinearity::None,
+    }
 }

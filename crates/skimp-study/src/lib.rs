@@ -36,6 +36,8 @@ mod published;
 mod published_tests;
 mod quantize;
 mod quantized;
+#[cfg(test)]
+mod quantized_tests;
 mod run;
 mod shapes;
 mod show;

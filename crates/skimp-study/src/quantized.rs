@@ -1,6 +1,7 @@
 //! From a float network and images to an integer network.
 
 use skimp_cpu::CpuExecutor;
+use skimp_graph::integer::is_quantized;
 use skimp_quant::{
     Calibration, Calibrator, Detail, FirstLayer as QuantFirstLayer, QuantizeConfig, Quantized, RangeMethod,
     WeightGranularity,
@@ -12,13 +13,19 @@ use crate::monitor::step;
 use crate::{FirstLayer, Monitor, Network, QuantizationConfig, StudyError, WeightScales};
 
 /// Calibrates `network` on the first images, or on those of the split that `config` names, and quantizes it; also how many
-/// of these the float network gets right.
+/// of these the float network gets right. A network in QDQ form is taken on the codes that stand in its file, without any
+/// image.
 pub(crate) fn quantize_network(
     network: &Network,
     images: &Images,
     config: &QuantizationConfig,
     monitor: &dyn Monitor,
 ) -> Result<(Quantized, Tally), StudyError> {
+    if is_quantized(&network.graph) {
+        let quantized = skimp_quant::read_qdq(&network.graph, first_layer(config))?;
+        note_file_codes(&quantized, monitor);
+        return Ok((quantized, Tally::default()));
+    }
     let quantize = checked(config)?;
     let others = images.for_ranges(config.calibration_split, monitor)?;
     let images = others.as_ref().unwrap_or(images);
@@ -30,6 +37,31 @@ pub(crate) fn quantize_network(
     };
     let (calibration, answers) = calibrate(network, images, n_images, detail, monitor)?;
     Ok((skimp_quant::quantize(&network.graph, &quantize, &calibration)?, answers))
+}
+
+/// Says that a run takes the codes of the file, and where weights need a bit more than they are stored in.
+fn note_file_codes(quantized: &Quantized, monitor: &dyn Monitor) {
+    let (weight_bits, activation_bits) = quantized.widths();
+    monitor.note(&format!(
+        "the network is quantized (QDQ form): the run takes the codes in its file, weights of {weight_bits} and \
+         activations of {activation_bits} bits; nothing is calibrated, and widths, scales and ranges of the settings do not \
+         matter"
+    ));
+    let wide: Vec<&str> = quantized
+        .graph
+        .layers()
+        .filter(|(_, layer)| layer.weight_bits == 9)
+        .map(|(node, _)| node.name.as_str())
+        .collect();
+    if let [first, ..] = wide[..] {
+        let more = if wide.len() == 1 { "" } else { " and others" };
+        monitor.note(&format!(
+            "layer \"{first}\"{more}: weights take 9 bits, since codes less their zero points reach beyond -127 to 127 ({} of \
+             {} layers)",
+            wide.len(),
+            quantized.layers.len()
+        ));
+    }
 }
 
 /// The ranges of all values on the first images, and how many of these the network gets right: none are counted where
@@ -81,9 +113,13 @@ fn checked(config: &QuantizationConfig) -> Result<QuantizeConfig, StudyError> {
             WeightScales::PerChannel => WeightGranularity::PerChannel,
         },
         range,
-        first_layer: match config.first_layer {
-            FirstLayer::Signed => QuantFirstLayer::Signed,
-            FirstLayer::Offset => QuantFirstLayer::Offset,
-        },
+        first_layer: first_layer(config),
     })
+}
+
+fn first_layer(config: &QuantizationConfig) -> QuantFirstLayer {
+    match config.first_layer {
+        FirstLayer::Signed => QuantFirstLayer::Signed,
+        FirstLayer::Offset => QuantFirstLayer::Offset,
+    }
 }

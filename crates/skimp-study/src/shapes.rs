@@ -125,6 +125,7 @@ fn trace(
         workload: LayerWorkload { weights: Some(weights.clone()), ..workload },
         weights,
         bias: vec![0; layer.outputs].into(),
+        zero_point: 0,
         input_offset: 0,
         codes_signed: false,
     };

@@ -7,6 +7,7 @@ use skimp_cpu::integer::IntegerExecutor;
 use skimp_digital::ACCELERATORS;
 use skimp_graph::integer::{IntegerEngine, Observation};
 use skimp_graph::noise::ImageIndices;
+use skimp_quant::Quantized;
 use skimp_report::SimulationRecord;
 use skimp_report::records::{
     AcceleratorRecord, AcceleratorTotal, Breakdown, Coverage, EffectAccuracy, LayerRecord, LayerStatistics,
@@ -429,6 +430,7 @@ pub(crate) fn simulate_on(
     images.answers().note(config.data.output_name.as_deref(), monitor);
     network.note_untrained(monitor);
     let (quantized, answers) = quantized::quantize_network(network, images, &config.quantization, monitor)?;
+    let quantization = of_file(&quantized, &config.quantization);
     let labels_count = !network.is_untrained && config.data.judge_by == JudgeBy::Labels;
     let warning = chance_warning(answers, images.preprocess_name()).filter(|_| labels_count);
     warning.iter().for_each(|warning| monitor.note(warning));
@@ -442,7 +444,7 @@ pub(crate) fn simulate_on(
         .map(|accelerator| Running::new(accelerator, layers.len()))
         .collect::<Result<Vec<_>, _>>()?;
     let workloads: Vec<LayerWorkload> = layers.iter().map(|layer| layer.operands.workload.clone()).collect();
-    let by_shape = config.layers.by_shape.iter().map(|layer| layer.workload(&config.quantization));
+    let by_shape = config.layers.by_shape.iter().map(|layer| layer.workload(&quantization));
     let named = workloads.iter().cloned().map(Ok).chain(by_shape).collect::<Result<Vec<_>, _>>()?;
     running.iter().try_for_each(|running| running.check(&named, monitor))?;
     let others = other_layers(network, &quantized.graph, images.input(), images.images_at_once(1))?;
@@ -490,8 +492,8 @@ pub(crate) fn simulate_on(
         model: network.record(),
         data: images.record()?,
         images: n_images as u64,
-        weight_bits: config.quantization.weight_bits,
-        activation_bits: config.quantization.activation_bits,
+        weight_bits: quantization.weight_bits,
+        activation_bits: quantization.activation_bits,
         allowed_loss_points: config.allowed_loss_points,
         accelerators: records(&running, &kinds, &others, percent, &tables)?,
         simulated: Some(simulated),
@@ -499,7 +501,7 @@ pub(crate) fn simulate_on(
         warnings: warning.into_iter().collect(),
         ..SimulationRecord::default()
     };
-    let by_shape = ShapeLayers::new(&config.layers.by_shape, &config.quantization, config.data.seed.unwrap_or(0))?;
+    let by_shape = ShapeLayers::new(&config.layers.by_shape, &quantization, config.data.seed.unwrap_or(0))?;
     for ((own, running), table) in record.accelerators.iter_mut().zip(&running).zip(&tables) {
         own.shape_layers = by_shape.run(&running.config, &*running.accelerator, table.as_ref())?;
     }
@@ -510,6 +512,15 @@ pub(crate) fn simulate_on(
         float_nodes: quantized.report.float_nodes.iter().map(|node| format!("{} ({})", node.name, node.op)).collect(),
     };
     Ok((simulation, executor))
+}
+
+/// The settings with the widths that count: those of the file where the codes are its own.
+fn of_file(quantized: &Quantized, settings: &QuantizationConfig) -> QuantizationConfig {
+    if !quantized.report.is_from_file {
+        return settings.clone();
+    }
+    let (weight_bits, activation_bits) = quantized.widths();
+    QuantizationConfig { weight_bits, activation_bits, ..settings.clone() }
 }
 
 /// Searches parameters for the accelerators that ask for it, on images that do not judge them.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_digital::{ACCELERATORS, comparison_table};
 use skimp_graph::Executor;
-use skimp_graph::integer::IntegerEngine;
+use skimp_graph::integer::{IntegerEngine, is_quantized};
 use skimp_report::records::{
     AcceleratorFigures, AcceleratorRecord, Accuracy, AccuracyRecord, Assumption, Comparison, Provenance, Timing,
     VariantAccuracy,
@@ -278,24 +278,37 @@ fn assumptions(
     let quantization = &config.quantization;
     let mut list = Vec::new();
     let mut add = |text: String, source: &str| list.push(Assumption { text, source: source.to_owned() });
-    add(
-        format!(
-            "{} is quantized to {}-bit symmetric weights and {}-bit activations with zero point 0, ranges by {} over \
+    if is_quantized(&network.graph) {
+        let (weights, activations) = (simulation.record.weight_bits, simulation.record.activation_bits);
+        add(
+            format!(
+                "{} is in QDQ form and runs on the codes, scales and zero points that stand in its file: weights of {weights} \
+                 and activations of {activations} bits; nothing is calibrated or rounded again, and its fp32 accuracy is that \
+                 of the same file computed in floating point",
+                network.name
+            ),
+            "the network's file; docs/integer-execution.md",
+        );
+    } else {
+        add(
+            format!(
+                "{} is quantized to {}-bit symmetric weights and {}-bit activations with zero point 0, ranges by {} over \
              {} calibration images{}; batch-norm is folded; bias and residual enter at accumulator scale",
-            network.name,
-            quantization.weight_bits,
-            quantization.activation_bits,
-            quantization.calibration,
-            quantization.calibration_images.min(images.len()),
-            match quantization.calibration_split.filter(|&split| split != config.data.split) {
-                Some(SplitConfig::Train) => " of the training split",
-                Some(SplitConfig::Test) => " of the test split",
-                None if config.data.accuracy_images > 0 => ", the first ones of those that accuracy is measured on",
-                None => "",
-            },
-        ),
-        "this study's configuration; docs/integer-execution.md",
-    );
+                network.name,
+                quantization.weight_bits,
+                quantization.activation_bits,
+                quantization.calibration,
+                quantization.calibration_images.min(images.len()),
+                match quantization.calibration_split.filter(|&split| split != config.data.split) {
+                    Some(SplitConfig::Train) => " of the training split",
+                    Some(SplitConfig::Test) => " of the test split",
+                    None if config.data.accuracy_images > 0 => ", the first ones of those that accuracy is measured on",
+                    None => "",
+                },
+            ),
+            "this study's configuration; docs/integer-execution.md",
+        );
+    }
     add(
         format!(
             "operand values are those of {} images of {}{}, preprocessed by {}; cycles and energy are sums over them",

@@ -10,6 +10,8 @@ pub(crate) struct LayerOperands {
     pub(crate) workload: LayerWorkload,
     pub(crate) weights: Arc<[i32]>,
     pub(crate) bias: Arc<[i64]>,
+    /// The code of real 0, which padding holds.
+    pub(crate) zero_point: i32,
     pub(crate) input_offset: i32,
     /// Whether the codes, before the offset, may be negative.
     pub(crate) codes_signed: bool,

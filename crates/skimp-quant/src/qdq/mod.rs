@@ -8,6 +8,7 @@
 mod choices;
 mod config;
 mod range;
+mod read;
 mod roles;
 mod weights;
 mod write;
@@ -21,6 +22,7 @@ use crate::{Calibration, FloatNode, QuantError};
 
 pub use choices::LayerChoices;
 pub use config::{AffineRange, OutputForm, QdqConfig, Scheme};
+pub use read::read_qdq;
 
 /// A convolution or dense layer with 8-bit weights.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,5 +16,6 @@ mod onnxruntime;
 mod qdq;
 #[cfg(test)]
 mod random;
+mod read;
 #[cfg(test)]
 mod surroundings;

@@ -10,7 +10,7 @@ use skimp_graph::{Executor, Graph, Op, Tensor, onnx};
 use skimp_quant::{OutputForm, QdqConfig, Scheme, WeightGranularity, calibrate, quantize_qdq};
 
 /// Reads the little-endian f32 arrays that `onnxruntime_outputs.py` writes: rank, extents, elements.
-fn read_tensors(path: &Path) -> Vec<Tensor> {
+pub(crate) fn read_tensors(path: &Path) -> Vec<Tensor> {
     let bytes = std::fs::read(path).expect("the script wrote its file");
     let mut words = bytes.as_chunks::<4>().0.iter().copied();
     let mut tensors = Vec::new();
@@ -44,7 +44,7 @@ fn calibration_batch(graph: &Graph) -> Vec<Tensor> {
 }
 
 /// The step between neighboring numbers of output `i`, where it is dequantized.
-fn step(graph: &Graph, i: usize) -> Option<f32> {
+pub(crate) fn step(graph: &Graph, i: usize) -> Option<f32> {
     let output = graph.outputs()[i];
     let node = graph.nodes().iter().find(|node| node.outputs.contains(&output))?;
     match node.op {
