@@ -54,9 +54,17 @@ impl Encoding {
     ///
     /// # Rounding
     /// As ONNX's `QuantizeLinear`: divided in f32, rounded half to even, saturated. NaN gives the zero point.
+    #[inline]
     pub fn quantize(&self, real: f32) -> i32 {
-        let rounded = (real / self.scale as f32).round_ties_even() as i32;
-        self.saturate(i64::from(rounded) + i64::from(self.zero_point))
+        self.quantizer()(real)
+    }
+
+    /// [`quantize`](Self::quantize) of many numbers: what does not depend on them is worked out once.
+    #[inline]
+    pub fn quantizer(&self) -> impl Fn(f32) -> i32 + use<> {
+        let (scale, zero_point) = (self.scale as f32, self.zero_point);
+        let (min, max) = (self.min_code(), self.max_code());
+        move |real| ((real / scale).round_ties_even() as i32).saturating_add(zero_point).clamp(min, max)
     }
 
     /// As [`quantize`](Self::quantize), divided in f64. NaN gives the zero point.

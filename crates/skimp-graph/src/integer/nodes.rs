@@ -114,7 +114,7 @@ impl<'a> Context<'a> {
         let elements =
             input.as_f32().ok_or_else(|| self.invalid(format!("the input is {}, expected f32", input.dtype())))?;
         let data = match quotient {
-            Quotient::Single => elements.iter().map(|&x| encoding.quantize(x)).collect(),
+            Quotient::Single => elements.iter().copied().map(encoding.quantizer()).collect(),
             Quotient::Double if elements.iter().any(|x| x.is_nan()) => {
                 let cause = "holds NaN, which has no code".to_owned();
                 return Err(GraphError::InvalidInput { input: self.node.name.clone(), cause });

@@ -97,7 +97,7 @@ impl Coded {
     pub(super) fn quantize(&self, quotient: Quotient, reals: &[f32], bytes: &mut [u8]) {
         let encoding = self.encoding;
         match quotient {
-            Quotient::Single => self.each_code(reals, bytes, |x| encoding.quantize(x)),
+            Quotient::Single => self.each_code(reals, bytes, encoding.quantizer()),
             Quotient::Double => self.each_code(reals, bytes, |x| encoding.quantize_exactly(f64::from(x))),
         }
     }
