@@ -76,7 +76,7 @@ fn main() {
     for (shape, layers) in [("vgg16", vgg16()), ("resnet50", resnet50())] {
         for name in ["dadiannao", "systolic", "tpu-v1"] {
             let Ok(model) = find_model(ACCELERATORS, name) else { continue };
-            let Ok(accelerator) = model.configure(&Table::new()) else { continue };
+            let Ok(accelerator) = model.accelerator(&Table::new()) else { continue };
             assert!(network(&*accelerator, &layers) > 0);
             let rates = rates(|| network(&*accelerator, &layers));
             let mean = rates.iter().sum::<f64>() / RUNS as f64;

@@ -88,7 +88,7 @@ fn vgg16(criterion: &mut Criterion) {
             (layer, trace)
         })
         .collect();
-    let Ok(compend) = COMPEND.configure(&toml::Table::new()) else { return };
+    let Ok(compend) = COMPEND.accelerator(&toml::Table::new()) else { return };
     let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(1).build() else { return };
     let mut group = criterion.benchmark_group("compend_simulate");
     group.sample_size(10).measurement_time(Duration::from_secs(2));

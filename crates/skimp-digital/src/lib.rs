@@ -4,6 +4,7 @@
 //! values, a [`LayerTrace`](skimp_sim::LayerTrace) into integer cycles and events. Nothing here computes a network.
 
 mod comparison;
+pub mod costs;
 mod models;
 
 pub use comparison::comparison_table;

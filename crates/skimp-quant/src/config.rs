@@ -26,7 +26,7 @@ pub enum RangeMethod {
 /// What happens to a layer that reads the network's input where the input is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum FirstLayer {
-    /// Signed operands. Early negative detection is off.
+    /// Signed operands. Partial sums may rise: no design may stop them early.
     #[default]
     Signed,
     /// Non-negative operands: the greatest code is added to every activation, and its sum with the weights is taken off

@@ -28,7 +28,7 @@ pub(crate) struct MacGroup {
     pub(crate) residual: Option<ValueId>,
     pub(crate) activation: Option<Fused>,
     pub(crate) output: ValueId,
-    /// Early negative detection as far as the surroundings decide; signed inputs are judged later.
+    /// Whether negative sums are unseen, as far as the surroundings decide; signed inputs are judged later.
     pub(crate) negatives: NegativeSums,
 }
 

@@ -5,8 +5,8 @@ use std::fmt;
 use toml::Table;
 
 use crate::{
-    CostTable, Energy, LayerEffect, LayerResult, LayerTrace, LayerWorkload, Loss, LossEvent, OtherLayer, OtherOutcome,
-    Scope, Scopes, SimError, TimelineSpan, Tuner, losses,
+    Facts, LayerEffect, LayerResult, LayerTrace, LayerWorkload, Loss, OtherLayer, OtherOutcome, SimError, TimelineSpan,
+    Tuner,
 };
 
 /// The setting in which a design takes mappings: entries `LAYER=NAME:NUMBER NAME:NUMBER ..`, names and numbers as in
@@ -27,11 +27,76 @@ pub trait AcceleratorModel: fmt::Debug + Send + Sync {
     /// The default preset, TOML.
     fn preset(&self) -> &'static str;
 
-    /// An accelerator with `overrides` on top of the preset.
+    /// A design with `overrides` on top of the preset.
     ///
     /// # Errors
     /// [`SimError`] naming the setting that is unknown, has the wrong type or lies outside its range.
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError>;
+    fn configure(&self, overrides: &Table) -> Result<Configured, SimError>;
+
+    /// [`configure`](Self::configure) for a design that runs as it is.
+    ///
+    /// # Errors
+    /// As [`configure`](Self::configure), and [`SimError::NeedsSearch`].
+    fn accelerator(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+        self.configure(overrides)?.ready()
+    }
+}
+
+/// What a configuration gives.
+#[derive(Debug)]
+pub enum Configured {
+    /// A design that runs.
+    Ready(Box<dyn Accelerator>),
+    /// A design whose parameters are fitted to a network before it runs.
+    NeedsSearch(Box<dyn Searchable>),
+}
+
+impl Configured {
+    /// What holds of the design, with or without the parameters that a search finds.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        match self {
+            Configured::Ready(accelerator) => accelerator.facts(),
+            Configured::NeedsSearch(search) => search.facts(),
+        }
+    }
+
+    /// The design, if it runs as it is.
+    ///
+    /// # Errors
+    /// [`SimError::NeedsSearch`].
+    pub fn ready(self) -> Result<Box<dyn Accelerator>, SimError> {
+        match self {
+            Configured::Ready(accelerator) => Ok(accelerator),
+            Configured::NeedsSearch(search) => Err(search.needed()),
+        }
+    }
+}
+
+impl<A: Accelerator + 'static> From<A> for Configured {
+    fn from(accelerator: A) -> Self {
+        Configured::Ready(Box::new(accelerator))
+    }
+}
+
+/// A design whose configuration asks for a search of parameters before it runs.
+pub trait Searchable: fmt::Debug + Send + Sync {
+    /// What holds of it whatever the search finds.
+    fn facts(&self) -> &Facts;
+
+    /// What the search is for: `thresholds`.
+    fn searches(&self) -> &'static str;
+
+    /// The design with parameters fitted to a network.
+    ///
+    /// # Errors
+    /// [`SimError`] of the tuner, or if a layer cannot be searched.
+    fn search(&self, tuner: &dyn Tuner) -> Result<Box<dyn Accelerator>, SimError>;
+
+    /// The error of those who would run it without a search.
+    fn needed(&self) -> SimError {
+        SimError::NeedsSearch { accelerator: self.facts().name, what: self.searches() }
+    }
 }
 
 /// Whether a row of a comparison table was read or computed.
@@ -80,45 +145,19 @@ impl ComparisonRow {
     }
 }
 
-/// A configured accelerator.
+/// A configured accelerator: what it is ([`facts`](Self::facts)), and what it makes of a layer
+/// ([`simulate_layer`](Self::simulate_layer)). All else has a default.
 pub trait Accelerator: fmt::Debug + Send + Sync {
-    /// Name of its model.
-    fn name(&self) -> &'static str;
+    /// What holds of it, whatever it runs.
+    fn facts(&self) -> &Facts;
 
-    /// The resolved configuration; with the model's name it reproduces the accelerator.
-    fn config(&self) -> &Table;
-
-    /// Clock.
-    fn clock_mhz(&self) -> f64;
-
-    /// Area of the modeled components; 0 where neither source nor cost table gives one.
-    fn area_mm2(&self) -> f64;
-
-    /// Dense peak rate in 10^9 MACs per second at the configured precision.
-    fn peak_gmacs(&self) -> f64;
-
-    /// Off-chip memory bandwidth that the model honors, in 10^9 bytes per second; `None` where memory never limits it.
-    fn dram_gb_per_s(&self) -> Option<f64> {
-        None
-    }
-
-    /// The cost table that prices its results by default.
-    fn costs(&self) -> &CostTable;
-
-    /// Scopes in which the design spends energy that its model counts in no event. Networks and static power, where a
-    /// model does not say otherwise: a table of its own may price them all the same.
-    fn not_counted(&self) -> Scopes {
-        Scopes::of(&[Scope::Network, Scope::Static])
-    }
-
-    /// What the energies cover, in one sentence.
-    fn energy_scope(&self) -> &'static str;
-
-    /// Its rows in the comparison table, published first.
+    /// Its rows in the comparison table, published first; none unless a model says otherwise.
     ///
     /// # Errors
     /// [`SimError`] if the model cannot compute its own row.
-    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError>;
+    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
+        Ok(Vec::new())
+    }
 
     /// Looks at the layers of a network before any of them runs: refuses what settings say of layers that are not there.
     ///
@@ -169,40 +208,14 @@ pub trait Accelerator: fmt::Debug + Send + Sync {
         Ok(TimelineSpan::phases(result))
     }
 
-    /// The events that count slots without useful work, for [`why`](Self::why).
-    fn loss_events(&self) -> Vec<LossEvent> {
-        vec![LossEvent::IDLE]
-    }
-
     /// Why a result of [`simulate_layer`](Self::simulate_layer), or a sum of them, lies below the peak rate: the largest
     /// loss first, from the result's own counters.
     fn why(&self, result: &LayerResult) -> Vec<Loss> {
-        losses(result, &self.loss_events(), self.peak_gmacs() * 1e3 / self.clock_mhz())
+        self.facts().losses(result)
     }
 
     /// What it does to the values of a network; `None` on exact accelerators.
     fn effect(&self) -> Option<&dyn LayerEffect> {
         None
-    }
-
-    /// Whether its configuration asks for [`tuned`](Self::tuned) before it runs.
-    fn needs_tuning(&self) -> bool {
-        false
-    }
-
-    /// The accelerator with parameters fitted to a network; `None` where there is nothing to fit.
-    ///
-    /// # Errors
-    /// [`SimError`] of the tuner, or if a layer cannot be searched.
-    fn tuned(&self, _tuner: &dyn Tuner) -> Result<Option<Box<dyn Accelerator>>, SimError> {
-        Ok(None)
-    }
-
-    /// Prices a result of [`simulate_layer`](Self::simulate_layer), or a sum of them, with the default cost table.
-    ///
-    /// # Errors
-    /// [`SimError::MissingCost`] if the table lacks a key.
-    fn price(&self, result: &LayerResult) -> Result<Energy, SimError> {
-        Energy::price(result, self.costs(), self.clock_mhz())
     }
 }

@@ -3,25 +3,6 @@
 use crate::SimError;
 use crate::settings::nearest;
 
-/// The embedded tables: name and text, as under `configs/costs/`.
-pub static COST_TABLES: &[(&str, &str)] = &[
-    ("bitwave-16nm", include_str!("../../../configs/costs/bitwave-16nm.toml")),
-    ("compend-45nm", include_str!("../../../configs/costs/compend-45nm.toml")),
-    ("compend-45nm-low-pu", include_str!("../../../configs/costs/compend-45nm-low-pu.toml")),
-    ("dadiannao-28nm", include_str!("../../../configs/costs/dadiannao-28nm.toml")),
-    ("eyeriss-65nm", include_str!("../../../configs/costs/eyeriss-65nm.toml")),
-    ("eyeriss-relative", include_str!("../../../configs/costs/eyeriss-relative.toml")),
-    ("selective-gradients-45nm", include_str!("../../../configs/costs/selective-gradients-45nm.toml")),
-    ("horowitz-45nm", include_str!("../../../configs/costs/horowitz-45nm.toml")),
-    ("systolic-45nm", include_str!("../../../configs/costs/systolic-45nm.toml")),
-    ("tpu-v1-28nm", include_str!("../../../configs/costs/tpu-v1-28nm.toml")),
-    ("tetris-45nm-2d", include_str!("../../../configs/costs/tetris-45nm-2d.toml")),
-    ("tetris-45nm-3d", include_str!("../../../configs/costs/tetris-45nm-3d.toml")),
-];
-
-/// The table that prices designs where they stand side by side: generic, one node, off-chip memory included.
-pub const COMMON_COSTS: &str = "horowitz-45nm";
-
 /// What the keys of a table name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Priced {
@@ -93,32 +74,6 @@ const SUFFIXES: [(&str, CostUnit, f64); 5] = [
 ];
 
 impl CostTable {
-    /// The embedded table of a name.
-    ///
-    /// # Errors
-    /// [`SimError::CostTable`] naming the nearest table if there is none of that name.
-    pub fn embedded(name: &str) -> Result<CostTable, SimError> {
-        match COST_TABLES.iter().find(|(known, _)| *known == name) {
-            Some((_, text)) => CostTable::from_toml(text),
-            None => Err(SimError::CostTable {
-                table: name.to_owned(),
-                key: "costs".into(),
-                reason: format!("no such table; did you mean {:?}?", nearest(name, COST_TABLES.iter().map(|t| t.0))),
-            }),
-        }
-    }
-
-    /// The table that a setting asks for: the name of an embedded one, or a table itself, which has several lines (TOML).
-    ///
-    /// # Errors
-    /// Those of [`embedded`](Self::embedded) and [`from_toml`](Self::from_toml).
-    pub fn of_setting(name_or_table: &str) -> Result<CostTable, SimError> {
-        match name_or_table.contains('\n') {
-            true => CostTable::from_toml(name_or_table),
-            false => CostTable::embedded(name_or_table),
-        }
-    }
-
     /// Reads a table: `schema = 1`, `name`, `summary`, `technology_nm`, `prices` (`"components"`, which is the default, or
     /// `"operations"`), then one TOML table per component with a `source` and costs whose keys end in their unit (`_pj _nj _mw _mm2 _um2`).
     ///
@@ -241,24 +196,6 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "schema = 1\nname = \"t\"\nsummary = \"s\"\ntechnology_nm = 45\n";
-
-    #[test]
-    fn embedded_tables_parse_under_their_names() {
-        for (name, _) in COST_TABLES {
-            let table = CostTable::embedded(name).unwrap();
-            assert_eq!(&table.name, name);
-            assert!(!table.summary.is_empty() && table.technology_nm > 0.0);
-        }
-        let message = CostTable::embedded("compend-45mn").unwrap_err().to_string();
-        assert!(message.contains("\"compend-45nm\""), "{message}");
-    }
-
-    #[test]
-    fn settings_name_a_table_or_hold_one() {
-        assert_eq!(CostTable::of_setting("compend-45nm").unwrap(), CostTable::embedded("compend-45nm").unwrap());
-        assert_eq!(CostTable::of_setting(GOOD).unwrap().name, "t");
-        assert!(CostTable::embedded(GOOD).is_err() && CostTable::of_setting("none").is_err());
-    }
 
     #[test]
     fn units_are_read_from_keys() {

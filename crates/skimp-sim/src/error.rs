@@ -116,8 +116,7 @@ pub enum SimError {
     /// A table of components for a design that has none of its own.
     #[error(
         "layer {layer:?}: cost table {table:?} prices components, but of this design no costs by component are known; \
-         take a table with prices = \"operations\", such as {common:?}",
-        common = crate::COMMON_COSTS
+         take a table with prices = \"operations\""
     )]
     OperationsOnly {
         /// Name of the table.
@@ -196,6 +195,14 @@ pub enum SimError {
         /// Sums that differ.
         n_different: u64,
     },
+    /// A design whose configuration asks for a search, where none can be made.
+    #[error("{accelerator} searches {what} first, on labeled images of a network")]
+    NeedsSearch {
+        /// Name of the accelerator.
+        accelerator: &'static str,
+        /// What it searches.
+        what: &'static str,
+    },
     /// A search for parameters could not measure the network.
     #[error("search for parameters: {0}")]
     Tuning(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -236,6 +243,7 @@ impl SimError {
             | SimError::Trace { .. }
             | SimError::TraceShape { .. }
             | SimError::NotExact { .. }
+            | SimError::NeedsSearch { .. }
             | SimError::Tuning(_) => None,
         }
     }

@@ -11,6 +11,7 @@ mod counts;
 mod effect;
 mod energy;
 mod error;
+mod facts;
 mod finding;
 mod moment;
 mod operation;
@@ -27,12 +28,15 @@ mod trace;
 mod why;
 mod workload;
 
-pub use accelerator::{Accelerator, AcceleratorModel, ComparisonRow, GIVEN_MAPPINGS, Provenance};
-pub use cost::{COMMON_COSTS, COST_TABLES, CostEntry, CostTable, CostUnit, Priced};
+pub use accelerator::{
+    Accelerator, AcceleratorModel, ComparisonRow, Configured, GIVEN_MAPPINGS, Provenance, Searchable,
+};
+pub use cost::{CostEntry, CostTable, CostUnit, Priced};
 pub use counts::{Counts, EXECUTED_MACS, IDLE_SLOTS, SKIPPED_MACS, Statistic};
 pub use effect::{LayerEffect, Tuner};
 pub use energy::{ComponentEnergy, Energy};
 pub use error::{SimError, TraceError};
+pub use facts::{Facts, Needs};
 pub use finding::{Basis, Finding, Found, Quantity};
 pub use moment::{Moment, TimedTrace};
 pub use operation::{Dram, Level, Operation, OperationCount};
@@ -45,6 +49,7 @@ pub use settings::{apply_setting, nearest, resolve_config};
 pub use skimp_numerics::NegativeSums;
 pub use skimp_shape::{LayerShape, Padding, ShapeError, ShapeSpec, WindowAxis};
 pub use timeline::TimelineSpan;
+pub use toml;
 pub use totals::{RunTotals, mean_reduction};
 pub use trace::{Derived, LayerTrace, RecordedTrace, TraceProvider};
 pub use why::{Loss, LossEvent, losses};

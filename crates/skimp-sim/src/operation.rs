@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     fn tariff() -> Tariff {
-        Tariff::new(&CostTable::embedded(crate::COMMON_COSTS).unwrap()).unwrap()
+        Tariff::new(&CostTable::from_toml(include_str!("../../../configs/costs/horowitz-45nm.toml")).unwrap()).unwrap()
     }
 
     fn near(found: f64, expected: f64) {

@@ -5,11 +5,10 @@
 
 use std::path::Path;
 
-use skimp_digital::ACCELERATORS;
-use skimp_sim::{CostTable, GIVEN_MAPPINGS, SimError, apply_setting, find_model, resolve_config};
+use skimp_sim::{CostTable, GIVEN_MAPPINGS, SimError, apply_setting, resolve_config};
 use toml::{Table, Value};
 
-use crate::{AcceleratorConfig, PresetOrigin, StudyError};
+use crate::{AcceleratorConfig, Designs, PresetOrigin, StudyError};
 
 /// The setting that names a cost table.
 const COSTS: &str = "costs";
@@ -17,13 +16,14 @@ const COSTS: &str = "costs";
 /// Most bytes of a preset or a cost table.
 const MAX_FILE_BYTES: u64 = 1 << 26;
 
-/// Accelerators as on the command line: `names` are `MODEL` or `LABEL=MODEL`, `presets` are `LABEL=FILE`, `settings` are
-/// `LABEL.KEY=VALUE`; the label is the model's name where none is given. Presets come before settings. A cost table
+/// Accelerators of `designs` as on the command line: `names` are `MODEL` or `LABEL=MODEL`, `presets` are `LABEL=FILE`, `settings` are
+/// `LABEL.KEY=VALUE`; the label is the model's name where none is given. A preset may be named instead, by its model. Presets come before settings. A cost table
 /// may be a file. Files lie relative to the working directory.
 ///
 /// # Errors
 /// [`StudyError`] naming the unknown accelerator, label or setting, with the nearest valid one, or the file.
 pub fn accelerator_configs(
+    designs: &Designs,
     names: &[String],
     presets: &[String],
     settings: &[String],
@@ -34,7 +34,7 @@ pub fn accelerator_configs(
             Some((label, model)) => (Some(label.to_owned()), model),
             None => (None, name.as_str()),
         };
-        let model = find_model(ACCELERATORS, model)?.name().to_owned();
+        let model = designs.find(model)?.name().to_owned();
         let config = AcceleratorConfig { model, label, preset: None, set: Table::new(), origin: None };
         if config.label().is_empty() || config.label().contains('.') {
             return Err(StudyError::Usage(format!("label \"{}\", expected a name without \".\"", config.label())));
@@ -51,7 +51,7 @@ pub fn accelerator_configs(
     for preset in presets {
         let malformed = || StudyError::Usage(format!("preset \"{preset}\", expected ACCELERATOR=FILE"));
         let (label, file) = preset.split_once('=').ok_or_else(malformed)?;
-        let config = labeled(&mut configs, label, preset)?;
+        let config = labeled(designs, &mut configs, label, preset)?;
         if config.preset.replace(file.into()).is_some() {
             return Err(StudyError::Usage(format!("preset \"{preset}\": {label} has one already")));
         }
@@ -60,16 +60,17 @@ pub fn accelerator_configs(
         let malformed = || StudyError::Usage(format!("setting \"{setting}\", expected ACCELERATOR.KEY=VALUE"));
         let (path, value) = setting.split_once('=').ok_or_else(malformed)?;
         let (label, key) = path.split_once('.').ok_or_else(malformed)?;
-        let config = labeled(&mut configs, label, setting)?;
-        let preset = resolve_config(find_model(ACCELERATORS, &config.model)?.preset(), &Table::new())?;
+        let config = labeled(designs, &mut configs, label, setting)?;
+        let preset = resolve_config(designs.find(&config.model)?.preset(), &Table::new())?;
         apply_setting(&preset, &mut config.set, key, value)?;
     }
-    configs.iter_mut().try_for_each(|config| config.read_files(Path::new("")))?;
+    configs.iter_mut().try_for_each(|config| config.read_files(designs, Path::new("")))?;
     Ok(configs)
 }
 
 /// The accelerator with a label, or the only one of a model.
 fn labeled<'c>(
+    designs: &Designs,
     configs: &'c mut [AcceleratorConfig],
     label: &str,
     given: &str,
@@ -81,9 +82,9 @@ fn labeled<'c>(
         (None, [idx]) => *idx,
         (None, []) => {
             let labels: Vec<_> = configs.iter().map(AcceleratorConfig::label).collect();
-            if !labels.iter().any(|other| ACCELERATORS.iter().all(|model| model.name() != *other)) {
+            if !labels.iter().any(|other| designs.models().iter().all(|model| model.name() != *other)) {
                 // A misspelled name gets its hint here; a right one is just not part of this run.
-                find_model(ACCELERATORS, label)?;
+                designs.find(label)?;
             }
             let labels = labels.join(", ");
             return Err(StudyError::Usage(format!("\"{given}\": {label} is not among --accelerator {labels}")));
@@ -102,18 +103,19 @@ impl AcceleratorConfig {
     ///
     /// # Errors
     /// [`StudyError`] naming the file and what is wrong in it.
-    pub(crate) fn read_files(&mut self, folder: &Path) -> Result<(), StudyError> {
+    pub(crate) fn read_files(&mut self, designs: &Designs, folder: &Path) -> Result<(), StudyError> {
         inline_costs(&mut self.set, folder)?;
         if let Some(preset) = self.preset.take() {
-            let path = folder.join(preset);
+            let named = designs.models().iter().find(|model| preset.to_str() == Some(model.name()));
+            let path = if named.is_some() { preset } else { folder.join(preset) };
             let invalid = |cause: String| StudyError::InvalidStudy { path: path.clone(), cause };
-            let text = read(&path)?;
+            let text = named.map_or_else(|| read(&path), |model| Ok(model.preset().to_owned()))?;
             let (mut set, network) = match path.extension().is_some_and(|extension| extension == "json") {
                 true => self.recorded(&text).map_err(&invalid)?,
                 false => (text.parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?, None),
             };
             inline_costs(&mut set, path.parent().unwrap_or(Path::new("")))?;
-            let model = find_model(ACCELERATORS, &self.model)?;
+            let model = designs.find(&self.model)?;
             model.configure(&set).map_err(|error| invalid(format!("as a preset of {}: {error}", self.model)))?;
             let keys = set.keys().filter(|key| !self.set.contains_key(*key)).cloned().collect();
             merge(&mut set, std::mem::take(&mut self.set));
@@ -179,21 +181,28 @@ fn merge(base: &mut Table, over: Table) {
 
 /// Puts the text of a cost table in the place of its path.
 fn inline_costs(set: &mut Table, folder: &Path) -> Result<(), StudyError> {
-    let Some(name) = set.get(COSTS).and_then(Value::as_str) else { return Ok(()) };
-    // The name of a table has neither of these, its text has line breaks.
-    if name.contains('\n') || !(name.contains(['/', '\\']) || name.ends_with(".toml")) {
-        return Ok(());
+    let Some(named) = set.get(COSTS).and_then(Value::as_str) else { return Ok(()) };
+    if let Some(text) = table_file(named, folder)? {
+        set.insert(COSTS.to_owned(), text.into());
     }
-    let path = folder.join(name);
+    Ok(())
+}
+
+/// The text of the cost table in the file `named`, relative to `folder`; `None` where that is the name of a table, or a
+/// table itself.
+pub(crate) fn table_file(named: &str, folder: &Path) -> Result<Option<String>, StudyError> {
+    // The name of a table has neither of these, its text has line breaks.
+    if named.contains('\n') || !(named.contains(['/', '\\']) || named.ends_with(".toml")) {
+        return Ok(None);
+    }
+    let path = folder.join(named);
     let invalid = |cause: String| StudyError::InvalidStudy { path: path.clone(), cause };
     let text = read(&path)?;
     let table = CostTable::from_toml(&text).map_err(|error| invalid(error.to_string()))?;
     let mut root: Table = text.parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?;
     // Messages and reports tell it from an embedded table, and where it lies.
-    root.insert("name".to_owned(), format!("{} ({name})", table.name).into());
-    let text = toml::to_string(&root).map_err(|error| invalid(error.to_string()))?;
-    set.insert(COSTS.to_owned(), text.into());
-    Ok(())
+    root.insert("name".to_owned(), format!("{} ({named})", table.name).into());
+    toml::to_string(&root).map(Some).map_err(|error| invalid(error.to_string()))
 }
 
 fn read(path: &Path) -> Result<String, StudyError> {
@@ -212,7 +221,7 @@ mod tests {
 
     fn configs(names: &[&str], presets: &[&str], settings: &[&str]) -> Result<Vec<AcceleratorConfig>, StudyError> {
         let owned = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-        accelerator_configs(&owned(names), &owned(presets), &owned(settings))
+        accelerator_configs(&Designs::embedded(), &owned(names), &owned(presets), &owned(settings))
     }
 
     #[test]
@@ -251,10 +260,14 @@ mod tests {
         assert_eq!((config.set["pu_rows"].as_integer(), config.set["end"].as_bool()), (Some(3), Some(true)));
         // Everything is in the configuration: the files may go.
         std::fs::remove_file(path("mine.toml")).unwrap();
-        let model = find_model(ACCELERATORS, "compend").unwrap();
-        let accelerator = model.configure(&config.set).unwrap();
-        assert_eq!(accelerator.costs().name, "compend-45nm (./mine.toml)");
-        assert!((accelerator.costs().energy_pj("pu.access").unwrap() - 13.616).abs() < 1e-12);
+        let model = Designs::embedded().find("compend").unwrap();
+        let accelerator = model.accelerator(&config.set).unwrap();
+        assert_eq!(accelerator.facts().costs.name, "compend-45nm (./mine.toml)");
+        assert!((accelerator.facts().costs.energy_pj("pu.access").unwrap() - 13.616).abs() < 1e-12);
+
+        // A preset by its name: the same array with other settings.
+        let tpu = configs(&["systolic"], &["systolic=tpu-v1"], &["systolic.rows=8"]).unwrap().remove(0);
+        assert_eq!((tpu.set["rows"].as_integer(), tpu.set["columns"].as_integer()), (Some(8), Some(256)));
 
         for (text, message) in [
             ("pu_rows = 0", "expected 1 to 4096"),
@@ -283,6 +296,7 @@ mod tests {
             input_size: None,
             quantization: crate::QuantizationConfig { calibration_images: 1, ..Default::default() },
             layers: crate::LayersConfig::default(),
+            designs: Designs::embedded(),
             accelerators: vec![config],
             costs: crate::CostsConfig::Auto,
             allowed_loss_points: 1.0,

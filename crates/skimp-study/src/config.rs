@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use skimp_report::SimulationRecord;
 
-use crate::{CostsConfig, OwnFigure, PrecisionConfig, PublishedConfig, ShapeLayerConfig, StudyError};
+use crate::{CostsConfig, Designs, OwnFigure, PrecisionConfig, PublishedConfig, ShapeLayerConfig, StudyError};
 
 /// Version of the study file's format.
 pub const STUDY_SCHEMA: u32 = 1;
@@ -48,6 +48,9 @@ pub struct StudyConfig {
     /// Which layers are simulated.
     #[serde(default)]
     pub layers: LayersConfig,
+    /// The models that names of accelerators stand for; no part of the file.
+    #[serde(skip)]
+    pub designs: Designs,
     /// Accelerators, in the order of the report. A study has accelerators or a training.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accelerators: Vec<AcceleratorConfig>,

@@ -167,7 +167,8 @@ fn every_design(layers: LayersConfig) -> SimulateConfig {
         input_size: None,
         quantization: quantization(8),
         layers,
-        accelerators: accelerator_configs(&names, &[], &[]).unwrap(),
+        designs: crate::Designs::embedded(),
+        accelerators: accelerator_configs(&crate::Designs::embedded(), &names, &[], &[]).unwrap(),
         costs: crate::CostsConfig::Auto,
         allowed_loss_points: 1.0,
         dump: None,
@@ -211,7 +212,8 @@ fn what_is_simulated_and_what_is_listed_adds_up_to_the_network() {
 fn kinds_of_layer_that_a_run_does_not_want_are_listed() {
     let network = drawn(4, 2, Dim::Free("n".to_owned()));
     let config = SimulateConfig {
-        accelerators: accelerator_configs(&["dadiannao".to_owned()], &[], &[]).unwrap(),
+        designs: crate::Designs::embedded(),
+        accelerators: accelerator_configs(&crate::Designs::embedded(), &["dadiannao".to_owned()], &[], &[]).unwrap(),
         ..every_design(LayersConfig { dense: false, ..LayersConfig::default() })
     };
     let simulated = simulate(&network, &config, &Silent).unwrap().record.simulated.unwrap();
@@ -258,7 +260,8 @@ fn a_fixed_batch_changes_no_answer() {
     let names = ["compreend", "dadiannao", "snapea"].map(str::to_owned);
     let simulate_config = SimulateConfig {
         data: DataConfig { accuracy_images: 10, ..data.clone() },
-        accelerators: accelerator_configs(&names, &[], &[]).unwrap(),
+        designs: crate::Designs::embedded(),
+        accelerators: accelerator_configs(&crate::Designs::embedded(), &names, &[], &[]).unwrap(),
         quantization: QuantizationConfig { calibration_images: 4, ..quantization(8) },
         ..every_design(LayersConfig::default())
     };
@@ -324,7 +327,14 @@ fn layers_without_weights_are_listed_with_their_traffic() {
     drawn.builder.output(logits);
     let network = network(drawn.builder.build().unwrap());
     let config = SimulateConfig {
-        accelerators: accelerator_configs(&["dadiannao".to_owned(), "stripes".to_owned()], &[], &[]).unwrap(),
+        designs: crate::Designs::embedded(),
+        accelerators: accelerator_configs(
+            &crate::Designs::embedded(),
+            &["dadiannao".to_owned(), "stripes".to_owned()],
+            &[],
+            &[],
+        )
+        .unwrap(),
         ..every_design(LayersConfig::default())
     };
     let record = simulate(&network, &config, &Silent).unwrap().record;

@@ -13,6 +13,7 @@ mod coverage;
 #[cfg(test)]
 mod coverage_tests;
 mod describe;
+mod designs;
 mod dump;
 mod effects;
 mod error;
@@ -57,6 +58,7 @@ pub use config::{
     QuantizationConfig, STUDY_SCHEMA, SplitConfig, StudyConfig, WeightScales,
 };
 pub use describe::{Checked, ClassRecord, DataSetRecord, LeftOutRecord, SplitRecord, describe_data};
+pub use designs::Designs;
 pub use error::StudyError;
 pub use evaluate::{Engine, EvaluateConfig, EvaluateRecord, evaluate};
 pub use fidelity::QuantizedAccuracy;

@@ -4,11 +4,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use skimp_data::{DATASETS, PRESETS};
 use skimp_digital::ACCELERATORS;
+use skimp_digital::costs::{COST_TABLES, named_or_written};
 use skimp_graph::networks::{self, NetworkDefinition};
 use skimp_graph::onnx::{KnownOperator, operators};
 use skimp_numerics::formats::{FORMATS, FormatEntry};
 use skimp_report::table::{Column, Table};
-use skimp_sim::{COST_TABLES, CostTable};
 use skimp_train::augment::AUGMENTATIONS;
 use skimp_train::log::LOG_FORMATS;
 use skimp_train::optimizer::OPTIMIZERS;
@@ -67,7 +67,7 @@ impl ListEntry {
     }
 
     fn costs(name: &str) -> Result<Self, StudyError> {
-        let table = CostTable::embedded(name)?;
+        let table = named_or_written(name)?;
         let facts = Map::from_iter([("technology_nm".to_owned(), Value::from(table.technology_nm))]);
         Ok(Self { facts, ..Self::new(name, table.summary, "") })
     }

@@ -9,8 +9,8 @@ use skimp_graph::Tensor;
 use skimp_graph::integer::IntegerEngine;
 use skimp_numerics::rng::stream;
 use skimp_sim::{
-    Accelerator, ComparisonRow, CostTable, LayerEffect, LayerResult, LayerTrace, LayerWorkload, RecordedTrace,
-    SimError, Statistic, TimedTrace, TraceProvider, find_model,
+    Accelerator, Facts, LayerEffect, LayerResult, LayerTrace, LayerWorkload, RecordedTrace, SimError, Statistic,
+    TimedTrace, TraceProvider, find_model,
 };
 
 use crate::effects::Judge;
@@ -110,39 +110,11 @@ static SPIKES: Statistic = Statistic::new("spikes", "spikes", "inputs that are n
 
 /// A design that counts spikes over all time steps.
 #[derive(Debug)]
-struct Spiking(Box<dyn Accelerator>);
+struct Spiking(Facts);
 
 impl Accelerator for Spiking {
-    fn name(&self) -> &'static str {
-        "spiking"
-    }
-
-    fn config(&self) -> &toml::Table {
-        self.0.config()
-    }
-
-    fn clock_mhz(&self) -> f64 {
-        self.0.clock_mhz()
-    }
-
-    fn area_mm2(&self) -> f64 {
-        self.0.area_mm2()
-    }
-
-    fn peak_gmacs(&self) -> f64 {
-        self.0.peak_gmacs()
-    }
-
-    fn costs(&self) -> &CostTable {
-        self.0.costs()
-    }
-
-    fn energy_scope(&self) -> &'static str {
-        self.0.energy_scope()
-    }
-
-    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
-        self.0.comparison_rows()
+    fn facts(&self) -> &Facts {
+        &self.0
     }
 
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
@@ -161,7 +133,7 @@ impl Accelerator for Spiking {
 #[test]
 fn two_time_steps_reach_a_model() {
     let design = find_model(ACCELERATORS, "dadiannao").unwrap().configure(&toml::Table::new()).unwrap();
-    let (model, layer) = (Spiking(design), LayerWorkload::dense("d", 4, 2));
+    let (model, layer) = (Spiking(design.facts().clone()), LayerWorkload::dense("d", 4, 2));
     let step = |spikes: [i32; 4]| -> Arc<dyn TraceProvider> {
         Arc::new(RecordedTrace { activation: Some(spikes.to_vec().into()), ..RecordedTrace::default() })
     };

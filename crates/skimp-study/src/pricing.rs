@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use skimp_digital::costs::{COMMON_COSTS, named_or_written};
 use skimp_report::records::EnergyRecord;
-use skimp_sim::{COMMON_COSTS, CostTable, Coverage, Energy, LayerResult, Scopes};
+use skimp_sim::{CostTable, Coverage, Energy, LayerResult, Scopes};
 
+use crate::accelerators::table_file;
 use crate::{AcceleratorConfig, StudyError};
 
 /// Which cost table prices the energies of a run.
@@ -22,7 +25,8 @@ pub enum CostsConfig {
     Common,
     /// Every design by the table that its settings name: its paper's, unless they are changed.
     Paper,
-    /// Every design by the table of that name.
+    /// Every design by this table: the name of an embedded one, the path of a file (until
+    /// [`read_file`](Self::read_file)), or a table itself.
     Table(String),
 }
 
@@ -63,6 +67,18 @@ impl fmt::Display for CostsConfig {
 }
 
 impl CostsConfig {
+    /// Takes in the file that it names, if it names one, relative to `folder`.
+    ///
+    /// # Errors
+    /// [`StudyError`] naming the file and what is wrong in it.
+    pub fn read_file(&mut self, folder: &Path) -> Result<(), StudyError> {
+        let CostsConfig::Table(named) = self else { return Ok(()) };
+        if let Some(text) = table_file(named, folder)? {
+            *named = text;
+        }
+        Ok(())
+    }
+
     /// Whether this is the default.
     pub(crate) fn is_auto(&self) -> bool {
         *self == CostsConfig::Auto
@@ -80,7 +96,7 @@ impl CostsConfig {
             CostsConfig::Common => COMMON_COSTS,
             CostsConfig::Table(name) => name,
         };
-        let table = CostTable::of_setting(named)?;
+        let table = named_or_written(named)?;
         let own = |accelerator: &AcceleratorConfig| self.is_auto() && accelerator.set.contains_key("costs");
         Ok(accelerators.iter().map(|accelerator| (!own(accelerator)).then(|| table.clone())).collect())
     }

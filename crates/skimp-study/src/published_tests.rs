@@ -28,6 +28,7 @@ fn vgg16(accelerators: &[(&str, &str)]) -> Option<Vec<AcceleratorRecord>> {
         input_size: Some([64, 64]),
         quantization: QuantizationConfig { calibration_images: 4, ..QuantizationConfig::default() },
         layers: LayersConfig { dense: false, ..LayersConfig::default() },
+        designs: crate::Designs::embedded(),
         accelerators: accelerators.iter().map(config).collect(),
         costs: CostsConfig::Auto,
         allowed_loss_points: 1.0,

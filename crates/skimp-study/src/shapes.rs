@@ -85,11 +85,12 @@ impl ShapeLayers {
         accelerator: &dyn Accelerator,
         table: Option<&CostTable>,
     ) -> Result<Vec<LayerRecord>, StudyError> {
-        let table = table.unwrap_or_else(|| accelerator.costs());
+        let facts = accelerator.facts();
+        let table = table.unwrap_or(&facts.costs);
         let one = |(layer, trace): &(LayerWorkload, LayerTrace)| {
             let mut result = accelerator.simulate_layer(layer, Some(trace)).map_err(|error| config.fault(error))?;
             result.notes.push(NOTE.to_owned());
-            let energy = Energy::price(&result, table, accelerator.clock_mhz())?;
+            let energy = Energy::price(&result, table, facts.clock_mhz)?;
             Ok(layer_record(("Gemm", layer.shape.dense_macs()), accelerator, &result, &energy))
         };
         self.0.iter().map(one).collect()

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 use skimp_digital::ACCELERATORS;
+use skimp_digital::costs::COST_TABLES;
 use skimp_report::table::{Cell, Column, Table};
-use skimp_sim::{COST_TABLES, find_model, nearest, preset_settings};
+use skimp_sim::{find_model, nearest, preset_settings};
 
 use crate::studies::STUDIES;
 use crate::{StudyError, Tabular};

@@ -4,19 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use skimp_cpu::integer::IntegerExecutor;
-use skimp_digital::ACCELERATORS;
 use skimp_graph::integer::{IntegerEngine, Observation};
 use skimp_graph::noise::ImageIndices;
 use skimp_quant::Quantized;
 use skimp_report::SimulationRecord;
 use skimp_report::records::{
-    AcceleratorRecord, AcceleratorTotal, Breakdown, Coverage, EffectAccuracy, LayerRecord, LayerStatistics,
-    OtherLayerRecord, TuningRecord,
+    AcceleratorRecord, AcceleratorTotal, Breakdown, Coverage, EffectAccuracy, FactsRecord, LayerRecord,
+    LayerStatistics, OtherLayerRecord, TuningRecord,
 };
 use skimp_report::table::Table;
 use skimp_sim::{
-    Accelerator, CostTable, Energy, Found, GIVEN_MAPPINGS, LayerResult, LayerTrace, LayerWorkload, Moment, OtherLayer,
-    OtherOutcome, RunTotals, Work, find_model,
+    Accelerator, Configured, CostTable, Energy, Found, GIVEN_MAPPINGS, LayerResult, LayerTrace, LayerWorkload, Moment,
+    OtherLayer, OtherOutcome, RunTotals, Work,
 };
 use toml::Table as Settings;
 
@@ -34,7 +33,7 @@ use crate::timeline::{self, Timeline};
 use crate::topology::{Topology, operator};
 use crate::tuning::{TuningImages, tuned};
 use crate::{
-    AcceleratorConfig, CostsConfig, DataConfig, JudgeBy, LayersConfig, Monitor, Network, QuantizationConfig,
+    AcceleratorConfig, CostsConfig, DataConfig, Designs, JudgeBy, LayersConfig, Monitor, Network, QuantizationConfig,
     StudyError, Tabular, dump, findings, quantized,
 };
 
@@ -49,6 +48,8 @@ pub struct SimulateConfig {
     pub quantization: QuantizationConfig,
     /// Which layers.
     pub layers: LayersConfig,
+    /// The models that their names stand for.
+    pub designs: Designs,
     /// Accelerators, in order.
     pub accelerators: Vec<AcceleratorConfig>,
     /// Which cost table prices the energies.
@@ -119,7 +120,7 @@ enum Timed {
 /// One accelerator at work.
 struct Running {
     config: AcceleratorConfig,
-    accelerator: Box<dyn Accelerator>,
+    design: Configured,
     /// The layers of one image, where it runs them as a network.
     network: Option<Vec<LayerResult>>,
     results: Vec<Option<LayerResult>>,
@@ -131,12 +132,12 @@ struct Running {
 }
 
 impl Running {
-    fn new(config: &AcceleratorConfig, n_layers: usize) -> Result<Self, StudyError> {
-        let accelerator = find_model(ACCELERATORS, &config.model)?.configure(&config.set)?;
-        let timeline = Timeline::new(config.label(), accelerator.clock_mhz());
+    fn new(designs: &Designs, config: &AcceleratorConfig, n_layers: usize) -> Result<Self, StudyError> {
+        let design = designs.find(&config.model)?.configure(&config.set)?;
+        let timeline = Timeline::new(config.label(), design.facts().clock_mhz);
         Ok(Self {
             config: config.clone(),
-            accelerator,
+            design,
             network: None,
             results: vec![None; n_layers],
             others: Vec::new(),
@@ -146,11 +147,21 @@ impl Running {
         })
     }
 
+    /// The design as it runs.
+    fn accelerator(&self) -> Result<&dyn Accelerator, StudyError> {
+        match &self.design {
+            Configured::Ready(accelerator) => Ok(&**accelerator),
+            Configured::NeedsSearch(search) => Err(search.needed().into()),
+        }
+    }
+
     /// Refuses settings of layers that are not there, before anything takes long, and says where mappings are given for
     /// some of the layers only.
     fn check(&self, layers: &[LayerWorkload], monitor: &dyn Monitor) -> Result<(), StudyError> {
-        self.accelerator.check_network(layers).map_err(|error| self.config.fault(error))?;
-        let given = self.accelerator.config().get(GIVEN_MAPPINGS).and_then(|entries| entries.as_array());
+        if let Configured::Ready(accelerator) = &self.design {
+            accelerator.check_network(layers).map_err(|error| self.config.fault(error))?;
+        }
+        let given = self.design.facts().config.get(GIVEN_MAPPINGS).and_then(|entries| entries.as_array());
         let given: Vec<&str> = given.map_or(&[][..], Vec::as_slice).iter().filter_map(given_layer).collect();
         let n_searched = layers.iter().filter(|layer| !given.contains(&layer.name.as_str())).count();
         if !given.is_empty() && n_searched > 0 {
@@ -164,7 +175,7 @@ impl Running {
 
     /// Looks at all layers before the first one runs.
     fn begin(&mut self, layers: &[LayerWorkload]) -> Result<(), StudyError> {
-        self.network = self.accelerator.simulate_network(layers).map_err(|error| self.config.fault(error))?;
+        self.network = self.accelerator()?.simulate_network(layers).map_err(|error| self.config.fault(error))?;
         Ok(())
     }
 
@@ -176,12 +187,14 @@ impl Running {
         trace: Option<&LayerTrace>,
         timed: Timed,
     ) -> Result<(), StudyError> {
+        let accelerator = self.accelerator()?;
         let result = match &self.network {
             Some(results) => results[idx].clone(),
-            None => self.accelerator.simulate_layer(layer, trace).map_err(|error| self.config.fault(error))?,
+            None => accelerator.simulate_layer(layer, trace).map_err(|error| self.config.fault(error))?,
         };
         if timed == Timed::Yes {
-            self.timeline.push(self.accelerator.timeline(layer, trace, &result)?);
+            let spans = accelerator.timeline(layer, trace, &result)?;
+            self.timeline.push(spans);
         }
         match &mut self.results[idx] {
             Some(sum) => sum.merge(&result),
@@ -200,7 +213,7 @@ impl Running {
         self.others = layers
             .iter()
             .map(|layer| {
-                let outcome = self.accelerator.simulate_other(layer).map_err(|error| self.config.fault(error))?;
+                let outcome = self.accelerator()?.simulate_other(layer).map_err(|error| self.config.fault(error))?;
                 Ok(match outcome {
                     OtherOutcome::NotModelled => OtherOutcome::NotModelled,
                     OtherOutcome::Beside(result) => OtherOutcome::Beside(over_images(result)),
@@ -220,14 +233,15 @@ impl Running {
         simulated_percent: f64,
         table: Option<&CostTable>,
     ) -> Result<AcceleratorRecord, StudyError> {
-        let accelerator = &*self.accelerator;
-        let table = table.unwrap_or_else(|| accelerator.costs());
+        let accelerator = self.accelerator()?;
+        let facts = accelerator.facts();
+        let table = table.unwrap_or(&facts.costs);
         let mut records = Vec::with_capacity(layers.len());
         let mut priced = Vec::with_capacity(layers.len());
         for (&layer, result) in layers.iter().zip(&self.results) {
             let Some(result) = result else { continue };
-            let energy = Energy::price(result, table, accelerator.clock_mhz());
-            let energy = energy.map_err(|error| error.of_design(accelerator.name()))?;
+            let energy = Energy::price(result, table, facts.clock_mhz);
+            let energy = energy.map_err(|error| error.of_design(facts.name))?;
             records.push(layer_record(layer, accelerator, result, &energy));
             priced.push((result, energy));
         }
@@ -238,8 +252,8 @@ impl Running {
                 OtherOutcome::Beside(result) => (result, false),
                 OtherOutcome::InTotals(result) => (result, true),
             };
-            let energy = Energy::price(result, table, accelerator.clock_mhz());
-            let energy = energy.map_err(|error| error.of_design(accelerator.name()))?;
+            let energy = Energy::price(result, table, facts.clock_mhz);
+            let energy = energy.map_err(|error| error.of_design(facts.name))?;
             let record = layer_record((&layer.operator, layer.work_of(Work::Macs)), accelerator, result, &energy);
             if in_totals {
                 records.push(record);
@@ -248,22 +262,28 @@ impl Running {
                 beside.push(record);
             }
         }
-        let totals = RunTotals::new(priced.iter().map(|(result, energy)| (*result, energy)), accelerator.clock_mhz());
+        let totals = RunTotals::new(priced.iter().map(|(result, energy)| (*result, energy)), facts.clock_mhz);
         Ok(AcceleratorRecord {
-            name: accelerator.name().to_owned(),
+            name: facts.name.to_owned(),
             label: self.config.label().to_owned(),
-            config: json_config(accelerator.config())?,
+            config: json_config(&facts.config)?,
             costs: table.name.clone(),
             energy: Some(energy_record(
                 priced.iter().map(|(result, energy)| (*result, energy)),
                 table,
-                accelerator.not_counted(),
+                facts.not_counted,
             )),
+            facts: Some(FactsRecord {
+                exact: accelerator.effect().is_none(),
+                needs: facts.needs.words().to_owned(),
+                exploits: facts.exploits.iter().map(|&what| what.to_owned()).collect(),
+                remarks: facts.remarks.clone(),
+            }),
             approximate: accelerator.effect().is_some(),
-            clock_mhz: accelerator.clock_mhz(),
-            area_mm2: Some(accelerator.area_mm2()).filter(|&area_mm2| area_mm2 > 0.0),
-            peak_gmacs: Some(accelerator.peak_gmacs()).filter(|&peak| peak > 0.0),
-            dram_gb_per_s: accelerator.dram_gb_per_s(),
+            clock_mhz: facts.clock_mhz,
+            area_mm2: Some(facts.area_mm2).filter(|&area_mm2| area_mm2 > 0.0),
+            peak_gmacs: Some(facts.peak_gmacs).filter(|&peak| peak > 0.0),
+            dram_gb_per_s: facts.dram_gb_per_s,
             findings: findings::of_network(priced.iter().map(|(result, _)| *result)),
             layers: records,
             shape_layers: Vec::new(),
@@ -360,6 +380,7 @@ fn write_trace(path: Option<&Path>, running: &[Running]) -> Result<(), StudyErro
 pub fn simulate_topology(
     topology: &Topology,
     quantization: &QuantizationConfig,
+    designs: &Designs,
     accelerators: &[AcceleratorConfig],
     costs: &CostsConfig,
     trace: Option<&Path>,
@@ -369,7 +390,7 @@ pub fn simulate_topology(
     let tables = costs.tables(accelerators)?;
     let mut running = accelerators
         .iter()
-        .map(|accelerator| Running::new(accelerator, layers.len()))
+        .map(|accelerator| Running::new(designs, accelerator, layers.len()))
         .collect::<Result<Vec<_>, _>>()?;
     running.iter().try_for_each(|running| running.check(&layers, monitor))?;
     let timed = if trace.is_some() { Timed::Yes } else { Timed::No };
@@ -422,7 +443,7 @@ pub(crate) fn simulate_on(
     config.dump.as_deref().map_or(Ok(()), dump::check)?;
     for accelerator in &config.accelerators {
         // A wrong name or setting must not wait for the calibration.
-        Running::new(accelerator, 0)?;
+        Running::new(&config.designs, accelerator, 0)?;
     }
     let tables = config.costs.tables(&config.accelerators)?;
     images.note_preprocess(&config.data, &network.graph, monitor);
@@ -441,7 +462,7 @@ pub(crate) fn simulate_on(
     let mut running = config
         .accelerators
         .iter()
-        .map(|accelerator| Running::new(accelerator, layers.len()))
+        .map(|accelerator| Running::new(&config.designs, accelerator, layers.len()))
         .collect::<Result<Vec<_>, _>>()?;
     let workloads: Vec<LayerWorkload> = layers.iter().map(|layer| layer.operands.workload.clone()).collect();
     let by_shape = config.layers.by_shape.iter().map(|layer| layer.workload(&quantization));
@@ -457,8 +478,8 @@ pub(crate) fn simulate_on(
         judge_by: config.data.judge_by,
     };
     tune(network, config, &judge, &mut running, monitor)?;
-    let effects: Vec<&dyn Accelerator> = running.iter().map(|running| &*running.accelerator).collect();
-    let accuracies = judge.accuracies(&effects, monitor)?;
+    let designs = running.iter().map(Running::accelerator).collect::<Result<Vec<_>, _>>()?;
+    let accuracies = judge.accuracies(&designs, monitor)?;
     for (running, accuracy) in running.iter_mut().zip(accuracies) {
         running.accuracy = accuracy;
     }
@@ -503,7 +524,7 @@ pub(crate) fn simulate_on(
     };
     let by_shape = ShapeLayers::new(&config.layers.by_shape, &quantization, config.data.seed.unwrap_or(0))?;
     for ((own, running), table) in record.accelerators.iter_mut().zip(&running).zip(&tables) {
-        own.shape_layers = by_shape.run(&running.config, &*running.accelerator, table.as_ref())?;
+        own.shape_layers = by_shape.run(&running.config, running.accelerator()?, table.as_ref())?;
     }
     let simulation = Simulation {
         record,
@@ -531,15 +552,16 @@ fn tune(
     running: &mut [Running],
     monitor: &dyn Monitor,
 ) -> Result<(), StudyError> {
-    if running.iter().all(|running| !running.accelerator.needs_tuning()) {
+    if running.iter().all(|running| matches!(running.design, Configured::Ready(_))) {
         return Ok(());
     }
     let open = |data: &DataConfig| Images::open(data, &network.graph, config.input_size);
     let tuning_images = TuningImages::open(&config.data, judge.images, open)?;
     let judge = tuning_images.judge(judge);
-    for running in running.iter_mut().filter(|running| running.accelerator.needs_tuning()) {
-        if let Some(found) = tuned(&judge, &*running.accelerator, monitor)? {
-            running.accelerator = found.accelerator;
+    for running in running {
+        if let Configured::NeedsSearch(search) = &running.design {
+            let found = tuned(&judge, &**search, monitor)?;
+            running.design = Configured::Ready(found.accelerator);
             running.tuning = Some(found.record);
         }
     }
@@ -595,7 +617,7 @@ impl Shown<'_> {
 
 #[cfg(test)]
 mod tests {
-    use skimp_sim::{ComparisonRow, Operand, OtherKind, SimError, Statistic};
+    use skimp_sim::{Facts, Operand, OtherKind, SimError, Statistic};
     use skimp_testkit::VGG16_CONVOLUTIONS;
 
     use super::*;
@@ -611,8 +633,16 @@ mod tests {
         let config = AcceleratorConfig { model: accelerator.to_owned(), label: None, preset: None, set, origin: None };
         // 16 bits, as the topology's layers have.
         let quantization = QuantizationConfig { weight_bits: 16, activation_bits: 16, ..QuantizationConfig::default() };
-        let simulation =
-            simulate_topology(&topology, &quantization, &[config], &CostsConfig::Auto, None, &Silent).unwrap();
+        let simulation = simulate_topology(
+            &topology,
+            &quantization,
+            &Designs::embedded(),
+            &[config],
+            &CostsConfig::Auto,
+            None,
+            &Silent,
+        )
+        .unwrap();
         simulation.record.accelerators.into_iter().next().unwrap()
     }
 
@@ -686,45 +716,17 @@ mod tests {
     /// A design that takes a cycle for each output of a layer without weights.
     #[derive(Debug)]
     struct Pooling {
-        design: Box<dyn Accelerator>,
+        facts: Facts,
         in_totals: bool,
     }
 
     impl Accelerator for Pooling {
-        fn name(&self) -> &'static str {
-            self.design.name()
+        fn facts(&self) -> &Facts {
+            &self.facts
         }
 
-        fn config(&self) -> &toml::Table {
-            self.design.config()
-        }
-
-        fn clock_mhz(&self) -> f64 {
-            self.design.clock_mhz()
-        }
-
-        fn area_mm2(&self) -> f64 {
-            self.design.area_mm2()
-        }
-
-        fn peak_gmacs(&self) -> f64 {
-            self.design.peak_gmacs()
-        }
-
-        fn costs(&self) -> &CostTable {
-            self.design.costs()
-        }
-
-        fn energy_scope(&self) -> &'static str {
-            self.design.energy_scope()
-        }
-
-        fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
-            self.design.comparison_rows()
-        }
-
-        fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
-            self.design.simulate_layer(layer, trace)
+        fn simulate_layer(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
+            Ok(LayerResult::new(layer))
         }
 
         fn simulate_other(&self, layer: &OtherLayer) -> Result<OtherOutcome, SimError> {
@@ -749,10 +751,9 @@ mod tests {
         let record = |in_totals: Option<bool>| {
             let (model, set) = ("dadiannao".to_owned(), toml::Table::new());
             let config = AcceleratorConfig { model, label: None, preset: None, set, origin: None };
-            let mut running = Running::new(&config, 0).unwrap();
+            let mut running = Running::new(&Designs::embedded(), &config, 0).unwrap();
             if let Some(in_totals) = in_totals {
-                let design = find_model(ACCELERATORS, "dadiannao").unwrap().configure(&toml::Table::new()).unwrap();
-                running.accelerator = Box::new(Pooling { design, in_totals });
+                running.design = Pooling { facts: running.design.facts().clone(), in_totals }.into();
             }
             running.simulate_others(others, 3).unwrap();
             let listed = other_records(others, std::slice::from_ref(&running)).remove(0).not_modelled_by;

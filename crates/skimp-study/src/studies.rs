@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{PublishedConfig, StudyConfig, StudyError};
+use crate::{Designs, PublishedConfig, StudyConfig, StudyError};
 
 /// Every embedded study, in the order of `skimp list studies`.
 pub(crate) static STUDIES: &[(&str, &str)] = &[
@@ -44,17 +44,27 @@ pub struct StudyOverrides {
 }
 
 impl StudyConfig {
-    /// An embedded study by name, or a file by path; with `overrides` on top.
+    /// An embedded study by name, or a file by path, of embedded designs; with `overrides` on top.
     ///
     /// # Errors
     /// [`StudyError::Usage`] if there is no such study, [`StudyError::InvalidStudy`] if it is wrong.
     pub fn open(study: &str, overrides: &StudyOverrides) -> Result<Self, StudyError> {
+        Self::open_with(study, overrides, Designs::embedded())
+    }
+
+    /// As [`open`](Self::open), of these designs.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(study: &str, overrides: &StudyOverrides, designs: Designs) -> Result<Self, StudyError> {
         let mut config = match STUDIES.iter().find(|(name, _)| *name == study) {
             Some((name, text)) => Self::parse(text, name)?,
             None => Self::parse(&read(study)?, study)?,
         };
         let folder = Path::new(study).parent().unwrap_or(Path::new(""));
-        config.accelerators.iter_mut().try_for_each(|accelerator| accelerator.read_files(folder))?;
+        config.accelerators.iter_mut().try_for_each(|accelerator| accelerator.read_files(&designs, folder))?;
+        config.designs = designs;
+        config.costs.read_file(folder)?;
         let data = &mut config.data;
         let replaces =
             |own: &str, given: &Option<String>| given.as_ref().is_some_and(|given| !own.is_empty() && own != given);

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use skimp_cpu::integer::IntegerExecutor;
-use skimp_digital::{ACCELERATORS, comparison_table};
 use skimp_graph::Executor;
 use skimp_graph::integer::{IntegerEngine, is_quantized};
 use skimp_report::records::{
@@ -12,7 +11,7 @@ use skimp_report::records::{
     VariantAccuracy,
 };
 use skimp_report::{StudyRecord, check_folder, write_study};
-use skimp_sim::{ComparisonRow, find_model};
+use skimp_sim::ComparisonRow;
 
 use crate::evaluate::{Engine, classify, float_executor};
 use crate::images::Images;
@@ -122,6 +121,7 @@ impl StudyConfig {
             data: config.data.clone(),
             quantization: config.quantization.clone(),
             layers: config.layers.clone(),
+            designs: config.designs.clone(),
             accelerators: config.accelerators.clone(),
             training: None,
             published: Vec::new(),
@@ -155,6 +155,7 @@ fn simulation_study(
         input_size: config.network.input_size,
         quantization: config.quantization.clone(),
         layers: config.layers.clone(),
+        designs: config.designs.clone(),
         accelerators: config.accelerators.clone(),
         costs: config.costs.clone(),
         allowed_loss_points: config.allowed_loss_points,
@@ -190,7 +191,7 @@ fn simulation_study(
         n_images: simulation.record.images,
         seed: config.data.seed.unwrap_or(0),
         accuracy,
-        accelerator_figures: comparison_table()?.iter().map(figures).collect(),
+        accelerator_figures: config.designs.comparison_rows()?.iter().map(figures).collect(),
         baseline: config.baseline.clone(),
         comparisons,
         published,
@@ -229,7 +230,11 @@ fn variant_accuracy(design: &AcceleratorRecord, integer: Option<&Accuracy>) -> O
     let label = design.label.clone();
     if let Some(effect) = design.accuracy.as_ref().filter(|effect| effect.judged_by == "labels") {
         let accuracy = Accuracy { top1: effect.top1, top5: None, n_images: effect.n_images };
-        return Some(VariantAccuracy { label, basis: "measured with what the design skips".to_owned(), accuracy });
+        return Some(VariantAccuracy {
+            label,
+            basis: "measured on values as the design computes them".to_owned(),
+            accuracy,
+        });
     }
     // Where no output differs, neither does any answer.
     design.findings.iter().find(|finding| finding.is_exact() == Some(true) && finding.of > Some(0))?;
@@ -323,7 +328,7 @@ fn assumptions(
         for finding in design.findings.iter().filter(|finding| !finding.description.is_empty()) {
             let source = match finding.basis {
                 Provenance::Measured => "measured in this run",
-                Provenance::Published | Provenance::Simulated => find_model(ACCELERATORS, &accelerator.model)?.source(),
+                Provenance::Published | Provenance::Simulated => config.designs.find(&accelerator.model)?.source(),
             };
             add(format!("{}: {}: {}", design.label, finding.label, finding.description.trim_end_matches('.')), source);
         }
@@ -335,8 +340,8 @@ fn assumptions(
         );
     }
     for accelerator in &config.accelerators {
-        let model = find_model(ACCELERATORS, &accelerator.model)?;
-        let scope = model.configure(&accelerator.set)?.energy_scope();
+        let model = config.designs.find(&accelerator.model)?;
+        let scope = model.configure(&accelerator.set)?.facts().energy_scope;
         add(format!("{}: {scope}", accelerator.label()), model.source());
     }
     Ok(list)

@@ -8,7 +8,7 @@ use skimp_graph::Tensor;
 use skimp_graph::integer::IntegerEngine;
 use skimp_graph::noise::ImageIndices;
 use skimp_report::records::TuningRecord;
-use skimp_sim::{Accelerator, LayerEffect, LayerTrace, LayerWorkload, Moment, SimError, Tuner};
+use skimp_sim::{Accelerator, LayerEffect, LayerTrace, LayerWorkload, Moment, Searchable, SimError, Tuner};
 
 use crate::answers::Tally;
 use crate::effects::{Judge, image_trace};
@@ -75,20 +75,15 @@ pub(crate) struct Tuned {
     pub(crate) record: TuningRecord,
 }
 
-/// The accelerator with searched parameters and what the search saw, if it asks for a search; `judge` holds the images
-/// of the search.
-pub(crate) fn tuned(
-    judge: &Judge<'_>,
-    accelerator: &dyn Accelerator,
-    monitor: &dyn Monitor,
-) -> Result<Option<Tuned>, StudyError> {
-    monitor.stage(&format!("searching parameters of {}", accelerator.name()), 0);
+/// The accelerator with searched parameters and what the search saw; `judge` holds the images of the search.
+pub(crate) fn tuned(judge: &Judge<'_>, search: &dyn Searchable, monitor: &dyn Monitor) -> Result<Tuned, StudyError> {
+    monitor.stage(&format!("searching parameters of {}", search.facts().name), 0);
     let tuner = NetworkTuner::new(judge.clone(), monitor)?;
-    let found = accelerator.tuned(&tuner);
+    let found = search.search(&tuner);
     if monitor.interrupted() {
         return Err(StudyError::Interrupted);
     }
-    let Some(found) = found? else { return Ok(None) };
+    let found = found?;
     let record = TuningRecord {
         split: split_name(judge.images.split()).to_owned(),
         first_image: judge.range.start as u64,
@@ -96,7 +91,7 @@ pub(crate) fn tuned(
         top1_exact: tuner.exact,
         top1: tuner.accuracy(found.effect())?,
     };
-    Ok(Some(Tuned { accelerator: found, record }))
+    Ok(Tuned { accelerator: found, record })
 }
 
 /// A batch of images and the values that the exact network gives on it.

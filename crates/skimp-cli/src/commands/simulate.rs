@@ -29,15 +29,16 @@ struct Arguments {
     tuning: TuningOptions,
     #[command(flatten)]
     quantization: QuantizationOptions,
-    /// Cost table for the energies: `common` (one table for all), `paper` (each design by its own), a table's name, or
-    /// `auto`: `paper` for one design, `common` for several
+    /// Cost table for the energies: `common` (one table for all), `paper` (each design by its own), a table's name or
+    /// file, or `auto`: `paper` for one design, `common` for several
     #[arg(long, value_name = "COSTS", default_value = "auto", value_parser = costs(), hide_possible_values = true)]
     costs: skimp::CostsConfig,
     /// Points of top-1 accuracy that an approximate accelerator may lose before what it saves is void
     #[arg(long, value_name = "POINTS", default_value_t = 1.0, value_parser = crate::options::points)]
     allowed_loss: f64,
-    /// Settings of an accelerator from a file of one's own (`skimp show NAME` prints the preset); may be repeated
-    #[arg(long, value_name = "ACCELERATOR=FILE")]
+    /// Settings of an accelerator from a file of one's own (`skimp show NAME` prints the preset), or the preset of that
+    /// name; may be repeated
+    #[arg(long, value_name = "ACCELERATOR=FILE|NAME")]
     preset: Vec<String>,
     /// Change a setting of an accelerator (see `skimp list settings NAME`); `costs` may be a file; may be repeated
     #[arg(long, value_name = "ACCELERATOR.KEY=VALUE")]
@@ -84,8 +85,12 @@ impl super::Command for Simulate {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
         global.reads_data(arguments.data.set());
         global.reads(&arguments.model);
+        let designs = skimp::Designs::embedded();
         // Before outputs are checked: presets and cost tables in files are inputs, too.
-        let accelerators = skimp::accelerator_configs(&arguments.accelerator, &arguments.preset, &arguments.set)?;
+        let accelerators =
+            skimp::accelerator_configs(&designs, &arguments.accelerator, &arguments.preset, &arguments.set)?;
+        let mut costs = arguments.costs.clone();
+        costs.read_file(std::path::Path::new(""))?;
         global.check_output()?;
         if arguments.mapping && global.format == Format::Csv {
             return Err(Failure::usage(anyhow::anyhow!(
@@ -94,7 +99,7 @@ impl super::Command for Simulate {
         }
         global.writes("--trace", arguments.trace.as_deref())?;
         if skimp::Topology::is_named(&arguments.model) {
-            return topology(&arguments, &global, &accelerators);
+            return topology(&arguments, &global, &accelerators, &costs);
         }
         let network = skimp::Network::open(&arguments.model)?;
         global.tells(&network);
@@ -107,8 +112,9 @@ impl super::Command for Simulate {
             input_size: arguments.data.input_size,
             quantization: arguments.quantization.config(),
             layers: skimp::LayersConfig::default(),
+            designs,
             accelerators,
-            costs: arguments.costs.clone(),
+            costs,
             allowed_loss_points: arguments.allowed_loss,
             dump: arguments.dump.clone(),
             trace: arguments.trace.clone(),
@@ -135,7 +141,12 @@ fn emit(arguments: &Arguments, global: &Global, record: &SimulationRecord) -> Re
 }
 
 /// Shapes only: there are no images.
-fn topology(arguments: &Arguments, global: &Global, accelerators: &[skimp::AcceleratorConfig]) -> Result<(), Failure> {
+fn topology(
+    arguments: &Arguments,
+    global: &Global,
+    accelerators: &[skimp::AcceleratorConfig],
+    costs: &skimp::CostsConfig,
+) -> Result<(), Failure> {
     if arguments.data.is_given() || arguments.dump.is_some() {
         return Err(Failure::usage(anyhow::anyhow!("a topology has no values: --data and --dump do not apply")));
     }
@@ -148,8 +159,8 @@ fn topology(arguments: &Arguments, global: &Global, accelerators: &[skimp::Accel
     let topology = skimp::Topology::open(std::path::Path::new(&arguments.model))?;
     let bars = global.bars();
     let quantization = arguments.quantization.config();
-    let (costs, trace) = (&arguments.costs, arguments.trace.as_deref());
-    let simulation = skimp::simulate_topology(&topology, &quantization, accelerators, costs, trace, &bars)?;
+    let (designs, trace) = (skimp::Designs::embedded(), arguments.trace.as_deref());
+    let simulation = skimp::simulate_topology(&topology, &quantization, &designs, accelerators, costs, trace, &bars)?;
     drop(bars);
     emit(arguments, global, &simulation.record)
 }

@@ -38,7 +38,7 @@ struct Arguments {
     /// Take images at random, keyed by this seed, instead of the first ones
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
-    /// Cost table for the energies instead of the study's: `common`, `paper`, a table's name, or `auto`
+    /// Cost table for the energies instead of the study's: `common`, `paper`, a table's name or file, or `auto`
     #[arg(long, value_name = "COSTS", value_parser = costs(), hide_possible_values = true)]
     costs: Option<skimp::CostsConfig>,
     /// Points of top-1 accuracy that an approximate accelerator may lose before what it saves is void
@@ -94,7 +94,10 @@ impl super::Command for Study {
         };
         let mut config = skimp::StudyConfig::open(&arguments.study, &overrides)?;
         arguments.tuning.apply(&mut config.data);
-        config.costs = arguments.costs.unwrap_or(config.costs);
+        if let Some(mut costs) = arguments.costs {
+            costs.read_file(std::path::Path::new(""))?;
+            config.costs = costs;
+        }
         config.allowed_loss_points = arguments.allowed_loss.unwrap_or(config.allowed_loss_points);
         global.reads(&config.network.model);
         global.reads_data(Some(&config.data.set));

@@ -64,6 +64,8 @@ fn presets_and_cost_tables_are_taken_from_files() {
     let energy = |record: &serde_json::Value| record["accelerators"][0]["total"]["energy_mj"].as_f64().unwrap();
     assert!(energy(&dear) > energy(&own));
     assert_eq!(cycles(&dear, 0), cycles(&own, 0));
+    let by_flag = run(&["--costs", &path("mine.toml")]);
+    assert_eq!(by_flag["accelerators"][0]["total"], dear["accelerators"][0]["total"]);
 
     // In a study: relative to its file.
     let study =

@@ -16,12 +16,13 @@ use std::ops::Range;
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, Operation, SKIPPED_MACS, SimError,
+    Configured, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, Needs, Operation,
+    SKIPPED_MACS, SimError,
 };
 use toml::Table;
 
 use super::bricks::{Bundle, Node, NodeWork, outputs};
-use super::config::extents;
+use super::config::{extents, read};
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 use super::windows::{Encoding, PixelMap, multiplexed, tap_sums};
@@ -49,33 +50,30 @@ pub(super) static BIT_PRAGMATIC: Entry = Entry {
     build,
 };
 
-fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
-    let (common, config): (_, Config) = quick::settings(&resolved)?;
-    let node = Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
+fn build(resolved: Table) -> Result<Configured, SimError> {
+    let (facts, settings) = quick::settings(NAME, resolved)?;
+    let (node, settings) = Node::of_settings(settings)?;
+    let config: Config = read(settings)?;
     extents(&[("windows_in_parallel", config.windows_in_parallel)])?;
     if config.slack_registers > MAX_SLACK {
         let reason = format!("expected at most {MAX_SLACK}, found {}", config.slack_registers);
         return Err(SimError::SettingValue { key: "slack_registers".into(), reason });
     }
     let rule = Rule { config, node };
-    Ok(Box::new(QuickMachine {
-        name: NAME,
-        resolved,
-        common,
-        area_mm2: 0.0,
-        dense_macs_per_cycle: rule.lanes() as f64 / f64::from(rule.config.encoding.most_terms(PEAK_BITS)),
+    let dense_macs_per_cycle = rule.lanes() as f64 / f64::from(rule.config.encoding.most_terms(PEAK_BITS));
+    let facts = Facts {
         energy_scope: "operations priced by a generic table: 32-bit additions of terms, memories of 1 MiB read in \
                        whole lines, accumulators; off-chip memory: each input, weight and output of a layer once",
-        rule,
-    }))
+        needs: Needs::Values,
+        exploits: vec!["zero bits of activations"],
+        ..facts
+    };
+    Ok(QuickMachine::new(facts, dense_macs_per_cycle, rule).into())
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    tiles: u32,
-    filters_per_tile: u32,
-    inputs_per_brick: u32,
     windows_in_parallel: u32,
     encoding: Encoding,
     slack_registers: usize,

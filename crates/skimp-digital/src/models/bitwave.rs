@@ -13,13 +13,13 @@
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, Activity, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, OperationCount,
-    SKIPPED_MACS, SimError, Statistic,
+    Activity, Configured, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, Needs,
+    OperationCount, SKIPPED_MACS, SimError, Statistic,
 };
 use toml::Table;
 
 use super::bricks::MEMORY_BYTES;
-use super::config::extents;
+use super::config::{extents, read};
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 
@@ -44,8 +44,9 @@ pub(super) static BITWAVE: Entry = Entry {
     build,
 };
 
-fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
-    let (common, config): (_, Config) = quick::settings(&resolved)?;
+fn build(resolved: Table) -> Result<Configured, SimError> {
+    let (facts, settings) = quick::settings(NAME, resolved)?;
+    let config: Config = read(settings)?;
     extents(&[
         ("weights_per_group", config.weights_per_group),
         ("filters_in_parallel", config.filters_in_parallel),
@@ -55,18 +56,18 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         let reason = format!("expected 0 or 1, found {}", config.empty_group_cycles);
         return Err(SimError::SettingValue { key: "empty_group_cycles".into(), reason });
     }
-    let area_mm2 = common.costs.area_mm2("chip.area")?;
+    let area_mm2 = facts.costs.area_mm2("chip.area")?;
     let rule = Rule { config };
-    Ok(Box::new(QuickMachine {
-        name: NAME,
-        resolved,
-        common,
+    let dense_macs_per_cycle = rule.lanes() as f64 / f64::from(PEAK_BITS - 1);
+    let facts = Facts {
         area_mm2,
-        dense_macs_per_cycle: rule.lanes() as f64 / f64::from(PEAK_BITS - 1),
         energy_scope: "published chip power times runtime at an assumed clock; no breakdown by event, off-chip \
                        memory is not included",
-        rule,
-    }))
+        needs: Needs::Weights,
+        exploits: vec!["zero bit columns of groups of weights"],
+        ..facts
+    };
+    Ok(QuickMachine::new(facts, dense_macs_per_cycle, rule).into())
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use serde::Deserialize;
 use skimp_sim::{LayerWorkload, Operation, OperationCount, SimError, Statistic};
+use toml::Table;
 
-use super::config::extents;
+use super::config::{extents, read};
 
 /// Width of stored activations and weights.
 pub(super) const VALUE_BITS: u64 = 16;
@@ -39,6 +41,22 @@ pub(super) struct Bundle {
 }
 
 impl Node {
+    /// The node that the settings of a quick rule ask for, and the rule's other settings.
+    pub(super) fn of_settings(mut settings: Table) -> Result<(Node, Table), SimError> {
+        #[derive(Deserialize)]
+        struct Extents {
+            tiles: u32,
+            filters_per_tile: u32,
+            inputs_per_brick: u32,
+        }
+        let mut own = Table::new();
+        for key in ["tiles", "filters_per_tile", "inputs_per_brick"] {
+            own.extend(settings.remove_entry(key));
+        }
+        let Extents { tiles, filters_per_tile, inputs_per_brick } = read(own)?;
+        Ok((Node::new(tiles, filters_per_tile, inputs_per_brick)?, settings))
+    }
+
     /// Checks the extents of a configuration.
     pub(super) fn new(tiles: u32, filters_per_tile: u32, inputs_per_brick: u32) -> Result<Node, SimError> {
         extents(&[("tiles", tiles), ("filters_per_tile", filters_per_tile), ("inputs_per_brick", inputs_per_brick)])?;

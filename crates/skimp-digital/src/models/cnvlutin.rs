@@ -23,8 +23,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, AcceleratorModel, ComparisonRow, CostTable, EXECUTED_MACS, IDLE_SLOTS, LayerEffect, LayerKind,
-    LayerResult, LayerTrace, LayerWorkload, LossEvent, Operation, SKIPPED_MACS, SimError, Statistic, Tuner,
+    Accelerator, AcceleratorModel, Configured, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerEffect, LayerKind, LayerResult,
+    LayerTrace, LayerWorkload, LossEvent, Needs, Operation, SKIPPED_MACS, Searchable, SimError, Statistic, Tuner,
 };
 use toml::Table;
 
@@ -32,6 +32,7 @@ use super::bricks::{BRICK_READS, Bundle, COMPUTE, Node, NodeWork, VALUE_BITS, WE
 use super::config::{check_names, layer_list, layer_values, positive, typed};
 use super::entry::Entry;
 use super::search::{Floor, by_work, check_loss, raise_all, raise_each};
+use crate::costs;
 
 const NAME: &str = "cnvlutin";
 const PRESET: &str = include_str!("../../../../configs/accelerators/cnvlutin.toml");
@@ -50,9 +51,11 @@ pub static CNVLUTIN: Entry = Entry {
     build,
 };
 
-fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+fn build(resolved: Table) -> Result<Configured, SimError> {
     let config: Config = typed(&resolved)?;
-    Ok(Box::new(Machine::new(resolved, config)?))
+    let search = config.search_thresholds;
+    let machine = Machine::new(resolved, config)?;
+    Ok(if search { Configured::NeedsSearch(Box::new(ThresholdSearch(machine))) } else { machine.into() })
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -78,9 +81,8 @@ struct Config {
 
 #[derive(Clone, Debug)]
 struct Machine {
-    resolved: Table,
+    facts: Facts,
     node: Node,
-    costs: CostTable,
     thresholds: Thresholds,
     config: Config,
 }
@@ -234,8 +236,24 @@ impl Machine {
             .map(|(layer, value)| Ok((layer, power("layer_thresholds", value)?)))
             .collect::<Result<_, SimError>>()?;
         let thresholds = Thresholds { uniform: power("threshold", config.threshold)?, by_layer };
-        let costs = CostTable::of_setting(&config.costs)?;
-        Ok(Machine { resolved, node, costs, thresholds, config })
+        let costs = costs::named_or_written(&config.costs)?;
+        let waits = "lanes wait for the slowest lane of a window";
+        let waits = LossEvent { event: BARRIER.name, part_of: Some(IDLE_SLOTS.name), ..LossEvent::idle(waits) };
+        let facts = Facts {
+            area_mm2: config.dadiannao_area_mm2 * (1.0 + config.area_overhead),
+            peak_gmacs: node.multipliers() as f64 * config.clock_mhz * 1e-3,
+            energy_scope: "operations priced by a generic table: activation and weight memories of 1 MiB read in whole \
+                           lines, 16-bit multiply-accumulates, accumulators; off-chip memory: each input, weight and \
+                           output of a layer once, with offsets",
+            loss_events: vec![
+                LossEvent { slots: node.filters as f64, ..waits },
+                LossEvent::idle("empty bricks, and extents that do not fill lanes and filters"),
+            ],
+            needs: Needs::Values,
+            exploits: vec!["zero activations"],
+            ..Facts::new(NAME, resolved, config.clock_mhz, costs)
+        };
+        Ok(Machine { facts, node, thresholds, config })
     }
 
     /// The work of one bundle: non-zero values of every brick, then every window.
@@ -372,38 +390,8 @@ impl Machine {
 }
 
 impl Accelerator for Machine {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn config(&self) -> &Table {
-        &self.resolved
-    }
-
-    fn clock_mhz(&self) -> f64 {
-        self.config.clock_mhz
-    }
-
-    fn area_mm2(&self) -> f64 {
-        self.config.dadiannao_area_mm2 * (1.0 + self.config.area_overhead)
-    }
-
-    fn peak_gmacs(&self) -> f64 {
-        self.node.multipliers() as f64 * self.config.clock_mhz * 1e-3
-    }
-
-    fn costs(&self) -> &CostTable {
-        &self.costs
-    }
-
-    fn energy_scope(&self) -> &'static str {
-        "operations priced by a generic table: activation and weight memories of 1 MiB read in whole lines, 16-bit \
-         multiply-accumulates, accumulators; off-chip memory: each input, weight and output of a layer once, with offsets"
-    }
-
-    /// None: neither its power nor its peak is published in the data at hand.
-    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
-        Ok(vec![])
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn check_network(&self, layers: &[LayerWorkload]) -> Result<(), SimError> {
@@ -426,9 +414,6 @@ impl Accelerator for Machine {
             });
             return Ok(result);
         }
-        if self.config.search_thresholds {
-            return Err(unsupported("a search of thresholds without labeled images".into()));
-        }
         if layer.shape.n() != 1 {
             return Err(unsupported(format!("{} images at once; run them one after another", layer.shape.n())));
         }
@@ -441,28 +426,26 @@ impl Accelerator for Machine {
         Ok(self.sparse(layer, codes))
     }
 
-    fn loss_events(&self) -> Vec<LossEvent> {
-        let waits = "lanes wait for the slowest lane of a window";
-        let waits = LossEvent { event: BARRIER.name, part_of: Some(IDLE_SLOTS.name), ..LossEvent::idle(waits) };
-        vec![
-            LossEvent { slots: self.node.filters as f64, ..waits },
-            LossEvent::idle("empty bricks, and extents that do not fill lanes and filters"),
-        ]
-    }
-
     fn effect(&self) -> Option<&dyn LayerEffect> {
         let changes = self.thresholds.uniform > 1 || self.thresholds.by_layer.iter().any(|&(_, value)| value > 1);
         changes.then_some(&self.thresholds)
     }
+}
 
-    fn needs_tuning(&self) -> bool {
-        self.config.search_thresholds
+/// Cnvlutin before its thresholds are known.
+#[derive(Debug)]
+struct ThresholdSearch(Machine);
+
+impl Searchable for ThresholdSearch {
+    fn facts(&self) -> &Facts {
+        &self.0.facts
     }
 
-    fn tuned(&self, tuner: &dyn Tuner) -> Result<Option<Box<dyn Accelerator>>, SimError> {
-        if !self.needs_tuning() {
-            return Ok(None);
-        }
+    fn searches(&self) -> &'static str {
+        "thresholds"
+    }
+
+    fn search(&self, tuner: &dyn Tuner) -> Result<Box<dyn Accelerator>, SimError> {
         let encoded: Vec<usize> = (0..tuner.layers().len()).filter(|&idx| is_encoded(&tuner.layers()[idx])).collect();
         let layers: Vec<&LayerWorkload> = encoded.iter().map(|&idx| &tuner.layers()[idx]).collect();
         let limits = encoded
@@ -480,15 +463,15 @@ impl Accelerator for Machine {
             uniform: 1,
             by_layer: layers.iter().zip(levels).map(|(layer, &level)| (layer.name.clone(), 1 << level)).collect(),
         };
-        let floor = Floor::new(tuner, self.config.max_accuracy_loss)?;
+        let floor = Floor::new(tuner, self.0.config.max_accuracy_loss)?;
         let holds = |levels: &[u32]| floor.holds(tuner, &thresholds(levels));
         let mut levels = vec![0; layers.len()];
         raise_all(&mut levels, &limits, holds)?;
         raise_each(&mut levels, &limits, &by_work(&layers), holds)?;
-        let mut resolved = self.resolved.clone();
+        let mut resolved = self.0.facts.config.clone();
         resolved.insert("search_thresholds".into(), false.into());
         resolved.insert("threshold".into(), 1.into());
         resolved.insert("layer_thresholds".into(), layer_list(&thresholds(&levels).by_layer));
-        Ok(Some(CNVLUTIN.configure(&resolved)?))
+        CNVLUTIN.accelerator(&resolved)
     }
 }

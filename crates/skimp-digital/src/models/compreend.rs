@@ -6,7 +6,7 @@
 //! bisection in hundredths. The rule is a reconstruction (see the preset); the 2 to 12 % of planes that the published exact mode saves
 //! over ComPEND have no known mechanism and are not modeled.
 
-use skimp_sim::{Accelerator, AcceleratorModel, SimError};
+use skimp_sim::{Accelerator, AcceleratorModel, Configured, SimError};
 use toml::Table;
 
 use super::compend::{Config, Machine, ShareSearch, StopRule};
@@ -31,17 +31,17 @@ pub(super) static COMPREEND: Entry = Entry {
     build,
 };
 
-fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+fn build(resolved: Table) -> Result<Configured, SimError> {
     let mut array = resolved.clone();
     let (rule, searched) = rule(array.remove("mode").as_ref(), array.remove("predictive_share").as_ref())?;
     let max_accuracy_loss = array.remove("max_accuracy_loss_percent").and_then(|percent| percent.as_float());
     let max_accuracy_loss = max_accuracy_loss.unwrap_or(f64::NAN) / 100.0;
     check_loss("max_accuracy_loss_percent", max_accuracy_loss)?;
     let machine = Machine::new(NAME, resolved, Config::from_table(&array)?, rule)?;
-    Ok(Box::new(match searched {
-        true => machine.searching(ShareSearch { max_accuracy_loss, configure: with_share }),
-        false => machine,
-    }))
+    Ok(match searched {
+        true => Configured::NeedsSearch(Box::new(ShareSearch { machine, max_accuracy_loss, configure: with_share })),
+        false => machine.into(),
+    })
 }
 
 /// The accelerator of a search that found `share`.
@@ -49,7 +49,7 @@ fn with_share(resolved: &Table, share: f64) -> Result<Box<dyn Accelerator>, SimE
     let mut resolved = resolved.clone();
     resolved.insert("mode".into(), "predictive".into());
     resolved.insert("predictive_share".into(), share.into());
-    COMPREEND.configure(&resolved)
+    COMPREEND.accelerator(&resolved)
 }
 
 /// When outputs stop, and whether the share is to be searched.

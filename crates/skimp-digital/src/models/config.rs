@@ -30,14 +30,11 @@ pub(super) fn typed<T: DeserializeOwned>(resolved: &Table) -> Result<T, SimError
     read(resolved.clone())
 }
 
-/// A resolved configuration in two parts: the settings `keys`, and all others.
-pub(super) fn typed_parts<A: DeserializeOwned, B: DeserializeOwned>(
-    resolved: &Table,
-    keys: &[&str],
-) -> Result<(A, B), SimError> {
+/// The settings `keys` of a configuration in their typed form, and the other settings.
+pub(super) fn taken<T: DeserializeOwned>(resolved: &Table, keys: &[&str]) -> Result<(T, Table), SimError> {
     check(resolved)?;
-    let (first, second) = resolved.clone().into_iter().partition::<Table, _>(|(key, _)| keys.contains(&key.as_str()));
-    Ok((read(first)?, read(second)?))
+    let (taken, rest) = resolved.clone().into_iter().partition::<Table, _>(|(key, _)| keys.contains(&key.as_str()));
+    Ok((read(taken)?, rest))
 }
 
 fn check(resolved: &Table) -> Result<(), SimError> {
@@ -47,7 +44,8 @@ fn check(resolved: &Table) -> Result<(), SimError> {
     check_reals("", resolved)
 }
 
-fn read<T: DeserializeOwned>(settings: Table) -> Result<T, SimError> {
+/// The typed form of settings that were checked.
+pub(super) fn read<T: DeserializeOwned>(settings: Table) -> Result<T, SimError> {
     settings
         .try_into()
         .map_err(|source| SimError::Toml { what: "accelerator configuration".into(), source: Box::new(source) })

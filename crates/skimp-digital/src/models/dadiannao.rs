@@ -13,14 +13,15 @@
 
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, EXECUTED_MACS, IDLE_SLOTS, LayerKind, LayerResult, LayerTrace,
-    LayerWorkload, Priced, Provenance, SimError,
+    Accelerator, Activity, ComparisonRow, Configured, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerKind, LayerResult,
+    LayerTrace, LayerWorkload, Priced, Provenance, SimError,
 };
 use toml::Table;
 
 use super::bricks::{self, BRICK_READS, COMPUTE, NodeWork, WEIGHT_READS};
 use super::config::{positive, typed};
 use super::entry::Entry;
+use crate::costs;
 
 const NAME: &str = "dadiannao";
 /// The table of the published chip: its area and power whatever prices the events.
@@ -40,16 +41,24 @@ pub static DADIANNAO: Entry = Entry {
     build,
 };
 
-fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+fn build(resolved: Table) -> Result<Configured, SimError> {
     let config: Config = typed(&resolved)?;
     let node = bricks::Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
     positive("clock_mhz", config.clock_mhz)?;
-    let costs = CostTable::of_setting(&config.costs)?;
+    let costs = costs::named_or_written(&config.costs)?;
     let by_event = costs.prices == Priced::Operations;
-    let chip = CostTable::embedded(CHIP_TABLE)?;
+    let chip = costs::named_or_written(CHIP_TABLE)?;
     let area_mm2 = chip.area_mm2("chip.area")?;
     let power_mw = chip.power_mw("chip.power")?;
-    Ok(Box::new(Chip { resolved, config, node, costs, by_event, area_mm2, power_mw }))
+    let energy_scope = if by_event {
+        "operations priced by a generic table: activation and weight memories of 1 MiB read in whole lines, 16-bit \
+         multiply-accumulates, accumulators; off-chip memory: each input, weight and output of a layer once"
+    } else {
+        "published chip power times runtime; no breakdown by event is published, off-chip memory is not included"
+    };
+    let peak_gmacs = node.multipliers() as f64 * config.clock_mhz * 1e-3;
+    let facts = Facts::new(NAME, resolved, config.clock_mhz, costs);
+    Ok(Chip { facts: Facts { area_mm2, peak_gmacs, energy_scope, ..facts }, config, node, power_mw }.into())
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,47 +77,15 @@ struct Config {
 
 #[derive(Debug)]
 struct Chip {
-    resolved: Table,
+    facts: Facts,
     config: Config,
     node: bricks::Node,
-    costs: CostTable,
-    by_event: bool,
-    area_mm2: f64,
     power_mw: f64,
 }
 
 impl Accelerator for Chip {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn config(&self) -> &Table {
-        &self.resolved
-    }
-
-    fn clock_mhz(&self) -> f64 {
-        self.config.clock_mhz
-    }
-
-    fn area_mm2(&self) -> f64 {
-        self.area_mm2
-    }
-
-    fn peak_gmacs(&self) -> f64 {
-        self.node.multipliers() as f64 * self.config.clock_mhz * 1e-3
-    }
-
-    fn costs(&self) -> &CostTable {
-        &self.costs
-    }
-
-    fn energy_scope(&self) -> &'static str {
-        if self.by_event {
-            "operations priced by a generic table: activation and weight memories of 1 MiB read in whole lines, 16-bit \
-             multiply-accumulates, accumulators; off-chip memory: each input, weight and output of a layer once"
-        } else {
-            "published chip power times runtime; no breakdown by event is published, off-chip memory is not included"
-        }
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
@@ -119,7 +96,7 @@ impl Accelerator for Chip {
             technology_nm: f64::from(self.config.technology_nm),
             clock_mhz: self.config.clock_mhz,
             throughput_gmacs,
-            area_mm2: self.area_mm2,
+            area_mm2: self.facts.area_mm2,
             power_mw: self.power_mw,
             note: note.to_owned(),
         };
@@ -127,7 +104,7 @@ impl Accelerator for Chip {
             row(Provenance::Published, self.config.published_throughput_gmacs, DADIANNAO.source),
             row(
                 Provenance::Modeled,
-                self.peak_gmacs(),
+                self.facts.peak_gmacs,
                 "4096 multipliers of the cycle model; the published rate counts 288 per tile; area and power as published",
             ),
         ])

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use skimp_sim::{Accelerator, AcceleratorModel, SimError, resolve_config};
+use skimp_sim::{AcceleratorModel, Configured, SimError, resolve_config};
 use toml::Table;
 
 /// A registered model: constants, and how it is made from its resolved settings.
@@ -12,7 +12,7 @@ pub struct Entry {
     pub(super) summary: &'static str,
     pub(super) source: &'static str,
     pub(super) preset: &'static str,
-    pub(super) build: fn(Table) -> Result<Box<dyn Accelerator>, SimError>,
+    pub(super) build: fn(Table) -> Result<Configured, SimError>,
 }
 
 impl fmt::Debug for Entry {
@@ -38,7 +38,7 @@ impl AcceleratorModel for Entry {
         self.preset
     }
 
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
+    fn configure(&self, overrides: &Table) -> Result<Configured, SimError> {
         (self.build)(resolve_config(self.preset, overrides)?).map_err(|error| error.of_design(self.name))
     }
 }

@@ -15,12 +15,13 @@ use std::ops::Range;
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, Operation, SKIPPED_MACS, SimError,
+    Configured, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, Needs, Operation,
+    SKIPPED_MACS, SimError,
 };
 use toml::Table;
 
 use super::bricks::{Bundle, Node, NodeWork, outputs};
-use super::config::extents;
+use super::config::{extents, read};
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 use super::windows::{Encoding, PixelMap, filters_of, multiplexed, paired_sum, tap_sums};
@@ -45,32 +46,29 @@ pub(super) static LACONIC: Entry = Entry {
     build,
 };
 
-fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
-    let (common, config): (_, Config) = quick::settings(&resolved)?;
-    let node = Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
+fn build(resolved: Table) -> Result<Configured, SimError> {
+    let (facts, settings) = quick::settings(NAME, resolved)?;
+    let (node, settings) = Node::of_settings(settings)?;
+    let config: Config = read(settings)?;
     extents(&[("windows_in_parallel", config.windows_in_parallel)])?;
     let rule = Rule { config, node };
     let encoding = rule.config.encoding;
     // A weight's magnitude has one bit less than its code.
     let most_products = encoding.most_terms(PEAK_BITS) * encoding.most_terms(PEAK_BITS - 1);
-    Ok(Box::new(QuickMachine {
-        name: NAME,
-        resolved,
-        common,
-        area_mm2: 0.0,
-        dense_macs_per_cycle: rule.lanes() as f64 / f64::from(most_products),
+    let dense_macs_per_cycle = rule.lanes() as f64 / f64::from(most_products);
+    let facts = Facts {
         energy_scope: "operations priced by a generic table: products of terms as 8-bit additions, memories of 1 MiB \
                        read by the brick, accumulators; off-chip memory: each input, weight and output of a layer once",
-        rule,
-    }))
+        needs: Needs::Values,
+        exploits: vec!["zero bits of activations", "zero bits of weights"],
+        ..facts
+    };
+    Ok(QuickMachine::new(facts, dense_macs_per_cycle, rule).into())
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    tiles: u32,
-    filters_per_tile: u32,
-    inputs_per_brick: u32,
     windows_in_parallel: u32,
     encoding: Encoding,
 }
@@ -98,7 +96,7 @@ impl Rule {
     fn tile_terms(&self, layer: &LayerWorkload, bundle: &Bundle, weights: &[i32]) -> Vec<TileTerms> {
         let filters: Vec<usize> = filters_of(layer, &bundle.channels).collect();
         let of_tile = |filters: &[usize]| filters_terms(layer, bundle, filters, weights, self.config.encoding);
-        filters.par_chunks(self.config.filters_per_tile as usize).map(of_tile).collect()
+        filters.par_chunks(self.node.tile_filters as usize).map(of_tile).collect()
     }
 
     fn bundle_cycles(&self, layer: &LayerWorkload, bundle: &Bundle, activation: &[i32], weights: &[i32]) -> u64 {
@@ -114,7 +112,7 @@ impl Rule {
             let meet = |tiles: &[TileTerms]| {
                 tiles.iter().map(|tile| self.tile_cycles(&inputs, tile, map.lanes, windows == 1)).max()
             };
-            tiles.chunks(self.config.tiles as usize).filter_map(meet).sum::<u64>()
+            tiles.chunks(self.node.tiles() as usize).filter_map(meet).sum::<u64>()
         };
         first_windows.par_iter().map(of_group).sum()
     }

@@ -5,13 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use skimp_sim::{
-    Accelerator, ComparisonRow, CostTable, LayerResult, LayerTrace, LayerWorkload, LossEvent, SimError, Statistic,
-};
+use skimp_sim::{Accelerator, Facts, LayerResult, LayerTrace, LayerWorkload, LossEvent, SimError, Statistic};
 use toml::Table;
 
-use super::config::{positive, typed_parts};
+use super::config::{positive, taken};
+use crate::costs;
 
 /// The remark that labels every result of a quick rule.
 pub(super) const FIDELITY: &str = "fidelity: quick rule, cycles from operand statistics under ideal operand supply";
@@ -34,15 +32,8 @@ pub(super) trait QuickRule: fmt::Debug + Send + Sync {
     fn idle(&self) -> (u64, &'static str);
 }
 
-/// What the settings of every quick rule say.
-#[derive(Debug)]
-pub(super) struct Common {
-    clock_mhz: f64,
-    pub(super) costs: CostTable,
-}
-
-/// The settings that every quick rule has, and those of one.
-pub(super) fn settings<T: DeserializeOwned>(resolved: &Table) -> Result<(Common, T), SimError> {
+/// The facts that the settings of every quick rule give, and its other settings.
+pub(super) fn settings(name: &'static str, resolved: Table) -> Result<(Facts, Table), SimError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Every {
@@ -51,62 +42,35 @@ pub(super) fn settings<T: DeserializeOwned>(resolved: &Table) -> Result<(Common,
         costs: String,
         clock_mhz: f64,
     }
-    let (Every { costs, clock_mhz, .. }, own) = typed_parts(resolved, &["schema", "costs", "clock_mhz"])?;
+    let (Every { costs, clock_mhz, .. }, own) = taken(&resolved, &["schema", "costs", "clock_mhz"])?;
     positive("clock_mhz", clock_mhz)?;
-    Ok((Common { clock_mhz, costs: CostTable::of_setting(&costs)? }, own))
+    Ok((Facts::new(name, resolved, clock_mhz, costs::named_or_written(&costs)?), own))
 }
 
 /// An accelerator of one quick rule.
 #[derive(Debug)]
 pub(super) struct QuickMachine<R> {
-    pub(super) name: &'static str,
-    pub(super) resolved: Table,
-    pub(super) common: Common,
-    /// 0 where none is published.
-    pub(super) area_mm2: f64,
-    /// Dense multiplications per cycle with operands of the widest kind.
-    pub(super) dense_macs_per_cycle: f64,
-    pub(super) energy_scope: &'static str,
-    pub(super) rule: R,
+    facts: Facts,
+    rule: R,
 }
 
+impl<R: QuickRule> QuickMachine<R> {
+    /// A machine of `dense_macs_per_cycle` multiplications per cycle with operands of the widest kind.
+    pub(super) fn new(facts: Facts, dense_macs_per_cycle: f64, rule: R) -> Self {
+        let (lanes, text) = rule.idle();
+        let facts = Facts {
+            peak_gmacs: dense_macs_per_cycle * facts.clock_mhz * 1e-3,
+            loss_events: vec![LossEvent { slots: dense_macs_per_cycle / lanes as f64, ..LossEvent::idle(text) }],
+            ..facts
+        };
+        Self { facts, rule }
+    }
+}
+
+/// No rows in the comparison table: a quick rule gives neither area nor power of a chip.
 impl<R: QuickRule> Accelerator for QuickMachine<R> {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn config(&self) -> &Table {
-        &self.resolved
-    }
-
-    fn clock_mhz(&self) -> f64 {
-        self.common.clock_mhz
-    }
-
-    fn area_mm2(&self) -> f64 {
-        self.area_mm2
-    }
-
-    fn peak_gmacs(&self) -> f64 {
-        self.dense_macs_per_cycle * self.common.clock_mhz * 1e-3
-    }
-
-    fn costs(&self) -> &CostTable {
-        &self.common.costs
-    }
-
-    fn energy_scope(&self) -> &'static str {
-        self.energy_scope
-    }
-
-    /// None: a quick rule gives neither area nor power of a chip.
-    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
-        Ok(Vec::new())
-    }
-
-    fn loss_events(&self) -> Vec<LossEvent> {
-        let (lanes, text) = self.rule.idle();
-        vec![LossEvent { slots: self.dense_macs_per_cycle / lanes as f64, ..LossEvent::idle(text) }]
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {

@@ -39,13 +39,14 @@
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload,
+    Accelerator, Activity, Configured, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, Needs,
     OperationCount, SKIPPED_MACS, Scope, Scopes, SimError, Statistic, WindowAxis,
 };
 use toml::Table;
 
 use super::config::{positive, typed};
 use super::entry::Entry;
+use crate::costs;
 
 const NAME: &str = "selective-gradients";
 const PRESET: &str = include_str!("../../../../configs/accelerators/selective-gradients.toml");
@@ -60,7 +61,7 @@ pub static SELECTIVE_GRADIENTS: Entry = Entry {
     build,
 };
 
-fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+fn build(resolved: Table) -> Result<Configured, SimError> {
     let config: Config = typed(&resolved)?;
     for (key, value) in
         [("output_lanes", config.output_lanes), ("input_lanes", config.input_lanes), ("word_bytes", config.word_bytes)]
@@ -68,8 +69,19 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         positive(key, f64::from(value))?;
     }
     positive("clock_mhz", config.clock_mhz)?;
-    let costs = CostTable::of_setting(&config.costs)?;
-    Ok(Box::new(Unit { resolved, config, costs }))
+    let costs = costs::named_or_written(&config.costs)?;
+    let lanes = f64::from(config.output_lanes) * f64::from(config.input_lanes);
+    let facts = Facts {
+        peak_gmacs: lanes * config.clock_mhz * 1e-3,
+        // The source gives cycles and off-chip traffic only.
+        not_counted: Scopes::of(&[Scope::Registers, Scope::Buffers, Scope::OnChip, Scope::Network, Scope::Static]),
+        energy_scope: "multiply-accumulates and off-chip memory of the input-gradient pass at generic 45 nm costs; none are \
+                       published",
+        needs: if config.selective { Needs::Values } else { Needs::Shape },
+        exploits: if config.selective { vec!["gradients that a ReLU discards"] } else { Vec::new() },
+        ..Facts::new(NAME, resolved, config.clock_mhz, costs)
+    };
+    Ok(Unit { facts, config }.into())
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,9 +100,8 @@ struct Config {
 
 #[derive(Debug)]
 struct Unit {
-    resolved: Table,
+    facts: Facts,
     config: Config,
-    costs: CostTable,
 }
 
 static COMPUTE: Statistic =
@@ -255,43 +266,8 @@ fn histogram(values: impl IntoIterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
 }
 
 impl Accelerator for Unit {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn config(&self) -> &Table {
-        &self.resolved
-    }
-
-    fn clock_mhz(&self) -> f64 {
-        self.config.clock_mhz
-    }
-
-    /// None is published.
-    fn area_mm2(&self) -> f64 {
-        0.0
-    }
-
-    fn peak_gmacs(&self) -> f64 {
-        self.lanes() as f64 * self.config.clock_mhz * 1e-3
-    }
-
-    fn costs(&self) -> &CostTable {
-        &self.costs
-    }
-
-    /// The source gives cycles and off-chip traffic only.
-    fn not_counted(&self) -> Scopes {
-        Scopes::of(&[Scope::Registers, Scope::Buffers, Scope::OnChip, Scope::Network, Scope::Static])
-    }
-
-    fn energy_scope(&self) -> &'static str {
-        "multiply-accumulates and off-chip memory of the input-gradient pass at generic 45 nm costs; none are published"
-    }
-
-    /// No throughput, area or power is published.
-    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
-        Ok(Vec::new())
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {

@@ -22,8 +22,8 @@
 
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, AcceleratorModel, ComparisonRow, CostTable, EXECUTED_MACS, LayerEffect, LayerKind, LayerResult,
-    LayerTrace, LayerWorkload, LossEvent, Operation, SKIPPED_MACS, SimError, Statistic, Tuner,
+    Accelerator, AcceleratorModel, Configured, EXECUTED_MACS, Facts, LayerEffect, LayerKind, LayerResult, LayerTrace,
+    LayerWorkload, LossEvent, Needs, Operation, SKIPPED_MACS, Searchable, SimError, Statistic, Tuner,
 };
 use toml::Table;
 
@@ -31,6 +31,7 @@ use super::bricks::{BRICK_READS, Node, NodeWork, VALUE_BITS, WEIGHT_READS, outpu
 use super::config::{check_names, layer_list, layer_values, positive, typed};
 use super::entry::Entry;
 use super::search::{Floor, by_work, check_loss, raise_all, raise_each};
+use crate::costs;
 
 const NAME: &str = "stripes";
 const PRESET: &str = include_str!("../../../../configs/accelerators/stripes.toml");
@@ -53,9 +54,11 @@ pub static STRIPES: Entry = Entry {
     build,
 };
 
-fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+fn build(resolved: Table) -> Result<Configured, SimError> {
     let config: Config = typed(&resolved)?;
-    Ok(Box::new(Machine::new(resolved, config)?))
+    let search = config.precision == Precision::Search;
+    let machine = Machine::new(resolved, config)?;
+    Ok(if search { Configured::NeedsSearch(Box::new(PrecisionSearch(machine))) } else { machine.into() })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -88,10 +91,9 @@ struct Config {
 
 #[derive(Clone, Debug)]
 struct Machine {
-    resolved: Table,
+    facts: Facts,
     config: Config,
     node: Node,
-    costs: CostTable,
     kept: FixedBits,
 }
 
@@ -264,8 +266,26 @@ impl Machine {
             precisions: listed("layer_precisions", &config.layer_precisions, 1)?,
             clipped: listed("layer_clipped_bits", &config.layer_clipped_bits, 0)?,
         };
-        let costs = CostTable::of_setting(&config.costs)?;
-        Ok(Machine { resolved, config, node, costs, kept })
+        let costs = costs::named_or_written(&config.costs)?;
+        let windows = f64::from(config.windows_at_once) / f64::from(FULL_BITS);
+        let idle = "windows, filters or channels that do not fill the array";
+        let facts = Facts {
+            area_mm2: config.dadiannao_area_mm2 * (1.0 + config.area_overhead),
+            // At 16 bits; a layer of fewer bits runs faster.
+            peak_gmacs: node.multipliers() as f64 * windows * config.clock_mhz * 1e-3,
+            energy_scope: "operations priced by a generic table: activation and weight memories of 1 MiB read in whole \
+                           lines, one 16-bit addition per activation bit, accumulators; off-chip memory: each input, \
+                           weight and output of a layer once",
+            loss_events: vec![LossEvent {
+                event: BITS_IDLE.name,
+                slots: 1.0 / f64::from(FULL_BITS),
+                ..LossEvent::idle(idle)
+            }],
+            needs: if config.precision == Precision::Lossless { Needs::Values } else { Needs::Shape },
+            exploits: vec!["unused bits of a layer's activations"],
+            ..Facts::new(NAME, resolved, config.clock_mhz, costs)
+        };
+        Ok(Machine { facts, config, node, kept })
     }
 
     fn bits(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<BitRun, SimError> {
@@ -317,40 +337,8 @@ impl Machine {
 }
 
 impl Accelerator for Machine {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn config(&self) -> &Table {
-        &self.resolved
-    }
-
-    fn clock_mhz(&self) -> f64 {
-        self.config.clock_mhz
-    }
-
-    fn area_mm2(&self) -> f64 {
-        self.config.dadiannao_area_mm2 * (1.0 + self.config.area_overhead)
-    }
-
-    /// At 16 bits; a layer of fewer bits runs faster.
-    fn peak_gmacs(&self) -> f64 {
-        let windows = f64::from(self.config.windows_at_once) / f64::from(FULL_BITS);
-        self.node.multipliers() as f64 * windows * self.config.clock_mhz * 1e-3
-    }
-
-    fn costs(&self) -> &CostTable {
-        &self.costs
-    }
-
-    fn energy_scope(&self) -> &'static str {
-        "operations priced by a generic table: activation and weight memories of 1 MiB read in whole lines, one 16-bit \
-         addition per activation bit, accumulators; off-chip memory: each input, weight and output of a layer once"
-    }
-
-    /// None: neither its power nor its peak is published in the data at hand.
-    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
-        Ok(vec![])
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn check_network(&self, layers: &[LayerWorkload]) -> Result<(), SimError> {
@@ -373,9 +361,6 @@ impl Accelerator for Machine {
             let mut result = self.counts(layer, steps, 1, VALUE_BITS, steps);
             result.note("dense layers run at DaDianNao's speed and full width");
             return Ok(result);
-        }
-        if self.config.precision == Precision::Search {
-            return Err(unsupported("a search of precisions without labeled images".into()));
         }
         if layer.shape.n() != 1 && self.config.precision == Precision::Lossless {
             return Err(unsupported(format!("{} images at once; run them one after another", layer.shape.n())));
@@ -400,32 +385,34 @@ impl Accelerator for Machine {
         Ok(result)
     }
 
-    fn loss_events(&self) -> Vec<LossEvent> {
-        let text = "windows, filters or channels that do not fill the array";
-        vec![LossEvent { event: BITS_IDLE.name, slots: 1.0 / f64::from(FULL_BITS), ..LossEvent::idle(text) }]
-    }
-
     fn effect(&self) -> Option<&dyn LayerEffect> {
         let whole = self.kept.uniform == FULL_BITS && self.kept.precisions.is_empty() && self.kept.clipped.is_empty();
         (self.config.precision == Precision::Fixed && !whole).then_some(&self.kept)
     }
+}
 
-    fn needs_tuning(&self) -> bool {
-        self.config.precision == Precision::Search
+/// Stripes before its precisions are known.
+#[derive(Debug)]
+struct PrecisionSearch(Machine);
+
+impl Searchable for PrecisionSearch {
+    fn facts(&self) -> &Facts {
+        &self.0.facts
     }
 
-    fn tuned(&self, tuner: &dyn Tuner) -> Result<Option<Box<dyn Accelerator>>, SimError> {
-        if !self.needs_tuning() {
-            return Ok(None);
-        }
-        let floor = Floor::new(tuner, self.config.max_accuracy_loss)?;
+    fn searches(&self) -> &'static str {
+        "precisions"
+    }
+
+    fn search(&self, tuner: &dyn Tuner) -> Result<Box<dyn Accelerator>, SimError> {
+        let floor = Floor::new(tuner, self.0.config.max_accuracy_loss)?;
         let kept = Searched::new(tuner)?.search(tuner, floor)?;
-        let mut resolved = self.resolved.clone();
+        let mut resolved = self.0.facts.config.clone();
         resolved.insert("precision".into(), "fixed".into());
         resolved.insert("precision_bits".into(), i64::from(FULL_BITS).into());
         resolved.insert("layer_precisions".into(), layer_list(&kept.precisions));
         resolved.insert("layer_clipped_bits".into(), layer_list(&kept.clipped));
-        Ok(Some(STRIPES.configure(&resolved)?))
+        STRIPES.accelerator(&resolved)
     }
 }
 

@@ -11,11 +11,13 @@
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, SKIPPED_MACS, SimError, Statistic,
+    Configured, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, Needs, SKIPPED_MACS,
+    SimError, Statistic,
 };
 use toml::Table;
 
 use super::bricks::{Node, NodeWork, VALUE_BITS};
+use super::config::read;
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 
@@ -42,30 +44,26 @@ pub(super) static STRUCTURED_2_4: Entry = Entry {
     build,
 };
 
-fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
-    let (common, config): (_, Config) = quick::settings(&resolved)?;
-    let node = Node::new(config.tiles, config.filters_per_tile, config.inputs_per_brick)?;
+fn build(resolved: Table) -> Result<Configured, SimError> {
+    let (facts, settings) = quick::settings(NAME, resolved)?;
+    let (node, settings) = Node::of_settings(settings)?;
+    let Config {} = read(settings)?;
     let rule = Rule { node };
-    Ok(Box::new(QuickMachine {
-        name: NAME,
-        resolved,
-        common,
-        area_mm2: 0.0,
-        dense_macs_per_cycle: rule.node.multipliers() as f64,
+    let dense_macs_per_cycle = rule.node.multipliers() as f64;
+    let facts = Facts {
         energy_scope: "operations priced by a generic table, as DaDianNao's: memories of 1 MiB read in whole lines, \
                        indices included, 16-bit multiply-accumulates, accumulators; off-chip memory: each input, stored \
                        weight and output of a layer once",
-        rule,
-    }))
+        needs: Needs::Weights,
+        exploits: vec!["two zeros in each four weights"],
+        ..facts
+    };
+    Ok(QuickMachine::new(facts, dense_macs_per_cycle, rule).into())
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Config {
-    tiles: u32,
-    filters_per_tile: u32,
-    inputs_per_brick: u32,
-}
+struct Config {}
 
 static DENSE_BITS: Statistic =
     Statistic::new("weight_bits_dense", "bits", "Storage of all weights, runs of four filled up.");

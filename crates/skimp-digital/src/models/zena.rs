@@ -22,14 +22,15 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, ComparisonRow, CostTable, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload,
-    LossEvent, OperationCount, SKIPPED_MACS, SimError, Statistic,
+    Accelerator, Configured, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, LossEvent,
+    Needs, OperationCount, SKIPPED_MACS, SimError, Statistic,
 };
 use toml::Table;
 
 use super::bricks::{outputs, tap_position};
 use super::config::{positive, typed};
 use super::entry::Entry;
+use crate::costs;
 
 const NAME: &str = "zena";
 const PRESET: &str = include_str!("../../../../configs/accelerators/zena.toml");
@@ -51,7 +52,7 @@ pub static ZENA: Entry = Entry {
     build,
 };
 
-fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+fn build(resolved: Table) -> Result<Configured, SimError> {
     let config: Config = typed(&resolved)?;
     positive("clock_mhz", config.clock_mhz)?;
     positive("pes_per_group", f64::from(config.pes_per_group))?;
@@ -64,8 +65,27 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         let reason = format!("expected at most 1024, found {}", config.least_cycles);
         return Err(SimError::SettingValue { key: "least_cycles".into(), reason });
     }
-    let costs = CostTable::of_setting(&config.costs)?;
-    Ok(Box::new(Array { resolved, config, costs }))
+    let costs = costs::named_or_written(&config.costs)?;
+    let waits = "elements wait for the slowest one of their group";
+    let waits = LossEvent { event: GROUP_WAIT.name, part_of: Some(IDLE_SLOTS.name), ..LossEvent::idle(waits) };
+    let mut exploits = Vec::new();
+    exploits.extend(config.skip.activations().then_some("zero activations"));
+    exploits.extend(config.skip.weights().then_some("zero weights"));
+    let facts = Facts {
+        peak_gmacs: f64::from(config.pes) * config.clock_mhz * 1e-3,
+        energy_scope: "operations priced by a generic table: activations from 32 KiB buffers, weights and zero vectors of \
+                       kernels from 8 KiB, 16-bit multiply-accumulates, accumulators; off-chip memory: each input, weight \
+                       and output of a layer once, with the vectors",
+        loss_events: vec![waits, LossEvent::idle("kernels or windows that do not fill the groups")],
+        needs: match (config.skip.activations(), config.skip.weights()) {
+            (true, _) => Needs::Values,
+            (false, true) => Needs::Weights,
+            (false, false) => Needs::Shape,
+        },
+        exploits,
+        ..Facts::new(NAME, resolved, config.clock_mhz, costs)
+    };
+    Ok(Array { facts, config }.into())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -110,9 +130,8 @@ struct Config {
 
 #[derive(Debug)]
 struct Array {
-    resolved: Table,
+    facts: Facts,
     config: Config,
-    costs: CostTable,
 }
 
 static COMPUTE: Statistic =
@@ -294,46 +313,8 @@ fn weight_vectors(layer: &LayerWorkload, weights: &[i32]) -> Vectors {
 }
 
 impl Accelerator for Array {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn config(&self) -> &Table {
-        &self.resolved
-    }
-
-    fn clock_mhz(&self) -> f64 {
-        self.config.clock_mhz
-    }
-
-    /// Unknown.
-    fn area_mm2(&self) -> f64 {
-        0.0
-    }
-
-    fn peak_gmacs(&self) -> f64 {
-        f64::from(self.config.pes) * self.config.clock_mhz * 1e-3
-    }
-
-    fn loss_events(&self) -> Vec<LossEvent> {
-        let waits = "elements wait for the slowest one of their group";
-        let waits = LossEvent { event: GROUP_WAIT.name, part_of: Some(IDLE_SLOTS.name), ..LossEvent::idle(waits) };
-        vec![waits, LossEvent::idle("kernels or windows that do not fill the groups")]
-    }
-
-    fn costs(&self) -> &CostTable {
-        &self.costs
-    }
-
-    fn energy_scope(&self) -> &'static str {
-        "operations priced by a generic table: activations from 32 KiB buffers, weights and zero vectors of kernels from \
-         8 KiB, 16-bit multiply-accumulates, accumulators; off-chip memory: each input, weight and output of a layer once, \
-         with the vectors"
-    }
-
-    /// None: neither its power nor its area is published in the data at hand.
-    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
-        Ok(vec![])
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {

@@ -88,7 +88,7 @@ fn documentation(model: &dyn AcceleratorModel, sources: &BTreeMap<PathBuf, Strin
 }
 
 fn results(model: &dyn AcceleratorModel) -> Vec<LayerResult> {
-    let accelerator = model.configure(&Table::new()).unwrap();
+    let accelerator = model.accelerator(&Table::new()).unwrap();
     let layers = [LayerWorkload::conv("c", 16, 9, 7, 24, 3).unwrap(), LayerWorkload::dense("d", 100, 10)];
     let run = |layer| {
         let (layer, trace) = full_operands(layer);
@@ -98,18 +98,18 @@ fn results(model: &dyn AcceleratorModel) -> Vec<LayerResult> {
 }
 
 fn section(model: &dyn AcceleratorModel, sources: &BTreeMap<PathBuf, String>) -> String {
-    let accelerator = model.configure(&Table::new()).unwrap();
+    let accelerator = model.accelerator(&Table::new()).unwrap();
     let (module, source) = documentation(model, sources);
     let name = model.name();
     let mut page = format!("\n## {name}\n\n{module}\n\n**Source.** {source}\n\n");
     writeln!(
         page,
         "**Preset** `configs/accelerators/{name}.toml`, costs `{}`, clock {} MHz.\n",
-        accelerator.costs().name,
-        accelerator.clock_mhz()
+        accelerator.facts().costs.name,
+        accelerator.facts().clock_mhz
     )
     .unwrap();
-    writeln!(page, "**Energy** covers: {}.\n", accelerator.energy_scope()).unwrap();
+    writeln!(page, "**Energy** covers: {}.\n", accelerator.facts().energy_scope).unwrap();
     page.push_str("| result | key | unit | meaning |\n|---|---|---|---|\n");
     let mut rows: Vec<String> = Vec::new();
     let mut add = |row: String| {

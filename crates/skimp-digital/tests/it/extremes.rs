@@ -39,14 +39,14 @@ fn layers() -> Vec<(LayerWorkload, LayerTrace)> {
 
 /// Why a design with one changed setting misbehaves.
 fn fault(model: &dyn AcceleratorModel, overrides: &Table, layers: &[(LayerWorkload, LayerTrace)]) -> Option<String> {
-    let accelerator = match model.configure(overrides) {
+    let accelerator = match model.accelerator(overrides) {
         Ok(accelerator) => accelerator,
         Err(error) => {
             // Which one, of several that do not go together, is for the design to say.
             return (!error.to_string().contains("setting")).then(|| format!("the error names no setting: {error}"));
         }
     };
-    for number in [accelerator.clock_mhz(), accelerator.area_mm2(), accelerator.peak_gmacs()] {
+    for number in [accelerator.facts().clock_mhz, accelerator.facts().area_mm2, accelerator.facts().peak_gmacs] {
         if !number.is_finite() {
             return Some(format!("clock, area or peak rate is {number}"));
         }
@@ -65,7 +65,7 @@ fn fault(model: &dyn AcceleratorModel, overrides: &Table, layers: &[(LayerWorklo
         if let Some(loss) = accelerator.why(&result).iter().find(|loss| format!("{loss:?}").contains("NaN")) {
             return Some(format!("{loss:?}"));
         }
-        match accelerator.price(&result) {
+        match accelerator.facts().price(&result) {
             Ok(energy) => {
                 let text = format!("{energy:?}");
                 if text.contains("NaN") || text.contains("inf") {

@@ -99,7 +99,7 @@ proptest! {
         for (name, base, keys) in GROWS {
             let model = find_model(ACCELERATORS, name).unwrap();
             let (base, preset): (Table, Table) = (base.parse().unwrap(), model.preset().parse().unwrap());
-            let run = |set: &Table| model.configure(set).unwrap().simulate_layer(&layer, Some(&trace));
+            let run = |set: &Table| model.accelerator(set).unwrap().simulate_layer(&layer, Some(&trace));
             let less = run(&base).unwrap().total_cycles();
             for &key in keys {
                 for value in more(&preset[key]) {

@@ -94,7 +94,7 @@ proptest! {
         let trace = trace(&layer, &codes);
         let zero = LayerWorkload { padding_code: 0, ..layer.clone() };
         for model in ACCELERATORS {
-            let machine = model.configure(&toml::Table::new()).unwrap();
+            let machine = model.accelerator(&toml::Table::new()).unwrap();
             let result = machine.simulate_layer(&layer, Some(&trace)).unwrap();
             prop_assert_eq!(result.macs, layer.shape.dense_macs(), "{}", model.name());
             if ["dadiannao", "systolic", "tpu-v1", "tetris", "tetris-l1", "bitwave", "structured-2-4"].contains(&model.name()) {

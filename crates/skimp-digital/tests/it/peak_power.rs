@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use skimp_digital::ACCELERATORS;
-use skimp_sim::{COMMON_COSTS, CostTable, Energy, LayerWorkload, Scope};
+use skimp_digital::costs::{COMMON_COSTS, named_or_written};
+use skimp_sim::{CostTable, Energy, LayerWorkload, Scope};
 use toml::Table;
 
 use crate::support::full_operands;
@@ -60,7 +61,7 @@ const PUBLISHED: [Published; 5] = [
 /// On-chip power of a layer that keeps every unit busy, in milliwatts: by the design's own table and by the common one.
 fn modeled(name: &str) -> (f64, f64, String) {
     let model = ACCELERATORS.iter().find(|model| model.name() == name).unwrap();
-    let accelerator = model.configure(&Table::new()).unwrap();
+    let accelerator = model.accelerator(&Table::new()).unwrap();
     // Nothing to skip, no layer that loads longer than it computes: as many channels and filters as any array takes.
     let bits = if name == "tpu-v1" || name == "bitwave" { 8 } else { 16 };
     let shape = LayerWorkload {
@@ -79,14 +80,14 @@ fn modeled(name: &str) -> (f64, f64, String) {
         }
     };
     let result = accelerator.simulate_layer(&layer, trace.as_ref()).unwrap();
-    let microseconds = result.total_cycles() as f64 / accelerator.clock_mhz();
+    let microseconds = result.total_cycles() as f64 / accelerator.facts().clock_mhz;
     let on_chip = |table: &CostTable| {
-        let energy = Energy::price(&result, table, accelerator.clock_mhz()).unwrap();
+        let energy = Energy::price(&result, table, accelerator.facts().clock_mhz).unwrap();
         energy.by_scope().into_iter().filter(|&(scope, _)| scope != Scope::OffChip).map(|(_, nj)| nj).sum::<f64>()
             / microseconds
     };
-    let common = on_chip(&CostTable::embedded(COMMON_COSTS).unwrap());
-    (on_chip(accelerator.costs()), common, accelerator.costs().name.clone())
+    let common = on_chip(&named_or_written(COMMON_COSTS).unwrap());
+    (on_chip(&accelerator.facts().costs), common, accelerator.facts().costs.name.clone())
 }
 
 /// Three significant digits.
@@ -156,14 +157,14 @@ fn modeled_power_meets_the_published_one_or_the_gap_is_stated() {
 
 #[test]
 fn designs_that_skip_nothing_take_the_energy_of_their_dense_array() {
-    let common = CostTable::embedded(COMMON_COSTS).unwrap();
+    let common = named_or_written(COMMON_COSTS).unwrap();
     let layer = LayerWorkload::conv("c", 256, 14, 14, 256, 3).unwrap();
     let (layer, trace) = full_operands(layer);
     let energy = |name: &str, settings: &str| {
         let accelerator = crate::support::accelerator(name, settings);
         let result = accelerator.simulate_layer(&layer, Some(&trace)).unwrap();
-        let coverage = Energy::coverage(&result, &common, accelerator.not_counted());
-        (Energy::price(&result, &common, accelerator.clock_mhz()).unwrap().total_nj(), coverage)
+        let coverage = Energy::coverage(&result, &common, accelerator.facts().not_counted);
+        (Energy::price(&result, &common, accelerator.facts().clock_mhz).unwrap().total_nj(), coverage)
     };
     let (dense, covered) = energy("dadiannao", "");
     // Weights that do not satisfy the pattern run dense: no energy is saved.
@@ -181,12 +182,12 @@ fn designs_that_skip_nothing_take_the_energy_of_their_dense_array() {
 
 #[test]
 fn the_common_table_covers_the_same_of_every_forward_design() {
-    let common = CostTable::embedded(COMMON_COSTS).unwrap();
+    let common = named_or_written(COMMON_COSTS).unwrap();
     for model in ACCELERATORS {
-        let accelerator = model.configure(&Table::new()).unwrap();
+        let accelerator = model.accelerator(&Table::new()).unwrap();
         let (layer, trace) = full_operands(LayerWorkload::conv("c", 16, 9, 7, 24, 3).unwrap());
         let result = accelerator.simulate_layer(&layer, Some(&trace)).unwrap();
-        let coverage = Energy::coverage(&result, &common, accelerator.not_counted());
+        let coverage = Energy::coverage(&result, &common, accelerator.facts().not_counted);
         let left_out: Vec<Scope> = coverage.left_out.iter().collect();
         let backward = model.name() == "selective-gradients";
         let expected: &[Scope] = match backward {
@@ -195,7 +196,7 @@ fn the_common_table_covers_the_same_of_every_forward_design() {
         };
         assert_eq!(left_out, expected, "{}", model.name());
         assert!(coverage.priced.contains(Scope::Mac) && coverage.priced.contains(Scope::OffChip), "{}", model.name());
-        let energy = Energy::price(&result, &common, accelerator.clock_mhz()).unwrap();
+        let energy = Energy::price(&result, &common, accelerator.facts().clock_mhz).unwrap();
         let sum: f64 = energy.by_scope().into_iter().map(|(_, nj)| nj).sum();
         assert!((sum / energy.total_nj() - 1.0).abs() < 1e-12, "{}", model.name());
         let mut names: Vec<_> = energy.components.iter().map(|component| component.component).collect();
@@ -216,11 +217,11 @@ fn own_tables_say_what_they_leave_out() {
         let accelerator = crate::support::accelerator(name, "");
         let (layer, trace) = full_operands(LayerWorkload::conv("c", 16, 9, 7, 24, 3).unwrap());
         let result = accelerator.simulate_layer(&layer, Some(&trace)).unwrap();
-        let coverage = Energy::coverage(&result, accelerator.costs(), accelerator.not_counted());
+        let coverage = Energy::coverage(&result, &accelerator.facts().costs, accelerator.facts().not_counted);
         assert_eq!(coverage.left_out.iter().collect::<Vec<_>>(), left_out, "{name}");
     }
     let bare = crate::support::accelerator("eyeriss", "price_dram = false");
     let result = bare.simulate_layer(&LayerWorkload::conv("c", 16, 9, 7, 24, 3).unwrap(), None).unwrap();
-    let coverage = Energy::coverage(&result, bare.costs(), bare.not_counted());
+    let coverage = Energy::coverage(&result, &bare.facts().costs, bare.facts().not_counted);
     assert_eq!(coverage.left_out.iter().collect::<Vec<_>>(), [Scope::OffChip]);
 }

@@ -228,7 +228,7 @@ fn missing_operands_are_named() {
     {
         let overrides = settings.parse().unwrap();
         let model = skimp_sim::find_model(skimp_digital::ACCELERATORS, name).unwrap();
-        assert!(model.configure(&overrides).is_err(), "{name} {settings}");
+        assert!(model.accelerator(&overrides).is_err(), "{name} {settings}");
     }
 }
 

@@ -16,12 +16,16 @@ fn entries_are_complete() {
         assert!(names.insert(name), "{name} twice");
         assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
         assert!(!model.summary().is_empty() && model.source().contains("20"), "{name}");
-        let accelerator = model.configure(&Table::new()).unwrap();
-        assert_eq!(accelerator.name(), name);
-        assert!(accelerator.clock_mhz() > 0.0 && accelerator.area_mm2() >= 0.0 && accelerator.peak_gmacs() > 0.0);
-        assert!(!accelerator.energy_scope().is_empty());
-        let again = model.configure(accelerator.config()).unwrap();
-        assert_eq!(again.config(), accelerator.config(), "{name}: the resolved configuration round-trips");
+        let accelerator = model.accelerator(&Table::new()).unwrap();
+        assert_eq!(accelerator.facts().name, name);
+        assert!(
+            accelerator.facts().clock_mhz > 0.0
+                && accelerator.facts().area_mm2 >= 0.0
+                && accelerator.facts().peak_gmacs > 0.0
+        );
+        assert!(!accelerator.facts().energy_scope.is_empty());
+        let again = model.accelerator(&accelerator.facts().config).unwrap();
+        assert_eq!(again.facts().config, accelerator.facts().config, "{name}: the resolved configuration round-trips");
     }
 }
 
@@ -35,16 +39,16 @@ fn names_and_settings_are_looked_up() {
         let preset: Table = model.preset().parse().unwrap();
         let mut overrides = Table::new();
         apply_setting(&preset, &mut overrides, "clock_mhz", "500").unwrap();
-        assert!((model.configure(&overrides).unwrap().clock_mhz() - 500.0).abs() < 1e-12);
+        assert!((model.accelerator(&overrides).unwrap().facts().clock_mhz - 500.0).abs() < 1e-12);
         let bad: Table = "schema = 2".parse().unwrap();
-        assert!(model.configure(&bad).unwrap_err().to_string().contains("schema"));
+        assert!(model.accelerator(&bad).unwrap_err().to_string().contains("schema"));
         let bad: Table = "clock_mhz = -1".parse().unwrap();
-        assert!(model.configure(&bad).unwrap_err().to_string().contains("clock_mhz"));
+        assert!(model.accelerator(&bad).unwrap_err().to_string().contains("clock_mhz"));
         let bad: Table = "costs = \"compend-65nm\"".parse().unwrap();
-        assert!(model.configure(&bad).unwrap_err().to_string().contains("did you mean"));
+        assert!(model.accelerator(&bad).unwrap_err().to_string().contains("did you mean"));
     }
     let bad: Table = "end_test = \"<\"".parse().unwrap();
-    let error = find_model(ACCELERATORS, "compend").unwrap().configure(&bad).unwrap_err().to_string();
+    let error = find_model(ACCELERATORS, "compend").unwrap().accelerator(&bad).unwrap_err().to_string();
     assert_eq!(error, "setting \"end_test\": expected \"<0\" or \"<=0\", found \"<\"");
 }
 
@@ -73,7 +77,7 @@ fn every_setting_has_a_meaning_and_a_true_range() {
                 faults.push(format!("{name}.{key}: a number without a range"));
             }
             assert!(setting.range.contains(&setting.default), "{name}.{key}: its default is outside {}", setting.range);
-            let takes = |value: toml::Value| model.configure(&Table::from_iter([(key.clone(), value)]));
+            let takes = |value: toml::Value| model.accelerator(&Table::from_iter([(key.clone(), value)]));
             if let SettingRange::OneOf(words) = &setting.range {
                 for word in words {
                     // A word may need another setting beside it, but every design knows it.
@@ -104,19 +108,19 @@ fn every_setting_has_a_meaning_and_a_true_range() {
 #[test]
 fn every_model_runs_full_operands_and_prices_them() {
     for model in ACCELERATORS {
-        let accelerator = model.configure(&Table::new()).unwrap();
+        let accelerator = model.accelerator(&Table::new()).unwrap();
         for layer in [LayerWorkload::conv("c", 16, 9, 7, 24, 3).unwrap(), LayerWorkload::dense("d", 100, 10)] {
             let (layer, trace) = full_operands(layer);
             let result = accelerator.simulate_layer(&layer, Some(&trace)).unwrap();
             assert_eq!(result.macs, layer.shape.dense_macs());
-            let peak = accelerator.peak_gmacs() * 1e3 / accelerator.clock_mhz();
+            let peak = accelerator.facts().peak_gmacs * 1e3 / accelerator.facts().clock_mhz;
             assert!(result.macs as f64 / result.total_cycles() as f64 <= peak, "{}: above peak", model.name());
-            let energy = accelerator.price(&result).unwrap();
+            let energy = accelerator.facts().price(&result).unwrap();
             assert!(energy.total_nj() > 0.0);
             let mut twice = result.clone();
             twice.merge(&result);
             assert_eq!(twice.total_cycles(), 2 * result.total_cycles());
-            let doubled = accelerator.price(&twice).unwrap().total_nj();
+            let doubled = accelerator.facts().price(&twice).unwrap().total_nj();
             assert!((doubled / energy.total_nj() - 2.0).abs() < 1e-12);
         }
     }
@@ -124,7 +128,7 @@ fn every_model_runs_full_operands_and_prices_them() {
 
 #[test]
 fn comparison_rows() {
-    let rows = comparison_table().unwrap();
+    let rows = comparison_table(ACCELERATORS).unwrap();
     let row = |design: &str, provenance: Provenance| {
         rows.iter().find(|row| row.design == design && row.provenance == provenance).unwrap()
     };

@@ -178,7 +178,6 @@ fn given_predictions_stop_after_their_speculation_weights() {
         let trace = LayerTrace::new(&layer, Arc::new(recorded));
         let settings = format!("mode = \"predictive\"\nkernel_predictions = [\"d=0:2:{threshold}\"]");
         let machine = accelerator("snapea", &settings);
-        assert!(!machine.needs_tuning());
         let result = machine.simulate_layer(&layer, Some(&trace)).unwrap();
         let mut sums = [i64::from(sum)];
         machine.effect().unwrap().sums(&layer, &trace, &mut sums).unwrap();
@@ -195,7 +194,7 @@ fn given_predictions_stop_after_their_speculation_weights() {
         ("kernel_criterion = \"x\"", "\"accuracy\" or \"none\""),
         ("mode = \"predictive\"\nnegative_order = \"oracle\"", "bound of the exact mode"),
     ] {
-        let error = model.configure(&settings.parse().unwrap()).unwrap_err().to_string();
+        let error = model.accelerator(&settings.parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains(needle), "{error}");
     }
 }
@@ -218,7 +217,7 @@ fn an_index_buffer_can_be_left_out() {
     let indexed = |settings: &str| {
         let snapea = accelerator("snapea", settings);
         let result = snapea.simulate_layer(&layer, Some(&trace)).unwrap();
-        let energy = snapea.price(&result).unwrap();
+        let energy = snapea.facts().price(&result).unwrap();
         let of = |component: &str| energy.component(component).map_or(0.0, |priced| priced.dynamic_nj);
         (of("index"), of("dram"), result.total_cycles())
     };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use skimp_digital::{ACCELERATORS, compend};
 use skimp_numerics::EndTest;
 use skimp_sim::{
-    Accelerator, LayerEffect, LayerResult, LayerTrace, LayerWorkload, RecordedTrace, SimError, Tuner, find_model,
+    Accelerator, Configured, LayerEffect, LayerResult, LayerTrace, LayerWorkload, RecordedTrace, SimError, Tuner,
+    find_model,
 };
 use toml::Table;
 
@@ -17,7 +18,16 @@ pub(crate) fn vgg16_conv(number: usize) -> LayerWorkload {
 
 pub(crate) fn accelerator(name: &str, settings: &str) -> Box<dyn Accelerator> {
     let overrides: Table = settings.parse().expect("settings are TOML");
-    find_model(ACCELERATORS, name).unwrap().configure(&overrides).unwrap()
+    find_model(ACCELERATORS, name).unwrap().accelerator(&overrides).unwrap()
+}
+
+/// The design whose search has been made on `tuner`.
+pub(crate) fn searched(name: &str, settings: &str, tuner: &dyn Tuner) -> Box<dyn Accelerator> {
+    let overrides: Table = settings.parse().expect("settings are TOML");
+    match find_model(ACCELERATORS, name).unwrap().configure(&overrides).unwrap() {
+        Configured::NeedsSearch(search) => search.search(tuner).unwrap(),
+        Configured::Ready(_) => panic!("{name} needs no search"),
+    }
 }
 
 /// A trace that knows end planes only, the same for both tests.

@@ -197,7 +197,7 @@ fn given_mappings_are_counted_by_hand() {
     assert_eq!((events(&result, "dram_ifmap_words"), events(&result, "gbuf_words")), (ifmaps, 64 * ifmaps));
     // A part of the numbers: the best with these, no better than the best of all.
     let engine = TETRIS_L1.engine(&"batch = 1".parse().unwrap()).unwrap();
-    let joules = |result: &LayerResult| engine.price(result).unwrap().total_nj();
+    let joules = |result: &LayerResult| engine.facts().price(result).unwrap().total_nj();
     let best = joules(&engine.simulate_layer(&one_by_one(), None).unwrap());
     for part in ["ti_registers:1", "to_buffer:2 inner_buffer:2", "ofmaps_per_pass:1", "batch:1"] {
         let result = with_mapping("", part).unwrap();

@@ -87,7 +87,7 @@ fn simulate(data: &[u8]) {
     let mut bytes = Bytes(data);
     let model = ACCELERATORS[bytes.below(ACCELERATORS.len())];
     let preset: Table = model.preset().parse().expect("presets are TOML");
-    let Ok(accelerator) = model.configure(&settings(&mut bytes, &preset)) else { return };
+    let Ok(accelerator) = model.accelerator(&settings(&mut bytes, &preset)) else { return };
     let Ok(layer) = layer(&mut bytes) else { return };
     let code = |bits: u32, signed: bool, byte: u8| {
         let span = 1_i64 << bits;
@@ -117,7 +117,7 @@ fn simulate(data: &[u8]) {
     let Ok(result) = accelerator.simulate_layer(&layer, Some(&trace)) else { return };
     let _ = accelerator.timeline(&layer, Some(&trace), &result);
     let _ = accelerator.why(&result);
-    if let Ok(energy) = accelerator.price(&result) {
+    if let Ok(energy) = accelerator.facts().price(&result) {
         let text = format!("{energy:?}");
         assert!(!text.contains("NaN") && !text.contains("inf"), "{}: {text}", model.name());
     }

@@ -18,8 +18,8 @@ pub use self::finding::{Distribution, FindingKind, FindingRecord, Verdict, findi
 pub use self::precision::{CastRecord, CurvePoint, PolicyRecord, PolicyRun, PrecisionRecord, Spread};
 pub(crate) use self::simulation::scope_words;
 pub use self::simulation::{
-    AcceleratorRecord, AcceleratorTotal, Breakdown, DataRecord, EffectAccuracy, EnergyRecord, LayerRecord, ModelRecord,
-    OperandRecord, OtherLayerRecord, SIMULATION_SCHEMA, SimulationRecord, TuningRecord,
+    AcceleratorRecord, AcceleratorTotal, Breakdown, DataRecord, EffectAccuracy, EnergyRecord, FactsRecord, LayerRecord,
+    ModelRecord, OperandRecord, OtherLayerRecord, SIMULATION_SCHEMA, SimulationRecord, TuningRecord,
 };
 pub use self::study::{
     AcceleratorFigures, Accuracy, AccuracyRecord, Assumption, Comparison, InputDigest, LayerStatistics, Provenance,

@@ -173,6 +173,9 @@ pub struct AcceleratorRecord {
     /// What the energies cover. Left out in records of versions that did not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub energy: Option<EnergyRecord>,
+    /// What holds of the design, whatever it runs. Left out in records of versions that did not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<FactsRecord>,
     /// Whether it changes the values of the network.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub approximate: bool,
@@ -206,6 +209,21 @@ pub struct AcceleratorRecord {
     pub tuning: Option<TuningRecord>,
     /// The whole run.
     pub total: AcceleratorTotal,
+}
+
+/// What holds of a configured design, whatever it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactsRecord {
+    /// Whether it computes what the integer network computes, bit for bit.
+    pub exact: bool,
+    /// What it must see of a layer: `shapes`, `weights`, or `operand values`.
+    pub needs: String,
+    /// What it saves time or energy on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exploits: Vec<String>,
+    /// What else there is to know of its configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// What the energies of an accelerator cover. Scopes: `mac`, `registers`, `buffers`, `on_chip`, `network`, `off_chip`,

@@ -27,6 +27,30 @@ pub(super) fn state_word(layer: &LayerRecord, key: &str) -> Cell {
     verdict.map(|verdict| if verdict.holds { "on" } else { "off" }).into()
 }
 
+/// What the designs are: a row for each that says it.
+pub fn facts_table(simulation: &SimulationRecord) -> Table {
+    let columns = vec![
+        Column::text("accelerator", "accelerator"),
+        Column::text("answers", "answers"),
+        Column::text("needs", "needs"),
+        Column::text("exploits", "saves on"),
+        Column::text("remarks", "remarks"),
+    ];
+    let mut table = Table::new("What the designs are", columns);
+    for accelerator in &simulation.accelerators {
+        let Some(facts) = &accelerator.facts else { continue };
+        let or_nothing = |texts: &[String]| if texts.is_empty() { "nothing".to_owned() } else { texts.join(", ") };
+        table.row(vec![
+            accelerator.label.clone().into(),
+            if facts.exact { "exact" } else { "approximate" }.into(),
+            facts.needs.clone().into(),
+            or_nothing(&facts.exploits).into(),
+            facts.remarks.join("; ").into(),
+        ]);
+    }
+    table
+}
+
 /// What one design found over all layers and images.
 pub fn findings_table(accelerator: &AcceleratorRecord) -> Table {
     let columns = vec![

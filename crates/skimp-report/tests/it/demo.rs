@@ -230,6 +230,7 @@ fn accelerator(
         config,
         energy: None,
         findings: Vec::new(),
+        facts: None,
         approximate: false,
         costs: if name == "compend" { "compend-45nm" } else { "dadiannao-28nm" }.to_owned(),
         clock_mhz,

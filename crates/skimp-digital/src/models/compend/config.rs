@@ -14,7 +14,7 @@ pub(in crate::models) struct Config {
     #[serde(rename = "schema")]
     _schema: u32,
     pub(super) end: bool,
-    end_test: String,
+    pub(super) end_test: String,
     pub(super) costs: String,
     pub(super) clock_mhz: f64,
     pub(super) technology_nm: u32,

@@ -41,8 +41,9 @@ mod timeline;
 use std::sync::Arc;
 
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, LayerEffect, LayerResult, LayerTrace, LayerWorkload, Loss,
-    OperationCount, Provenance, Scope, Scopes, SimError, TimelineSpan, Tuner, losses,
+    Accelerator, Activity, ComparisonRow, Configured, CostTable, Facts, LayerEffect, LayerResult, LayerTrace,
+    LayerWorkload, Loss, Needs, OperationCount, Provenance, Scope, Scopes, Searchable, SimError, TimelineSpan, Tuner,
+    losses,
 };
 use toml::Table;
 
@@ -56,6 +57,7 @@ use statistics as stat;
 
 use super::early_stop;
 use super::search::{Floor, raise_all};
+use crate::costs;
 
 const NAME: &str = "compend";
 const PRESET: &str = include_str!("../../../../../configs/accelerators/compend.toml");
@@ -79,9 +81,9 @@ pub static COMPEND: Entry = Entry {
     build,
 };
 
-fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+fn build(resolved: Table) -> Result<Configured, SimError> {
     let config = Config::from_table(&resolved)?;
-    Ok(Box::new(Machine::new(NAME, resolved, config, StopRule::Proven)?))
+    Machine::new(NAME, resolved, config, StopRule::Proven).map(Configured::from)
 }
 
 /// When an output stops.
@@ -108,26 +110,45 @@ fn area(config: &Config, costs: &CostTable) -> Result<f64, SimError> {
 /// The array with one rule of stopping; ComPreEND shares it.
 #[derive(Debug)]
 pub(super) struct Machine {
-    name: &'static str,
-    resolved: Table,
+    facts: Facts,
     config: Config,
-    costs: CostTable,
-    area_mm2: f64,
     rule: StopRule,
     effect: Option<PredictedStop>,
-    search: Option<ShareSearch>,
 }
 
 /// Makes an accelerator from a configuration and a share.
 pub(super) type ConfigureShare = fn(&Table, f64) -> Result<Box<dyn Accelerator>, SimError>;
 
-/// A search for the share of a predicted stop.
-#[derive(Clone, Copy, Debug)]
+/// A machine before its share of a predicted stop is known.
+#[derive(Debug)]
 pub(super) struct ShareSearch {
+    /// The machine with any share.
+    pub(super) machine: Machine,
     /// Share of the images of the search whose answers may turn wrong.
     pub(super) max_accuracy_loss: f64,
     /// Makes the accelerator from its configuration and the share found.
     pub(super) configure: ConfigureShare,
+}
+
+impl Searchable for ShareSearch {
+    fn facts(&self) -> &Facts {
+        &self.machine.facts
+    }
+
+    fn searches(&self) -> &'static str {
+        "the predictive share"
+    }
+
+    fn search(&self, tuner: &dyn Tuner) -> Result<Box<dyn Accelerator>, SimError> {
+        let floor = Floor::new(tuner, self.max_accuracy_loss)?;
+        let share = |level: u32| f64::from(level) / f64::from(SHARE_STEPS);
+        let mut level = [0];
+        raise_all(&mut level, &[SHARE_STEPS], |level| {
+            let effect = PredictedStop { share: share(level[0]), hardware: self.machine.config.hardware() };
+            floor.holds(tuner, &effect)
+        })?;
+        (self.configure)(&self.machine.facts.config, share(level[0]))
+    }
 }
 
 /// Losses below this share of the cycles are not worth a word.
@@ -173,18 +194,35 @@ impl Machine {
         config: Config,
         rule: StopRule,
     ) -> Result<Machine, SimError> {
-        let costs = CostTable::of_setting(&config.costs)?;
-        let area_mm2 = area(&config, &costs)?;
+        let costs = costs::named_or_written(&config.costs)?;
         let effect = match rule {
             StopRule::Predicted(share) if config.end => Some(PredictedStop { share, hardware: config.hardware() }),
             StopRule::Predicted(_) | StopRule::Proven => None,
         };
-        Ok(Machine { name, resolved, config, costs, area_mm2, rule, effect, search: None })
-    }
-
-    /// The machine, to be tuned before it runs.
-    pub(super) fn searching(self, search: ShareSearch) -> Machine {
-        Machine { search: Some(search), ..self }
+        let hardware = config.hardware();
+        let lanes = (hardware.leaf_pus * hardware.inputs_per_pu) as f64;
+        let remark = match rule {
+            _ if !config.end => "runs every weight plane".to_owned(),
+            StopRule::Proven => {
+                format!("stops sums early: inverted two's complement, test {}", config.end_test)
+            }
+            StopRule::Predicted(share) => {
+                format!("stops sums expected to end negative: planes left taken for {share} of what they can take")
+            }
+        };
+        let facts = Facts {
+            area_mm2: area(&config, &costs)?,
+            peak_gmacs: lanes / f64::from(PUBLISHED_BITS) * config.clock_mhz * 1e-3,
+            dram_gb_per_s: Some(config.dram_gb_per_s()),
+            energy_scope: "on-chip controller, network, STT-RAM, activation and weight buffers, processing units; off-chip \
+                           memory is not included",
+            loss_events: Vec::new(),
+            needs: if config.end { Needs::Values } else { Needs::Shape },
+            exploits: if config.end { vec!["sums that end negative"] } else { Vec::new() },
+            remarks: vec![remark],
+            ..Facts::new(name, resolved, config.clock_mhz, costs)
+        };
+        Ok(Machine { facts, config, rule, effect })
     }
 
     fn detection<'t>(
@@ -206,7 +244,7 @@ impl Machine {
         }
         check_weight_codes(layer)?;
         let missing =
-            || SimError::TraceRequired { layer: layer.name.clone(), accelerator: self.name, trace: "activation" };
+            || SimError::TraceRequired { layer: layer.name.clone(), accelerator: self.facts.name, trace: "activation" };
         Ok(Detection::On(trace.ok_or_else(missing)?))
     }
 
@@ -372,43 +410,12 @@ fn describe(result: &mut LayerResult, layout: &Layout, divisions: u64) {
 }
 
 impl Accelerator for Machine {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn config(&self) -> &Table {
-        &self.resolved
-    }
-
-    fn clock_mhz(&self) -> f64 {
-        self.config.clock_mhz
-    }
-
-    fn area_mm2(&self) -> f64 {
-        self.area_mm2
-    }
-
-    fn peak_gmacs(&self) -> f64 {
-        let hw = self.config.hardware();
-        let lanes = (hw.leaf_pus * hw.inputs_per_pu) as f64;
-        lanes / f64::from(PUBLISHED_BITS) * self.config.clock_mhz * 1e-3
-    }
-
-    fn dram_gb_per_s(&self) -> Option<f64> {
-        Some(self.config.dram_gb_per_s())
-    }
-
-    fn costs(&self) -> &CostTable {
-        &self.costs
-    }
-
-    fn energy_scope(&self) -> &'static str {
-        "on-chip controller, network, STT-RAM, activation and weight buffers, processing units; off-chip memory is not \
-         included"
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
-        if self.name != NAME {
+        if self.facts.name != NAME {
             // Neither area nor power of ComPreEND is in the data at hand.
             return Ok(Vec::new());
         }
@@ -417,14 +424,15 @@ impl Accelerator for Machine {
         let layout = lay_out(&layer, &self.config.hardware())?;
         let run = run_all_planes(&layout, layer.weight_bits as u8, u64::from(self.config.pus_per_row));
         let result = self.counts(&layer, &layout, &run);
-        let modeled_power_mw = self.price(&result)?.total_nj() / (result.total_cycles() as f64 / self.config.clock_mhz);
+        let modeled_power_mw =
+            self.facts.price(&result)?.total_nj() / (result.total_cycles() as f64 / self.config.clock_mhz);
         let row = |provenance, area_mm2, power_mw, note: &str| ComparisonRow {
             design: "ComPEND".into(),
             provenance,
             precision_bits: PUBLISHED_BITS,
             technology_nm: f64::from(self.config.technology_nm),
             clock_mhz: self.config.clock_mhz,
-            throughput_gmacs: self.peak_gmacs(),
+            throughput_gmacs: self.facts.peak_gmacs,
             area_mm2,
             power_mw,
             note: note.to_owned(),
@@ -438,7 +446,7 @@ impl Accelerator for Machine {
             ),
             row(
                 Provenance::Modeled,
-                self.area_mm2,
+                self.facts.area_mm2,
                 modeled_power_mw,
                 "sum of the listed components; mean power of VGG-16's C9 with all planes",
             ),
@@ -474,29 +482,10 @@ impl Accelerator for Machine {
         all
     }
 
-    fn needs_tuning(&self) -> bool {
-        self.search.is_some()
-    }
-
-    fn tuned(&self, tuner: &dyn Tuner) -> Result<Option<Box<dyn Accelerator>>, SimError> {
-        let Some(search) = self.search else { return Ok(None) };
-        let floor = Floor::new(tuner, search.max_accuracy_loss)?;
-        let share = |level: u32| f64::from(level) / f64::from(SHARE_STEPS);
-        let mut level = [0];
-        raise_all(&mut level, &[SHARE_STEPS], |level| {
-            let effect = PredictedStop { share: share(level[0]), hardware: self.config.hardware() };
-            floor.holds(tuner, &effect)
-        })?;
-        (search.configure)(&self.resolved, share(level[0])).map(Some)
-    }
-
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         let unsupported =
-            |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: self.name, what };
+            |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: self.facts.name, what };
         layer.check()?;
-        if self.search.is_some() {
-            return Err(unsupported("a search of the predictive share without labeled images".into()));
-        }
         if layer.shape.n() != 1 {
             return Err(unsupported(format!("{} images at once; run them one after another", layer.shape.n())));
         }

@@ -52,14 +52,15 @@ mod mapping;
 mod statistics;
 
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload,
-    Nonlinearity, OperationCount, Provenance, Scope, SimError, TraceError,
+    Accelerator, Activity, ComparisonRow, Configured, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerResult, LayerTrace,
+    LayerWorkload, Nonlinearity, OperationCount, Provenance, Scope, SimError, TraceError,
 };
 use toml::Table;
 
 use crate::models::entry::Entry;
 
 use super::given::{GivenMappings, Matcher, not_taken};
+use crate::costs;
 pub use compression::{nonzero_activation_macs, run_length_words};
 use config::Config;
 use mapping::{Coding, MapCoding, Mapping, best_mapping};
@@ -89,18 +90,28 @@ pub static EYERISS: Entry = Entry {
     build,
 };
 
-fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+fn build(resolved: Table) -> Result<Configured, SimError> {
     let config = Config::from_table(&resolved)?;
-    let costs = CostTable::of_setting(&config.costs)?;
+    let costs = costs::named_or_written(&config.costs)?;
     let given = config.mappings()?;
-    Ok(Box::new(Chip { resolved, config, costs, given }))
+    let hardware = config.hardware();
+    let facts = Facts {
+        // The published core area: the cost table has none by component.
+        area_mm2: config.published_area_mm2,
+        peak_gmacs: hardware.pes() as f64 * config.clock_mhz * 1e-3,
+        dram_gb_per_s: Some(hardware.link_bytes_per_cycle * config.clock_mhz * 1e-3),
+        energy_scope: "multipliers, register files, array networks, global buffer with static power, and off-chip memory as \
+                       a component of its own; clock tree and control are not broken out",
+        exploits: vec!["zero activations (energy and off-chip traffic, not time)"],
+        ..Facts::new(NAME, resolved, config.clock_mhz, costs)
+    };
+    Ok(Chip { facts, config, given }.into())
 }
 
 #[derive(Debug)]
 struct Chip {
-    resolved: Table,
+    facts: Facts,
     config: Config,
-    costs: CostTable,
     given: GivenMappings,
 }
 
@@ -220,45 +231,15 @@ fn describe(result: &mut LayerResult, mapping: &Mapping) {
 }
 
 impl Accelerator for Chip {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn config(&self) -> &Table {
-        &self.resolved
-    }
-
-    fn clock_mhz(&self) -> f64 {
-        self.config.clock_mhz
-    }
-
-    /// The published core area: the cost table has none by component.
-    fn area_mm2(&self) -> f64 {
-        self.config.published_area_mm2
-    }
-
-    fn peak_gmacs(&self) -> f64 {
-        self.config.hardware().pes() as f64 * self.config.clock_mhz * 1e-3
-    }
-
-    fn dram_gb_per_s(&self) -> Option<f64> {
-        Some(self.config.hardware().link_bytes_per_cycle * self.config.clock_mhz * 1e-3)
-    }
-
-    fn costs(&self) -> &CostTable {
-        &self.costs
-    }
-
-    fn energy_scope(&self) -> &'static str {
-        "multipliers, register files, array networks, global buffer with static power, and off-chip memory as a \
-         component of its own; clock tree and control are not broken out"
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
         // 156 of 168 elements busy, no operand values: AlexNet's third convolution.
         let layer = LayerWorkload::conv("AlexNet CONV3", 256, 13, 13, 384, 3)?.with_shape(|shape| shape.n = 4)?;
         let result = self.simulate_layer(&layer, None)?;
-        let energy = self.price(&result)?;
+        let energy = self.facts.price(&result)?;
         let dram = energy.component("dram").map_or(0.0, |dram| dram.dynamic_nj + dram.static_nj);
         let microseconds = result.total_cycles() as f64 / self.config.clock_mhz;
         let row = |provenance, throughput_gmacs, power_mw, note: &str| ComparisonRow {
@@ -281,7 +262,7 @@ impl Accelerator for Chip {
             ),
             row(
                 Provenance::Modeled,
-                self.peak_gmacs(),
+                self.facts.peak_gmacs,
                 (energy.total_nj() - dram) / microseconds,
                 "168 elements; on-chip power of AlexNet's CONV3, batch 4, without gating; area as published",
             ),

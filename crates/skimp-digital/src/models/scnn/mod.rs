@@ -39,13 +39,13 @@ use std::ops::Range;
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, OperationCount, SKIPPED_MACS,
-    SimError, Statistic,
+    Configured, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerResult, LayerTrace, LayerWorkload, Needs, OperationCount,
+    SKIPPED_MACS, SimError, Statistic,
 };
 use toml::Table;
 
 use self::banks::{Accumulators, Conflicts, Operand};
-use super::config::extents;
+use super::config::{extents, read};
 use super::entry::Entry;
 use super::quick::{self, QuickMachine, QuickRule};
 use super::windows::{paired_sum, tap_sums};
@@ -68,8 +68,9 @@ pub(super) static SCNN: Entry = Entry {
     build,
 };
 
-fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
-    let (common, config): (_, Config) = quick::settings(&resolved)?;
+fn build(resolved: Table) -> Result<Configured, SimError> {
+    let (facts, settings) = quick::settings(NAME, resolved)?;
+    let config: Config = read(settings)?;
     extents(&[
         ("pe_rows", config.pe_rows),
         ("pe_columns", config.pe_columns),
@@ -79,17 +80,16 @@ fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
         ("accumulator_banks", config.accumulator_banks),
     ])?;
     let rule = Rule { config };
-    Ok(Box::new(QuickMachine {
-        name: NAME,
-        resolved,
-        common,
-        area_mm2: 0.0,
-        dense_macs_per_cycle: rule.multipliers() as f64,
+    let dense_macs_per_cycle = rule.multipliers() as f64;
+    let facts = Facts {
         energy_scope: "operations priced by a generic table: 16-bit multiply-accumulates, buffers of 8 KiB, an \
                        accumulator for each product; off-chip memory: each input, weight and output of a layer once, \
                        uncompressed; the crossbar is not included",
-        rule,
-    }))
+        needs: Needs::Values,
+        exploits: vec!["zero activations", "zero weights"],
+        ..facts
+    };
+    Ok(QuickMachine::new(facts, dense_macs_per_cycle, rule).into())
 }
 
 /// Capacity as which the buffers of an element are priced (assumed).

@@ -34,8 +34,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, ComparisonRow, CostTable, EXECUTED_MACS, IDLE_SLOTS, LayerEffect, LayerResult, LayerTrace,
-    LayerWorkload, LossEvent, OperationCount, SKIPPED_MACS, SimError, Statistic, Tuner,
+    Accelerator, Configured, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerEffect, LayerResult, LayerTrace, LayerWorkload,
+    LossEvent, Needs, OperationCount, SKIPPED_MACS, Searchable, SimError, Statistic, Tuner,
 };
 use toml::Table;
 
@@ -47,6 +47,7 @@ use self::squash::{LayerPredictions, Squash};
 use super::config::{positive, typed};
 use super::early_stop;
 use super::entry::Entry;
+use crate::costs;
 
 const NAME: &str = "snapea";
 const PRESET: &str = include_str!("../../../../../configs/accelerators/snapea.toml");
@@ -72,14 +73,34 @@ pub(super) static SNAPEA: Entry = Entry {
     build,
 };
 
-fn build(resolved: Table) -> Result<Box<dyn Accelerator>, SimError> {
+fn build(resolved: Table) -> Result<Configured, SimError> {
     let config: Config = typed(&resolved)?;
     config.check()?;
-    let costs = CostTable::of_setting(&config.costs)?;
+    let costs = costs::named_or_written(&config.costs)?;
     let given = config.kernel_predictions.iter().map(|text| LayerPredictions::parse(text));
     let given = given.collect::<Result<Vec<_>, _>>()?;
     let predictions = (config.mode == Mode::Predictive && !given.is_empty()).then(|| Arc::new(Squash(given)));
-    Ok(Box::new(Machine { resolved, config, costs, predictions }))
+    let array = config.array();
+    let gated = "lanes wait for the slowest window of their element";
+    let idle = "elements without a window or kernel, or waiting for others at the end of a kernel or of the layer";
+    let remark = match config.mode {
+        Mode::Dense => "runs every weight",
+        Mode::Exact => "stops sums early: positive weights first, then at the first negative partial sum",
+        Mode::Predictive => "stops sums that a few weights make likely to end negative",
+    };
+    let facts = Facts {
+        peak_gmacs: (array.pes * array.lanes) as f64 * config.clock_mhz * 1e-3,
+        energy_scope: "operations priced by a generic table: multiply-accumulates, comparisons, memories of 8 KiB of the \
+                       elements, accumulators; off-chip memory: each input, weight, index and output of a layer once",
+        loss_events: vec![LossEvent { event: GATED.name, ..LossEvent::idle(gated) }, LossEvent::idle(idle)],
+        needs: if config.mode == Mode::Dense { Needs::Shape } else { Needs::Values },
+        exploits: if config.mode == Mode::Dense { Vec::new() } else { vec!["sums that end negative", "zero weights"] },
+        remarks: vec![remark.to_owned()],
+        ..Facts::new(NAME, resolved, config.clock_mhz, costs)
+    };
+    let searched = config.mode == Mode::Predictive && predictions.is_none();
+    let machine = Machine { facts, config, predictions };
+    Ok(if searched { Configured::NeedsSearch(Box::new(PredictionSearch(machine))) } else { machine.into() })
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -185,10 +206,9 @@ impl Config {
 
 #[derive(Clone, Debug)]
 struct Machine {
-    resolved: Table,
+    facts: Facts,
     config: Config,
-    costs: CostTable,
-    /// Found by a search; without them the predictive mode runs exactly.
+    /// Given, or found by a search, in predictive mode.
     predictions: Option<Arc<Squash>>,
 }
 
@@ -317,38 +337,8 @@ impl Machine {
 }
 
 impl Accelerator for Machine {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn config(&self) -> &Table {
-        &self.resolved
-    }
-
-    fn clock_mhz(&self) -> f64 {
-        self.config.clock_mhz
-    }
-
-    fn area_mm2(&self) -> f64 {
-        0.0
-    }
-
-    fn peak_gmacs(&self) -> f64 {
-        let array = self.config.array();
-        (array.pes * array.lanes) as f64 * self.config.clock_mhz * 1e-3
-    }
-
-    fn costs(&self) -> &CostTable {
-        &self.costs
-    }
-
-    fn energy_scope(&self) -> &'static str {
-        "operations priced by a generic table: multiply-accumulates, comparisons, memories of 8 KiB of the elements, \
-         accumulators; off-chip memory: each input, weight, index and output of a layer once"
-    }
-
-    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
-        Ok(Vec::new())
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn check_network(&self, layers: &[LayerWorkload]) -> Result<(), SimError> {
@@ -386,32 +376,37 @@ impl Accelerator for Machine {
         Ok(result)
     }
 
-    fn loss_events(&self) -> Vec<LossEvent> {
-        let gated = "lanes wait for the slowest window of their element";
-        let idle = "elements without a window or kernel, or waiting for others at the end of a kernel or of the layer";
-        vec![LossEvent { event: GATED.name, ..LossEvent::idle(gated) }, LossEvent::idle(idle)]
-    }
-
     fn effect(&self) -> Option<&dyn LayerEffect> {
         self.predictions.as_deref().map(|squash| squash as &dyn LayerEffect)
     }
+}
 
-    fn needs_tuning(&self) -> bool {
-        self.config.mode == Mode::Predictive && self.predictions.is_none()
+/// SnaPEA before its kernels' predictions are known.
+#[derive(Debug)]
+struct PredictionSearch(Machine);
+
+impl Searchable for PredictionSearch {
+    fn facts(&self) -> &Facts {
+        &self.0.facts
     }
 
-    fn tuned(&self, tuner: &dyn Tuner) -> Result<Option<Box<dyn Accelerator>>, SimError> {
-        let config = SearchConfig {
-            max_accuracy_loss: self.config.max_accuracy_loss_percent / 100.0,
-            kernel_criterion: self.config.kernel_criterion()?,
-            speculation_weights: self.config.speculation_weights.clone(),
-            squashed_shares: self.config.squashed_share_percent.iter().map(|percent| percent / 100.0).collect(),
-            negative_order: self.config.negative_order()?,
+    fn searches(&self) -> &'static str {
+        "predictions of kernels"
+    }
+
+    fn search(&self, tuner: &dyn Tuner) -> Result<Box<dyn Accelerator>, SimError> {
+        let Machine { facts, config, .. } = &self.0;
+        let search_config = SearchConfig {
+            max_accuracy_loss: config.max_accuracy_loss_percent / 100.0,
+            kernel_criterion: config.kernel_criterion()?,
+            speculation_weights: config.speculation_weights.clone(),
+            squashed_shares: config.squashed_share_percent.iter().map(|percent| percent / 100.0).collect(),
+            negative_order: config.negative_order()?,
         };
-        let found = search(tuner, &config)?;
-        let mut resolved = self.resolved.clone();
+        let found = search(tuner, &search_config)?;
+        let mut facts = facts.clone();
         let written: Vec<toml::Value> = found.iter().map(|layer| layer.to_string().into()).collect();
-        resolved.insert("kernel_predictions".into(), written.into());
-        Ok(Some(Box::new(Machine { resolved, predictions: Some(Arc::new(Squash(found))), ..self.clone() })))
+        facts.config.insert("kernel_predictions".into(), written.into());
+        Ok(Box::new(Machine { facts, config: config.clone(), predictions: Some(Arc::new(Squash(found))) }))
     }
 }

@@ -26,7 +26,7 @@ mod array;
 
 use serde::Deserialize;
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, CostTable, Counts, EXECUTED_MACS, IDLE_SLOTS, LayerResult, LayerTrace,
+    Accelerator, Activity, Configured, Counts, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerResult, LayerTrace,
     LayerWorkload, OperationCount, Scope, SimError, Statistic,
 };
 use toml::Table;
@@ -34,6 +34,7 @@ use toml::Table;
 use crate::models::entry::Entry;
 
 use super::config::{positive, typed};
+use crate::costs;
 
 pub use array::{Array, Dataflow, Evaluation, Roofline};
 
@@ -53,7 +54,7 @@ pub static SYSTOLIC: Entry = Entry {
     summary: "systolic array of any size, weight, output or input stationary, in the conventions of SCALE-Sim; closed form",
     source: "R. Raj et al., SCALE-Sim v3: A Modular Cycle-Accurate Systolic Accelerator Simulator, ISPASS 2025",
     preset: SYSTOLIC_PRESET,
-    build: |resolved| Ok(Box::new(SystolicArray::new("systolic", resolved)?)),
+    build: |resolved| SystolicArray::new("systolic", resolved).map(Configured::from),
 };
 
 /// TPU v1: a preset of the array with tiles from a weight memory and activations on chip.
@@ -67,7 +68,7 @@ pub static TPU_V1: Entry = Entry {
     summary: "256 x 256 systolic array of 8-bit multipliers, weights from DDR3 in tiles of 64 KiB; closed form",
     source: "N. Jouppi et al., In-Datacenter Performance Analysis of a Tensor Processing Unit, ISCA 2017",
     preset: TPU_PRESET,
-    build: |resolved| Ok(Box::new(SystolicArray::new("tpu-v1", resolved)?)),
+    build: |resolved| SystolicArray::new("tpu-v1", resolved).map(Configured::from),
 };
 
 #[derive(Debug, Deserialize)]
@@ -146,10 +147,7 @@ impl Config {
 
 #[derive(Debug)]
 struct SystolicArray {
-    name: &'static str,
-    resolved: Table,
-    clock_mhz: f64,
-    costs: CostTable,
+    facts: Facts,
     /// Whether the table prices the chip by runtime rather than by event.
     chip_power: bool,
     array: Array,
@@ -177,9 +175,19 @@ impl SystolicArray {
         };
         let peak_gmacs = (array.rows * array.columns) as f64 * config.clock_mhz * 1e-3;
         let roofline = Roofline { peak_gmacs, dram_gb_per_s: config.dram_gb_per_s };
-        let costs = CostTable::of_setting(&config.costs)?;
+        let costs = costs::named_or_written(&config.costs)?;
         let chip_power = costs.power_mw("chip.power").is_ok();
-        Ok(Self { name, resolved, clock_mhz: config.clock_mhz, costs, chip_power, array, roofline })
+        let facts = Facts {
+            peak_gmacs,
+            dram_gb_per_s: Some(config.dram_gb_per_s),
+            energy_scope: if chip_power {
+                "power of the busy die times runtime; no breakdown by event is published, off-chip memory is not included"
+            } else {
+                "dynamic energy of multipliers, buffers and off-chip memory by a generic table; no leakage, clock or control"
+            },
+            ..Facts::new(name, resolved, config.clock_mhz, costs)
+        };
+        Ok(Self { facts, chip_power, array, roofline })
     }
 
     /// The layer's place under the roofs.
@@ -252,45 +260,8 @@ static DRAM_PSUM: Statistic =
     Statistic::new("dram_psum_bytes", "bytes", "Partial sums written to off-chip memory and read back.");
 
 impl Accelerator for SystolicArray {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn config(&self) -> &Table {
-        &self.resolved
-    }
-
-    fn clock_mhz(&self) -> f64 {
-        self.clock_mhz
-    }
-
-    fn area_mm2(&self) -> f64 {
-        0.0
-    }
-
-    fn peak_gmacs(&self) -> f64 {
-        self.roofline.peak_gmacs
-    }
-
-    fn dram_gb_per_s(&self) -> Option<f64> {
-        Some(self.roofline.dram_gb_per_s)
-    }
-
-    fn costs(&self) -> &CostTable {
-        &self.costs
-    }
-
-    fn energy_scope(&self) -> &'static str {
-        if self.chip_power {
-            "power of the busy die times runtime; no breakdown by event is published, off-chip memory is not included"
-        } else {
-            "dynamic energy of multipliers, buffers and off-chip memory by a generic table; no leakage, clock or control"
-        }
-    }
-
-    /// None: no area is published in the data at hand.
-    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
-        Ok(Vec::new())
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn simulate_layer(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
@@ -301,7 +272,7 @@ impl Accelerator for SystolicArray {
         let slots = found.cycles().checked_mul(self.array.rows * self.array.columns);
         let slots = slots.ok_or_else(|| SimError::Unsupported {
             layer: layer.name.clone(),
-            accelerator: self.name,
+            accelerator: self.facts.name,
             what: format!("{} cycles of the whole array: more than 64 bits can count", found.cycles()),
         })?;
         result.cycles = Counts::new(&[(&COMPUTE, found.compute_cycles), (&DRAM_STALL, found.stall_cycles())]);

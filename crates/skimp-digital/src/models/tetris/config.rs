@@ -9,6 +9,7 @@ use super::super::given::GivenMappings;
 use super::blocking::{Accumulation, Goal, PsumRule, Tariff};
 use super::partition::{Memory, PartitionRule};
 use super::row_stationary::Fill;
+use crate::costs;
 
 /// Bytes of a word: energies and capacities are given for 16-bit words.
 pub(super) const WORD_BYTES: u64 = 2;
@@ -127,7 +128,7 @@ impl Config {
             let reason = format!("{:?} needs stacked memory, memory = \"3d\"", settings.accumulation);
             return Err(range("accumulation", reason));
         }
-        let costs = CostTable::of_setting(&settings.costs)?;
+        let costs = costs::named_or_written(&settings.costs)?;
         let words_per_us = rate("dram_megabytes_per_s", settings.dram_megabytes_per_s)? / WORD_BYTES as f64;
         let tariff = Tariff {
             mac_pj: costs.energy_pj("mac.op")?,

@@ -65,7 +65,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use skimp_sim::{
-    Accelerator, AcceleratorModel, Activity, ComparisonRow, CostTable, Dram, EXECUTED_MACS, IDLE_SLOTS, LayerResult,
+    Accelerator, AcceleratorModel, Activity, Configured, Dram, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerResult,
     LayerTrace, LayerWorkload, Operation, OperationCount, Scope, SimError, Statistic, resolve_config,
 };
 use toml::Table;
@@ -110,7 +110,17 @@ impl Tetris {
     pub fn engine(&self, overrides: &Table) -> Result<Engine, SimError> {
         let resolved = resolve_config(self.preset, overrides)?;
         let config = Config::new(&resolved)?;
-        Ok(Engine { name: self.name, resolved, config, plans: Mutex::default() })
+        // Words per cycle times bytes per word times MHz is 10^6 bytes per second.
+        let rate = config.tariff.dram_words_per_cycle * config::WORD_BYTES as f64 * config.clock_mhz * 1e-3;
+        let facts = Facts {
+            area_mm2: config.vault_area_mm2 * config.vaults() as f64,
+            peak_gmacs: config.pes() as f64 * config.clock_mhz * 1e-3,
+            dram_gb_per_s: rate.is_finite().then_some(rate),
+            energy_scope: "whole system with its memory: multiply-accumulates, register files, array networks, buffers, DRAM, \
+                           hops between vaults, static power",
+            ..Facts::new(self.name, resolved, config.clock_mhz, config.costs.clone())
+        };
+        Ok(Engine { facts, config, plans: Mutex::default() })
     }
 }
 
@@ -131,16 +141,15 @@ impl AcceleratorModel for Tetris {
         self.preset
     }
 
-    fn configure(&self, overrides: &Table) -> Result<Box<dyn Accelerator>, SimError> {
-        Ok(Box::new(self.engine(overrides)?))
+    fn configure(&self, overrides: &Table) -> Result<Configured, SimError> {
+        self.engine(overrides).map(Configured::from)
     }
 }
 
 /// A configured system of engines.
 #[derive(Debug)]
 pub struct Engine {
-    name: &'static str,
-    resolved: Table,
+    facts: Facts,
     config: Config,
     /// Networks repeat layers, and a layer meets many images: each shape is searched once.
     plans: Mutex<HashMap<PlanKey, Plan>>,
@@ -187,7 +196,7 @@ impl Engine {
         let plan = match given.of(layer) {
             None => self.plan(layer, images, layout)?,
             Some(mapping) => given::plan(&self.config, layer, images, layout, mapping)
-                .map_err(|what| not_taken(layer, self.name, what))?,
+                .map_err(|what| not_taken(layer, self.facts.name, what))?,
         };
         let mut result = self
             .result(layer, &plan)
@@ -209,7 +218,7 @@ impl Engine {
     }
 
     fn unsupported(&self, layer: &LayerWorkload, what: String) -> SimError {
-        SimError::Unsupported { layer: layer.name.clone(), accelerator: self.name, what }
+        SimError::Unsupported { layer: layer.name.clone(), accelerator: self.facts.name, what }
     }
 
     fn events(&self, plan: &Plan) -> Events {
@@ -336,44 +345,8 @@ impl Engine {
 }
 
 impl Accelerator for Engine {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn config(&self) -> &Table {
-        &self.resolved
-    }
-
-    fn clock_mhz(&self) -> f64 {
-        self.config.clock_mhz
-    }
-
-    fn area_mm2(&self) -> f64 {
-        self.config.vault_area_mm2 * self.config.vaults() as f64
-    }
-
-    fn peak_gmacs(&self) -> f64 {
-        self.config.pes() as f64 * self.config.clock_mhz * 1e-3
-    }
-
-    fn dram_gb_per_s(&self) -> Option<f64> {
-        // Words per cycle times bytes per word times MHz is 10^6 bytes per second.
-        let rate = self.config.tariff.dram_words_per_cycle * config::WORD_BYTES as f64 * self.config.clock_mhz * 1e-3;
-        rate.is_finite().then_some(rate)
-    }
-
-    fn costs(&self) -> &CostTable {
-        &self.config.costs
-    }
-
-    fn energy_scope(&self) -> &'static str {
-        "whole system with its memory: multiply-accumulates, register files, array networks, buffers, DRAM, hops between \
-         vaults, static power"
-    }
-
-    fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
-        // No published power and area of a whole chip are at hand.
-        Ok(Vec::new())
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn check_network(&self, layers: &[LayerWorkload]) -> Result<(), SimError> {

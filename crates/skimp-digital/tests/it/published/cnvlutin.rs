@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use skimp_digital::cnvlutin::{decode, encode, window};
-use skimp_sim::{LayerResult, LayerTrace, LayerWorkload, RecordedTrace};
+use skimp_digital::cnvlutin::{CNVLUTIN, decode, encode, window};
+use skimp_sim::{AcceleratorModel, LayerResult, LayerTrace, LayerWorkload, RecordedTrace};
 
-use crate::support::{ProbeTuner, accelerator, events, vgg16_conv};
+use crate::support::{ProbeTuner, accelerator, events, searched, vgg16_conv};
 
 fn lane_cycles(bricks: &[u8], empty: u64) -> u64 {
     window(bricks.iter().copied(), empty, &mut [0; 16]).cycles
@@ -73,7 +73,8 @@ fn first_and_dense_layers_run_as_on_dadiannao() {
             assert_eq!(events(&ours, event), events(&theirs, event), "{event}");
         }
         // Offsets of outputs are the only difference in energy: 4 bits for each 16 that leave the chip.
-        let ratio = cnvlutin.price(&ours).unwrap().total_nj() / dadiannao.price(&theirs).unwrap().total_nj();
+        let ratio =
+            cnvlutin.facts().price(&ours).unwrap().total_nj() / dadiannao.facts().price(&theirs).unwrap().total_nj();
         assert!((1.0..1.03).contains(&ratio), "{ratio}");
     }
 }
@@ -102,7 +103,7 @@ fn what_it_lacks_is_named() {
         ("layer_thresholds = [\"c\"]", "LAYER=NUMBER"),
         ("offset_bits = 3", "16 offsets"),
     ] {
-        let error = model.configure(&settings.parse().unwrap()).unwrap_err().to_string();
+        let error = model.accelerator(&settings.parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains(needle), "{error}");
     }
 }
@@ -224,16 +225,15 @@ fn thresholds_are_searched_under_the_bound() {
         [first, LayerWorkload::conv("a", 16, 8, 8, 16, 3).unwrap(), LayerWorkload::conv("b", 16, 8, 8, 32, 3).unwrap()];
     // An answer is lost where a code of 8 or more becomes 0, in "b" already one of 4.
     let tuner = ProbeTuner::new(&layers, 1000, |layer, code| code.changed_from(if layer == "b" { 4 } else { 8 }));
-    let tuned = accelerator("cnvlutin", "search_thresholds = true").tuned(&tuner).unwrap().unwrap();
-    assert_eq!(tuned.config()["layer_thresholds"].to_string(), "[\"a=8\", \"b=4\"]");
-    assert!(!tuned.needs_tuning());
+    let tuned = searched("cnvlutin", "search_thresholds = true", &tuner);
+    assert_eq!(tuned.facts().config["layer_thresholds"].to_string(), "[\"a=8\", \"b=4\"]");
     let effect = tuned.effect().unwrap();
     assert_eq!([0, 1, 2].map(|idx| effect.applies(&layers[idx])), [false, true, true]);
     let mut codes = [0, -7, 7, 8, -8];
     effect.activations(&layers[1], &mut codes);
     assert_eq!(codes, [0, 0, 0, 8, -8]);
     assert!(accelerator("cnvlutin", "").effect().is_none());
-    assert!(accelerator("cnvlutin", "").tuned(&tuner).unwrap().is_none());
-    let error = accelerator("cnvlutin", "search_thresholds = true").simulate_layer(&layers[1], None).unwrap_err();
-    assert!(error.to_string().contains("without labeled images"), "{error}");
+    let overrides = "search_thresholds = true".parse().unwrap();
+    let error = CNVLUTIN.accelerator(&overrides).unwrap_err().to_string();
+    assert_eq!(error, "cnvlutin searches thresholds first, on labeled images of a network");
 }

@@ -53,7 +53,7 @@ fn energies_without_end() {
         let name = format!("C{}", row.layer);
         let (compend, result) = recorded_run(row);
         assert_eq!(result.total_cycles(), row.total_cycles, "{name}: {:?}", result.cycles);
-        let energy = compend.price(&result).unwrap();
+        let energy = compend.facts().price(&result).unwrap();
         let near = |what: &str, nj: f64, printed: f64, digit: f64| {
             let mj = nj * 1e-6;
             assert!((mj - printed).abs() <= digit / 2.0 + 1e-9, "{name} {what}: {mj} against {printed}");
@@ -76,10 +76,10 @@ fn energies_without_end() {
 fn average_power_of_c9() {
     let compend = accelerator("compend", "end = false");
     let result = compend.simulate_layer(&vgg16_conv(9), None).unwrap();
-    let milliwatt = |energy: f64| energy / (result.total_cycles() as f64 / compend.clock_mhz());
-    let full = milliwatt(compend.price(&result).unwrap().total_nj());
+    let milliwatt = |energy: f64| energy / (result.total_cycles() as f64 / compend.facts().clock_mhz);
+    let full = milliwatt(compend.facts().price(&result).unwrap().total_nj());
     let low = accelerator("compend", "end = false\ncosts = \"compend-45nm-low-pu\"");
-    let low = milliwatt(low.price(&result).unwrap().total_nj());
+    let low = milliwatt(low.facts().price(&result).unwrap().total_nj());
     skimp_testkit::check(&[("compend-c9-power", full), ("compend-c9-power-low-pu", low)]);
 }
 

@@ -64,7 +64,7 @@ fn c5_counters_and_energies() {
     ] {
         assert_eq!(events(&result, event), expected, "{event}");
     }
-    let energy = compend.price(&result).unwrap();
+    let energy = compend.facts().price(&result).unwrap();
     for (component, dynamic_mj, static_mj) in [
         ("stt", 0.018_707, 0.131_495),
         ("ab", 0.002_494, 0.006_292),

@@ -26,14 +26,14 @@ fn cycle_vectors() {
 
 #[test]
 fn peak_is_that_of_the_cycle_model() {
-    skimp_testkit::check(&[("dadiannao-peak", accelerator("dadiannao", "").peak_gmacs())]);
+    skimp_testkit::check(&[("dadiannao-peak", accelerator("dadiannao", "").facts().peak_gmacs)]);
 }
 
 #[test]
 fn energy_is_chip_power_times_time() {
     let dadiannao = accelerator("dadiannao", "");
     let result = dadiannao.simulate_layer(&vgg16_conv(9), None).unwrap();
-    let energy = dadiannao.price(&result).unwrap();
+    let energy = dadiannao.facts().price(&result).unwrap();
     let expected = 15_970.0 * result.total_cycles() as f64 / 606.0;
     assert!((energy.total_nj() / expected - 1.0).abs() < 1e-12);
 }

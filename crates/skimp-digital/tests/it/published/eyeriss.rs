@@ -55,8 +55,8 @@ fn sparse_trace(layer: &LayerWorkload, zeros: u64) -> LayerTrace {
 fn onchip_mw(name: &str, settings: &str, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> (LayerResult, f64) {
     let chip = accelerator(name, settings);
     let result = chip.simulate_layer(layer, trace).unwrap();
-    let energy = chip.price(&result).unwrap();
-    let microseconds = result.total_cycles() as f64 / chip.clock_mhz();
+    let energy = chip.facts().price(&result).unwrap();
+    let microseconds = result.total_cycles() as f64 / chip.facts().clock_mhz;
     let power = (energy.total_nj() - energy.component("dram").unwrap().dynamic_nj) / microseconds;
     (result, power)
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use skimp_digital::stripes::serial_dot;
 use skimp_sim::{LayerTrace, LayerWorkload, RecordedTrace};
 
-use crate::support::{ProbeTuner, accelerator, events, vgg16_conv};
+use crate::support::{ProbeTuner, accelerator, events, searched, vgg16_conv};
 
 fn fixed(bits: u32) -> String {
     format!("precision = \"fixed\"\nprecision_bits = {bits}")
@@ -57,7 +57,7 @@ fn lists_name_layers_and_clip_high_bits() {
         ("layer_precisions = [\"a\"]", "LAYER=NUMBER"),
         ("windows_at_once = 0", "windows_at_once"),
     ] {
-        let error = model.configure(&settings.parse().unwrap()).unwrap_err().to_string();
+        let error = model.accelerator(&settings.parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains(needle), "{error}");
     }
 }
@@ -79,10 +79,9 @@ fn precisions_are_searched_under_the_bound() {
         [LayerWorkload::conv("a", 16, 8, 8, 16, 3).unwrap(), LayerWorkload::conv("b", 16, 8, 8, 32, 3).unwrap()];
     // Codes up to 1000: 10 bits. "a" stands errors below 8, "b" below 4, and neither stands a clipped code.
     let tuner = ProbeTuner::new(&layers, 1000, |layer, code| code.moved_by(if layer == "b" { 4 } else { 8 }));
-    let tuned = accelerator("stripes", "precision = \"search\"").tuned(&tuner).unwrap().unwrap();
-    assert_eq!(tuned.config()["layer_precisions"].to_string(), "[\"a=7\", \"b=8\"]");
-    assert_eq!(tuned.config()["layer_clipped_bits"].to_string(), "[\"a=6\", \"b=6\"]");
-    assert!(!tuned.needs_tuning());
+    let tuned = searched("stripes", "precision = \"search\"", &tuner);
+    assert_eq!(tuned.facts().config["layer_precisions"].to_string(), "[\"a=7\", \"b=8\"]");
+    assert_eq!(tuned.facts().config["layer_clipped_bits"].to_string(), "[\"a=6\", \"b=6\"]");
     let mut codes = [7, 8, 1023, 1024];
     tuned.effect().unwrap().activations(&layers[0], &mut codes);
     assert_eq!(codes, [0, 8, 1016, 1016]);

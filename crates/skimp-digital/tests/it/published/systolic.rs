@@ -224,8 +224,8 @@ fn bytes(result: &LayerResult) -> u64 {
 #[test]
 fn tpu_reaches_its_published_roofs() {
     let tpu = accelerator("tpu-v1", "");
-    let roofline = Roofline { peak_gmacs: tpu.peak_gmacs(), dram_gb_per_s: 34.0 };
-    skimp_testkit::check(&[("tpu-peak", 2e-3 * tpu.peak_gmacs()), ("tpu-ridge", roofline.ridge())]);
+    let roofline = Roofline { peak_gmacs: tpu.facts().peak_gmacs, dram_gb_per_s: 34.0 };
+    skimp_testkit::check(&[("tpu-peak", 2e-3 * tpu.facts().peak_gmacs), ("tpu-ridge", roofline.ridge())]);
     // MACs per weight byte and bound of the six programs of its evaluation; both convolutional ones reach the peak.
     for (intensity, bound) in [(200.0, 13.6), (168.0, 11.4), (64.0, 4.4), (96.0, 6.5), (2888.0, 91.75), (1750.0, 91.75)]
     {

@@ -76,7 +76,7 @@ fn alexnet() -> Vec<LayerWorkload> {
 fn totals(model: &Tetris, settings: &str, layers: &[LayerWorkload]) -> (u64, f64, Vec<LayerResult>) {
     let engine = model.engine(&settings.parse().unwrap()).unwrap();
     let results = engine.simulate_network(layers).unwrap().unwrap();
-    let energy = results.iter().map(|result| engine.price(result).unwrap().total_nj()).sum::<f64>() * 1e-6;
+    let energy = results.iter().map(|result| engine.facts().price(result).unwrap().total_nj()).sum::<f64>() * 1e-6;
     (results.iter().map(LayerResult::total_cycles).sum(), energy, results)
 }
 
@@ -96,7 +96,7 @@ fn alexnet_acceptance() {
     let engine = TETRIS_L1.engine(&OPEN_MODEL.parse().unwrap()).unwrap();
     for (result, (cycles, millijoules)) in l1.iter().zip(columns.chain(dense)) {
         assert_eq!(result.total_cycles(), cycles, "{}", result.layer);
-        let found = engine.price(result).unwrap().total_nj() * 1e-6;
+        let found = engine.facts().price(result).unwrap().total_nj() * 1e-6;
         assert!((found / millijoules - 1.0).abs() < 3e-3, "{}: {found} mJ", result.layer);
     }
     skimp_testkit::check(&[
@@ -140,7 +140,7 @@ fn memory_options_order_as_expected() {
                 .iter()
                 .map(|layer| {
                     let result = engine.simulate_layer(layer, None).unwrap();
-                    let energy = engine.price(&result).unwrap().total_nj();
+                    let energy = engine.facts().price(&result).unwrap().total_nj();
                     if goal == "e" { energy } else { result.total_cycles() as f64 }
                 })
                 .sum();

@@ -97,7 +97,7 @@ fn what_it_lacks_is_named() {
     assert!(blind.simulate_layer(&layer, None).is_ok());
     let model = skimp_sim::find_model(skimp_digital::ACCELERATORS, "zena").unwrap();
     for (settings, needle) in [("pes = 169", "multiple of pes_per_group"), ("skip = \"all\"", "both")] {
-        let error = model.configure(&settings.parse().unwrap()).unwrap_err().to_string();
+        let error = model.accelerator(&settings.parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains(needle), "{error}");
     }
 }

@@ -5,7 +5,8 @@ use crate::StudyRecord;
 use crate::html::escape;
 use crate::html::notes::noted;
 use crate::views::{
-    comparison_table, energy_note, figures_table, left_out_table, other_layers_note, other_layers_table, totals_table,
+    comparison_table, energy_note, facts_table, figures_table, left_out_table, other_layers_note, other_layers_table,
+    totals_table,
 };
 
 /// Text as a sentence begins.
@@ -30,6 +31,10 @@ impl Section for Accelerators {
         let mut html = String::new();
         if let Some(simulation) = study.simulation.as_ref().filter(|simulation| !simulation.accelerators.is_empty()) {
             html.push_str(&totals_table(simulation).to_html());
+            let facts = facts_table(simulation);
+            if !facts.rows.is_empty() {
+                html.push_str(&facts.to_html());
+            }
             html.push_str(&format!("<p class=\"note\">{}</p>\n", escape(&energy_note(simulation))));
             if let Some(simulated) = &simulation.simulated {
                 html.push_str(&format!(
