@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use skimp_digital::stripes::serial_dot;
-use skimp_sim::{LayerTrace, LayerWorkload, RecordedTrace};
+use skimp_digital::stripes::{STRIPES, serial_dot};
+use skimp_sim::{AcceleratorModel, LayerTrace, LayerWorkload, RecordedTrace};
 
 use crate::support::{ProbeTuner, accelerator, events, searched, vgg16_conv};
 
@@ -87,8 +87,8 @@ fn precisions_are_searched_under_the_bound() {
     assert_eq!(codes, [0, 8, 1016, 1016]);
     assert!(accelerator("stripes", "").effect().is_none());
     assert!(accelerator("stripes", "precision = \"fixed\"").effect().is_none());
-    let error = accelerator("stripes", "precision = \"search\"").simulate_layer(&layers[1], None).unwrap_err();
-    assert!(error.to_string().contains("without labeled images"), "{error}");
+    let error = STRIPES.accelerator(&"precision = \"search\"".parse().unwrap()).unwrap_err().to_string();
+    assert_eq!(error, "stripes searches precisions first, on labeled images of a network");
 }
 
 proptest! {
