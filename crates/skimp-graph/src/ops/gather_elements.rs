@@ -6,8 +6,7 @@ use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, arithmetic, indices};
 use crate::reference::Call;
-use crate::reference::strided::{Offsets, strides_of};
-use crate::shape::{TensorType, normalized_axis};
+use crate::shape::TensorType;
 use crate::testing::{Case, Generator, Source, case, f, t};
 use crate::{DType, Data, GraphError, Tensor};
 
@@ -22,25 +21,13 @@ impl Operator for GatherElements {
     facts!(Moves, 2..=2, Any);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
-        let (x, indices) = (signature.input(0)?, indices::checked(signature)?);
-        let axis = signature.axis(self.axis, x.shape.len())?;
-        let fits = |(i, (n, x)): (usize, (&usize, &usize))| i == axis || n <= x;
-        if indices.shape.len() != x.shape.len() || !indices.shape.iter().zip(&x.shape).enumerate().all(fits) {
-            return Err(signature.invalid(format!("indices of shape {:?} into {:?}", indices.shape, x.shape)));
-        }
+        let (x, indices) = indices::checked_along(signature, self.axis)?;
         Ok(shaped(x, indices.shape.clone()))
     }
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
-        let shape = call.input(0).shape();
-        let axis = normalized_axis(self.axis, shape.len()).map_err(|cause| call.invalid(cause))?;
-        let mut strides = strides_of(shape);
-        let step = strides[axis].unsigned_abs();
-        strides[axis] = 0;
-        let starts = Offsets::new(call.input(1).shape(), strides, 0);
-        let indices = indices::all(call, 1, |_| shape[axis])?;
-        let mut places: Vec<usize> = call.allocate(indices.len())?;
-        places.extend(starts.zip(indices).map(|(start, index)| start + index * step));
+        let mut places: Vec<usize> = call.allocate(call.input(1).len())?;
+        places.extend(indices::along(call, self.axis)?);
         Ok(vec![call.pick(&places)?])
     }
 

@@ -1,16 +1,11 @@
 //! GRU.
 
+use crate::GraphError;
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
-use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::recurrent::{self, Cell, Direction, Gate, GateFunction, Recurrence};
-use crate::ops::signature::Signature;
-use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding};
-use crate::reference::Call;
-use crate::reference::number::for_float;
-use crate::shape::TensorType;
+use crate::ops::{Definition, Op, Operator};
 use crate::testing::{Case, Generator, f, t};
-use crate::{DType, Data, GraphError};
 
 /// With gates z (update), r (reset) and h: `z = f(W_z · x + R_z · H)`, `r = f(W_r · x + R_r · H)`,
 /// `h = g(W_h · x + R_h · (r ⊙ H))`, `H' = (1 − z) ⊙ h + z ⊙ H`, biases left out here. Inputs: x, weights
@@ -57,39 +52,7 @@ impl Cell for Gru {
 }
 
 impl Operator for Gru {
-    facts!(Multiplies, 3..=6, Float);
-
-    fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
-        recurrent::output_types(self, signature)
-    }
-
-    fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
-        for_float!(call.input(0).data(), x => recurrent::evaluate(call, self, x), Err(call.unsupported_type()))
-    }
-
-    fn keeps_images_apart(&self, operands: &Operands<'_>) -> bool {
-        recurrent::keeps_images_apart(self, operands)
-    }
-
-    fn rounding(&self) -> Rounding {
-        Rounding::Rounds
-    }
-
-    fn output_dtype(&self, inputs: &[Option<DType>], _output: usize) -> Result<DType, String> {
-        recurrent::output_dtype(inputs)
-    }
-
-    fn symbolic_shapes(&self, inputs: &[&Shape], n_outputs: usize, _symbols: &mut Symbols) -> Vec<Shape> {
-        recurrent::symbolic_shapes(self, inputs, n_outputs)
-    }
-
-    fn parameter(&self, input: usize) -> Option<Parameter> {
-        recurrent::parameter(input)
-    }
-
-    fn macs(&self, inputs: &[&[usize]], _n_outputs: u64) -> u64 {
-        recurrent::macs(self, inputs)
-    }
+    recurrent::facts!(3..=6);
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {
         Ok(recurrent::export(self, form).int("linear_before_reset", i64::from(self.linear_before_reset)))

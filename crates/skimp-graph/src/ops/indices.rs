@@ -2,6 +2,7 @@
 
 use super::signature::Signature;
 use crate::reference::Call;
+use crate::reference::strided::{Offsets, strides_of};
 use crate::shape::{TensorType, normalized_axis};
 use crate::{DType, Data, GraphError};
 
@@ -33,4 +34,31 @@ pub(super) fn all(call: &Call<'_>, input: usize, extent: impl Fn(usize) -> usize
         Data::I32(indices) => indices.iter().map(|&i| i64::from(i)).enumerate().map(index).collect(),
         _ => call.elements::<i64>(input).iter().copied().enumerate().map(index).collect(),
     }
+}
+
+/// For the operators that pick or place elements: where in the first input the indices of the second one lie, each along
+/// `axis` and at its own place on the others.
+pub(super) fn along(call: &Call<'_>, axis: i64) -> Result<impl Iterator<Item = usize>, GraphError> {
+    let shape = call.input(0).shape();
+    let axis = normalized_axis(axis, shape.len()).map_err(|cause| call.invalid(cause))?;
+    let mut strides = strides_of(shape);
+    let step = strides[axis].unsigned_abs();
+    strides[axis] = 0;
+    let starts = Offsets::new(call.input(1).shape(), strides, 0);
+    let indices = all(call, 1, |_| shape[axis])?;
+    Ok(starts.zip(indices).map(move |(start, index)| start + index * step))
+}
+
+/// The type of the first input, if [`along`] can take the indices: of its rank, and nowhere greater but along `axis`.
+pub(super) fn checked_along<'a>(
+    signature: &Signature<'a>,
+    axis: i64,
+) -> Result<(&'a TensorType, &'a TensorType), GraphError> {
+    let (x, indices) = (signature.input(0)?, checked(signature)?);
+    let axis = signature.axis(axis, x.shape.len())?;
+    let fits = |(i, (n, x)): (usize, (&usize, &usize))| i == axis || n <= x;
+    if indices.shape.len() != x.shape.len() || !indices.shape.iter().zip(&x.shape).enumerate().all(fits) {
+        return Err(signature.invalid(format!("indices of shape {:?} into {:?}", indices.shape, x.shape)));
+    }
+    Ok((x, indices))
 }

@@ -1,16 +1,11 @@
 //! LSTM.
 
+use crate::GraphError;
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
-use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::recurrent::{self, Cell, Direction, Gate, GateFunction, Recurrence};
-use crate::ops::signature::Signature;
-use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding};
-use crate::reference::Call;
-use crate::reference::number::for_float;
-use crate::shape::TensorType;
+use crate::ops::{Definition, Op, Operator};
 use crate::testing::{Case, Generator, f, t};
-use crate::{DType, Data, GraphError};
 
 /// With gates i, o, f and c: `i = f(W_i · x + R_i · H + P_i ⊙ C)`, `f` alike, `C' = f ⊙ C + i ⊙ g(W_c · x + R_c · H)`,
 /// `o = f(W_o · x + R_o · H + P_o ⊙ C')`, `H' = o ⊙ h(C')`, biases left out here. Inputs: x, weights
@@ -61,39 +56,7 @@ impl Cell for Lstm {
 }
 
 impl Operator for Lstm {
-    facts!(Multiplies, 3..=8, Float);
-
-    fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
-        recurrent::output_types(self, signature)
-    }
-
-    fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
-        for_float!(call.input(0).data(), x => recurrent::evaluate(call, self, x), Err(call.unsupported_type()))
-    }
-
-    fn keeps_images_apart(&self, operands: &Operands<'_>) -> bool {
-        recurrent::keeps_images_apart(self, operands)
-    }
-
-    fn rounding(&self) -> Rounding {
-        Rounding::Rounds
-    }
-
-    fn output_dtype(&self, inputs: &[Option<DType>], _output: usize) -> Result<DType, String> {
-        recurrent::output_dtype(inputs)
-    }
-
-    fn symbolic_shapes(&self, inputs: &[&Shape], n_outputs: usize, _symbols: &mut Symbols) -> Vec<Shape> {
-        recurrent::symbolic_shapes(self, inputs, n_outputs)
-    }
-
-    fn parameter(&self, input: usize) -> Option<Parameter> {
-        recurrent::parameter(input)
-    }
-
-    fn macs(&self, inputs: &[&[usize]], _n_outputs: u64) -> u64 {
-        recurrent::macs(self, inputs)
-    }
+    recurrent::facts!(3..=8);
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {
         Ok(recurrent::export(self, form).int("input_forget", i64::from(self.input_forget)))

@@ -13,6 +13,58 @@ use crate::shape::TensorType;
 use crate::testing::{Generator, Source};
 use crate::{DType, Data, GraphError, Tensor};
 
+/// What the three operators say alike; `$n_inputs` is how many inputs they take.
+macro_rules! facts {
+    ($n_inputs:expr) => {
+        $crate::ops::facts!(Multiplies, $n_inputs, Float);
+
+        fn output_types(
+            &self,
+            signature: &$crate::ops::Signature<'_>,
+        ) -> Result<Vec<$crate::shape::TensorType>, $crate::GraphError> {
+            $crate::ops::recurrent::output_types(self, signature)
+        }
+
+        fn evaluate(&self, call: &$crate::reference::Call<'_>) -> Result<Vec<$crate::Data>, $crate::GraphError> {
+            $crate::reference::number::for_float!(
+                call.input(0).data(),
+                x => $crate::ops::recurrent::evaluate(call, self, x),
+                Err(call.unsupported_type())
+            )
+        }
+
+        fn keeps_images_apart(&self, operands: &$crate::ops::Operands<'_>) -> bool {
+            $crate::ops::recurrent::keeps_images_apart(self, operands)
+        }
+
+        fn rounding(&self) -> $crate::ops::Rounding {
+            $crate::ops::Rounding::Rounds
+        }
+
+        fn output_dtype(&self, inputs: &[Option<$crate::DType>], _output: usize) -> Result<$crate::DType, String> {
+            $crate::ops::recurrent::output_dtype(inputs)
+        }
+
+        fn symbolic_shapes(
+            &self,
+            inputs: &[&$crate::onnx::symbolic::Shape],
+            n_outputs: usize,
+            _symbols: &mut $crate::onnx::symbolic::Symbols,
+        ) -> Vec<$crate::onnx::symbolic::Shape> {
+            $crate::ops::recurrent::symbolic_shapes(self, inputs, n_outputs)
+        }
+
+        fn parameter(&self, input: usize) -> Option<$crate::ops::Parameter> {
+            $crate::ops::recurrent::parameter(input)
+        }
+
+        fn macs(&self, inputs: &[&[usize]], _n_outputs: u64) -> u64 {
+            $crate::ops::recurrent::macs(self, inputs)
+        }
+    };
+}
+pub(super) use facts;
+
 /// In which order the steps of a sequence are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {

@@ -7,8 +7,7 @@ use crate::ops::scatter::{self, Reduction};
 use crate::ops::signature::Signature;
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, arithmetic, indices, unary};
 use crate::reference::Call;
-use crate::reference::strided::{Offsets, strides_of};
-use crate::shape::{TensorType, normalized_axis};
+use crate::shape::TensorType;
 use crate::testing::{Case, Generator, Source, case, f, t};
 use crate::{DType, Data, GraphError, Tensor};
 
@@ -26,13 +25,8 @@ impl Operator for ScatterElements {
     facts!(Moves, 3..=3, Any);
 
     fn output_types(&self, signature: &Signature<'_>) -> Result<Vec<TensorType>, GraphError> {
-        let (x, indices) = (signature.input(0)?, indices::checked(signature)?);
+        let (x, indices) = indices::checked_along(signature, self.axis)?;
         let updates = signature.input_like(2, x)?;
-        let axis = signature.axis(self.axis, x.shape.len())?;
-        let fits = |(i, (n, x)): (usize, (&usize, &usize))| i == axis || n <= x;
-        if indices.shape.len() != x.shape.len() || !indices.shape.iter().zip(&x.shape).enumerate().all(fits) {
-            return Err(signature.invalid(format!("indices of shape {:?} into {:?}", indices.shape, x.shape)));
-        }
         if updates.shape != indices.shape {
             let (updates, indices) = (&updates.shape, &indices.shape);
             return Err(signature.invalid(format!("updates have shape {updates:?}, the indices {indices:?}")));
@@ -44,15 +38,7 @@ impl Operator for ScatterElements {
     }
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
-        let shape = call.input(0).shape();
-        let axis = normalized_axis(self.axis, shape.len()).map_err(|cause| call.invalid(cause))?;
-        let mut strides = strides_of(shape);
-        let step = strides[axis].unsigned_abs();
-        strides[axis] = 0;
-        let starts = Offsets::new(call.input(1).shape(), strides, 0);
-        let indices = indices::all(call, 1, |_| shape[axis])?;
-        let places = starts.zip(indices).map(|(start, index)| start + index * step);
-        Ok(vec![scatter::evaluate(call, self.reduction, places)?])
+        Ok(vec![scatter::evaluate(call, self.reduction, indices::along(call, self.axis)?)?])
     }
 
     fn keeps_images_apart(&self, operands: &Operands<'_>) -> bool {

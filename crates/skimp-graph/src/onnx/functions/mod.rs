@@ -114,11 +114,8 @@ impl<'n> Steps<'_, 'n> {
         inputs: &[&str],
         attributes: Vec<AttributeProto>,
     ) -> Result<String, GraphError> {
-        let output = self.importer.free_value_name(&format!("{}.{label}", self.node.name()));
-        self.importer.mark_read(&output);
         let name = self.importer.free_node_name(&format!("{}.{label}", self.node.name()));
-        self.import(name, op, inputs, &output, attributes)?;
-        Ok(output)
+        self.intermediate(name, label, op, inputs, attributes)
     }
 
     /// Imports the node that does the work, under the name of the expanded one, with an intermediate output.
@@ -129,9 +126,20 @@ impl<'n> Steps<'_, 'n> {
         inputs: &[&str],
         attributes: Vec<AttributeProto>,
     ) -> Result<String, GraphError> {
+        self.intermediate(self.node.name().to_owned(), label, op, inputs, attributes)
+    }
+
+    fn intermediate(
+        &mut self,
+        name: String,
+        label: &str,
+        op: &'static str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) -> Result<String, GraphError> {
         let output = self.importer.free_value_name(&format!("{}.{label}", self.node.name()));
         self.importer.mark_read(&output);
-        self.import(self.node.name().to_owned(), op, inputs, &output, attributes)?;
+        self.import(name, op, inputs, &output, attributes)?;
         Ok(output)
     }
 
