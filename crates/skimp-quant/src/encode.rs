@@ -1,6 +1,5 @@
 //! Which values are codes, and with which encoding.
 
-use skimp_graph::ops;
 use skimp_graph::{Graph, Node, Op, PadMode, ValueId, integer::Encoding};
 
 use crate::{
@@ -43,17 +42,10 @@ pub(crate) fn role(graph: &Graph, node: &Node, rank: usize) -> Role {
         Op::Pad(pad) if pad.mode != PadMode::Constant || pad.value.is_finite() => Role::Move,
         Op::Add | Op::Sub | Op::Relu | Op::Clip(_) | Op::Sign => Role::Arithmetic,
         Op::AveragePool(_) | Op::GlobalAveragePool => Role::Mean,
-        Op::ReduceMean(ops::ReduceMean { axes, .. }) if is_spatial(axes, rank) => Role::Mean,
+        Op::ReduceMean(mean) if mean.is_spatial(rank) => Role::Mean,
         // Other operators stay in floating point.
         _ => Role::Float,
     }
-}
-
-/// Whether `axes` are exactly the spatial ones of a tensor `[n, c, ..]`.
-fn is_spatial(axes: &[i64], rank: usize) -> bool {
-    let mut spatial: Vec<i64> = axes.iter().map(|&a| if a < 0 { a + rank as i64 } else { a }).collect();
-    spatial.sort_unstable();
-    rank > 2 && spatial == (2..rank as i64).collect::<Vec<_>>()
 }
 
 /// The form and encoding of every value.

@@ -68,18 +68,6 @@ impl RealLayer {
     }
 }
 
-fn unit_window() -> Window {
-    Window {
-        kernel: vec![1, 1],
-        strides: vec![1, 1],
-        dilations: vec![1, 1],
-        pads_begin: vec![0, 0],
-        pads_end: vec![0, 0],
-        auto_pad: skimp_graph::AutoPad::NotSet,
-        ceil_mode: false,
-    }
-}
-
 /// A window over one axis as one over two, the first of which has one element.
 fn with_unit_rows(window: &Window) -> Window {
     let before = |first: usize, list: &[usize]| std::iter::once(first).chain(list.iter().copied()).collect();
@@ -184,7 +172,7 @@ fn dense(graph: &Graph, node: &Node, rank: usize, transposed: bool, (alpha, beta
     };
     (k * c > 0).then(|| RealLayer {
         layout: MacLayout::Rows,
-        window: unit_window(),
+        window: Window::pointwise(2),
         groups: 1,
         weight_shape: [k, c, 1, 1],
         weight: RealWeight::Matrix { matrix: tensor, transposed: !transposed, alpha: f64::from(alpha), k, c },
@@ -204,7 +192,7 @@ fn batch_norm(graph: &Graph, node: &Node, epsilon: f64) -> Option<RealLayer> {
     let bias = (0..channels).map(|k| bias[k] - weight[k] * mean[k]).collect();
     Some(RealLayer {
         layout: MacLayout::Planes,
-        window: unit_window(),
+        window: Window::pointwise(2),
         groups: channels,
         weight_shape: [channels, 1, 1, 1],
         weight: RealWeight::Computed(weight),

@@ -134,7 +134,7 @@ pub(crate) fn clip_codes(min: Option<f32>, max: Option<f32>, encoding: &Encoding
 #[cfg(test)]
 mod tests {
     use skimp_graph::{
-        AutoPad, Window,
+        Window,
         integer::{Encoding, MacLayout, MacOutput, ValueKind},
     };
 
@@ -148,15 +148,7 @@ mod tests {
         let k = bias.len();
         RealLayer {
             layout: MacLayout::Rows,
-            window: Window {
-                kernel: vec![1, 1],
-                strides: vec![1, 1],
-                dilations: vec![1, 1],
-                pads_begin: vec![0, 0],
-                pads_end: vec![0, 0],
-                auto_pad: AutoPad::NotSet,
-                ceil_mode: false,
-            },
+            window: Window::pointwise(2),
             groups: 1,
             weight_shape: [k, weight.len() / k, 1, 1],
             weight: RealWeight::Computed(weight.to_vec()),

@@ -262,17 +262,15 @@ impl LayerTrace {
     /// What is kept under `key`.
     #[must_use]
     pub fn known<T: Derived>(&self, key: &'static str) -> Option<Arc<T>> {
-        let derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
-        derived.iter().filter(|known| known.0 == key).find_map(|known| known.1.clone().downcast().ok())
+        found(&self.derived.lock().unwrap_or_else(PoisonError::into_inner), key)
     }
 
     /// Keeps what is known under `key`, a recording for example, unless something is there already; gives what is there.
-    pub fn keep<T: Derived>(&self, key: &'static str, found: Arc<T>) -> Arc<T> {
+    pub fn keep<T: Derived>(&self, key: &'static str, new: Arc<T>) -> Arc<T> {
         let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = derived.iter().filter(|known| known.0 == key).find_map(|known| known.1.clone().downcast().ok());
-        known.unwrap_or_else(|| {
-            derived.push((key, found.clone(), found.clone()));
-            found
+        found(&derived, key).unwrap_or_else(|| {
+            derived.push((key, new.clone(), new.clone()));
+            new
         })
     }
 
@@ -316,6 +314,11 @@ impl LayerTrace {
 
 fn share(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// What is kept under `key`, of the type that is asked for.
+fn found<T: Derived>(derived: &[Known], key: &str) -> Option<Arc<T>> {
+    derived.iter().filter(|known| known.0 == key).find_map(|known| known.1.clone().downcast().ok())
 }
 
 #[cfg(test)]

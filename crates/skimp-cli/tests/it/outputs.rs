@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use skimp::data::npy;
-use skimp::graph::{AutoPad, DType, Dim, GraphBuilder, Op, Tensor, ValueId, Window, onnx, ops};
+use skimp::graph::{DType, Dim, GraphBuilder, Op, Tensor, ValueId, Window, onnx, ops};
 
 use crate::{fails, ok, text};
 
@@ -24,15 +24,7 @@ fn chain(path: &Path, names: &[String]) {
     for (idx, name) in names.iter().enumerate() {
         let weight = Tensor::from_f32(vec![1, 1, 1, 1], vec![idx as f32 + 2.0]);
         let weight = builder.constant(format!("weight{idx}"), weight);
-        let window = Window {
-            kernel: vec![1; 2],
-            strides: vec![1; 2],
-            dilations: vec![1; 2],
-            pads_begin: vec![0; 2],
-            pads_end: vec![0; 2],
-            auto_pad: AutoPad::NotSet,
-            ceil_mode: false,
-        };
+        let window = Window::pointwise(2);
         x = builder.node(name, Op::Conv(ops::Conv { window, groups: 1 }), &[x, weight]);
         outputs.push(x);
     }

@@ -289,7 +289,7 @@ mod tests {
 
     use super::check;
     use crate::{
-        AutoPad, DType, Dim, GraphInput, Tensor, ValueId, Window,
+        DType, Dim, GraphInput, Tensor, ValueId, Window,
         integer::{
             Activation, Encoding, IntegerEngine, IntegerGraph, IntegerNode, IntegerOp, IntegerReference, IntegerValue,
             MacLayer, MacLayout, MacOutput, Quotient, ValueKind,
@@ -302,15 +302,7 @@ mod tests {
             layout: MacLayout::Rows,
             zero_point: 0,
             input_offset: 0,
-            window: Window {
-                kernel: vec![1; 2],
-                strides: vec![1; 2],
-                dilations: vec![1; 2],
-                pads_begin: vec![0; 2],
-                pads_end: vec![0; 2],
-                auto_pad: AutoPad::NotSet,
-                ceil_mode: false,
-            },
+            window: Window::pointwise(2),
             groups: 1,
             weight_shape: [1, 2, 1, 1],
             weight: [3, -5].into(),

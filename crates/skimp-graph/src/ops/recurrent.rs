@@ -6,7 +6,8 @@ use super::signature::Signature;
 use crate::onnx::export::Form;
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape};
-use crate::ops::{Op, Parameter};
+use crate::ops::unary::Unary as _;
+use crate::ops::{Elu, HardSigmoid, LeakyRelu, Op, Parameter, Sigmoid, Softplus, Softsign, Tanh};
 use crate::reference::Call;
 use crate::reference::number::Float;
 use crate::shape::TensorType;
@@ -168,43 +169,27 @@ impl Gate {
     }
 
     fn value(self, x: f64) -> f64 {
-        let (alpha, beta) = (f64::from(self.alpha), f64::from(self.beta));
-        match self.function {
-            GateFunction::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-            GateFunction::Tanh => x.tanh(),
+        let Self { function, alpha, beta } = self;
+        let (wide_alpha, wide_beta) = (f64::from(alpha), f64::from(beta));
+        match function {
+            GateFunction::Sigmoid => Sigmoid.value(x),
+            GateFunction::Tanh => Tanh.value(x),
             GateFunction::Relu => x.max(0.0),
-            GateFunction::Affine => alpha * x + beta,
-            GateFunction::LeakyRelu => {
-                if x < 0.0 {
-                    alpha * x
-                } else {
-                    x
-                }
-            }
+            GateFunction::Affine => wide_alpha * x + wide_beta,
+            GateFunction::LeakyRelu => LeakyRelu { alpha }.value(x),
+            // Not as the operator of that name: `alpha` itself passes.
             GateFunction::ThresholdedRelu => {
-                if x < alpha {
+                if x < wide_alpha {
                     0.0
                 } else {
                     x
                 }
             }
-            GateFunction::ScaledTanh => alpha * (beta * x).tanh(),
-            GateFunction::HardSigmoid => (alpha * x + beta).clamp(0.0, 1.0),
-            GateFunction::Elu => {
-                if x < 0.0 {
-                    alpha * x.exp_m1()
-                } else {
-                    x
-                }
-            }
-            GateFunction::Softsign => x / (1.0 + x.abs()),
-            GateFunction::Softplus => {
-                if x > 0.0 {
-                    x + (-x).exp().ln_1p()
-                } else {
-                    x.exp().ln_1p()
-                }
-            }
+            GateFunction::ScaledTanh => wide_alpha * (wide_beta * x).tanh(),
+            GateFunction::HardSigmoid => HardSigmoid { alpha, beta }.value(x),
+            GateFunction::Elu => Elu { alpha }.value(x),
+            GateFunction::Softsign => Softsign.value(x),
+            GateFunction::Softplus => Softplus.value(x),
         }
     }
 }

@@ -16,6 +16,16 @@ pub struct ReduceMean {
     pub keep_dims: bool,
 }
 
+impl ReduceMean {
+    /// Whether it runs over exactly the spatial axes of a tensor `[n, c, ..]` of `rank` axes.
+    pub fn is_spatial(&self, rank: usize) -> bool {
+        let mut axes: Vec<i64> =
+            self.axes.iter().map(|&axis| if axis < 0 { axis + rank as i64 } else { axis }).collect();
+        axes.sort_unstable();
+        rank > 2 && axes == (2..rank as i64).collect::<Vec<_>>()
+    }
+}
+
 impl Operator for ReduceMean {
     reduction::facts!(Number, 18);
 

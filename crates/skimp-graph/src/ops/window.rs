@@ -42,6 +42,11 @@ pub struct Window {
 }
 
 impl Window {
+    /// A window of one element on each of `n` axes.
+    pub fn pointwise(n: usize) -> Self {
+        Self::padded(&vec![1; n], &vec![0; n])
+    }
+
     /// A window with stride and dilation 1 and the same padding at both ends.
     pub fn padded(kernel: &[usize], pads: &[usize]) -> Self {
         Self {

@@ -2,7 +2,6 @@
 
 use skimp_graph::integer::Encoding;
 use skimp_graph::integer::MacLayout;
-use skimp_graph::ops;
 use skimp_graph::{Graph, Node, Op, PadMode, ValueId};
 
 use super::range::{Coding, range};
@@ -96,7 +95,7 @@ fn role(op: &Op, rank: usize) -> Role {
         | Op::HardSwish
         | Op::Tanh => Role::Arithmetic,
         Op::AveragePool(_) | Op::GlobalAveragePool if rank == 4 => Role::Arithmetic,
-        Op::ReduceMean(ops::ReduceMean { axes, .. }) if rank == 4 && is_spatial(axes) => Role::Arithmetic,
+        Op::ReduceMean(mean) if rank == 4 && mean.is_spatial(rank) => Role::Arithmetic,
         Op::MaxPool(_)
         | Op::Concat(_)
         | Op::Split(_)
@@ -112,12 +111,6 @@ fn role(op: &Op, rank: usize) -> Role {
         // Other operators stay in floating point.
         _ => Role::Float,
     }
-}
-
-fn is_spatial(axes: &[i64]) -> bool {
-    let mut axes: Vec<i64> = axes.iter().map(|&axis| if axis < 0 { axis + 4 } else { axis }).collect();
-    axes.sort_unstable();
-    axes == [2, 3]
 }
 
 impl Roles {

@@ -86,8 +86,8 @@ fn scale([low, high]: [f64; 2], config: &QdqConfig) -> (f32, i8) {
 
 #[cfg(test)]
 mod tests {
+    use skimp_graph::Window;
     use skimp_graph::integer::MacLayout;
-    use skimp_graph::{AutoPad, Window};
 
     use super::{Stored, stored};
     use crate::mac::{RealLayer, RealWeight};
@@ -95,15 +95,7 @@ mod tests {
 
     fn layer(weight: &[f64], bias: &[f64]) -> RealLayer {
         let k = bias.len();
-        let window = Window {
-            kernel: vec![1, 1],
-            strides: vec![1, 1],
-            dilations: vec![1, 1],
-            pads_begin: vec![0, 0],
-            pads_end: vec![0, 0],
-            auto_pad: AutoPad::NotSet,
-            ceil_mode: false,
-        };
+        let window = Window::pointwise(2);
         let weight_shape = [k, weight.len() / k, 1, 1];
         RealLayer {
             layout: MacLayout::Rows,

@@ -11,7 +11,7 @@ use skimp_graph::integer::{CodeType, IntegerEngine, IntegerReference, MacHook, M
 use skimp_graph::ops;
 use skimp_graph::reference::Reference;
 use skimp_graph::testing::random_tensor;
-use skimp_graph::{AutoPad, DType, Dim, Executor, GraphBuilder, GraphError, Node, Op, Tensor, Window, onnx};
+use skimp_graph::{DType, Dim, Executor, GraphBuilder, GraphError, Node, Op, Tensor, Window, onnx};
 use skimp_numerics::EndTest;
 use skimp_quant::{FirstLayer, NegativeSums, QdqConfig, Quantized, QuantizedLayer, Scheme, read_qdq};
 
@@ -194,15 +194,7 @@ fn clips_of_codes_and_batch_norms_join_layers() {
     let codes = b.node("codes.clip", Op::Clip(ops::Clip { min: Some(-3.0), max: Some(3.0) }), &[codes]);
     let weight = b.node("w", Op::DequantizeLinear(ops::DequantizeLinear { axis: 0 }), &[codes, quarter]);
     let bias = reals(&mut b, "bias", &[0.125, 0.0]);
-    let window = Window {
-        kernel: vec![1; 2],
-        strides: vec![1; 2],
-        dilations: vec![1; 2],
-        pads_begin: vec![0; 2],
-        pads_end: vec![0; 2],
-        auto_pad: AutoPad::NotSet,
-        ceil_mode: false,
-    };
+    let window = Window::pointwise(2);
     let y = b.node("conv", Op::Conv(ops::Conv { window, groups: 1 }), &[x, weight, bias]);
     let parts = [[2.0, -1.0], [0.25, 0.5], [0.125, 0.0], [1.0, 1.0]].map(|part| part.to_vec());
     let parts: Vec<_> = (0..4).map(|i| reals(&mut b, &format!("bn{i}"), &parts[i])).collect();

@@ -213,15 +213,7 @@ fn weights_that_are_not_finite_name_their_node() {
     let mut network = Network::new();
     let x = network.x;
     let weight = network.builder.constant("w", Tensor::from_f32(vec![1, 2, 1, 1], vec![1.0, f32::INFINITY]));
-    let window = Window {
-        kernel: vec![1; 2],
-        strides: vec![1; 2],
-        dilations: vec![1; 2],
-        pads_begin: vec![0; 2],
-        pads_end: vec![0; 2],
-        auto_pad: skimp_graph::AutoPad::NotSet,
-        ceil_mode: false,
-    };
+    let window = Window::pointwise(2);
     let y = network.op("broken", Op::Conv(ops::Conv { window, groups: 1 }), &[x, weight]);
     let graph = network.graph(&[y]);
     // Zero images keep the outputs finite... or NaN, so the network's weights are judged without running it.

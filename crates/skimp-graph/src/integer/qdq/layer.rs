@@ -8,7 +8,7 @@ use super::widths::Widths;
 use crate::integer::{Activation, CodeType, Encoding, MacLayer, MacLayout, MacOutput};
 use crate::ops;
 use crate::shape::normalized_axis;
-use crate::{AutoPad, Data, Graph, Node, Op, Tensor, ValueId, Window};
+use crate::{Data, Graph, Node, Op, Tensor, ValueId, Window};
 
 /// Bias scales may differ from `scale(input) · scale(weight)` by rounding only.
 const BIAS_SCALE_TOLERANCE: f32 = 1e-5;
@@ -181,11 +181,11 @@ pub(super) fn layer(
                 return None;
             }
             let (k, c, axis) = if gemm.trans_b { (rows, cols, 0) } else { (cols, rows, 1) };
-            (MacLayout::Rows, unit_window(), 1, [k, c, 1, 1], axis)
+            (MacLayout::Rows, Window::pointwise(2), 1, [k, c, 1, 1], axis)
         }
         Op::MatMul => {
             let &[c, k] = shape else { return None };
-            (MacLayout::Rows, unit_window(), 1, [k, c, 1, 1], 1)
+            (MacLayout::Rows, Window::pointwise(2), 1, [k, c, 1, 1], 1)
         }
         _ => return None,
     };
@@ -254,16 +254,4 @@ fn bias(
     let fits = codes.len() == k && n_outer == 1 && [1, k].contains(&bias.scales.len());
     (fits && bias.zero_points.iter().all(|&z| z == 0) && (0..k).all(agree))
         .then(|| codes.iter().copied().map(i64::from).collect())
-}
-
-fn unit_window() -> Window {
-    Window {
-        kernel: vec![1, 1],
-        strides: vec![1, 1],
-        dilations: vec![1, 1],
-        pads_begin: vec![0, 0],
-        pads_end: vec![0, 0],
-        auto_pad: AutoPad::NotSet,
-        ceil_mode: false,
-    }
 }

@@ -258,10 +258,8 @@ fn kind(node: &Node, value: ValueId, rank: impl Fn(Option<ValueId>) -> Option<us
             let (window, count_include_pad) = (Some(window.clone()), *count_include_pad);
             Kind::Mean(MeanWindow { window, count_include_pad, keep_dims: true })
         }
-        Op::ReduceMean(ops::ReduceMean { axes, keep_dims })
-            if is_spatial(axes) && rank(node.inputs.first().copied().flatten()) == Some(4) =>
-        {
-            Kind::Mean(MeanWindow { window: None, count_include_pad: false, keep_dims: *keep_dims })
+        Op::ReduceMean(mean) if mean.is_spatial(4) && rank(node.inputs.first().copied().flatten()) == Some(4) => {
+            Kind::Mean(MeanWindow { window: None, count_include_pad: false, keep_dims: mean.keep_dims })
         }
         Op::LeakyRelu(_) | Op::Sigmoid | Op::HardSigmoid(_) | Op::HardSwish | Op::Tanh => {
             Kind::Table(Some(node.op.clone()))
@@ -292,13 +290,6 @@ fn kind(node: &Node, value: ValueId, rank: impl Fn(Option<ValueId>) -> Option<us
         // Other operators stay in floating point.
         _ => return None,
     })
-}
-
-/// Whether `axes` are the spatial ones of `[n, c, h, w]`.
-fn is_spatial(axes: &[i64]) -> bool {
-    let mut axes: Vec<i64> = axes.iter().map(|&axis| if axis < 0 { axis + 4 } else { axis }).collect();
-    axes.sort_unstable();
-    axes == [2, 3]
 }
 
 /// The encoding that a conversion between reals and codes states, if it has one constant scale.

@@ -2,7 +2,7 @@
 //!
 //! Products of codes are summed in f32 where no sum can leave 24 bits, else in f64: exactly, either way.
 
-use super::{Function, MICROSOFT, Steps, int};
+use super::{Function, Steps, int};
 use crate::onnx::dtype;
 use crate::{DType, GraphError, Tensor};
 
@@ -15,8 +15,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         attributes: &["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"],
         expand: conv,
     },
-    Function { domain: MICROSOFT, name: "MatMulIntegerToFloat", attributes: &[], expand: matmul_to_float },
-    Function { domain: MICROSOFT, name: "DynamicQuantizeMatMul", attributes: &[], expand: quantize_matmul },
+    Function::microsoft("MatMulIntegerToFloat", &[], matmul_to_float),
+    Function::microsoft("DynamicQuantizeMatMul", &[], quantize_matmul),
 ];
 
 fn cast(to: DType) -> Vec<crate::onnx::proto::AttributeProto> {

@@ -1,29 +1,21 @@
 //! Float operators of onnxruntime's optimizers that are several of ONNX's in one.
 
-use super::{Function, MICROSOFT, Steps, int};
+use super::{Function, Steps, int};
 use crate::onnx::export::Form;
 use crate::{GraphError, Tensor};
 
-const fn function(
-    name: &'static str,
-    attributes: &'static [&'static str],
-    expand: fn(&mut Steps<'_, '_>) -> Result<(), GraphError>,
-) -> Function {
-    Function { domain: MICROSOFT, name, attributes, expand }
-}
-
 pub(super) const FUNCTIONS: &[Function] = &[
-    function("Gelu", &[], |steps| gelu(steps, "none")),
-    function("BiasGelu", &[], |steps| gelu(steps, "none")),
-    function("FastGelu", &[], |steps| gelu(steps, "tanh")),
-    function("QuickGelu", &["alpha"], quick_gelu),
-    function(
+    Function::microsoft("Gelu", &[], |steps| gelu(steps, "none")),
+    Function::microsoft("BiasGelu", &[], |steps| gelu(steps, "none")),
+    Function::microsoft("FastGelu", &[], |steps| gelu(steps, "tanh")),
+    Function::microsoft("QuickGelu", &["alpha"], quick_gelu),
+    Function::microsoft(
         "FusedConv",
         &["activation", "activation_params", "auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"],
         conv,
     ),
-    function("FusedMatMul", &["alpha", "transA", "transB", "transBatchA", "transBatchB"], matmul),
-    function("SkipLayerNormalization", &["epsilon"], skip_layer_normalization),
+    Function::microsoft("FusedMatMul", &["alpha", "transA", "transB", "transBatchA", "transBatchB"], matmul),
+    Function::microsoft("SkipLayerNormalization", &["epsilon"], skip_layer_normalization),
 ];
 
 /// Gelu of the first input, plus the second where there is one.

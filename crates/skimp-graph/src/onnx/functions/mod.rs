@@ -49,6 +49,15 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 impl Function {
+    /// One of onnxruntime's own operators.
+    const fn microsoft(
+        name: &'static str,
+        attributes: &'static [&'static str],
+        expand: fn(&mut Steps<'_, '_>) -> Result<(), GraphError>,
+    ) -> Self {
+        Self { domain: MICROSOFT, name, attributes, expand }
+    }
+
     /// Imports the nodes that `node` is made of.
     pub(crate) fn import(&self, node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         (self.expand)(&mut Steps { node, importer })

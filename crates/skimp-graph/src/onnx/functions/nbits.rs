@@ -1,15 +1,14 @@
 //! Products with weights of few bits, a scale for each block of inputs.
 
-use super::{Function, MICROSOFT, Steps};
+use super::{Function, Steps};
 use crate::onnx::export::Form;
 use crate::{Data, GraphError, Tensor};
 
-pub(super) const FUNCTIONS: &[Function] = &[Function {
-    domain: MICROSOFT,
-    name: "MatMulNBits",
-    attributes: &["K", "N", "accuracy_level", "bits", "block_size", "weight_prepacked"],
-    expand: matmul,
-}];
+pub(super) const FUNCTIONS: &[Function] = &[Function::microsoft(
+    "MatMulNBits",
+    &["K", "N", "accuracy_level", "bits", "block_size", "weight_prepacked"],
+    matmul,
+)];
 
 /// `A · B'`, where B `[n, blocks, bytes]` holds unsigned codes, the first in the low bits, of k inputs for each of n outputs;
 /// scales `[n · blocks]` and zero points (packed alike, for each output a whole number of bytes; else the middle code). The

@@ -4,7 +4,7 @@
 //! Differs: onnxruntime's kernels sum products of codes as integers and scale once; the f32 engine sums dequantized values,
 //! so a code at a rounding edge may fall to the other side. The integer network sums integers.
 
-use super::{Function, MICROSOFT, Steps, int};
+use super::{Function, Steps, int};
 use crate::onnx::export::Form;
 use crate::onnx::import::as_f32;
 use crate::{GraphError, Tensor};
@@ -12,39 +12,31 @@ use crate::{GraphError, Tensor};
 const WINDOW: &[&str] = &["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"];
 const POOL: &[&str] = &["auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides"];
 
-const fn function(
-    name: &'static str,
-    attributes: &'static [&'static str],
-    expand: fn(&mut Steps<'_, '_>) -> Result<(), GraphError>,
-) -> Function {
-    Function { domain: MICROSOFT, name, attributes, expand }
-}
-
 pub(super) const FUNCTIONS: &[Function] = &[
     Function { domain: "", name: "QLinearConv", attributes: WINDOW, expand: conv },
     Function { domain: "", name: "QLinearMatMul", attributes: &[], expand: matmul },
-    function(
+    Function::microsoft(
         "QLinearConv",
         &["auto_pad", "channels_last", "dilations", "group", "kernel_shape", "pads", "strides"],
         conv,
     ),
-    function("QuantizeLinear", &["axis"], |steps| same(steps, "QuantizeLinear")),
-    function("DequantizeLinear", &["axis"], |steps| same(steps, "DequantizeLinear")),
-    function("QLinearAdd", &[], |steps| binary(steps, "Add")),
-    function("QLinearMul", &[], |steps| binary(steps, "Mul")),
-    function("QLinearConcat", &["axis"], concat),
-    function("QLinearSigmoid", &[], |steps| unary(steps, "Sigmoid", &[])),
-    function("QLinearLeakyRelu", &["alpha"], |steps| unary(steps, "LeakyRelu", &["alpha"])),
-    function("QLinearSoftmax", &["axis", "opset"], softmax),
-    function("QLinearGlobalAveragePool", &["channels_last"], |steps| unary(steps, "GlobalAveragePool", &[])),
-    function(
+    Function::microsoft("QuantizeLinear", &["axis"], |steps| same(steps, "QuantizeLinear")),
+    Function::microsoft("DequantizeLinear", &["axis"], |steps| same(steps, "DequantizeLinear")),
+    Function::microsoft("QLinearAdd", &[], |steps| binary(steps, "Add")),
+    Function::microsoft("QLinearMul", &[], |steps| binary(steps, "Mul")),
+    Function::microsoft("QLinearConcat", &["axis"], concat),
+    Function::microsoft("QLinearSigmoid", &[], |steps| unary(steps, "Sigmoid", &[])),
+    Function::microsoft("QLinearLeakyRelu", &["alpha"], |steps| unary(steps, "LeakyRelu", &["alpha"])),
+    Function::microsoft("QLinearSoftmax", &["axis", "opset"], softmax),
+    Function::microsoft("QLinearGlobalAveragePool", &["channels_last"], |steps| unary(steps, "GlobalAveragePool", &[])),
+    Function::microsoft(
         "QLinearAveragePool",
         &["auto_pad", "ceil_mode", "channels_last", "count_include_pad", "kernel_shape", "pads", "strides"],
         |steps| unary(steps, "AveragePool", POOL),
     ),
-    function("QLinearReduceMean", &["axes", "keepdims"], reduce_mean),
-    function("QLinearWhere", &[], choice),
-    function("QGemm", &["alpha", "transA", "transB"], gemm),
+    Function::microsoft("QLinearReduceMean", &["axes", "keepdims"], reduce_mean),
+    Function::microsoft("QLinearWhere", &[], choice),
+    Function::microsoft("QGemm", &["alpha", "transA", "transB"], gemm),
 ];
 
 /// The codes' layout is that of ONNX.

@@ -17,8 +17,7 @@ pub(crate) fn fill(
     value: Tensor,
 ) -> Result<(), GraphError> {
     let value = importer.new_constant(&format!("{}.value", node.name()), value);
-    let whole = falses(node, importer, extents)?;
-    importer.emit(node, Op::Where, vec![Some(whole), Some(value), Some(value)])
+    broadcast(node, importer, extents, value)
 }
 
 /// [`fill`] with a value of the graph.
