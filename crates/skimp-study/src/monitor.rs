@@ -1,6 +1,6 @@
 //! How a long run tells where it is, and learns that it should stop.
 
-use crate::StudyError;
+use crate::error::StudyError;
 
 /// Watches a run. The command line draws progress bars; a library user may pass [`Silent`].
 pub trait Monitor: Sync {

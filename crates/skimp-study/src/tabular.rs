@@ -2,7 +2,7 @@
 
 use skimp_report::table::Table;
 
-use crate::StudyError;
+use crate::error::StudyError;
 
 /// A record with a form for people and for spreadsheets beside its JSON.
 pub trait Tabular: serde::Serialize {

@@ -4,6 +4,7 @@ mod claims;
 mod documents;
 mod history;
 mod levels;
+mod rooms;
 mod sources;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use crate::tools::say;
 type Rule = fn(&Repository, &mut Vec<String>) -> Result<()>;
 
 /// Every rule, in the order in which they report.
-const RULES: &[Rule] = &[levels::check, sources::check, claims::check, documents::check, history::check];
+const RULES: &[Rule] = &[levels::check, rooms::check, sources::check, claims::check, documents::check, history::check];
 
 /// What git tracks, and the text of what the rules read.
 struct Repository {

@@ -9,7 +9,7 @@ use skimp_train::spec::{Spec, SpecError};
 use skimp_train::trainer::TrainerConfig;
 use skimp_train::{LossKind, LossSum, ParamRole, Target, TrainError};
 
-use crate::StudyError;
+use crate::error::StudyError;
 
 /// Everything that decides the trained weights; with the digests of network and data it repeats the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,10 +134,10 @@ impl std::str::FromStr for Validation {
 
 /// A configuration whose texts have been understood.
 #[derive(Debug)]
-pub(super) struct Checked {
-    pub(super) augment: Augment,
+pub(crate) struct Checked {
+    pub(crate) augment: Augment,
     /// Without checkpoints.
-    pub(super) trainer: TrainerConfig,
+    pub(crate) trainer: TrainerConfig,
 }
 
 /// Most epochs of a run, so that steps can be counted.
@@ -145,7 +145,7 @@ const MAX_EPOCHS: u64 = 1 << 24;
 
 impl TrainConfig {
     /// Understands every text before anything is opened.
-    pub(super) fn check(&self) -> Result<Checked, StudyError> {
+    pub(crate) fn check(&self) -> Result<Checked, StudyError> {
         if self.batch_size == 0 {
             return Err(StudyError::Usage("batch size: expected at least 1, found 0".to_owned()));
         }
@@ -207,7 +207,7 @@ fn losses(text: &str) -> Result<LossSum, SpecError> {
 }
 
 /// The log formats of those names.
-pub(super) fn log_formats(names: &[String]) -> Result<Vec<&'static dyn skimp_train::log::LogFormat>, StudyError> {
+pub(crate) fn log_formats(names: &[String]) -> Result<Vec<&'static dyn skimp_train::log::LogFormat>, StudyError> {
     let find = |name: &String| {
         let format = Spec::parse("log format", name)?.find(LOG_FORMATS, |format| format.name())?;
         Ok(format)

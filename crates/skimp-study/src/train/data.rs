@@ -12,9 +12,10 @@ use skimp_train::augment::Augment;
 use skimp_train::loader::{LastBatch, Loader, LoaderConfig, Order};
 
 use super::config::{TrainConfig, Validation};
-use crate::answers::AnswerOutput;
-use crate::images::{LabelFit, input_spec, note_data, resolve_preprocess};
-use crate::{Monitor, StudyError};
+use crate::error::StudyError;
+use crate::inputs::answers::AnswerOutput;
+use crate::inputs::images::{LabelFit, input_spec, note_data, resolve_preprocess};
+use crate::monitor::Monitor;
 
 /// Stream of the choice of training and held-out images.
 const CHOICE: u64 = stream("train/images");
@@ -24,24 +25,24 @@ const DEFAULT_SHARE: f64 = 0.2;
 
 /// The images of a run.
 #[derive(Debug)]
-pub(super) struct Data {
+pub(crate) struct Data {
     training: Arc<Dataset>,
     training_indices: Vec<usize>,
     validation: Option<(Arc<Dataset>, Vec<usize>)>,
     test: Option<Arc<Dataset>>,
     /// Share of the training images that is held out in place of the test split.
     share: Option<f64>,
-    pub(super) input: InputSpec,
+    pub(crate) input: InputSpec,
     /// Name or keys of the preprocessing.
-    pub(super) preprocess: String,
+    pub(crate) preprocess: String,
     rule: Preprocess,
     /// The output that holds the network's answers.
-    pub(super) answers: AnswerOutput,
+    pub(crate) answers: AnswerOutput,
 }
 
 impl Data {
     /// Opens the data set for `graph`'s only input and chooses the images.
-    pub(super) fn open(config: &TrainConfig, graph: &Graph, monitor: &dyn Monitor) -> Result<Self, StudyError> {
+    pub(crate) fn open(config: &TrainConfig, graph: &Graph, monitor: &dyn Monitor) -> Result<Self, StudyError> {
         let training = Arc::new(Dataset::open(&config.data, Split::Train)?);
         let native = training.image_shape().map(|[_, height, width]| [height, width]);
         let input = input_spec(graph, config.input_size, native)?;
@@ -65,7 +66,7 @@ impl Data {
     }
 
     /// The configuration with what was decided when the data set was opened.
-    pub(super) fn resolved(&self, config: &TrainConfig) -> TrainConfig {
+    pub(crate) fn resolved(&self, config: &TrainConfig) -> TrainConfig {
         TrainConfig {
             preprocess: Some(self.preprocess.clone()),
             output_name: self.answers.chosen().map(str::to_owned),
@@ -75,7 +76,7 @@ impl Data {
     }
 
     /// The images of the same files that a run with another seed takes.
-    pub(super) fn chosen(&self, config: &TrainConfig) -> Result<Self, StudyError> {
+    pub(crate) fn chosen(&self, config: &TrainConfig) -> Result<Self, StudyError> {
         let n_held_out = match (config.validation, self.share) {
             (Validation::HeldOut(n), _) => n,
             (Validation::Test, Some(share)) => share_of(self.training.len(), share)?,
@@ -129,7 +130,7 @@ impl Data {
     }
 
     /// Loaders of the training and of the validation images.
-    pub(super) fn loaders(
+    pub(crate) fn loaders(
         &self,
         config: &TrainConfig,
         augment: Augment,
@@ -153,22 +154,22 @@ impl Data {
     }
 
     /// What is changed in the images of `dataset`, one of this run, to fit the network.
-    pub(super) fn adapted(&self, dataset: &Dataset) -> Vec<String> {
+    pub(crate) fn adapted(&self, dataset: &Dataset) -> Vec<String> {
         dataset.adaptations(&self.rule, self.input)
     }
 
     /// Number of images that are trained on.
-    pub(super) fn n_training(&self) -> usize {
+    pub(crate) fn n_training(&self) -> usize {
         self.training_indices.len()
     }
 
     /// The data set that is trained on.
-    pub(super) fn training(&self) -> &Dataset {
+    pub(crate) fn training(&self) -> &Dataset {
         &self.training
     }
 
     /// The data set that the network is measured on, where it is another split.
-    pub(super) fn test(&self) -> Option<&Dataset> {
+    pub(crate) fn test(&self) -> Option<&Dataset> {
         self.test.as_deref()
     }
 }
@@ -252,6 +253,7 @@ fn choose(config: &TrainConfig, n_images: usize, n_held_out: usize) -> Result<(V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inputs::network::Network;
 
     #[test]
     fn held_out_images_are_not_trained_on() {
@@ -298,7 +300,7 @@ mod tests {
 
     fn open(config: &TrainConfig) -> (Result<Data, StudyError>, Vec<String>) {
         let notes = Notes::default();
-        let network = crate::Network::open_for_training("sample-resnet", 0).unwrap();
+        let network = Network::open_for_training("sample-resnet", 0).unwrap();
         let data = Data::open(config, &network.graph, &notes);
         (data, notes.0.into_inner().unwrap())
     }

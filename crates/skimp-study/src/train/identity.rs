@@ -9,19 +9,20 @@ use toml::{Table, Value};
 
 use super::config::TrainConfig;
 use super::data::Data;
-use crate::{Network, StudyError};
+use crate::error::StudyError;
+use crate::inputs::network::Network;
 
 /// Configuration and inputs of a run.
 #[derive(Debug)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     config: TrainConfig,
     network_sha256: String,
-    pub(super) training: DataRecord,
-    pub(super) test: Option<DataRecord>,
+    pub(crate) training: DataRecord,
+    pub(crate) test: Option<DataRecord>,
 }
 
 impl Identity {
-    pub(super) fn new(config: &TrainConfig, network: &Network, data: &Data) -> Result<Self, StudyError> {
+    pub(crate) fn new(config: &TrainConfig, network: &Network, data: &Data) -> Result<Self, StudyError> {
         let record = |dataset: &Dataset| -> Result<DataRecord, StudyError> {
             let split = if dataset.split() == Split::Train { "train" } else { "test" };
             Ok(DataRecord {
@@ -42,7 +43,7 @@ impl Identity {
     }
 
     /// What was read, for a report: the network and the parts of the data set.
-    pub(super) fn inputs(&self, network: &Network) -> Vec<InputDigest> {
+    pub(crate) fn inputs(&self, network: &Network) -> Vec<InputDigest> {
         let data = [Some(&self.training), self.test.as_ref()].into_iter().flatten().map(|data| InputDigest {
             path: format!(
                 "{} ({} split)",
@@ -56,7 +57,7 @@ impl Identity {
     }
 
     /// As a table: the configuration, and `[inputs]` with the digests.
-    pub(super) fn table(&self) -> Result<Table, StudyError> {
+    pub(crate) fn table(&self) -> Result<Table, StudyError> {
         let mut table = Table::try_from(&self.config)
             .map_err(|error| StudyError::Usage(format!("the configuration cannot be written: {error}")))?;
         let mut inputs = Table::new();
@@ -71,14 +72,14 @@ impl Identity {
     }
 
     /// As TOML.
-    pub(super) fn text(&self) -> Result<String, StudyError> {
+    pub(crate) fn text(&self) -> Result<String, StudyError> {
         toml::to_string(&self.table()?)
             .map_err(|error| StudyError::Usage(format!("the configuration cannot be written: {error}")))
     }
 
     /// Checks that a checkpoint was written by this run. The places of network and data, which their digests stand for,
     /// and the number of epochs may differ.
-    pub(super) fn check(&self, path: &Path, written: &Table) -> Result<(), StudyError> {
+    pub(crate) fn check(&self, path: &Path, written: &Table) -> Result<(), StudyError> {
         match difference(&self.table()?, written, &["epochs", "data", "network"]) {
             None => Ok(()),
             Some(cause) => Err(TrainError::Checkpoint { path: path.to_owned(), cause }.into()),
@@ -88,7 +89,7 @@ impl Identity {
 
 /// The first key at which the configuration of a run and the one that was `written` differ, as a sentence; keys that are
 /// `free` may.
-pub(super) fn difference(now: &Table, written: &Table, free: &[&str]) -> Option<String> {
+pub(crate) fn difference(now: &Table, written: &Table, free: &[&str]) -> Option<String> {
     let mut keys = now.keys().chain(written.keys()).filter(|key| !free.contains(&key.as_str()));
     let key = keys.find(|key| now.get(*key) != written.get(*key))?;
     let show = |table: &Table| table.get(key).map_or_else(|| "nothing".to_owned(), Value::to_string);

@@ -1,11 +1,10 @@
 //! Training: a network, a data set and a configuration become a trained network, its checkpoints, logs and report.
 
-mod config;
-mod data;
-mod identity;
-mod observe;
-mod precision;
-mod record;
+pub(crate) mod config;
+pub(crate) mod data;
+pub(crate) mod identity;
+pub(crate) mod observe;
+pub(crate) mod record;
 
 use std::path::{Path, PathBuf};
 
@@ -21,19 +20,16 @@ use skimp_train::trainer::{
 };
 use skimp_train::{Model, ModelOptions, policy};
 
-pub use self::config::{TrainConfig, Validation};
-pub(crate) use self::precision::{Place, study as precision_study};
-pub use self::precision::{PolicyConfig, PrecisionConfig};
-pub use self::record::{OutputRecord, TrainRecord};
-
-use self::config::Checked;
+use self::config::{Checked, TrainConfig};
 use self::data::Data;
 use self::identity::Identity;
 use self::observe::Watch;
-use crate::answers::{Tally, chance_warning};
-use crate::images::PREPROCESS_KEY;
-use crate::network::hex;
-use crate::{Monitor, Network, StudyError};
+use self::record::{OutputRecord, TrainRecord};
+use crate::error::StudyError;
+use crate::inputs::answers::{Tally, chance_warning};
+use crate::inputs::images::PREPROCESS_KEY;
+use crate::inputs::network::{Network, hex};
+use crate::monitor::Monitor;
 
 /// Held in a folder while a run writes there.
 pub(crate) const LOCK_FILE: &str = ".skimp-lock";
@@ -237,7 +233,7 @@ fn earlier_checkpoint(folder: &Path, run: &TrainRun) -> Result<Option<Checkpoint
 }
 
 /// Freezes the parameters whose names are given, or begin as given with a `*` at the end.
-fn freeze(model: &mut Model, patterns: &[String]) -> Result<(), StudyError> {
+pub(crate) fn freeze(model: &mut Model, patterns: &[String]) -> Result<(), StudyError> {
     for pattern in patterns {
         let fits = |name: &str| pattern.strip_suffix('*').map_or(name == pattern, |start| name.starts_with(start));
         let mut found = false;
@@ -257,7 +253,7 @@ fn freeze(model: &mut Model, patterns: &[String]) -> Result<(), StudyError> {
 }
 
 /// The network compiled for training.
-fn new_model(config: &TrainConfig, network: &Network, data: &Data) -> Result<Model, StudyError> {
+pub(crate) fn new_model(config: &TrainConfig, network: &Network, data: &Data) -> Result<Model, StudyError> {
     let options = ModelOptions {
         batch: config.batch_size,
         input_size: Some(vec![data.input.channels, data.input.height, data.input.width]),
@@ -268,7 +264,7 @@ fn new_model(config: &TrainConfig, network: &Network, data: &Data) -> Result<Mod
     Ok(Model::new(&network.graph, &options)?)
 }
 
-fn n_parameters(model: &Model) -> u64 {
+pub(crate) fn n_parameters(model: &Model) -> u64 {
     model.params().iter().filter(|param| param.is_trainable()).map(|param| param.len() as u64).sum()
 }
 

@@ -8,13 +8,13 @@ use skimp_train::TrainError;
 use skimp_train::log::Log;
 use skimp_train::trainer::{EpochRecord, Observer, StepReport};
 
-use crate::Monitor;
+use crate::monitor::Monitor;
 
 /// Writes the report of the epochs so far.
-pub(super) type Report<'a> = &'a (dyn Fn(&[EpochRecord]) -> Result<(), ReportError> + Sync);
+pub(crate) type Report<'a> = &'a (dyn Fn(&[EpochRecord]) -> Result<(), ReportError> + Sync);
 
 /// Tells a [`Monitor`] where the run is, and writes the logs and the report of the epochs so far.
-pub(super) struct Watch<'a> {
+pub(crate) struct Watch<'a> {
     monitor: &'a dyn Monitor,
     report: Report<'a>,
     n_epochs: u64,
@@ -31,7 +31,7 @@ struct State {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         monitor: &'a dyn Monitor,
         logs: Vec<Box<dyn Log>>,
         report: Report<'a>,
@@ -43,7 +43,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Begins the stage of the epoch after `step` steps.
-    pub(super) fn begin(&self, step: u64) {
+    pub(crate) fn begin(&self, step: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.begin_epoch(&mut state, step);
     }

@@ -6,8 +6,8 @@ use skimp_report::table::Table;
 use skimp_report::views::training_table;
 use skimp_train::trainer::EpochRecord;
 
-use super::TrainConfig;
-use crate::Tabular;
+use crate::tabular::Tabular;
+use crate::train::config::TrainConfig;
 
 /// A training run: `skimp.train/1`. Accuracies are fractions.
 #[derive(Clone, Debug, Serialize)]
@@ -60,7 +60,7 @@ impl Tabular for TrainRecord {
     }
 }
 
-pub(super) fn epoch(record: &EpochRecord) -> TrainingEpoch {
+pub(crate) fn epoch(record: &EpochRecord) -> TrainingEpoch {
     TrainingEpoch {
         epoch: record.epoch,
         step: record.step,

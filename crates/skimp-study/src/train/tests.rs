@@ -4,7 +4,7 @@ use skimp_train::TrainError;
 use skimp_train::policy::POLICIES;
 
 use super::*;
-use crate::Silent;
+use crate::monitor::Silent;
 
 /// Asks to stop after that many steps.
 struct StopAt(AtomicI64);

@@ -1,0 +1,4 @@
+//! What is registered, and what embedded files say.
+
+pub(crate) mod lists;
+pub(crate) mod show;

@@ -1,0 +1,114 @@
+//! Settings of networks and images.
+//!
+//! Defaults live here and nowhere else, so the resolved configuration of a run is complete.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the network comes from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// An embedded network's name or the path of an ONNX file; empty where the command line has to give it.
+    #[serde(default)]
+    pub model: String,
+    /// Input height and width, where the network leaves them open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_size: Option<[usize; 2]>,
+}
+
+/// Which part of a data set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum SplitConfig {
+    Train,
+    #[default]
+    Test,
+}
+
+/// Images and how they reach the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// `NAME[:DIR]`; empty where the command line has to give it.
+    #[serde(default)]
+    pub set: String,
+    /// Part of the set.
+    #[serde(default)]
+    pub split: SplitConfig,
+    /// Preprocessing: a name, or `key=value,…`. `None`: what the network names, else the
+    /// data set's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocess: Option<String>,
+    /// Take images at random, keyed by this seed, instead of the first ones of the split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Images whose operand values drive the simulators.
+    #[serde(default = "DataConfig::default_images")]
+    pub images: usize,
+    /// Images on which accuracy is measured; 0 measures none.
+    #[serde(default)]
+    pub accuracy_images: usize,
+    /// Images on which searches of parameters look at accuracy; never those of `accuracy_images`.
+    #[serde(default = "DataConfig::default_tuning_images")]
+    pub tuning_images: usize,
+    /// Where the images of a search come from: the first ones of another part of the set; `None`: those that follow
+    /// the `accuracy_images`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning_split: Option<SplitConfig>,
+    /// What counts as a right answer of an approximate accelerator.
+    #[serde(default)]
+    pub judge_by: JudgeBy,
+    /// Name of the network's output that holds the answers; `None`: the one with a number for each class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_name: Option<String>,
+}
+
+impl DataConfig {
+    fn default_images() -> usize {
+        1
+    }
+
+    fn default_tuning_images() -> usize {
+        100
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            set: String::new(),
+            split: SplitConfig::Test,
+            preprocess: None,
+            seed: None,
+            images: 1,
+            accuracy_images: 0,
+            tuning_images: Self::default_tuning_images(),
+            tuning_split: None,
+            judge_by: JudgeBy::Labels,
+            output_name: None,
+        }
+    }
+}
+
+/// What counts as a right answer of an approximate accelerator, while it is judged or tuned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JudgeBy {
+    /// The images' labels.
+    #[default]
+    Labels,
+    /// The exact integer network's own answers: for images whose labels the network does not know.
+    Answers,
+}
+
+impl JudgeBy {
+    /// `labels` or `answers`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            JudgeBy::Labels => "labels",
+            JudgeBy::Answers => "answers",
+        }
+    }
+}

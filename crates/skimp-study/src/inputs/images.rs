@@ -1,0 +1,435 @@
+//! Which images a run takes, and how they become network inputs.
+
+use std::ops::Range;
+
+use skimp_data::{DataError, Dataset, InputSpec, Preprocess, Split};
+use skimp_graph::noise::ImageIndices;
+use skimp_graph::{Dim, Graph, Tensor, shape};
+use skimp_numerics::rng::permutation;
+use skimp_report::records::{DataRecord, InputDigest};
+
+use crate::error::StudyError;
+use crate::inputs::answers::AnswerOutput;
+use crate::inputs::config::{DataConfig, SplitConfig};
+use crate::monitor::Monitor;
+
+/// Key of a network's metadata under which the preprocessing stands that it was trained or calibrated with, as
+/// `--preprocess` takes it.
+pub(crate) const PREPROCESS_KEY: &str = "skimp.preprocess";
+
+/// Stream of the random choice of images.
+const CHOICE_STREAM: u64 = 0x696d_6167_6573;
+
+/// A data set bound to a network's input.
+#[derive(Debug)]
+pub(crate) struct Images {
+    dataset: Dataset,
+    spec: String,
+    split: SplitConfig,
+    preprocess_name: String,
+    preprocess: Preprocess,
+    input: InputSpec,
+    seed: Option<u64>,
+    order: Option<Vec<usize>>,
+    /// Images that the network takes at once, where it fixes their number.
+    fixed_batch: Option<usize>,
+    answers: AnswerOutput,
+}
+
+/// Images in flight at once: enough for both cores, little enough for large images.
+const BATCH_ELEMENTS: usize = 1 << 21;
+
+/// Some images as the network takes them.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// The network's input. Where the network fixes the number of images and there are fewer, copies of the last one
+    /// stand behind them.
+    pub(crate) inputs: Tensor,
+    /// Classes of the images themselves, without what fills the batch.
+    pub(crate) labels: Vec<usize>,
+    /// Which images of the data set these are.
+    pub(crate) images: ImageIndices,
+}
+
+impl Batch {
+    /// Images that a run over the batch takes, copies included.
+    pub(crate) fn n_run(&self) -> usize {
+        self.inputs.shape()[0]
+    }
+}
+
+impl Images {
+    /// Opens the data set of `config` for `graph`'s only input.
+    pub(crate) fn open(config: &DataConfig, graph: &Graph, input_size: Option<[usize; 2]>) -> Result<Self, StudyError> {
+        let dataset = Dataset::open(&config.set, of_config(config.split))?;
+        let native = dataset.image_shape();
+        let input = input_spec(graph, input_size, native.map(|[_, height, width]| [height, width]))?;
+        let (preprocess_name, preprocess) = resolve_preprocess(config.preprocess.as_deref(), graph, &dataset)?;
+        let order = config.seed.map(|seed| permutation(seed, CHOICE_STREAM, dataset.len()));
+        let fixed_batch = match graph.inputs().first().and_then(|input| input.dims.first()) {
+            Some(Dim::Fixed(0)) => {
+                return Err(StudyError::Usage(format!("network \"{}\" takes 0 images", graph.name())));
+            }
+            Some(Dim::Fixed(n)) => Some(*n),
+            Some(Dim::Free(_)) | None => None,
+        };
+        let answers = AnswerOutput::choose(graph, input, dataset.n_classes(), config.output_name.as_deref())?;
+        let (spec, split, seed) = (config.set.clone(), config.split, config.seed);
+        Ok(Self { dataset, spec, split, preprocess_name, preprocess, input, seed, order, fixed_batch, answers })
+    }
+
+    /// Images that set ranges, of `config.split`; of the test split where a training split is wanted and not there.
+    ///
+    /// # Errors
+    /// As [`Images::open`].
+    pub(crate) fn open_for_ranges(
+        config: &DataConfig,
+        graph: &Graph,
+        input_size: Option<[usize; 2]>,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, StudyError> {
+        match Self::open(config, graph, input_size) {
+            Err(StudyError::Data(absent @ (DataError::MissingSplit { .. } | DataError::MissingFile { .. })))
+                if config.split == SplitConfig::Train =>
+            {
+                let images = Self::open(&DataConfig { split: SplitConfig::Test, ..config.clone() }, graph, input_size)?;
+                monitor.note(&format!("{absent}: images of the test split set the ranges"));
+                Ok(images)
+            }
+            opened => opened,
+        }
+    }
+
+    /// The images that set ranges where `split` is asked for; `None` where these are the ones.
+    ///
+    /// # Errors
+    /// As [`Images::open`].
+    pub(crate) fn for_ranges(
+        &self,
+        split: Option<SplitConfig>,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Self>, StudyError> {
+        let Some(split) = split.filter(|&split| split != self.split && self.dataset.has_splits()) else {
+            return Ok(None);
+        };
+        let dataset = match Dataset::open(&self.spec, of_config(split)) {
+            Ok(dataset) => dataset,
+            Err(absent @ (DataError::MissingSplit { .. } | DataError::MissingFile { .. })) => {
+                monitor.note(&format!("{absent}: images of the {} split set the ranges", split_name(self.split)));
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let order = self.seed.map(|seed| permutation(seed, CHOICE_STREAM, dataset.len()));
+        let (spec, preprocess_name, answers) = (self.spec.clone(), self.preprocess_name.clone(), self.answers.clone());
+        Ok(Some(Self {
+            dataset,
+            spec,
+            split,
+            preprocess_name,
+            preprocess: self.preprocess.clone(),
+            order,
+            answers,
+            ..*self
+        }))
+    }
+
+    /// Says that the first `n` images set the ranges where accuracy may be measured on the same ones.
+    pub(crate) fn note_ranges(&self, n: usize, monitor: &dyn Monitor) {
+        let (what, other) = match (self.dataset.has_splits(), self.split) {
+            (true, SplitConfig::Train) => return,
+            (true, SplitConfig::Test) => ("test images", "the calibration split \"train\" takes training images"),
+            (false, _) => ("images", "there is no other split to take them from"),
+        };
+        let which = if self.order.is_some() { "chosen by the seed" } else { "the first ones" };
+        let whole = self.len();
+        monitor.note(&format!(
+            "{n} of {whole} {what} set the ranges ({which}; {other}); accuracy on them is not that on unseen images"
+        ));
+    }
+
+    /// Images in the split.
+    pub(crate) fn len(&self) -> usize {
+        self.dataset.len()
+    }
+
+    /// `n` limited to the images there are.
+    ///
+    /// # Errors
+    /// [`StudyError::Usage`] if `n` is 0.
+    pub(crate) fn limited(&self, n: usize, what: &str) -> Result<usize, StudyError> {
+        if n == 0 {
+            return Err(StudyError::Usage(format!("0 {what}, expected at least 1")));
+        }
+        Ok(n.min(self.len()))
+    }
+
+    /// Name of the part of the data set: `all` where both splits are the same images.
+    pub(crate) fn split_name(&self) -> &'static str {
+        if self.dataset.has_splits() { split_name(self.split) } else { "all" }
+    }
+
+    /// Part of the data set.
+    pub(crate) fn split(&self) -> SplitConfig {
+        self.split
+    }
+
+    /// Name of the data set.
+    pub(crate) fn name(&self) -> &str {
+        self.dataset.name()
+    }
+
+    /// Extents of one image as the network gets it.
+    pub(crate) fn input(&self) -> InputSpec {
+        self.input
+    }
+
+    /// Says what of the data set is not used, what is changed in its images, and which preprocessing is in force where
+    /// nobody chose one and the choice is not obvious.
+    pub(crate) fn note_preprocess(&self, config: &DataConfig, graph: &Graph, monitor: &dyn Monitor) {
+        note_data(&self.dataset, &self.preprocess, self.input, monitor);
+        if config.preprocess.is_some() || self.name() == "sample" {
+            return;
+        }
+        let carried = if graph.metadata(PREPROCESS_KEY).is_some() { ", which the network names" } else { "" };
+        monitor.note(&format!("no --preprocess given, using \"{}\"{carried}", self.preprocess_name));
+    }
+
+    /// Checks that the labels may mean the network's answers.
+    ///
+    /// # Errors
+    /// [`StudyError::Labels`] that names the classes on both sides.
+    pub(crate) fn check_labels(&self, graph: &Graph, monitor: &dyn Monitor) -> Result<(), StudyError> {
+        match LabelFit::of(graph, self.input, &self.dataset) {
+            LabelFit::Fits => {}
+            LabelFit::Differs(what) => monitor.note(&what),
+            LabelFit::Beyond(what) => return Err(StudyError::Labels(what)),
+        }
+        Ok(())
+    }
+
+    /// What is changed in the images to fit the network, for people; nothing where they fit.
+    pub(crate) fn adapted(&self) -> String {
+        let adaptations = self.dataset.adaptations(&self.preprocess, self.input);
+        adaptations.iter().map(|adaptation| format!(", {adaptation}")).collect()
+    }
+
+    /// Name or keys of the preprocessing in force.
+    pub(crate) fn preprocess_name(&self) -> &str {
+        &self.preprocess_name
+    }
+
+    /// The output that holds the network's answers.
+    pub(crate) fn answers(&self) -> &AnswerOutput {
+        &self.answers
+    }
+
+    /// Images that the network takes at once where it fixes their number, else `free`.
+    pub(crate) fn images_at_once(&self, free: usize) -> usize {
+        self.fixed_batch.unwrap_or(free)
+    }
+
+    /// Cuts images into batches of a size that suits the network, or their extents where the network leaves it open.
+    pub(crate) fn batches(&self, range: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+        let InputSpec { channels, height, width } = self.input;
+        self.batches_of(range, (BATCH_ELEMENTS / (channels * height * width).max(1)).clamp(2, 512))
+    }
+
+    /// Cuts images into batches of the network's size, or of `free` images where it leaves that open.
+    pub(crate) fn batches_of(&self, range: Range<usize>, free: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let batch = self.images_at_once(free);
+        range.clone().step_by(batch).map(move |first| first..(first + batch).min(range.end))
+    }
+
+    /// `n` without the images that do not fill a batch, where the network fixes its size; all of less than a batch.
+    pub(crate) fn in_whole_batches(&self, n: usize) -> usize {
+        let at_once = self.images_at_once(1);
+        if n < at_once { n } else { n - n % at_once }
+    }
+
+    /// Says what fills up the last of the batches over `n` images, where the network fixes their size.
+    pub(crate) fn note_batch(&self, n: usize, monitor: &dyn Monitor) {
+        if let Some(batch) = self.fixed_batch.filter(|batch| !n.is_multiple_of(*batch)) {
+            monitor.note(&format!(
+                "the network takes {batch} images at once, of {n}: copies of the last one fill up the last batch and do \
+                 not count"
+            ));
+        }
+    }
+
+    /// The images `range` of the run's order, no more than the network takes at once.
+    pub(crate) fn batch(&self, range: Range<usize>) -> Result<Batch, StudyError> {
+        let n_images = range.len();
+        let n_run = self.images_at_once(n_images);
+        let batch = match &self.order {
+            None if n_run == n_images => self.dataset.batch(range, &self.preprocess, self.input)?,
+            order => {
+                let last = range.end.saturating_sub(1);
+                let filled = range.chain(std::iter::repeat(last)).take(n_run);
+                let indices: Vec<usize> = filled.map(|i| order.as_ref().map_or(i, |order| order[i])).collect();
+                self.dataset.gather(&indices, &self.preprocess, self.input)?
+            }
+        };
+        let mut labels = batch.labels;
+        labels.truncate(n_images);
+        let indices = ImageIndices::Each(batch.indices.iter().map(|&index| index as u64).collect());
+        Ok(Batch { inputs: Tensor::from_f32(batch.shape.to_vec(), batch.images), labels, images: indices })
+    }
+
+    /// What a record says of the data.
+    pub(crate) fn record(&self) -> Result<DataRecord, StudyError> {
+        Ok(DataRecord {
+            name: self.name().to_owned(),
+            spec: Some(self.spec.clone()),
+            split: Some(self.split_name().to_owned()),
+            preprocess: Some(self.preprocess_name.clone()),
+            adapted: self.dataset.adaptations(&self.preprocess, self.input),
+            sha256: Some(self.dataset.digest()?.to_owned()),
+        })
+    }
+
+    /// The data set as an input of a study.
+    pub(crate) fn digest(&self, record: &DataRecord) -> InputDigest {
+        InputDigest {
+            path: format!("{} ({} split, {} images)", self.spec, self.split_name(), self.len()),
+            sha256: record.sha256.clone().unwrap_or_default(),
+            size_bytes: None,
+        }
+    }
+}
+
+/// Says what of a data set's files is not used, and what is changed in the images beside preprocessing.
+pub(crate) fn note_data(dataset: &Dataset, preprocess: &Preprocess, input: InputSpec, monitor: &dyn Monitor) {
+    let name = dataset.name();
+    if let Some(left_out) = dataset.layout().left_out_text() {
+        monitor.note(&format!("{name}: {left_out}"));
+    }
+    if let Some(partial) = dataset.layout().partial_text() {
+        monitor.note(&format!("{name}: {partial}"));
+    }
+    let adaptations = dataset.adaptations(preprocess, input);
+    if !adaptations.is_empty() {
+        monitor.note(&format!("{name}: images are {}", adaptations.join(", ")));
+    }
+}
+
+/// Whether the labels of a data set and the answers of a network may mean the same classes.
+#[derive(Debug)]
+pub(crate) enum LabelFit {
+    /// As far as can be told.
+    Fits,
+    /// There are more answers than classes, or the other way round, but none is missing for a label.
+    Differs(String),
+    /// There are labels without an answer.
+    Beyond(String),
+}
+
+impl LabelFit {
+    /// Compares them where the network has one output whose extents are known.
+    pub(crate) fn of(graph: &Graph, input: InputSpec, dataset: &Dataset) -> Self {
+        let [output] = graph.outputs() else { return Self::Fits };
+        let size = Some((input.height, input.width));
+        let Ok(shapes) = shape::bind(graph, 1, size).and_then(|inputs| shape::infer(graph, &inputs)) else {
+            return Self::Fits;
+        };
+        let n_answers: usize = shapes.shape(*output).iter().skip(1).product();
+        let skimp_data::Layout { description, class_names, is_numbering_relative, .. } = dataset.layout();
+        let (name, n_classes) = (dataset.name(), dataset.n_classes());
+        let how = if description.is_empty() { String::new() } else { format!(" ({description})") };
+        if let Some(beyond) = dataset.labels().iter().copied().max().filter(|&label| label >= n_answers) {
+            let named = class_names.get(beyond).map_or_else(String::new, |name| format!(" (\"{name}\")"));
+            let folders = if description.contains("WordNet") {
+                "; add ,classes=folders to the place to number the folders that are there"
+            } else {
+                ""
+            };
+            return Self::Beyond(format!(
+                "data set \"{name}\" has labels up to {beyond}{named}, of {n_classes} classes, but the network tells \
+                 {n_answers} apart{how}{folders}"
+            ));
+        }
+        let has_names = !class_names.is_empty() || !dataset.format().class_names().is_empty();
+        if n_classes == n_answers || !has_names {
+            return Self::Fits;
+        }
+        let counts = format!("data set \"{name}\" has {n_classes} classes{how}, the network tells {n_answers} apart");
+        if is_numbering_relative {
+            return Self::Differs(format!(
+                "{counts}: the numbers are right only if these are the network's first classes; if others are missing, \
+                 list all of them in classes.txt, one a line"
+            ));
+        }
+        Self::Differs(format!("{counts}: check that the labels mean the same classes"))
+    }
+}
+
+/// Name and rule of the preprocessing in force: the `chosen` one, else the one that the network carries under
+/// [`PREPROCESS_KEY`], else the data set's own.
+pub(crate) fn resolve_preprocess(
+    chosen: Option<&str>,
+    graph: &Graph,
+    dataset: &Dataset,
+) -> Result<(String, Preprocess), StudyError> {
+    if let Some(carried) = graph.metadata(PREPROCESS_KEY).filter(|_| chosen.is_none()) {
+        let preprocess = carried.parse().map_err(|error| {
+            let name = graph.name();
+            StudyError::Usage(format!("network \"{name}\": metadata {PREPROCESS_KEY}: {error}; give --preprocess"))
+        })?;
+        return Ok((carried.to_owned(), preprocess));
+    }
+    let name = chosen.unwrap_or_else(|| dataset.format().default_preprocess());
+    Ok((name.to_owned(), name.parse()?))
+}
+
+fn of_config(split: SplitConfig) -> Split {
+    match split {
+        SplitConfig::Train => Split::Train,
+        SplitConfig::Test => Split::Test,
+    }
+}
+
+pub(crate) fn split_name(split: SplitConfig) -> &'static str {
+    match split {
+        SplitConfig::Train => "train",
+        SplitConfig::Test => "test",
+    }
+}
+
+/// Extents of the network's only input; open ones come from `input_size`, else from the images.
+pub(crate) fn input_spec(
+    graph: &Graph,
+    input_size: Option<[usize; 2]>,
+    native: Option<[usize; 2]>,
+) -> Result<InputSpec, StudyError> {
+    let [input] = graph.inputs() else {
+        return Err(StudyError::Usage(format!(
+            "network \"{}\" has {} inputs, expected one image input",
+            graph.name(),
+            graph.inputs().len()
+        )));
+    };
+    let name = &graph.value(input.value).name;
+    let [_, channels, height, width] = input.dims.as_slice() else {
+        return Err(StudyError::Usage(format!(
+            "input \"{name}\" has {} dims, expected 4 (n, c, h, w)",
+            input.dims.len()
+        )));
+    };
+    let Dim::Fixed(channels) = channels else {
+        return Err(StudyError::Usage(format!("input \"{name}\" leaves its channels open, expected a fixed number")));
+    };
+    let extent = |dim: &Dim, axis: usize| match (dim, input_size, native) {
+        (Dim::Fixed(fixed), Some(wanted), _) if *fixed != wanted[axis] => Err(StudyError::Usage(format!(
+            "input \"{name}\" is {fixed} {} by the network, which --input-size {} contradicts",
+            if axis == 0 { "high" } else { "wide" },
+            wanted[axis]
+        ))),
+        (Dim::Fixed(fixed), _, _) => Ok(*fixed),
+        (Dim::Free(_), Some(wanted), _) => Ok(wanted[axis]),
+        (Dim::Free(_), None, Some(native)) => Ok(native[axis]),
+        (Dim::Free(_), None, None) => Err(StudyError::Usage(format!(
+            "input \"{name}\" leaves its height or width open; give --input-size N or HxW"
+        ))),
+    };
+    Ok(InputSpec { channels: *channels, height: extent(height, 0)?, width: extent(width, 1)? })
+}

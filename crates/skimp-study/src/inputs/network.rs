@@ -1,0 +1,215 @@
+//! Networks: files by path, embedded and built-in ones by name.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use skimp_graph::networks::{self, Weights};
+use skimp_graph::{Graph, onnx};
+use skimp_report::records::{InputDigest, ModelRecord};
+
+use crate::error::StudyError;
+use crate::monitor::Monitor;
+
+/// A trained network that ships with skimp.
+#[derive(Clone, Copy, Debug)]
+pub struct EmbeddedNetwork {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// One line.
+    pub summary: &'static str,
+    /// Where it comes from.
+    pub source: &'static str,
+    bytes: &'static [u8],
+}
+
+/// Every embedded network. Built-in ones, which are untrained, are in [`skimp_graph::networks`].
+pub static NETWORKS: &[EmbeddedNetwork] = &[EmbeddedNetwork {
+    name: "sample-resnet",
+    summary: "small residual network for the embedded Fashion-MNIST sample",
+    source: "trained by skimp on Fashion-MNIST; docs/recipes/README.md",
+    bytes: include_bytes!("../../../../assets/networks/sample-resnet.onnx"),
+}];
+
+/// A network and where it came from.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// The graph as imported: nothing is folded.
+    pub graph: Graph,
+    /// Short name: of the embedded or built-in network, or the file's stem.
+    pub name: String,
+    /// The file; `None` for an embedded or built-in network.
+    pub path: Option<PathBuf>,
+    /// SHA-256 of the file in lower-case hexadecimal digits; of name, settings and seed for a built-in network.
+    pub sha256: String,
+    /// Size of what the digest is of.
+    pub size_bytes: u64,
+    /// Whether the weights are initial ones, so that answers mean nothing.
+    pub is_untrained: bool,
+}
+
+impl Network {
+    /// Opens an ONNX file by path, or an embedded or [built-in](networks) network by name. A file of that name wins, then
+    /// an embedded network.
+    ///
+    /// Built-in networks get the initial weights of seed 0.
+    ///
+    /// # Errors
+    /// [`StudyError::Io`] if the file cannot be read, [`StudyError::Usage`] if there is neither a file nor a network of
+    /// that name, [`StudyError::Graph`] if it is no network that skimp can run.
+    pub fn open(model: &str) -> Result<Self, StudyError> {
+        Self::open_with(model, Weights::Seeded(0))
+    }
+
+    /// As [`open`](Self::open), but the weights of a built-in network are zeros, which take neither time nor memory.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_for_counting(model: &str) -> Result<Self, StudyError> {
+        Self::open_with(model, Weights::Zero)
+    }
+
+    /// Opens what is to be trained: as [`open`](Self::open), but a built-in network, with initial weights of `seed`, comes
+    /// before an embedded one of the same name.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_for_training(model: &str, seed: u64) -> Result<Self, StudyError> {
+        match networks::find(model) {
+            Some(_) if !Path::new(model).exists() => Self::build(model, Weights::Seeded(seed)),
+            _ => Self::open(model),
+        }
+    }
+
+    fn open_with(model: &str, weights: Weights) -> Result<Self, StudyError> {
+        if model.is_empty() {
+            return Err(StudyError::Usage("no network given; use --network MODEL.onnx".to_owned()));
+        }
+        let path = PathBuf::from(model);
+        if !path.exists() {
+            if let Some(network) = NETWORKS.iter().find(|network| network.name == model) {
+                return Self::import(network.name.to_owned(), None, bytes::Bytes::from_static(network.bytes));
+            }
+            if networks::find(model).is_some() {
+                return Self::build(model, weights);
+            }
+        }
+        let bytes = read(&path)?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self::import(name, Some(path), bytes)
+    }
+
+    /// A built-in network. Its digest is of what decides it: its name, settings and weights.
+    fn build(text: &str, weights: Weights) -> Result<Self, StudyError> {
+        let graph = networks::build(text, weights)?;
+        let identity = format!("built-in network {text}, {weights:?}");
+        Ok(Self {
+            name: graph.name().to_owned(),
+            graph,
+            path: None,
+            sha256: hex(&Sha256::digest(&identity)),
+            size_bytes: identity.len() as u64,
+            is_untrained: true,
+        })
+    }
+
+    fn import(name: String, path: Option<PathBuf>, bytes: bytes::Bytes) -> Result<Self, StudyError> {
+        let sha256 = hex(&Sha256::digest(&bytes));
+        let size_bytes = bytes.len() as u64;
+        let origin = path.clone().unwrap_or_else(|| PathBuf::from(&name));
+        let folder = path.as_deref().map(|path| match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        });
+        let graph = onnx::import_bytes(bytes, folder, &origin.display().to_string())?;
+        Ok(Self { graph, name, path, sha256, size_bytes, is_untrained: false })
+    }
+
+    /// What is computed otherwise than the file says, in words; `None` where nothing is.
+    #[must_use]
+    pub fn adaptation(&self) -> Option<String> {
+        let types = self.graph.metadata(onnx::WIDENED_KEY)?.replace(',', " and ");
+        Some(format!("{}: values of {types} are computed in f32", self.name))
+    }
+
+    /// Tells the monitor if the network's answers mean nothing.
+    pub(crate) fn note_untrained(&self, monitor: &dyn Monitor) {
+        if self.is_untrained {
+            monitor.note(&format!("{} is untrained: its weights are random", self.name));
+        }
+    }
+
+    pub(crate) fn record(&self) -> ModelRecord {
+        ModelRecord {
+            name: self.name.clone(),
+            path: self.path.as_ref().map(|path| path.display().to_string()),
+            sha256: self.sha256.clone(),
+            untrained: self.is_untrained,
+        }
+    }
+
+    pub(crate) fn digest(&self) -> InputDigest {
+        InputDigest {
+            path: self.path.as_ref().map_or_else(|| self.name.clone(), |path| path.display().to_string()),
+            sha256: self.sha256.clone(),
+            size_bytes: Some(self.size_bytes),
+        }
+    }
+
+    /// Writes the network as plain ONNX.
+    ///
+    /// # Errors
+    /// [`StudyError::Graph`] if the file cannot be written.
+    pub fn export(&self, path: &Path) -> Result<(), StudyError> {
+        Ok(onnx::export(&self.graph, path)?)
+    }
+}
+
+fn read(path: &Path) -> Result<bytes::Bytes, StudyError> {
+    match skimp_files::read(path, skimp_memory::budget().0) {
+        Ok(bytes) => Ok(bytes::Bytes::from(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let embedded = NETWORKS.iter().map(|network| network.name);
+            let built_in = networks::networks().map(|network| network.name);
+            let mut names: Vec<_> = embedded.chain(built_in).collect();
+            // Embedded ones are built-in ones, trained.
+            names.sort_unstable();
+            names.dedup();
+            Err(StudyError::Usage(format!(
+                "{}: no such file, and no network of that name (there are: {})",
+                path.display(),
+                names.join(", ")
+            )))
+        }
+        Err(source) => Err(StudyError::Io { path: path.to_owned(), source }),
+    }
+}
+
+pub(crate) fn hex(digest: &[u8]) -> String {
+    use std::fmt::Write;
+    digest.iter().fold(String::with_capacity(2 * digest.len()), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_network_is_the_documented_one_trained_by_skimp() {
+        let trained = Network::open("sample-resnet").unwrap();
+        let page = include_str!("../../../../assets/networks/README.md");
+        assert!(page.contains(&format!("SHA-256 {}", trained.sha256)), "{}", trained.sha256);
+        assert!(page.contains(&format!("({},{:03} bytes", trained.size_bytes / 1000, trained.size_bytes % 1000)));
+        // What `skimp train sample-resnet` writes: the built-in network, node for node, with its preprocessing.
+        let initial = Network::open_for_training("sample-resnet", 2026).unwrap();
+        let nodes = |network: &Network| -> Vec<_> {
+            network.graph.nodes().iter().map(|node| (node.name.clone(), node.op.clone())).collect()
+        };
+        assert_eq!(nodes(&trained), nodes(&initial));
+        assert_eq!(trained.graph.metadata("skimp.preprocess"), Some("sample"));
+        assert!(initial.is_untrained && !trained.is_untrained);
+    }
+}

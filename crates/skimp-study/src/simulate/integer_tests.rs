@@ -1,0 +1,129 @@
+//! Networks in QDQ form, from file to figures: every design runs on the codes of the file.
+
+use std::path::Path;
+
+use skimp_digital::ACCELERATORS;
+use skimp_graph::integer::{CodeType, is_quantized};
+use skimp_quant::{LayerChoices, OutputForm, Scheme};
+
+use crate::inputs::config::DataConfig;
+use crate::inputs::network::Network;
+use crate::monitor::Silent;
+use crate::simulate::accelerators::accelerator_configs;
+use crate::simulate::config::LayersConfig;
+use crate::simulate::designs::Designs;
+use crate::simulate::pricing::CostsConfig;
+use crate::simulate::session::{SimulateConfig, Simulation, simulate};
+use crate::stages::config::{FirstLayer, QuantizationConfig, WeightScales};
+use crate::stages::evaluate::{Engine, EvaluateConfig, evaluate};
+use crate::stages::qdq;
+use crate::stages::qdq::QuantizeNetworkConfig;
+
+fn data() -> DataConfig {
+    DataConfig { set: "sample".into(), images: 2, accuracy_images: 8, ..DataConfig::default() }
+}
+
+/// The embedded network in QDQ form, in a file.
+fn write(folder: &Path, activation_type: CodeType, activation_scheme: Scheme, weight_scheme: Scheme) -> String {
+    let config = QuantizeNetworkConfig {
+        data: DataConfig { images: 16, accuracy_images: 0, ..data() },
+        input_size: None,
+        weight_bits: 8,
+        activation_bits: 8,
+        weight_scales: WeightScales::PerChannel,
+        weight_scheme,
+        activation_scheme,
+        activation_type,
+        calibration: "min-max".to_owned(),
+        requantization: "float".to_owned(),
+        output: OutputForm::Accumulators,
+        choices: LayerChoices::default(),
+    };
+    let path = folder.join(format!("{activation_type:?}{activation_scheme:?}{weight_scheme:?}.onnx"));
+    qdq::quantize(&Network::open("sample-resnet").unwrap(), &config, &path, &Silent).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn run(network: &Network, models: &[String], first_layer: FirstLayer) -> Simulation {
+    let config = SimulateConfig {
+        data: data(),
+        input_size: None,
+        quantization: QuantizationConfig { calibration_images: 2, first_layer, ..QuantizationConfig::default() },
+        layers: LayersConfig::default(),
+        designs: Designs::embedded(),
+        accelerators: accelerator_configs(&Designs::embedded(), models, &[], &[]).unwrap(),
+        costs: CostsConfig::Auto,
+        allowed_loss_points: 1.0,
+        dump: None,
+        trace: None,
+    };
+    simulate(network, &config, &Silent).unwrap()
+}
+
+/// Operands, sums and, in ComPEND, end planes are checked against the integer network in each run.
+#[test]
+fn every_design_simulates_a_file_in_qdq_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let models: Vec<String> = ACCELERATORS.iter().map(|model| model.name().to_owned()).collect();
+    let network = Network::open(&write(folder.path(), CodeType::U8, Scheme::Asymmetric, Scheme::Symmetric)).unwrap();
+    assert!(is_quantized(&network.graph));
+    let simulation = run(&network, &models, FirstLayer::Signed);
+    assert_eq!((simulation.record.weight_bits, simulation.record.activation_bits), (8, 8));
+    assert_eq!(simulation.record.accelerators.len(), models.len());
+    assert!(simulation.in_integers.unwrap().is_whole());
+    for design in &simulation.record.accelerators {
+        assert!(design.total.cycles > 0 && design.total.simulated_percent > 99.9, "{}", design.name);
+    }
+}
+
+#[test]
+fn early_negative_detection_runs_on_every_kind_of_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    for (code_type, scheme, weights, weight_bits) in [
+        (CodeType::U8, Scheme::Symmetric, Scheme::Symmetric, 8),
+        (CodeType::I8, Scheme::Asymmetric, Scheme::Symmetric, 8),
+        (CodeType::I8, Scheme::Symmetric, Scheme::Asymmetric, 9),
+    ] {
+        let network = Network::open(&write(folder.path(), code_type, scheme, weights)).unwrap();
+        let simulation = run(&network, &["compend".to_owned(), "snapea".to_owned()], FirstLayer::Offset);
+        assert_eq!(simulation.record.weight_bits, weight_bits, "{code_type:?} {scheme:?} {weights:?}");
+        let agreement = simulation.record.accelerators[0].findings.iter().find_map(|finding| finding.is_exact());
+        assert_eq!(agreement, Some(true), "{code_type:?} {scheme:?} {weights:?}");
+    }
+}
+
+/// Codes of uint8 and int8 under one scheme differ by 128 throughout: so do no operand, no cycle and no event.
+#[test]
+fn types_of_codes_make_no_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    for scheme in [Scheme::Symmetric, Scheme::Asymmetric] {
+        let of = |code_type| {
+            let network = Network::open(&write(folder.path(), code_type, scheme, Scheme::Symmetric)).unwrap();
+            let models = ["compend", "eyeriss", "scnn", "stripes"].map(str::to_owned);
+            let record = run(&network, &models, FirstLayer::Signed).record;
+            record.accelerators.into_iter().map(|design| (design.layers, design.total)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(CodeType::U8), of(CodeType::I8), "{scheme:?}");
+    }
+}
+
+#[test]
+fn simulation_and_evaluation_run_one_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = Network::open(&write(folder.path(), CodeType::U8, Scheme::Asymmetric, Scheme::Symmetric)).unwrap();
+    let config = EvaluateConfig {
+        data: DataConfig { accuracy_images: 32, ..data() },
+        input_size: None,
+        engine: Some(Engine::Integer),
+        quantization: QuantizationConfig::default(),
+    };
+    let evaluated = evaluate(&network, &config, &Silent).unwrap();
+    let images = crate::inputs::images::Images::open(&config.data, &network.graph, None).unwrap();
+    let (quantized, _) =
+        crate::stages::integer::quantize_network(&network, &images, &config.quantization, &Silent).unwrap();
+    let executor = skimp_cpu::integer::IntegerExecutor::new(&quantized.graph).unwrap();
+    let tally = crate::stages::evaluate::classify(&images, 32, &Silent, |inputs| {
+        skimp_graph::integer::IntegerEngine::run(&executor, std::slice::from_ref(inputs))
+    });
+    assert_eq!(tally.unwrap().top1, evaluated.correct);
+}

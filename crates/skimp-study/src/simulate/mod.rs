@@ -1,0 +1,24 @@
+//! Accelerators on the real operand values of a network.
+
+pub(crate) mod accelerators;
+#[cfg(test)]
+mod approximate_tests;
+pub(crate) mod config;
+#[cfg(test)]
+mod coverage_tests;
+pub(crate) mod designs;
+pub(crate) mod dump;
+pub(crate) mod effects;
+pub(crate) mod findings;
+#[cfg(test)]
+mod integer_tests;
+pub(crate) mod layers;
+#[cfg(test)]
+mod moment_tests;
+pub(crate) mod other_layers;
+pub(crate) mod pricing;
+pub(crate) mod session;
+pub(crate) mod shapes;
+pub(crate) mod timeline;
+pub(crate) mod trace;
+pub(crate) mod tuning;

@@ -1,0 +1,127 @@
+//! From a float network and images to an integer network.
+
+use skimp_cpu::CpuExecutor;
+use skimp_graph::integer::is_quantized;
+use skimp_quant::{
+    Calibration, Calibrator, Detail, FirstLayer as QuantFirstLayer, QuantizeConfig, Quantized, RangeMethod,
+    WeightGranularity,
+};
+
+use crate::error::StudyError;
+use crate::inputs::answers::Tally;
+use crate::inputs::images::Images;
+use crate::inputs::network::Network;
+use crate::monitor::{Monitor, step};
+use crate::stages::config::{FirstLayer, QuantizationConfig, WeightScales};
+
+/// Calibrates `network` on the first images, or on those of the split that `config` names, and quantizes it; also how many
+/// of these the float network gets right. A network in QDQ form is taken on the codes that stand in its file, without any
+/// image.
+pub(crate) fn quantize_network(
+    network: &Network,
+    images: &Images,
+    config: &QuantizationConfig,
+    monitor: &dyn Monitor,
+) -> Result<(Quantized, Tally), StudyError> {
+    if is_quantized(&network.graph) {
+        let quantized = skimp_quant::read_qdq(&network.graph, first_layer(config))?;
+        note_file_codes(&quantized, monitor);
+        return Ok((quantized, Tally::default()));
+    }
+    let quantize = checked(config)?;
+    let others = images.for_ranges(config.calibration_split, monitor)?;
+    let images = others.as_ref().unwrap_or(images);
+    let n_images = images.limited(config.calibration_images, "calibration images")?;
+    images.note_ranges(n_images, monitor);
+    let detail = match quantize.range {
+        RangeMethod::Max => Detail::Extremes,
+        RangeMethod::Percentile(_) => Detail::Histogram,
+    };
+    let (calibration, answers) = calibrate(network, images, n_images, detail, monitor)?;
+    Ok((skimp_quant::quantize(&network.graph, &quantize, &calibration)?, answers))
+}
+
+/// Says that a run takes the codes of the file, and where weights need a bit more than they are stored in.
+fn note_file_codes(quantized: &Quantized, monitor: &dyn Monitor) {
+    let (weight_bits, activation_bits) = quantized.widths();
+    monitor.note(&format!(
+        "the network is quantized (QDQ form): the run takes the codes in its file, weights of {weight_bits} and \
+         activations of {activation_bits} bits; nothing is calibrated, and widths, scales and ranges of the settings do not \
+         matter"
+    ));
+    let wide: Vec<&str> = quantized
+        .graph
+        .layers()
+        .filter(|(_, layer)| layer.weight_bits == 9)
+        .map(|(node, _)| node.name.as_str())
+        .collect();
+    if let [first, ..] = wide[..] {
+        let more = if wide.len() == 1 { "" } else { " and others" };
+        monitor.note(&format!(
+            "layer \"{first}\"{more}: weights take 9 bits, since codes less their zero points reach beyond -127 to 127 ({} of \
+             {} layers)",
+            wide.len(),
+            quantized.layers.len()
+        ));
+    }
+}
+
+/// The ranges of all values on the first images, and how many of these the network gets right: none are counted where
+/// its answers and the labels have nothing in common. Where the network fixes the number of images, whole batches of
+/// them are taken, at least one.
+pub(crate) fn calibrate(
+    network: &Network,
+    images: &Images,
+    n_images: usize,
+    detail: Detail,
+    monitor: &dyn Monitor,
+) -> Result<(Calibration, Tally), StudyError> {
+    let executor = CpuExecutor::new(&network.graph)?;
+    let mut calibrator = Calibrator::with_detail(&network.graph, detail);
+    monitor.stage("calibrating", n_images as u64);
+    let mut answers = Some(Tally::default());
+    for range in images.batches_of(0..images.in_whole_batches(n_images), 1) {
+        let n = range.len() as u64;
+        let batch = images.batch(range)?;
+        let outputs = calibrator.observe(&executor, std::slice::from_ref(&batch.inputs))?;
+        // A network need not classify to be quantized.
+        answers = answers.and_then(|mut tally| {
+            tally.add(images.answers(), &outputs, batch.n_run(), &batch.labels).ok().map(|()| tally)
+        });
+        step(monitor, n)?;
+    }
+    Ok((calibrator.finish()?, answers.unwrap_or_default()))
+}
+
+fn checked(config: &QuantizationConfig) -> Result<QuantizeConfig, StudyError> {
+    let range = match config.calibration.split_once(':') {
+        None if matches!(config.calibration.as_str(), "min-max" | "max") => RangeMethod::Max,
+        Some(("percentile", percent)) => {
+            let percent = percent.parse::<f64>().ok().filter(|p| *p > 0.0 && *p <= 100.0).ok_or_else(|| {
+                StudyError::Usage(format!("calibration percentile \"{percent}\", expected above 0 and at most 100"))
+            })?;
+            RangeMethod::Percentile(percent)
+        }
+        _ => {
+            let found = &config.calibration;
+            return Err(StudyError::Usage(format!("calibration \"{found}\", expected min-max or percentile:P")));
+        }
+    };
+    Ok(QuantizeConfig {
+        weight_bits: config.weight_bits,
+        activation_bits: config.activation_bits,
+        weight_granularity: match config.weight_scales {
+            WeightScales::PerLayer => WeightGranularity::PerLayer,
+            WeightScales::PerChannel => WeightGranularity::PerChannel,
+        },
+        range,
+        first_layer: first_layer(config),
+    })
+}
+
+fn first_layer(config: &QuantizationConfig) -> QuantFirstLayer {
+    match config.first_layer {
+        FirstLayer::Signed => QuantFirstLayer::Signed,
+        FirstLayer::Offset => QuantFirstLayer::Offset,
+    }
+}

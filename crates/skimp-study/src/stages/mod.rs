@@ -1,0 +1,11 @@
+//! What is done to one network: counting, running, measuring, quantizing.
+
+pub(crate) mod config;
+pub(crate) mod coverage;
+pub(crate) mod evaluate;
+pub(crate) mod fidelity;
+pub(crate) mod inspect;
+pub(crate) mod integer;
+pub(crate) mod qdq;
+pub(crate) mod run;
+pub(crate) mod topology;

@@ -1,0 +1,244 @@
+//! A network on tensors.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use skimp_cpu::integer::IntegerExecutor;
+use skimp_data::{DataError, npy};
+use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
+use skimp_graph::{DType, Data, Dim, Tensor};
+use skimp_report::write_atomic;
+
+use crate::error::StudyError;
+use crate::inputs::network::Network;
+use crate::stages::evaluate::{Engine, float_executor};
+
+/// Most bytes of a `.names.json` that is read to see whose it is.
+const MAX_NAMES_BYTES: u64 = 64 << 20;
+
+/// What to run a network on, and what of it to write.
+#[derive(Clone, Debug)]
+pub struct RunConfig {
+    /// Which engine computes.
+    pub engine: Engine,
+    /// One file for each input of the network, in the network's order; see [`input_files`].
+    pub inputs: Vec<PathBuf>,
+    /// Names of the outputs to write, in this order; all of them where there are none.
+    pub outputs: Vec<String>,
+}
+
+/// The file of each input of `network`, in the network's order, from texts such as `x.npy` (of the only input) or
+/// `NAME=x.npy`.
+///
+/// # Errors
+/// [`StudyError::Usage`] naming an input without a file, with two of them, or that the network does not have.
+pub fn input_files(network: &Network, texts: &[String]) -> Result<Vec<PathBuf>, StudyError> {
+    let graph = &network.graph;
+    let names: Vec<&str> = graph.inputs().iter().map(|input| graph.value(input.value).name.as_str()).collect();
+    let all = || {
+        let of = graph.inputs().iter().zip(&names).map(|(input, name)| {
+            let extent = |dim: &Dim| match dim {
+                Dim::Fixed(extent) => extent.to_string(),
+                Dim::Free(name) if name.is_empty() => "?".to_owned(),
+                Dim::Free(name) => name.clone(),
+            };
+            let extents: Vec<String> = input.dims.iter().map(extent).collect();
+            format!("\"{name}\" ({} [{}])", input.dtype, extents.join(", "))
+        });
+        of.collect::<Vec<_>>().join(", ")
+    };
+    let mut files: Vec<Option<PathBuf>> = vec![None; names.len()];
+    for text in texts {
+        // A name may hold "=", and one name may begin with another: the longest that fits is meant.
+        let fits = |name: &&str| text.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
+        let named = (0..names.len()).filter(|&idx| fits(&names[idx])).max_by_key(|&idx| names[idx].len());
+        let (idx, file) = match named {
+            Some(idx) => (idx, &text[names[idx].len() + 1..]),
+            None if names.len() == 1 && (!text.contains('=') || Path::new(text).exists()) => (0, text.as_str()),
+            None => {
+                let cause = format!("--input {text}: expected NAME=X.npy, where the inputs are {}", all());
+                return Err(StudyError::Usage(cause));
+            }
+        };
+        if files[idx].replace(PathBuf::from(file)).is_some() {
+            return Err(StudyError::Usage(format!("--input {text}: input \"{}\" is given twice", names[idx])));
+        }
+    }
+    let missing: Vec<&str> =
+        names.iter().zip(&files).filter(|(_, file)| file.is_none()).map(|(name, _)| *name).collect();
+    if missing.is_empty() {
+        return Ok(files.into_iter().flatten().collect());
+    }
+    let cause = format!("no --input NAME=X.npy for \"{}\"; the inputs are {}", missing.join("\", \""), all());
+    Err(StudyError::Usage(cause))
+}
+
+/// The outputs that `wanted` names, by position: all of them where it names none.
+fn chosen_outputs(network: &Network, wanted: &[String]) -> Result<Vec<usize>, StudyError> {
+    let graph = &network.graph;
+    let names: Vec<&str> = graph.outputs().iter().map(|&id| graph.value(id).name.as_str()).collect();
+    if wanted.is_empty() {
+        return Ok((0..names.len()).collect());
+    }
+    let mut chosen = Vec::with_capacity(wanted.len());
+    for name in wanted {
+        let Some(idx) = names.iter().position(|known| known == name) else {
+            let cause =
+                format!("--outputs: there is no output \"{name}\"; the outputs are \"{}\"", names.join("\", \""));
+            return Err(StudyError::Usage(cause));
+        };
+        if chosen.contains(&idx) {
+            return Err(StudyError::Usage(format!("--outputs: \"{name}\" is named twice")));
+        }
+        chosen.push(idx);
+    }
+    Ok(chosen)
+}
+
+/// How many outputs [`run_network`] writes for `outputs`.
+///
+/// # Errors
+/// [`StudyError::Usage`] naming an output that the network does not have.
+pub fn n_chosen_outputs(network: &Network, outputs: &[String]) -> Result<usize, StudyError> {
+    chosen_outputs(network, outputs).map(|chosen| chosen.len())
+}
+
+/// Runs `network` on the tensors in the files of `config` and writes its first output to `output`, say `Y.npy`. Further
+/// ones go to `Y.1.npy`, `Y.2.npy` and so on, and `Y.names.json`, a JSON object of file and output names, says which is
+/// which: output names may hold anything and differ in anything.
+///
+/// # Errors
+/// [`StudyError::Usage`] for the integer engine on a float network, which needs calibration; [`StudyError::Io`] naming a
+/// file that must not be replaced, before the run; [`StudyError`] naming the file or node.
+pub fn run_network(network: &Network, config: &RunConfig, output: &Path) -> Result<(), StudyError> {
+    let is_integer = config.engine == Engine::Integer;
+    if is_integer && !is_quantized(&network.graph) {
+        return Err(StudyError::Usage("the integer engine needs calibration images; use skimp eval".to_owned()));
+    }
+    let chosen = chosen_outputs(network, &config.outputs)?;
+    config.inputs.iter().for_each(|file| skimp_files::note_input(file));
+    let paths = Paths::check(output, chosen.len())?;
+    let mut tensors = Vec::with_capacity(config.inputs.len());
+    for (file, input) in config.inputs.iter().zip(network.graph.inputs()) {
+        let array = npy::read(file)?;
+        let tensor = typed(array, input.dtype);
+        tensors.push(tensor.map_err(|cause| StudyError::Usage(format!("{}: {cause}", file.display())))?);
+    }
+    let outputs = if is_integer {
+        IntegerExecutor::new(&lower(&network.graph)?)?.run(&tensors)?
+    } else {
+        float_executor(network, config.engine)?.run(&tensors)?
+    };
+    for (&idx, path) in chosen.iter().zip(&paths.outputs) {
+        write(path, &outputs[idx])?;
+    }
+    if let Some(path) = &paths.names {
+        let name = |idx: usize| network.graph.value(network.graph.outputs()[idx]).name.as_str();
+        let map: Map<String, Value> =
+            paths.outputs.iter().zip(&chosen).map(|(path, &idx)| (file_name(path), name(idx).into())).collect();
+        let text = format!("{:#}\n", Value::Object(map));
+        write_atomic(path, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// An array as the input of a network of this element type: rounded to f32 as a picture or a table of numbers is, but any
+/// other type takes its own values only.
+fn typed(array: npy::Array, dtype: DType) -> Result<Tensor, String> {
+    let found = array.data.dtype();
+    let data: Option<Data> = match (dtype, array.data) {
+        (DType::F32, data) => Some(data.into_f32().into()),
+        (DType::F64, npy::Data::F64(values)) => Some(values.into()),
+        (DType::F64, data) => Some(data.into_f32().into_iter().map(f64::from).collect::<Vec<f64>>().into()),
+        (DType::I64, data) => integers::<i64>(&data).map(Data::from),
+        (DType::I32, data) => integers::<i32>(&data).map(Data::from),
+        (DType::I16, data) => integers::<i16>(&data).map(Data::from),
+        (DType::I8, data) => integers::<i8>(&data).map(Data::from),
+        (DType::U16, data) => integers::<u16>(&data).map(Data::from),
+        (DType::U8, data) => integers::<u8>(&data).map(Data::from),
+        (DType::Bool, data) => truths(&data).map(Data::from),
+    };
+    data.and_then(|data| Tensor::new(array.shape, data))
+        .ok_or_else(|| format!("an array of {found} for an input of {dtype}, or values beyond that type"))
+}
+
+fn integers<T: TryFrom<i128>>(data: &npy::Data) -> Option<Vec<T>> {
+    data.to_integers()?.into_iter().map(|value| T::try_from(value).ok()).collect()
+}
+
+fn truths(data: &npy::Data) -> Option<Vec<bool>> {
+    let truth = |value| match value {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    };
+    data.to_integers()?.into_iter().map(truth).collect()
+}
+
+/// Writes a tensor in its own element type.
+fn write(path: &Path, tensor: &Tensor) -> Result<(), DataError> {
+    let shape = tensor.shape();
+    match tensor.data() {
+        Data::F32(values) => npy::write(path, shape, values),
+        Data::F64(values) => npy::write(path, shape, values),
+        Data::I64(values) => npy::write(path, shape, values),
+        Data::I32(values) => npy::write(path, shape, values),
+        Data::I16(values) => npy::write(path, shape, values),
+        Data::I8(values) => npy::write(path, shape, values),
+        Data::U16(values) => npy::write(path, shape, values),
+        Data::U8(values) => npy::write(path, shape, values),
+        Data::Bool(values) => npy::write(path, shape, values),
+    }
+}
+
+/// Where the outputs of a run go.
+struct Paths {
+    outputs: Vec<PathBuf>,
+    /// Where there are several.
+    names: Option<PathBuf>,
+}
+
+impl Paths {
+    /// The paths for `n` outputs. Those that the user did not name are new, or of an earlier run with this output.
+    fn check(output: &Path, n: usize) -> Result<Self, StudyError> {
+        let stem = match output.extension() {
+            Some(extension) if extension.eq_ignore_ascii_case("npy") => output.file_stem().unwrap_or_default(),
+            _ => output.file_name().unwrap_or_default(),
+        };
+        let beside = |suffix: &str| {
+            let mut name = stem.to_owned();
+            name.push(format!(".{suffix}"));
+            output.with_file_name(name)
+        };
+        let names = (n > 1).then(|| beside("names.json"));
+        let mut outputs = vec![output.to_owned()];
+        outputs.extend((1..n).map(|idx| beside(&format!("{idx}.npy"))));
+        if let Some(names) = &names {
+            let known = written(names);
+            let first = file_name(output);
+            for path in outputs[1..].iter().chain([names]) {
+                let is_own = |path: &Path| {
+                    known.contains(&first) && (path == names.as_path() || known.contains(&file_name(path)))
+                };
+                let failed = |source| StudyError::Io { path: path.clone(), source };
+                skimp_files::check_own(path, is_own).map_err(failed)?;
+                skimp_files::claim(path, &format!("output file {}", file_name(path))).map_err(failed)?;
+            }
+        }
+        Ok(Self { outputs, names })
+    }
+}
+
+/// The files that a `.names.json` of an earlier run lists; none if it is something else.
+fn written(names: &Path) -> Vec<String> {
+    let text = if names.is_file() { std::fs::File::open(names).ok() } else { None };
+    let map = text.and_then(|file| serde_json::from_reader::<_, Map<String, Value>>(file.take(MAX_NAMES_BYTES)).ok());
+    map.map_or_else(Vec::new, |map| {
+        if map.values().all(Value::is_string) { map.into_iter().map(|(file, _)| file).collect() } else { Vec::new() }
+    })
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
