@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::layout::Layout;
 use crate::nearest::nearest;
 use crate::preprocess::{Pipeline, Preprocess};
-use crate::{DATASETS, DataError, Image, Samples, resize};
+use crate::{DATASETS, DataError, Image, Samples, datasets, resize};
 
 /// Which part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -170,8 +170,27 @@ impl Dataset {
                 nearest: nearest(name, names()),
                 valid: names().collect::<Vec<_>>().join(", "),
             })?;
-        let source = format.open(location, split)?;
-        Ok(Self { format, split, source, digest: OnceLock::new() })
+        Ok(Self::from_source(format, split, format.open(location, split)?))
+    }
+
+    /// Images that a program holds in memory, row-major `[n, c, h, w]` of extents `shape` = `[c, h, w]`, and the class of
+    /// each: the data set `arrays`, without splits. It has one class more than the greatest label. Pixels are bytes or
+    /// numbers as the preprocessing expects them, which is `raw` (unchanged) unless one is chosen.
+    ///
+    /// # Errors
+    /// [`DataError::CountMismatch`] or [`DataError::Invalid`] naming what does not fit.
+    pub fn from_arrays(
+        shape: [usize; 3],
+        samples: impl Into<Samples<'static>>,
+        labels: &[usize],
+    ) -> Result<Self, DataError> {
+        let source = datasets::arrays::source(shape, samples.into(), labels)?;
+        Ok(Self::from_source(&datasets::arrays::Arrays, Split::Test, Box::new(source)))
+    }
+
+    /// One split of a data set in a format of one's own.
+    pub fn from_source(format: &'static dyn DatasetFormat, split: Split, source: Box<dyn ImageSource>) -> Self {
+        Self { format, split, source, digest: OnceLock::new() }
     }
 
     /// Name of the format, such as `cifar10`.

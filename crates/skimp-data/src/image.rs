@@ -24,6 +24,18 @@ pub enum Samples<'a> {
     F32(Cow<'a, [f32]>),
 }
 
+impl From<Vec<u8>> for Samples<'_> {
+    fn from(values: Vec<u8>) -> Self {
+        Samples::U8(Cow::Owned(values))
+    }
+}
+
+impl From<Vec<f32>> for Samples<'_> {
+    fn from(values: Vec<f32>) -> Self {
+        Samples::F32(Cow::Owned(values))
+    }
+}
+
 impl Samples<'_> {
     /// Number of values.
     pub fn len(&self) -> usize {

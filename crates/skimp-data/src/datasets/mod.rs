@@ -3,6 +3,7 @@
 //! To add one: write a unit struct that implements [`DatasetFormat`] in a file of its own, then add its `mod` line and
 //! its entry here. Command line, documentation and tests read the slice.
 
+pub(crate) mod arrays;
 mod cifar10;
 mod fashion_mnist;
 mod imagenet;
