@@ -1,8 +1,9 @@
 //! Study files and the pipelines behind every command.
 //!
-//! [`Network::open`] gives a network, [`inspect()`] counts it, [`evaluate()`] measures its accuracy, [`simulate()`] runs
-//! accelerators on its real operand values, [`run_study`] does it all and writes a report. Long runs tell a [`Monitor`]
-//! where they are. This crate prints nothing and reads no environment.
+//! Each stage is a type whose results are kept by the caller and used again: [`Network`], [`Images`] for it, [`Calibrated`],
+//! [`Quantized`], [`Traced`], [`Simulated`], [`Priced`], and [`Trained`]. [`inspect()`], [`evaluate()`], [`simulate()`] and
+//! [`train()`] take several stages at once, as the commands do; [`run_study`] takes all and writes a report. Long runs tell a
+//! [`Monitor`] where they are. This crate prints nothing and reads no environment.
 
 mod catalog;
 mod error;
@@ -19,14 +20,19 @@ pub use crate::catalog::show::{SHOWN, SettingRecord, SettingsRecord, ShowRecord,
 pub use crate::error::StudyError;
 pub use crate::inputs::config::{DataConfig, JudgeBy, NetworkConfig, SplitConfig};
 pub use crate::inputs::describe::{Checked, ClassRecord, DataSetRecord, LeftOutRecord, SplitRecord, describe_data};
+pub use crate::inputs::images::Images;
 pub use crate::inputs::network::{EmbeddedNetwork, NETWORKS, Network};
 pub use crate::monitor::{Monitor, Silent};
 pub use crate::simulate::accelerators::accelerator_configs;
 pub use crate::simulate::config::{AcceleratorConfig, LayersConfig, PresetOrigin};
-pub use crate::simulate::designs::Designs;
+pub use crate::simulate::designs::{Design, Designs};
+pub use crate::simulate::priced::Priced;
 pub use crate::simulate::pricing::CostsConfig;
-pub use crate::simulate::session::{SimulateConfig, Simulation, simulate, simulate_topology};
+pub use crate::simulate::runs::DesignRun;
+pub use crate::simulate::session::{SimulateConfig, simulate, simulate_topology};
 pub use crate::simulate::shapes::ShapeLayerConfig;
+pub use crate::simulate::simulated::Simulated;
+pub use crate::simulate::traced::Traced;
 pub use crate::stages::config::{FirstLayer, QuantizationConfig, WeightScales};
 pub use crate::stages::evaluate::{Engine, EvaluateConfig, EvaluateRecord, evaluate};
 pub use crate::stages::fidelity::QuantizedAccuracy;
@@ -34,6 +40,7 @@ pub use crate::stages::inspect::{InspectLayer, InspectRecord, InspectTotal, Name
 pub use crate::stages::qdq::{
     EncodingRecord, FloatNodeRecord, QuantizeNetworkConfig, QuantizeRecord, QuantizedLayerRecord, quantize,
 };
+pub use crate::stages::quantized::{Calibrated, Quantized};
 pub use crate::stages::run::{RunConfig, input_files, n_chosen_outputs, run_network};
 pub use crate::stages::topology::{Topology, export_topology, inspect_topology};
 pub use crate::studies::accelerators::{StudyRun, run_study, simulate_report, study};
@@ -44,4 +51,5 @@ pub use crate::studies::published::{OwnFigure, PublishedConfig};
 pub use crate::tabular::Tabular;
 pub use crate::train::config::{TrainConfig, Validation};
 pub use crate::train::record::{OutputRecord, TrainRecord};
+pub use crate::train::trained::{Trained, Training};
 pub use crate::train::{TrainRun, train};

@@ -1,21 +1,43 @@
-//! The public API of skimp: one call for each step.
+//! The public API of skimp: one type for each stage, one call for each command.
+//!
+//! A [`Network`] is bound to [`Images`]; it becomes [`Calibrated`], then [`Quantized`], [`Traced`] and [`Simulated`], and a
+//! simulation under a cost table is [`Priced`]. Whoever calls keeps each result and uses it again: ranges give networks of
+//! many widths, a traced network is simulated on many designs without running again, and a simulation is priced under many
+//! tables without simulating again.
 //!
 //! ```
-//! use skimp::{DataConfig, Engine, EvaluateConfig, Silent};
+//! use skimp::{CostsConfig, DataConfig, Design, LayersConfig, Network, QuantizationConfig, Silent};
 //!
-//! let network = skimp::Network::open("sample-resnet")?;
-//! let config = EvaluateConfig {
-//!     data: DataConfig { set: "sample".into(), accuracy_images: 100, ..DataConfig::default() },
-//!     input_size: None,
-//!     engine: Some(Engine::Cpu),
-//!     quantization: Default::default(),
-//! };
-//! let record = skimp::evaluate(&network, &config, &Silent)?;
-//! assert!(record.top1 > 0.8);
+//! let network = Network::open("sample-resnet")?;
+//! let images = network.images(&DataConfig { set: "sample".into(), ..DataConfig::default() })?;
+//! let calibrated = network.calibrate(&images, 16, &Silent)?;
+//! let bits = |bits| QuantizationConfig { weight_bits: bits, activation_bits: bits, ..QuantizationConfig::default() };
+//! let quantized = calibrated.quantize(&bits(8), &Silent)?;
+//! assert!(quantized.accuracy(&images, 100, &Silent)?.top1 > 0.8);
+//!
+//! let traced = quantized.trace(&images, 1, &LayersConfig::default(), &Silent)?;
+//! let simulated = traced.simulate(&[Design::named("dadiannao")?, Design::named("cnvlutin")?], &Silent)?;
+//! for costs in [CostsConfig::Paper, CostsConfig::Common] {
+//!     let priced = simulated.price(&costs)?;
+//!     let [dense, sparse] = [0, 1].map(|idx| priced.record.accelerators[idx].total.energy_mj);
+//!     assert!(sparse < dense);
+//! }
 //! # Ok::<(), skimp::StudyError>(())
 //! ```
 //!
-//! The crates below are re-exported under short names for those who need more than the steps.
+//! [`Network::training`] trains in memory. [`inspect()`], [`evaluate()`], [`simulate()`], [`train()`] and [`run_study`] do
+//! what the commands of these names do, several stages at once: [`simulate()`] keeps nothing of an image that all designs
+//! have seen, so it takes less memory than [`Traced`].
+//!
+//! Every call that may take long has a [`Monitor`]: [`Silent`], a closure as [`Callback`], or a [`Cancel`] that stops it.
+//! [`with_threads`] limits the threads of one call. Errors are [`StudyError`]s, whose variants carry what a program needs to
+//! act on them; the errors inside it are re-exported, too.
+//!
+//! Programs to begin with are in `examples/programs`. The crates below are re-exported under short names for those who need
+//! more than the stages.
+
+mod progress;
+mod threads;
 
 use std::path::Path;
 
@@ -28,29 +50,19 @@ pub use skimp_quant as quant;
 pub use skimp_report as reporting;
 pub use skimp_sim as sim;
 pub use skimp_study::*;
+pub use skimp_train as training;
 
-pub use skimp_data::Preprocess;
-pub use skimp_report::{SimulationRecord, StudyRecord};
+pub use crate::progress::{Callback, Cancel, Progress};
+pub use crate::threads::{MAX_THREADS, set_threads, threads, with_threads};
+pub use skimp_data::{DataError, Dataset, Preprocess, Samples};
+pub use skimp_graph::{Graph, GraphError, Tensor};
+pub use skimp_quant::QuantError;
+pub use skimp_report::{ReportError, SimulationRecord, StudyRecord};
+pub use skimp_sim::{CostTable, SimError};
+pub use skimp_train::TrainError;
 
 pub use skimp_files::is_waiting;
 pub use skimp_memory::{OutOfMemory, Size};
-
-/// Most threads that [`set_threads`] starts: each takes memory and a handle of the system.
-pub const MAX_THREADS: usize = 1024;
-
-/// Uses `n_threads` threads for everything that runs in parallel. Results do not depend on it.
-///
-/// # Errors
-/// [`StudyError::Usage`] if the threads were set or used before, or for 0 or more than [`MAX_THREADS`].
-pub fn set_threads(n_threads: usize) -> Result<(), StudyError> {
-    if !(1..=MAX_THREADS).contains(&n_threads) {
-        return Err(StudyError::Usage(format!("{n_threads} threads, expected 1 to {MAX_THREADS}")));
-    }
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(n_threads)
-        .build_global()
-        .map_err(|error| StudyError::Usage(format!("cannot use {n_threads} threads: {error}")))
-}
 
 /// Sets what memory a run may take; by default three quarters of the machine, or of the container it runs in.
 pub fn set_memory(budget: Size) {

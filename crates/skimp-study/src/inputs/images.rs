@@ -1,6 +1,7 @@
 //! Which images a run takes, and how they become network inputs.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use skimp_data::{DataError, Dataset, InputSpec, Preprocess, Split};
 use skimp_graph::noise::ImageIndices;
@@ -20,17 +21,16 @@ pub(crate) const PREPROCESS_KEY: &str = "skimp.preprocess";
 /// Stream of the random choice of images.
 const CHOICE_STREAM: u64 = 0x696d_6167_6573;
 
-/// A data set bound to a network's input.
-#[derive(Debug)]
-pub(crate) struct Images {
-    dataset: Dataset,
-    spec: String,
-    split: SplitConfig,
+/// A data set bound to a network's input: which images a run takes, in which order, and how they become numbers. A clone
+/// shares the data.
+#[derive(Clone, Debug)]
+pub struct Images {
+    dataset: Arc<Dataset>,
+    config: DataConfig,
     preprocess_name: String,
     preprocess: Preprocess,
     input: InputSpec,
-    seed: Option<u64>,
-    order: Option<Vec<usize>>,
+    order: Option<Arc<[usize]>>,
     /// Images that the network takes at once, where it fixes their number.
     fixed_batch: Option<usize>,
     answers: AnswerOutput,
@@ -59,13 +59,31 @@ impl Batch {
 }
 
 impl Images {
-    /// Opens the data set of `config` for `graph`'s only input.
-    pub(crate) fn open(config: &DataConfig, graph: &Graph, input_size: Option<[usize; 2]>) -> Result<Self, StudyError> {
-        let dataset = Dataset::open(&config.set, of_config(config.split))?;
+    /// Opens the data set of `config` for the only input of `graph`; `input_size` are its height and width where the
+    /// network leaves them open (else the images' own).
+    ///
+    /// # Errors
+    /// [`StudyError::Data`] naming the data set, its file or the preprocessing; [`StudyError::Usage`] if the network does
+    /// not take images, or not of that size.
+    pub fn open(config: &DataConfig, graph: &Graph, input_size: Option<[usize; 2]>) -> Result<Self, StudyError> {
+        Self::of(Dataset::open(&config.set, of_config(config.split))?, config, graph, input_size)
+    }
+
+    /// As [`open`](Self::open), of a data set that is open already: [`Dataset::from_arrays`], say. `config.set` is what
+    /// records call it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn of(
+        dataset: Dataset,
+        config: &DataConfig,
+        graph: &Graph,
+        input_size: Option<[usize; 2]>,
+    ) -> Result<Self, StudyError> {
         let native = dataset.image_shape();
         let input = input_spec(graph, input_size, native.map(|[_, height, width]| [height, width]))?;
         let (preprocess_name, preprocess) = resolve_preprocess(config.preprocess.as_deref(), graph, &dataset)?;
-        let order = config.seed.map(|seed| permutation(seed, CHOICE_STREAM, dataset.len()));
+        let order = config.seed.map(|seed| permutation(seed, CHOICE_STREAM, dataset.len()).into());
         let fixed_batch = match graph.inputs().first().and_then(|input| input.dims.first()) {
             Some(Dim::Fixed(0)) => {
                 return Err(StudyError::Usage(format!("network \"{}\" takes 0 images", graph.name())));
@@ -74,8 +92,8 @@ impl Images {
             Some(Dim::Free(_)) | None => None,
         };
         let answers = AnswerOutput::choose(graph, input, dataset.n_classes(), config.output_name.as_deref())?;
-        let (spec, split, seed) = (config.set.clone(), config.split, config.seed);
-        Ok(Self { dataset, spec, split, preprocess_name, preprocess, input, seed, order, fixed_batch, answers })
+        let (dataset, config) = (Arc::new(dataset), config.clone());
+        Ok(Self { dataset, config, preprocess_name, preprocess, input, order, fixed_batch, answers })
     }
 
     /// Images that set ranges, of `config.split`; of the test split where a training split is wanted and not there.
@@ -109,34 +127,26 @@ impl Images {
         split: Option<SplitConfig>,
         monitor: &dyn Monitor,
     ) -> Result<Option<Self>, StudyError> {
-        let Some(split) = split.filter(|&split| split != self.split && self.dataset.has_splits()) else {
+        let Some(split) = split.filter(|&split| split != self.config.split && self.has_splits()) else {
             return Ok(None);
         };
-        let dataset = match Dataset::open(&self.spec, of_config(split)) {
+        let dataset = match Dataset::open(&self.config.set, of_config(split)) {
             Ok(dataset) => dataset,
             Err(absent @ (DataError::MissingSplit { .. } | DataError::MissingFile { .. })) => {
-                monitor.note(&format!("{absent}: images of the {} split set the ranges", split_name(self.split)));
+                let own = split_name(self.config.split);
+                monitor.note(&format!("{absent}: images of the {own} split set the ranges"));
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
         };
-        let order = self.seed.map(|seed| permutation(seed, CHOICE_STREAM, dataset.len()));
-        let (spec, preprocess_name, answers) = (self.spec.clone(), self.preprocess_name.clone(), self.answers.clone());
-        Ok(Some(Self {
-            dataset,
-            spec,
-            split,
-            preprocess_name,
-            preprocess: self.preprocess.clone(),
-            order,
-            answers,
-            ..*self
-        }))
+        let order = self.config.seed.map(|seed| permutation(seed, CHOICE_STREAM, dataset.len()).into());
+        let config = DataConfig { split, ..self.config.clone() };
+        Ok(Some(Self { dataset: Arc::new(dataset), config, order, ..self.clone() }))
     }
 
     /// Says that the first `n` images set the ranges where accuracy may be measured on the same ones.
     pub(crate) fn note_ranges(&self, n: usize, monitor: &dyn Monitor) {
-        let (what, other) = match (self.dataset.has_splits(), self.split) {
+        let (what, other) = match (self.has_splits(), self.config.split) {
             (true, SplitConfig::Train) => return,
             (true, SplitConfig::Test) => ("test images", "the calibration split \"train\" takes training images"),
             (false, _) => ("images", "there is no other split to take them from"),
@@ -149,8 +159,61 @@ impl Images {
     }
 
     /// Images in the split.
-    pub(crate) fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.dataset.len()
+    }
+
+    /// Whether there is none, which no data set allows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.dataset.is_empty()
+    }
+
+    /// How they were chosen.
+    #[must_use]
+    pub fn config(&self) -> &DataConfig {
+        &self.config
+    }
+
+    /// The data set.
+    #[must_use]
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// The images `range` of the run's order as the network takes them, `[n, c, h, w]`, and their classes.
+    ///
+    /// # Errors
+    /// [`StudyError::Data`] for a range beyond the data set, or an image that cannot be read.
+    pub fn tensors(&self, range: Range<usize>) -> Result<(Tensor, Vec<usize>), StudyError> {
+        let order = self.order.as_ref().and_then(|order| order.get(range.clone()));
+        let batch = match order {
+            Some(indices) => self.dataset.gather(indices, &self.preprocess, self.input)?,
+            None => self.dataset.batch(range, &self.preprocess, self.input)?,
+        };
+        Ok((Tensor::from_f32(batch.shape.to_vec(), batch.images), batch.labels))
+    }
+
+    /// The data set, to be kept beside the images.
+    pub(crate) fn shared(&self) -> &Arc<Dataset> {
+        &self.dataset
+    }
+
+    /// What happens to each pixel.
+    pub(crate) fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Places in the data set of the first `n` images of the order, or of all.
+    pub(crate) fn indices(&self, n: usize) -> Vec<usize> {
+        let n = n.min(self.len());
+        self.order.as_ref().map_or_else(|| (0..n).collect(), |order| order[..n].to_vec())
+    }
+
+    /// Whether the other split holds other images.
+    pub(crate) fn has_splits(&self) -> bool {
+        self.dataset.has_splits()
     }
 
     /// `n` limited to the images there are.
@@ -166,12 +229,12 @@ impl Images {
 
     /// Name of the part of the data set: `all` where both splits are the same images.
     pub(crate) fn split_name(&self) -> &'static str {
-        if self.dataset.has_splits() { split_name(self.split) } else { "all" }
+        if self.has_splits() { split_name(self.config.split) } else { "all" }
     }
 
     /// Part of the data set.
     pub(crate) fn split(&self) -> SplitConfig {
-        self.split
+        self.config.split
     }
 
     /// Name of the data set.
@@ -280,7 +343,7 @@ impl Images {
     pub(crate) fn record(&self) -> Result<DataRecord, StudyError> {
         Ok(DataRecord {
             name: self.name().to_owned(),
-            spec: Some(self.spec.clone()),
+            spec: Some(self.config.set.clone()),
             split: Some(self.split_name().to_owned()),
             preprocess: Some(self.preprocess_name.clone()),
             adapted: self.dataset.adaptations(&self.preprocess, self.input),
@@ -291,7 +354,7 @@ impl Images {
     /// The data set as an input of a study.
     pub(crate) fn digest(&self, record: &DataRecord) -> InputDigest {
         InputDigest {
-            path: format!("{} ({} split, {} images)", self.spec, self.split_name(), self.len()),
+            path: format!("{} ({} split, {} images)", self.config.set, self.split_name(), self.len()),
             sha256: record.sha256.clone().unwrap_or_default(),
             size_bytes: None,
         }

@@ -8,6 +8,8 @@ use skimp_graph::{Graph, onnx};
 use skimp_report::records::{InputDigest, ModelRecord};
 
 use crate::error::StudyError;
+use crate::inputs::config::DataConfig;
+use crate::inputs::images::Images;
 use crate::monitor::Monitor;
 
 /// A trained network that ships with skimp.
@@ -30,7 +32,7 @@ pub static NETWORKS: &[EmbeddedNetwork] = &[EmbeddedNetwork {
     bytes: include_bytes!("../../../../assets/networks/sample-resnet.onnx"),
 }];
 
-/// A network and where it came from.
+/// A network and where it came from. A clone shares the weights.
 #[derive(Clone, Debug)]
 pub struct Network {
     /// The graph as imported: nothing is folded.
@@ -98,6 +100,25 @@ impl Network {
         Self::import(name, Some(path), bytes)
     }
 
+    /// A network from the bytes of an ONNX file, called `name`. Weights that lie beside such a file are not found.
+    ///
+    /// # Errors
+    /// [`StudyError::Graph`] if it is no network that skimp can run.
+    pub fn from_bytes(name: &str, bytes: impl Into<bytes::Bytes>) -> Result<Self, StudyError> {
+        Self::import(name.to_owned(), None, bytes.into())
+    }
+
+    /// A network that a program built, or changed. Its digest is of the ONNX file that it would be.
+    ///
+    /// # Errors
+    /// [`StudyError::Graph`] if it has no form in ONNX.
+    pub fn from_graph(graph: Graph) -> Result<Self, StudyError> {
+        let bytes = onnx::export_bytes(&graph)?;
+        let (sha256, size_bytes) = (hex(&Sha256::digest(&bytes)), bytes.len() as u64);
+        let name = graph.name().to_owned();
+        Ok(Self { graph, name, path: None, sha256, size_bytes, is_untrained: false })
+    }
+
     /// A built-in network. Its digest is of what decides it: its name, settings and weights.
     fn build(text: &str, weights: Weights) -> Result<Self, StudyError> {
         let graph = networks::build(text, weights)?;
@@ -122,6 +143,26 @@ impl Network {
         });
         let graph = onnx::import_bytes(bytes, folder, &origin.display().to_string())?;
         Ok(Self { graph, name, path, sha256, size_bytes, is_untrained: false })
+    }
+
+    /// Names of its inputs, in order.
+    #[must_use]
+    pub fn input_names(&self) -> Vec<&str> {
+        self.graph.inputs().iter().map(|input| self.graph.value(input.value).name.as_str()).collect()
+    }
+
+    /// Names of its outputs, in order.
+    #[must_use]
+    pub fn output_names(&self) -> Vec<&str> {
+        self.graph.outputs().iter().map(|&id| self.graph.value(id).name.as_str()).collect()
+    }
+
+    /// The images of `data` for its input; see [`Images::open`] for an input whose height and width are open.
+    ///
+    /// # Errors
+    /// As [`Images::open`].
+    pub fn images(&self, data: &DataConfig) -> Result<Images, StudyError> {
+        Images::open(data, &self.graph, None)
     }
 
     /// What is computed otherwise than the file says, in words; `None` where nothing is.

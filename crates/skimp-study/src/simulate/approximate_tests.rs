@@ -17,7 +17,7 @@ use crate::simulate::layers::{SimulatedLayer, choose};
 use crate::simulate::pricing::CostsConfig;
 use crate::simulate::session::{SimulateConfig, simulate};
 use crate::stages::config::QuantizationConfig;
-use crate::stages::integer;
+use crate::stages::quantized::Quantized;
 
 const NETWORK: &str = "sample-resnet";
 
@@ -108,9 +108,9 @@ impl MacHook for ByDefinition<'_> {
 fn independently(data: &DataConfig, range: std::ops::Range<usize>, predicted: &Predicted) -> (f64, f64) {
     let network = Network::open(NETWORK).unwrap();
     let images = Images::open(data, &network.graph, None).unwrap();
-    let (quantized, _) = integer::quantize_network(&network, &images, &quantization(), &Silent).unwrap();
-    let layers = choose(&quantized, images.input(), 1, &LayersConfig::default()).unwrap().simulated;
-    let reference = IntegerReference::new(&quantized.graph).unwrap();
+    let quantized = Quantized::new(&network, &images, &quantization(), &Silent).unwrap();
+    let layers = choose(&quantized.integer, images.input(), 1, &LayersConfig::default()).unwrap().simulated;
+    let reference = IntegerReference::new(quantized.graph()).unwrap();
     let Batch { inputs, labels, .. } = images.batch(range).unwrap();
     let right = |outputs: &[skimp_graph::Tensor]| {
         let logits = outputs[0].as_f32().unwrap();

@@ -1,9 +1,13 @@
-//! The designs that a run chooses from: the embedded ones, and those of whoever calls.
+//! The designs that a run chooses from, the embedded ones and those of whoever calls, and one of them configured.
+
+use std::sync::Arc;
 
 use skimp_digital::{ACCELERATORS, comparison_table};
-use skimp_sim::{AcceleratorModel, ComparisonRow, SimError, find_model};
+use skimp_sim::{Accelerator, AcceleratorModel, ComparisonRow, Configured, Facts, Searchable, SimError, find_model};
+use toml::Table;
 
 use crate::error::StudyError;
+use crate::simulate::config::AcceleratorConfig;
 
 /// The models that names of accelerators stand for. A model of one's own takes part in simulations, studies and reports
 /// like an embedded one:
@@ -72,8 +76,115 @@ impl Designs {
         find_model(&self.0, name)
     }
 
+    /// The design that `config` describes; files that it names have been read before.
+    ///
+    /// # Errors
+    /// [`SimError`] naming the model or the setting, with the nearest one.
+    pub fn configure(&self, config: &AcceleratorConfig) -> Result<Design, StudyError> {
+        let form = Form::from(self.find(&config.model)?.configure(&config.set)?);
+        Ok(Design { config: config.clone(), form })
+    }
+
     /// Each model's rows of the comparison table, published first, at its default preset.
     pub(crate) fn comparison_rows(&self) -> Result<Vec<ComparisonRow>, SimError> {
         comparison_table(&self.0)
+    }
+}
+
+/// A configured design with a label, ready for simulations: of as many traced networks as one likes. A clone shares it.
+#[derive(Clone, Debug)]
+pub struct Design {
+    config: AcceleratorConfig,
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    Ready(Arc<dyn Accelerator>),
+    NeedsSearch(Arc<dyn Searchable>),
+}
+
+impl From<Configured> for Form {
+    fn from(configured: Configured) -> Self {
+        match configured {
+            Configured::Ready(accelerator) => Form::Ready(accelerator.into()),
+            Configured::NeedsSearch(search) => Form::NeedsSearch(search.into()),
+        }
+    }
+}
+
+impl Design {
+    /// The embedded design `name` as its preset has it.
+    ///
+    /// # Errors
+    /// [`SimError::UnknownAccelerator`] with the nearest and all names.
+    pub fn named(name: &str) -> Result<Self, StudyError> {
+        Self::of(Designs::embedded().find(name)?, &Table::new())
+    }
+
+    /// `model`, an embedded one or one of one's own, with `settings` on top of its preset.
+    ///
+    /// # Errors
+    /// [`SimError`] naming the setting that is unknown, has the wrong type or lies outside its range.
+    pub fn of(model: &dyn AcceleratorModel, settings: &Table) -> Result<Self, StudyError> {
+        let config = AcceleratorConfig {
+            model: model.name().to_owned(),
+            label: None,
+            preset: None,
+            set: settings.clone(),
+            origin: None,
+        };
+        Ok(Self { form: model.configure(settings)?.into(), config })
+    }
+
+    /// The same design under another name in tables and reports.
+    #[must_use]
+    pub fn labeled(mut self, label: impl Into<String>) -> Self {
+        self.config.label = Some(label.into());
+        self
+    }
+
+    /// Its name in tables and reports: the model's, unless it was [labeled](Self::labeled).
+    #[must_use]
+    pub fn label(&self) -> &str {
+        self.config.label()
+    }
+
+    /// What holds of it, whatever it runs.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        match &self.form {
+            Form::Ready(accelerator) => accelerator.facts(),
+            Form::NeedsSearch(search) => search.facts(),
+        }
+    }
+
+    /// How it was asked for.
+    pub(crate) fn config(&self) -> &AcceleratorConfig {
+        &self.config
+    }
+
+    /// The search for its parameters that it needs before it runs.
+    pub(crate) fn search(&self) -> Option<&dyn Searchable> {
+        match &self.form {
+            Form::Ready(_) => None,
+            Form::NeedsSearch(search) => Some(&**search),
+        }
+    }
+
+    /// The same with the parameters that a search found.
+    pub(crate) fn found(&mut self, accelerator: Box<dyn Accelerator>) {
+        self.form = Form::Ready(accelerator.into());
+    }
+
+    /// The design as it runs.
+    ///
+    /// # Errors
+    /// [`SimError::NeedsSearch`].
+    pub(crate) fn accelerator(&self) -> Result<&dyn Accelerator, StudyError> {
+        match &self.form {
+            Form::Ready(accelerator) => Ok(&**accelerator),
+            Form::NeedsSearch(search) => Err(search.needed().into()),
+        }
     }
 }

@@ -12,12 +12,14 @@ use crate::monitor::Silent;
 use crate::simulate::accelerators::accelerator_configs;
 use crate::simulate::config::LayersConfig;
 use crate::simulate::designs::Designs;
+use crate::simulate::priced::Priced;
 use crate::simulate::pricing::CostsConfig;
-use crate::simulate::session::{SimulateConfig, Simulation, simulate};
+use crate::simulate::session::{SimulateConfig, simulate};
 use crate::stages::config::{FirstLayer, QuantizationConfig, WeightScales};
 use crate::stages::evaluate::{Engine, EvaluateConfig, evaluate};
 use crate::stages::qdq;
 use crate::stages::qdq::QuantizeNetworkConfig;
+use crate::stages::quantized::Quantized;
 
 fn data() -> DataConfig {
     DataConfig { set: "sample".into(), images: 2, accuracy_images: 8, ..DataConfig::default() }
@@ -44,7 +46,7 @@ fn write(folder: &Path, activation_type: CodeType, activation_scheme: Scheme, we
     path.to_str().unwrap().to_owned()
 }
 
-fn run(network: &Network, models: &[String], first_layer: FirstLayer) -> Simulation {
+fn run(network: &Network, models: &[String], first_layer: FirstLayer) -> Priced {
     let config = SimulateConfig {
         data: data(),
         input_size: None,
@@ -119,11 +121,7 @@ fn simulation_and_evaluation_run_one_network() {
     };
     let evaluated = evaluate(&network, &config, &Silent).unwrap();
     let images = crate::inputs::images::Images::open(&config.data, &network.graph, None).unwrap();
-    let (quantized, _) =
-        crate::stages::integer::quantize_network(&network, &images, &config.quantization, &Silent).unwrap();
-    let executor = skimp_cpu::integer::IntegerExecutor::new(&quantized.graph).unwrap();
-    let tally = crate::stages::evaluate::classify(&images, 32, &Silent, |inputs| {
-        skimp_graph::integer::IntegerEngine::run(&executor, std::slice::from_ref(inputs))
-    });
+    let quantized = Quantized::new(&network, &images, &config.quantization, &Silent).unwrap();
+    let tally = quantized.classify(&images, 32, &Silent);
     assert_eq!(tally.unwrap().top1, evaluated.correct);
 }

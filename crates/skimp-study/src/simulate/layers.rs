@@ -6,13 +6,18 @@ use std::sync::Arc;
 
 use skimp_data::InputSpec;
 use skimp_graph::integer::{Activation, MacLayout, ValueKind};
-use skimp_quant::{LayerGeometry, Quantized, QuantizedLayer};
-use skimp_report::records::{LayerStatistics, Verdict};
-use skimp_sim::{LayerKind, LayerWorkload, NegativeSums, Nonlinearity};
+use skimp_memory::bytes_of;
+use skimp_quant::{LayerGeometry, QuantizedLayer};
+use skimp_report::records::{Coverage, LayerStatistics, Verdict};
+use skimp_sim::{LayerKind, LayerWorkload, NegativeSums, Nonlinearity, OtherLayer};
 
 use crate::error::StudyError;
+use crate::inputs::images::Images;
 use crate::simulate::config::LayersConfig;
+use crate::simulate::other_layers::other_layers;
 use crate::simulate::trace::{ImageTrace, LayerOperands};
+use crate::stages::coverage::NetworkWork;
+use crate::stages::quantized::Quantized;
 
 /// Scales and what else a reader of a dump needs.
 #[derive(Clone, Debug)]
@@ -23,7 +28,7 @@ pub(crate) struct LayerScales {
 }
 
 /// One simulated layer and its sums over images.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SimulatedLayer {
     /// Node of the integer network.
     pub(crate) node_idx: usize,
@@ -59,6 +64,13 @@ impl SimulatedLayer {
     /// Operator as in ONNX.
     pub(crate) fn operator(&self) -> &'static str {
         self.operator
+    }
+
+    /// Bytes of what one image shows of it: a [`ImageTrace`].
+    pub(crate) fn bytes_per_image(&self) -> u64 {
+        let shape = &self.operands.workload.shape;
+        let sums = if self.scales.residual { 2 } else { 1 };
+        bytes_of::<i32>(shape.input_count() as u64) + sums * bytes_of::<i64>(shape.output_count() as u64)
     }
 
     /// Values of one image as the workload has them, channel by channel, from those of the integer network, which has
@@ -153,6 +165,33 @@ fn shapes(workload: &LayerWorkload, rows: usize) -> (Vec<u64>, Vec<u64>, Vec<u64
     }
 }
 
+/// The layers of a network as a run of simulators takes them.
+#[derive(Clone, Debug)]
+pub(crate) struct NetworkLayers {
+    /// Those with weights that are simulated, in execution order.
+    pub(crate) simulated: Vec<SimulatedLayer>,
+    /// Those without weights.
+    pub(crate) others: Vec<OtherLayer>,
+    /// The part of the network's work that the simulated ones cover.
+    pub(crate) covered: Coverage,
+    /// The part of it that the integer network does in integers.
+    pub(crate) in_integers: Coverage,
+}
+
+impl NetworkLayers {
+    /// The layers of `quantized` for the input that `images` are bound to.
+    pub(crate) fn of(quantized: &Quantized, images: &Images, config: &LayersConfig) -> Result<Self, StudyError> {
+        let (input, batch, integer) = (images.input(), images.images_at_once(1), &quantized.integer);
+        let ChosenLayers { simulated, left_out } = choose(integer, input, batch, config)?;
+        let work = NetworkWork::new(&quantized.network, input)?;
+        let workloads: Vec<_> = simulated.iter().map(|layer| &layer.operands.workload).collect();
+        let covered = work.simulated(&workloads, &integer.layers, &left_out);
+        let in_integers = work.in_integers(integer.layers.iter().map(|layer| layer.name.as_str()));
+        let others = other_layers(&quantized.network, &integer.graph, input, batch)?;
+        Ok(Self { simulated, others, covered, in_integers })
+    }
+}
+
 /// The layers of an integer network that a run simulates, and the others.
 #[derive(Debug)]
 pub(crate) struct ChosenLayers {
@@ -164,7 +203,7 @@ pub(crate) struct ChosenLayers {
 
 /// Chooses the layers that a run simulates, for a network that takes `batch` images at once.
 pub(crate) fn choose(
-    quantized: &Quantized,
+    quantized: &skimp_quant::Quantized,
     input: InputSpec,
     batch: usize,
     config: &LayersConfig,

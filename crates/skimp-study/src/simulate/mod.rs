@@ -12,13 +12,19 @@ pub(crate) mod effects;
 pub(crate) mod findings;
 #[cfg(test)]
 mod integer_tests;
+pub(crate) mod judging;
 pub(crate) mod layers;
 #[cfg(test)]
 mod moment_tests;
 pub(crate) mod other_layers;
+pub(crate) mod priced;
 pub(crate) mod pricing;
+pub(crate) mod runs;
 pub(crate) mod session;
 pub(crate) mod shapes;
+pub(crate) mod simulated;
+pub(crate) mod stream;
 pub(crate) mod timeline;
 pub(crate) mod trace;
+pub(crate) mod traced;
 pub(crate) mod tuning;

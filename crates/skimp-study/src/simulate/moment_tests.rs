@@ -21,7 +21,7 @@ use crate::simulate::config::LayersConfig;
 use crate::simulate::effects::Judge;
 use crate::simulate::layers::{SimulatedLayer, choose};
 use crate::stages::config::QuantizationConfig;
-use crate::stages::integer;
+use crate::stages::quantized::Quantized;
 
 /// An analog array: each sum gets noise that belongs to the image and the time step.
 #[derive(Debug)]
@@ -53,9 +53,9 @@ impl Set {
         // Ranges of the same images whatever the order of the run.
         let ranges = Images::open(&DataConfig { seed: None, ..data }, &network.graph, None).unwrap();
         let quantization = QuantizationConfig { calibration_images: 4, ..QuantizationConfig::default() };
-        let (quantized, _) = integer::quantize_network(&network, &ranges, &quantization, &Silent).unwrap();
-        let layers = choose(&quantized, images.input(), 1, &LayersConfig::default()).unwrap().simulated;
-        let executor = IntegerExecutor::new(&quantized.graph).unwrap();
+        let quantized = Quantized::new(&network, &ranges, &quantization, &Silent).unwrap();
+        let layers = choose(&quantized.integer, images.input(), 1, &LayersConfig::default()).unwrap().simulated;
+        let executor = IntegerExecutor::new(quantized.graph()).unwrap();
         Self { images, layers, executor }
     }
 

@@ -1,46 +1,36 @@
-//! Accelerators on the real operand values of a network: the main pipeline.
+//! Accelerators on the real operand values of a network: all stages at once, image by image.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use skimp_cpu::integer::IntegerExecutor;
-use skimp_graph::integer::{IntegerEngine, Observation};
-use skimp_graph::noise::ImageIndices;
-use skimp_quant::Quantized;
 use skimp_report::SimulationRecord;
-use skimp_report::records::{
-    AcceleratorRecord, AcceleratorTotal, Breakdown, Coverage, EffectAccuracy, FactsRecord, LayerRecord,
-    LayerStatistics, OtherLayerRecord, TuningRecord,
-};
-use skimp_report::table::Table;
-use skimp_sim::{
-    Accelerator, Configured, CostTable, Energy, Found, GIVEN_MAPPINGS, LayerResult, LayerTrace, LayerWorkload, Moment,
-    OtherLayer, OtherOutcome, RunTotals, Work,
-};
-use toml::Table as Settings;
+use skimp_report::records::Coverage;
+use skimp_sim::{LayerWorkload, OtherLayer};
 
 use crate::error::StudyError;
 use crate::inputs::answers::chance_warning;
 use crate::inputs::config::{DataConfig, JudgeBy};
-use crate::inputs::images::{Batch, Images};
+use crate::inputs::images::Images;
 use crate::inputs::network::Network;
 use crate::monitor::{Monitor, step};
 use crate::simulate::config::{AcceleratorConfig, LayersConfig};
-use crate::simulate::designs::Designs;
-use crate::simulate::dump::Dump;
-use crate::simulate::effects::{Judge, image_trace};
-use crate::simulate::layers::SimulatedLayer;
-use crate::simulate::other_layers::other_layers;
-use crate::simulate::pricing::{CostsConfig, energy_record};
+use crate::simulate::designs::{Design, Designs};
+use crate::simulate::dump::{self, Dump};
+use crate::simulate::judging::judge;
+use crate::simulate::layers::{NetworkLayers, SimulatedLayer};
+use crate::simulate::priced::Priced;
+use crate::simulate::pricing::CostsConfig;
+use crate::simulate::runs::{DesignRun, Timed};
 use crate::simulate::shapes::ShapeLayers;
-use crate::simulate::timeline::Timeline;
-use crate::simulate::tuning::{TuningImages, tuned};
-use crate::simulate::{dump, findings, other_layers, timeline};
+use crate::simulate::simulated::Simulated;
+use crate::simulate::stream::stream;
+use crate::simulate::timeline;
 use crate::stages::config::QuantizationConfig;
-use crate::stages::coverage::NetworkWork;
-use crate::stages::integer;
+use crate::stages::quantized::Quantized;
 use crate::stages::topology::{Topology, operator};
-use crate::tabular::Tabular;
+
+/// Points of top-1 accuracy that an approximate accelerator may lose, unless a run says otherwise, before what it saves is
+/// void.
+const ALLOWED_LOSS_POINTS: f64 = 1.0;
 
 /// What to simulate.
 #[derive(Clone, Debug)]
@@ -67,314 +57,67 @@ pub struct SimulateConfig {
     pub trace: Option<PathBuf>,
 }
 
-/// What a simulation found.
-#[derive(Clone, Debug)]
-pub struct Simulation {
-    /// Cycles, events and energy.
-    pub record: SimulationRecord,
-    /// Shapes and densities by layer.
-    pub layers: Vec<LayerStatistics>,
-    /// The part of the network's work that the integer network does in integers; `None` without a network.
-    pub in_integers: Option<Coverage>,
-    /// Operators that ran on real numbers between integer layers.
-    pub float_nodes: Vec<String>,
+/// What each design does to the layers of a network before the first of them runs; `quantization` holds the widths of those
+/// by shape.
+pub(crate) fn check(
+    runs: &[DesignRun],
+    layers: &[LayerWorkload],
+    config: &LayersConfig,
+    quantization: &QuantizationConfig,
+    monitor: &dyn Monitor,
+) -> Result<(), StudyError> {
+    let by_shape = config.by_shape.iter().map(|layer| layer.workload(quantization));
+    let named = layers.iter().cloned().map(Ok).chain(by_shape).collect::<Result<Vec<_>, _>>()?;
+    runs.iter().try_for_each(|run| run.check(&named, monitor))
 }
 
-impl serde::Serialize for Simulation {
-    /// As its record: `skimp.simulate/3`.
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.record.serialize(serializer)
-    }
-}
-
-impl Tabular for Simulation {
-    fn tables(&self) -> Vec<Table> {
-        self.record.tables()
-    }
-
-    fn to_text(&self, width: Option<usize>) -> String {
-        self.record.to_text(width)
-    }
-
-    fn to_csv(&self) -> Result<String, StudyError> {
-        self.record.to_csv()
-    }
-}
-
-impl Tabular for SimulationRecord {
-    fn tables(&self) -> Vec<Table> {
-        vec![skimp_report::views::totals_table(self)]
-    }
-
-    fn to_text(&self, width: Option<usize>) -> String {
-        skimp_report::views::simulation_text(self, width)
-    }
-
-    fn to_csv(&self) -> Result<String, StudyError> {
-        Ok(skimp_report::views::simulation_csv(self)?)
-    }
-}
-
-/// Whether a layer's timeline is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Timed {
-    Yes,
-    No,
-}
-
-/// One accelerator at work.
-struct Running {
-    config: AcceleratorConfig,
-    design: Configured,
-    /// The layers of one image, where it runs them as a network.
-    network: Option<Vec<LayerResult>>,
-    results: Vec<Option<LayerResult>>,
-    /// What it makes of the layers without a matrix of weights, over all images.
-    others: Vec<OtherOutcome>,
-    timeline: Timeline,
-    accuracy: Option<EffectAccuracy>,
-    tuning: Option<TuningRecord>,
-}
-
-impl Running {
-    fn new(designs: &Designs, config: &AcceleratorConfig, n_layers: usize) -> Result<Self, StudyError> {
-        let design = designs.find(&config.model)?.configure(&config.set)?;
-        let timeline = Timeline::new(config.label(), design.facts().clock_mhz);
-        Ok(Self {
-            config: config.clone(),
-            design,
-            network: None,
-            results: vec![None; n_layers],
-            others: Vec::new(),
-            timeline,
-            accuracy: None,
-            tuning: None,
-        })
-    }
-
-    /// The design as it runs.
-    fn accelerator(&self) -> Result<&dyn Accelerator, StudyError> {
-        match &self.design {
-            Configured::Ready(accelerator) => Ok(&**accelerator),
-            Configured::NeedsSearch(search) => Err(search.needed().into()),
-        }
-    }
-
-    /// Refuses settings of layers that are not there, before anything takes long, and says where mappings are given for
-    /// some of the layers only.
-    fn check(&self, layers: &[LayerWorkload], monitor: &dyn Monitor) -> Result<(), StudyError> {
-        if let Configured::Ready(accelerator) = &self.design {
-            accelerator.check_network(layers).map_err(|error| self.config.fault(error))?;
-        }
-        let given = self.design.facts().config.get(GIVEN_MAPPINGS).and_then(|entries| entries.as_array());
-        let given: Vec<&str> = given.map_or(&[][..], Vec::as_slice).iter().filter_map(given_layer).collect();
-        let n_searched = layers.iter().filter(|layer| !given.contains(&layer.name.as_str())).count();
-        if !given.is_empty() && n_searched > 0 {
-            let (label, n_layers) = (self.config.label(), layers.len());
-            monitor.note(&format!(
-                "{label}: no mapping is given for {n_searched} of {n_layers} layers; they are searched"
-            ));
-        }
-        Ok(())
-    }
-
-    /// Looks at all layers before the first one runs.
-    fn begin(&mut self, layers: &[LayerWorkload]) -> Result<(), StudyError> {
-        self.network = self.accelerator()?.simulate_network(layers).map_err(|error| self.config.fault(error))?;
-        Ok(())
-    }
-
-    /// Runs layer `idx` on one image, and draws it if `timed`.
-    fn simulate(
-        &mut self,
-        idx: usize,
-        layer: &LayerWorkload,
-        trace: Option<&LayerTrace>,
-        timed: Timed,
-    ) -> Result<(), StudyError> {
-        let accelerator = self.accelerator()?;
-        let result = match &self.network {
-            Some(results) => results[idx].clone(),
-            None => accelerator.simulate_layer(layer, trace).map_err(|error| self.config.fault(error))?,
-        };
-        if timed == Timed::Yes {
-            let spans = accelerator.timeline(layer, trace, &result)?;
-            self.timeline.push(spans);
-        }
-        match &mut self.results[idx] {
-            Some(sum) => sum.merge(&result),
-            empty => *empty = Some(result),
-        }
-        Ok(())
-    }
-
-    /// Runs the layers without a matrix of weights on `n_images`, whose values do not matter.
-    fn simulate_others(&mut self, layers: &[OtherLayer], n_images: usize) -> Result<(), StudyError> {
-        let over_images = |one: LayerResult| {
-            let mut sum = one.clone();
-            (1..n_images).for_each(|_| sum.merge(&one));
-            sum
-        };
-        self.others = layers
-            .iter()
-            .map(|layer| {
-                let outcome = self.accelerator()?.simulate_other(layer).map_err(|error| self.config.fault(error))?;
-                Ok(match outcome {
-                    OtherOutcome::NotModelled => OtherOutcome::NotModelled,
-                    OtherOutcome::Beside(result) => OtherOutcome::Beside(over_images(result)),
-                    OtherOutcome::InTotals(result) => OtherOutcome::InTotals(over_images(result)),
-                })
-            })
-            .collect::<Result<_, StudyError>>()?;
-        Ok(())
-    }
-
-    /// What it did, priced by `table` or else by its own. `layers` are operator and dense MACs of each layer, which make up
-    /// `simulated_percent` of the network's; `others` are the layers without a matrix of weights.
-    fn record(
-        &self,
-        layers: &[(&str, u64)],
-        others: &[OtherLayer],
-        simulated_percent: f64,
-        table: Option<&CostTable>,
-    ) -> Result<AcceleratorRecord, StudyError> {
-        let accelerator = self.accelerator()?;
-        let facts = accelerator.facts();
-        let table = table.unwrap_or(&facts.costs);
-        let mut records = Vec::with_capacity(layers.len());
-        let mut priced = Vec::with_capacity(layers.len());
-        for (&layer, result) in layers.iter().zip(&self.results) {
-            let Some(result) = result else { continue };
-            let energy = Energy::price(result, table, facts.clock_mhz);
-            let energy = energy.map_err(|error| error.of_design(facts.name))?;
-            records.push(layer_record(layer, accelerator, result, &energy));
-            priced.push((result, energy));
-        }
-        let mut beside = Vec::new();
-        for (layer, outcome) in others.iter().zip(&self.others) {
-            let (result, in_totals) = match outcome {
-                OtherOutcome::NotModelled => continue,
-                OtherOutcome::Beside(result) => (result, false),
-                OtherOutcome::InTotals(result) => (result, true),
-            };
-            let energy = Energy::price(result, table, facts.clock_mhz);
-            let energy = energy.map_err(|error| error.of_design(facts.name))?;
-            let record = layer_record((&layer.operator, layer.work_of(Work::Macs)), accelerator, result, &energy);
-            if in_totals {
-                records.push(record);
-                priced.push((result, energy));
-            } else {
-                beside.push(record);
-            }
-        }
-        let totals = RunTotals::new(priced.iter().map(|(result, energy)| (*result, energy)), facts.clock_mhz);
-        Ok(AcceleratorRecord {
-            name: facts.name.to_owned(),
-            label: self.config.label().to_owned(),
-            config: json_config(&facts.config)?,
-            costs: table.name.clone(),
-            energy: Some(energy_record(
-                priced.iter().map(|(result, energy)| (*result, energy)),
-                table,
-                facts.not_counted,
-            )),
-            facts: Some(FactsRecord {
-                exact: accelerator.effect().is_none(),
-                needs: facts.needs.words().to_owned(),
-                exploits: facts.exploits.iter().map(|&what| what.to_owned()).collect(),
-                remarks: facts.remarks.clone(),
-            }),
-            approximate: accelerator.effect().is_some(),
-            clock_mhz: facts.clock_mhz,
-            area_mm2: Some(facts.area_mm2).filter(|&area_mm2| area_mm2 > 0.0),
-            peak_gmacs: Some(facts.peak_gmacs).filter(|&peak| peak > 0.0),
-            dram_gb_per_s: facts.dram_gb_per_s,
-            findings: findings::of_network(priced.iter().map(|(result, _)| *result)),
-            layers: records,
-            shape_layers: Vec::new(),
-            other_layers: beside,
-            accuracy: self.accuracy.clone(),
-            tuning: self.tuning.clone(),
-            total: AcceleratorTotal {
-                cycles: totals.cycles,
-                latency_ms: totals.latency_ms,
-                // Over all images; the totals hold the mean of one.
-                energy_mj: priced.iter().map(|(_, energy)| energy.total_nj()).sum::<f64>() * 1e-6,
-                tops_per_w: totals.tops_per_w,
-                gmacs_per_s: totals.tops * 500.0,
-                simulated_percent,
-            },
-        })
-    }
-}
-
-/// What each accelerator did, priced by its table of `tables` or else by its own.
-fn records(
-    running: &[Running],
-    layers: &[(&str, u64)],
+/// What designs do before they see the layers one by one.
+pub(crate) fn begin(
+    runs: &mut [DesignRun],
+    layers: &[LayerWorkload],
     others: &[OtherLayer],
-    simulated_percent: f64,
-    tables: &[Option<CostTable>],
-) -> Result<Vec<AcceleratorRecord>, StudyError> {
-    running
-        .iter()
-        .zip(tables)
-        .map(|(running, table)| running.record(layers, others, simulated_percent, table.as_ref()))
-        .collect()
+    n_images: usize,
+) -> Result<(), StudyError> {
+    runs.iter_mut().try_for_each(|run| run.begin(layers))?;
+    runs.iter_mut().try_for_each(|run| run.simulate_others(others, n_images))
 }
 
-/// The layers without a matrix of weights, with the designs that do not model them.
-fn other_records(layers: &[OtherLayer], running: &[Running]) -> Vec<OtherLayerRecord> {
-    let record = |(idx, layer): (usize, &OtherLayer)| {
-        let lacking = running.iter().filter(|running| running.others[idx] == OtherOutcome::NotModelled);
-        other_layers::record(layer, lacking.map(|running| running.config.label().to_owned()).collect())
-    };
-    layers.iter().enumerate().map(record).collect()
+/// What to know before believing figures of this network on these images.
+pub(crate) fn answers_warning(quantized: &Quantized, images: &Images) -> Option<String> {
+    let labels_count = !quantized.network.is_untrained && images.config().judge_by == JudgeBy::Labels;
+    chance_warning(quantized.answers, images.preprocess_name()).filter(|_| labels_count)
 }
 
-pub(crate) fn layer_record(
-    (operator, macs): (&str, u64),
-    accelerator: &dyn Accelerator,
-    result: &LayerResult,
-    energy: &Energy,
-) -> LayerRecord {
-    let mut why: Vec<String> = accelerator.why(result).into_iter().map(|loss| loss.text).collect();
-    for finding in &result.findings {
-        if let Found::Off(reason) = &finding.found {
-            why.push(format!("{} is off: {reason}", finding.quantity.label));
-        }
-    }
-    let phases = result.cycles.iter().map(|(statistic, count)| (statistic.name.to_owned(), count));
-    LayerRecord {
-        name: result.layer.clone(),
-        operator: operator.to_owned(),
-        macs,
-        images: result.images,
-        findings: findings::of_layer(result),
-        mapping: result.mapping.iter().map(|&(name, number)| (name.to_owned(), number)).collect(),
-        cycles: Breakdown { total: result.total_cycles(), parts: phases.collect() },
-        events: result.events.iter().map(|(statistic, count)| (statistic.name.to_owned(), count)).collect(),
-        energy_nj: Breakdown { total: energy.total_nj(), parts: energy.terms().into_iter().collect() },
-        why,
-        notes: result.notes.clone(),
-    }
+/// What a record says beside the designs' rows, once the images have been seen.
+pub(crate) fn base_of(
+    quantized: &Quantized,
+    images: &Images,
+    n_images: usize,
+    layers: &NetworkLayers,
+    warning: Option<String>,
+) -> Result<Priced, StudyError> {
+    let float_nodes = &quantized.report().float_nodes;
+    Ok(Priced {
+        record: SimulationRecord {
+            model: quantized.network.record(),
+            data: images.record()?,
+            images: n_images as u64,
+            weight_bits: quantized.config.weight_bits,
+            activation_bits: quantized.config.activation_bits,
+            allowed_loss_points: ALLOWED_LOSS_POINTS,
+            simulated: Some(layers.covered.clone()),
+            warnings: warning.into_iter().collect(),
+            ..SimulationRecord::default()
+        },
+        layers: layers.simulated.iter().map(SimulatedLayer::statistics).collect(),
+        in_integers: Some(layers.in_integers.clone()),
+        float_nodes: float_nodes.iter().map(|node| format!("{} ({})", node.name, node.op)).collect(),
+    })
 }
 
-/// The layer of an entry of [`GIVEN_MAPPINGS`].
-fn given_layer(entry: &toml::Value) -> Option<&str> {
-    entry.as_str()?.rsplit_once('=').map(|(layer, _)| layer.trim())
-}
-
-fn json_config(config: &Settings) -> Result<serde_json::Map<String, serde_json::Value>, StudyError> {
-    match serde_json::to_value(config) {
-        Ok(serde_json::Value::Object(map)) => Ok(map),
-        _ => Err(StudyError::Usage("an accelerator's configuration has no JSON form".to_owned())),
-    }
-}
-
-fn write_trace(path: Option<&Path>, running: &[Running]) -> Result<(), StudyError> {
+fn write_trace(path: Option<&Path>, runs: &[DesignRun]) -> Result<(), StudyError> {
     let Some(path) = path else { return Ok(()) };
-    let timelines: Vec<_> = running.iter().map(|running| running.timeline.clone()).collect();
+    let timelines: Vec<_> = runs.iter().map(|run| run.timeline().clone()).collect();
     timeline::write(path, &timelines)
 }
 
@@ -390,243 +133,127 @@ pub fn simulate_topology(
     costs: &CostsConfig,
     trace: Option<&Path>,
     monitor: &dyn Monitor,
-) -> Result<Simulation, StudyError> {
-    let layers = topology.workloads(quantization);
-    let tables = costs.tables(accelerators)?;
-    let mut running = accelerators
-        .iter()
-        .map(|accelerator| Running::new(designs, accelerator, layers.len()))
-        .collect::<Result<Vec<_>, _>>()?;
-    running.iter().try_for_each(|running| running.check(&layers, monitor))?;
-    let timed = if trace.is_some() { Timed::Yes } else { Timed::No };
-    monitor.stage("simulating layers", layers.len() as u64);
-    running.iter_mut().try_for_each(|running| running.begin(&layers))?;
-    for (idx, layer) in layers.iter().enumerate() {
-        for accelerator in &mut running {
-            accelerator.simulate(idx, layer, None, timed)?;
-        }
-        step(monitor, 1)?;
+) -> Result<Priced, StudyError> {
+    costs.tables(accelerators)?;
+    let designs = accelerators.iter().map(|config| designs.configure(config)).collect::<Result<Vec<_>, _>>()?;
+    topology.simulated(quantization, &designs, trace, monitor)?.price(costs)
+}
+
+impl Topology {
+    /// What designs that need shapes only do with the layers, once.
+    ///
+    /// # Errors
+    /// [`StudyError::Sim`] naming the layer and the operand values that a design needs.
+    pub fn simulate(
+        &self,
+        quantization: &QuantizationConfig,
+        designs: &[Design],
+        monitor: &dyn Monitor,
+    ) -> Result<Simulated, StudyError> {
+        self.simulated(quantization, designs, None, monitor)
     }
-    write_trace(trace, &running)?;
-    let kinds: Vec<_> = layers.iter().map(|layer| (operator(layer), layer.shape.dense_macs())).collect();
-    let simulated = Coverage::new(kinds.iter().map(|&(_, macs)| macs).fold(0, u64::saturating_add), 0, Vec::new());
-    let percent = simulated.percent;
-    Ok(Simulation {
-        record: SimulationRecord {
-            model: topology.record(),
+
+    fn simulated(
+        &self,
+        quantization: &QuantizationConfig,
+        designs: &[Design],
+        trace: Option<&Path>,
+        monitor: &dyn Monitor,
+    ) -> Result<Simulated, StudyError> {
+        let layers = self.workloads(quantization);
+        let mut runs: Vec<DesignRun> = designs.iter().map(|design| DesignRun::new(design, layers.len())).collect();
+        runs.iter().try_for_each(|run| run.check(&layers, monitor))?;
+        let timed = if trace.is_some() { Timed::Yes } else { Timed::No };
+        monitor.stage("simulating layers", layers.len() as u64);
+        runs.iter_mut().try_for_each(|run| run.begin(&layers))?;
+        for (idx, layer) in layers.iter().enumerate() {
+            for run in &mut runs {
+                run.simulate(idx, layer, None, timed)?;
+            }
+            step(monitor, 1)?;
+        }
+        write_trace(trace, &runs)?;
+        let work: Vec<_> = layers.iter().map(|layer| (operator(layer), layer.shape.dense_macs())).collect();
+        let macs = work.iter().map(|&(_, macs)| macs).fold(0, u64::saturating_add);
+        let record = SimulationRecord {
+            model: self.record(),
             images: 1,
             weight_bits: quantization.weight_bits,
             activation_bits: quantization.activation_bits,
-            accelerators: records(&running, &kinds, &[], percent, &tables)?,
-            simulated: Some(simulated),
+            simulated: Some(Coverage::new(macs, 0, Vec::new())),
             ..SimulationRecord::default()
-        },
-        layers: Vec::new(),
-        in_integers: None,
-        float_nodes: Vec::new(),
-    })
+        };
+        Ok(Simulated::of_layers(record, work, runs))
+    }
 }
 
-/// Simulates accelerators on a network and real images.
+/// Simulates accelerators on a network and real images: calibrates, quantizes, runs and prices in one go, and keeps nothing
+/// of an image once all accelerators have seen it. [`Traced`](crate::Traced) is for those who simulate again.
 ///
 /// # Errors
 /// [`StudyError`] naming the file, node, layer or setting; [`skimp_sim::SimError::NotExact`] if what a design
 /// works out contradicts the network.
-pub fn simulate(network: &Network, config: &SimulateConfig, monitor: &dyn Monitor) -> Result<Simulation, StudyError> {
+pub fn simulate(network: &Network, config: &SimulateConfig, monitor: &dyn Monitor) -> Result<Priced, StudyError> {
     let images = Images::open(&config.data, &network.graph, config.input_size)?;
-    simulate_on(network, &images, config, monitor).map(|(simulation, _)| simulation)
+    simulate_on(network, &images, config, monitor).map(|(priced, _)| priced)
 }
 
-/// [`simulate`] on images that are open already; also returns the executor for a measurement of accuracy.
+/// [`simulate`] on images that are open already, by the same `config.data`; also returns the integer network for a
+/// measurement of accuracy.
 pub(crate) fn simulate_on(
     network: &Network,
     images: &Images,
     config: &SimulateConfig,
     monitor: &dyn Monitor,
-) -> Result<(Simulation, IntegerExecutor), StudyError> {
+) -> Result<(Priced, Quantized), StudyError> {
     let n_images = images.limited(config.data.images, "images to simulate")?;
     config.dump.as_deref().map_or(Ok(()), dump::check)?;
-    for accelerator in &config.accelerators {
-        // A wrong name or setting must not wait for the calibration.
-        Running::new(&config.designs, accelerator, 0)?;
-    }
-    let tables = config.costs.tables(&config.accelerators)?;
+    // A wrong name or setting must not wait for the calibration.
+    let configure = |accelerator: &AcceleratorConfig| config.designs.configure(accelerator);
+    let designs = config.accelerators.iter().map(configure).collect::<Result<Vec<_>, _>>()?;
+    config.costs.tables(&config.accelerators)?;
     images.note_preprocess(&config.data, &network.graph, monitor);
     images.note_batch(n_images, monitor);
     images.answers().note(config.data.output_name.as_deref(), monitor);
     network.note_untrained(monitor);
-    let (quantized, answers) = integer::quantize_network(network, images, &config.quantization, monitor)?;
-    let quantization = of_file(&quantized, &config.quantization);
-    let labels_count = !network.is_untrained && config.data.judge_by == JudgeBy::Labels;
-    let warning = chance_warning(answers, images.preprocess_name()).filter(|_| labels_count);
+    let quantized = Quantized::new(network, images, &config.quantization, monitor)?;
+    let warning = answers_warning(&quantized, images);
     warning.iter().for_each(|warning| monitor.note(warning));
-    let chosen = crate::simulate::layers::choose(&quantized, images.input(), images.images_at_once(1), &config.layers)?;
-    let mut layers = chosen.simulated;
-    let work = NetworkWork::new(network, images.input())?;
-    let simulated = work.simulated(
-        &layers.iter().map(|layer| &layer.operands.workload).collect::<Vec<_>>(),
-        &quantized.layers,
-        &chosen.left_out,
-    );
-    let mut running = config
-        .accelerators
-        .iter()
-        .map(|accelerator| Running::new(&config.designs, accelerator, layers.len()))
-        .collect::<Result<Vec<_>, _>>()?;
-    let workloads: Vec<LayerWorkload> = layers.iter().map(|layer| layer.operands.workload.clone()).collect();
-    let by_shape = config.layers.by_shape.iter().map(|layer| layer.workload(&quantization));
-    let named = workloads.iter().cloned().map(Ok).chain(by_shape).collect::<Result<Vec<_>, _>>()?;
-    running.iter().try_for_each(|running| running.check(&named, monitor))?;
-    let others = other_layers(network, &quantized.graph, images.input(), images.images_at_once(1))?;
-    let executor = IntegerExecutor::new(&quantized.graph)?;
-    let judge = Judge {
-        executor: &executor,
-        images,
-        layers: &layers,
-        range: 0..config.data.accuracy_images.min(images.len()),
-        judge_by: config.data.judge_by,
-    };
-    tune(network, config, &judge, &mut running, monitor)?;
-    let designs = running.iter().map(Running::accelerator).collect::<Result<Vec<_>, _>>()?;
-    let accuracies = judge.accuracies(&designs, monitor)?;
-    for (running, accuracy) in running.iter_mut().zip(accuracies) {
-        running.accuracy = accuracy;
-    }
+    let mut layers = NetworkLayers::of(&quantized, images, &config.layers)?;
+    let workloads: Vec<LayerWorkload> = layers.simulated.iter().map(|layer| layer.operands.workload.clone()).collect();
+    let mut runs: Vec<DesignRun> = designs.iter().map(|design| DesignRun::new(design, workloads.len())).collect();
+    check(&runs, &workloads, &config.layers, &quantized.config, monitor)?;
+    judge(&quantized, images, &layers.simulated, &mut runs, monitor)?;
 
-    let dump = config.dump.as_deref().map(|folder| Dump::open(folder, &layers)).transpose()?;
-    monitor.stage("simulating layers", (n_images * layers.len()) as u64);
-    running.iter_mut().try_for_each(|running| running.begin(&workloads))?;
-    running.iter_mut().try_for_each(|running| running.simulate_others(&others, n_images))?;
-    for range in images.batches_of(0..n_images, 1) {
-        let first = range.start;
-        let Batch { inputs, labels, images: indices } = images.batch(range)?;
-        let shown = Shown {
-            images: &indices,
-            n_images: labels.len(),
-            dump: dump.as_ref().filter(|_| first == 0),
-            timed: if first == 0 && config.trace.is_some() { Timed::Yes } else { Timed::No },
-        };
-        let mut outcome = Ok(());
-        executor.run_observed(&[inputs], &mut |observation| {
-            if outcome.is_ok() {
-                outcome = shown.observe(observation, &mut layers, &mut running, monitor);
-            }
-        })?;
-        outcome?;
-    }
-    write_trace(config.trace.as_deref(), &running)?;
-    let kinds: Vec<_> =
-        layers.iter().map(|layer| (layer.operator(), layer.operands.workload.shape.dense_macs())).collect();
-    let percent = simulated.percent;
-    let mut record = SimulationRecord {
-        model: network.record(),
-        data: images.record()?,
-        images: n_images as u64,
-        weight_bits: quantization.weight_bits,
-        activation_bits: quantization.activation_bits,
-        allowed_loss_points: config.allowed_loss_points,
-        accelerators: records(&running, &kinds, &others, percent, &tables)?,
-        simulated: Some(simulated),
-        other_layers: other_records(&others, &running),
-        warnings: warning.into_iter().collect(),
-        ..SimulationRecord::default()
-    };
-    let by_shape = ShapeLayers::new(&config.layers.by_shape, &quantization, config.data.seed.unwrap_or(0))?;
-    for ((own, running), table) in record.accelerators.iter_mut().zip(&running).zip(&tables) {
-        own.shape_layers = by_shape.run(&running.config, running.accelerator()?, table.as_ref())?;
-    }
-    let simulation = Simulation {
-        record,
-        layers: layers.iter().map(SimulatedLayer::statistics).collect(),
-        in_integers: Some(work.in_integers(quantized.layers.iter().map(|layer| layer.name.as_str()))),
-        float_nodes: quantized.report.float_nodes.iter().map(|node| format!("{} ({})", node.name, node.op)).collect(),
-    };
-    Ok((simulation, executor))
-}
-
-/// The settings with the widths that count: those of the file where the codes are its own.
-fn of_file(quantized: &Quantized, settings: &QuantizationConfig) -> QuantizationConfig {
-    if !quantized.report.is_from_file {
-        return settings.clone();
-    }
-    let (weight_bits, activation_bits) = quantized.widths();
-    QuantizationConfig { weight_bits, activation_bits, ..settings.clone() }
-}
-
-/// Searches parameters for the accelerators that ask for it, on images that do not judge them.
-fn tune(
-    network: &Network,
-    config: &SimulateConfig,
-    judge: &Judge<'_>,
-    running: &mut [Running],
-    monitor: &dyn Monitor,
-) -> Result<(), StudyError> {
-    if running.iter().all(|running| matches!(running.design, Configured::Ready(_))) {
-        return Ok(());
-    }
-    let open = |data: &DataConfig| Images::open(data, &network.graph, config.input_size);
-    let tuning_images = TuningImages::open(&config.data, judge.images, open)?;
-    let judge = tuning_images.judge(judge);
-    for running in running {
-        if let Configured::NeedsSearch(search) = &running.design {
-            let found = tuned(&judge, &**search, monitor)?;
-            running.design = Configured::Ready(found.accelerator);
-            running.tuning = Some(found.record);
+    let dump = config.dump.as_deref().map(|folder| Dump::open(folder, &layers.simulated)).transpose()?;
+    monitor.stage("simulating layers", (n_images * workloads.len()) as u64);
+    begin(&mut runs, &workloads, &layers.others, n_images)?;
+    stream((&quantized, images, n_images), &mut layers.simulated, monitor, &mut |seen| {
+        let timed = if seen.image == 0 && config.trace.is_some() { Timed::Yes } else { Timed::No };
+        for run in &mut runs {
+            run.simulate(seen.idx, &seen.layer.operands.workload, Some(seen.trace), timed)?;
         }
-    }
-    Ok(())
-}
-
-/// Outputs per layer and image that are computed again from the operands that accelerators see.
-const OPERAND_CHECKS: usize = 32;
-
-/// What of a batch is shown to the accelerators.
-struct Shown<'a> {
-    images: &'a ImageIndices,
-    /// The first images: others fill up the batch.
-    n_images: usize,
-    /// Where the first image is written.
-    dump: Option<&'a Dump<'a>>,
-    /// Whether the first image is timed.
-    timed: Timed,
-}
-
-impl Shown<'_> {
-    /// Shows one node's work to every accelerator, image by image.
-    fn observe(
-        &self,
-        observation: &Observation<'_>,
-        layers: &mut [SimulatedLayer],
-        running: &mut [Running],
-        monitor: &dyn Monitor,
-    ) -> Result<(), StudyError> {
-        let Some(mac) = &observation.mac else { return Ok(()) };
-        let Some(idx) = layers.iter().position(|layer| layer.node_idx == observation.node_idx) else {
-            return Ok(());
-        };
-        for image in 0..self.n_images {
-            let layer = &mut layers[idx];
-            let moment = Moment { image: self.images.at(observation.first_image + image)?, step: 0 };
-            let image_trace = Arc::new(image_trace(layer, mac, image, moment));
-            let trace = LayerTrace::new(&layer.operands.workload, image_trace.clone());
-            trace.check_operands(&layer.operands.workload, OPERAND_CHECKS)?;
-            let timed = if image == 0 { self.timed } else { Timed::No };
-            for accelerator in &mut *running {
-                accelerator.simulate(idx, &layer.operands.workload, Some(&trace), timed)?;
-            }
-            layer.add_image(&image_trace);
-            if let Some(dump) = self.dump.filter(|_| image == 0) {
-                dump.layer(idx, layer, &image_trace, &trace)?;
-            }
-            step(monitor, 1)?;
+        match dump.as_ref().filter(|_| seen.image == 0) {
+            Some(dump) => dump.layer(seen.idx, seen.layer, seen.operands, seen.trace),
+            None => Ok(()),
         }
-        Ok(())
-    }
+    })?;
+    write_trace(config.trace.as_deref(), &runs)?;
+    let by_shape = ShapeLayers::new(&config.layers.by_shape, &quantized.config, config.data.seed.unwrap_or(0))?;
+    runs.iter_mut().try_for_each(|run| run.simulate_shapes(&by_shape))?;
+    let mut base = base_of(&quantized, images, n_images, &layers, warning)?;
+    base.record.allowed_loss_points = config.allowed_loss_points;
+    let priced = Simulated::of_network(base, &layers, runs).price(&config.costs)?;
+    Ok((priced, quantized))
 }
 
 #[cfg(test)]
 mod tests {
-    use skimp_sim::{Facts, Operand, OtherKind, SimError, Statistic};
+    use skimp_report::records::AcceleratorRecord;
+    use skimp_sim::{
+        Accelerator, AcceleratorModel, Configured, Facts, LayerResult, LayerTrace, Operand, OtherKind, OtherOutcome,
+        SimError, Statistic, Work,
+    };
     use skimp_testkit::VGG16_CONVOLUTIONS;
 
     use super::*;
@@ -642,7 +269,7 @@ mod tests {
         let config = AcceleratorConfig { model: accelerator.to_owned(), label: None, preset: None, set, origin: None };
         // 16 bits, as the topology's layers have.
         let quantization = QuantizationConfig { weight_bits: 16, activation_bits: 16, ..QuantizationConfig::default() };
-        let simulation = simulate_topology(
+        let priced = simulate_topology(
             &topology,
             &quantization,
             &Designs::embedded(),
@@ -652,7 +279,7 @@ mod tests {
             &Silent,
         )
         .unwrap();
-        simulation.record.accelerators.into_iter().next().unwrap()
+        priced.record.accelerators.into_iter().next().unwrap()
     }
 
     fn events(record: &AcceleratorRecord, name: &str) -> u64 {
@@ -745,6 +372,34 @@ mod tests {
         }
     }
 
+    #[derive(Debug)]
+    struct PoolingModel {
+        facts: Facts,
+        in_totals: bool,
+    }
+
+    impl AcceleratorModel for PoolingModel {
+        fn name(&self) -> &'static str {
+            "pooling"
+        }
+
+        fn summary(&self) -> &'static str {
+            "a cycle for each output"
+        }
+
+        fn source(&self) -> &'static str {
+            "this test"
+        }
+
+        fn preset(&self) -> &'static str {
+            ""
+        }
+
+        fn configure(&self, _overrides: &toml::Table) -> Result<Configured, SimError> {
+            Ok(Pooling { facts: self.facts.clone(), in_totals: self.in_totals }.into())
+        }
+    }
+
     #[test]
     fn a_design_models_other_layers_beside_its_totals_or_in_them() {
         let layer = OtherLayer {
@@ -757,25 +412,26 @@ mod tests {
             work: vec![(Work::Comparisons, 48)],
         };
         let others = std::slice::from_ref(&layer);
-        let record = |in_totals: Option<bool>| {
-            let (model, set) = ("dadiannao".to_owned(), toml::Table::new());
-            let config = AcceleratorConfig { model, label: None, preset: None, set, origin: None };
-            let mut running = Running::new(&Designs::embedded(), &config, 0).unwrap();
-            if let Some(in_totals) = in_totals {
-                running.design = Pooling { facts: running.design.facts().clone(), in_totals }.into();
-            }
-            running.simulate_others(others, 3).unwrap();
-            let listed = other_records(others, std::slice::from_ref(&running)).remove(0).not_modelled_by;
-            (running.record(&[], others, 100.0, None).unwrap(), listed)
+        let price = |in_totals: Option<bool>| {
+            let facts = Design::named("dadiannao").unwrap().facts().clone();
+            let design = match in_totals {
+                Some(in_totals) => Design::of(&PoolingModel { facts, in_totals }, &toml::Table::new()).unwrap(),
+                None => Design::named("dadiannao").unwrap(),
+            };
+            let mut run = DesignRun::new(&design, 0);
+            run.simulate_others(others, 3).unwrap();
+            let simulated = Simulated::of_others(others.to_vec(), vec![run]);
+            let mut record = simulated.price(&CostsConfig::Paper).unwrap().record;
+            (record.accelerators.remove(0), record.other_layers.remove(0).not_modelled_by)
         };
-        let (without, listed) = record(None);
+        let (without, listed) = price(None);
         assert_eq!((without.total.cycles, without.layers.len(), without.other_layers.len()), (0, 0, 0));
         assert_eq!(listed, ["dadiannao"]);
         // 16 outputs of each of three images.
-        let (beside, listed) = record(Some(false));
+        let (beside, listed) = price(Some(false));
         assert_eq!((beside.total.cycles, beside.layers.len(), beside.other_layers[0].cycles.total), (0, 0, 48));
         assert!(listed.is_empty());
-        let (within, listed) = record(Some(true));
+        let (within, listed) = price(Some(true));
         assert_eq!((within.total.cycles, within.layers[0].cycles.total, within.other_layers.len()), (48, 48, 0));
         assert!(listed.is_empty());
     }

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use skimp_numerics::NegativeSums;
 use skimp_numerics::rng::{Draws, stream};
-use skimp_report::records::LayerRecord;
-use skimp_sim::{Accelerator, CostTable, Energy, LayerTrace, LayerWorkload, Moment, Nonlinearity};
+use skimp_sim::{LayerResult, LayerTrace, LayerWorkload, Moment, Nonlinearity};
 
 use crate::error::StudyError;
-use crate::simulate::config::AcceleratorConfig;
-use crate::simulate::session::layer_record;
+use crate::simulate::designs::Design;
 use crate::simulate::trace::{ImageTrace, LayerOperands};
 use crate::stages::config::QuantizationConfig;
 
@@ -77,23 +75,17 @@ impl ShapeLayers {
             .map(Self)
     }
 
-    /// What `accelerator` does with them, priced by `table` or else by its own.
+    /// Dense MACs of each, and what `design` does with it.
     ///
     /// # Errors
     /// [`StudyError`] naming the layer.
-    pub(crate) fn run(
-        &self,
-        config: &AcceleratorConfig,
-        accelerator: &dyn Accelerator,
-        table: Option<&CostTable>,
-    ) -> Result<Vec<LayerRecord>, StudyError> {
-        let facts = accelerator.facts();
-        let table = table.unwrap_or(&facts.costs);
+    pub(crate) fn run(&self, design: &Design) -> Result<Vec<(u64, LayerResult)>, StudyError> {
+        let accelerator = design.accelerator()?;
         let one = |(layer, trace): &(LayerWorkload, LayerTrace)| {
-            let mut result = accelerator.simulate_layer(layer, Some(trace)).map_err(|error| config.fault(error))?;
+            let result = accelerator.simulate_layer(layer, Some(trace));
+            let mut result = result.map_err(|error| design.config().fault(error))?;
             result.notes.push(NOTE.to_owned());
-            let energy = Energy::price(&result, table, facts.clock_mhz)?;
-            Ok(layer_record(("Gemm", layer.shape.dense_macs()), accelerator, &result, &energy))
+            Ok((layer.shape.dense_macs(), result))
         };
         self.0.iter().map(one).collect()
     }

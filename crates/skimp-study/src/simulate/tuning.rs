@@ -39,12 +39,12 @@ impl TuningImages {
     /// The first `tuning_images` of `tuning_split` if that is another part of the data set than the run's, else the
     /// images that follow the judging ones.
     pub(crate) fn open(
-        config: &DataConfig,
         images: &Images,
         open: impl FnOnce(&DataConfig) -> Result<Images, StudyError>,
     ) -> Result<Self, StudyError> {
+        let config = images.config();
         let other = match config.tuning_split {
-            Some(split) if split != config.split => {
+            Some(split) if split != config.split && images.has_splits() => {
                 let other = open(&DataConfig { split, ..config.clone() })?;
                 // A data set without splits gives the same images again.
                 if other.record()?.sha256 == images.record()?.sha256 { None } else { Some(other) }

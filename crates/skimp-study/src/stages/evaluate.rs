@@ -6,7 +6,7 @@ use skimp_cpu::integer::IntegerExecutor;
 use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
 use skimp_graph::reference::Reference;
 use skimp_graph::{Executor, GraphError, Tensor};
-use skimp_report::records::{Coverage, DataRecord, ModelRecord};
+use skimp_report::records::{Accuracy, Coverage, DataRecord, ModelRecord};
 use skimp_report::table::{Cell, Column, Table};
 use skimp_report::views::left_out_table;
 
@@ -18,7 +18,8 @@ use crate::inputs::network::Network;
 use crate::monitor::{Monitor, step};
 use crate::stages::config::QuantizationConfig;
 use crate::stages::coverage::NetworkWork;
-use crate::stages::{integer, qdq};
+use crate::stages::qdq;
+use crate::stages::quantized::Quantized;
 use crate::tabular::Tabular;
 
 /// Which engine computes.
@@ -218,13 +219,11 @@ pub fn evaluate(
         }
         Engine::Integer => {
             let quantization = on_training_images(&config.quantization);
-            let (quantized, answers) = integer::quantize_network(network, &images, &quantization, monitor)?;
-            float_answers = Some(answers);
+            let quantized = Quantized::new(network, &images, &quantization, monitor)?;
+            float_answers = Some(quantized.answers);
             let work = NetworkWork::new(network, images.input())?;
-            in_integers = Some(work.in_integers(quantized.layers.iter().map(|layer| layer.name.as_str())));
-            let executor = IntegerExecutor::new(&quantized.graph)?;
-            monitor.stage("classifying images", n_images as u64);
-            classify(&images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?
+            in_integers = Some(work.in_integers(quantized.layers().iter().map(|layer| layer.name.as_str())));
+            quantized.classify(&images, n_images, monitor)?
         }
         Engine::Reference | Engine::Cpu => {
             let executor = float_executor(network, engine)?;
@@ -257,6 +256,20 @@ pub fn evaluate(
         seconds,
         images_per_second: tally.images as f64 / seconds,
     })
+}
+
+impl Network {
+    /// Its accuracy in 32-bit floating point on the first `n_images` images.
+    ///
+    /// # Errors
+    /// [`StudyError`] naming the node, or if the answers are no classes or an image cannot be read.
+    pub fn accuracy(&self, images: &Images, n_images: usize, monitor: &dyn Monitor) -> Result<Accuracy, StudyError> {
+        let n_images = images.limited(n_images, "images to evaluate")?;
+        let executor = float_executor(self, Engine::Cpu)?;
+        monitor.stage("classifying images", n_images as u64);
+        let run = |inputs: &Tensor| executor.run(std::slice::from_ref(inputs));
+        Ok(classify(images, n_images, monitor, run)?.accuracy())
+    }
 }
 
 /// Accuracy is measured on images that did not set the ranges, unless it is asked for.

@@ -1,7 +1,6 @@
 //! From a float network and images to an integer network.
 
 use skimp_cpu::CpuExecutor;
-use skimp_graph::integer::is_quantized;
 use skimp_quant::{
     Calibration, Calibrator, Detail, FirstLayer as QuantFirstLayer, QuantizeConfig, Quantized, RangeMethod,
     WeightGranularity,
@@ -14,35 +13,8 @@ use crate::inputs::network::Network;
 use crate::monitor::{Monitor, step};
 use crate::stages::config::{FirstLayer, QuantizationConfig, WeightScales};
 
-/// Calibrates `network` on the first images, or on those of the split that `config` names, and quantizes it; also how many
-/// of these the float network gets right. A network in QDQ form is taken on the codes that stand in its file, without any
-/// image.
-pub(crate) fn quantize_network(
-    network: &Network,
-    images: &Images,
-    config: &QuantizationConfig,
-    monitor: &dyn Monitor,
-) -> Result<(Quantized, Tally), StudyError> {
-    if is_quantized(&network.graph) {
-        let quantized = skimp_quant::read_qdq(&network.graph, first_layer(config))?;
-        note_file_codes(&quantized, monitor);
-        return Ok((quantized, Tally::default()));
-    }
-    let quantize = checked(config)?;
-    let others = images.for_ranges(config.calibration_split, monitor)?;
-    let images = others.as_ref().unwrap_or(images);
-    let n_images = images.limited(config.calibration_images, "calibration images")?;
-    images.note_ranges(n_images, monitor);
-    let detail = match quantize.range {
-        RangeMethod::Max => Detail::Extremes,
-        RangeMethod::Percentile(_) => Detail::Histogram,
-    };
-    let (calibration, answers) = calibrate(network, images, n_images, detail, monitor)?;
-    Ok((skimp_quant::quantize(&network.graph, &quantize, &calibration)?, answers))
-}
-
 /// Says that a run takes the codes of the file, and where weights need a bit more than they are stored in.
-fn note_file_codes(quantized: &Quantized, monitor: &dyn Monitor) {
+pub(crate) fn note_file_codes(quantized: &Quantized, monitor: &dyn Monitor) {
     let (weight_bits, activation_bits) = quantized.widths();
     monitor.note(&format!(
         "the network is quantized (QDQ form): the run takes the codes in its file, weights of {weight_bits} and \
@@ -93,7 +65,7 @@ pub(crate) fn calibrate(
     Ok((calibrator.finish()?, answers.unwrap_or_default()))
 }
 
-fn checked(config: &QuantizationConfig) -> Result<QuantizeConfig, StudyError> {
+pub(crate) fn checked(config: &QuantizationConfig) -> Result<QuantizeConfig, StudyError> {
     let range = match config.calibration.split_once(':') {
         None if matches!(config.calibration.as_str(), "min-max" | "max") => RangeMethod::Max,
         Some(("percentile", percent)) => {
@@ -119,7 +91,7 @@ fn checked(config: &QuantizationConfig) -> Result<QuantizeConfig, StudyError> {
     })
 }
 
-fn first_layer(config: &QuantizationConfig) -> QuantFirstLayer {
+pub(crate) fn first_layer(config: &QuantizationConfig) -> QuantFirstLayer {
     match config.first_layer {
         FirstLayer::Signed => QuantFirstLayer::Signed,
         FirstLayer::Offset => QuantFirstLayer::Offset,

@@ -7,5 +7,6 @@ pub(crate) mod fidelity;
 pub(crate) mod inspect;
 pub(crate) mod integer;
 pub(crate) mod qdq;
+pub(crate) mod quantized;
 pub(crate) mod run;
 pub(crate) mod topology;

@@ -104,6 +104,29 @@ pub fn n_chosen_outputs(network: &Network, outputs: &[String]) -> Result<usize, 
     chosen_outputs(network, outputs).map(|chosen| chosen.len())
 }
 
+impl Network {
+    /// Runs the network on `inputs` and returns its outputs, both in order. [`Engine::Integer`] is for networks in QDQ form;
+    /// others have to be [calibrated](Network::calibrate) first.
+    ///
+    /// # Errors
+    /// [`StudyError::Usage`] for the integer engine on a float network; [`StudyError::Graph`] naming the input that does
+    /// not fit, or the node.
+    pub fn run(&self, engine: Engine, inputs: &[Tensor]) -> Result<Vec<Tensor>, StudyError> {
+        self.check_engine(engine)?;
+        Ok(match engine {
+            Engine::Integer => IntegerExecutor::new(&lower(&self.graph)?)?.run(inputs)?,
+            Engine::Reference | Engine::Cpu => float_executor(self, engine)?.run(inputs)?,
+        })
+    }
+
+    fn check_engine(&self, engine: Engine) -> Result<(), StudyError> {
+        if engine == Engine::Integer && !is_quantized(&self.graph) {
+            return Err(StudyError::Usage("the integer engine needs calibration images; use skimp eval".to_owned()));
+        }
+        Ok(())
+    }
+}
+
 /// Runs `network` on the tensors in the files of `config` and writes its first output to `output`, say `Y.npy`. Further
 /// ones go to `Y.1.npy`, `Y.2.npy` and so on, and `Y.names.json`, a JSON object of file and output names, says which is
 /// which: output names may hold anything and differ in anything.
@@ -112,10 +135,7 @@ pub fn n_chosen_outputs(network: &Network, outputs: &[String]) -> Result<usize, 
 /// [`StudyError::Usage`] for the integer engine on a float network, which needs calibration; [`StudyError::Io`] naming a
 /// file that must not be replaced, before the run; [`StudyError`] naming the file or node.
 pub fn run_network(network: &Network, config: &RunConfig, output: &Path) -> Result<(), StudyError> {
-    let is_integer = config.engine == Engine::Integer;
-    if is_integer && !is_quantized(&network.graph) {
-        return Err(StudyError::Usage("the integer engine needs calibration images; use skimp eval".to_owned()));
-    }
+    network.check_engine(config.engine)?;
     let chosen = chosen_outputs(network, &config.outputs)?;
     config.inputs.iter().for_each(|file| skimp_files::note_input(file));
     let paths = Paths::check(output, chosen.len())?;
@@ -125,11 +145,7 @@ pub fn run_network(network: &Network, config: &RunConfig, output: &Path) -> Resu
         let tensor = typed(array, input.dtype);
         tensors.push(tensor.map_err(|cause| StudyError::Usage(format!("{}: {cause}", file.display())))?);
     }
-    let outputs = if is_integer {
-        IntegerExecutor::new(&lower(&network.graph)?)?.run(&tensors)?
-    } else {
-        float_executor(network, config.engine)?.run(&tensors)?
-    };
+    let outputs = network.run(config.engine, &tensors)?;
     for (&idx, path) in chosen.iter().zip(&paths.outputs) {
         write(path, &outputs[idx])?;
     }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use skimp_cpu::integer::IntegerExecutor;
 use skimp_graph::Executor;
 use skimp_graph::integer::{IntegerEngine, is_quantized};
 use skimp_report::records::{
@@ -20,8 +19,10 @@ use crate::inputs::network::Network;
 use crate::monitor::Monitor;
 use crate::simulate::config::AcceleratorConfig;
 
-use crate::simulate::session::{self, SimulateConfig, Simulation};
+use crate::simulate::priced::Priced;
+use crate::simulate::session::{self, SimulateConfig};
 use crate::stages::evaluate::{Engine, classify, float_executor};
+use crate::stages::quantized::Quantized;
 use crate::studies::config::{ComparisonConfig, STUDY_SCHEMA, StudyConfig};
 use crate::studies::precision::{Place, study as precision_study};
 use crate::train::LOCK_FILE;
@@ -167,7 +168,7 @@ fn simulation_study(
         dump: dump.map(Path::to_owned),
         trace: trace.map(Path::to_owned),
     };
-    let (simulation, executor) =
+    let (simulation, quantized) =
         clock.time("quantize and simulate", || session::simulate_on(&network, &images, &simulate_config, monitor))?;
     let accuracy = match config.data.accuracy_images {
         0 => None,
@@ -175,7 +176,7 @@ fn simulation_study(
         _ if config.data.judge_by == JudgeBy::Answers => None,
         n => Some(clock.time("measure accuracy", || {
             let n_images = n.min(images.len());
-            let measured = accuracy(&network, &executor, &images, n_images, monitor)?;
+            let measured = accuracy(&network, &quantized, &images, n_images, monitor)?;
             Ok(AccuracyRecord { in_integers: simulation.in_integers.clone(), ..measured })
         })?),
     };
@@ -212,7 +213,7 @@ fn simulation_study(
 
 fn accuracy(
     network: &Network,
-    executor: &IntegerExecutor,
+    quantized: &Quantized,
     images: &Images,
     n_images: usize,
     monitor: &dyn Monitor,
@@ -221,7 +222,7 @@ fn accuracy(
     monitor.stage("accuracy, fp32", n_images as u64);
     let before = classify(images, n_images, monitor, |inputs| float.run(std::slice::from_ref(inputs)))?;
     monitor.stage("accuracy, integer", n_images as u64);
-    let after = classify(images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?;
+    let after = classify(images, n_images, monitor, |inputs| quantized.executor.run(std::slice::from_ref(inputs)))?;
     Ok(AccuracyRecord {
         fp32: Some(before.accuracy()),
         integer: Some(after.accuracy()),
@@ -247,7 +248,7 @@ fn variant_accuracy(design: &AcceleratorRecord, integer: Option<&Accuracy>) -> O
     Some(VariantAccuracy { label, basis, accuracy: integer?.clone() })
 }
 
-fn comparisons(config: &StudyConfig, simulation: &Simulation) -> Vec<Comparison> {
+fn comparisons(config: &StudyConfig, simulation: &Priced) -> Vec<Comparison> {
     let find = |label: &str| simulation.record.accelerator(label);
     config
         .comparisons
@@ -283,7 +284,7 @@ fn assumptions(
     config: &StudyConfig,
     network: &Network,
     images: &Images,
-    simulation: &Simulation,
+    simulation: &Priced,
 ) -> Result<Vec<Assumption>, StudyError> {
     let quantization = &config.quantization;
     let mut list = Vec::new();

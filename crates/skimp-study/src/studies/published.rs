@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use skimp_report::records::{AcceleratorRecord, Comparison, LayerRecord, Provenance, PublishedFigure};
 
-use crate::simulate::session::Simulation;
+use crate::simulate::priced::Priced;
 use crate::studies::config::StudyConfig;
 
 /// Which of our figures stands beside a published one.
@@ -79,7 +79,7 @@ impl PublishedConfig {
     }
 
     /// The figure beside what a simulation found, if that covers the same layers.
-    pub(crate) fn beside_simulation(&self, config: &StudyConfig, simulation: &Simulation) -> PublishedFigure {
+    pub(crate) fn beside_simulation(&self, config: &StudyConfig, simulation: &Priced) -> PublishedFigure {
         let by_shape = match self.layers_alike(simulation) {
             Layers::Same { by_shape } => by_shape,
             Layers::Other { n_layers } => {
@@ -95,7 +95,7 @@ impl PublishedConfig {
     }
 
     /// Whether the simulated layers are those of the figure, alone or with the layers by shape behind them.
-    fn layers_alike(&self, simulation: &Simulation) -> Layers {
+    fn layers_alike(&self, simulation: &Priced) -> Layers {
         let macs = |layers: &[LayerRecord]| layers.iter().map(|layer| layer.macs).collect::<Vec<u64>>();
         let Some(first) = simulation.record.accelerators.first() else { return Layers::Same { by_shape: false } };
         let traced = macs(&first.layers);
@@ -109,7 +109,7 @@ impl PublishedConfig {
         }
     }
 
-    fn own(&self, config: &StudyConfig, simulation: &Simulation, by_shape: bool) -> Option<String> {
+    fn own(&self, config: &StudyConfig, simulation: &Priced, by_shape: bool) -> Option<String> {
         let reduction = |percent: f64| format!("{:+.2} %", -percent);
         let find = |label: Option<&str>| {
             let record = simulation.record.accelerator(label?)?;

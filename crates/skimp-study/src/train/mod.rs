@@ -5,6 +5,7 @@ pub(crate) mod data;
 pub(crate) mod identity;
 pub(crate) mod observe;
 pub(crate) mod record;
+pub(crate) mod trained;
 
 use std::path::{Path, PathBuf};
 

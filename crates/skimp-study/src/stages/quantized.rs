@@ -1,0 +1,198 @@
+//! A network with known ranges, and the integer network that these give: each kept by whoever called for it.
+
+use std::sync::Arc;
+
+use skimp_cpu::integer::IntegerExecutor;
+use skimp_graph::integer::{IntegerEngine, IntegerGraph, is_quantized};
+use skimp_graph::{GraphError, Tensor};
+use skimp_quant::{Calibration, Detail, QuantizationReport, QuantizedLayer, RangeMethod};
+use skimp_report::records::Accuracy;
+
+use crate::error::StudyError;
+use crate::inputs::answers::Tally;
+use crate::inputs::images::Images;
+use crate::inputs::network::Network;
+use crate::monitor::Monitor;
+use crate::stages::config::QuantizationConfig;
+use crate::stages::evaluate::classify;
+use crate::stages::integer::{calibrate, checked, first_layer, note_file_codes};
+
+/// A network whose values' ranges on some images are known: quantized at any widths without running again. A clone shares
+/// what is large.
+#[derive(Clone, Debug)]
+pub struct Calibrated {
+    network: Network,
+    /// `None` for a network in QDQ form, whose file says what its codes stand for.
+    ranges: Option<Arc<Calibration>>,
+    /// Answers of the float network on the images that set the ranges.
+    answers: Tally,
+}
+
+impl Network {
+    /// Runs the network on the first `n_images` images and keeps the ranges of all values; a network in QDQ form, whose
+    /// file holds them, does not run.
+    ///
+    /// # Errors
+    /// [`StudyError`] naming the node or the image.
+    pub fn calibrate(&self, images: &Images, n_images: usize, monitor: &dyn Monitor) -> Result<Calibrated, StudyError> {
+        images.note_preprocess(images.config(), &self.graph, monitor);
+        images.answers().note(images.config().output_name.as_deref(), monitor);
+        self.note_untrained(monitor);
+        // Any method can set ranges from it.
+        Calibrated::new(self, images, n_images, Detail::Histogram, monitor)
+    }
+}
+
+impl Calibrated {
+    fn new(
+        network: &Network,
+        images: &Images,
+        n_images: usize,
+        detail: Detail,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, StudyError> {
+        let network = network.clone();
+        if is_quantized(&network.graph) {
+            return Ok(Self { network, ranges: None, answers: Tally::default() });
+        }
+        let n_images = images.limited(n_images, "calibration images")?;
+        images.note_ranges(n_images, monitor);
+        let (ranges, answers) = calibrate(&network, images, n_images, detail, monitor)?;
+        Ok(Self { network, ranges: Some(Arc::new(ranges)), answers })
+    }
+
+    /// The network as it was given.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What was seen of each value, by name; `None` for a network in QDQ form.
+    #[must_use]
+    pub fn ranges(&self) -> Option<&Calibration> {
+        self.ranges.as_deref()
+    }
+
+    /// The integer network of these widths; `config.calibration_images` and `config.calibration_split` have no part in it.
+    /// A network in QDQ form is taken on the codes that stand in its file, and no width matters.
+    ///
+    /// # Errors
+    /// [`StudyError::Quant`] naming the setting, or the node that cannot be quantized.
+    pub fn quantize(&self, config: &QuantizationConfig, monitor: &dyn Monitor) -> Result<Quantized, StudyError> {
+        let integer = match &self.ranges {
+            Some(ranges) => skimp_quant::quantize(&self.network.graph, &checked(config)?, ranges)?,
+            None => {
+                let integer = skimp_quant::read_qdq(&self.network.graph, first_layer(config))?;
+                note_file_codes(&integer, monitor);
+                integer
+            }
+        };
+        let executor = Arc::new(IntegerExecutor::new(&integer.graph)?);
+        let config = of_file(&integer, config);
+        let (network, answers) = (self.network.clone(), self.answers);
+        Ok(Quantized { network, integer: Arc::new(integer), config, answers, executor })
+    }
+}
+
+/// An integer network, ready to run: classifies, is traced. A clone shares it.
+#[derive(Clone, Debug)]
+pub struct Quantized {
+    pub(crate) network: Network,
+    pub(crate) integer: Arc<skimp_quant::Quantized>,
+    pub(crate) config: QuantizationConfig,
+    /// Answers of the float network on the images that set the ranges.
+    pub(crate) answers: Tally,
+    pub(crate) executor: Arc<IntegerExecutor>,
+}
+
+impl Quantized {
+    /// Calibrates `network` on the first images, or on those of the split that `config` names, and quantizes it: both
+    /// steps at once, with no more kept of the ranges than `config` asks for.
+    ///
+    /// # Errors
+    /// As [`Network::calibrate`] and [`Calibrated::quantize`].
+    pub fn new(
+        network: &Network,
+        images: &Images,
+        config: &QuantizationConfig,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, StudyError> {
+        if is_quantized(&network.graph) {
+            return Calibrated::new(network, images, 0, Detail::Extremes, monitor)?.quantize(config, monitor);
+        }
+        let detail = match checked(config)?.range {
+            RangeMethod::Max => Detail::Extremes,
+            RangeMethod::Percentile(_) => Detail::Histogram,
+        };
+        let others = images.for_ranges(config.calibration_split, monitor)?;
+        let images = others.as_ref().unwrap_or(images);
+        Calibrated::new(network, images, config.calibration_images, detail, monitor)?.quantize(config, monitor)
+    }
+
+    /// The float network, or the one in QDQ form, that it is made of.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The integer network itself.
+    #[must_use]
+    pub fn graph(&self) -> &IntegerGraph {
+        &self.integer.graph
+    }
+
+    /// Its layers with weights, in order.
+    #[must_use]
+    pub fn layers(&self) -> &[QuantizedLayer] {
+        &self.integer.layers
+    }
+
+    /// What else there is to know of the quantization.
+    #[must_use]
+    pub fn report(&self) -> &QuantizationReport {
+        &self.integer.report
+    }
+
+    /// The settings, with the widths that count: those of the file where the codes are its own.
+    #[must_use]
+    pub fn config(&self) -> &QuantizationConfig {
+        &self.config
+    }
+
+    /// Runs the network on `inputs` and returns its outputs, both in order; real numbers outside, exact integers within.
+    ///
+    /// # Errors
+    /// [`StudyError::Graph`] naming the input that does not fit, or the node.
+    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, StudyError> {
+        Ok(self.executor.run(inputs)?)
+    }
+
+    /// Its accuracy on the first `n_images` images.
+    ///
+    /// # Errors
+    /// [`StudyError`] if the answers are no classes or an image cannot be read.
+    pub fn accuracy(&self, images: &Images, n_images: usize, monitor: &dyn Monitor) -> Result<Accuracy, StudyError> {
+        Ok(self.classify(images, images.limited(n_images, "images to evaluate")?, monitor)?.accuracy())
+    }
+
+    pub(crate) fn classify(
+        &self,
+        images: &Images,
+        n_images: usize,
+        monitor: &dyn Monitor,
+    ) -> Result<Tally, StudyError> {
+        monitor.stage("classifying images", n_images as u64);
+        let run =
+            |inputs: &Tensor| -> Result<Vec<Tensor>, GraphError> { self.executor.run(std::slice::from_ref(inputs)) };
+        classify(images, n_images, monitor, run)
+    }
+}
+
+/// The settings with the widths that count: those of the file where the codes are its own.
+fn of_file(quantized: &skimp_quant::Quantized, settings: &QuantizationConfig) -> QuantizationConfig {
+    if !quantized.report.is_from_file {
+        return settings.clone();
+    }
+    let (weight_bits, activation_bits) = quantized.widths();
+    QuantizationConfig { weight_bits, activation_bits, ..settings.clone() }
+}
