@@ -3,23 +3,289 @@
 use std::path::PathBuf;
 
 use skimp_data::DataError;
-use skimp_graph::GraphError;
+use skimp_graph::{DType, GraphError};
 use skimp_memory::OutOfMemory;
 use skimp_quant::QuantError;
 use skimp_report::ReportError;
 use skimp_sim::SimError;
 use skimp_train::TrainError;
 
+use crate::inputs::images::PREPROCESS_KEY;
+
+/// Why a network cannot take images, or not these.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputFault {
+    /// The network has more or fewer inputs than one.
+    #[error("network \"{network}\" has {found} inputs, expected one image input")]
+    Number {
+        /// The network.
+        network: String,
+        /// Its inputs.
+        found: usize,
+    },
+    /// The network fixes its batch at nothing.
+    #[error("network \"{network}\" takes 0 images")]
+    NoImages {
+        /// The network.
+        network: String,
+    },
+    /// The input is no batch of images.
+    #[error("input \"{input}\" has {found} dims, expected 4 (n, c, h, w)")]
+    Rank {
+        /// The input.
+        input: String,
+        /// Its axes.
+        found: usize,
+    },
+    /// The input leaves the number of channels open.
+    #[error("input \"{input}\" leaves its channels open, expected a fixed number")]
+    OpenChannels {
+        /// The input.
+        input: String,
+    },
+    /// The input leaves its extents open, the images have different ones, and none are given.
+    #[error("input \"{input}\" leaves its height or width open; give --input-size N or HxW")]
+    OpenSize {
+        /// The input.
+        input: String,
+    },
+    /// The network fixes another extent than the one that is given.
+    #[error(
+        "input \"{input}\" is {fixed} {} by the network, which --input-size {given} contradicts",
+        if *is_height { "high" } else { "wide" }
+    )]
+    Size {
+        /// The input.
+        input: String,
+        /// Whether it is about the height rather than the width.
+        is_height: bool,
+        /// The network's.
+        fixed: usize,
+        /// The one that is given.
+        given: usize,
+    },
+}
+
+/// Why a network's answers cannot be compared with labels.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnswerFault {
+    /// There are none.
+    #[error("the network has no output")]
+    NoOutput,
+    /// They are no row of numbers for each image.
+    #[error("the network's output \"{output}\" has shape {found:?}, expected [{n_images}, classes] for classification")]
+    Shape {
+        /// The output.
+        output: String,
+        /// Its extents.
+        found: Vec<usize>,
+        /// Images that it is of.
+        n_images: usize,
+    },
+    /// An image has a label that the network does not know.
+    #[error("label {label} is out of range, the network has {n_classes} classes")]
+    Label {
+        /// The label.
+        label: usize,
+        /// Classes of the network.
+        n_classes: usize,
+    },
+}
+
+/// Labels of a data set for which a network has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "data set \"{dataset}\" has labels up to {largest}{}, of {n_classes} classes, but the network tells {n_answers} \
+     apart{layout}{hint}",
+    named(class)
+)]
+#[non_exhaustive]
+pub struct LabelFault {
+    /// The data set.
+    pub dataset: String,
+    /// The largest label.
+    pub largest: usize,
+    /// The name of its class.
+    pub class: Option<String>,
+    /// Classes of the data set.
+    pub n_classes: usize,
+    /// Classes of the network.
+    pub n_answers: usize,
+    /// How the data set's files lie, in brackets, if that says anything.
+    pub(crate) layout: String,
+    /// The way out, if there is one.
+    pub(crate) hint: &'static str,
+}
+
+fn named(class: &Option<String>) -> String {
+    class.as_ref().map_or_else(String::new, |class| format!(" (\"{class}\")"))
+}
+
+fn way_out(hint: &Option<String>) -> String {
+    hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"))
+}
+
 /// An error of a pipeline: most carry the error of the crate that met it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StudyError {
-    /// A setting of the command line or of a call cannot be.
+    /// A text of the command line, or a setting of a file, cannot be.
     #[error("{0}")]
     Usage(String),
+    /// A setting has a value that it cannot have.
+    #[error("{setting} \"{found}\", expected {expected}")]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// There are to be too many or too few of something.
+    #[error("{found} {what}, expected {expected}")]
+    Count {
+        /// Of what, such as `images to simulate`.
+        what: &'static str,
+        /// How many.
+        found: usize,
+        /// How many there may be.
+        expected: String,
+    },
+    /// So many threads cannot be used.
+    #[error("cannot use {n_threads} threads: {cause}")]
+    Threads {
+        /// How many were wanted.
+        n_threads: usize,
+        /// What the system says.
+        cause: String,
+    },
+    /// No network was named.
+    #[error("no network given; use --network MODEL.onnx")]
+    NoNetwork,
+    /// There is neither a file nor a network of that name.
+    #[error("{name}: no such file, and no network of that name (there are: {})", known.join(", "))]
+    UnknownNetwork {
+        /// What was asked for.
+        name: String,
+        /// Embedded and built-in networks.
+        known: Vec<&'static str>,
+    },
+    /// A file is not there.
+    #[error("{path}: no such file", path = .path.display())]
+    NoSuchFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The network has no output of that name.
+    #[error("the network has no output \"{name}\" (there are: {})", known.join(", "))]
+    UnknownOutput {
+        /// What was asked for.
+        name: String,
+        /// The outputs.
+        known: Vec<String>,
+    },
+    /// No registry, or no entry of the registries, has that name.
+    #[error("no {what} \"{name}\"; did you mean \"{nearest}\"? known: {}", known.join(", "))]
+    Unknown {
+        /// Of what kind: `list`, `preset, cost table or study`.
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+        /// The name that is nearest.
+        nearest: String,
+        /// All names.
+        known: Vec<&'static str>,
+    },
+    /// Two things that are told apart by their names have the same.
+    #[error("two {what} are called \"{name}\"{}", way_out(hint))]
+    SameName {
+        /// Which things.
+        what: &'static str,
+        /// Their name.
+        name: String,
+        /// How to tell them apart.
+        hint: Option<String>,
+    },
+    /// The network does not take images, or not these.
+    #[error(transparent)]
+    Input(#[from] InputFault),
+    /// An array does not fit an input of the network.
+    #[error("{path}: an array of {found} for an input of {expected}, or values beyond that type", path = .path.display())]
+    InputArray {
+        /// The file.
+        path: PathBuf,
+        /// Element type of the array.
+        found: String,
+        /// Element type of the input.
+        expected: DType,
+    },
+    /// The network does not answer with classes, or not with these.
+    #[error(transparent)]
+    Answers(#[from] AnswerFault),
     /// The data set has labels for which the network has no answer.
-    #[error("{0}")]
-    Labels(String),
+    #[error(transparent)]
+    Labels(#[from] Box<LabelFault>),
+    /// The preprocessing that a network names is none.
+    #[error("network \"{network}\": metadata {key}: {source}; give --preprocess", key = PREPROCESS_KEY)]
+    NamedPreprocess {
+        /// The network.
+        network: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<DataError>,
+    },
+    /// The integer engine runs networks in QDQ form, and others only after calibration.
+    #[error("network \"{network}\" is not quantized: the integer engine needs calibration images; use skimp eval")]
+    NotQuantized {
+        /// The network.
+        network: String,
+    },
+    /// The network is in QDQ form already.
+    #[error("network \"{network}\" is quantized already")]
+    AlreadyQuantized {
+        /// The network.
+        network: String,
+    },
+    /// The network has no layer that the run's settings let designs simulate.
+    #[error("network \"{network}\" has no layer of the kinds to simulate")]
+    NoLayers {
+        /// The network.
+        network: String,
+    },
+    /// A layer by shape is too large.
+    #[error("layer \"{layer}\" by shape has {n_weights} weights, expected at most {most}")]
+    LargeLayer {
+        /// The layer.
+        layer: String,
+        /// Its weights.
+        n_weights: usize,
+        /// As many as it may have.
+        most: usize,
+    },
+    /// A topology file has no way to say something of a network.
+    #[error("layer \"{layer}\": a SCALE-Sim topology cannot hold {what}")]
+    NotInTopology {
+        /// The layer.
+        layer: String,
+        /// What of it.
+        what: String,
+    },
+    /// A search of parameters has too few images of its own.
+    #[error(
+        "a search of parameters needs images other than the {n_judging} that judge it: {wanted} wanted, {there} there; \
+         change --tuning-images, --tuning-split or --accuracy-images"
+    )]
+    TuningImages {
+        /// Images that judge the design.
+        n_judging: usize,
+        /// Images that the search was to have.
+        wanted: usize,
+        /// Images that are left.
+        there: usize,
+    },
     /// A study file is wrong.
     #[error("{path}: {cause}", path = .path.display())]
     InvalidStudy {
@@ -115,7 +381,27 @@ impl StudyError {
     /// Whether the user asked for something that cannot be (exit code 2), rather than a run that failed (1).
     pub fn is_usage(&self) -> bool {
         match self {
-            StudyError::Usage(_) | StudyError::InvalidStudy { .. } => true,
+            StudyError::Usage(_)
+            | StudyError::Setting { .. }
+            | StudyError::Count { .. }
+            | StudyError::Threads { .. }
+            | StudyError::NoNetwork
+            | StudyError::UnknownNetwork { .. }
+            | StudyError::NoSuchFile { .. }
+            | StudyError::UnknownOutput { .. }
+            | StudyError::Unknown { .. }
+            | StudyError::SameName { .. }
+            | StudyError::Input(_)
+            | StudyError::InputArray { .. }
+            | StudyError::Answers(_)
+            | StudyError::NamedPreprocess { .. }
+            | StudyError::NotQuantized { .. }
+            | StudyError::AlreadyQuantized { .. }
+            | StudyError::NoLayers { .. }
+            | StudyError::LargeLayer { .. }
+            | StudyError::NotInTopology { .. }
+            | StudyError::TuningImages { .. }
+            | StudyError::InvalidStudy { .. } => true,
             StudyError::Sim(error) => is_usage(error),
             StudyError::Preset { source, .. } => is_usage(source),
             StudyError::Data(error) => matches!(

@@ -17,7 +17,7 @@ mod train;
 
 pub use crate::catalog::lists::{LISTS, ListEntry, ListRecord, list, names};
 pub use crate::catalog::show::{SHOWN, SettingRecord, SettingsRecord, ShowRecord, settings, show, shown_names};
-pub use crate::error::StudyError;
+pub use crate::error::{AnswerFault, InputFault, LabelFault, StudyError};
 pub use crate::inputs::config::{DataConfig, JudgeBy, NetworkConfig, SplitConfig};
 pub use crate::inputs::describe::{Checked, ClassRecord, DataSetRecord, LeftOutRecord, SplitRecord, describe_data};
 pub use crate::inputs::images::Images;

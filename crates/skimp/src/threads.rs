@@ -9,7 +9,7 @@ pub const MAX_THREADS: usize = 1024;
 /// do not depend on it.
 ///
 /// # Errors
-/// [`StudyError::Usage`] if the threads were set or used before, or for 0 or more than [`MAX_THREADS`].
+/// [`StudyError::Threads`] if they were set or used before, [`StudyError::Count`] for 0 or more than [`MAX_THREADS`].
 pub fn set_threads(n_threads: usize) -> Result<(), StudyError> {
     builder(n_threads)?.build_global().map_err(|error| refused(n_threads, &error))
 }
@@ -23,7 +23,7 @@ pub fn set_threads(n_threads: usize) -> Result<(), StudyError> {
 /// ```
 ///
 /// # Errors
-/// [`StudyError::Usage`] for 0 or more than [`MAX_THREADS`], or if the system does not give them.
+/// [`StudyError::Count`] for 0 or more than [`MAX_THREADS`], [`StudyError::Threads`] if the system does not give them.
 pub fn with_threads<R: Send>(n_threads: usize, work: impl FnOnce() -> R + Send) -> Result<R, StudyError> {
     let pool = builder(n_threads)?.build().map_err(|error| refused(n_threads, &error))?;
     Ok(pool.install(work))
@@ -37,11 +37,12 @@ pub fn threads() -> usize {
 
 fn builder(n_threads: usize) -> Result<rayon::ThreadPoolBuilder, StudyError> {
     if !(1..=MAX_THREADS).contains(&n_threads) {
-        return Err(StudyError::Usage(format!("{n_threads} threads, expected 1 to {MAX_THREADS}")));
+        let expected = format!("1 to {MAX_THREADS}");
+        return Err(StudyError::Count { what: "threads", found: n_threads, expected });
     }
     Ok(rayon::ThreadPoolBuilder::new().num_threads(n_threads))
 }
 
 fn refused(n_threads: usize, error: &rayon::ThreadPoolBuildError) -> StudyError {
-    StudyError::Usage(format!("cannot use {n_threads} threads: {error}"))
+    StudyError::Threads { n_threads, cause: error.to_string() }
 }

@@ -157,7 +157,7 @@ pub fn names(what: &str) -> Vec<&'static str> {
 /// The entries of a registry.
 ///
 /// # Errors
-/// [`StudyError::Usage`] if there is none called `what`.
+/// [`StudyError::Setting`] if there is none called `what`.
 pub fn list(what: &str) -> Result<ListRecord, StudyError> {
     let entries = match what {
         "accelerators" => ACCELERATORS.iter().map(|a| ListEntry::new(a.name(), a.summary(), a.source())).collect(),
@@ -179,7 +179,10 @@ pub fn list(what: &str) -> Result<ListRecord, StudyError> {
         "logs" => LOG_FORMATS.iter().map(|l| ListEntry::new(l.name(), l.summary(), l.source())).collect(),
         "operators" => operators().map(listed_operator).collect(),
         "formats" => FORMATS.iter().map(|format| ListEntry::format(format)).collect(),
-        _ => return Err(StudyError::Usage(format!("no list \"{what}\", expected one of: {}", LISTS.join(", ")))),
+        _ => {
+            let (found, expected) = (what.to_owned(), format!("one of: {}", LISTS.join(", ")));
+            return Err(StudyError::Setting { setting: "list", found, expected });
+        }
     };
     Ok(ListRecord { schema: "skimp.list/1", list: what.to_owned(), entries })
 }

@@ -46,17 +46,15 @@ pub fn shown_names() -> Vec<&'static str> {
 /// The preset of an accelerator, a cost table or an embedded study; `kind` chooses where several have the name.
 ///
 /// # Errors
-/// [`StudyError::Usage`] with the nearest and all names.
+/// [`StudyError::Unknown`] with the nearest and all names.
 pub fn show(name: &str, kind: Option<&str>) -> Result<ShowRecord, StudyError> {
     let of_kind = |found: &str| kind.is_none_or(|kind| kind == found);
     let mut found = files().filter(|(kind, other, _)| *other == name && of_kind(kind));
     let Some((kind, name, text)) = found.next() else {
         let known: Vec<_> = files().filter(|(kind, ..)| of_kind(kind)).map(|(_, name, _)| name).collect();
         let nearest = nearest(name, known.iter().copied());
-        return Err(StudyError::Usage(format!(
-            "nothing is called \"{name}\"; did you mean \"{nearest}\"? known: {}",
-            known.join(", ")
-        )));
+        let (what, name, nearest) = ("preset, cost table or study", name.to_owned(), nearest.to_owned());
+        return Err(StudyError::Unknown { what, name, nearest, known });
     };
     let also = files().filter(|(other, same, _)| *same == name && *other != kind).map(|(other, ..)| other).collect();
     Ok(ShowRecord { schema: "skimp.show/1", kind, name: name.to_owned(), toml: text.to_owned(), also })

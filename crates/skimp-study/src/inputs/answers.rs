@@ -4,7 +4,7 @@ use skimp_data::InputSpec;
 use skimp_graph::{DType, Graph, Tensor, shape};
 use skimp_report::records::Accuracy;
 
-use crate::error::StudyError;
+use crate::error::{AnswerFault, StudyError};
 use crate::monitor::Monitor;
 
 /// The output of a network that holds a number for each class.
@@ -22,7 +22,7 @@ impl AnswerOutput {
     /// of shape `[n, m]` (further axes of extent 1 allowed) with m > 1, else the first.
     ///
     /// # Errors
-    /// [`StudyError::Usage`] if no output has the name `wanted`; the node's error if the shapes do not fit.
+    /// [`StudyError::UnknownOutput`] if none has the name `wanted`; the node's error if the shapes do not fit.
     pub(crate) fn choose(
         graph: &Graph,
         input: InputSpec,
@@ -32,7 +32,8 @@ impl AnswerOutput {
         let names: Vec<&str> = graph.outputs().iter().map(|&id| graph.value(id).name.as_str()).collect();
         let idx = match wanted {
             Some(wanted) => names.iter().position(|name| *name == wanted).ok_or_else(|| {
-                StudyError::Usage(format!("the network has no output \"{wanted}\" (there are: {})", names.join(", ")))
+                let known = names.iter().map(|&name| name.to_owned()).collect();
+                StudyError::UnknownOutput { name: wanted.to_owned(), known }
             })?,
             None if names.len() < 2 => 0,
             None => Self::likely(graph, input, n_classes)?,
@@ -77,22 +78,19 @@ impl AnswerOutput {
     /// The output among all `outputs` of a run over `n_run` images: a row of numbers for each image.
     ///
     /// # Errors
-    /// [`StudyError::Usage`] if it does not hold as many numbers for each image.
+    /// [`StudyError::Answers`] if it does not hold as many numbers for each image.
     pub(crate) fn rows<'t>(
         &self,
         outputs: &'t [Tensor],
         n_run: usize,
     ) -> Result<std::slice::ChunksExact<'t, f32>, StudyError> {
-        let output = outputs.get(self.idx).ok_or_else(|| StudyError::Usage("the network has no output".to_owned()))?;
+        let output = outputs.get(self.idx).ok_or(AnswerFault::NoOutput)?;
         let values = output.as_f32().unwrap_or_default();
         // One image may leave its axis out.
         let has_images = output.shape().first() == Some(&n_run) || (n_run == 1 && output.shape().len() == 1);
         if n_run == 0 || values.is_empty() || !values.len().is_multiple_of(n_run) || !has_images {
-            return Err(StudyError::Usage(format!(
-                "the network's output \"{}\" has shape {:?}, expected [{n_run}, classes] for classification",
-                self.name,
-                output.shape()
-            )));
+            let (output, found) = (self.name.clone(), output.shape().to_vec());
+            return Err(AnswerFault::Shape { output, found, n_images: n_run }.into());
         }
         Ok(values.chunks_exact(values.len() / n_run))
     }
@@ -122,7 +120,7 @@ impl Tally {
     /// Ties go to the lower class, as in NumPy's argmax.
     ///
     /// # Errors
-    /// [`StudyError::Usage`] if the output is no list of classes, or a label is out of its range.
+    /// [`StudyError::Answers`] if the output is no list of classes, or a label is out of its range.
     pub(crate) fn add(
         &mut self,
         answers: &AnswerOutput,
@@ -133,10 +131,7 @@ impl Tally {
         for (row, &label) in answers.rows(outputs, n_run)?.zip(labels) {
             self.n_classes = row.len();
             let Some(&own) = row.get(label) else {
-                return Err(StudyError::Usage(format!(
-                    "label {label} is out of range, the network has {} classes",
-                    self.n_classes
-                )));
+                return Err(AnswerFault::Label { label, n_classes: self.n_classes }.into());
             };
             let wins = |(class, &value): (usize, &f32)| value > own || (value >= own && class < label);
             let better = row.iter().enumerate().filter(|&guess| wins(guess)).count();

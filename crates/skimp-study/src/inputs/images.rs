@@ -9,7 +9,7 @@ use skimp_graph::{Dim, Graph, Tensor, shape};
 use skimp_numerics::rng::permutation;
 use skimp_report::records::{DataRecord, InputDigest};
 
-use crate::error::StudyError;
+use crate::error::{InputFault, LabelFault, StudyError};
 use crate::inputs::answers::AnswerOutput;
 use crate::inputs::config::{DataConfig, SplitConfig};
 use crate::monitor::Monitor;
@@ -63,7 +63,7 @@ impl Images {
     /// network leaves them open (else the images' own).
     ///
     /// # Errors
-    /// [`StudyError::Data`] naming the data set, its file or the preprocessing; [`StudyError::Usage`] if the network does
+    /// [`StudyError::Data`] naming the data set, its file or the preprocessing; [`StudyError::Input`] if the network does
     /// not take images, or not of that size.
     pub fn open(config: &DataConfig, graph: &Graph, input_size: Option<[usize; 2]>) -> Result<Self, StudyError> {
         Self::of(Dataset::open(&config.set, of_config(config.split))?, config, graph, input_size)
@@ -86,7 +86,7 @@ impl Images {
         let order = config.seed.map(|seed| permutation(seed, CHOICE_STREAM, dataset.len()).into());
         let fixed_batch = match graph.inputs().first().and_then(|input| input.dims.first()) {
             Some(Dim::Fixed(0)) => {
-                return Err(StudyError::Usage(format!("network \"{}\" takes 0 images", graph.name())));
+                return Err(InputFault::NoImages { network: graph.name().to_owned() }.into());
             }
             Some(Dim::Fixed(n)) => Some(*n),
             Some(Dim::Free(_)) | None => None,
@@ -219,10 +219,10 @@ impl Images {
     /// `n` limited to the images there are.
     ///
     /// # Errors
-    /// [`StudyError::Usage`] if `n` is 0.
-    pub(crate) fn limited(&self, n: usize, what: &str) -> Result<usize, StudyError> {
+    /// [`StudyError::Count`] if `n` is 0.
+    pub(crate) fn limited(&self, n: usize, what: &'static str) -> Result<usize, StudyError> {
         if n == 0 {
-            return Err(StudyError::Usage(format!("0 {what}, expected at least 1")));
+            return Err(StudyError::Count { what, found: 0, expected: "at least 1".to_owned() });
         }
         Ok(n.min(self.len()))
     }
@@ -266,7 +266,7 @@ impl Images {
         match LabelFit::of(graph, self.input, &self.dataset) {
             LabelFit::Fits => {}
             LabelFit::Differs(what) => monitor.note(&what),
-            LabelFit::Beyond(what) => return Err(StudyError::Labels(what)),
+            LabelFit::Beyond(fault) => return Err(fault.into()),
         }
         Ok(())
     }
@@ -384,7 +384,7 @@ pub(crate) enum LabelFit {
     /// There are more answers than classes, or the other way round, but none is missing for a label.
     Differs(String),
     /// There are labels without an answer.
-    Beyond(String),
+    Beyond(Box<LabelFault>),
 }
 
 impl LabelFit {
@@ -400,16 +400,20 @@ impl LabelFit {
         let (name, n_classes) = (dataset.name(), dataset.n_classes());
         let how = if description.is_empty() { String::new() } else { format!(" ({description})") };
         if let Some(beyond) = dataset.labels().iter().copied().max().filter(|&label| label >= n_answers) {
-            let named = class_names.get(beyond).map_or_else(String::new, |name| format!(" (\"{name}\")"));
-            let folders = if description.contains("WordNet") {
+            let hint = if description.contains("WordNet") {
                 "; add ,classes=folders to the place to number the folders that are there"
             } else {
                 ""
             };
-            return Self::Beyond(format!(
-                "data set \"{name}\" has labels up to {beyond}{named}, of {n_classes} classes, but the network tells \
-                 {n_answers} apart{how}{folders}"
-            ));
+            return Self::Beyond(Box::new(LabelFault {
+                dataset: name.to_owned(),
+                largest: beyond,
+                class: class_names.get(beyond).cloned(),
+                n_classes,
+                n_answers,
+                layout: how,
+                hint,
+            }));
         }
         let has_names = !class_names.is_empty() || !dataset.format().class_names().is_empty();
         if n_classes == n_answers || !has_names {
@@ -434,9 +438,9 @@ pub(crate) fn resolve_preprocess(
     dataset: &Dataset,
 ) -> Result<(String, Preprocess), StudyError> {
     if let Some(carried) = graph.metadata(PREPROCESS_KEY).filter(|_| chosen.is_none()) {
-        let preprocess = carried.parse().map_err(|error| {
-            let name = graph.name();
-            StudyError::Usage(format!("network \"{name}\": metadata {PREPROCESS_KEY}: {error}; give --preprocess"))
+        let preprocess = carried.parse().map_err(|error| StudyError::NamedPreprocess {
+            network: graph.name().to_owned(),
+            source: Box::new(error),
         })?;
         return Ok((carried.to_owned(), preprocess));
     }
@@ -465,34 +469,23 @@ pub(crate) fn input_spec(
     native: Option<[usize; 2]>,
 ) -> Result<InputSpec, StudyError> {
     let [input] = graph.inputs() else {
-        return Err(StudyError::Usage(format!(
-            "network \"{}\" has {} inputs, expected one image input",
-            graph.name(),
-            graph.inputs().len()
-        )));
+        return Err(InputFault::Number { network: graph.name().to_owned(), found: graph.inputs().len() }.into());
     };
-    let name = &graph.value(input.value).name;
+    let name = || graph.value(input.value).name.clone();
     let [_, channels, height, width] = input.dims.as_slice() else {
-        return Err(StudyError::Usage(format!(
-            "input \"{name}\" has {} dims, expected 4 (n, c, h, w)",
-            input.dims.len()
-        )));
+        return Err(InputFault::Rank { input: name(), found: input.dims.len() }.into());
     };
     let Dim::Fixed(channels) = channels else {
-        return Err(StudyError::Usage(format!("input \"{name}\" leaves its channels open, expected a fixed number")));
+        return Err(InputFault::OpenChannels { input: name() }.into());
     };
     let extent = |dim: &Dim, axis: usize| match (dim, input_size, native) {
-        (Dim::Fixed(fixed), Some(wanted), _) if *fixed != wanted[axis] => Err(StudyError::Usage(format!(
-            "input \"{name}\" is {fixed} {} by the network, which --input-size {} contradicts",
-            if axis == 0 { "high" } else { "wide" },
-            wanted[axis]
-        ))),
+        (Dim::Fixed(fixed), Some(wanted), _) if *fixed != wanted[axis] => {
+            Err(InputFault::Size { input: name(), is_height: axis == 0, fixed: *fixed, given: wanted[axis] })
+        }
         (Dim::Fixed(fixed), _, _) => Ok(*fixed),
         (Dim::Free(_), Some(wanted), _) => Ok(wanted[axis]),
         (Dim::Free(_), None, Some(native)) => Ok(native[axis]),
-        (Dim::Free(_), None, None) => Err(StudyError::Usage(format!(
-            "input \"{name}\" leaves its height or width open; give --input-size N or HxW"
-        ))),
+        (Dim::Free(_), None, None) => Err(InputFault::OpenSize { input: name() }),
     };
     Ok(InputSpec { channels: *channels, height: extent(height, 0)?, width: extent(width, 1)? })
 }

@@ -56,7 +56,7 @@ impl Network {
     /// Built-in networks get the initial weights of seed 0.
     ///
     /// # Errors
-    /// [`StudyError::Io`] if the file cannot be read, [`StudyError::Usage`] if there is neither a file nor a network of
+    /// [`StudyError::Io`] if the file cannot be read, [`StudyError::UnknownNetwork`] if there is neither a file nor one of
     /// that name, [`StudyError::Graph`] if it is no network that skimp can run.
     pub fn open(model: &str) -> Result<Self, StudyError> {
         Self::open_with(model, Weights::Seeded(0))
@@ -84,7 +84,7 @@ impl Network {
 
     fn open_with(model: &str, weights: Weights) -> Result<Self, StudyError> {
         if model.is_empty() {
-            return Err(StudyError::Usage("no network given; use --network MODEL.onnx".to_owned()));
+            return Err(StudyError::NoNetwork);
         }
         let path = PathBuf::from(model);
         if !path.exists() {
@@ -215,11 +215,7 @@ fn read(path: &Path) -> Result<bytes::Bytes, StudyError> {
             // Embedded ones are built-in ones, trained.
             names.sort_unstable();
             names.dedup();
-            Err(StudyError::Usage(format!(
-                "{}: no such file, and no network of that name (there are: {})",
-                path.display(),
-                names.join(", ")
-            )))
+            Err(StudyError::UnknownNetwork { name: path.display().to_string(), known: names })
         }
         Err(source) => Err(StudyError::Io { path: path.to_owned(), source }),
     }

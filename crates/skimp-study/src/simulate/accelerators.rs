@@ -39,19 +39,17 @@ pub fn accelerator_configs(
         let model = designs.find(model)?.name().to_owned();
         let config = AcceleratorConfig { model, label, preset: None, set: Table::new(), origin: None };
         if config.label().is_empty() || config.label().contains('.') {
-            return Err(StudyError::Usage(format!("label \"{}\", expected a name without \".\"", config.label())));
+            return Err(malformed("label", config.label(), "a name without \".\""));
         }
         if configs.iter().any(|other| other.label() == config.label()) {
-            return Err(StudyError::Usage(format!(
-                "two accelerators are called \"{}\"; label them: --accelerator a={model},b={model}",
-                config.label(),
-                model = config.model
-            )));
+            let hint = format!("label them: --accelerator a={model},b={model}", model = config.model);
+            let name = config.label().to_owned();
+            return Err(StudyError::SameName { what: "accelerators", name, hint: Some(hint) });
         }
         configs.push(config);
     }
     for preset in presets {
-        let malformed = || StudyError::Usage(format!("preset \"{preset}\", expected ACCELERATOR=FILE"));
+        let malformed = || malformed("preset", preset, "ACCELERATOR=FILE");
         let (label, file) = preset.split_once('=').ok_or_else(malformed)?;
         let config = labeled(designs, &mut configs, label, preset)?;
         if config.preset.replace(file.into()).is_some() {
@@ -59,7 +57,7 @@ pub fn accelerator_configs(
         }
     }
     for setting in settings {
-        let malformed = || StudyError::Usage(format!("setting \"{setting}\", expected ACCELERATOR.KEY=VALUE"));
+        let malformed = || malformed("setting", setting, "ACCELERATOR.KEY=VALUE");
         let (path, value) = setting.split_once('=').ok_or_else(malformed)?;
         let (label, key) = path.split_once('.').ok_or_else(malformed)?;
         let config = labeled(designs, &mut configs, label, setting)?;
@@ -68,6 +66,10 @@ pub fn accelerator_configs(
     }
     configs.iter_mut().try_for_each(|config| config.read_files(designs, Path::new("")))?;
     Ok(configs)
+}
+
+fn malformed(setting: &'static str, found: &str, expected: &str) -> StudyError {
+    StudyError::Setting { setting, found: found.to_owned(), expected: expected.to_owned() }
 }
 
 /// The accelerator with a label, or the only one of a model.

@@ -52,11 +52,11 @@ impl Designs {
     /// One model more.
     ///
     /// # Errors
-    /// [`StudyError::Usage`] if there is one of that name.
+    /// [`StudyError::SameName`] if there is one of that name.
     pub fn with(mut self, model: &'static dyn AcceleratorModel) -> Result<Self, StudyError> {
         let name = model.name();
         if self.0.iter().any(|known| known.name() == name) {
-            return Err(StudyError::Usage(format!("two accelerator models are called \"{name}\"")));
+            return Err(StudyError::SameName { what: "accelerator models", name: name.to_owned(), hint: None });
         }
         self.0.push(model);
         Ok(self)

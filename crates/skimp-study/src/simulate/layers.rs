@@ -230,7 +230,7 @@ pub(crate) fn choose(
         }
     }
     if chosen.simulated.is_empty() {
-        return Err(StudyError::Usage("the network has no layer of the kinds to simulate".to_owned()));
+        return Err(StudyError::NoLayers { network: quantized.graph.name.clone() });
     }
     Ok(chosen)
 }

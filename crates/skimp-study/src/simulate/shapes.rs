@@ -100,11 +100,8 @@ fn trace(
     let (weight_bits, activation_bits) = (quantization.weight_bits, quantization.activation_bits);
     let workload = layer.workload(quantization)?;
     if workload.shape.weight_count() > MAX_WEIGHTS {
-        return Err(StudyError::Usage(format!(
-            "layer \"{}\" by shape has {} weights, expected at most {MAX_WEIGHTS}",
-            layer.name,
-            workload.shape.weight_count()
-        )));
+        let (layer, n_weights) = (layer.name.clone(), workload.shape.weight_count());
+        return Err(StudyError::LargeLayer { layer, n_weights, most: MAX_WEIGHTS });
     }
     let mut draws = Draws::new(seed, stream("study/shapes").wrapping_add(idx as u64));
     let largest = (1i32 << (weight_bits - 1)) - 1;

@@ -135,7 +135,7 @@ impl Simulated {
         Ok(AcceleratorRecord {
             name: facts.name.to_owned(),
             label: run.design().label().to_owned(),
-            config: json_config(&facts.config)?,
+            config: json_config(&facts.config),
             costs: table.name.clone(),
             energy: Some(energy_record(
                 priced.iter().map(|(result, energy)| (*result, energy)),
@@ -200,9 +200,7 @@ fn layer_record(
     }
 }
 
-fn json_config(config: &toml::Table) -> Result<serde_json::Map<String, serde_json::Value>, StudyError> {
-    match serde_json::to_value(config) {
-        Ok(serde_json::Value::Object(map)) => Ok(map),
-        _ => Err(StudyError::Usage("an accelerator's configuration has no JSON form".to_owned())),
-    }
+/// Settings as a record has them. Every TOML value has a form in JSON.
+fn json_config(config: &toml::Table) -> serde_json::Map<String, serde_json::Value> {
+    config.iter().map(|(key, value)| (key.clone(), serde_json::to_value(value).unwrap_or_default())).collect()
 }

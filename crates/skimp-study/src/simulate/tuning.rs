@@ -54,12 +54,8 @@ impl TuningImages {
         let first = if other.is_some() { 0 } else { config.accuracy_images.min(images.len()) };
         let len = other.as_ref().unwrap_or(images).len();
         if config.tuning_images == 0 || len < first + config.tuning_images {
-            return Err(StudyError::Usage(format!(
-                "a search of parameters needs images other than the {first} that judge it: {} wanted, {} there; change \
-                 --tuning-images, --tuning-split or --accuracy-images",
-                config.tuning_images,
-                len - first
-            )));
+            let (wanted, there) = (config.tuning_images, len - first);
+            return Err(StudyError::TuningImages { n_judging: first, wanted, there });
         }
         Ok(Self { other, range: first..first + config.tuning_images })
     }

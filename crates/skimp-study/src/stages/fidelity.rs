@@ -84,7 +84,7 @@ pub(crate) fn accuracies(
     monitor.stage("accuracy, float", n_images as u64);
     let before = match classify(images, n_images, monitor, |inputs| float.run(std::slice::from_ref(inputs))) {
         Ok(tally) => tally,
-        Err(StudyError::Usage(cause)) => {
+        Err(StudyError::Answers(cause)) => {
             monitor.note(&format!("accuracy is not measured: {cause}"));
             return Ok(None);
         }

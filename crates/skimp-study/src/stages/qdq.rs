@@ -216,8 +216,8 @@ impl Tabular for QuantizeRecord {
 /// Calibrates a network on the first images, quantizes it, and writes it to `output` as ONNX in QDQ form.
 ///
 /// # Errors
-/// [`StudyError::Usage`] for a setting that cannot be, or a network that is quantized already; otherwise the error of
-/// the step that failed. Nothing is written then.
+/// [`StudyError::Usage`] for a setting that cannot be, [`StudyError::AlreadyQuantized`], otherwise the error of the step
+/// that failed. Nothing is written then.
 pub fn quantize(
     network: &Network,
     config: &QuantizeNetworkConfig,
@@ -226,7 +226,7 @@ pub fn quantize(
 ) -> Result<QuantizeRecord, StudyError> {
     let settings = checked(config)?;
     if is_quantized(&network.graph) {
-        return Err(StudyError::Usage(format!("network \"{}\" is quantized already", network.name)));
+        return Err(StudyError::AlreadyQuantized { network: network.name.clone() });
     }
     let images = Images::open_for_ranges(&config.data, &network.graph, config.input_size, monitor)?;
     let n_images = images.limited(config.data.images, "calibration images")?;

@@ -109,7 +109,7 @@ impl Network {
     /// others have to be [calibrated](Network::calibrate) first.
     ///
     /// # Errors
-    /// [`StudyError::Usage`] for the integer engine on a float network; [`StudyError::Graph`] naming the input that does
+    /// [`StudyError::NotQuantized`] for the integer engine on a float network; [`StudyError::Graph`] naming the input that does
     /// not fit, or the node.
     pub fn run(&self, engine: Engine, inputs: &[Tensor]) -> Result<Vec<Tensor>, StudyError> {
         self.check_engine(engine)?;
@@ -121,7 +121,7 @@ impl Network {
 
     fn check_engine(&self, engine: Engine) -> Result<(), StudyError> {
         if engine == Engine::Integer && !is_quantized(&self.graph) {
-            return Err(StudyError::Usage("the integer engine needs calibration images; use skimp eval".to_owned()));
+            return Err(StudyError::NotQuantized { network: self.name.clone() });
         }
         Ok(())
     }
@@ -132,7 +132,7 @@ impl Network {
 /// which: output names may hold anything and differ in anything.
 ///
 /// # Errors
-/// [`StudyError::Usage`] for the integer engine on a float network, which needs calibration; [`StudyError::Io`] naming a
+/// [`StudyError::NotQuantized`] for the integer engine on a float network, which needs calibration; [`StudyError::Io`] naming a
 /// file that must not be replaced, before the run; [`StudyError`] naming the file or node.
 pub fn run_network(network: &Network, config: &RunConfig, output: &Path) -> Result<(), StudyError> {
     network.check_engine(config.engine)?;
@@ -143,7 +143,8 @@ pub fn run_network(network: &Network, config: &RunConfig, output: &Path) -> Resu
     for (file, input) in config.inputs.iter().zip(network.graph.inputs()) {
         let array = npy::read(file)?;
         let tensor = typed(array, input.dtype);
-        tensors.push(tensor.map_err(|cause| StudyError::Usage(format!("{}: {cause}", file.display())))?);
+        let (path, expected) = (file.clone(), input.dtype);
+        tensors.push(tensor.map_err(|found| StudyError::InputArray { path, found, expected })?);
     }
     let outputs = network.run(config.engine, &tensors)?;
     for (&idx, path) in chosen.iter().zip(&paths.outputs) {
@@ -160,7 +161,7 @@ pub fn run_network(network: &Network, config: &RunConfig, output: &Path) -> Resu
 }
 
 /// An array as the input of a network of this element type: rounded to f32 as a picture or a table of numbers is, but any
-/// other type takes its own values only.
+/// other type takes its own values only. The error is the array's own type.
 fn typed(array: npy::Array, dtype: DType) -> Result<Tensor, String> {
     let found = array.data.dtype();
     let data: Option<Data> = match (dtype, array.data) {
@@ -175,8 +176,7 @@ fn typed(array: npy::Array, dtype: DType) -> Result<Tensor, String> {
         (DType::U8, data) => integers::<u8>(&data).map(Data::from),
         (DType::Bool, data) => truths(&data).map(Data::from),
     };
-    data.and_then(|data| Tensor::new(array.shape, data))
-        .ok_or_else(|| format!("an array of {found} for an input of {dtype}, or values beyond that type"))
+    data.and_then(|data| Tensor::new(array.shape, data)).ok_or_else(|| found.to_string())
 }
 
 fn integers<T: TryFrom<i128>>(data: &npy::Data) -> Option<Vec<T>> {

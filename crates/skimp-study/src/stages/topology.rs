@@ -58,7 +58,7 @@ impl Topology {
     /// [`StudyError::Io`] if the file cannot be read, [`StudyError::InvalidTopology`] naming the line and the cause.
     pub fn open(path: &Path) -> Result<Self, StudyError> {
         let bytes = skimp_files::read(path, MAX_BYTES).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => StudyError::Usage(format!("{}: no such file", path.display())),
+            std::io::ErrorKind::NotFound => StudyError::NoSuchFile { path: path.to_owned() },
             _ => StudyError::Io { path: path.to_owned(), source },
         })?;
         Ok(Self {
@@ -261,8 +261,8 @@ fn extent(column: usize, field: &str) -> Result<usize, String> {
 /// Layers that multiply nothing are not listed.
 ///
 /// # Errors
-/// [`StudyError::Graph`] as in [`inspect`](crate::inspect()); [`StudyError::Usage`] naming a layer that a topology cannot
-/// hold.
+/// [`StudyError::Graph`] as in [`inspect`](crate::inspect()); [`StudyError::NotInTopology`]
+/// naming a layer.
 pub fn export_topology(network: &Network, input_size: Option<[usize; 2]>) -> Result<String, StudyError> {
     let graph = &network.graph;
     let inputs = shape::bind(graph, 1, input_size.map(|[height, width]| (height, width)))?;
@@ -274,7 +274,7 @@ pub fn export_topology(network: &Network, input_size: Option<[usize; 2]>) -> Res
     for (node, layer) in graph.nodes().iter().zip(&counts.layers) {
         let name: String = layer.name.chars().map(|c| if ",\"\r\n".contains(c) { '_' } else { c }).collect();
         if name.contains("DP") {
-            return Err(StudyError::Usage(format!("layer \"{name}\": \"DP\" in a name means depthwise in a topology")));
+            return Err(unsupported(&name, "\"DP\" in a name, which means depthwise there"));
         }
         match &node.op {
             Op::Conv(ops::Conv { window, groups }) => {
@@ -326,7 +326,7 @@ pub fn export_topology(network: &Network, input_size: Option<[usize; 2]>) -> Res
 }
 
 fn unsupported(layer: &str, what: &str) -> StudyError {
-    StudyError::Usage(format!("layer \"{layer}\": a SCALE-Sim topology cannot hold {what}"))
+    StudyError::NotInTopology { layer: layer.to_owned(), what: what.to_owned() }
 }
 
 fn push_line(text: &mut String, name: &str, extents: [usize; 6], stride: usize, pads: [usize; 4]) {

@@ -55,7 +55,7 @@ impl Data {
             LabelFit::Fits => {}
             // Whatever the numbers are, they are what is learned.
             LabelFit::Differs(what) => monitor.note(&what),
-            LabelFit::Beyond(what) => return Err(StudyError::Labels(what)),
+            LabelFit::Beyond(fault) => return Err(fault.into()),
         }
         let validation = None;
         let training_indices = Vec::new();
