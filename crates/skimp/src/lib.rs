@@ -137,13 +137,10 @@ pub fn mapping_text(record: &SimulationRecord, width: Option<usize>) -> String {
     skimp_report::views::mapping_text(record, width)
 }
 
-/// A study's cycles and energies as CSV.
+/// A study as one CSV table: of a simulation cycles and energies by layer, of another study its first table.
 ///
 /// # Errors
 /// [`StudyError::Report`] if the table cannot be written.
 pub fn study_csv(record: &StudyRecord) -> Result<String, StudyError> {
-    match &record.simulation {
-        Some(simulation) => Ok(skimp_report::views::simulation_csv(simulation)?),
-        None => Ok(String::new()),
-    }
+    Ok(skimp_report::views::study_csv(record)?)
 }

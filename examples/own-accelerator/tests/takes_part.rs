@@ -79,7 +79,7 @@ fn a_study_has_it_beside_embedded_designs() {
     let out = file("out");
     let record = skimp::run_study(&config, &StudyRun { folder: out.clone(), resume: false }, &Silent).unwrap();
 
-    let simulation = record.simulation.as_ref().unwrap();
+    let simulation = record.simulation().unwrap();
     let [dense, skipping, eyeriss] = &simulation.accelerators[..] else { panic!() };
     assert_eq!((skipping.name.as_str(), skipping.label.as_str()), ("zero-skipping-array", "skipping"));
     assert!(skipping.total.cycles < dense.total.cycles);
@@ -105,7 +105,7 @@ fn a_study_has_it_beside_embedded_designs() {
     assert!(found.contains("skipping,conv1,window_fullness,"), "{found}");
     let kept = std::fs::read_to_string(out.join("results.json")).unwrap();
     let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
-    assert_eq!(kept["simulation"]["accelerators"][1]["findings"][0]["key"], "window_fullness");
+    assert_eq!(kept["sections"]["simulation"]["accelerators"][1]["findings"][0]["key"], "window_fullness");
     assert_eq!(skimp::report(&out).unwrap(), page);
 }
 

@@ -123,7 +123,7 @@ impl super::Command for Simulate {
         if let Some(folder) = &arguments.report {
             let record = skimp::simulate_report(&arguments.model, &config, folder, &bars)?;
             drop(bars);
-            return emit(&arguments, &global, &record.simulation.unwrap_or_default());
+            return emit(&arguments, &global, &record.simulation().cloned().unwrap_or_default());
         }
         let simulation = skimp::simulate(&network, &config, &bars)?;
         drop(bars);

@@ -150,13 +150,15 @@ fn the_embedded_study_writes_a_complete_folder() {
     assert!(said.contains("report.html"), "{said}");
     let results = std::fs::read_to_string(out.join("results.json")).unwrap();
     let record: serde_json::Value = serde_json::from_str(&results).unwrap();
-    assert_eq!(record["schema"], "skimp.study/3");
-    let designs = record["simulation"]["accelerators"].as_array().unwrap();
+    assert_eq!(record["schema"], "skimp.study/4");
+    let designs = record["sections"]["simulation"]["accelerators"].as_array().unwrap();
     let mut findings = designs.iter().filter_map(|design| design["findings"].as_array()).flatten();
     let compared = findings.find(|finding| finding["kind"] == "agreement").unwrap();
     assert_eq!(compared["value"], 0.0);
     assert!(compared["of"].as_u64().unwrap() > 10_000);
-    assert!(record["comparisons"][0]["total_runtime_reduction_percent"].as_f64().unwrap() > 0.0);
+    assert!(
+        record["sections"]["comparison"]["comparisons"][0]["total_runtime_reduction_percent"].as_f64().unwrap() > 0.0
+    );
     let html = std::fs::read_to_string(out.join("report.html")).unwrap();
     assert!(html.contains("bit-exact") && html.contains("</html>"));
     assert_eq!(ok(&["report", text(&out)]), html);

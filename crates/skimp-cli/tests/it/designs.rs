@@ -38,8 +38,8 @@ fn a_simulation_writes_the_report_of_a_study() {
     let read = |folder: &std::path::Path| -> serde_json::Value {
         serde_json::from_str(&std::fs::read_to_string(folder.join("results.json")).unwrap()).unwrap()
     };
-    assert_eq!(read(&out)["simulation"], read(&again)["simulation"]);
-    assert_eq!(read(&out)["simulation"]["accelerators"], record["accelerators"]);
+    assert_eq!(read(&out)["sections"]["simulation"], read(&again)["sections"]["simulation"]);
+    assert_eq!(read(&out)["sections"]["simulation"]["accelerators"], record["accelerators"]);
 }
 
 #[test]

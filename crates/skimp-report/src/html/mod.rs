@@ -14,6 +14,7 @@ pub use self::escape::{escape, inline_json};
 pub use self::sections::{SECTIONS, Section};
 
 use crate::StudyRecord;
+use crate::records::TRAINING_RUN;
 use crate::views::words_for_count;
 
 /// The page. Sections whose data are absent are left out.
@@ -59,10 +60,7 @@ fn header(study: &StudyRecord, title: &str) -> String {
         ("simulated on", if study.n_images > 0 { words_for_count(study.n_images, "image") } else { String::new() }),
         ("seed", study.seed.to_string()),
     ];
-    if let Some(simulation) = &study.simulation {
-        let widths = format!("{} × {} bits", simulation.weight_bits, simulation.activation_bits);
-        facts.push(("weights × activations", widths));
-    }
+    facts.extend(SECTIONS.iter().flat_map(|section| section.facts(study)));
     facts.retain(|(_, value)| !value.is_empty());
     let facts = facts.iter().map(|(name, value)| format!("<div><dt>{name}</dt><dd>{}</dd></div>", escape(value)));
     format!(
@@ -70,7 +68,7 @@ fn header(study: &StudyRecord, title: &str) -> String {
          <div>\n<p class=\"kind\">skimp {}{}</p>\n<h1>{title}</h1>\n</div>\n\
          <button type=\"button\" id=\"theme\" hidden>Theme: system</button>\n</div>\n\
          <dl class=\"facts\">{}</dl>\n</header>\n",
-        if study.training.is_some() && study.simulation.is_none() { "train" } else { "study" },
+        if study.kind == TRAINING_RUN { "train" } else { "study" },
         if study.name.is_empty() { String::new() } else { format!(" · {}", escape(&study.name)) },
         facts.collect::<String>()
     )

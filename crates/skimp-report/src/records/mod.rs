@@ -5,26 +5,35 @@
 //! order in which they were filled), and units as suffixes of the keys: `_mhz`, `_mm2`, `_ms`, `_nj`, `_mj`, `_bits`.
 //! Fields that may be missing are `Option` and left out of the JSON when they are `None`.
 
+mod accuracy;
+mod comparison;
 mod coverage;
 mod finding;
+mod layers;
 mod precision;
+mod sections;
 mod simulation;
 mod study;
+mod tables;
 mod training;
 mod upgrade;
 
+pub use self::accuracy::{Accuracy, AccuracyRecord, VariantAccuracy};
+pub use self::comparison::{AcceleratorFigures, Comparison, ComparisonRecord};
 pub use self::coverage::{Coverage, LeftOut};
 pub use self::finding::{Distribution, FindingKind, FindingRecord, Verdict, finding};
+pub use self::layers::{LayerStatistics, LayersRecord};
 pub use self::precision::{CastRecord, CurvePoint, PolicyRecord, PolicyRun, PrecisionRecord, Spread};
+pub use self::sections::{SectionRecord, Sections};
 pub(crate) use self::simulation::scope_words;
 pub use self::simulation::{
     AcceleratorRecord, AcceleratorTotal, Breakdown, DataRecord, EffectAccuracy, EnergyRecord, FactsRecord, LayerRecord,
     ModelRecord, OperandRecord, OtherLayerRecord, SIMULATION_SCHEMA, SimulationRecord, TuningRecord,
 };
 pub use self::study::{
-    AcceleratorFigures, Accuracy, AccuracyRecord, Assumption, Comparison, InputDigest, LayerStatistics, Provenance,
-    PublishedFigure, STUDY_SCHEMA, StudyRecord, Timing, VariantAccuracy,
+    Assumption, InputDigest, Provenance, PublishedFigure, STUDY_SCHEMA, StudyRecord, TRAINING_RUN, Timing,
 };
+pub use self::tables::{ColumnRecord, TableRecord, TablesRecord};
 pub use self::training::{TrainingEpoch, TrainingRecord, TrainingStart};
 
 use serde::Serialize;

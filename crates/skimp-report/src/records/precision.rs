@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::SectionRecord;
+
 /// The same network, images and seeds under several policies. Accuracies are fractions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PrecisionRecord {
@@ -21,6 +23,11 @@ pub struct PrecisionRecord {
     pub n_parameters: u64,
     /// The policies, in the order of the study.
     pub policies: Vec<PolicyRecord>,
+}
+
+impl SectionRecord for PrecisionRecord {
+    const NAME: &'static str = "precision";
+    const SCHEMA: &'static str = "skimp.precision/1";
 }
 
 impl PrecisionRecord {

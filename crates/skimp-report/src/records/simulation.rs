@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Coverage, FindingRecord};
+use super::{Coverage, FindingRecord, SectionRecord};
 use crate::{ReportError, number};
 
 /// The schema of [`SimulationRecord`].
@@ -70,6 +70,19 @@ impl Default for SimulationRecord {
             allowed_loss_points: Self::default_allowed_loss_points(),
             accelerators: Vec::new(),
         }
+    }
+}
+
+impl SectionRecord for SimulationRecord {
+    const NAME: &'static str = "simulation";
+    const SCHEMA: &'static str = SIMULATION_SCHEMA;
+
+    fn upgrade(schema: &str, section: &mut Value) -> bool {
+        let known = OLDER_SCHEMAS.contains(&schema);
+        if known {
+            super::upgrade::simulation(section);
+        }
+        known
     }
 }
 

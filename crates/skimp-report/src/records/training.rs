@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::SectionRecord;
+
 /// A training run. Accuracies are fractions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainingRecord {
@@ -26,6 +28,11 @@ pub struct TrainingRecord {
     pub before: Option<TrainingStart>,
     /// The finished epochs.
     pub epochs: Vec<TrainingEpoch>,
+}
+
+impl SectionRecord for TrainingRecord {
+    const NAME: &'static str = "training";
+    const SCHEMA: &'static str = "skimp.training/1";
 }
 
 /// A trained network on the validation images, before it is trained further: epoch 0.

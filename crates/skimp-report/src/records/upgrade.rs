@@ -3,9 +3,12 @@
 //! Before `skimp.simulate/3` and `skimp.study/3` one speciality, early negative detection, had fields of its own: `end` of
 //! layers and of their statistics, `end_planes` and `mean_planes` beside it, `exactness` of a study. They are findings now.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::Distribution;
+use super::{
+    AccuracyRecord, ComparisonRecord, Distribution, LayersRecord, PrecisionRecord, SectionRecord, SimulationRecord,
+    TRAINING_RUN, TrainingRecord,
+};
 
 /// `skimp.simulate/1` and `/2`.
 pub(super) fn simulation(record: &mut Value) {
@@ -24,8 +27,57 @@ pub(super) fn simulation(record: &mut Value) {
     }
 }
 
-/// `skimp.study/1` and `/2`.
+/// `skimp.study/1` to `/3`.
 pub(super) fn study(record: &mut Value) {
+    if record["schema"] != "skimp.study/3" {
+        specialities(record);
+    }
+    sections(record);
+}
+
+/// `skimp.study/3`, whose header had a field for each section.
+fn sections(record: &mut Value) {
+    let untrained = record["simulation"]["model"]["untrained"] == true;
+    let Some(record) = record.as_object_mut() else { return };
+    let mut take = |key: &str| record.remove(key).filter(|value| !value.is_null());
+    let lists = ["comparisons", "accelerator_figures"].map(|key| take(key).unwrap_or_else(|| json!([])));
+    let baseline = take("baseline");
+    let is_compared = baseline.is_some() || lists.iter().any(|list| *list != json!([]));
+    let [comparisons, figures] = lists;
+    let mut comparison = json!({ "comparisons": comparisons, "accelerator_figures": figures });
+    if let Some(baseline) = baseline {
+        comparison["baseline"] = baseline;
+    }
+    let layers = take("layers").filter(|layers| *layers != json!([]));
+    let found = [
+        (AccuracyRecord::NAME, AccuracyRecord::SCHEMA, take("accuracy")),
+        (LayersRecord::NAME, LayersRecord::SCHEMA, layers.map(|layers| json!({ "layers": layers }))),
+        (SimulationRecord::NAME, SimulationRecord::SCHEMA, take("simulation")),
+        (TrainingRecord::NAME, TrainingRecord::SCHEMA, take("training")),
+        (PrecisionRecord::NAME, PrecisionRecord::SCHEMA, take("precision")),
+        (ComparisonRecord::NAME, ComparisonRecord::SCHEMA, is_compared.then_some(comparison)),
+    ];
+    let mut sections = Map::new();
+    for (name, schema, section) in found {
+        if let Some(mut section) = section {
+            section["schema"] = schema.into();
+            sections.insert(name.to_owned(), section);
+        }
+    }
+    let has = |name: &str| sections.contains_key(name);
+    let kind = match () {
+        () if has(SimulationRecord::NAME) => "accelerators",
+        () if has(PrecisionRecord::NAME) => "precision",
+        () if has(TrainingRecord::NAME) => TRAINING_RUN,
+        () => "",
+    };
+    record.insert("kind".to_owned(), kind.into());
+    record.insert("untrained".to_owned(), untrained.into());
+    record.insert("sections".to_owned(), Value::Object(sections));
+}
+
+/// `skimp.study/1` and `/2`.
+fn specialities(record: &mut Value) {
     if let Some(own) = record.get_mut("simulation").filter(|own| own.is_object()) {
         own["schema"] = super::SIMULATION_SCHEMA.into();
         simulation(own);
@@ -45,7 +97,7 @@ pub(super) fn study(record: &mut Value) {
     }
     let exactness = record.as_object_mut().and_then(|record| record.remove("exactness"));
     let headline = record["comparisons"][0]["variant"].clone();
-    let Some(own) = record.get_mut("simulation") else { return };
+    let Some(own) = record.get_mut("simulation").filter(|own| own.is_object()) else { return };
     let mut compared = exactness.filter(|exactness| exactness.is_object());
     for accelerator in members(own, "accelerators") {
         let mut at_work = false;

@@ -8,7 +8,7 @@ mod study;
 mod training;
 
 pub(crate) use self::precision::mean_curve;
-pub(crate) use self::simulation::{words, words_for_count};
+pub(crate) use self::simulation::{coverage_text, energy_text, fitted, words, words_for_count};
 pub(crate) use self::study::{accuracy_cells, provenance_words};
 
 pub use self::findings::{distributions_table, facts_table, findings_table, layer_findings_table};
@@ -18,5 +18,7 @@ pub use self::simulation::{
     cycles_table, energy_note, energy_table, events_table, layer_cycles, layer_energy, layer_mapping, layer_why,
     left_out_table, mapping_text, simulation_csv, simulation_text, totals_table,
 };
-pub use self::study::{comparison_table, figures_table, layers_table, published_table, study_text, summary_sentence};
+pub use self::study::{
+    comparison_table, figures_table, layers_table, published_table, study_csv, study_text, summary_sentence,
+};
 pub use self::training::training_table;

@@ -194,7 +194,7 @@ pub fn mapping_text(simulation: &SimulationRecord, width: Option<usize>) -> Stri
 }
 
 /// What the totals of a simulation cover, what they leave out, and what to know before believing them.
-pub(super) fn coverage_text(simulation: &SimulationRecord, width: Option<usize>) -> Vec<String> {
+pub(crate) fn coverage_text(simulation: &SimulationRecord, width: Option<usize>) -> Vec<String> {
     let mut parts = Vec::new();
     if let Some(simulated) = &simulation.simulated {
         if !simulated.is_whole() {

@@ -1,17 +1,17 @@
 //! Tables of a [`StudyRecord`].
 
-use super::precision::precision_table;
-use super::simulation::{coverage_text, energy_text, fitted, totals_table, words_for_count};
-use crate::number;
+use super::simulation::{simulation_csv, words_for_count};
+use crate::html::SECTIONS;
 use crate::records::{
     AcceleratorFigures, Comparison, EffectAccuracy, LayerStatistics, Provenance, PublishedFigure, StudyRecord,
 };
 use crate::table::{Cell, Column, Table};
+use crate::{ReportError, number};
 
 /// The answer in one sentence: what the first comparison found, on what, and whether any answer changed.
 /// Without a comparison it says what ran. `None` without a simulation or comparison.
 pub fn summary_sentence(study: &StudyRecord) -> Option<String> {
-    let Some(comparison) = study.comparisons.first() else { return what_ran(study) };
+    let Some(comparison) = study.comparisons().first() else { return what_ran(study) };
     let runtime = comparison.total_runtime_reduction_percent;
     let energy = comparison.total_energy_reduction_percent;
     let amount = |percent: f64| format!("{} %", number::fixed(percent.abs(), 1));
@@ -34,7 +34,7 @@ pub fn summary_sentence(study: &StudyRecord) -> Option<String> {
     let subject = if study.subject.is_empty() { &comparison.variant } else { &study.subject };
     if let Some(void) = &comparison.void {
         // What is lost comes before what would be saved.
-        let allowed = study.simulation.as_ref().map_or(0.0, |simulation| simulation.allowed_loss_points);
+        let allowed = study.simulation().map_or(0.0, |simulation| simulation.allowed_loss_points);
         let reason = match &comparison.accuracy {
             Some(accuracy) => format!(
                 "top-1 accuracy falls from {} to {} %, {} points are allowed",
@@ -72,7 +72,7 @@ pub fn summary_sentence(study: &StudyRecord) -> Option<String> {
 
 /// `3 accelerators on vgg16 over 4 images of imagenet.`
 fn what_ran(study: &StudyRecord) -> Option<String> {
-    let simulation = study.simulation.as_ref()?;
+    let simulation = study.simulation()?;
     let designs = words_for_count(simulation.accelerators.len() as u64, "accelerator");
     let images = words_for_count(study.n_images, "image");
     Some(format!("{designs} on {} over {images} of {}.", study.network_words(), study.data_name))
@@ -249,42 +249,19 @@ pub fn layers_table(layers: &[LayerStatistics]) -> Table {
     table
 }
 
-/// The essentials of a study for a terminal of `width` columns: the sentence, savings, totals, published figures.
+/// The essentials of a study for a terminal of `width` columns: what each section of the report says in short.
 pub fn study_text(study: &StudyRecord, width: Option<usize>) -> String {
-    let mut parts = Vec::new();
-    if let Some(sentence) = summary_sentence(study) {
-        parts.push(fitted(format!("{sentence}\n"), width));
+    SECTIONS.iter().flat_map(|section| section.text(study, width)).collect::<Vec<_>>().join("\n")
+}
+
+/// A study as one CSV table: of a simulation cycles and energies by layer, of another study its first table.
+///
+/// # Errors
+/// [`ReportError::Encode`](crate::ReportError::Encode) if the table cannot be written.
+pub fn study_csv(study: &StudyRecord) -> Result<String, ReportError> {
+    if let Some(simulation) = study.simulation() {
+        return simulation_csv(simulation);
     }
-    if !study.comparisons.is_empty() {
-        parts.push(comparison_table(&study.comparisons).to_text(width));
-    }
-    if let Some(simulation) = &study.simulation {
-        parts.push(totals_table(simulation).to_text(width));
-        parts.push(energy_text(simulation, width));
-        parts.extend(coverage_text(simulation, width));
-    }
-    if !study.accelerator_figures.is_empty() {
-        parts.push(figures_table(&study.accelerator_figures).to_text(width));
-    }
-    if let Some(precision) = &study.precision {
-        let mut table = precision_table(precision);
-        // What is written in the study's file belongs in the report, not in a terminal's columns.
-        table.columns.truncate(7);
-        parts.push(table.to_text(width));
-    }
-    let beside: Vec<_> = study.published.iter().filter(|figure| figure.ours.is_some()).cloned().collect();
-    if !beside.is_empty() {
-        let mut table = published_table(&beside);
-        // Remarks are sentences: they belong in the report, not in a terminal's columns.
-        table.columns.truncate(4);
-        parts.push(table.to_text(width));
-    }
-    let n_alone = (study.published.len() - beside.len()) as u64;
-    if n_alone > 0 {
-        let figures = words_for_count(n_alone, "published figure");
-        parts.push(format!(
-            "{figures} of other networks, layers or conditions: in the report, with nothing of ours beside.\n"
-        ));
-    }
-    parts.join("\n")
+    let first = SECTIONS.iter().flat_map(|section| section.csv(study)).find(|table| !table.rows.is_empty());
+    first.map_or_else(|| Ok(String::new()), |table| table.to_csv())
 }

@@ -15,8 +15,8 @@ impl Writer for Config {
         "study.toml: the resolved configuration, which repeats the study"
     }
 
-    fn file_names(&self) -> &'static [&'static str] {
-        &["study.toml"]
+    fn file_names(&self) -> Vec<&'static str> {
+        vec!["study.toml"]
     }
 
     fn files(&self, study: &StudyRecord) -> Result<Vec<OutputFile>, ReportError> {

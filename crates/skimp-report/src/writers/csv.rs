@@ -1,11 +1,10 @@
 //! The tables of a study as CSV.
 
 use super::{OutputFile, Writer};
-use crate::table::Table;
-use crate::{ReportError, StudyRecord, views};
+use crate::html::SECTIONS;
+use crate::{ReportError, StudyRecord};
 
-/// Writes `layers.csv`, `cycles.csv`, `energy.csv`, `events.csv`, `findings.csv` and `distributions.csv`; of precision policies
-/// `precision.csv`, `casts.csv` and `curves.csv`.
+/// Writes a file for each table that the sections of the report have as CSV.
 pub(super) struct Csv;
 
 impl Writer for Csv {
@@ -14,39 +13,18 @@ impl Writer for Csv {
     }
 
     fn summary(&self) -> &'static str {
-        "layers, cycles, energy, events, findings, distributions, precision, casts, curves (.csv): one row per observation"
+        "layers, cycles, energy, events, findings, distributions, precision, casts, curves, results (.csv): one row per observation"
     }
 
-    fn file_names(&self) -> &'static [&'static str] {
-        &[
-            "layers.csv",
-            "cycles.csv",
-            "energy.csv",
-            "events.csv",
-            "findings.csv",
-            "distributions.csv",
-            "precision.csv",
-            "casts.csv",
-            "curves.csv",
-        ]
+    fn file_names(&self) -> Vec<&'static str> {
+        SECTIONS.iter().flat_map(|section| section.csv_names()).copied().collect()
     }
 
     /// Tables without rows are left out.
     fn files(&self, study: &StudyRecord) -> Result<Vec<OutputFile>, ReportError> {
-        let mut tables: Vec<(&'static str, Table)> = vec![("layers.csv", views::layers_table(&study.layers))];
-        if let Some(simulation) = &study.simulation {
-            tables.push(("cycles.csv", views::cycles_table(simulation)));
-            tables.push(("energy.csv", views::energy_table(simulation)));
-            tables.push(("events.csv", views::events_table(simulation)));
-            tables.push(("findings.csv", views::layer_findings_table(simulation)));
-            tables.push(("distributions.csv", views::distributions_table(simulation)));
-        }
-        if let Some(precision) = &study.precision {
-            tables.push(("precision.csv", views::precision_table(precision)));
-            tables.push(("casts.csv", views::casts_table(precision)));
-            tables.push(("curves.csv", views::curves_table(precision)));
-        }
-        tables.retain(|(_, table)| !table.rows.is_empty());
-        tables.into_iter().map(|(name, table)| Ok(OutputFile { name, text: table.to_csv()? })).collect()
+        let tables = SECTIONS.iter().flat_map(|section| section.csv_names().iter().zip(section.csv(study)));
+        let file =
+            |(&name, table): (&&'static str, crate::table::Table)| Ok(OutputFile { name, text: table.to_csv()? });
+        tables.filter(|(_, table)| !table.rows.is_empty()).map(file).collect()
     }
 }

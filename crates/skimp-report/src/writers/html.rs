@@ -19,8 +19,8 @@ impl Writer for Html {
         "report.html: one self-contained page with charts, opens offline"
     }
 
-    fn file_names(&self) -> &'static [&'static str] {
-        &["report.html"]
+    fn file_names(&self) -> Vec<&'static str> {
+        vec!["report.html"]
     }
 
     fn files(&self, study: &StudyRecord) -> Result<Vec<OutputFile>, ReportError> {

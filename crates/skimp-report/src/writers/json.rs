@@ -15,11 +15,11 @@ impl Writer for Json {
     }
 
     fn summary(&self) -> &'static str {
-        "results.json: the whole record, schema skimp.study/3"
+        "results.json: the whole record, schema skimp.study/4"
     }
 
-    fn file_names(&self) -> &'static [&'static str] {
-        &[FILE]
+    fn file_names(&self) -> Vec<&'static str> {
+        vec![FILE]
     }
 
     fn files(&self, study: &StudyRecord) -> Result<Vec<OutputFile>, ReportError> {

@@ -18,7 +18,7 @@ pub trait Writer: Sync {
     fn summary(&self) -> &'static str;
 
     /// Names of all files that it may write.
-    fn file_names(&self) -> &'static [&'static str];
+    fn file_names(&self) -> Vec<&'static str>;
 
     /// The files, in the order in which they are written.
     ///

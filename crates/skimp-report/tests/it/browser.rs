@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use skimp_report::{StudyRecord, html};
+use skimp_report::records::LayersRecord;
+use skimp_report::{SimulationRecord, StudyRecord, html};
 
 use crate::demo;
 
@@ -123,8 +124,8 @@ fn hostile_names_run_nothing() {
     let mut study = demo::study();
     let evil = "</script><script>document.body.dataset.errors = 'ran'</script><img src=x onerror=\"document.body.dataset.errors='ran'\">";
     study.title = evil.to_owned();
-    study.layers[0].name = evil.to_owned();
-    study.simulation.as_mut().unwrap().accelerators[0].layers[0].name = evil.to_owned();
+    study.sections.get_mut::<LayersRecord>().unwrap().layers[0].name = evil.to_owned();
+    study.sections.get_mut::<SimulationRecord>().unwrap().accelerators[0].layers[0].name = evil.to_owned();
     let Some(session) = Session::open(&study) else { return };
     assert_drawn(&session.dom("report.html", 1366), "hostile names");
 }

@@ -7,9 +7,10 @@
 use skimp_report::IndexMap;
 use skimp_report::records::{
     AcceleratorFigures, AcceleratorRecord, AcceleratorTotal, Accuracy, AccuracyRecord, Assumption, Breakdown,
-    CastRecord, Comparison, Coverage, CurvePoint, DataRecord, Distribution, FindingKind, FindingRecord, InputDigest,
-    LayerRecord, LayerStatistics, ModelRecord, PolicyRecord, PolicyRun, PrecisionRecord, Provenance, PublishedFigure,
-    SimulationRecord, Spread, StudyRecord, Timing, TrainingEpoch, TrainingRecord, VariantAccuracy, Verdict,
+    CastRecord, ColumnRecord, Comparison, ComparisonRecord, Coverage, CurvePoint, DataRecord, Distribution,
+    FindingKind, FindingRecord, InputDigest, LayerRecord, LayerStatistics, LayersRecord, ModelRecord, PolicyRecord,
+    PolicyRun, PrecisionRecord, Provenance, PublishedFigure, Sections, SimulationRecord, Spread, StudyRecord,
+    TableRecord, TablesRecord, Timing, TrainingEpoch, TrainingRecord, VariantAccuracy, Verdict,
 };
 
 /// name, output side, input channels, output channels, MEM_STT, STT_WB, MEM_AB, AB_PU, RUN_PU.
@@ -278,7 +279,31 @@ pub(crate) fn study() -> StudyRecord {
     variant.findings.push(agreement());
     let comparisons = vec![Comparison::between(&baseline, &variant, 1.0), Comparison::between(&dense, &variant, 1.0)];
     let digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned();
+    let simulation = SimulationRecord {
+        model: ModelRecord {
+            name: "vgg16".to_owned(),
+            path: Some("vgg16.onnx".to_owned()),
+            sha256: digest.clone(),
+            untrained: false,
+        },
+        data: DataRecord { name: "imagenet".to_owned(), preprocess: Some("caffe".to_owned()), ..Default::default() },
+        images: IMAGES,
+        weight_bits: 16,
+        activation_bits: 16,
+        simulated: Some(Coverage::new((0..LAYERS.len()).map(macs).sum(), 0, Vec::new())),
+        accelerators: vec![baseline, variant, dense],
+        ..Default::default()
+    };
+    let published = published(&comparisons[0]);
+    let sections = Sections::default()
+        .with(accuracy())
+        .with(LayersRecord { layers: (0..LAYERS.len()).map(statistics).collect() })
+        .with(simulation)
+        .with(training())
+        .with(precision())
+        .with(ComparisonRecord { baseline: Some("DaDianNao".to_owned()), comparisons, accelerator_figures: figures() });
     StudyRecord {
+        kind: "accelerators".to_owned(),
         name: "vgg16-demo".to_owned(),
         title: "Early negative detection on VGG-16 (demonstration)".to_owned(),
         subject: "Early negative detection".to_owned(),
@@ -286,33 +311,6 @@ pub(crate) fn study() -> StudyRecord {
         data_name: "imagenet".to_owned(),
         n_images: IMAGES,
         seed: 1,
-        baseline: Some("DaDianNao".to_owned()),
-        accuracy: Some(accuracy()),
-        layers: (0..LAYERS.len()).map(statistics).collect(),
-        simulation: Some(SimulationRecord {
-            model: ModelRecord {
-                name: "vgg16".to_owned(),
-                path: Some("vgg16.onnx".to_owned()),
-                sha256: digest.clone(),
-                untrained: false,
-            },
-            data: DataRecord {
-                name: "imagenet".to_owned(),
-                preprocess: Some("caffe".to_owned()),
-                ..Default::default()
-            },
-            images: IMAGES,
-            weight_bits: 16,
-            activation_bits: 16,
-            simulated: Some(Coverage::new((0..LAYERS.len()).map(macs).sum(), 0, Vec::new())),
-            accelerators: vec![baseline, variant, dense],
-            ..Default::default()
-        }),
-        training: Some(training()),
-        precision: Some(precision()),
-        published: published(&comparisons[0]),
-        comparisons,
-        accelerator_figures: figures(),
         assumptions: assumptions(),
         config_toml: "schema = 1\nname = \"vgg16-demo\"\n\n[quantization]\nweight_bits = 16\nactivation_bits = 16\n\
                       calibration = \"max\"\n\n[accelerator.compend]\nclock_mhz = 1000\nend = true\n"
@@ -324,6 +322,8 @@ pub(crate) fn study() -> StudyRecord {
             Timing { step: "find end planes".to_owned(), seconds: 11.4 },
             Timing { step: "simulate".to_owned(), seconds: 3.02 },
         ],
+        sections,
+        published,
         ..StudyRecord::default()
     }
 }
@@ -482,13 +482,33 @@ fn assumptions() -> Vec<Assumption> {
 pub(crate) fn study_with_layers(n_layers: usize) -> StudyRecord {
     let mut study = study();
     let name = |idx: usize| format!("/layer{}/layer{}.{}/conv{}/Conv", idx / 12, idx / 12, idx / 3, idx % 3);
-    study.layers = (0..n_layers)
-        .map(|idx| LayerStatistics { name: name(idx), ..study.layers[idx % study.layers.len()].clone() })
-        .collect();
-    for accelerator in study.simulation.iter_mut().flat_map(|simulation| &mut simulation.accelerators) {
+    let layers = study.layers();
+    let layers =
+        (0..n_layers).map(|idx| LayerStatistics { name: name(idx), ..layers[idx % layers.len()].clone() }).collect();
+    study.sections.set(LayersRecord { layers });
+    let simulation: Option<&mut SimulationRecord> = study.sections.get_mut();
+    for accelerator in simulation.into_iter().flat_map(|simulation| &mut simulation.accelerators) {
         accelerator.layers = (0..n_layers)
             .map(|idx| LayerRecord { name: name(idx), ..accelerator.layers[idx % LAYERS.len()].clone() })
             .collect();
     }
     study
+}
+
+/// The study with tables of its own, and a section that this version does not know.
+#[allow(dead_code, reason = "the example does not need it")]
+pub(crate) fn with_every_section() -> StudyRecord {
+    let mut study = study();
+    let rows = vec![vec![8.into(), 0.9375.into(), "as measured".into()], vec![2.into(), 0.5.into(), ().into()]];
+    let columns = vec![
+        ColumnRecord::new("bits", "bits"),
+        ColumnRecord::real("top1_percent", "top-1", "%", 2),
+        ColumnRecord::new("remark", "remark"),
+    ];
+    let tables = vec![TableRecord { caption: "Accuracy by bits".to_owned(), columns, rows }];
+    study.sections.set(TablesRecord { text: "Eight bits are enough.".to_owned(), tables });
+    let text = study.to_json().expect("the record has a JSON form");
+    let mut value: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    value["sections"]["aging"] = serde_json::json!({ "schema": "skimp.aging/7", "years": [1, 2.5] });
+    StudyRecord::from_json(&value.to_string()).expect("it is a record")
 }

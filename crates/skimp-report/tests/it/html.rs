@@ -1,13 +1,14 @@
 //! The page as text.
 
 use skimp_report::html::{SECTIONS, render};
-use skimp_report::{StudyRecord, records::LayerStatistics};
+use skimp_report::records::{ComparisonRecord, LayersRecord, Sections, TRAINING_RUN};
+use skimp_report::{SimulationRecord, StudyRecord};
 
 use crate::demo;
 
 #[test]
 fn every_section_is_there_once_and_linked() {
-    let page = render(&demo::study());
+    let page = render(&demo::with_every_section());
     for section in SECTIONS {
         let (heading, link) = (format!("<section id=\"{}\"", section.id()), format!("href=\"#{}\"", section.id()));
         assert_eq!(page.matches(&heading).count(), 1, "{heading}");
@@ -52,7 +53,11 @@ fn each_chart_has_a_label_and_its_numbers() {
 
 #[test]
 fn a_training_run_is_a_page_of_its_own() {
-    let page = render(&StudyRecord { training: Some(demo::training()), ..StudyRecord::default() });
+    let page = render(&StudyRecord {
+        kind: TRAINING_RUN.to_owned(),
+        sections: Sections::default().with(demo::training()),
+        ..StudyRecord::default()
+    });
     assert!(page.contains("<p class=\"kind\">skimp train</p>"));
     assert!(!page.contains("simulated on"));
     assert_eq!(page.matches("<figure class=\"chart\"").count(), 3);
@@ -70,10 +75,10 @@ fn names_of_users_stay_text() {
     {
         evil.clone_into(text);
     }
-    study.comparisons[0].baseline = evil.to_owned();
+    study.sections.get_mut::<ComparisonRecord>().unwrap().comparisons[0].baseline = evil.to_owned();
     study.published[0].remark = Some(evil.to_owned());
-    study.layers[1] = LayerStatistics { name: evil.to_owned(), ..study.layers[1].clone() };
-    let accelerators = &mut study.simulation.as_mut().unwrap().accelerators;
+    study.sections.get_mut::<LayersRecord>().unwrap().layers[1].name = evil.to_owned();
+    let accelerators = &mut study.sections.get_mut::<SimulationRecord>().unwrap().accelerators;
     evil.clone_into(&mut accelerators[0].label);
     evil.clone_into(&mut accelerators[0].layers[0].name);
     let page = render(&study);

@@ -1,7 +1,9 @@
 //! Records through JSON, CSV and terminal tables.
 
 use skimp_report::records::{
-    Breakdown, Comparison, Coverage, EffectAccuracy, EnergyRecord, LayerRecord, LayerStatistics, LeftOut, Verdict,
+    AccuracyRecord, Breakdown, Comparison, ComparisonRecord, Coverage, EffectAccuracy, EnergyRecord, LayerRecord,
+    LayerStatistics, LayersRecord, LeftOut, PrecisionRecord, STUDY_SCHEMA, Sections, TRAINING_RUN, TrainingRecord,
+    Verdict,
 };
 use skimp_report::table::Cell;
 use skimp_report::{IndexMap, SimulationRecord, StudyRecord, WRITERS, views, write_study};
@@ -20,7 +22,7 @@ fn a_study_survives_json_bit_by_bit() {
 
 #[test]
 fn a_simulation_has_the_documented_keys_in_order() {
-    let simulation = demo::study().simulation.unwrap();
+    let simulation = demo::study().sections.remove::<SimulationRecord>().unwrap();
     let text = simulation.to_json().unwrap();
     assert_eq!(SimulationRecord::from_json(&text).unwrap(), simulation);
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -70,21 +72,24 @@ fn a_simulation_has_the_documented_keys_in_order() {
 /// A record small enough to read, whole as text.
 #[test]
 fn golden_json() {
+    let layers = vec![LayerStatistics {
+        name: "c1".to_owned(),
+        operator: "Conv".to_owned(),
+        activation_density: 0.1,
+        negative_sums_unseen: Verdict::no("no ReLU follows"),
+        ..LayerStatistics::default()
+    }];
     let study = StudyRecord {
         skimp_version: "0.0.0".to_owned(),
+        kind: "accelerators".to_owned(),
         name: "tiny".to_owned(),
-        layers: vec![LayerStatistics {
-            name: "c1".to_owned(),
-            operator: "Conv".to_owned(),
-            activation_density: 0.1,
-            negative_sums_unseen: Verdict::no("no ReLU follows"),
-            ..LayerStatistics::default()
-        }],
+        sections: Sections::default().with(LayersRecord { layers }),
         ..StudyRecord::default()
     };
     let expected = r#"{
-  "schema": "skimp.study/3",
+  "schema": "skimp.study/4",
   "skimp_version": "0.0.0",
+  "kind": "accelerators",
   "name": "tiny",
   "title": "",
   "subject": "",
@@ -92,25 +97,28 @@ fn golden_json() {
   "data_name": "",
   "n_images": 0,
   "seed": 0,
-  "layers": [
-    {
-      "name": "c1",
-      "operator": "Conv",
-      "input_shape": [],
-      "weight_shape": [],
-      "output_shape": [],
-      "macs": 0,
-      "weights": 0,
-      "activation_density": 0.1,
-      "weight_density": 0.0,
-      "negative_sums_unseen": {
-        "holds": false,
-        "reason": "no ReLU follows"
-      }
+  "sections": {
+    "layers": {
+      "schema": "skimp.layers/1",
+      "layers": [
+        {
+          "name": "c1",
+          "operator": "Conv",
+          "input_shape": [],
+          "weight_shape": [],
+          "output_shape": [],
+          "macs": 0,
+          "weights": 0,
+          "activation_density": 0.1,
+          "weight_density": 0.0,
+          "negative_sums_unseen": {
+            "holds": false,
+            "reason": "no ReLU follows"
+          }
+        }
+      ]
     }
-  ],
-  "comparisons": [],
-  "accelerator_figures": [],
+  },
   "published": [],
   "assumptions": [],
   "config_toml": "",
@@ -125,10 +133,10 @@ fn golden_json() {
 #[test]
 fn foreign_text_is_an_error_that_says_why() {
     for (text, expected) in [
-        ("{}", "expected a record of schema \"skimp.study/3\", found no schema"),
-        ("{\"schema\": \"skimp.study/9\"}", "expected a record of schema \"skimp.study/3\", found \"skimp.study/9\""),
-        ("{\"schema\": \"skimp.study/3\"}", "invalid skimp.study/3 record: missing field `skimp_version`"),
-        ("{", "invalid skimp.study/3 record: EOF"),
+        ("{}", "expected a record of schema \"skimp.study/4\", found no schema"),
+        ("{\"schema\": \"skimp.study/9\"}", "expected a record of schema \"skimp.study/4\", found \"skimp.study/9\""),
+        ("{\"schema\": \"skimp.study/4\"}", "invalid skimp.study/4 record: missing field `skimp_version`"),
+        ("{", "invalid skimp.study/4 record: EOF"),
     ] {
         let error = StudyRecord::from_json(text).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
@@ -143,15 +151,15 @@ fn every_writer_writes_and_the_folder_is_complete() {
     let expected = [
         "results.json",
         "study.toml",
-        "layers.csv",
+        "precision.csv",
+        "casts.csv",
+        "curves.csv",
         "cycles.csv",
         "energy.csv",
         "events.csv",
         "findings.csv",
         "distributions.csv",
-        "precision.csv",
-        "casts.csv",
-        "curves.csv",
+        "layers.csv",
         "report.html",
     ];
     assert_eq!(names, expected);
@@ -167,12 +175,84 @@ fn every_writer_writes_and_the_folder_is_complete() {
     }
 }
 
+/// A record of `skimp.study/4` as /3 had it: with a field for each section.
+fn third(mut record: serde_json::Value) -> serde_json::Value {
+    let own = record.as_object_mut().unwrap();
+    own.remove("kind");
+    for (name, mut section) in own.remove("sections").unwrap().as_object().unwrap().clone() {
+        match name.as_str() {
+            "layers" => drop(own.insert(name, section["layers"].take())),
+            "comparison" => own.extend(section.as_object().unwrap().clone()),
+            _ => drop(own.insert(name, section)),
+        }
+    }
+    own.insert("schema".to_owned(), "skimp.study/3".into());
+    record
+}
+
+/// Files that version 0.1.0 wrote before a study's sections stood in one place.
+#[test]
+fn files_of_the_third_schema_are_read() {
+    let files = [
+        (
+            include_str!("older/accelerators-3.json"),
+            "accelerators",
+            vec!["accuracy", "layers", "simulation", "comparison"],
+        ),
+        (include_str!("older/precision-3.json"), "precision", vec!["precision"]),
+        (include_str!("older/train-3.json"), TRAINING_RUN, vec!["training"]),
+    ];
+    for (text, kind, sections) in files {
+        let record = StudyRecord::from_json(text).unwrap();
+        assert_eq!((record.schema.as_str(), record.kind.as_str()), (STUDY_SCHEMA, kind));
+        assert_eq!(record.sections.names().collect::<Vec<_>>(), sections);
+        // Nothing is lost: as /3 again it is the file.
+        let file: serde_json::Value = serde_json::from_str(text).unwrap();
+        let again = third(serde_json::from_str(&record.to_json().unwrap()).unwrap());
+        for (key, value) in file.as_object().unwrap().iter().filter(|(_, value)| **value != serde_json::json!([])) {
+            let mut own = again[key].clone();
+            if !value.get("schema").is_some_and(|schema| schema.is_string()) {
+                own.as_object_mut().map(|own| own.remove("schema"));
+            }
+            assert_eq!(own, *value, "{kind} {key}");
+        }
+        assert!(skimp_report::html::render(&record).contains("</html>"));
+    }
+    // A training run says what it is, a study of training is a study.
+    let page = |text| skimp_report::html::render(&StudyRecord::from_json(text).unwrap());
+    assert!(page(include_str!("older/train-3.json")).contains("<p class=\"kind\">skimp train"));
+    assert!(page(include_str!("older/precision-3.json")).contains("<p class=\"kind\">skimp study"));
+}
+
+/// Sections of other versions survive, and every output says that they are there.
+#[test]
+fn sections_that_are_not_known_are_kept_and_named() {
+    let study = demo::with_every_section();
+    assert_eq!(study.sections.unread().collect::<Vec<_>>(), [("aging", "skimp.aging/7")]);
+    let text = study.to_json().unwrap();
+    assert_eq!(StudyRecord::from_json(&text).unwrap(), study);
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["sections"]["aging"], serde_json::json!({ "schema": "skimp.aging/7", "years": [1, 2.5] }));
+    for shown in [skimp_report::html::render(&study), views::study_text(&study, None)] {
+        assert!(shown.contains("aging (skimp.aging/7)"), "{shown}");
+        assert!(shown.contains("Eight bits are enough.") && shown.contains("Accuracy by bits"), "{shown}");
+    }
+    // A known section in a form of another version is not guessed at; one that is broken is an error that names it.
+    let later = text.replace("skimp.tables/1", "skimp.tables/2");
+    let later = StudyRecord::from_json(&later).unwrap();
+    assert!(later.section::<skimp_report::records::TablesRecord>().is_none());
+    assert_eq!(later.sections.unread().count(), 2);
+    let broken = text.replacen("\"caption\": \"Accuracy by bits\"", "\"caption\": 3", 1);
+    let error = StudyRecord::from_json(&broken).unwrap_err().to_string();
+    assert!(error.contains("section tables: ") && error.contains("expected a string"), "{error}");
+}
+
 /// What versions before the schemas of today wrote: rates under other names, no coverage, early negative detection in fields
 /// of its own.
 #[test]
 fn records_of_older_schemas_can_be_read() {
     let study = demo::study();
-    let mut simulation = study.simulation.clone().unwrap();
+    let mut simulation = study.simulation().unwrap().clone();
     let older = |mut value: serde_json::Value, layers: &str| {
         let accelerators = value.pointer_mut(layers).unwrap().as_array_mut().unwrap();
         let mut planes = Vec::new();
@@ -223,7 +303,9 @@ fn records_of_older_schemas_can_be_read() {
     }
     assert_eq!(read, expected);
 
-    let second = older(value(study.to_json().unwrap()), "/simulation/accelerators").to_string();
+    let third = third(value(study.to_json().unwrap()));
+    assert_eq!(StudyRecord::from_json(&third.to_string()).unwrap(), study);
+    let second = older(third, "/simulation/accelerators").to_string();
     let second = second.replace("skimp.study/3", "skimp.study/2").replace("skimp.simulate/3", "skimp.simulate/2");
     let read = StudyRecord::from_json(&second).unwrap();
     assert_eq!(read, study);
@@ -253,16 +335,16 @@ fn records_of_older_schemas_can_be_read() {
 #[test]
 fn designs_without_a_speciality_do_not_mention_it() {
     let mut study = demo::study();
-    study.comparisons.clear();
+    study.sections.remove::<ComparisonRecord>();
     (study.subject, study.title) = (String::new(), String::new());
     study.assumptions.clear();
     study.published.clear();
-    study.accelerator_figures.clear();
-    (study.precision, study.training) = (None, None);
+    study.sections.remove::<PrecisionRecord>();
+    study.sections.remove::<TrainingRecord>();
     study.config_toml.clear();
     study.timings.clear();
-    study.simulation.as_mut().unwrap().accelerators.drain(..2);
-    let simulation = study.simulation.as_ref().unwrap();
+    study.sections.get_mut::<SimulationRecord>().unwrap().accelerators.drain(..2);
+    let simulation = study.simulation().unwrap();
     let texts = [
         skimp_report::html::render(&study).to_lowercase(),
         views::simulation_text(simulation, None).to_lowercase(),
@@ -280,7 +362,7 @@ fn designs_without_a_speciality_do_not_mention_it() {
 #[test]
 fn what_is_left_out_stands_beside_the_totals() {
     let mut study = demo::study();
-    let simulation = study.simulation.as_mut().unwrap();
+    let simulation = study.sections.get_mut::<SimulationRecord>().unwrap();
     let left_out = LeftOut {
         name: "attention".to_owned(),
         operator: "MatMul".to_owned(),
@@ -291,8 +373,8 @@ fn what_is_left_out_stands_beside_the_totals() {
     assert_eq!(coverage.percent_text(), "98.76");
     simulation.simulated = Some(coverage.clone());
     simulation.warnings.push("the network guesses".to_owned());
-    study.accuracy.as_mut().unwrap().in_integers = Some(coverage);
-    let text = views::simulation_text(study.simulation.as_ref().unwrap(), None);
+    study.sections.get_mut::<AccuracyRecord>().unwrap().in_integers = Some(coverage);
+    let text = views::simulation_text(study.simulation().unwrap(), None);
     let html = skimp_report::html::render(&study);
     for page in [&text, &views::study_text(&study, None), &html] {
         for expected in ["98.76", "100,000,000 MACs per image", "attention", "1,234,567", "two activations", "guesses"]
@@ -305,7 +387,7 @@ fn what_is_left_out_stands_beside_the_totals() {
 
 #[test]
 fn csv_has_one_row_per_accelerator_and_layer() {
-    let simulation = demo::study().simulation.unwrap();
+    let simulation = demo::study().sections.remove::<SimulationRecord>().unwrap();
     let text = views::simulation_csv(&simulation).unwrap();
     assert_eq!(text.lines().count(), 1 + 3 * 13);
     let head = text.lines().next().unwrap();
@@ -319,7 +401,7 @@ fn csv_has_one_row_per_accelerator_and_layer() {
 #[test]
 fn terminal_tables_add_up() {
     let study = demo::study();
-    let simulation = study.simulation.as_ref().unwrap();
+    let simulation = study.simulation().unwrap();
     let text = views::layer_cycles(&simulation.accelerators[0]).to_text(None);
     // The recorded total of the thirteen convolutions is 70,043,623 cycles; fill-in phases differ by their rounding.
     assert!(text.contains("70,0"), "{text}");
@@ -343,15 +425,15 @@ fn the_summary_says_what_happened() {
         ),
         "{sentence}"
     );
-    let agreement = &mut study.simulation.as_mut().unwrap().accelerators[1].findings[0];
+    let agreement = &mut study.sections.get_mut::<SimulationRecord>().unwrap().accelerators[1].findings[0];
     (agreement.value, agreement.verdict) = (Some(1200.0), Some(Verdict { holds: false, reason: None }));
-    study.comparisons[0].total_runtime_reduction_percent = -2.04;
+    study.sections.get_mut::<ComparisonRecord>().unwrap().comparisons[0].total_runtime_reduction_percent = -2.04;
     study.n_images = 1;
     let sentence = views::summary_sentence(&study).unwrap();
     assert!(sentence.contains("adds 2.0 % to the run time but saves "), "{sentence}");
     assert!(sentence.contains("over 1 image of"), "{sentence}");
     assert!(sentence.ends_with(", but is not exact: 1,200 of 54,190,080 outputs differ."), "{sentence}");
-    study.comparisons.clear();
+    study.sections.remove::<ComparisonRecord>();
     assert_eq!(views::summary_sentence(&study).as_deref(), Some("3 accelerators on vgg16 over 1 image of imagenet."));
 }
 
@@ -363,7 +445,7 @@ fn comparisons_average_layers_by_name() {
         energy_nj: Breakdown { total: nanojoules, parts: IndexMap::new() },
         ..LayerRecord::default()
     };
-    let mut baseline = demo::study().simulation.unwrap().accelerators.remove(0);
+    let mut baseline = demo::study().sections.remove::<SimulationRecord>().unwrap().accelerators.remove(0);
     let mut variant = baseline.clone();
     baseline.layers = vec![layer("a", 100, 10.0), layer("b", 50, 10.0), layer("free", 0, 0.0), layer("gone", 10, 1.0)];
     variant.layers = vec![layer("b", 25, 10.0), layer("a", 90, 5.0), layer("free", 0, 0.0)];
@@ -386,7 +468,7 @@ fn comparisons_average_layers_by_name() {
 #[test]
 fn energies_compare_within_one_cost_table() {
     let mut study = demo::study();
-    let simulation = study.simulation.clone().unwrap();
+    let simulation = study.simulation().unwrap().clone();
     let [plain, end, dadiannao] = [0, 1, 2].map(|idx| &simulation.accelerators[idx]);
     assert_eq!((plain.costs.as_str(), dadiannao.costs.as_str()), ("compend-45nm", "dadiannao-28nm"));
     let baseline = |of, preferred| simulation.energy_baseline(of, preferred).label.as_str();
@@ -395,17 +477,21 @@ fn energies_compare_within_one_cost_table() {
     assert_eq!(baseline(dadiannao, None), dadiannao.label);
 
     assert!(!Comparison::between(plain, end, 1.0).costs_differ);
-    study.comparisons = vec![Comparison::between(dadiannao, end, 1.0)];
-    assert!(study.comparisons[0].costs_differ);
+    let comparison = ComparisonRecord {
+        baseline: Some(dadiannao.label.clone()),
+        comparisons: vec![Comparison::between(dadiannao, end, 1.0)],
+        ..ComparisonRecord::default()
+    };
+    study.sections.set(comparison);
+    assert!(study.comparisons()[0].costs_differ);
     let sentence = views::summary_sentence(&study).unwrap();
     assert!(!sentence.contains("energy"), "{sentence}");
-    let table = views::comparison_table(&study.comparisons);
+    let table = views::comparison_table(study.comparisons());
     let cell = |key: &str| &table.rows[0][table.columns.iter().position(|column| column.key == key).unwrap()];
     let reason = Cell::from("priced by compend-45nm and dadiannao-28nm");
     assert_eq!(cell("total_energy_reduction_percent"), &reason);
     assert_ne!(cell("total_runtime_reduction_percent"), &Cell::Empty);
 
-    study.baseline = Some(dadiannao.label.clone());
     let page = skimp_report::html::render(&study);
     for needle in [
         "do not compare: priced by compend-45nm and dadiannao-28nm",
@@ -419,7 +505,7 @@ fn energies_compare_within_one_cost_table() {
 
 /// ComPEND without and with END, both with energies over `left_out` of the same table.
 fn alike(left_out: [&[&str]; 2]) -> [skimp_report::records::AcceleratorRecord; 2] {
-    let mut both = demo::study().simulation.unwrap().accelerators;
+    let mut both = demo::study().sections.remove::<SimulationRecord>().unwrap().accelerators;
     both.truncate(2);
     for (accelerator, left_out) in both.iter_mut().zip(left_out) {
         accelerator.energy = Some(EnergyRecord {
@@ -445,7 +531,7 @@ fn energies_compare_only_over_the_same_scopes() {
     assert_eq!(other.energy_differs.as_deref(), Some(reason.as_str()));
     let table = views::comparison_table(&[other]);
     assert!(table.to_text(None).contains(&reason), "{}", table.to_text(None));
-    let mut simulation = demo::study().simulation.unwrap();
+    let mut simulation = demo::study().sections.remove::<SimulationRecord>().unwrap();
     simulation.accelerators = vec![plain, end];
     let note = views::energy_note(&simulation);
     assert!(note.contains("compend-45nm, 45 nm; priced: MAC, off-chip; not priced: off-chip, static"), "{note}");
@@ -471,14 +557,14 @@ fn savings_that_cost_too_much_accuracy_are_void() {
         assert_eq!(table.contains("void"), expected.is_some(), "{table}");
         assert!(table.contains("top-1") || expected.is_none(), "{table}");
         let mut study = demo::study();
-        study.comparisons = vec![comparison];
-        let simulation = study.simulation.as_mut().unwrap();
+        let baseline = Some(plain.label.clone());
+        study.sections.set(ComparisonRecord { baseline, comparisons: vec![comparison], ..ComparisonRecord::default() });
+        let simulation = study.sections.get_mut::<SimulationRecord>().unwrap();
         simulation.accelerators = vec![plain.clone(), end.clone()];
         let sentence = views::summary_sentence(&study).unwrap();
         assert_eq!(sentence.contains("saves nothing that counts"), expected.is_some(), "{sentence}");
-        let text = views::simulation_text(study.simulation.as_ref().unwrap(), None);
+        let text = views::simulation_text(study.simulation().unwrap(), None);
         assert_eq!(text.contains("void"), expected.is_some(), "{text}");
-        study.baseline = Some(plain.label.clone());
         let page = skimp_report::html::render(&study);
         assert_eq!(page.contains("void: "), expected.is_some());
     }

@@ -135,7 +135,7 @@ impl AcceleratorConfig {
     /// the same label, else of the same model. Where the design takes mappings, those of the record's layers are among them.
     fn recorded(&self, text: &str) -> Result<(Table, Option<String>), String> {
         let root: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let root = root.get("simulation").unwrap_or(&root);
+        let root = root.pointer("/sections/simulation").or_else(|| root.get("simulation")).unwrap_or(&root);
         let accelerators = root.get("accelerators").and_then(|value| value.as_array()).map_or(&[][..], Vec::as_slice);
         let find = |key: &str, name: &str| accelerators.iter().find(|accelerator| accelerator[key] == *name);
         let same = find("label", self.label()).or_else(|| find("name", &self.model));

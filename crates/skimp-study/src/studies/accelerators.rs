@@ -6,8 +6,8 @@ use std::time::Instant;
 use skimp_graph::Executor;
 use skimp_graph::integer::{IntegerEngine, is_quantized};
 use skimp_report::records::{
-    AcceleratorFigures, AcceleratorRecord, Accuracy, AccuracyRecord, Assumption, Comparison, Provenance, Timing,
-    VariantAccuracy,
+    AcceleratorFigures, AcceleratorRecord, Accuracy, AccuracyRecord, Assumption, Comparison, ComparisonRecord,
+    LayersRecord, Provenance, Sections, Timing, VariantAccuracy,
 };
 use skimp_report::{StudyRecord, check_folder, write_study};
 use skimp_sim::ComparisonRow;
@@ -188,24 +188,36 @@ fn simulation_study(
         AccuracyRecord { variant, ..accuracy }
     });
     let published = config.published.iter().map(|figure| figure.beside_simulation(config, &simulation)).collect();
+    let assumptions = assumptions(config, &network, &images, &simulation)?;
+    let comparison = ComparisonRecord {
+        baseline: config.baseline.clone(),
+        comparisons,
+        accelerator_figures: config.designs.comparison_rows()?.iter().map(figures).collect(),
+    };
+    let inputs = vec![network.digest(), images.digest(&simulation.record.data)];
+    let n_images = simulation.record.images;
+    let mut sections = Sections::default();
+    if let Some(accuracy) = accuracy {
+        sections.set(accuracy);
+    }
+    sections.set(LayersRecord { layers: simulation.layers });
+    sections.set(simulation.record);
+    sections.set(comparison);
     Ok(StudyRecord {
+        kind: "accelerators".to_owned(),
         name: config.name.clone(),
         title: config.title_of(&network.name, images.name()),
         subject: config.subject.clone(),
         model_name: network.name.clone(),
         data_name: images.name().to_owned(),
-        n_images: simulation.record.images,
+        untrained: network.is_untrained,
+        n_images,
         seed: config.data.seed.unwrap_or(0),
-        accuracy,
-        accelerator_figures: config.designs.comparison_rows()?.iter().map(figures).collect(),
-        baseline: config.baseline.clone(),
-        comparisons,
+        sections,
         published,
-        assumptions: assumptions(config, &network, &images, &simulation)?,
+        assumptions,
         config_toml: config.to_toml()?,
-        inputs: vec![network.digest(), images.digest(&simulation.record.data)],
-        layers: simulation.layers,
-        simulation: Some(simulation.record),
+        inputs,
         timings: clock.0,
         ..StudyRecord::default()
     })

@@ -49,7 +49,7 @@ fn designs_without_early_negative_detection_are_not_credited_with_it() {
         }
         assert_eq!(record.agreement(), None);
         let sentence = skimp_report::views::summary_sentence(&record).unwrap();
-        assert_eq!(record.accuracy.unwrap().variant, None);
+        assert_eq!(record.accuracy().unwrap().variant, None);
         assert!(sentence.starts_with("B "), "{sentence}");
     }
 }
@@ -58,7 +58,7 @@ fn designs_without_early_negative_detection_are_not_credited_with_it() {
 fn early_negative_detection_is_named_where_it_ran() {
     let record = run(["model = \"compend\"\nset = { end = false }", "model = \"compend\""], "");
     assert_eq!(record.agreement().unwrap().is_exact(), Some(true));
-    let accuracy = record.accuracy.clone().unwrap();
+    let accuracy = record.accuracy().cloned().unwrap();
     let variant = accuracy.variant.unwrap();
     assert_eq!((variant.label.as_str(), &variant.accuracy), ("B", accuracy.integer.as_ref().unwrap()));
     assert!(variant.basis.starts_with("implied"), "{}", variant.basis);
@@ -68,8 +68,8 @@ fn early_negative_detection_is_named_where_it_ran() {
 #[test]
 fn an_approximate_headline_shows_its_own_accuracy() {
     let record = run(["model = \"compend\"\nset = { end = false }", "model = \"compreend\""], "");
-    let measured = record.simulation.as_ref().unwrap().accelerator("B").unwrap().accuracy.clone().unwrap();
-    let variant = record.accuracy.unwrap().variant.unwrap();
+    let measured = record.simulation().unwrap().accelerator("B").unwrap().accuracy.clone().unwrap();
+    let variant = record.accuracy().unwrap().variant.clone().unwrap();
     assert_eq!(variant.accuracy.top1.to_bits(), measured.top1.to_bits());
     assert_eq!(variant.accuracy.n_images, measured.n_images);
     assert!(variant.basis.starts_with("measured"), "{}", variant.basis);
@@ -121,9 +121,9 @@ fn published_figures_are_compared_on_equal_layers_only() {
     assert_eq!(other.published[0].ours, None);
     let remark = other.published[0].remark.clone().unwrap();
     assert!(remark.contains("covers 2 layers") && remark.contains("are others"), "{remark}");
-    let macs: Vec<u64> = other.simulation.unwrap().accelerators[0].layers.iter().map(|layer| layer.macs).collect();
+    let macs: Vec<u64> = other.simulation().unwrap().accelerators[0].layers.iter().map(|layer| layer.macs).collect();
     let same = run(designs, &figure(&format!("{macs:?}")));
-    let expected = format!("{:+.2} %", -same.comparisons[0].mean_layer_runtime_reduction_percent);
+    let expected = format!("{:+.2} %", -same.comparisons()[0].mean_layer_runtime_reduction_percent);
     assert_eq!(same.published[0].ours, Some(expected));
 }
 
@@ -141,7 +141,7 @@ fn layers_by_shape_are_bound_by_memory_and_stand_in_no_total() {
     let shapes = "by_shape = [{ name = \"F2\", inputs = 4096, outputs = 4096, relu = true }, \
                   { name = \"F3\", inputs = 4096, outputs = 1000 }]";
     let (plain, shaped) = (with(""), with(shapes));
-    let (plain, shaped) = (plain.simulation.unwrap(), shaped.simulation.unwrap());
+    let (plain, shaped) = (plain.simulation().unwrap(), shaped.simulation().unwrap());
     let [dense, end] = &shaped.accelerators[..] else { panic!("two designs") };
     assert_eq!(dense.total, plain.accelerators[0].total);
     for (dense, end) in dense.shape_layers.iter().zip(&end.shape_layers) {
@@ -151,5 +151,5 @@ fn layers_by_shape_are_bound_by_memory_and_stand_in_no_total() {
     }
     let names: Vec<&str> = end.shape_layers.iter().map(|layer| layer.name.as_str()).collect();
     assert_eq!(names, ["F2", "F3"]);
-    assert_eq!(with(shapes).simulation.unwrap(), shaped);
+    assert_eq!(with(shapes).simulation().unwrap(), shaped);
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use skimp_files::Lock;
 use skimp_graph::onnx;
-use skimp_report::records::{Assumption, TrainingRecord, TrainingStart};
+use skimp_report::records::{Assumption, Sections, TRAINING_RUN, TrainingRecord, TrainingStart};
 use skimp_report::{StudyRecord, check_folder, refresh_study, write_atomic, write_study};
 use skimp_train::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use skimp_train::loader::Loader;
@@ -112,8 +112,8 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
     let logs = logs.iter().map(|format| format.open(&folder, step)).collect::<Result<Vec<_>, _>>()?;
     let write_report = |history: &[EpochRecord]| {
         let epochs = history.iter().map(record::epoch).collect();
-        let study = StudyRecord { training: Some(TrainingRecord { epochs, ..record.clone() }), ..report.clone() };
-        refresh_study(&folder, &study).map(drop)
+        let sections = Sections::default().with(TrainingRecord { epochs, ..record.clone() });
+        refresh_study(&folder, &StudyRecord { sections, ..report.clone() }).map(drop)
     };
     let watch = Watch::new(monitor, logs, &write_report, config.epochs, steps_per_epoch);
     if step < trainer.n_steps() {
@@ -144,7 +144,8 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
         seconds: record.epochs.iter().map(|epoch| epoch.seconds).sum(),
         training: record,
     };
-    write_study(&folder, &StudyRecord { training: Some(record.training.clone()), ..report })?;
+    let sections = Sections::default().with(record.training.clone());
+    write_study(&folder, &StudyRecord { sections, ..report })?;
     Ok(record)
 }
 
@@ -272,6 +273,7 @@ pub(crate) fn n_parameters(model: &Model) -> u64 {
 /// The run as a study, for the report, without its epochs.
 fn study_of(config: &TrainConfig, network: &Network, identity: &Identity) -> Result<StudyRecord, StudyError> {
     Ok(StudyRecord {
+        kind: TRAINING_RUN.to_owned(),
         name: network.name.clone(),
         title: format!("{} trained on {}", network.name, identity.training.name),
         model_name: network.name.clone(),

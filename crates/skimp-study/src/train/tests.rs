@@ -98,7 +98,7 @@ fn the_report_follows_the_epochs() {
         let text = std::fs::read_to_string(inner.join("results.json")).unwrap();
         let record: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(std::fs::read_to_string(inner.join("report.html")).unwrap().contains("id=\"training-accuracy\""));
-        record["training"]["epochs"].as_array().unwrap().len()
+        record["sections"]["training"]["epochs"].as_array().unwrap().len()
     };
     for expected in [1, 2] {
         let monitor = StopAt(AtomicI64::new(4));

@@ -43,7 +43,7 @@ fn main() -> anyhow::Result<()> {
     config.quantization.activation_bits = 8;
     let record = run_study(&config, &StudyRun { folder: folder.clone(), resume: false }, &Silent)?;
 
-    if let Some(accuracy) = &record.accuracy {
+    if let Some(accuracy) = record.accuracy() {
         let percent = |of: &Option<skimp::reporting::records::Accuracy>| 100.0 * of.as_ref().map_or(0.0, |of| of.top1);
         println!("{:.1} % in floating point, {:.1} % in integers", percent(&accuracy.fp32), percent(&accuracy.integer));
     }

@@ -22,8 +22,8 @@ impl Section for AccuracySection {
 
     fn body(&self, study: &StudyRecord) -> Option<String> {
         let agreement = study.agreement().map(|agreement| statement(agreement, study)).unwrap_or_default();
-        let table = study.accuracy.as_ref().map(accuracy_table).filter(|table| !table.rows.is_empty());
-        let floats = study.accuracy.as_ref().and_then(|accuracy| accuracy.in_integers.as_ref()).map(in_integers);
+        let table = study.accuracy().map(accuracy_table).filter(|table| !table.rows.is_empty());
+        let floats = study.accuracy().and_then(|accuracy| accuracy.in_integers.as_ref()).map(in_integers);
         let table = table.map(|table| table.to_html()).unwrap_or_default();
         let html = format!("{agreement}{table}{}", floats.unwrap_or_default());
         (!html.is_empty()).then_some(html)
@@ -33,7 +33,7 @@ impl Section for AccuracySection {
 fn statement(agreement: &FindingRecord, study: &StudyRecord) -> String {
     let compared = words_for_count(agreement.of.unwrap_or(0), "output");
     let pair = study
-        .comparisons
+        .comparisons()
         .first()
         .map_or_else(String::new, |comparison| format!(" of {} and {}", comparison.baseline, comparison.variant));
     if agreement.is_exact() == Some(true) {

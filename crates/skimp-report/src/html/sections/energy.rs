@@ -27,14 +27,14 @@ impl Section for Energy {
             let images = accelerator.layers.iter().map(|layer| layer.images).max().unwrap_or(1).max(1);
             accelerator.total.energy_mj * 1e-3 / images as f64
         };
-        let change = study.comparisons.first().filter(|first| first.energy_differs.is_none()).and_then(|first| {
+        let change = study.comparisons().first().filter(|first| first.energy_differs.is_none()).and_then(|first| {
             let void = first.void.as_ref().map_or_else(String::new, |void| format!(" ({void})"));
             Some(change(study, "J", per_image)? + &void)
         });
         let intro = change.map_or_else(String::new, |change| {
             format!("<p>Whole network, per image: {}. Hatched: static energy.</p>\n", escape(&change))
         });
-        let covered = escape(&energy_note(study.simulation.as_ref()?));
+        let covered = escape(&energy_note(study.simulation()?));
         let compare = "Energies compare only where table, node and the scopes left out are the same.";
         Some(format!("{intro}<p class=\"note\">{compare} {covered}</p>\n{figure}"))
     }

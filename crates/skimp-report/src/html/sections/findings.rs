@@ -24,7 +24,7 @@ impl Section for Findings {
     }
 
     fn body(&self, study: &StudyRecord) -> Option<String> {
-        let designs = &study.simulation.as_ref()?.accelerators;
+        let designs = &study.simulation()?.accelerators;
         let mut html = String::new();
         for design in designs {
             let table = findings_table(design);

@@ -19,7 +19,7 @@ impl Section for Losses {
 
     fn body(&self, study: &StudyRecord) -> Option<String> {
         let mut body = String::new();
-        for accelerator in &study.simulation.as_ref()?.accelerators {
+        for accelerator in &study.simulation()?.accelerators {
             let table = layer_why(accelerator);
             if !table.rows.is_empty() {
                 let label = escape(&accelerator.label);

@@ -16,11 +16,14 @@ mod sparsity;
 mod speedup;
 mod stacks;
 mod summary;
+mod tables;
 mod training;
+mod unread;
 
 use crate::StudyRecord;
+use crate::table::Table;
 
-/// One section of the report.
+/// One section of the report: what is shown of a study's sections, on the page, on the terminal and as CSV.
 pub trait Section: Sync {
     /// Unique identifier in the page, kebab-case.
     fn id(&self) -> &'static str;
@@ -30,11 +33,32 @@ pub trait Section: Sync {
 
     /// What stands below the heading, as HTML; `None` if the study has no data for it.
     fn body(&self, study: &StudyRecord) -> Option<String>;
+
+    /// What it says at the top of the page: names and values.
+    fn facts(&self, _study: &StudyRecord) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// The essentials for a terminal of `width` columns, in parts that end in a line break.
+    fn text(&self, _study: &StudyRecord, _width: Option<usize>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Names of the CSV files that it may have.
+    fn csv_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// A table for each of [`csv_names`](Self::csv_names), in their order, or none.
+    fn csv(&self, _study: &StudyRecord) -> Vec<Table> {
+        Vec::new()
+    }
 }
 
 /// Every section, in the order of the page.
 pub static SECTIONS: &[&dyn Section] = &[
     &summary::Summary,
+    &tables::Tables,
     &training::Training,
     &precision::Precision,
     &accelerators::Accelerators,
@@ -46,6 +70,7 @@ pub static SECTIONS: &[&dyn Section] = &[
     &findings::Findings,
     &sparsity::Sparsity,
     &accuracy::AccuracySection,
+    &unread::Unread,
     &published::Published,
     &assumptions::Assumptions,
     &provenance::ProvenanceSection,
@@ -65,6 +90,7 @@ mod tests {
         let empty = StudyRecord::default();
         for section in SECTIONS.iter().filter(|section| section.id() != "provenance") {
             assert_eq!(section.body(&empty), None, "section {}", section.id());
+            assert!(section.facts(&empty).is_empty() && section.text(&empty, None).is_empty(), "{}", section.id());
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::records::{AcceleratorRecord, Comparison, SimulationRecord};
 ///
 /// The baseline is the study's, for all designs, or that of the first comparison, for its variants.
 pub(super) fn picture(study: &StudyRecord) -> Option<String> {
-    let simulation = study.simulation.as_ref()?;
+    let simulation = study.simulation()?;
     let over_baseline = |label: &str| {
         let baseline = simulation.accelerator(label)?;
         let others = simulation.accelerators.iter().filter(|other| other.label != label);
@@ -18,10 +18,10 @@ pub(super) fn picture(study: &StudyRecord) -> Option<String> {
                 .collect::<Vec<_>>(),
         )
     };
-    let comparisons = match (&study.baseline, study.comparisons.first()) {
+    let comparisons = match (study.baseline(), study.comparisons().first()) {
         (Some(label), _) => over_baseline(label)?,
         (None, Some(first)) => {
-            study.comparisons.iter().filter(|comparison| comparison.baseline == first.baseline).cloned().collect()
+            study.comparisons().iter().filter(|comparison| comparison.baseline == first.baseline).cloned().collect()
         }
         (None, None) => return run_times(simulation),
     };

@@ -6,7 +6,7 @@ use crate::html::chart::{Chart, Cloud, N_COLORS, Scatter, View};
 use crate::html::escape;
 use crate::records::{PolicyRecord, PrecisionRecord};
 use crate::table::{Cell, Column, Table};
-use crate::views::{casts_table, mean_curve, precision_table, words_for_count};
+use crate::views::{casts_table, curves_table, mean_curve, precision_table, words_for_count};
 
 /// Precision policies side by side.
 pub(super) struct Precision;
@@ -21,7 +21,7 @@ impl Section for Precision {
     }
 
     fn body(&self, study: &StudyRecord) -> Option<String> {
-        let record = study.precision.as_ref().filter(|record| !record.policies.is_empty())?;
+        let record = study.section::<PrecisionRecord>().filter(|record| !record.policies.is_empty())?;
         let casts = casts_table(record);
         let casts = if casts.rows.is_empty() { String::new() } else { casts.to_html() };
         Some(format!(
@@ -31,6 +31,25 @@ impl Section for Precision {
             charts(record),
             diverged(record)
         ))
+    }
+
+    fn text(&self, study: &StudyRecord, width: Option<usize>) -> Vec<String> {
+        let table = study.section::<PrecisionRecord>().map(|record| {
+            let mut table = precision_table(record);
+            // What is written in the study's file belongs in the report, not in a terminal's columns.
+            table.columns.truncate(7);
+            table.to_text(width)
+        });
+        table.into_iter().collect()
+    }
+
+    fn csv_names(&self) -> &'static [&'static str] {
+        &["precision.csv", "casts.csv", "curves.csv"]
+    }
+
+    fn csv(&self, study: &StudyRecord) -> Vec<Table> {
+        let record = study.section::<PrecisionRecord>();
+        record.map_or_else(Vec::new, |record| vec![precision_table(record), casts_table(record), curves_table(record)])
     }
 }
 

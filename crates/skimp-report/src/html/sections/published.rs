@@ -3,7 +3,7 @@
 use super::Section;
 use crate::StudyRecord;
 use crate::html::notes::noted;
-use crate::views::published_table;
+use crate::views::{published_table, words_for_count};
 
 /// Published figures beside ours, with the provenance of each.
 pub(super) struct Published;
@@ -46,5 +46,24 @@ impl Section for Published {
             html.push_str(&noted(&table, &["source", "remark"]));
         }
         Some(html)
+    }
+
+    fn text(&self, study: &StudyRecord, width: Option<usize>) -> Vec<String> {
+        let mut parts = Vec::new();
+        let beside: Vec<_> = study.published.iter().filter(|figure| figure.ours.is_some()).cloned().collect();
+        if !beside.is_empty() {
+            let mut table = published_table(&beside);
+            // Remarks are sentences: they belong in the report, not in a terminal's columns.
+            table.columns.truncate(4);
+            parts.push(table.to_text(width));
+        }
+        let n_alone = (study.published.len() - beside.len()) as u64;
+        if n_alone > 0 {
+            let figures = words_for_count(n_alone, "published figure");
+            parts.push(format!(
+                "{figures} of other networks, layers or conditions: in the report, with nothing of ours beside.\n"
+            ));
+        }
+        parts
     }
 }

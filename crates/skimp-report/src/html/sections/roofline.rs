@@ -25,10 +25,10 @@ impl Section for Roofline {
     }
 
     fn body(&self, study: &StudyRecord) -> Option<String> {
-        let simulation = study.simulation.as_ref()?;
+        let simulation = study.simulation()?;
         let bits = (simulation.weight_bits, simulation.activation_bits);
         let intensities: Vec<(&str, f64)> =
-            study.layers.iter().filter_map(|layer| Some((layer.name.as_str(), intensity(layer, bits)?))).collect();
+            study.layers().iter().filter_map(|layer| Some((layer.name.as_str(), intensity(layer, bits)?))).collect();
         let clouds: Vec<Cloud> = simulation
             .accelerators
             .iter()

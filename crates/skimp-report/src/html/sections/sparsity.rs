@@ -48,13 +48,13 @@ impl Section for Sparsity {
     }
 
     fn body(&self, study: &StudyRecord) -> Option<String> {
-        if study.layers.is_empty() {
+        if study.layers().is_empty() {
             return None;
         }
         let series = |name: &str, color, of: fn(&LayerStatistics) -> Option<f64>| Series {
             name: name.to_owned(),
             color,
-            values: study.layers.iter().map(|layer| of(layer).map(|density| 100.0 * density)).collect(),
+            values: study.layers().iter().map(|layer| of(layer).map(|density| 100.0 * density)).collect(),
             ..Series::default()
         };
         let chart = Chart {
@@ -68,7 +68,7 @@ impl Section for Sparsity {
             max: Some(100.0),
             views: vec![View {
                 name: String::new(),
-                labels: study.layers.iter().map(|layer| layer.name.clone()).collect(),
+                labels: study.layers().iter().map(|layer| layer.name.clone()).collect(),
                 series: vec![
                     series("weights", 1, |layer| Some(layer.weight_density)),
                     series("input activations", 5, |layer| Some(layer.activation_density)),
@@ -79,8 +79,16 @@ impl Section for Sparsity {
         };
         Some(format!(
             "{}{}",
-            chart.to_html(&layers_table(&study.layers)),
-            map(&study.layers).to_heat_html(1..=5, 100.0)
+            chart.to_html(&layers_table(study.layers())),
+            map(study.layers()).to_heat_html(1..=5, 100.0)
         ))
+    }
+
+    fn csv_names(&self) -> &'static [&'static str] {
+        &["layers.csv"]
+    }
+
+    fn csv(&self, study: &StudyRecord) -> Vec<Table> {
+        vec![layers_table(study.layers())]
     }
 }

@@ -24,8 +24,8 @@ impl Section for Speedup {
     }
 
     fn body(&self, study: &StudyRecord) -> Option<String> {
-        let simulation = study.simulation.as_ref()?;
-        let baseline = simulation.accelerator(study.baseline.as_deref()?)?;
+        let simulation = study.simulation()?;
+        let baseline = simulation.accelerator(study.baseline()?)?;
         let others: Vec<_> = simulation.accelerators.iter().filter(|other| other.label != baseline.label).collect();
         if others.is_empty() {
             return None;

@@ -28,8 +28,8 @@ pub(super) struct Quantity {
 /// The variants that a stacked chart compares: baseline and variants of the comparisons that share the first one's
 /// baseline, or all accelerators if nothing is compared.
 fn variants(study: &StudyRecord) -> Vec<&AcceleratorRecord> {
-    let Some(simulation) = &study.simulation else { return Vec::new() };
-    let Some(first) = study.comparisons.first() else { return simulation.accelerators.iter().collect() };
+    let Some(simulation) = study.simulation() else { return Vec::new() };
+    let Some(first) = study.comparisons().first() else { return simulation.accelerators.iter().collect() };
     [&first.baseline, &first.variant].into_iter().filter_map(|label| simulation.accelerator(label)).collect()
 }
 
@@ -81,7 +81,7 @@ pub(super) fn figure(study: &StudyRecord, quantity: &Quantity) -> Option<String>
 }
 
 fn caption(study: &StudyRecord, quantity: &Quantity, unit: &str) -> String {
-    let baseline = study.comparisons.first().map_or_else(String::new, |comparison| {
+    let baseline = study.comparisons().first().map_or_else(String::new, |comparison| {
         format!(" A: {}, the baseline. B: {}.", comparison.baseline, comparison.variant)
     });
     format!(
@@ -108,8 +108,8 @@ fn colors(names: &IndexSet<String>) -> Vec<(usize, bool)> {
 
 /// `8.71 ms → 6.89 ms` for the sentence above a chart.
 pub(super) fn change(study: &StudyRecord, unit: &str, of: fn(&AcceleratorRecord) -> f64) -> Option<String> {
-    let comparison = study.comparisons.first()?;
-    let simulation = study.simulation.as_ref()?;
+    let comparison = study.comparisons().first()?;
+    let simulation = study.simulation()?;
     let baseline = of(simulation.accelerator(&comparison.baseline)?);
     let variant = of(simulation.accelerator(&comparison.variant)?);
     Some(format!("{} → {}", number::si(baseline, unit), number::si(variant, unit)))

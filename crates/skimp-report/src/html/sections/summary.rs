@@ -7,7 +7,7 @@ use crate::html::escape;
 use crate::number;
 use crate::records::{AcceleratorRecord, Accuracy, Comparison};
 use crate::table::{Align, Cell, Column, Table};
-use crate::views::summary_sentence;
+use crate::views::{fitted, summary_sentence};
 
 /// Summary sentence and key figures.
 pub(super) struct Summary;
@@ -25,16 +25,20 @@ impl Section for Summary {
         let sentence = summary_sentence(study)?;
         // A number and its sign stay on one line.
         let sentence = escape(&sentence).replace(" %", "\u{a0}%");
-        let untrained = match study.simulation.as_ref().is_some_and(|simulation| simulation.model.untrained) {
+        let untrained = match study.untrained {
             true => {
                 "<p><strong class=\"verdict bad\">Untrained network.</strong> Its weights are random initial ones: \
                      what depends on values (zeros, signs of sums, accuracy) says nothing of a trained one.</p>\n"
             }
             false => "",
         };
-        let table = study.comparisons.first().map(|comparison| key_table(study, comparison).to_html());
+        let table = study.comparisons().first().map(|comparison| key_table(study, comparison).to_html());
         let picture = picture(study).unwrap_or_default();
         Some(format!("<p class=\"lead\">{sentence}</p>\n{untrained}{picture}{}", table.unwrap_or_default()))
+    }
+
+    fn text(&self, study: &StudyRecord, width: Option<usize>) -> Vec<String> {
+        summary_sentence(study).map(|sentence| fitted(format!("{sentence}\n"), width)).into_iter().collect()
     }
 }
 
@@ -48,9 +52,9 @@ fn key_table(study: &StudyRecord, comparison: &Comparison) -> Table {
         right("change"),
     ];
     let mut table = Table::new("Key figures. Run time and energy are simulated, the rest is measured here", columns);
-    let accelerator = |label| study.simulation.as_ref().and_then(|simulation| simulation.accelerator(label));
+    let accelerator = |label| study.simulation().and_then(|simulation| simulation.accelerator(label));
     let pair = (accelerator(&comparison.baseline), accelerator(&comparison.variant));
-    let images = study.simulation.as_ref().map_or(1, |simulation| simulation.images.max(1)) as f64;
+    let images = study.simulation().map_or(1, |simulation| simulation.images.max(1)) as f64;
     let mut quantity = |name: &str, unit: &str, of: &dyn Fn(&AcceleratorRecord) -> f64, change: Cell| {
         let cell = |side: Option<&AcceleratorRecord>| Cell::from(side.map(|side| number::si(of(side), unit)));
         table.row(vec![name.into(), cell(pair.0), cell(pair.1), change]);
@@ -80,7 +84,7 @@ fn key_table(study: &StudyRecord, comparison: &Comparison) -> Table {
             format!("{lost} points lost").into(),
         ]);
     }
-    if let Some(accuracy) = &study.accuracy {
+    if let Some(accuracy) = study.accuracy() {
         let before = accuracy.integer.as_ref().map(|accuracy| accuracy.top1);
         let after = accuracy.variant.as_ref().map(|variant| variant.accuracy.top1);
         if before.is_some() || after.is_some() {

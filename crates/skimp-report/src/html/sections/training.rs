@@ -21,7 +21,7 @@ impl Section for Training {
     }
 
     fn body(&self, study: &StudyRecord) -> Option<String> {
-        let training = study.training.as_ref().filter(|training| !training.epochs.is_empty())?;
+        let training = study.section::<TrainingRecord>().filter(|training| !training.epochs.is_empty())?;
         let curves = [
             Curves {
                 id: "training-loss",

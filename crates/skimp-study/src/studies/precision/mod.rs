@@ -10,8 +10,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use skimp_report::StudyRecord;
 use skimp_report::records::{
-    Assumption, CastRecord, CurvePoint, PolicyRecord, PolicyRun, PrecisionRecord, Provenance, PublishedFigure, Spread,
-    Timing,
+    Assumption, CastRecord, CurvePoint, PolicyRecord, PolicyRun, PrecisionRecord, Provenance, PublishedFigure,
+    Sections, Spread, Timing,
 };
 use skimp_train::policy::{self, PolicyEntry};
 use skimp_train::trainer::EpochRecord;
@@ -169,6 +169,7 @@ pub(crate) fn study(
     compare(&mut record);
     let published = config.published.iter().map(|figure| published(figure, &record)).collect();
     Ok(StudyRecord {
+        kind: "precision".to_owned(),
         name: config.name.clone(),
         title: config.title_of(&network.name, &identity.training.name),
         subject: config.subject.clone(),
@@ -178,7 +179,7 @@ pub(crate) fn study(
         assumptions: assumptions(&record, training),
         config_toml: config.to_toml()?,
         inputs: identity.inputs(&network),
-        precision: Some(record),
+        sections: Sections::default().with(record),
         published,
         timings,
         ..StudyRecord::default()
