@@ -350,6 +350,14 @@ pub enum StudyError {
     /// The user stopped the run.
     #[error("interrupted; nothing was left half-written")]
     Interrupted,
+    /// What is kept of a study is damaged, or of another study or configuration.
+    #[error("{path}: {cause}", path = .path.display())]
+    Kept {
+        /// The file, or where else the point lies.
+        path: PathBuf,
+        /// Which key, what was expected and what was found.
+        cause: String,
+    },
     /// The user stopped a study that keeps its runs.
     #[error("interrupted; {n_finished} of {n_runs} runs are finished, --resume goes on from {folder}", folder = .folder.display())]
     InterruptedRuns {
@@ -428,6 +436,7 @@ impl StudyError {
             | StudyError::InvalidTopology { .. }
             | StudyError::Memory(_)
             | StudyError::Report(_)
+            | StudyError::Kept { .. }
             | StudyError::Interrupted
             | StudyError::InterruptedRuns { .. } => false,
         }

@@ -44,7 +44,7 @@ struct Arguments {
     /// Points of top-1 accuracy that an approximate accelerator may lose before what it saves is void
     #[arg(long, value_name = "POINTS", value_parser = crate::options::points)]
     allowed_loss: Option<f64>,
-    /// Go on with a study of training from the runs in the folder, or start if there are none
+    /// Go on with what is kept in the folder, or start if there is nothing
     #[arg(long)]
     resume: bool,
 }
@@ -67,9 +67,9 @@ impl super::Command for Study {
                 .about("Run a study and write a folder with report, records and tables")
                 .after_help(
                     "Writes report.html, results.json, CSV files and study.toml, the resolved configuration, which \
-                     reproduces the run, into the folder of --output (default: skimp-study). A study of training keeps \
-                     its runs in DIR/runs while it goes: Ctrl-C or a killed process costs at most an epoch of the runs \
-                     under way, and --resume goes on. docs/studies.md explains study files.\n\nExamples:\n  \
+                     reproduces the run, into the folder of --output (default: skimp-study). What is \
+                     finished is kept in DIR/runs while the study goes, of trainings at least every epoch: after Ctrl-C or a \
+                     killed process --resume goes on, and what is added to the study's file runs alone. docs/studies.md explains study files.\n\nExamples:\n  \
                      skimp study\n  skimp study cifar10-resnet20 --network net.onnx --data cifar10:DIR -o out\n  \
                      skimp study vgg16-imagenet --network vgg16.onnx --data imagenet:DIR --images 4\n  \
                      skimp study my-study.toml\n  skimp study low-precision-training --resume -o few-bits",
@@ -83,7 +83,7 @@ impl super::Command for Study {
         if global.output.as_deref().is_some_and(|path| path.as_os_str() == "-") {
             return Err(Failure::usage(anyhow!("--output -: a study writes a folder of files, not one to stdout")));
         }
-        let overrides = StudyOverrides {
+        let mut overrides = StudyOverrides {
             model: arguments.network,
             data: arguments.data,
             preprocess: arguments.preprocess,
@@ -91,16 +91,19 @@ impl super::Command for Study {
             images: arguments.images,
             accuracy_images: arguments.accuracy_images,
             seed: arguments.seed,
+            ..StudyOverrides::default()
         };
-        let mut config = skimp::StudyConfig::open(&arguments.study, &overrides)?;
-        arguments.tuning.apply(&mut config.data);
         if let Some(mut costs) = arguments.costs {
             costs.read_file(std::path::Path::new(""))?;
-            config.costs = costs;
+            overrides.own.insert("costs".to_owned(), costs.to_string().into());
         }
-        config.allowed_loss_points = arguments.allowed_loss.unwrap_or(config.allowed_loss_points);
-        global.reads(&config.network.model);
-        global.reads_data(Some(&config.data.set));
+        if let Some(points) = arguments.allowed_loss {
+            overrides.own.insert("allowed_loss_points".to_owned(), points.into());
+        }
+        let mut config = skimp::StudyConfig::open(&arguments.study, &overrides)?;
+        arguments.tuning.apply(&mut config.header.data);
+        global.reads(&config.header.network.model);
+        global.reads_data(Some(&config.header.data.set));
         let folder = global.output.clone().unwrap_or_else(|| PathBuf::from("skimp-study"));
         let bars = global.bars();
         let run = StudyRun { folder: folder.clone(), resume: arguments.resume };

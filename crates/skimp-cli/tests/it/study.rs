@@ -115,13 +115,34 @@ fn an_interrupted_study_says_how_to_go_on() {
     assert_eq!(kept(&out), (0, 2));
 }
 
-/// Studies of accelerators keep nothing: `--resume` says so, and does no harm.
+/// Studies of accelerators keep what they have, too; without `--resume` they start anew.
 #[test]
-fn other_studies_start_anew() {
+fn studies_of_accelerators_go_on() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = ["study", "--images", "1", "--accuracy-images", "0", "--resume", "-o", text(folder.path())];
-    let output = skimp(&arguments);
-    assert!(output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("note: only studies of training keep what is finished"));
-    ok(&arguments);
+    let path = |name: &str| folder.path().join(name);
+    let (study, out, whole) = (path("two.toml"), path("out"), path("whole"));
+    let (sample, more) = (
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/studies/sample.toml")).unwrap(),
+        "\n[[accelerators]]\nmodel = \"eyeriss\"\n",
+    );
+    std::fs::write(&study, &sample).unwrap();
+    let images = ["--images", "1", "--accuracy-images", "20"];
+    let run =
+        |extra: &[&str], out: &Path| skimp(&[&["study", text(&study), "-o", text(out)], &images[..], extra].concat());
+    let said = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(run(&["--resume"], &out).status.success());
+    let n_kept = kept(&out).0;
+    std::fs::write(&study, sample + more).unwrap();
+    let resumed = run(&["--resume"], &out);
+    assert!(said(&resumed).contains(&format!("{n_kept} of {} runs are finished", n_kept + 1)), "{}", said(&resumed));
+    let anew = run(&[], &whole);
+    assert!(anew.status.success() && !said(&anew).contains("are finished"), "{}", said(&anew));
+    assert_eq!(records(&out), records(&whole));
+    assert_eq!(resumed.stdout.len() - text(&out).len(), anew.stdout.len() - text(&whole).len());
+    // What has changed is named, and without --resume it runs.
+    let changed = ["study", text(&study), "-o", text(&out), "--images", "2", "--accuracy-images", "20"];
+    fails(&[&changed[..], &["--resume"]].concat(), 1, "data.images = 1, this run has 2");
+    ok(&changed);
+    // Keys of another kind than the study's.
+    fails(&["study", "low-precision-training", "--costs", "paper", "-o", text(&path("none"))], 2, "has no costs");
 }

@@ -269,7 +269,7 @@ fn checkpoints_of_other_runs_are_refused() {
         1,
         "tensor \"param/fc1.weight\": expected F32 [300, 784], found F32 [500, 800]",
     );
-    fails("lenet-5", &["--resume", "--seed", "1"], 1, "it is of a run with inputs = ");
+    fails("lenet-5", &["--resume", "--seed", "1"], 1, "it is of a run with inputs.network_sha256 = ");
     fails("lenet-5", &["--resume", "--lr", "0.5"], 1, "it is of a run with learning_rate = 0.01, this run has 0.5");
     let tensors = run.join("step-00000001.safetensors");
     let bytes = std::fs::read(&tensors).unwrap();

@@ -17,6 +17,8 @@ use skimp_train::schedule::SCHEDULES;
 
 use crate::error::StudyError;
 use crate::inputs::network::NETWORKS;
+use crate::studies::STUDY_KINDS;
+use crate::studies::config::StudyConfig;
 use crate::studies::embedded::{STUDIES, embedded_studies};
 use crate::tabular::Tabular;
 
@@ -28,6 +30,7 @@ pub static LISTS: &[&str] = &[
     "preprocessings",
     "networks",
     "studies",
+    "study-kinds",
     "operators",
     "formats",
     "optimizers",
@@ -72,6 +75,11 @@ impl ListEntry {
         let table = named_or_written(name)?;
         let facts = Map::from_iter([("technology_nm".to_owned(), Value::from(table.technology_nm))]);
         Ok(Self { facts, ..Self::new(name, table.summary, "") })
+    }
+
+    fn study(study: StudyConfig) -> Self {
+        let facts = Map::from_iter([("kind".to_owned(), Value::from(study.plan.kind()))]);
+        Self { facts, ..Self::new(study.header.name, study.header.summary, "") }
     }
 
     fn format(format: &FormatEntry) -> Self {
@@ -144,6 +152,7 @@ pub fn names(what: &str) -> Vec<&'static str> {
         "preprocessings" => PRESETS.iter().map(|entry| entry.name).collect(),
         "networks" => NETWORKS.iter().map(|n| n.name).chain(networks::networks().map(|n| n.name)).collect(),
         "studies" => STUDIES.iter().map(|(name, _)| *name).collect(),
+        "study-kinds" => STUDY_KINDS.iter().map(|kind| kind.name()).collect(),
         "optimizers" => OPTIMIZERS.iter().map(|entry| entry.name()).collect(),
         "schedules" => SCHEDULES.iter().map(|entry| entry.name()).collect(),
         "augmentations" => AUGMENTATIONS.iter().map(|entry| entry.name()).collect(),
@@ -169,9 +178,8 @@ pub fn list(what: &str) -> Result<ListRecord, StudyError> {
             .map(|n| ListEntry::new(n.name, n.summary, n.source))
             .chain(networks::networks().filter(|n| !is_embedded(n.name)).map(built_in_network))
             .collect(),
-        "studies" => {
-            embedded_studies()?.into_iter().map(|study| ListEntry::new(study.name, study.summary, "")).collect()
-        }
+        "studies" => embedded_studies()?.into_iter().map(ListEntry::study).collect(),
+        "study-kinds" => STUDY_KINDS.iter().map(|kind| ListEntry::new(kind.name(), kind.summary(), "")).collect(),
         "optimizers" => OPTIMIZERS.iter().map(|o| ListEntry::new(o.name(), o.summary(), o.source())).collect(),
         "schedules" => SCHEDULES.iter().map(|s| ListEntry::new(s.name(), s.summary(), s.source())).collect(),
         "augmentations" => AUGMENTATIONS.iter().map(|a| ListEntry::new(a.name(), a.summary(), a.source())).collect(),

@@ -195,17 +195,18 @@ impl Topology {
 /// works out contradicts the network.
 pub fn simulate(network: &Network, config: &SimulateConfig, monitor: &dyn Monitor) -> Result<Priced, StudyError> {
     let images = Images::open(&config.data, &network.graph, config.input_size)?;
-    simulate_on(network, &images, config, monitor).map(|(priced, _)| priced)
+    let (simulated, _) = simulate_on(network, &images, config, monitor)?;
+    simulated.price(&config.costs)
 }
 
-/// [`simulate`] on images that are open already, by the same `config.data`; also returns the integer network for a
-/// measurement of accuracy.
+/// [`simulate`] on images that are open already, by the same `config.data`, before prices; also returns the integer network
+/// for a measurement of accuracy.
 pub(crate) fn simulate_on(
     network: &Network,
     images: &Images,
     config: &SimulateConfig,
     monitor: &dyn Monitor,
-) -> Result<(Priced, Quantized), StudyError> {
+) -> Result<(Simulated, Quantized), StudyError> {
     let n_images = images.limited(config.data.images, "images to simulate")?;
     config.dump.as_deref().map_or(Ok(()), dump::check)?;
     // A wrong name or setting must not wait for the calibration.
@@ -243,8 +244,7 @@ pub(crate) fn simulate_on(
     runs.iter_mut().try_for_each(|run| run.simulate_shapes(&by_shape))?;
     let mut base = base_of(&quantized, images, n_images, &layers, warning)?;
     base.record.allowed_loss_points = config.allowed_loss_points;
-    let priced = Simulated::of_network(base, &layers, runs).price(&config.costs)?;
-    Ok((priced, quantized))
+    Ok((Simulated::of_network(base, &layers, runs), quantized))
 }
 
 #[cfg(test)]

@@ -75,7 +75,8 @@ impl Simulated {
         self.priced(&vec![Some(table.clone()); self.runs.len()])
     }
 
-    fn priced(&self, tables: &[Option<CostTable>]) -> Result<Priced, StudyError> {
+    /// As [`price`](Self::price), every design by its table of `tables` or else by its own.
+    pub(crate) fn priced(&self, tables: &[Option<CostTable>]) -> Result<Priced, StudyError> {
         let accelerators = self.runs.iter().zip(tables).map(|(run, table)| self.record(run, table.as_ref()));
         let record = SimulationRecord {
             accelerators: accelerators.collect::<Result<_, _>>()?,

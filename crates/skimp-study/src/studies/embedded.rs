@@ -28,7 +28,7 @@ pub fn embedded_studies() -> Result<Vec<StudyConfig>, StudyError> {
 }
 
 /// What the command line changes in a study.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct StudyOverrides {
     /// Another network.
     pub model: Option<String>,
@@ -44,6 +44,8 @@ pub struct StudyOverrides {
     pub accuracy_images: Option<usize>,
     /// Images at random, keyed by this seed.
     pub seed: Option<u64>,
+    /// Keys that are the kind's own, as they stand in a study file.
+    pub own: toml::Table,
 }
 
 impl StudyConfig {
@@ -60,14 +62,14 @@ impl StudyConfig {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(study: &str, overrides: &StudyOverrides, designs: Designs) -> Result<Self, StudyError> {
-        let mut config = match STUDIES.iter().find(|(name, _)| *name == study) {
+        let mut opened = match STUDIES.iter().find(|(name, _)| *name == study) {
             Some((name, text)) => Self::parse(text, name)?,
             None => Self::parse(&read(study)?, study)?,
         };
         let folder = Path::new(study).parent().unwrap_or(Path::new(""));
-        config.accelerators.iter_mut().try_for_each(|accelerator| accelerator.read_files(&designs, folder))?;
-        config.designs = designs;
-        config.costs.read_file(folder)?;
+        opened.plan.set(&overrides.own)?;
+        opened.plan.read_files(&designs, folder)?;
+        let config = &mut opened.header;
         let data = &mut config.data;
         let replaces =
             |own: &str, given: &Option<String>| given.as_ref().is_some_and(|given| !own.is_empty() && own != given);
@@ -101,7 +103,8 @@ impl StudyConfig {
                 return Err(StudyError::Usage(format!("study \"{}\" needs a {what}: give {flag}", config.name)));
             }
         }
-        Ok(config)
+        opened.plan.check(&opened.header).map_err(StudyError::Usage)?;
+        Ok(opened)
     }
 }
 
@@ -129,7 +132,7 @@ mod tests {
     #[test]
     fn embedded_studies_parse_and_round_trip() {
         for (study, (name, _)) in embedded_studies().unwrap().into_iter().zip(STUDIES) {
-            assert_eq!(study.name, *name);
+            assert_eq!(study.header.name, *name);
             let again = StudyConfig::parse(&study.to_toml().unwrap(), name).unwrap();
             assert_eq!(again, study);
         }

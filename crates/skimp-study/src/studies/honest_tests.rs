@@ -4,9 +4,10 @@ use skimp_report::StudyRecord;
 
 use crate::monitor::Silent;
 use crate::simulate::config::LayersConfig;
-use crate::studies::accelerators::study;
+use crate::studies::accelerators::AcceleratorsPlan;
 use crate::studies::config::StudyConfig;
 use crate::studies::embedded::StudyOverrides;
+use crate::studies::runner::study;
 
 /// A study of two designs on the embedded network; `more` is TOML on top.
 fn run(designs: [&str; 2], more: &str) -> StudyRecord {
@@ -79,7 +80,7 @@ fn an_approximate_headline_shows_its_own_accuracy() {
 fn an_untrained_network_is_named_as_such() {
     let designs = ["model = \"compend\"\nset = { end = false }", "model = \"compend\""];
     let mut config = parse(designs, "");
-    config.network.model = "lenet-5".to_owned();
+    config.header.network.model = "lenet-5".to_owned();
     let record = study(&config, &Silent).unwrap();
     assert!(record.network_words().ends_with("(untrained)"));
     let page = skimp_report::html::render(&record);
@@ -134,8 +135,9 @@ fn layers_by_shape_are_bound_by_memory_and_stand_in_no_total() {
     let designs = ["model = \"compend\"\nset = { end = false }", "model = \"compend\""];
     let with = |more: &str| {
         let mut config = parse(designs, "");
-        config.data.accuracy_images = 0;
-        config.layers.by_shape = toml::from_str::<LayersConfig>(more).unwrap().by_shape;
+        config.header.data.accuracy_images = 0;
+        config.plan.get_mut::<AcceleratorsPlan>().unwrap().layers.by_shape =
+            toml::from_str::<LayersConfig>(more).unwrap().by_shape;
         study(&config, &Silent).unwrap()
     };
     let shapes = "by_shape = [{ name = \"F2\", inputs = 4096, outputs = 4096, relu = true }, \

@@ -5,7 +5,18 @@ pub(crate) mod config;
 pub(crate) mod embedded;
 #[cfg(test)]
 mod honest_tests;
+pub(crate) mod kind;
+#[cfg(test)]
+mod kind_tests;
 pub(crate) mod precision;
 pub(crate) mod published;
 #[cfg(test)]
 mod published_tests;
+pub(crate) mod runner;
+
+use self::accelerators::AcceleratorsPlan;
+use self::kind::{KindOf, StudyKind};
+use self::precision::PrecisionPlan;
+
+/// Every kind of study, one line each.
+pub static STUDY_KINDS: &[&dyn StudyKind] = &[&KindOf::<AcceleratorsPlan>::ENTRY, &KindOf::<PrecisionPlan>::ENTRY];

@@ -11,6 +11,7 @@ use super::config::TrainConfig;
 use super::data::Data;
 use crate::error::StudyError;
 use crate::inputs::network::Network;
+use crate::store::difference;
 
 /// Configuration and inputs of a run.
 #[derive(Debug)]
@@ -85,13 +86,4 @@ impl Identity {
             Some(cause) => Err(TrainError::Checkpoint { path: path.to_owned(), cause }.into()),
         }
     }
-}
-
-/// The first key at which the configuration of a run and the one that was `written` differ, as a sentence; keys that are
-/// `free` may.
-pub(crate) fn difference(now: &Table, written: &Table, free: &[&str]) -> Option<String> {
-    let mut keys = now.keys().chain(written.keys()).filter(|key| !free.contains(&key.as_str()));
-    let key = keys.find(|key| now.get(*key) != written.get(*key))?;
-    let show = |table: &Table| table.get(key).map_or_else(|| "nothing".to_owned(), Value::to_string);
-    Some(format!("it is of a run with {key} = {}, this run has {}", show(written), show(now)))
 }

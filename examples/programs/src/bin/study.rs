@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use skimp::{Silent, StudyConfig, StudyRun, run_study};
+use skimp::{AcceleratorsPlan, Silent, StudyConfig, StudyRun, run_study};
 
 /// The same text in a file would be `skimp study FILE.toml`.
 const STUDY: &str = r#"
@@ -39,8 +39,9 @@ fn main() -> anyhow::Result<()> {
     let folder =
         std::env::args().nth(1).map_or_else(|| std::env::temp_dir().join("skimp-example-study"), PathBuf::from);
     let mut config = StudyConfig::parse(STUDY, "the example")?;
-    config.quantization.weight_bits = 8;
-    config.quantization.activation_bits = 8;
+    if let Some(plan) = config.plan.get_mut::<AcceleratorsPlan>() {
+        (plan.quantization.weight_bits, plan.quantization.activation_bits) = (8, 8);
+    }
     let record = run_study(&config, &StudyRun { folder: folder.clone(), resume: false }, &Silent)?;
 
     if let Some(accuracy) = record.accuracy() {

@@ -1,11 +1,6 @@
 //! One network trained under several precision policies: the same images and seeds, so that only the bits differ.
 
-mod kept;
-mod progress;
-mod queue;
 mod run;
-
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use skimp_report::StudyRecord;
@@ -16,17 +11,27 @@ use skimp_report::records::{
 use skimp_train::policy::{self, PolicyEntry};
 use skimp_train::trainer::EpochRecord;
 
-use self::kept::Kept;
-use self::run::{Outcome, Run};
+use self::run::{Outcome, PrecisionPoints, Run};
 use crate::error::StudyError;
 use crate::inputs::network::Network;
-use crate::monitor::Monitor;
-use crate::studies::config::StudyConfig;
-use crate::studies::published::{OwnFigure, PublishedConfig};
+use crate::store::desk::Desk;
+use crate::studies::config::StudyHeader;
+use crate::studies::kind::StudyPlan;
+use crate::studies::published::{NO_FIGURE, PublishedConfig};
 use crate::train::config::TrainConfig;
 use crate::train::data::Data;
 use crate::train::identity::Identity;
 use crate::train::{n_parameters, new_model};
+
+/// What a study of precision policies asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PrecisionPlan {
+    /// How the network is trained.
+    pub training: PrecisionConfig,
+}
+
+/// Which of our figures stands beside a published one: top-1 of the policy `design` less that of the baseline.
+const ACCURACY_DIFFERENCE: &str = "accuracy-difference";
 
 /// How a network is trained under several precision policies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,7 +71,7 @@ impl PolicyConfig {
 
 impl PrecisionConfig {
     /// Checks what can be checked before anything is opened; the cause if something is wrong.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), String> {
         if self.seeds.is_empty() || self.policies.is_empty() {
             return Err("[training] has no seeds or no policies, expected at least one of each".to_owned());
         }
@@ -96,49 +101,51 @@ impl PrecisionConfig {
         }
         Ok(())
     }
+}
 
-    /// Checks a published figure: ours must be a difference that this study gives, or none.
-    pub(crate) fn check_published(&self, figure: &PublishedConfig) -> Result<(), String> {
-        let others = || self.policies.iter().map(PolicyConfig::label).filter(|label| *label != self.baseline);
+impl StudyPlan for PrecisionPlan {
+    const KIND: &'static str = "precision";
+    const SUMMARY: &'static str = "what one network becomes when it is trained under several precision policies";
+    const MARK: &'static str = "[training]";
+    const OLDER_KEYS: &'static [&'static str] =
+        &["costs", "allowed_loss_points", "comparisons", "quantization", "layers"];
+
+    fn check(&self, _study: &StudyHeader) -> Result<(), String> {
+        self.training.check()
+    }
+
+    fn check_published(&self, figure: &PublishedConfig) -> Result<(), String> {
+        let PrecisionConfig { policies, baseline, .. } = &self.training;
+        let others = || policies.iter().map(PolicyConfig::label).filter(|label| label != baseline);
         let known = figure.design.as_deref().is_some_and(|design| others().any(|label| label == design));
-        match figure.ours {
-            OwnFigure::None => Ok(()),
-            OwnFigure::AccuracyDifference if known => Ok(()),
+        match figure.ours.as_str() {
+            NO_FIGURE => Ok(()),
+            ACCURACY_DIFFERENCE if known => Ok(()),
             _ => Err(format!(
-                "published \"{}\": ours must be \"none\", or \"accuracy-difference\" with the design one of: {}",
-                figure.quantity,
+                "ours must be \"none\", or \"accuracy-difference\" with the design one of: {}",
                 others().collect::<Vec<_>>().join(", ")
             )),
         }
     }
+
+    fn run(&self, study: &StudyHeader, desk: &Desk<'_>) -> Result<StudyRecord, StudyError> {
+        run(&self.training, study, desk)
+    }
 }
 
-/// Where the runs of a study are kept, and whether finished and begun ones are taken up.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
-    pub(crate) folder: &'a Path,
-    pub(crate) resume: bool,
-}
-
-/// Runs the study. Without a `place`, nothing is kept.
-pub(crate) fn study(
-    config: &StudyConfig,
-    training: &PrecisionConfig,
-    place: Option<Place<'_>>,
-    monitor: &dyn Monitor,
-) -> Result<StudyRecord, StudyError> {
+fn run(training: &PrecisionConfig, study: &StudyHeader, desk: &Desk<'_>) -> Result<StudyRecord, StudyError> {
     let base = TrainConfig {
-        network: config.network.model.clone(),
-        input_size: config.network.input_size,
-        data: config.data.set.clone(),
-        preprocess: config.data.preprocess.clone(),
-        output_name: config.data.output_name.clone(),
+        network: study.network.model.clone(),
+        input_size: study.network.input_size,
+        data: study.data.set.clone(),
+        preprocess: study.data.preprocess.clone(),
+        output_name: study.data.output_name.clone(),
         seed: training.seeds.first().copied().unwrap_or(0),
         ..training.run.clone()
     };
     let runs = Run::all(training, &base);
-    let kept = place.map(|place| Kept::open(&config.name, place, &runs)).transpose()?;
     let network = Network::open_for_training(&base.network, base.seed)?;
+    let monitor = desk.monitor();
     monitor.stage("opening the data", 1);
     let data = Data::open(&base, &network.graph, monitor)?;
     let identity = Identity::new(&base, &network, &data)?;
@@ -158,8 +165,8 @@ pub(crate) fn study(
     let n_steps = base.epochs * loader.steps_per_epoch();
     let memory = model.n_activation_bytes() as u64 + 16 * record.n_parameters;
     drop(model);
-    let outcomes =
-        queue::work(&queue::Work { runs: &runs, n_steps, memory, data: &data, kept: kept.as_ref() }, monitor)?;
+    let points = PrecisionPoints::new(runs, &data, n_steps, memory);
+    let outcomes = desk.outcomes(&points)?;
     let mut timings = Vec::new();
     for (policy, outcomes) in training.policies.iter().zip(outcomes.chunks(training.seeds.len())) {
         let seconds = outcomes.iter().flat_map(|outcome| &outcome.history).map(|epoch| epoch.seconds).sum();
@@ -167,17 +174,12 @@ pub(crate) fn study(
         timings.push(Timing { step: format!("train: {}", policy.label()), seconds });
     }
     compare(&mut record);
-    let published = config.published.iter().map(|figure| published(figure, &record)).collect();
+    let published = study.published.iter().map(|figure| published(figure, &record)).collect();
     Ok(StudyRecord {
-        kind: "precision".to_owned(),
-        name: config.name.clone(),
-        title: config.title_of(&network.name, &identity.training.name),
-        subject: config.subject.clone(),
         model_name: network.name.clone(),
         data_name: identity.training.name.clone(),
         seed: base.seed,
         assumptions: assumptions(&record, training),
-        config_toml: config.to_toml()?,
         inputs: identity.inputs(&network),
         sections: Sections::default().with(record),
         published,
@@ -244,7 +246,7 @@ fn published(figure: &PublishedConfig, record: &PrecisionRecord) -> PublishedFig
     };
     let policy = figure.design.as_deref().and_then(|label| record.policy(label));
     let difference = policy.and_then(|policy| policy.difference.as_ref());
-    let asked = figure.ours == OwnFigure::AccuracyDifference;
+    let asked = figure.ours == ACCURACY_DIFFERENCE;
     figure.beside(difference.filter(|_| asked).map(points), Provenance::Measured)
 }
 

@@ -1,15 +1,20 @@
 //! One run of a study: one policy, one seed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use skimp_report::records::CastRecord;
 use skimp_train::TrainError;
+use skimp_train::checkpoint::Checkpoint;
 use skimp_train::policy::{self, Policy};
-use skimp_train::trainer::{EpochRecord, Observer, Trainer, TrainerConfig};
+use skimp_train::trainer::{CheckpointConfig, EpochRecord, Observer, StepReport, Trainer, TrainerConfig};
+use toml::Table;
 
-use super::PrecisionConfig;
-use super::kept::Kept;
+use super::{PolicyConfig, PrecisionConfig};
 use crate::error::StudyError;
 use crate::inputs::network::Network;
+use crate::store::point::{Pace, Point, Points, slugs};
+use crate::store::queue::Bench;
 use crate::train::config::{Checked, TrainConfig};
 use crate::train::data::Data;
 use crate::train::identity::Identity;
@@ -43,65 +48,115 @@ pub(crate) struct Outcome {
 impl Run {
     /// All runs of a study, in the order of the report: policies, and the seeds of each one.
     pub(crate) fn all(training: &PrecisionConfig, base: &TrainConfig) -> Vec<Self> {
-        let mut slugs: Vec<String> = Vec::new();
+        let slugs = slugs(training.policies.iter().map(PolicyConfig::label), "policy");
         let mut runs = Vec::new();
-        for policy in &training.policies {
-            let mut slug = slug(policy.label());
-            while slugs.contains(&slug) {
-                slug.push_str("-2");
-            }
+        for (policy, slug) in training.policies.iter().zip(slugs) {
             runs.extend(training.seeds.iter().map(|&seed| Self {
                 label: policy.label().to_owned(),
                 name: format!("{slug}-seed{seed}"),
                 config: TrainConfig { precision: policy.precision.clone(), seed, ..base.clone() },
             }));
-            slugs.push(slug);
         }
         runs
     }
 
-    /// Its initial network, its images, and what its files belong to.
-    pub(crate) fn inputs(&self, data: &Data) -> Result<(Network, Data, Identity), StudyError> {
+    /// Its initial network, and its images.
+    fn inputs(&self, data: &Data) -> Result<(Network, Data), StudyError> {
         let network = Network::open_for_training(&self.config.network, self.config.seed)?;
-        let data = data.chosen(&self.config)?;
-        let identity = Identity::new(&self.config, &network, &data)?;
-        Ok((network, data, identity))
+        Ok((network, data.chosen(&self.config)?))
+    }
+}
+
+/// The runs of a study of policies as points: a run is minutes to hours of work, so it leaves a checkpoint after each epoch.
+pub(crate) struct PrecisionPoints<'a> {
+    runs: Vec<Run>,
+    points: Vec<Point>,
+    data: &'a Data,
+    pace: Pace,
+}
+
+impl<'a> PrecisionPoints<'a> {
+    /// Each run has `n_steps` and takes `memory` bytes for activations and parameters.
+    pub(crate) fn new(runs: Vec<Run>, data: &'a Data, n_steps: u64, memory: u64) -> Self {
+        let label = |run: &Run| format!("{}, seed {}", run.label, run.config.seed);
+        let points = runs.iter().map(|run| Point { name: run.name.clone(), label: label(run) }).collect();
+        Self { runs, points, data, pace: Pace::SideBySide { what: "training", n_steps, memory } }
+    }
+}
+
+impl Points for PrecisionPoints<'_> {
+    type Outcome = Outcome;
+
+    fn points(&self) -> &[Point] {
+        &self.points
     }
 
+    fn identity(&self, idx: usize) -> Result<Table, StudyError> {
+        let (network, data) = self.runs[idx].inputs(self.data)?;
+        Identity::new(&self.runs[idx].config, &network, &data)?.table()
+    }
+
+    fn free_keys(&self) -> &'static [&'static str] {
+        &["data", "network"]
+    }
+
+    fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    fn run(&self, job: &[usize], bench: &Bench<'_, Self>) -> Result<(), StudyError> {
+        job.iter().try_for_each(|&idx| bench.finish(idx, self.train(idx, bench)?))
+    }
+
+    fn said(&self, outcome: &Outcome) -> String {
+        let accuracy = outcome.history.last().and_then(|epoch| epoch.validation_accuracy);
+        match (&outcome.diverged, accuracy) {
+            (Some(_), _) => "diverged".to_owned(),
+            (None, Some(accuracy)) => format!("{:.2} %", 100.0 * accuracy),
+            (None, None) => "done".to_owned(),
+        }
+    }
+
+    fn figures(&self, outcome: &Outcome) -> BTreeMap<String, f64> {
+        let last = outcome.history.last().filter(|_| outcome.diverged.is_none());
+        let top1 = last.and_then(|epoch| epoch.validation_accuracy);
+        top1.map(|top1| ("top1".to_owned(), top1)).into_iter().collect()
+    }
+
+    fn failure(&self, outcome: &Outcome) -> Option<String> {
+        outcome.diverged.clone()
+    }
+}
+
+impl PrecisionPoints<'_> {
     /// Trains from the initial weights of its seed, or from its checkpoint. Divergence is a result, not an error.
-    ///
-    /// `begin` is told the first step.
-    pub(crate) fn train(
-        &self,
-        data: &Data,
-        kept: Option<&Kept>,
-        begin: impl FnOnce(u64),
-        observer: &dyn Observer,
-    ) -> Result<Outcome, StudyError> {
-        let config = &self.config;
+    fn train(&self, idx: usize, bench: &Bench<'_, Self>) -> Result<Outcome, StudyError> {
+        let config = &self.runs[idx].config;
         let Checked { augment, trainer } = config.check()?;
-        let (network, data, identity) = self.inputs(data)?;
+        let (network, data) = self.runs[idx].inputs(self.data)?;
         let (loader, validation) = data.loaders(config, augment)?;
         let mut model = new_model(config, &network, &data)?;
         freeze(&mut model, &config.freeze)?;
         let mut precision = policy::create(&config.precision)?;
-        let (checkpoints, checkpoint) = match kept {
-            None => (None, None),
-            Some(kept) => {
-                let (place, checkpoint) = kept.begin(self, &identity)?;
-                (Some(place), checkpoint)
+        let (mut checkpoints, mut checkpoint) = (None, None);
+        if let Some(workspace) = bench.workspace(idx)? {
+            checkpoint = Checkpoint::load(&workspace.folder)?;
+            if let Some(checkpoint) = &checkpoint {
+                workspace.check(checkpoint.path(), checkpoint.config())?;
             }
-        };
+            let (folder, config) = (workspace.folder, workspace.config);
+            checkpoints = Some(CheckpointConfig { folder, every_steps: None, config });
+        }
         let trainer = TrainerConfig { checkpoints, ..trainer };
         let mut trainer = Trainer::new(&mut model, &mut *precision, trainer, loader, validation)?;
         if let Some(checkpoint) = checkpoint {
             trainer.resume(checkpoint)?;
         }
-        begin(trainer.state().step);
-        let diverged = match trainer.run(observer) {
+        bench.begin(idx, trainer.state().step);
+        let diverged = match trainer.run(&Watch { run: &self.runs[idx], bench, idx }) {
             Ok(_) => None,
             // A run that is asked to stop looks at its parameters earlier than others do. It is to find out by itself.
-            Err(TrainError::Diverged { .. } | TrainError::Interrupted { .. }) if observer.interrupted() => {
+            Err(TrainError::Diverged { .. } | TrainError::Interrupted { .. }) if bench.is_stopped() => {
                 return Err(StudyError::Interrupted);
             }
             Err(TrainError::Diverged { epoch, step, what, layer, .. }) => {
@@ -110,11 +165,25 @@ impl Run {
             Err(error) => return Err(error.into()),
         };
         let history = trainer.state().history.clone();
-        let outcome = Outcome { history, diverged, casts: casts(&*precision) };
-        if let Some(kept) = kept {
-            kept.finish(self, &identity, &outcome)?;
-        }
-        Ok(outcome)
+        Ok(Outcome { history, diverged, casts: casts(&*precision) })
+    }
+}
+
+/// Watches one run.
+struct Watch<'a, 'b, 'd> {
+    run: &'a Run,
+    bench: &'a Bench<'b, PrecisionPoints<'d>>,
+    idx: usize,
+}
+
+impl Observer for Watch<'_, '_, '_> {
+    fn step(&self, report: &StepReport) {
+        let Run { label, config, .. } = self.run;
+        self.bench.step(self.idx, &format!("{label} seed {} {}/{}", config.seed, report.epoch, config.epochs));
+    }
+
+    fn interrupted(&self) -> bool {
+        self.bench.is_stopped()
     }
 }
 
@@ -130,35 +199,12 @@ fn casts(policy: &dyn Policy) -> Vec<CastRecord> {
     classes.iter().map(record).collect()
 }
 
-/// A label as part of a file name: lower-case letters, digits, dots and single dashes.
-fn slug(label: &str) -> String {
-    let mut slug = String::new();
-    for c in label.chars().map(|c| c.to_ascii_lowercase()) {
-        match c {
-            'a'..='z' | '0'..='9' | '.' if !slug.is_empty() || c != '.' => slug.push(c),
-            _ if !slug.is_empty() && !slug.ends_with('-') => slug.push('-'),
-            _ => {}
-        }
-    }
-    let slug = slug.trim_end_matches('-');
-    if slug.is_empty() { "policy".to_owned() } else { slug.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_of_files_are_plain_and_differ() {
-        for (label, expected) in [
-            ("fp8-ibm, no chunks", "fp8-ibm-no-chunks"),
-            ("fp16:loss-scale=1", "fp16-loss-scale-1"),
-            ("../x y/", "x-y"),
-            ("(0.5)", "0.5"),
-            ("é", "policy"),
-        ] {
-            assert_eq!(slug(label), expected, "{label}");
-        }
+    fn names_of_runs_differ() {
         let policy = |label: &str| format!("[[policies]]\nprecision = \"fp32\"\nlabel = \"{label}\"\n");
         let text = format!("baseline = \"a\"\nseeds = [7, 1]\n{}{}{}", policy("a"), policy("A"), policy("a-2"));
         let runs = Run::all(&toml::from_str(&text).unwrap(), &TrainConfig::default());

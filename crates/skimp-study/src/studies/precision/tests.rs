@@ -1,11 +1,11 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::*;
-use crate::monitor::Silent;
-use crate::studies::accelerators::study as run_in_memory;
-use crate::studies::accelerators::{StudyRun, run_study};
+use crate::monitor::{Monitor, Silent};
+use crate::studies::config::StudyConfig;
+use crate::studies::runner::{StudyRun, run_study, study as run_in_memory};
 
 const TINY: &str = r#"
     schema = 1
@@ -110,7 +110,7 @@ fn mistakes_are_named() {
         (
             "[training]\n",
             "[[accelerators]]\nmodel = \"compend\"\n[training]\n",
-            "[training] and [[accelerators]] exclude each other",
+            "[[accelerators]] and [training] exclude each other",
         ),
     ] {
         assert!(TINY.contains(from), "{from}");
@@ -279,7 +279,7 @@ fn runs_of_other_studies_are_refused() {
     let changed = error(&TINY.replace("epochs = 2", "epochs = 3").replace("[1, 2]", "[2, 3]"));
     assert!(changed.contains("checkpoint.toml: it is of a run with epochs = 2"), "{changed}");
     assert!(error(&TINY.replace("images = 40", "images = 41")).contains("images = 40, this run has 41"));
-    assert!(error(&TINY.replace("2-2-4-4-8", "2-2-4-4-9")).contains("inputs = "));
+    assert!(error(&TINY.replace("2-2-4-4-8", "2-2-4-4-9")).contains("inputs.network_sha256 = "));
     let other = TINY.replace("\"tiny\"", "\"other\"");
     assert!(error(&other).contains("study = \"tiny\", this run has \"other\""));
     // None of its runs has a name that this study has.
@@ -291,7 +291,7 @@ fn runs_of_other_studies_are_refused() {
     let changed = error(TINY);
     assert!(changed.contains("fp32-seed1.toml: content has changed: expected SHA-256 "), "{changed}");
     std::fs::write(file("fp32-seed1.toml"), "schema = \"skimp.study-run/1\"").unwrap();
-    assert!(error(TINY).contains("schema: expected skimp.study-run/2, found skimp.study-run/1"));
+    assert!(error(TINY).contains("schema: expected skimp.study-run/3, found skimp.study-run/1"));
     std::fs::write(file("fp32-seed1.toml"), "schema =").unwrap();
     assert!(error(TINY).starts_with(&file("fp32-seed1.toml").display().to_string()));
 }
