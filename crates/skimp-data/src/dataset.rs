@@ -178,7 +178,7 @@ impl Dataset {
     /// numbers as the preprocessing expects them, which is `raw` (unchanged) unless one is chosen.
     ///
     /// # Errors
-    /// [`DataError::CountMismatch`] or [`DataError::Invalid`] naming what does not fit.
+    /// [`DataError::CountMismatch`] or [`DataError::InvalidFile`] naming what does not fit.
     pub fn from_arrays(
         shape: [usize; 3],
         samples: impl Into<Samples<'static>>,

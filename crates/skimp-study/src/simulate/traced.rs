@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use skimp_memory::Reservation;
 use skimp_report::records::LayerStatistics;
 use skimp_sim::{LayerTrace, LayerWorkload};
@@ -114,7 +115,7 @@ impl Traced {
         Some(LayerTrace::new(&self.layers.simulated[idx].operands.workload, operands.clone()))
     }
 
-    /// What `designs` do with the layers: the images of one layer after another, each to all designs.
+    /// What `designs` do with the layers: the images of one layer after another, each to all designs at once, in parallel.
     ///
     /// The network does not run again, but for designs that change values or whose parameters are searched: these are judged
     /// on `accuracy_images` and fitted on `tuning_images` of the images' settings, which runs the network under their effect.
@@ -132,9 +133,10 @@ impl Traced {
         for (idx, (workload, images)) in workloads.iter().zip(&*self.traces).enumerate() {
             for operands in images {
                 let trace = LayerTrace::new(workload, operands.clone());
-                for run in &mut runs {
-                    run.simulate(idx, workload, Some(&trace), Timed::No)?;
-                }
+                let simulate = |run: &mut DesignRun| run.simulate(idx, workload, Some(&trace), Timed::No);
+                // Of several errors the first design's.
+                let outcomes: Vec<_> = runs.par_iter_mut().map(simulate).collect();
+                outcomes.into_iter().collect::<Result<(), _>>()?;
                 step(monitor, 1)?;
             }
         }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_graph::integer::{IntegerEngine, IntegerGraph, is_quantized};
 use skimp_graph::{GraphError, Tensor};
-use skimp_quant::{Calibration, Detail, QuantizationReport, QuantizedLayer, RangeMethod};
+use skimp_quant::{Calibration, Detail, LayerChoices, QdqConfig, QuantizationReport, QuantizedLayer, RangeMethod};
 use skimp_report::records::Accuracy;
 
 use crate::error::StudyError;
 use crate::inputs::answers::Tally;
-use crate::inputs::images::Images;
+use crate::inputs::images::{Images, PREPROCESS_KEY};
 use crate::inputs::network::Network;
 use crate::monitor::Monitor;
 use crate::stages::config::QuantizationConfig;
@@ -26,6 +26,8 @@ pub struct Calibrated {
     ranges: Option<Arc<Calibration>>,
     /// Answers of the float network on the images that set the ranges.
     answers: Tally,
+    /// What was done to these images.
+    preprocess: String,
 }
 
 impl Network {
@@ -51,14 +53,14 @@ impl Calibrated {
         detail: Detail,
         monitor: &dyn Monitor,
     ) -> Result<Self, StudyError> {
-        let network = network.clone();
+        let (network, preprocess) = (network.clone(), images.preprocess_name().to_owned());
         if is_quantized(&network.graph) {
-            return Ok(Self { network, ranges: None, answers: Tally::default() });
+            return Ok(Self { network, ranges: None, answers: Tally::default(), preprocess });
         }
         let n_images = images.limited(n_images, "calibration images")?;
         images.note_ranges(n_images, monitor);
         let (ranges, answers) = calibrate(&network, images, n_images, detail, monitor)?;
-        Ok(Self { network, ranges: Some(Arc::new(ranges)), answers })
+        Ok(Self { network, ranges: Some(Arc::new(ranges)), answers, preprocess })
     }
 
     /// The network as it was given.
@@ -91,6 +93,20 @@ impl Calibrated {
         let config = of_file(&integer, config);
         let (network, answers) = (self.network.clone(), self.answers);
         Ok(Quantized { network, integer: Arc::new(integer), config, answers, executor })
+    }
+
+    /// The network in QDQ form, which other tools run, too: to be [exported](Network::export), or run by
+    /// [`Engine::Integer`](crate::Engine::Integer). `choices` are layers in floating point or of other widths.
+    ///
+    /// # Errors
+    /// [`StudyError::AlreadyQuantized`]; [`StudyError::Quant`] naming the setting, the layer or the node.
+    pub fn to_qdq(&self, config: &QdqConfig, choices: &LayerChoices) -> Result<Network, StudyError> {
+        let Some(ranges) = &self.ranges else {
+            return Err(StudyError::AlreadyQuantized { network: self.network.name.clone() });
+        };
+        let quantized = skimp_quant::quantize_qdq_with(&self.network.graph, config, choices, ranges)?;
+        let graph = quantized.graph.with_metadata(PREPROCESS_KEY, self.preprocess.as_str());
+        Ok(Network { name: self.network.name.clone(), ..Network::from_graph(graph)? })
     }
 }
 

@@ -5,11 +5,13 @@ use std::sync::Mutex;
 
 use skimp::digital::ACCELERATORS;
 use skimp::digital::costs::COST_TABLES;
+use skimp::graph::integer::is_quantized;
+use skimp::quant::{LayerChoices, QdqConfig};
 use skimp::sim::toml::Table;
 use skimp::{
-    AcceleratorConfig, Callback, CostTable, CostsConfig, DataConfig, Design, Designs, LayersConfig, Monitor, Network,
-    Priced, Progress, QuantizationConfig, Quantized, ShapeLayerConfig, Silent, SimulateConfig, Simulated, Traced,
-    simulate,
+    AcceleratorConfig, Callback, CostTable, CostsConfig, DataConfig, Design, Designs, Engine, LayersConfig, Monitor,
+    Network, Priced, Progress, QuantizationConfig, Quantized, ShapeLayerConfig, Silent, SimulateConfig, Simulated,
+    StudyError, Traced, simulate,
 };
 
 fn network() -> Network {
@@ -180,6 +182,33 @@ fn ranges_give_networks_of_many_widths() {
     }
     assert!((accuracies[0] - float.top1).abs() < 0.02, "{accuracies:?}");
     assert!(accuracies[3] < accuracies[0] - 0.1, "{accuracies:?}");
+}
+
+/// The network as a file in QDQ form would be: run, evaluated and simulated on its own codes.
+#[test]
+fn a_calibrated_network_becomes_one_in_qdq_form() {
+    let network = network();
+    let images = network.images(&sample()).unwrap();
+    let calibrated = network.calibrate(&images, 16, &Silent).unwrap();
+    let qdq = calibrated.to_qdq(&QdqConfig::default(), &LayerChoices::default()).unwrap();
+    assert!(is_quantized(&qdq.graph));
+    let own = qdq.calibrate(&images, 16, &Silent).unwrap();
+    assert!(own.ranges().is_none());
+    let error = own.to_qdq(&QdqConfig::default(), &LayerChoices::default()).unwrap_err();
+    assert!(matches!(error, StudyError::AlreadyQuantized { .. }), "{error}");
+    let codes = own.quantize(&QuantizationConfig::default(), &Silent).unwrap();
+    assert_eq!((codes.config().weight_bits, codes.config().activation_bits), (8, 8));
+    let accuracy = codes.accuracy(&images, 200, &Silent).unwrap();
+    let float = network.accuracy(&images, 200, &Silent).unwrap();
+    assert!((accuracy.top1 - float.top1).abs() < 0.02, "{accuracy:?} {float:?}");
+    // Other tools read the same bytes.
+    let read = Network::from_bytes("qdq", skimp::graph::onnx::export_bytes(&qdq.graph).unwrap()).unwrap();
+    let (inputs, _) = images.tensors(0..8).unwrap();
+    let run = |network: &Network| network.run(Engine::Integer, std::slice::from_ref(&inputs)).unwrap();
+    assert_eq!(run(&read), run(&qdq));
+    let traced = codes.trace(&images, 1, &LayersConfig::default(), &Silent).unwrap();
+    let simulated = traced.simulate(&[Design::named("compend").unwrap()], &Silent).unwrap();
+    assert_eq!(simulated.price(&CostsConfig::Auto).unwrap().record.weight_bits, 8);
 }
 
 #[test]

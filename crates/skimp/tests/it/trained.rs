@@ -2,7 +2,7 @@
 
 use skimp::training::optimizer::{ParamHook, UpdateOf};
 use skimp::training::{LossKind, LossSum, LossTerm, Param, Target, Teacher};
-use skimp::{DataConfig, Images, Network, Silent, SplitConfig, StudyError, Tensor, TrainConfig, with_threads};
+use skimp::{DataConfig, Dataset, Images, Network, Silent, SplitConfig, StudyError, Tensor, TrainConfig, with_threads};
 
 fn images(network: &Network, split: SplitConfig) -> Images {
     network.images(&DataConfig { set: "sample".into(), split, ..DataConfig::default() }).unwrap()
@@ -81,6 +81,21 @@ fn a_network_is_trained_with_a_teacher_and_goes_on() {
     assert_eq!(one.network().graph.metadata("skimp.preprocess"), Some("sample"));
     let further = one.network().training(&training, &config()).validated_on(&test).run(&Silent).unwrap();
     assert_ne!(further.network().sha256, one.network().sha256);
+}
+
+#[test]
+fn images_in_memory_are_learned() {
+    // Class 1 is bright, class 0 is dark.
+    let pixels: Vec<u8> =
+        (0..64_u8).flat_map(|idx| [if idx % 2 == 1 { 200 + idx % 5 } else { 20 + idx % 7 }; 784]).collect();
+    let labels: Vec<usize> = (0..64).map(|idx| idx % 2).collect();
+    let network = Network::open_for_training("lenet-5", 3).unwrap();
+    let dataset = Dataset::from_arrays([1, 28, 28], pixels, &labels).unwrap();
+    let data = DataConfig { set: "brightness".into(), preprocess: Some("unit".into()), ..DataConfig::default() };
+    let images = Images::of(dataset, &data, &network.graph, None).unwrap();
+    let config = TrainConfig { epochs: 4, batch_size: 8, learning_rate: 0.02, ..TrainConfig::default() };
+    let trained = network.training(&images, &config).validated_on(&images).run(&Silent).unwrap();
+    assert!(trained.accuracy().unwrap() > 0.95, "{:?}", trained.history());
 }
 
 #[test]
