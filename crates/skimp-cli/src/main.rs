@@ -5,7 +5,10 @@
 mod commands;
 mod common;
 mod options;
+#[cfg(test)]
+mod pages;
 mod progress;
+mod settings;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::layout::Layout;
@@ -14,7 +15,8 @@ use crate::preprocess::{Pipeline, Preprocess};
 use crate::{DATASETS, DataError, Image, Samples, datasets, resize};
 
 /// Which part of a data set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Split {
     /// Images held out for measuring accuracy.
     #[default]
@@ -23,12 +25,19 @@ pub enum Split {
     Train,
 }
 
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Split {
+    /// `test` or `train`.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Test => "test",
             Self::Train => "train",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -6,7 +6,7 @@ use std::{error::Error, path::Path, time::Instant};
 
 use skimp_cpu::{CpuExecutor, integer::IntegerExecutor};
 use skimp_graph::{Executor, integer::IntegerEngine, onnx, shape, testing::random_tensor};
-use skimp_quant::{QuantizeConfig, calibrate, quantize};
+use skimp_quant::{QuantizationConfig, WeightScales, calibrate, quantize};
 
 /// Processor seconds of this process so far, where `/proc` tells: the machine may be shared.
 fn processor_seconds() -> Option<f64> {
@@ -33,7 +33,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let real = CpuExecutor::new(&graph)?;
     let calibration = calibrate(&graph, &real, [input(4)?])?;
     let bits: u32 = bits.parse()?;
-    let config = QuantizeConfig { weight_bits: bits, activation_bits: bits, ..QuantizeConfig::default() };
+    let config = QuantizationConfig {
+        weight_bits: bits,
+        activation_bits: bits,
+        weight_scales: WeightScales::PerChannel,
+        ..QuantizationConfig::default()
+    };
     let quantized = quantize(&graph, &config, &calibration)?;
     let executor = IntegerExecutor::new(&quantized.graph)?;
     let inputs = input(batch.parse()?)?;

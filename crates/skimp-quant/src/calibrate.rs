@@ -21,6 +21,17 @@ pub enum Detail {
     Histogram,
 }
 
+impl Detail {
+    /// What ranges by `method` need.
+    #[must_use]
+    pub fn of(method: RangeMethod) -> Self {
+        match method {
+            RangeMethod::MinMax => Self::Extremes,
+            RangeMethod::Percentile(_) | RangeMethod::Mse | RangeMethod::Entropy => Self::Histogram,
+        }
+    }
+}
+
 /// Number of elements by magnitude: one bin for each f32 without its sign and its last mantissa bits. Only exponents that
 /// occur take memory.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -203,7 +214,7 @@ impl<'g> Calibrator<'g> {
         Self::with_detail(graph, Detail::Histogram)
     }
 
-    /// A calibrator of `graph`. Extremes alone do for [`RangeMethod::Max`] and [`AffineRange::MinMax`](crate::AffineRange).
+    /// A calibrator of `graph`. Extremes alone do for [`RangeMethod::MinMax`] and [`RangeMethod::MinMax`](crate::RangeMethod).
     pub fn with_detail(graph: &'g Graph, detail: Detail) -> Self {
         Self { graph, values: vec![None; graph.values().len()], n_images: 0, detail }
     }
@@ -286,7 +297,7 @@ mod tests {
             assert!(got >= expected && got < expected * (1.0 + 1.0 / 512.0), "{percentile}: {got}");
         }
         assert_eq!(whole.magnitude(RangeMethod::Percentile(100.0)).to_bits(), 1000_f32.to_bits());
-        assert_eq!(whole.magnitude(RangeMethod::Max).to_bits(), 1000_f32.to_bits());
+        assert_eq!(whole.magnitude(RangeMethod::MinMax).to_bits(), 1000_f32.to_bits());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use skimp_graph::{
 };
 
 use crate::{
-    FirstLayer, FloatNode, NegativeSums, QuantError, QuantizationReport, QuantizeConfig, Quantized, QuantizedLayer,
+    FirstLayer, FloatNode, NegativeSums, QuantError, QuantizationConfig, QuantizationReport, Quantized, QuantizedLayer,
     encode::{Forms, Role, role},
     pattern::{Fused, MacGroup, Patterns},
     weights::{Surroundings, clip_codes, integer_layer, multiplier},
@@ -23,7 +23,7 @@ pub(crate) fn emit(
     graph: &Graph,
     patterns: &Patterns,
     forms: &Forms,
-    config: &QuantizeConfig,
+    config: &QuantizationConfig,
 ) -> Result<Quantized, QuantError> {
     let mut emitter = Emitter::new(graph, forms, config);
     for (node_idx, node) in graph.nodes().iter().enumerate() {
@@ -44,7 +44,7 @@ pub(crate) fn emit(
 struct Emitter<'a> {
     graph: &'a Graph,
     forms: &'a Forms,
-    config: &'a QuantizeConfig,
+    config: &'a QuantizationConfig,
     values: Vec<IntegerValue>,
     nodes: Vec<IntegerNode>,
     names: HashSet<String>,
@@ -60,7 +60,7 @@ fn unsupported(node: &Node, feature: impl Into<String>) -> QuantError {
 }
 
 impl<'a> Emitter<'a> {
-    fn new(graph: &'a Graph, forms: &'a Forms, config: &'a QuantizeConfig) -> Self {
+    fn new(graph: &'a Graph, forms: &'a Forms, config: &'a QuantizationConfig) -> Self {
         let n_values = graph.values().len();
         let mut emitter = Self {
             graph,

@@ -3,7 +3,7 @@
 use skimp_graph::{Graph, Node, Op, PadMode, ValueId, integer::Encoding};
 
 use crate::{
-    Calibration, QuantError, QuantizeConfig,
+    Calibration, QuantError, QuantizationConfig,
     pattern::{Fused, Patterns},
 };
 
@@ -71,7 +71,7 @@ pub(crate) fn decide(
     graph: &Graph,
     patterns: &Patterns,
     calibration: &Calibration,
-    config: &QuantizeConfig,
+    config: &QuantizationConfig,
 ) -> Result<Forms, QuantError> {
     let rank = |node: &Node| {
         let first = node.inputs.first().copied().flatten();
@@ -143,7 +143,7 @@ struct Encoder<'a> {
     graph: &'a Graph,
     patterns: &'a Patterns,
     calibration: &'a Calibration,
-    config: &'a QuantizeConfig,
+    config: &'a QuantizationConfig,
     roles: &'a [Role],
     is_codes: &'a [bool],
 }
@@ -248,7 +248,7 @@ impl Encoder<'_> {
     fn measured(&self, id: ValueId, non_negative: impl Fn(f32) -> bool, signs: bool) -> Option<Class> {
         let statistics = self.calibration.get(&self.graph.value(id).name)?;
         Some(Class {
-            magnitude: statistics.magnitude(self.config.range),
+            magnitude: statistics.magnitude(self.config.calibration),
             non_negative: non_negative(statistics.min()),
             signs,
         })

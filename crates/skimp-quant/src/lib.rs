@@ -19,12 +19,12 @@ mod quantize;
 mod weights;
 
 pub use calibrate::{Calibration, Calibrator, Detail, ValueStatistics, calibrate};
-pub use config::{FirstLayer, QuantizeConfig, RangeMethod, WeightGranularity};
+pub use config::{FirstLayer, QuantizationConfig, RangeMethod, WeightScales};
 pub use error::QuantError;
 pub use layers::{LayerGeometry, layers};
 pub use qdq::{
-    AffineRange, LayerChoices, OutputForm, QdqConfig, QdqLayer, QdqNetwork, QdqValue, Scheme, quantize_qdq,
-    quantize_qdq_with, read_qdq,
+    LayerChoices, OutputForm, QdqConfig, QdqLayer, QdqNetwork, QdqValue, Scheme, quantize_qdq, quantize_qdq_with,
+    read_qdq,
 };
 pub use quantize::{FloatNode, QuantizationReport, Quantized, QuantizedLayer, quantize};
 pub use skimp_numerics::NegativeSums;

@@ -6,7 +6,7 @@ use skimp_graph::{
     rewrite,
 };
 
-use crate::{Calibration, NegativeSums, QuantError, QuantizeConfig, emit, encode, pattern};
+use crate::{Calibration, NegativeSums, QuantError, QuantizationConfig, emit, encode, pattern};
 
 /// A multiply-accumulate layer of a quantized network.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,7 +85,11 @@ impl Quantized {
 ///
 /// # Errors
 /// [`QuantError::InvalidConfig`], [`QuantError::NotCalibrated`], and errors that name the node that cannot be quantized.
-pub fn quantize(graph: &Graph, config: &QuantizeConfig, calibration: &Calibration) -> Result<Quantized, QuantError> {
+pub fn quantize(
+    graph: &Graph,
+    config: &QuantizationConfig,
+    calibration: &Calibration,
+) -> Result<Quantized, QuantError> {
     config.check()?;
     let (folded, _) = rewrite::fold_batch_norm(&rewrite::simplify(graph));
     let patterns = pattern::find(&folded, calibration)?;

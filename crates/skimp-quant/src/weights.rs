@@ -5,7 +5,7 @@ use std::sync::Arc;
 use skimp_graph::integer::{Activation, Encoding, MacLayer, MacOutput, Requantizer, ValueKind};
 use skimp_numerics::FixedMultiplier;
 
-use crate::{QuantizeConfig, WeightGranularity, mac::RealLayer, pattern::Fused};
+use crate::{QuantizationConfig, WeightScales, mac::RealLayer, pattern::Fused};
 
 /// Bias and residual stay within this many units of the accumulator, so that sums stay far below 2^62 and, with any
 /// real layer's products, below 2^53.
@@ -32,7 +32,7 @@ pub(crate) fn multiplier(factor: f64) -> Result<FixedMultiplier, String> {
 /// A channel of zeros takes the scale of the layer, a layer of zeros that of a greatest weight of 1: its bias still needs
 /// an accumulator scale. A scale is raised where bias or residual would exceed 2^46 units of the accumulator; such weights
 /// are too small to matter beside them.
-fn scales(layer: &RealLayer, around: &Surroundings, config: &QuantizeConfig) -> Vec<f64> {
+fn scales(layer: &RealLayer, around: &Surroundings, config: &QuantizationConfig) -> Vec<f64> {
     let greatest_code = f64::from((1_i32 << (config.weight_bits - 1)) - 1);
     let greatest = |list: &[f64]| list.iter().fold(0_f64, |max, w| max.max(w.abs()));
     let magnitudes: Vec<f64> = layer.channels().map(|channel| greatest(&channel)).collect();
@@ -42,9 +42,9 @@ fn scales(layer: &RealLayer, around: &Surroundings, config: &QuantizeConfig) -> 
     };
     let residual = around.residual.map_or(0.0, |e| f64::from(e.max_code()) * e.scale);
     let floor = |bias: f64| bias.abs().max(residual) / (around.input.scale * ADDEND_LIMIT);
-    match config.weight_granularity {
-        WeightGranularity::PerLayer => vec![(whole / greatest_code).max(floor(greatest(&layer.bias)))],
-        WeightGranularity::PerChannel => magnitudes
+    match config.weight_scales {
+        WeightScales::PerLayer => vec![(whole / greatest_code).max(floor(greatest(&layer.bias)))],
+        WeightScales::PerChannel => magnitudes
             .iter()
             .zip(&layer.bias)
             .map(|(&magnitude, &bias)| {
@@ -59,7 +59,7 @@ fn scales(layer: &RealLayer, around: &Surroundings, config: &QuantizeConfig) -> 
 pub(crate) fn integer_layer(
     layer: &RealLayer,
     around: &Surroundings,
-    config: &QuantizeConfig,
+    config: &QuantizationConfig,
 ) -> Result<MacLayer, String> {
     let weight_scales = scales(layer, around, config);
     let scale = |k: usize| weight_scales[if weight_scales.len() == 1 { 0 } else { k }];
@@ -140,7 +140,7 @@ mod tests {
 
     use super::{Surroundings, integer_layer};
     use crate::{
-        QuantizeConfig, WeightGranularity,
+        QuantizationConfig, WeightScales,
         mac::{RealLayer, RealWeight},
     };
 
@@ -166,20 +166,20 @@ mod tests {
         }
     }
 
-    fn config(weight_bits: u32, weight_granularity: WeightGranularity) -> QuantizeConfig {
-        QuantizeConfig { weight_bits, weight_granularity, ..QuantizeConfig::default() }
+    fn config(weight_bits: u32, weight_scales: WeightScales) -> QuantizationConfig {
+        QuantizationConfig { weight_bits, weight_scales, ..QuantizationConfig::default() }
     }
 
     #[test]
     fn codes_are_symmetric_and_biases_at_accumulator_scale() {
         let real = layer(&[1.0, -1.0, 0.5, 0.25], &[0.75, -0.75]);
-        let got = integer_layer(&real, &around(0.5), &config(4, WeightGranularity::PerLayer)).unwrap();
+        let got = integer_layer(&real, &around(0.5), &config(4, WeightScales::PerLayer)).unwrap();
         // 3.5 and 1.75 units: halves round to even.
         assert_eq!(*got.weight, [7, -7, 4, 2]);
         assert_eq!(got.weight_scales, [1.0 / 7.0]);
         // 0.75 / (0.5 / 7) = 10.5.
         assert_eq!(got.bias, [10, -10]);
-        let got = integer_layer(&real, &around(0.5), &config(4, WeightGranularity::PerChannel)).unwrap();
+        let got = integer_layer(&real, &around(0.5), &config(4, WeightScales::PerChannel)).unwrap();
         assert_eq!(*got.weight, [7, -7, 7, 4]);
         assert_eq!(got.weight_scales, [1.0 / 7.0, 0.5 / 7.0]);
         assert_eq!(got.output, MacOutput::Real(vec![0.5 / 7.0, 0.25 / 7.0]));
@@ -192,7 +192,7 @@ mod tests {
         signed.input = Encoding::symmetric(8, true, 1.0);
         let mut offset = signed;
         offset.input_offset = 127;
-        let config = config(8, WeightGranularity::PerLayer);
+        let config = config(8, WeightScales::PerLayer);
         let plain = integer_layer(&real, &signed, &config).unwrap();
         let moved = integer_layer(&real, &offset, &config).unwrap();
         for codes in [[-127_i64, 127], [0, 0], [5, -9]] {
@@ -208,14 +208,14 @@ mod tests {
     #[test]
     fn dead_and_tiny_channels_keep_their_bias() {
         let real = layer(&[0.5, 0.0, 1e-30, 0.0], &[0.1, 0.3, 0.7, 0.0]);
-        let got = integer_layer(&real, &around(0.01), &config(8, WeightGranularity::PerChannel)).unwrap();
+        let got = integer_layer(&real, &around(0.01), &config(8, WeightScales::PerChannel)).unwrap();
         for k in 0..4 {
             let value = got.bias[k] as f64 * 0.01 * got.weight_scale(k);
             assert!((value - real.bias[k]).abs() < 1e-4, "channel {k}: {value}");
             assert!(got.bias[k].abs() <= 1 << 46);
         }
         let zeros = layer(&[0.0, 0.0], &[0.5]);
-        let got = integer_layer(&zeros, &around(1.0), &config(8, WeightGranularity::PerLayer)).unwrap();
+        let got = integer_layer(&zeros, &around(1.0), &config(8, WeightScales::PerLayer)).unwrap();
         assert_eq!((got.weight_scales, got.bias), (vec![1.0 / 127.0], vec![64]));
     }
 }

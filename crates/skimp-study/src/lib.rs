@@ -19,7 +19,7 @@ mod train;
 pub use crate::catalog::lists::{LISTS, ListEntry, ListRecord, list, names};
 pub use crate::catalog::show::{SHOWN, SettingRecord, SettingsRecord, ShowRecord, settings, show, shown_names};
 pub use crate::error::{AnswerFault, InputFault, LabelFault, StudyError};
-pub use crate::inputs::config::{DataConfig, JudgeBy, NetworkConfig, SplitConfig};
+pub use crate::inputs::config::{DataConfig, JudgeBy, NetworkConfig};
 pub use crate::inputs::describe::{Checked, ClassRecord, DataSetRecord, LeftOutRecord, SplitRecord, describe_data};
 pub use crate::inputs::images::Images;
 pub use crate::inputs::network::{EmbeddedNetwork, NETWORKS, Network};
@@ -34,12 +34,11 @@ pub use crate::simulate::session::{SimulateConfig, simulate, simulate_topology};
 pub use crate::simulate::shapes::ShapeLayerConfig;
 pub use crate::simulate::simulated::Simulated;
 pub use crate::simulate::traced::Traced;
-pub use crate::stages::config::{FirstLayer, QuantizationConfig, WeightScales};
 pub use crate::stages::evaluate::{Engine, EvaluateConfig, EvaluateRecord, evaluate};
 pub use crate::stages::fidelity::QuantizedAccuracy;
 pub use crate::stages::inspect::{InspectLayer, InspectRecord, InspectTotal, NamedShape, inspect};
 pub use crate::stages::qdq::{
-    EncodingRecord, FloatNodeRecord, QuantizeNetworkConfig, QuantizeRecord, QuantizedLayerRecord, quantize,
+    EncodingRecord, FloatNodeRecord, QuantizeConfig, QuantizeRecord, QuantizedLayerRecord, quantize,
 };
 pub use crate::stages::quantized::{Calibrated, Quantized};
 pub use crate::stages::run::{RunConfig, input_files, n_chosen_outputs, run_network};
@@ -62,3 +61,7 @@ pub use crate::train::config::{TrainConfig, Validation};
 pub use crate::train::record::{OutputRecord, TrainRecord};
 pub use crate::train::trained::{Trained, Training};
 pub use crate::train::{TrainRun, train};
+pub use skimp_data::Split;
+pub use skimp_quant::{
+    FirstLayer, LayerChoices, OutputForm, QdqConfig, QuantizationConfig, RangeMethod, Scheme, WeightScales,
+};

@@ -55,7 +55,7 @@ impl super::Command for Eval {
             data: arguments.data.config(0, arguments.images.unwrap_or(usize::MAX))?,
             input_size: arguments.data.input_size,
             engine: arguments.engine,
-            quantization: arguments.quantization.config(),
+            quantization: arguments.quantization.0,
         };
         let bars = global.bars();
         let record = skimp::evaluate(&network, &config, &bars)?;

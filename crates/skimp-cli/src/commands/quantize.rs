@@ -3,45 +3,50 @@
 use std::path::Path;
 
 use anyhow::anyhow;
-use clap::{ArgMatches, Args, ValueEnum, ValueHint};
-use skimp::graph::integer::CodeType;
-use skimp::quant::{LayerChoices, OutputForm, Scheme};
-use skimp::{DataConfig, QuantizeNetworkConfig, Tabular, WeightScales};
+use clap::{ArgMatches, Args, ValueHint};
+use skimp::{DataConfig, LayerChoices, QdqConfig, QuantizeConfig, Tabular};
 
 use crate::common::{Failure, print, render, terminal_width, through_file};
 use crate::options::DataOptions;
+use crate::settings::{Setting, SettingFlags, Settings};
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ZeroPoints {
-    Symmetric,
-    Asymmetric,
-}
+impl Settings for QdqConfig {
+    const HEADING: &'static str = "Quantization";
 
-impl ZeroPoints {
-    fn scheme(self) -> Scheme {
-        match self {
-            Self::Symmetric => Scheme::Symmetric,
-            Self::Asymmetric => Scheme::Asymmetric,
-        }
+    const FLAGS: &'static [Setting] = &[
+        Setting::new("weight_bits", "BITS", "Width of the weights, 2 to 8; stored as int8").alias(&["weights"]),
+        Setting::new("activation_bits", "BITS", "Width of the activations: 8").alias(&["activations"]),
+        Setting::new(
+            "activation_scheme",
+            "SCHEME",
+            "Zero points of the activations: fixed (least code or middle), or where the range wants them",
+        )
+        .alias(&["scheme"]),
+        Setting::new("weight_scheme", "SCHEME", "Zero points of the weights: 0, or where the range wants them"),
+        Setting::new("weight_scales", "SCALES", "One weight scale for each layer, or for each output channel"),
+        Setting::new("activation_type", "TYPE", "Type of the activation codes: `uint8` or `int8`"),
+        Setting::new(
+            "calibration",
+            "METHOD",
+            "Ranges of the activations: `min-max`, `percentile:P`, `mse` or `entropy`",
+        ),
+        Setting::new(
+            "calibration_images",
+            "N",
+            "Images that set the ranges, the first ones of the training split where there is one (--split takes another)",
+        ),
+        Setting::new(
+            "requantization",
+            "NAME",
+            "How accumulators become codes: `float` (ONNX), `gemmlowp` (two roundings), `single` or `exact`",
+        ),
+        Setting::new("output_form", "FORM", "Outputs: dequantized codes, or scaled accumulators of a last layer")
+            .alias(&["outputs"]),
+    ];
+
+    fn fault(&self) -> Option<String> {
+        self.check().err().map(|error| error.to_string())
     }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Scales {
-    PerLayer,
-    PerChannel,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Codes {
-    Uint8,
-    Int8,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Form {
-    Codes,
-    Accumulators,
 }
 
 #[derive(Args, Debug)]
@@ -51,46 +56,18 @@ struct Arguments {
     model: String,
     #[command(flatten)]
     data: DataOptions,
-    /// Width of the weights, 2 to 8; stored as int8
-    #[arg(long, value_name = "BITS", alias = "weights", default_value_t = 8,
-        value_parser = clap::value_parser!(u32).range(2..=8))]
-    weight_bits: u32,
-    /// Width of the activations: 8
-    #[arg(long, value_name = "BITS", alias = "activations", default_value_t = 8)]
-    activation_bits: u32,
-    /// Zero points of the activations: fixed (least code or middle), or where the range wants them
-    #[arg(long, value_enum, default_value_t = ZeroPoints::Asymmetric)]
-    scheme: ZeroPoints,
-    /// Zero points of the weights: 0, or where the range wants them
-    #[arg(long, value_enum, default_value_t = ZeroPoints::Symmetric)]
-    weight_scheme: ZeroPoints,
-    /// One weight scale for each layer, or for each output channel
-    #[arg(long, value_enum, default_value_t = Scales::PerChannel)]
-    weight_scales: Scales,
-    /// Type of the activation codes
-    #[arg(long, value_enum, default_value_t = Codes::Uint8)]
-    activation_type: Codes,
-    /// Ranges of the activations: `min-max`, `percentile:P`, `mse` or `entropy`
-    #[arg(long, value_name = "METHOD", default_value = "min-max")]
-    calibration: String,
-    /// Images that set the ranges, the first ones of the training split where there is one (--split takes another)
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    calibration_images: usize,
-    /// How accumulators become codes: `float` (ONNX), `gemmlowp` (two roundings), `single` or `exact`
-    #[arg(long, value_name = "NAME", default_value = "float")]
-    requantization: String,
+    #[command(flatten)]
+    qdq: SettingFlags<QdqConfig>,
     /// Layers that stay in floating point; a `*` at the end of a name stands for any ending
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', help_heading = QdqConfig::HEADING)]
     keep_float: Vec<String>,
     /// Layers whose weights have another width; a `*` at the end of a name stands for any ending
-    #[arg(long, value_name = "NAME=BITS,…", value_delimiter = ',', value_parser = layer_width)]
+    #[arg(long, value_name = "NAME=BITS,…", value_delimiter = ',', value_parser = layer_width,
+        help_heading = QdqConfig::HEADING)]
     layer_weight_bits: Vec<(String, u32)>,
     /// Images of the test split on which accuracy is measured before and after; 0 for none
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200, help_heading = "Data")]
     accuracy_images: usize,
-    /// Outputs: dequantized codes, or scaled accumulators of a last layer
-    #[arg(long, value_enum, default_value_t = Form::Codes)]
-    outputs: Form,
 }
 
 /// `NAME=BITS`; the name may hold `=`, the last one counts.
@@ -120,7 +97,7 @@ impl super::Command for Quantize {
                  runs it; `skimp eval` computes it on codes only. The table says what each layer loses: SQNR in dB, of \
                  its sums over the first images of calibration, errors of earlier layers included.\n\nExamples:\n  \
                  skimp quantize net.onnx --data cifar10:DIR -o net8.onnx\n  \
-                 skimp quantize net.onnx --data cifar10:DIR --scheme symmetric --calibration entropy -o net8.onnx\n  \
+                 skimp quantize net.onnx --data cifar10:DIR --activation-scheme symmetric --calibration entropy -o net8.onnx\n  \
                  skimp quantize net.onnx --data cifar10:DIR --keep-float conv1,fc --layer-weight-bits layer3*=4 \\\n      \
                  -o net8.onnx\n  \
                  skimp eval net8.onnx --data cifar10:DIR --engine integer",
@@ -141,31 +118,11 @@ impl super::Command for Quantize {
         global.tells(&network);
         // External data of the network are inputs, too.
         global.check_output()?;
-        let config = QuantizeNetworkConfig {
-            data: DataConfig {
-                accuracy_images: arguments.accuracy_images,
-                ..arguments.data.ranges_config(arguments.calibration_images)?
-            },
+        let config = QuantizeConfig {
+            data: DataConfig { accuracy_images: arguments.accuracy_images, ..arguments.data.ranges_config()? },
             input_size: arguments.data.input_size,
-            weight_bits: arguments.weight_bits,
-            activation_bits: arguments.activation_bits,
-            weight_scales: match arguments.weight_scales {
-                Scales::PerLayer => WeightScales::PerLayer,
-                Scales::PerChannel => WeightScales::PerChannel,
-            },
-            weight_scheme: arguments.weight_scheme.scheme(),
-            activation_scheme: arguments.scheme.scheme(),
-            activation_type: match arguments.activation_type {
-                Codes::Uint8 => CodeType::U8,
-                Codes::Int8 => CodeType::I8,
-            },
-            calibration: arguments.calibration,
-            requantization: arguments.requantization,
-            output: match arguments.outputs {
-                Form::Codes => OutputForm::Codes,
-                Form::Accumulators => OutputForm::Accumulators,
-            },
-            choices: LayerChoices { float: arguments.keep_float, weight_bits: arguments.layer_weight_bits },
+            qdq: arguments.qdq.0,
+            choices: LayerChoices { keep_float: arguments.keep_float, layer_weight_bits: arguments.layer_weight_bits },
         };
         let bars = global.bars();
         if on_stdout {

@@ -34,8 +34,9 @@ struct Arguments {
     #[arg(long, value_name = "COSTS", default_value = "auto", value_parser = costs(), hide_possible_values = true)]
     costs: skimp::CostsConfig,
     /// Points of top-1 accuracy that an approximate accelerator may lose before what it saves is void
-    #[arg(long, value_name = "POINTS", default_value_t = 1.0, value_parser = crate::options::points)]
-    allowed_loss: f64,
+    #[arg(long, value_name = "POINTS", alias = "allowed-loss", default_value_t = 1.0,
+        value_parser = crate::options::points)]
+    allowed_loss_points: f64,
     /// Settings of an accelerator from a file of one's own (`skimp show NAME` prints the preset), or the preset of that
     /// name; may be repeated
     #[arg(long, value_name = "ACCELERATOR=FILE|NAME")]
@@ -110,12 +111,12 @@ impl super::Command for Simulate {
         let config = SimulateConfig {
             data,
             input_size: arguments.data.input_size,
-            quantization: arguments.quantization.config(),
+            quantization: arguments.quantization.0,
             layers: skimp::LayersConfig::default(),
             designs,
             accelerators,
             costs,
-            allowed_loss_points: arguments.allowed_loss,
+            allowed_loss_points: arguments.allowed_loss_points,
             dump: arguments.dump.clone(),
             trace: arguments.trace.clone(),
         };
@@ -158,7 +159,7 @@ fn topology(
     }
     let topology = skimp::Topology::open(std::path::Path::new(&arguments.model))?;
     let bars = global.bars();
-    let quantization = arguments.quantization.config();
+    let quantization = arguments.quantization.0;
     let (designs, trace) = (skimp::Designs::embedded(), arguments.trace.as_deref());
     let simulation = skimp::simulate_topology(&topology, &quantization, &designs, accelerators, costs, trace, &bars)?;
     drop(bars);

@@ -42,8 +42,8 @@ struct Arguments {
     #[arg(long, value_name = "COSTS", value_parser = costs(), hide_possible_values = true)]
     costs: Option<skimp::CostsConfig>,
     /// Points of top-1 accuracy that an approximate accelerator may lose before what it saves is void
-    #[arg(long, value_name = "POINTS", value_parser = crate::options::points)]
-    allowed_loss: Option<f64>,
+    #[arg(long, value_name = "POINTS", alias = "allowed-loss", value_parser = crate::options::points)]
+    allowed_loss_points: Option<f64>,
     /// Go on with what is kept in the folder, or start if there is nothing
     #[arg(long)]
     resume: bool,
@@ -97,7 +97,7 @@ impl super::Command for Study {
             costs.read_file(std::path::Path::new(""))?;
             overrides.own.insert("costs".to_owned(), costs.to_string().into());
         }
-        if let Some(points) = arguments.allowed_loss {
+        if let Some(points) = arguments.allowed_loss_points {
             overrides.own.insert("allowed_loss_points".to_owned(), points.into());
         }
         let mut config = skimp::StudyConfig::open(&arguments.study, &overrides)?;

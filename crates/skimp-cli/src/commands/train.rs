@@ -7,6 +7,7 @@ use clap::{ArgMatches, Args, ValueHint};
 use skimp::{TrainConfig, TrainRun, Validation};
 
 use crate::common::{Failure, Known, Preprocessing, input_size, print, render, terminal_width};
+use crate::settings::{Setting, SettingFlags, Settings};
 
 #[derive(Args, Debug)]
 struct Arguments {
@@ -35,86 +36,23 @@ struct TrainingData {
     /// Input height and width, where the network leaves them open
     #[arg(long, value_name = "N|HxW", value_parser = input_size)]
     input_size: Option<[usize; 2]>,
-    /// The network's output that holds the answers [default: the one with a number for each class]
-    #[arg(long, value_name = "NAME")]
-    output_name: Option<String>,
-    /// Train on N images, chosen by the seed [default: all]
-    #[arg(long, value_name = "N")]
-    images: Option<usize>,
     /// Measure after each epoch on: the `test` split, N held-out training images, or `none`
     #[arg(long, value_name = "test|N|none", default_value = "test")]
     validation: Validation,
-    /// Hold out this share of the training images instead, chosen by the seed [default: 0.2 where the data set has one
-    /// set of images for training and test, none otherwise]
-    #[arg(long, value_name = "SHARE")]
-    validation_share: Option<f64>,
-    /// Measure on the first N validation images only
-    #[arg(long, value_name = "N")]
-    validation_images: Option<usize>,
-    /// Random change of training images, repeatable: flip, crop:pad=4, … (see `skimp list augmentations`)
-    #[arg(long, value_name = "NAME[:KEY=VALUE]", value_parser = Known(|| skimp::names("augmentations")),
-        hide_possible_values = true)]
-    augment: Vec<String>,
 }
 
 // What is minimized, and how.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Training")]
 struct Recipe {
-    /// Passes over the training images
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    epochs: u64,
-    /// Images of a batch
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    batch_size: usize,
-    /// Leave out the last batch of an epoch where it is smaller than the others
-    #[arg(long)]
-    drop_last: bool,
-    /// Base learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 0.01)]
-    lr: f64,
-    /// Learning rate over the run: constant, step:at=80/120, cosine:warmup=5, … (see `skimp list schedules`)
-    #[arg(long, value_name = "NAME[:KEYS]", default_value = "constant",
-        value_parser = Known(|| skimp::names("schedules")), hide_possible_values = true)]
-    schedule: String,
-    /// Update rule: sgd, adam, adamw, with settings (see `skimp list optimizers`)
-    #[arg(long, value_name = "NAME[:KEYS]", default_value = "sgd",
-        value_parser = Known(|| skimp::names("optimizers")), hide_possible_values = true)]
-    optimizer: String,
+    #[command(flatten)]
+    settings: SettingFlags<TrainConfig>,
     /// The optimizer's setting `momentum`
     #[arg(long, value_name = "M")]
     momentum: Option<f64>,
     /// The optimizer's setting `nesterov=true`
     #[arg(long)]
     nesterov: bool,
-    /// Weight decay
-    #[arg(long, value_name = "L", default_value_t = 0.0)]
-    weight_decay: f64,
-    /// Parameters that do not decay, a list of: weight, bias, scale, shift, slope
-    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
-    no_decay: Vec<String>,
-    /// Scale gradients down to this norm, all together
-    #[arg(long, value_name = "NORM")]
-    clip_norm: Option<f64>,
-    /// Cut each gradient to this magnitude
-    #[arg(long, value_name = "LIMIT")]
-    clip_value: Option<f64>,
-    /// What is minimized: cross-entropy[:label_smoothing=S], squared-hinge, hinge
-    #[arg(long, value_name = "NAME[:KEYS]", default_value = "cross-entropy")]
-    loss: String,
-    /// Number formats and arithmetic (see `skimp list policies`)
-    #[arg(long, value_name = "POLICY[:KEYS]", default_value = "fp32",
-        value_parser = Known(|| skimp::names("policies")), hide_possible_values = true)]
-    precision: String,
-    /// Parameter that stays as it is, repeatable; a `*` at the end stands for any ending
-    #[arg(long, value_name = "NAME")]
-    freeze: Vec<String>,
-    /// Share of the new batch in batch normalization's running statistics
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
-    batch_norm_momentum: f32,
-    /// Seed of initial weights, order, augmentation, dropout and rounding
-    #[arg(long, value_name = "SEED", default_value_t = 0)]
-    seed: u64,
 }
 
 // Where the run writes.
@@ -188,12 +126,13 @@ impl super::Command for Train {
 }
 
 fn config(network: String, data: TrainingData, recipe: Recipe) -> TrainConfig {
-    let mut optimizer = recipe.optimizer;
-    let settings = [
+    let SettingFlags(settings) = recipe.settings;
+    let mut optimizer = settings.optimizer;
+    let added = [
         recipe.momentum.map(|momentum| format!("momentum={momentum}")),
         recipe.nesterov.then(|| "nesterov=true".to_owned()),
     ];
-    for setting in settings.into_iter().flatten() {
+    for setting in added.into_iter().flatten() {
         optimizer.push(if optimizer.contains(':') { ',' } else { ':' });
         optimizer.push_str(&setting);
     }
@@ -202,26 +141,71 @@ fn config(network: String, data: TrainingData, recipe: Recipe) -> TrainConfig {
         input_size: data.input_size,
         data: data.data,
         preprocess: data.preprocess,
-        output_name: data.output_name,
-        images: data.images,
         validation: data.validation,
-        validation_share: data.validation_share,
-        validation_images: data.validation_images,
-        epochs: recipe.epochs,
-        batch_size: recipe.batch_size,
-        drop_last: recipe.drop_last,
-        learning_rate: recipe.lr,
-        schedule: recipe.schedule,
         optimizer,
-        weight_decay: recipe.weight_decay,
-        no_decay: recipe.no_decay,
-        clip_norm: recipe.clip_norm,
-        clip_value: recipe.clip_value,
-        loss: recipe.loss,
-        augment: data.augment,
-        precision: recipe.precision,
-        freeze: recipe.freeze,
-        batch_norm_momentum: recipe.batch_norm_momentum,
-        seed: recipe.seed,
+        ..settings
+    }
+}
+
+impl Settings for TrainConfig {
+    const HEADING: &'static str = "Training";
+
+    const FLAGS: &'static [Setting] = &[
+        Setting::new("images", "N", "Train on N images, chosen by the seed [default: all]").heading("Data"),
+        Setting::new(
+            "validation_share",
+            "SHARE",
+            "Hold out this share of the training images instead, chosen by the seed [default: 0.2 where the data set has \
+             one set of images for training and test, none otherwise]",
+        )
+        .heading("Data"),
+        Setting::new("validation_images", "N", "Measure on the first N validation images only").heading("Data"),
+        Setting::new(
+            "augment",
+            "NAME[:KEY=VALUE]",
+            "Random change of training images, repeatable: flip, crop:pad=4, … (see `skimp list augmentations`)",
+        )
+        .heading("Data")
+        .words(|| skimp::names("augmentations")),
+        Setting::new(
+            "output_name",
+            "NAME",
+            "The network's output that holds the answers [default: the one with a number for each class]",
+        )
+        .heading("Data"),
+        Setting::new("epochs", "N", "Passes over the training images"),
+        Setting::new("batch_size", "N", "Images of a batch"),
+        Setting::new("drop_last", "", "Leave out the last batch of an epoch where it is smaller than the others"),
+        Setting::new("learning_rate", "RATE", "Base learning rate").alias(&["lr"]),
+        Setting::new(
+            "schedule",
+            "NAME[:KEYS]",
+            "Learning rate over the run, such as cosine:warmup=2 (see `skimp list schedules`)",
+        )
+        .words(|| skimp::names("schedules")),
+        Setting::new("optimizer", "NAME[:KEYS]", "Update rule, such as sgd:momentum=0.9 (see `skimp list optimizers`)")
+            .words(|| skimp::names("optimizers")),
+        Setting::new("weight_decay", "L", "Weight decay"),
+        Setting::new("no_decay", "KIND,…", "Parameters that do not decay, a list of: weight, bias, scale, shift, slope"),
+        Setting::new("clip_norm", "NORM", "Scale gradients down to this norm, all together"),
+        Setting::new("clip_value", "LIMIT", "Cut each gradient to this magnitude"),
+        Setting::new(
+            "loss",
+            "NAME[:KEYS]",
+            "What is minimized: cross-entropy[:label_smoothing=S], squared-hinge, hinge",
+        ),
+        Setting::new("precision", "POLICY[:KEYS]", "Number formats and arithmetic (see `skimp list policies`)")
+            .words(|| skimp::names("policies")),
+        Setting::new("freeze", "NAME", "Parameter that stays as it is, repeatable; a `*` at the end stands for any ending"),
+        Setting::new(
+            "batch_norm_momentum",
+            "SHARE",
+            "Share of the new batch in batch normalization's running statistics",
+        ),
+        Setting::new("seed", "SEED", "Seed of initial weights, order, augmentation, dropout and rounding"),
+    ];
+
+    fn fault(&self) -> Option<String> {
+        self.check_settings().err().map(|error| error.to_string())
     }
 }

@@ -180,7 +180,7 @@ fn batches_are_no_larger_than_the_images() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("net.onnx");
     let train = ["train", "lenet-5", "--data", "sample", "--images", "20", "--epochs", "1", "-o", text(&output)];
-    let printed = ok(&[&train[..], &["--batch-size", &usize::MAX.to_string(), "--format", "json"]].concat());
+    let printed = ok(&[&train[..], &["--batch-size", &i64::MAX.to_string(), "--format", "json"]].concat());
     let record: serde_json::Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(record["config"]["batch_size"], 20);
     fails(&[&train[..], &["--epochs", "99999999999"]].concat(), 2, "epochs");

@@ -11,9 +11,9 @@ use crate::QuantError;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LayerChoices {
     /// Nodes that stay in floating point.
-    pub float: Vec<String>,
+    pub keep_float: Vec<String>,
     /// Layers whose weights have another width, 2 to 8 bits.
-    pub weight_bits: Vec<(String, u32)>,
+    pub layer_weight_bits: Vec<(String, u32)>,
 }
 
 /// Whether `pattern` stands for `name`.
@@ -27,12 +27,12 @@ fn fits(pattern: &str, name: &str) -> bool {
 impl LayerChoices {
     /// Whether the node called `name` stays in floating point.
     pub(super) fn is_float(&self, name: &str) -> bool {
-        self.float.iter().any(|pattern| fits(pattern, name))
+        self.keep_float.iter().any(|pattern| fits(pattern, name))
     }
 
     /// The settings of the layer called `name`.
     pub(super) fn config(&self, config: &QdqConfig, name: &str) -> QdqConfig {
-        let chosen = self.weight_bits.iter().rev().find(|(pattern, _)| fits(pattern, name));
+        let chosen = self.layer_weight_bits.iter().rev().find(|(pattern, _)| fits(pattern, name));
         QdqConfig { weight_bits: chosen.map_or(config.weight_bits, |(_, bits)| *bits), ..*config }
     }
 
@@ -43,12 +43,12 @@ impl LayerChoices {
             name: pattern.to_owned(),
             known: known.iter().copied().collect::<Vec<_>>().join(", "),
         };
-        for pattern in &self.float {
+        for pattern in &self.keep_float {
             if !nodes.iter().any(|name| fits(pattern, name)) {
                 return Err(unknown(pattern, layers));
             }
         }
-        for (pattern, bits) in &self.weight_bits {
+        for (pattern, bits) in &self.layer_weight_bits {
             if !layers.iter().any(|name| fits(pattern, name)) {
                 return Err(unknown(pattern, layers));
             }

@@ -21,7 +21,7 @@ use skimp_graph::{Graph, rewrite};
 use crate::{Calibration, FloatNode, QuantError};
 
 pub use choices::LayerChoices;
-pub use config::{AffineRange, OutputForm, QdqConfig, Scheme};
+pub use config::{OutputForm, QdqConfig, Scheme};
 pub use read::read_qdq;
 
 /// A convolution or dense layer with 8-bit weights.

@@ -2,7 +2,8 @@
 
 use skimp_graph::integer::{CodeType, Encoding};
 
-use super::{AffineRange, Scheme};
+use super::Scheme;
+use crate::RangeMethod;
 use crate::ValueStatistics;
 use crate::calibrate::SignedBin;
 
@@ -44,13 +45,13 @@ impl Coding {
 }
 
 /// The range of one value.
-pub(super) fn range(statistics: &ValueStatistics, method: AffineRange, coding: Coding) -> [f64; 2] {
+pub(super) fn range(statistics: &ValueStatistics, method: RangeMethod, coding: Coding) -> [f64; 2] {
     let whole = [f64::from(statistics.min()).min(0.0), f64::from(statistics.max()).max(0.0)];
     match method {
-        AffineRange::MinMax => whole,
-        AffineRange::Percentile(percent) => percentiles(statistics, percent, whole),
-        AffineRange::Mse => least_squares(statistics, whole, coding),
-        AffineRange::Entropy => {
+        RangeMethod::MinMax => whole,
+        RangeMethod::Percentile(percent) => percentiles(statistics, percent, whole),
+        RangeMethod::Mse => least_squares(statistics, whole, coding),
+        RangeMethod::Entropy => {
             let threshold = least_divergence(statistics, whole);
             [whole[0].max(-threshold), whole[1].min(threshold)]
         }
@@ -161,9 +162,10 @@ mod tests {
     use skimp_numerics::rng::{normal, random_u64};
 
     use super::{Coding, range};
+    use crate::RangeMethod;
     use crate::ValueStatistics;
     use crate::calibrate::Detail;
-    use crate::qdq::{AffineRange, Scheme};
+    use crate::qdq::Scheme;
 
     const ASYMMETRIC: Coding = Coding { scheme: Scheme::Asymmetric, code_type: CodeType::U8 };
     const SYMMETRIC: Coding = Coding { scheme: Scheme::Symmetric, code_type: CodeType::U8 };
@@ -210,20 +212,20 @@ mod tests {
     #[test]
     fn percentiles_cut_both_tails() {
         let elements: Vec<f32> = (-1000..=3000).map(|i| i as f32).collect();
-        let [low, high] = range(&statistics(&elements), AffineRange::Percentile(99.0), ASYMMETRIC);
+        let [low, high] = range(&statistics(&elements), RangeMethod::Percentile(99.0), ASYMMETRIC);
         // 40 of 4,001 elements lie beyond either end.
         assert!((-962.0..=-958.0).contains(&low) && (2955.0..=2966.0).contains(&high), "{low} {high}");
-        let whole = range(&statistics(&elements), AffineRange::Percentile(100.0), ASYMMETRIC);
-        assert_same(whole, range(&statistics(&elements), AffineRange::MinMax, ASYMMETRIC));
+        let whole = range(&statistics(&elements), RangeMethod::Percentile(100.0), ASYMMETRIC);
+        assert_same(whole, range(&statistics(&elements), RangeMethod::MinMax, ASYMMETRIC));
         assert_same(whole, [-1000.0, 3000.0]);
     }
 
     #[test]
     fn least_squares_and_entropy_cut_an_outlier() {
         let values = statistics(&bell(60.0));
-        let whole = range(&values, AffineRange::MinMax, SYMMETRIC);
+        let whole = range(&values, RangeMethod::MinMax, SYMMETRIC);
         assert!(whole[1] > 59.9);
-        for method in [AffineRange::Mse, AffineRange::Entropy] {
+        for method in [RangeMethod::Mse, RangeMethod::Entropy] {
             let [low, high] = range(&values, method, SYMMETRIC);
             assert!(high < 50.0 && high > 2.0 && low <= -2.0, "{method}: {low} {high}");
         }
@@ -233,13 +235,13 @@ mod tests {
             let of = |x: &f32| f64::from(encoding.dequantize(encoding.quantize(*x)) - x).powi(2);
             bell(60.0).iter().map(of).sum::<f64>()
         };
-        assert!(error(range(&values, AffineRange::Mse, SYMMETRIC)) < 0.9 * error(whole));
+        assert!(error(range(&values, RangeMethod::Mse, SYMMETRIC)) < 0.9 * error(whole));
     }
 
     #[test]
     fn entropy_keeps_a_uniform_range() {
         let elements: Vec<f32> = (0..=50_000).map(|i| i as f32 / 50_000.0).collect();
-        let [low, high] = range(&statistics(&elements), AffineRange::Entropy, ASYMMETRIC);
+        let [low, high] = range(&statistics(&elements), RangeMethod::Entropy, ASYMMETRIC);
         assert!(low.abs() < 1e-9 && high > 0.95, "{low} {high}");
     }
 
@@ -248,7 +250,7 @@ mod tests {
     fn entropy_keeps_both_of_two_values() {
         let elements: Vec<f32> = (0..512).map(|i| if i % 2 == 0 { 0.9546 } else { 0.4999 }).collect();
         for coding in [ASYMMETRIC, SYMMETRIC] {
-            let [low, high] = range(&statistics(&elements), AffineRange::Entropy, coding);
+            let [low, high] = range(&statistics(&elements), RangeMethod::Entropy, coding);
             assert!(low.abs() < 1e-9 && (high - 0.9546).abs() < 1e-6, "{low} {high}");
         }
     }
@@ -268,11 +270,11 @@ mod tests {
                 elements.extend(std::iter::repeat_n(size * sign(value), n as usize));
             }
             let values = statistics(&elements);
-            let whole = range(&values, AffineRange::MinMax, ASYMMETRIC);
-            assert_same(range(&values, AffineRange::Entropy, ASYMMETRIC), whole);
-            assert_same(range(&values, AffineRange::Percentile(100.0), ASYMMETRIC), whole);
+            let whole = range(&values, RangeMethod::MinMax, ASYMMETRIC);
+            assert_same(range(&values, RangeMethod::Entropy, ASYMMETRIC), whole);
+            assert_same(range(&values, RangeMethod::Percentile(100.0), ASYMMETRIC), whole);
             if n_values == 1 {
-                for method in [AffineRange::Mse, AffineRange::Percentile(99.0)] {
+                for method in [RangeMethod::Mse, RangeMethod::Percentile(99.0)] {
                     assert_same(range(&values, method, ASYMMETRIC), whole);
                 }
             }
@@ -293,7 +295,7 @@ mod tests {
                 let element = |i: u64| (center * (1.0 + width * normal(seed, mode, i))).abs() as f32;
                 elements.extend((0..n).map(element));
             }
-            let [_, high] = range(&statistics(&elements), AffineRange::Entropy, ASYMMETRIC);
+            let [_, high] = range(&statistics(&elements), RangeMethod::Entropy, ASYMMETRIC);
             let n_cut = elements.iter().filter(|x| f64::from(**x) > high * 1.004).count();
             let share = n_cut as f64 / elements.len() as f64;
             assert!(share < 0.02, "seed {seed}: {share} of the elements are beyond {high}");
@@ -303,7 +305,7 @@ mod tests {
     #[test]
     fn zeros_have_a_range() {
         let values = statistics(&[0.0, -0.0]);
-        for method in [AffineRange::MinMax, AffineRange::Mse, AffineRange::Entropy, AffineRange::Percentile(99.0)] {
+        for method in [RangeMethod::MinMax, RangeMethod::Mse, RangeMethod::Entropy, RangeMethod::Percentile(99.0)] {
             assert_same(range(&values, method, ASYMMETRIC), [0.0, 0.0]);
         }
     }

@@ -161,7 +161,7 @@ impl Roles {
                 self.is_coded[input.0] = true;
             }
             let Some(output) = self.outputs[node_idx] else { continue };
-            let leaves = graph.outputs().contains(&output) && config.output == OutputForm::Codes;
+            let leaves = graph.outputs().contains(&output) && config.output_form == OutputForm::Codes;
             if !is_layer || self.activations[node_idx].is_some() || leaves {
                 self.is_coded[output.0] = true;
             }
@@ -218,7 +218,7 @@ pub(super) fn encodings(
         if roles.is_coded[idx] {
             let name = &graph.values()[idx].name;
             let statistics = calibration.get(name).ok_or_else(|| QuantError::NotCalibrated { value: name.clone() })?;
-            let [low, high] = range(statistics, config.range, coding);
+            let [low, high] = range(statistics, config.calibration, coding);
             let whole = ranges[class].unwrap_or([0.0; 2]);
             ranges[class] = Some([whole[0].min(low), whole[1].max(high)]);
         }

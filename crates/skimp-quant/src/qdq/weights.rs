@@ -1,7 +1,7 @@
 //! Weights in few bits and their biases.
 
 use super::{QdqConfig, Scheme};
-use crate::WeightGranularity;
+use crate::WeightScales;
 use crate::mac::RealLayer;
 
 /// Biases stay within this many units of the accumulator.
@@ -22,9 +22,9 @@ pub(super) struct Stored {
 pub(super) fn stored(layer: &RealLayer, input_scale: f32, config: &QdqConfig) -> Stored {
     let ranges: Vec<[f64; 2]> = layer.channels().map(|channel| bounds(&channel)).collect();
     let whole = ranges.iter().fold([0.0, 0.0], |whole: [f64; 2], of| [whole[0].min(of[0]), whole[1].max(of[1])]);
-    let parts: Vec<([f64; 2], f64)> = match config.weight_granularity {
-        WeightGranularity::PerLayer => vec![(whole, greatest(&layer.bias))],
-        WeightGranularity::PerChannel => {
+    let parts: Vec<([f64; 2], f64)> = match config.weight_scales {
+        WeightScales::PerLayer => vec![(whole, greatest(&layer.bias))],
+        WeightScales::PerChannel => {
             ranges.into_iter().zip(&layer.bias).map(|(range, bias)| (range, bias.abs())).collect()
         }
     };
@@ -91,7 +91,7 @@ mod tests {
 
     use super::{Stored, stored};
     use crate::mac::{RealLayer, RealWeight};
-    use crate::{QdqConfig, Scheme, WeightGranularity};
+    use crate::{QdqConfig, Scheme, WeightScales};
 
     fn layer(weight: &[f64], bias: &[f64]) -> RealLayer {
         let k = bias.len();
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn codes_follow_scheme_and_granularity() {
         let real = layer(&[1.27, -0.635, 0.5, 0.25], &[0.5, -1.0]);
-        let config = QdqConfig { weight_granularity: WeightGranularity::PerLayer, ..QdqConfig::default() };
+        let config = QdqConfig { weight_scales: WeightScales::PerLayer, ..QdqConfig::default() };
         let got = stored(&real, 0.5, &config);
         // -63.5 rounds to even, unless the f32 scale says otherwise: 0.01 is above 0.01 as f32.
         assert_eq!((got.weight, got.zero_points), (vec![127, -64, 50, 25], vec![0]));

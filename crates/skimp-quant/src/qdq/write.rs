@@ -10,7 +10,7 @@ use super::roles::{Role, Roles};
 use super::weights::{Stored, stored};
 use super::{LayerChoices, QdqConfig, QdqLayer, QdqNetwork, QdqValue};
 use crate::mac::RealLayer;
-use crate::{FloatNode, QuantError, WeightGranularity};
+use crate::{FloatNode, QuantError, WeightScales};
 
 /// Key of the network's metadata under which its settings stand.
 const SETTINGS_KEY: &str = "skimp.quantization";
@@ -76,23 +76,23 @@ fn widths(config: &QdqConfig, layers: &[QdqLayer]) -> String {
 }
 
 fn settings(config: &QdqConfig, choices: &LayerChoices, n_images: usize) -> String {
-    let widths: Vec<String> = choices.weight_bits.iter().map(|(name, bits)| format!("{name}={bits}")).collect();
+    let widths: Vec<String> = choices.layer_weight_bits.iter().map(|(name, bits)| format!("{name}={bits}")).collect();
     let listed = |what: &str, list: &[String]| match list {
         [] => String::new(),
         list => format!("; {what}: {}", list.join(", ")),
     };
-    let exceptions = listed("in float", &choices.float) + &listed("weight bits", &widths);
-    let granularity = match config.weight_granularity {
-        WeightGranularity::PerLayer => "per-tensor",
-        WeightGranularity::PerChannel => "per-channel",
+    let exceptions = listed("in float", &choices.keep_float) + &listed("weight bits", &widths);
+    let granularity = match config.weight_scales {
+        WeightScales::PerLayer => "per-tensor",
+        WeightScales::PerChannel => "per-channel",
     };
     format!(
         "weights {} bits {} {granularity}; activations {} {}; calibration {} on {n_images} images{exceptions}",
         config.weight_bits,
-        config.weight_scheme.name(),
+        config.weight_scheme,
         config.activation_type.dtype(),
-        config.activation_scheme.name(),
-        config.range
+        config.activation_scheme,
+        config.calibration
     )
 }
 

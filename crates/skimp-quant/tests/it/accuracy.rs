@@ -8,7 +8,7 @@ use skimp_cpu::{CpuExecutor, integer::IntegerExecutor};
 use skimp_data::{Dataset, Preprocess, Split};
 use skimp_graph::{Executor, Graph, Tensor, integer::IntegerEngine, onnx};
 use skimp_quant::{
-    Calibration, FirstLayer, QuantizeConfig, Quantized, RangeMethod, WeightGranularity, calibrate, quantize,
+    Calibration, FirstLayer, QuantizationConfig, Quantized, RangeMethod, WeightScales, calibrate, quantize,
 };
 
 /// The folder with real data, or `None` with a message.
@@ -90,7 +90,7 @@ fn subject(plan: Plan) -> Subject {
 
 impl Subject {
     /// Points of accuracy gained (lost where negative) by quantization.
-    fn gain(&self, config: &QuantizeConfig) -> f64 {
+    fn gain(&self, config: &QuantizationConfig) -> f64 {
         let Quantized { graph, layers, report } = quantize(&self.graph, config, &self.calibration).unwrap();
         let executor = IntegerExecutor::new(&graph).unwrap();
         let start = Instant::now();
@@ -106,8 +106,8 @@ impl Subject {
             self.name,
             config.weight_bits,
             config.activation_bits,
-            config.weight_granularity,
-            config.range,
+            config.weight_scales,
+            config.calibration,
             config.first_layer,
             percent(n_correct),
             percent(self.n_correct),
@@ -121,8 +121,8 @@ impl Subject {
     }
 }
 
-fn bits(bits: u32, weight_granularity: WeightGranularity) -> QuantizeConfig {
-    QuantizeConfig { weight_bits: bits, activation_bits: bits, weight_granularity, ..QuantizeConfig::default() }
+fn bits(bits: u32, weight_scales: WeightScales) -> QuantizationConfig {
+    QuantizationConfig { weight_bits: bits, activation_bits: bits, weight_scales, ..QuantizationConfig::default() }
 }
 
 fn cifar(root: &std::path::Path, name: &'static str, preprocess: &'static str, n_default: usize) -> Plan {
@@ -152,11 +152,11 @@ fn sixteen_bits_keep_the_accuracy_of_cifar10_networks() {
     ];
     for (name, preprocess, n_default) in networks {
         let subject = subject(cifar(&root, name, preprocess, n_default));
-        for weight_granularity in [WeightGranularity::PerLayer, WeightGranularity::PerChannel] {
-            let gain = subject.gain(&bits(16, weight_granularity));
+        for weight_scales in [WeightScales::PerLayer, WeightScales::PerChannel] {
+            let gain = subject.gain(&bits(16, weight_scales));
             // Of few images, a single one is more than 0.1 points.
             let allowed = (100.0 / subject.labels.len() as f64).max(0.1) + 1e-9;
-            assert!(gain.abs() <= allowed, "{name}, {weight_granularity:?}: {gain} points");
+            assert!(gain.abs() <= allowed, "{name}, {weight_scales:?}: {gain} points");
         }
     }
 }
@@ -165,10 +165,10 @@ fn sixteen_bits_keep_the_accuracy_of_cifar10_networks() {
 fn eight_bits_cost_less_than_a_point_on_resnet20() {
     let Some(root) = data_root() else { return };
     let subject = subject(cifar(&root, "cifar10_resnet20", "imagenet", 1000));
-    for weight_granularity in [WeightGranularity::PerLayer, WeightGranularity::PerChannel] {
-        for range in [RangeMethod::Max, RangeMethod::Percentile(99.99)] {
-            let gain = subject.gain(&QuantizeConfig { range, ..bits(8, weight_granularity) });
-            assert!(gain >= -1.0, "{weight_granularity:?}, {range:?}: {gain} points");
+    for weight_scales in [WeightScales::PerLayer, WeightScales::PerChannel] {
+        for calibration in [RangeMethod::MinMax, RangeMethod::Percentile(99.99)] {
+            let gain = subject.gain(&QuantizationConfig { calibration, ..bits(8, weight_scales) });
+            assert!(gain >= -1.0, "{weight_scales:?}, {calibration:?}: {gain} points");
         }
     }
 }
@@ -177,8 +177,8 @@ fn eight_bits_cost_less_than_a_point_on_resnet20() {
 fn an_offset_first_layer_changes_nothing() {
     let Some(root) = data_root() else { return };
     let subject = subject(cifar(&root, "cifar10_resnet20", "imagenet", 200));
-    let signed = quantize(&subject.graph, &QuantizeConfig::default(), &subject.calibration).unwrap();
-    let config = QuantizeConfig { first_layer: FirstLayer::Offset, ..QuantizeConfig::default() };
+    let signed = quantize(&subject.graph, &QuantizationConfig::default(), &subject.calibration).unwrap();
+    let config = QuantizationConfig { first_layer: FirstLayer::Offset, ..QuantizationConfig::default() };
     let offset = quantize(&subject.graph, &config, &subject.calibration).unwrap();
     assert!(!signed.layers[0].negatives.are_unseen());
     assert!(offset.layers[0].negatives.are_unseen());
@@ -201,9 +201,9 @@ fn the_sample_network_keeps_its_accuracy() {
         n_slow: usize::MAX,
         n_calibration: 100,
     });
-    let gain = subject.gain(&bits(16, WeightGranularity::PerChannel));
+    let gain = subject.gain(&bits(16, WeightScales::PerChannel));
     assert!(gain.abs() <= 0.1 + 1e-9, "{gain} points");
-    let gain = subject.gain(&bits(8, WeightGranularity::PerChannel));
+    let gain = subject.gain(&bits(8, WeightScales::PerChannel));
     assert!(gain >= -1.0, "{gain} points");
 }
 
@@ -231,9 +231,9 @@ fn squeezenet_and_vgg_run_in_sixteen_bits() {
     for plan in [squeezenet, vgg] {
         let name = plan.name;
         let subject = subject(plan);
-        let gain = subject.gain(&bits(16, WeightGranularity::PerChannel));
+        let gain = subject.gain(&bits(16, WeightScales::PerChannel));
         let one_image = 100.0 / subject.labels.len() as f64;
         assert!(gain.abs() <= one_image.max(0.1) + 1e-9, "{name}: {gain} points");
-        subject.gain(&bits(8, WeightGranularity::PerChannel));
+        subject.gain(&bits(8, WeightScales::PerChannel));
     }
 }

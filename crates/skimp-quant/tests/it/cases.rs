@@ -7,7 +7,7 @@ use skimp_graph::integer::{IntegerEngine, IntegerReference, lower};
 use skimp_graph::reference::Reference;
 use skimp_graph::testing::{Case, cases};
 use skimp_graph::{DType, Dim, Executor, Graph, GraphBuilder, GraphError, Tensor, onnx};
-use skimp_quant::{QdqConfig, QuantizeConfig, calibrate, quantize, quantize_qdq};
+use skimp_quant::{QdqConfig, QuantizationConfig, calibrate, quantize, quantize_qdq};
 
 /// A graph of the case's node alone whose first `n_computed` inputs are inputs, and the others constants.
 fn graph_of(case: &Case, n_computed: usize) -> Graph {
@@ -48,7 +48,7 @@ fn through_onnx(graph: &Graph, inputs: &[Tensor]) -> Option<Result<Vec<Tensor>, 
 /// Both engines of codes against their specifications, where the case can be quantized.
 fn engines_of_codes(graph: &Graph, inputs: &[Tensor]) -> Result<(), String> {
     let Ok(calibration) = calibrate(graph, &Reference::new(graph), [inputs.to_vec()]) else { return Ok(()) };
-    if let Ok(quantized) = quantize(graph, &QuantizeConfig::default(), &calibration) {
+    if let Ok(quantized) = quantize(graph, &QuantizationConfig::default(), &calibration) {
         let specified = IntegerReference::new(&quantized.graph).and_then(|engine| engine.run(inputs));
         let found = IntegerExecutor::new(&quantized.graph).and_then(|engine| engine.run(inputs));
         match (found, specified) {

@@ -10,7 +10,7 @@ use skimp_graph::ops;
 use skimp_graph::reference::Reference;
 use skimp_graph::testing::{ElementTypes, RandomGraph, random_graph, random_tensor};
 use skimp_graph::{AutoPad, DType, Data, Dim, Executor, GraphBuilder, GraphError, Op, Tensor, Window};
-use skimp_quant::{QdqConfig, QuantizeConfig, calibrate, quantize, quantize_qdq};
+use skimp_quant::{QdqConfig, QuantizationConfig, WeightScales, calibrate, quantize, quantize_qdq};
 
 use crate::qdq::configs;
 
@@ -116,7 +116,12 @@ impl Harness {
             return Ok(false);
         };
         let bits = [16, 8, 4][seed as usize % 3];
-        let config = QuantizeConfig { weight_bits: bits, activation_bits: bits, ..QuantizeConfig::default() };
+        let config = QuantizationConfig {
+            weight_bits: bits,
+            activation_bits: bits,
+            weight_scales: WeightScales::PerChannel,
+            ..QuantizationConfig::default()
+        };
         let Ok(quantized) = quantize(&random.graph, &config, &calibration) else { return Ok(false) };
         let specified = IntegerReference::new(&quantized.graph).map_err(|error| error.to_string())?;
         let executor = IntegerExecutor::new(&quantized.graph).map_err(|error| error.to_string())?;
@@ -233,7 +238,7 @@ fn wide_paddings_are_not_stored() {
     let inputs = vec![random_tensor(3, "x", vec![2, 3, 2, 4], 0.0, 1.0)];
     let calibration = calibrate(&graph, &Reference::new(&graph), [inputs.clone()]).unwrap();
 
-    let quantized = quantize(&graph, &QuantizeConfig::default(), &calibration).unwrap();
+    let quantized = quantize(&graph, &QuantizationConfig::default(), &calibration).unwrap();
     let specified = IntegerReference::new(&quantized.graph).unwrap().run(&inputs);
     let got = IntegerExecutor::new(&quantized.graph).unwrap().run(&inputs);
     same("integer engine", &got, &specified).unwrap();

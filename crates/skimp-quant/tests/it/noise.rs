@@ -10,14 +10,14 @@ use skimp_graph::noise::{ImageIndices, SumNoise};
 use skimp_graph::reference::Reference;
 use skimp_graph::testing::{random_cnn, random_tensor};
 use skimp_graph::{GraphError, Tensor};
-use skimp_quant::{QuantizeConfig, Quantized, calibrate, quantize};
+use skimp_quant::{QuantizationConfig, Quantized, calibrate, quantize};
 
 const IMAGES: usize = 5;
 
 fn network(seed: u64) -> (Quantized, Tensor) {
     let (graph, inputs) = random_cnn(seed);
     let calibration = calibrate(&graph, &Reference::new(&graph), [inputs.clone()]).unwrap();
-    let quantized = quantize(&graph, &QuantizeConfig::default(), &calibration).unwrap();
+    let quantized = quantize(&graph, &QuantizationConfig::default(), &calibration).unwrap();
     let mut shape = inputs[0].shape().to_vec();
     shape[0] = IMAGES;
     (quantized, random_tensor(seed, "images", shape, 0.0, 1.0))

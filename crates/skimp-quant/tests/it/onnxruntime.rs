@@ -7,7 +7,7 @@ use skimp_cpu::CpuExecutor;
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_graph::integer::{IntegerEngine, Requantization, lower};
 use skimp_graph::{Executor, Graph, Op, Tensor, onnx};
-use skimp_quant::{OutputForm, QdqConfig, Scheme, WeightGranularity, calibrate, quantize_qdq};
+use skimp_quant::{OutputForm, QdqConfig, Scheme, WeightScales, calibrate, quantize_qdq};
 
 /// Reads the little-endian f32 arrays that `onnxruntime_outputs.py` writes: rank, extents, elements.
 pub(crate) fn read_tensors(path: &Path) -> Vec<Tensor> {
@@ -60,11 +60,11 @@ fn onnxruntime_gives_the_same_answers() {
     let folder = tempfile::tempdir().unwrap();
     let symmetric = QdqConfig {
         activation_scheme: Scheme::Symmetric,
-        weight_granularity: WeightGranularity::PerLayer,
+        weight_scales: WeightScales::PerLayer,
         activation_type: skimp_graph::integer::CodeType::I8,
         ..QdqConfig::default()
     };
-    let real = QdqConfig { output: OutputForm::Accumulators, ..QdqConfig::default() };
+    let real = QdqConfig { output_form: OutputForm::Accumulators, ..QdqConfig::default() };
     let mut command = Command::new(python);
     command.arg(script);
     let mut networks = Vec::new();

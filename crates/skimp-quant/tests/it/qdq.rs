@@ -8,23 +8,25 @@ use skimp_graph::integer::{
 use skimp_graph::reference::Reference;
 use skimp_graph::testing::{random_cnn, random_relu_cnn};
 use skimp_graph::{Executor, Graph, Tensor, onnx};
-use skimp_quant::{AffineRange, OutputForm, QdqConfig, QdqNetwork, Scheme, WeightGranularity, calibrate, quantize_qdq};
+use skimp_quant::{OutputForm, QdqConfig, QdqNetwork, RangeMethod, Scheme, WeightScales, calibrate, quantize_qdq};
 
 /// Every setting occurs with every other one's neighbors.
 pub(crate) fn configs() -> Vec<QdqConfig> {
-    let ranges = [AffineRange::MinMax, AffineRange::Percentile(99.5), AffineRange::Mse, AffineRange::Entropy];
+    let ranges = [RangeMethod::MinMax, RangeMethod::Percentile(99.5), RangeMethod::Mse, RangeMethod::Entropy];
+    let schemes = [Scheme::Symmetric, Scheme::Asymmetric];
     let mut configs = Vec::new();
     for i in 0..48_usize {
         let pick = |n: usize, of: usize| i / n % of;
         configs.push(QdqConfig {
             weight_bits: [8, 8, 8, 4, 6][i % 5],
-            weight_granularity: [WeightGranularity::PerChannel, WeightGranularity::PerLayer][pick(1, 2)],
-            weight_scheme: Scheme::ALL[pick(6, 2)],
+            weight_scales: [WeightScales::PerChannel, WeightScales::PerLayer][pick(1, 2)],
+            weight_scheme: schemes[pick(6, 2)],
             activation_type: [CodeType::U8, CodeType::I8][pick(3, 2)],
-            activation_scheme: Scheme::ALL[pick(2, 2)],
-            range: ranges[pick(4, 4)],
+            activation_scheme: schemes[pick(2, 2)],
+            calibration: ranges[pick(4, 4)],
             requantization: Requantization::ALL[pick(1, 4)],
-            output: [OutputForm::Codes, OutputForm::Accumulators][pick(5, 2)],
+            output_form: [OutputForm::Codes, OutputForm::Accumulators][pick(5, 2)],
+            ..QdqConfig::default()
         });
     }
     configs
@@ -189,18 +191,18 @@ fn wrong_settings_are_refused() {
     let bad = [
         QdqConfig { weight_bits: 9, ..QdqConfig::default() },
         QdqConfig { weight_bits: 1, ..QdqConfig::default() },
-        QdqConfig { range: AffineRange::Percentile(50.0), ..QdqConfig::default() },
-        QdqConfig { range: AffineRange::Percentile(f64::NAN), ..QdqConfig::default() },
+        QdqConfig { calibration: RangeMethod::Percentile(50.0), ..QdqConfig::default() },
+        QdqConfig { calibration: RangeMethod::Percentile(f64::NAN), ..QdqConfig::default() },
     ];
     for config in bad {
         assert!(quantize_qdq(&graph, &config, &calibration).is_err(), "{config:?}");
     }
     for text in ["min-max", "percentile:99.9", "mse", "entropy"] {
-        assert_eq!(AffineRange::parse(text).unwrap().to_string(), text);
+        assert_eq!(text.parse::<RangeMethod>().unwrap().to_string(), text);
     }
-    assert_eq!(AffineRange::parse("max").unwrap(), AffineRange::parse("min-max").unwrap());
-    for text in ["", "percentile:", "percentile:50", "percentile:101", "percentile:nan"] {
-        assert!(AffineRange::parse(text).is_err(), "{text}");
+    assert_eq!("max".parse::<RangeMethod>().unwrap(), RangeMethod::MinMax);
+    for text in ["", "percentile:", "percentile:0", "percentile:101", "percentile:nan"] {
+        assert!(text.parse::<RangeMethod>().is_err(), "{text}");
     }
     let unknown = graph.with_metadata(integer::ROUNDING_KEY, "nearest");
     assert!(integer::lower(&unknown).unwrap_err().to_string().contains("gemmlowp"));

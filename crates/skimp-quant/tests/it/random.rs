@@ -8,22 +8,30 @@ use skimp_graph::{
     reference::Reference,
     testing::{random_cnn, random_relu_cnn, random_tensor},
 };
-use skimp_quant::{FirstLayer, QuantizeConfig, Quantized, RangeMethod, WeightGranularity, calibrate, quantize};
+use skimp_quant::{FirstLayer, QuantizationConfig, Quantized, RangeMethod, WeightScales, calibrate, quantize};
 
-fn configs() -> Vec<QuantizeConfig> {
+fn configs() -> Vec<QuantizationConfig> {
     let mut configs = Vec::new();
     for (weight_bits, activation_bits) in [(16, 16), (8, 8), (4, 6), (2, 2), (16, 8), (5, 16)] {
-        for weight_granularity in [WeightGranularity::PerLayer, WeightGranularity::PerChannel] {
+        for weight_scales in [WeightScales::PerLayer, WeightScales::PerChannel] {
             for first_layer in [FirstLayer::Signed, FirstLayer::Offset] {
-                let range = if weight_bits == 8 { RangeMethod::Percentile(99.0) } else { RangeMethod::Max };
-                configs.push(QuantizeConfig { weight_bits, activation_bits, weight_granularity, range, first_layer });
+                let calibration = if weight_bits == 8 { RangeMethod::Percentile(99.0) } else { RangeMethod::MinMax };
+                let default = QuantizationConfig::default();
+                configs.push(QuantizationConfig {
+                    weight_bits,
+                    activation_bits,
+                    weight_scales,
+                    calibration,
+                    first_layer,
+                    ..default
+                });
             }
         }
     }
     configs
 }
 
-fn quantized(graph: &Graph, inputs: &[Tensor], config: &QuantizeConfig) -> Quantized {
+fn quantized(graph: &Graph, inputs: &[Tensor], config: &QuantizationConfig) -> Quantized {
     let executor = Reference::new(graph);
     let calibration = calibrate(graph, &executor, [inputs.to_vec()]).unwrap();
     quantize(graph, config, &calibration).unwrap()
@@ -146,7 +154,7 @@ fn sixteen_bits_stay_close_to_floating_point() {
     for seed in 0..120 {
         let (graph, inputs) = if seed % 2 == 0 { random_cnn(seed) } else { random_relu_cnn(seed) };
         for first_layer in [FirstLayer::Signed, FirstLayer::Offset] {
-            let config = QuantizeConfig { first_layer, ..QuantizeConfig::default() };
+            let config = QuantizationConfig { first_layer, ..QuantizationConfig::default() };
             let quantized = quantized(&graph, &inputs, &config);
             let expected = Reference::new(&graph).run(&inputs).unwrap();
             let got = IntegerExecutor::new(&quantized.graph).unwrap().run(&inputs).unwrap();

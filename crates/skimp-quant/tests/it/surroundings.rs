@@ -8,7 +8,7 @@ use skimp_graph::{
     testing::random_tensor,
 };
 use skimp_quant::{
-    Calibrator, FirstLayer, NegativeSums, QuantError, QuantizeConfig, Quantized, RangeMethod, calibrate, layers,
+    Calibrator, FirstLayer, NegativeSums, QuantError, QuantizationConfig, Quantized, RangeMethod, calibrate, layers,
     quantize,
 };
 
@@ -56,13 +56,13 @@ fn images(shift: f32) -> Tensor {
     Tensor::from_f32(vec![2, 2, 6, 6], random.as_f32().unwrap().iter().map(|x| x.abs() - shift).collect())
 }
 
-fn quantized_with(graph: &Graph, shift: f32, config: &QuantizeConfig) -> Quantized {
+fn quantized_with(graph: &Graph, shift: f32, config: &QuantizationConfig) -> Quantized {
     let calibration = calibrate(graph, &Reference::new(graph), [vec![images(shift)]]).unwrap();
     quantize(graph, config, &calibration).unwrap()
 }
 
 fn quantized(graph: &Graph) -> Quantized {
-    quantized_with(graph, 0.0, &QuantizeConfig::default())
+    quantized_with(graph, 0.0, &QuantizationConfig::default())
 }
 
 fn negatives(quantized: &Quantized, name: &str) -> NegativeSums {
@@ -112,12 +112,12 @@ fn a_signed_input_can_be_offset() {
     let y = network.conv("first", x, 3);
     let y = network.op("relu", Op::Relu, &[y]);
     let graph = network.graph(&[y]);
-    assert_eq!(negatives(&quantized_with(&graph, 0.0, &QuantizeConfig::default()), "first"), NegativeSums::Unseen);
+    assert_eq!(negatives(&quantized_with(&graph, 0.0, &QuantizationConfig::default()), "first"), NegativeSums::Unseen);
     assert_eq!(
-        negatives(&quantized_with(&graph, 0.5, &QuantizeConfig::default()), "first"),
+        negatives(&quantized_with(&graph, 0.5, &QuantizationConfig::default()), "first"),
         NegativeSums::SignedOperands
     );
-    let config = QuantizeConfig { first_layer: FirstLayer::Offset, ..QuantizeConfig::default() };
+    let config = QuantizationConfig { first_layer: FirstLayer::Offset, ..QuantizationConfig::default() };
     let offset = quantized_with(&graph, 0.5, &config);
     assert_eq!(negatives(&offset, "first"), NegativeSums::Unseen);
     let all = layers(&offset, &[vec![1, 2, 6, 6]]).unwrap();
@@ -191,11 +191,11 @@ fn wrong_settings_and_inputs_are_errors() {
     assert!(error.to_string().starts_with("value \"x\" of the network is NaN"), "{error}");
     let calibration = calibrate(&graph, &reference, [vec![images(0.0)]]).unwrap();
     for config in [
-        QuantizeConfig { weight_bits: 1, ..QuantizeConfig::default() },
-        QuantizeConfig { weight_bits: 17, ..QuantizeConfig::default() },
-        QuantizeConfig { activation_bits: 0, ..QuantizeConfig::default() },
-        QuantizeConfig { range: RangeMethod::Percentile(0.0), ..QuantizeConfig::default() },
-        QuantizeConfig { range: RangeMethod::Percentile(f64::NAN), ..QuantizeConfig::default() },
+        QuantizationConfig { weight_bits: 1, ..QuantizationConfig::default() },
+        QuantizationConfig { weight_bits: 17, ..QuantizationConfig::default() },
+        QuantizationConfig { activation_bits: 0, ..QuantizationConfig::default() },
+        QuantizationConfig { calibration: RangeMethod::Percentile(0.0), ..QuantizationConfig::default() },
+        QuantizationConfig { calibration: RangeMethod::Percentile(f64::NAN), ..QuantizationConfig::default() },
     ] {
         assert!(matches!(quantize(&graph, &config, &calibration), Err(QuantError::InvalidConfig { .. })), "{config:?}");
     }
@@ -204,7 +204,7 @@ fn wrong_settings_and_inputs_are_errors() {
     let y = other.conv("other", x, 3);
     let y = other.op("relu", Op::Relu, &[y]);
     let y = other.conv("last", y, 3);
-    let error = quantize(&other.graph(&[y]), &QuantizeConfig::default(), &calibration).unwrap_err();
+    let error = quantize(&other.graph(&[y]), &QuantizationConfig::default(), &calibration).unwrap_err();
     assert!(matches!(error, QuantError::NotCalibrated { .. }), "{error}");
 }
 
@@ -222,6 +222,6 @@ fn weights_that_are_not_finite_name_their_node() {
     let y = calibrated.op("broken", Op::Relu, &[x]);
     let stand_in = calibrated.graph(&[y]);
     let calibration = calibrate(&stand_in, &Reference::new(&stand_in), [vec![images(0.0)]]).unwrap();
-    let error = quantize(&graph, &QuantizeConfig::default(), &calibration).unwrap_err();
+    let error = quantize(&graph, &QuantizationConfig::default(), &calibration).unwrap_err();
     assert_eq!(error.to_string(), "node \"broken\" (Conv): a weight is inf, expected finite numbers");
 }

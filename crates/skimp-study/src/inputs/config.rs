@@ -3,6 +3,7 @@
 //! Defaults live here and nowhere else, so the resolved configuration of a run is complete.
 
 use serde::{Deserialize, Serialize};
+use skimp_data::Split;
 
 /// Where the network comes from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,16 +17,6 @@ pub struct NetworkConfig {
     pub input_size: Option<[usize; 2]>,
 }
 
-/// Which part of a data set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum SplitConfig {
-    Train,
-    #[default]
-    Test,
-}
-
 /// Images and how they reach the network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +26,7 @@ pub struct DataConfig {
     pub set: String,
     /// Part of the set.
     #[serde(default)]
-    pub split: SplitConfig,
+    pub split: Split,
     /// Preprocessing: a name, or `key=value,…`. `None`: what the network names, else the
     /// data set's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,7 +46,7 @@ pub struct DataConfig {
     /// Where the images of a search come from: the first ones of another part of the set; `None`: those that follow
     /// the `accuracy_images`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tuning_split: Option<SplitConfig>,
+    pub tuning_split: Option<Split>,
     /// What counts as a right answer of an approximate accelerator.
     #[serde(default)]
     pub judge_by: JudgeBy,
@@ -78,7 +69,7 @@ impl Default for DataConfig {
     fn default() -> Self {
         Self {
             set: String::new(),
-            split: SplitConfig::Test,
+            split: Split::Test,
             preprocess: None,
             seed: None,
             images: 1,

@@ -11,7 +11,7 @@ use skimp_report::records::{DataRecord, InputDigest};
 
 use crate::error::{InputFault, LabelFault, StudyError};
 use crate::inputs::answers::AnswerOutput;
-use crate::inputs::config::{DataConfig, SplitConfig};
+use crate::inputs::config::DataConfig;
 use crate::monitor::Monitor;
 
 /// Key of a network's metadata under which the preprocessing stands that it was trained or calibrated with, as
@@ -66,7 +66,7 @@ impl Images {
     /// [`StudyError::Data`] naming the data set, its file or the preprocessing; [`StudyError::Input`] if the network does
     /// not take images, or not of that size.
     pub fn open(config: &DataConfig, graph: &Graph, input_size: Option<[usize; 2]>) -> Result<Self, StudyError> {
-        Self::of(Dataset::open(&config.set, of_config(config.split))?, config, graph, input_size)
+        Self::of(Dataset::open(&config.set, config.split)?, config, graph, input_size)
     }
 
     /// As [`open`](Self::open), of a data set that is open already: [`Dataset::from_arrays`], say. `config.set` is what
@@ -108,9 +108,9 @@ impl Images {
     ) -> Result<Self, StudyError> {
         match Self::open(config, graph, input_size) {
             Err(StudyError::Data(absent @ (DataError::MissingSplit { .. } | DataError::MissingFile { .. })))
-                if config.split == SplitConfig::Train =>
+                if config.split == Split::Train =>
             {
-                let images = Self::open(&DataConfig { split: SplitConfig::Test, ..config.clone() }, graph, input_size)?;
+                let images = Self::open(&DataConfig { split: Split::Test, ..config.clone() }, graph, input_size)?;
                 monitor.note(&format!("{absent}: images of the test split set the ranges"));
                 Ok(images)
             }
@@ -122,18 +122,14 @@ impl Images {
     ///
     /// # Errors
     /// As [`Images::open`].
-    pub(crate) fn for_ranges(
-        &self,
-        split: Option<SplitConfig>,
-        monitor: &dyn Monitor,
-    ) -> Result<Option<Self>, StudyError> {
+    pub(crate) fn for_ranges(&self, split: Option<Split>, monitor: &dyn Monitor) -> Result<Option<Self>, StudyError> {
         let Some(split) = split.filter(|&split| split != self.config.split && self.has_splits()) else {
             return Ok(None);
         };
-        let dataset = match Dataset::open(&self.config.set, of_config(split)) {
+        let dataset = match Dataset::open(&self.config.set, split) {
             Ok(dataset) => dataset,
             Err(absent @ (DataError::MissingSplit { .. } | DataError::MissingFile { .. })) => {
-                let own = split_name(self.config.split);
+                let own = self.config.split.name();
                 monitor.note(&format!("{absent}: images of the {own} split set the ranges"));
                 return Ok(None);
             }
@@ -147,8 +143,8 @@ impl Images {
     /// Says that the first `n` images set the ranges where accuracy may be measured on the same ones.
     pub(crate) fn note_ranges(&self, n: usize, monitor: &dyn Monitor) {
         let (what, other) = match (self.has_splits(), self.config.split) {
-            (true, SplitConfig::Train) => return,
-            (true, SplitConfig::Test) => ("test images", "the calibration split \"train\" takes training images"),
+            (true, Split::Train) => return,
+            (true, Split::Test) => ("test images", "the calibration split \"train\" takes training images"),
             (false, _) => ("images", "there is no other split to take them from"),
         };
         let which = if self.order.is_some() { "chosen by the seed" } else { "the first ones" };
@@ -229,11 +225,11 @@ impl Images {
 
     /// Name of the part of the data set: `all` where both splits are the same images.
     pub(crate) fn split_name(&self) -> &'static str {
-        if self.has_splits() { split_name(self.config.split) } else { "all" }
+        if self.has_splits() { self.config.split.name() } else { "all" }
     }
 
     /// Part of the data set.
-    pub(crate) fn split(&self) -> SplitConfig {
+    pub(crate) fn split(&self) -> Split {
         self.config.split
     }
 
@@ -446,20 +442,6 @@ pub(crate) fn resolve_preprocess(
     }
     let name = chosen.unwrap_or_else(|| dataset.format().default_preprocess());
     Ok((name.to_owned(), name.parse()?))
-}
-
-fn of_config(split: SplitConfig) -> Split {
-    match split {
-        SplitConfig::Train => Split::Train,
-        SplitConfig::Test => Split::Test,
-    }
-}
-
-pub(crate) fn split_name(split: SplitConfig) -> &'static str {
-    match split {
-        SplitConfig::Train => "train",
-        SplitConfig::Test => "test",
-    }
 }
 
 /// Extents of the network's only input; open ones come from `input_size`, else from the images.

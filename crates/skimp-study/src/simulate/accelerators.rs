@@ -230,7 +230,7 @@ mod tests {
     use crate::simulate::pricing::CostsConfig;
     use crate::simulate::session::SimulateConfig;
     use crate::simulate::session::simulate;
-    use crate::stages::config::QuantizationConfig;
+    use skimp_quant::QuantizationConfig;
 
     fn configs(names: &[&str], presets: &[&str], settings: &[&str]) -> Result<Vec<AcceleratorConfig>, StudyError> {
         let owned = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();

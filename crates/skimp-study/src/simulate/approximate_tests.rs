@@ -1,12 +1,14 @@
 //! Approximate accelerators end to end: what a run reports of them equals an evaluation by their definitions, on the
 //! reference interpreter.
 
+use skimp_data::Split;
 use skimp_graph::GraphError;
 use skimp_graph::integer::{IntegerEngine, IntegerReference, MacHook, MacOperands};
+use skimp_quant::QuantizationConfig;
 use skimp_report::records::AcceleratorRecord;
 
 use crate::error::StudyError;
-use crate::inputs::config::{DataConfig, JudgeBy, SplitConfig};
+use crate::inputs::config::{DataConfig, JudgeBy};
 use crate::inputs::images::{Batch, Images};
 use crate::inputs::network::Network;
 use crate::monitor::Silent;
@@ -16,7 +18,6 @@ use crate::simulate::designs::Designs;
 use crate::simulate::layers::{SimulatedLayer, choose};
 use crate::simulate::pricing::CostsConfig;
 use crate::simulate::session::{SimulateConfig, simulate};
-use crate::stages::config::QuantizationConfig;
 use crate::stages::quantized::Quantized;
 
 const NETWORK: &str = "sample-resnet";
@@ -284,7 +285,7 @@ fn a_search_without_images_of_its_own_is_refused() {
         let error = search(data(accuracy_images, tuning_images));
         assert!(error.is_usage() && error.to_string().contains("--tuning-images"), "{error}");
     }
-    let train = DataConfig { tuning_split: Some(SplitConfig::Train), ..data(990, 20) };
+    let train = DataConfig { tuning_split: Some(Split::Train), ..data(990, 20) };
     let tuning =
         run(&config("stripes", &["precision=search"], DataConfig { accuracy_images: 5, ..train })).unwrap().tuning;
     let tuning = tuning.unwrap();

@@ -6,6 +6,7 @@ use skimp_graph::rewrite::Editor;
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{AutoPad, DType, Dim, Gemm, Graph, GraphBuilder, Op, ValueId, Window};
 use skimp_numerics::rng::{Draws, stream};
+use skimp_quant::{FirstLayer, QuantizationConfig};
 
 use crate::inputs::config::DataConfig;
 use crate::inputs::network::Network;
@@ -15,8 +16,6 @@ use crate::simulate::config::LayersConfig;
 use crate::simulate::designs::Designs;
 use crate::simulate::pricing::CostsConfig;
 use crate::simulate::session::{SimulateConfig, simulate};
-use crate::stages::config::FirstLayer;
-use crate::stages::config::QuantizationConfig;
 use crate::stages::evaluate::{Engine, EvaluateConfig, evaluate};
 use crate::stages::inspect::inspect;
 
@@ -298,12 +297,8 @@ fn an_offset_changes_no_sum_and_no_answer() {
     let run = |first_layer| {
         let quantization = QuantizationConfig { first_layer, calibration_images: 4, ..quantization(8) };
         let data = DataConfig { preprocess: Some("sample".to_owned()), ..data() };
-        let config = EvaluateConfig {
-            data: data.clone(),
-            input_size: None,
-            engine: Some(Engine::Integer),
-            quantization: quantization.clone(),
-        };
+        let config =
+            EvaluateConfig { data: data.clone(), input_size: None, engine: Some(Engine::Integer), quantization };
         let correct = evaluate(&network, &config, &Silent).unwrap().correct;
         // SnaPEA compares all its sums with the exact ones, the others 32 outputs of each layer.
         let simulate_config = SimulateConfig { quantization, ..every_design(LayersConfig::default()) };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use skimp_digital::ACCELERATORS;
 use skimp_graph::integer::{CodeType, is_quantized};
-use skimp_quant::{LayerChoices, OutputForm, Scheme};
+use skimp_quant::{FirstLayer, LayerChoices, OutputForm, QdqConfig, QuantizationConfig, Scheme};
 
 use crate::inputs::config::DataConfig;
 use crate::inputs::network::Network;
@@ -15,10 +15,9 @@ use crate::simulate::designs::Designs;
 use crate::simulate::priced::Priced;
 use crate::simulate::pricing::CostsConfig;
 use crate::simulate::session::{SimulateConfig, simulate};
-use crate::stages::config::{FirstLayer, QuantizationConfig, WeightScales};
 use crate::stages::evaluate::{Engine, EvaluateConfig, evaluate};
 use crate::stages::qdq;
-use crate::stages::qdq::QuantizeNetworkConfig;
+use crate::stages::qdq::QuantizeConfig;
 use crate::stages::quantized::Quantized;
 
 fn data() -> DataConfig {
@@ -27,18 +26,17 @@ fn data() -> DataConfig {
 
 /// The embedded network in QDQ form, in a file.
 fn write(folder: &Path, activation_type: CodeType, activation_scheme: Scheme, weight_scheme: Scheme) -> String {
-    let config = QuantizeNetworkConfig {
-        data: DataConfig { images: 16, accuracy_images: 0, ..data() },
+    let config = QuantizeConfig {
+        data: DataConfig { accuracy_images: 0, ..data() },
         input_size: None,
-        weight_bits: 8,
-        activation_bits: 8,
-        weight_scales: WeightScales::PerChannel,
-        weight_scheme,
-        activation_scheme,
-        activation_type,
-        calibration: "min-max".to_owned(),
-        requantization: "float".to_owned(),
-        output: OutputForm::Accumulators,
+        qdq: QdqConfig {
+            weight_scheme,
+            activation_scheme,
+            activation_type,
+            calibration_images: 16,
+            output_form: OutputForm::Accumulators,
+            ..QdqConfig::default()
+        },
         choices: LayerChoices::default(),
     };
     let path = folder.join(format!("{activation_type:?}{activation_scheme:?}{weight_scheme:?}.onnx"));

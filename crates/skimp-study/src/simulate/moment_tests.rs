@@ -8,6 +8,7 @@ use skimp_digital::ACCELERATORS;
 use skimp_graph::Tensor;
 use skimp_graph::integer::IntegerEngine;
 use skimp_numerics::rng::stream;
+use skimp_quant::QuantizationConfig;
 use skimp_sim::{
     Accelerator, Facts, LayerEffect, LayerResult, LayerTrace, LayerWorkload, RecordedTrace, SimError, Statistic,
     TimedTrace, TraceProvider, find_model,
@@ -20,7 +21,6 @@ use crate::monitor::Silent;
 use crate::simulate::config::LayersConfig;
 use crate::simulate::effects::Judge;
 use crate::simulate::layers::{SimulatedLayer, choose};
-use crate::stages::config::QuantizationConfig;
 use crate::stages::quantized::Quantized;
 
 /// An analog array: each sum gets noise that belongs to the image and the time step.

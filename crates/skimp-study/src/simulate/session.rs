@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use skimp_quant::QuantizationConfig;
 use skimp_report::SimulationRecord;
 use skimp_report::records::Coverage;
 use skimp_sim::{LayerWorkload, OtherLayer};
@@ -24,7 +25,6 @@ use crate::simulate::shapes::ShapeLayers;
 use crate::simulate::simulated::Simulated;
 use crate::simulate::stream::stream;
 use crate::simulate::timeline;
-use crate::stages::config::QuantizationConfig;
 use crate::stages::quantized::Quantized;
 use crate::stages::topology::{Topology, operator};
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use skimp_numerics::NegativeSums;
 use skimp_numerics::rng::{Draws, stream};
+use skimp_quant::QuantizationConfig;
 use skimp_sim::{LayerResult, LayerTrace, LayerWorkload, Moment, Nonlinearity};
 
 use crate::error::StudyError;
 use crate::simulate::designs::Design;
 use crate::simulate::trace::{ImageTrace, LayerOperands};
-use crate::stages::config::QuantizationConfig;
 
 /// What every layer by shape says of itself.
 const NOTE: &str = "by shape: random weights and inputs, half of the inputs zero; in no total and no statistics";

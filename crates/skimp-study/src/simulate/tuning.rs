@@ -13,7 +13,7 @@ use skimp_sim::{Accelerator, LayerEffect, LayerTrace, LayerWorkload, Moment, Sea
 use crate::error::StudyError;
 use crate::inputs::answers::Tally;
 use crate::inputs::config::DataConfig;
-use crate::inputs::images::{Images, split_name};
+use crate::inputs::images::Images;
 use crate::monitor::Monitor;
 use crate::simulate::effects::{Judge, image_trace};
 use crate::simulate::layers::SimulatedLayer;
@@ -83,7 +83,7 @@ pub(crate) fn tuned(judge: &Judge<'_>, search: &dyn Searchable, monitor: &dyn Mo
     }
     let found = found?;
     let record = TuningRecord {
-        split: split_name(judge.images.split()).to_owned(),
+        split: judge.images.split().to_string(),
         first_image: judge.range.start as u64,
         n_images: judge.range.len() as u64,
         top1_exact: tuner.exact,

@@ -3,20 +3,21 @@
 use serde::Serialize;
 use skimp_cpu::CpuExecutor;
 use skimp_cpu::integer::IntegerExecutor;
+use skimp_data::Split;
 use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
 use skimp_graph::reference::Reference;
 use skimp_graph::{Executor, GraphError, Tensor};
+use skimp_quant::QuantizationConfig;
 use skimp_report::records::{Accuracy, Coverage, DataRecord, ModelRecord};
 use skimp_report::table::{Cell, Column, Table};
 use skimp_report::views::left_out_table;
 
 use crate::error::StudyError;
 use crate::inputs::answers::{Tally, chance_warning};
-use crate::inputs::config::{DataConfig, SplitConfig};
+use crate::inputs::config::DataConfig;
 use crate::inputs::images::Images;
 use crate::inputs::network::Network;
 use crate::monitor::{Monitor, step};
-use crate::stages::config::QuantizationConfig;
 use crate::stages::coverage::NetworkWork;
 use crate::stages::qdq;
 use crate::stages::quantized::Quantized;
@@ -274,8 +275,8 @@ impl Network {
 
 /// Accuracy is measured on images that did not set the ranges, unless it is asked for.
 fn on_training_images(config: &QuantizationConfig) -> QuantizationConfig {
-    let calibration_split = config.calibration_split.or(Some(SplitConfig::Train));
-    QuantizationConfig { calibration_split, ..config.clone() }
+    let calibration_split = config.calibration_split.or(Some(Split::Train));
+    QuantizationConfig { calibration_split, ..*config }
 }
 
 /// What stands against an accuracy: answers at chance level, and whether the float network's, on the images that set

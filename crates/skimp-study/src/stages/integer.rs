@@ -1,17 +1,13 @@
 //! From a float network and images to an integer network.
 
 use skimp_cpu::CpuExecutor;
-use skimp_quant::{
-    Calibration, Calibrator, Detail, FirstLayer as QuantFirstLayer, QuantizeConfig, Quantized, RangeMethod,
-    WeightGranularity,
-};
+use skimp_quant::{Calibration, Calibrator, Detail, Quantized};
 
 use crate::error::StudyError;
 use crate::inputs::answers::Tally;
 use crate::inputs::images::Images;
 use crate::inputs::network::Network;
 use crate::monitor::{Monitor, step};
-use crate::stages::config::{FirstLayer, QuantizationConfig, WeightScales};
 
 /// Says that a run takes the codes of the file, and where weights need a bit more than they are stored in.
 pub(crate) fn note_file_codes(quantized: &Quantized, monitor: &dyn Monitor) {
@@ -63,37 +59,4 @@ pub(crate) fn calibrate(
         step(monitor, n)?;
     }
     Ok((calibrator.finish()?, answers.unwrap_or_default()))
-}
-
-pub(crate) fn checked(config: &QuantizationConfig) -> Result<QuantizeConfig, StudyError> {
-    let range = match config.calibration.split_once(':') {
-        None if matches!(config.calibration.as_str(), "min-max" | "max") => RangeMethod::Max,
-        Some(("percentile", percent)) => {
-            let percent = percent.parse::<f64>().ok().filter(|p| *p > 0.0 && *p <= 100.0).ok_or_else(|| {
-                StudyError::Usage(format!("calibration percentile \"{percent}\", expected above 0 and at most 100"))
-            })?;
-            RangeMethod::Percentile(percent)
-        }
-        _ => {
-            let found = &config.calibration;
-            return Err(StudyError::Usage(format!("calibration \"{found}\", expected min-max or percentile:P")));
-        }
-    };
-    Ok(QuantizeConfig {
-        weight_bits: config.weight_bits,
-        activation_bits: config.activation_bits,
-        weight_granularity: match config.weight_scales {
-            WeightScales::PerLayer => WeightGranularity::PerLayer,
-            WeightScales::PerChannel => WeightGranularity::PerChannel,
-        },
-        range,
-        first_layer: first_layer(config),
-    })
-}
-
-pub(crate) fn first_layer(config: &QuantizationConfig) -> QuantFirstLayer {
-    match config.first_layer {
-        FirstLayer::Signed => QuantFirstLayer::Signed,
-        FirstLayer::Offset => QuantFirstLayer::Offset,
-    }
 }

@@ -1,6 +1,5 @@
 //! What is done to one network: counting, running, measuring, quantizing.
 
-pub(crate) mod config;
 pub(crate) mod coverage;
 pub(crate) mod evaluate;
 pub(crate) mod fidelity;

@@ -3,20 +3,20 @@
 use std::path::Path;
 
 use serde::Serialize;
-use skimp_graph::integer::{CodeType, IntegerGraph, Requantization, is_quantized, lower};
+use skimp_data::Split;
+use skimp_graph::integer::{IntegerGraph, is_quantized, lower};
 use skimp_graph::{Graph, onnx};
-use skimp_quant::{AffineRange, Detail, LayerChoices, OutputForm, QdqConfig, QdqNetwork, Scheme, WeightGranularity};
+use skimp_quant::{Detail, LayerChoices, QdqConfig, QdqNetwork};
 use skimp_report::records::{Coverage, DataRecord, ModelRecord};
 use skimp_report::table::{Cell, Column, Table};
 use skimp_report::views::left_out_table;
 
 use crate::error::StudyError;
 use crate::inputs::answers::chance_warning;
-use crate::inputs::config::{DataConfig, SplitConfig};
+use crate::inputs::config::DataConfig;
 use crate::inputs::images::{Images, PREPROCESS_KEY};
 use crate::inputs::network::Network;
 use crate::monitor::Monitor;
-use crate::stages::config::WeightScales;
 use crate::stages::coverage::NetworkWork;
 use crate::stages::fidelity::{ERROR_IMAGES, QuantizedAccuracy, accuracies, layer_errors};
 use crate::stages::integer::calibrate;
@@ -24,38 +24,22 @@ use crate::tabular::Tabular;
 
 /// What to quantize, and how.
 #[derive(Clone, Debug)]
-pub struct QuantizeNetworkConfig {
-    /// Images that set the ranges; `images` of them are taken. Accuracy is measured on the first `accuracy_images` of
-    /// the test split.
+pub struct QuantizeConfig {
+    /// Where the images that set the ranges come from. Accuracy is measured on the first `accuracy_images` of the test
+    /// split.
     pub data: DataConfig,
     /// Input height and width, where the network leaves them open.
     pub input_size: Option<[usize; 2]>,
-    /// Width of the weights, 2 to 8.
-    pub weight_bits: u32,
-    /// Width of the activations: 8.
-    pub activation_bits: u32,
-    /// How many scales the weights of a layer have.
-    pub weight_scales: WeightScales,
-    /// Where the zero points of weights lie.
-    pub weight_scheme: Scheme,
-    /// Where the zero points of activations lie.
-    pub activation_scheme: Scheme,
-    /// How activation codes are stored.
-    pub activation_type: CodeType,
-    /// Ranges of activations: `min-max`, `percentile:P`, `mse` or `entropy`.
-    pub calibration: String,
-    /// How accumulators become codes: `float`, `gemmlowp` or `single`.
-    pub requantization: String,
-    /// What the network puts out.
-    pub output: OutputForm,
+    /// Settings of the network in QDQ form.
+    pub qdq: QdqConfig,
     /// Layers that are not as the rest.
     pub choices: LayerChoices,
 }
 
-/// A quantized network: `skimp.quantize/1`.
+/// A quantized network: `skimp.quantize/2`.
 #[derive(Clone, Debug, Serialize)]
 pub struct QuantizeRecord {
-    /// `skimp.quantize/1`.
+    /// `skimp.quantize/2`.
     pub schema: &'static str,
     /// Version of the program.
     pub skimp_version: &'static str,
@@ -63,26 +47,9 @@ pub struct QuantizeRecord {
     pub model: ModelRecord,
     /// The calibration data.
     pub data: DataRecord,
-    /// Images that set the ranges.
-    pub calibration_images: usize,
-    /// Width of the weights.
-    pub weight_bits: u32,
-    /// Width of the activations.
-    pub activation_bits: u32,
-    /// `per-layer` or `per-channel`.
-    pub weight_scales: &'static str,
-    /// `symmetric` or `asymmetric`.
-    pub weight_scheme: &'static str,
-    /// `symmetric` or `asymmetric`.
-    pub activation_scheme: &'static str,
-    /// `uint8` or `int8`.
-    pub activation_type: &'static str,
-    /// How ranges were set.
-    pub calibration: String,
-    /// How accumulators become codes.
-    pub requantization: &'static str,
-    /// `codes` or `accumulators`.
-    pub output: &'static str,
+    /// The settings; `calibration_images` is how many there were.
+    #[serde(flatten)]
+    pub settings: QdqConfig,
     /// Size of the float network.
     pub bytes_before: u64,
     /// Size of the file written.
@@ -158,14 +125,14 @@ impl Tabular for QuantizeRecord {
             format!(
                 "{}: weights {} bits {} {}, activations {} {}, {} on {} images, {} requantization; {} of {} bytes; {}",
                 self.model.name,
-                self.weight_bits,
-                self.weight_scheme,
-                self.weight_scales,
-                self.activation_type,
-                self.activation_scheme,
-                self.calibration,
-                self.calibration_images,
-                self.requantization,
+                self.settings.weight_bits,
+                self.settings.weight_scheme,
+                self.settings.weight_scales,
+                self.settings.activation_type_name(),
+                self.settings.activation_scheme,
+                self.settings.calibration,
+                self.settings.calibration_images,
+                self.settings.requantization.name(),
                 self.bytes_after,
                 self.bytes_before,
                 self.in_integers.sentence("in integers")
@@ -220,28 +187,25 @@ impl Tabular for QuantizeRecord {
 /// that failed. Nothing is written then.
 pub fn quantize(
     network: &Network,
-    config: &QuantizeNetworkConfig,
+    config: &QuantizeConfig,
     output: &Path,
     monitor: &dyn Monitor,
 ) -> Result<QuantizeRecord, StudyError> {
-    let settings = checked(config)?;
+    let settings = &config.qdq;
+    settings.check()?;
     if is_quantized(&network.graph) {
         return Err(StudyError::AlreadyQuantized { network: network.name.clone() });
     }
     let images = Images::open_for_ranges(&config.data, &network.graph, config.input_size, monitor)?;
-    let n_images = images.limited(config.data.images, "calibration images")?;
+    let n_images = images.limited(settings.calibration_images, "calibration images")?;
     images.note_ranges(n_images, monitor);
     images.note_preprocess(&config.data, &network.graph, monitor);
     images.answers().note(config.data.output_name.as_deref(), monitor);
-    let detail = match settings.range {
-        AffineRange::MinMax => Detail::Extremes,
-        AffineRange::Percentile(_) | AffineRange::Mse | AffineRange::Entropy => Detail::Histogram,
-    };
-    let (calibration, answers) = calibrate(network, &images, n_images, detail, monitor)?;
+    let (calibration, answers) = calibrate(network, &images, n_images, Detail::of(settings.calibration), monitor)?;
     let warning = chance_warning(answers, images.preprocess_name()).filter(|_| !network.is_untrained);
     warning.iter().for_each(|warning| monitor.note(warning));
     monitor.stage("quantizing", 1);
-    let quantized = skimp_quant::quantize_qdq_with(&network.graph, &settings, &config.choices, &calibration)?;
+    let quantized = skimp_quant::quantize_qdq_with(&network.graph, settings, &config.choices, &calibration)?;
     let graph = quantized.graph.with_metadata(PREPROCESS_KEY, images.preprocess_name());
     let quantized = QdqNetwork { graph, ..quantized };
     let n_error_images = n_images.min(ERROR_IMAGES);
@@ -249,7 +213,7 @@ pub fn quantize(
     let accuracy = match config.data.accuracy_images {
         0 => None,
         n => {
-            let data = DataConfig { split: SplitConfig::Test, ..config.data.clone() };
+            let data = DataConfig { split: Split::Test, ..config.data.clone() };
             match Images::open(&data, &network.graph, config.input_size) {
                 Ok(images) => accuracies(network, &quantized.graph, &images, n, monitor)?,
                 // Ranges came from the training split: there may be no other.
@@ -265,41 +229,14 @@ pub fn quantize(
     let bytes_after = std::fs::metadata(output).map_err(io)?.len();
     let work = NetworkWork::new(network, images.input())?;
     let in_integers = work.in_integers(quantized.layers.iter().map(|layer| layer.name.as_str()));
-    let mut record = record(network, config, &settings, &images, &quantized, bytes_after)?;
+    let mut record = record(network, settings, &images, &quantized, bytes_after)?;
     record.layers.iter_mut().zip(errors).for_each(|(layer, error)| layer.sqnr_db = error);
     let warnings = warning.into_iter().collect();
     Ok(QuantizeRecord { in_integers, warnings, error_images: n_error_images, accuracy, ..record })
 }
 
-fn checked(config: &QuantizeNetworkConfig) -> Result<QdqConfig, StudyError> {
-    if config.activation_bits != 8 {
-        return Err(StudyError::Usage(format!(
-            "{} activation bits, expected 8 (skimp eval and simulate --engine integer take 2 to 16)",
-            config.activation_bits
-        )));
-    }
-    let requantization = Requantization::parse(&config.requantization).ok_or_else(|| {
-        let known = Requantization::ALL.map(Requantization::name).join(", ");
-        StudyError::Usage(format!("requantization \"{}\", expected one of {known}", config.requantization))
-    })?;
-    Ok(QdqConfig {
-        weight_bits: config.weight_bits,
-        weight_granularity: match config.weight_scales {
-            WeightScales::PerLayer => WeightGranularity::PerLayer,
-            WeightScales::PerChannel => WeightGranularity::PerChannel,
-        },
-        weight_scheme: config.weight_scheme,
-        activation_type: config.activation_type,
-        activation_scheme: config.activation_scheme,
-        range: AffineRange::parse(&config.calibration).map_err(StudyError::Usage)?,
-        requantization,
-        output: config.output,
-    })
-}
-
 fn record(
     network: &Network,
-    config: &QuantizeNetworkConfig,
     settings: &QdqConfig,
     images: &Images,
     quantized: &QdqNetwork,
@@ -322,31 +259,11 @@ fn record(
         EncodingRecord { name: value.name.clone(), scale, zero_point }
     };
     Ok(QuantizeRecord {
-        schema: "skimp.quantize/1",
+        schema: "skimp.quantize/2",
         skimp_version: env!("CARGO_PKG_VERSION"),
         model: network.record(),
         data: images.record()?,
-        calibration_images: quantized.n_calibration_images,
-        weight_bits: settings.weight_bits,
-        activation_bits: config.activation_bits,
-        weight_scales: match config.weight_scales {
-            WeightScales::PerLayer => "per-layer",
-            WeightScales::PerChannel => "per-channel",
-        },
-        weight_scheme: settings.weight_scheme.name(),
-        activation_scheme: settings.activation_scheme.name(),
-        activation_type: match settings.activation_type {
-            CodeType::U8 => "uint8",
-            CodeType::I8 => "int8",
-            CodeType::U16 => "uint16",
-            CodeType::I16 => "int16",
-        },
-        calibration: settings.range.to_string(),
-        requantization: settings.requantization.name(),
-        output: match settings.output {
-            OutputForm::Codes => "codes",
-            OutputForm::Accumulators => "accumulators",
-        },
+        settings: QdqConfig { calibration_images: quantized.n_calibration_images, ..*settings },
         bytes_before: network.size_bytes,
         bytes_after,
         in_integers: Coverage::default(),

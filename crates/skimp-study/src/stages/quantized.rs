@@ -5,7 +5,9 @@ use std::sync::Arc;
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_graph::integer::{IntegerEngine, IntegerGraph, is_quantized};
 use skimp_graph::{GraphError, Tensor};
-use skimp_quant::{Calibration, Detail, LayerChoices, QdqConfig, QuantizationReport, QuantizedLayer, RangeMethod};
+use skimp_quant::{
+    Calibration, Detail, LayerChoices, QdqConfig, QuantizationConfig, QuantizationReport, QuantizedLayer,
+};
 use skimp_report::records::Accuracy;
 
 use crate::error::StudyError;
@@ -13,9 +15,8 @@ use crate::inputs::answers::Tally;
 use crate::inputs::images::{Images, PREPROCESS_KEY};
 use crate::inputs::network::Network;
 use crate::monitor::Monitor;
-use crate::stages::config::QuantizationConfig;
 use crate::stages::evaluate::classify;
-use crate::stages::integer::{calibrate, checked, first_layer, note_file_codes};
+use crate::stages::integer::{calibrate, note_file_codes};
 
 /// A network whose values' ranges on some images are known: quantized at any widths without running again. A clone shares
 /// what is large.
@@ -82,9 +83,9 @@ impl Calibrated {
     /// [`StudyError::Quant`] naming the setting, or the node that cannot be quantized.
     pub fn quantize(&self, config: &QuantizationConfig, monitor: &dyn Monitor) -> Result<Quantized, StudyError> {
         let integer = match &self.ranges {
-            Some(ranges) => skimp_quant::quantize(&self.network.graph, &checked(config)?, ranges)?,
+            Some(ranges) => skimp_quant::quantize(&self.network.graph, config, ranges)?,
             None => {
-                let integer = skimp_quant::read_qdq(&self.network.graph, first_layer(config))?;
+                let integer = skimp_quant::read_qdq(&self.network.graph, config.first_layer)?;
                 note_file_codes(&integer, monitor);
                 integer
             }
@@ -136,10 +137,8 @@ impl Quantized {
         if is_quantized(&network.graph) {
             return Calibrated::new(network, images, 0, Detail::Extremes, monitor)?.quantize(config, monitor);
         }
-        let detail = match checked(config)?.range {
-            RangeMethod::Max => Detail::Extremes,
-            RangeMethod::Percentile(_) => Detail::Histogram,
-        };
+        config.check()?;
+        let detail = Detail::of(config.calibration);
         let others = images.for_ranges(config.calibration_split, monitor)?;
         let images = others.as_ref().unwrap_or(images);
         Calibrated::new(network, images, config.calibration_images, detail, monitor)?.quantize(config, monitor)
@@ -207,8 +206,8 @@ impl Quantized {
 /// The settings with the widths that count: those of the file where the codes are its own.
 fn of_file(quantized: &skimp_quant::Quantized, settings: &QuantizationConfig) -> QuantizationConfig {
     if !quantized.report.is_from_file {
-        return settings.clone();
+        return *settings;
     }
     let (weight_bits, activation_bits) = quantized.widths();
-    QuantizationConfig { weight_bits, activation_bits, ..settings.clone() }
+    QuantizationConfig { weight_bits, activation_bits, ..*settings }
 }

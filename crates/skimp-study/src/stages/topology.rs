@@ -18,12 +18,12 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use skimp_graph::ops;
 use skimp_graph::{Op, shape, statistics};
+use skimp_quant::QuantizationConfig;
 use skimp_report::records::ModelRecord;
 use skimp_sim::{LayerKind, LayerShape, LayerWorkload, ShapeSpec};
 
 use crate::error::StudyError;
 use crate::inputs::network::{Network, hex};
-use crate::stages::config::QuantizationConfig;
 use crate::stages::inspect::{InspectLayer, InspectRecord, InspectTotal};
 
 /// Greatest extent in a topology.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use skimp_quant::QuantizationConfig;
 use skimp_report::StudyRecord;
 use skimp_report::records::{ColumnRecord, Provenance, Sections, TableRecord, TablesRecord};
 use toml::Table;
@@ -10,7 +11,6 @@ use toml::Table;
 use crate::error::StudyError;
 use crate::inputs::network::Network;
 use crate::monitor::Silent;
-use crate::stages::config::QuantizationConfig;
 use crate::stages::evaluate::{Engine, EvaluateConfig, evaluate};
 use crate::store::Store;
 use crate::store::desk::Desk;
@@ -98,7 +98,7 @@ impl WidthPoints<'_> {
             data: self.study.data.clone(),
             input_size: None,
             engine: Some(Engine::Integer),
-            quantization: QuantizationConfig { weight_bits, ..self.plan.quantization.clone() },
+            quantization: QuantizationConfig { weight_bits, ..self.plan.quantization },
         }
     }
 }

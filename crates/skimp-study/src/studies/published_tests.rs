@@ -1,6 +1,7 @@
 //! Published gains beside what the models give on a real network: what `skimp_testkit` lists
 //! with the gap and its cause. They need `SKIMP_DATA`, a folder with `cifar10/` and `models/`.
 
+use skimp_quant::QuantizationConfig;
 use skimp_report::records::AcceleratorRecord;
 
 use crate::inputs::config::DataConfig;
@@ -10,7 +11,6 @@ use crate::simulate::config::{AcceleratorConfig, LayersConfig};
 use crate::simulate::designs::Designs;
 use crate::simulate::pricing::CostsConfig;
 use crate::simulate::session::{SimulateConfig, simulate};
-use crate::stages::config::QuantizationConfig;
 
 /// VGG-16's convolutions on one CIFAR-10 image of 64 x 64; `None` and a message without `SKIMP_DATA`.
 fn vgg16(accelerators: &[(&str, &str)]) -> Option<Vec<AcceleratorRecord>> {

@@ -144,6 +144,14 @@ pub(crate) struct Checked {
 const MAX_EPOCHS: u64 = 1 << 24;
 
 impl TrainConfig {
+    /// Checks what the types leave open, before anything is opened.
+    ///
+    /// # Errors
+    /// [`StudyError::Usage`] or [`StudyError::Train`] naming the setting.
+    pub fn check_settings(&self) -> Result<(), StudyError> {
+        self.check().map(drop)
+    }
+
     /// Understands every text before anything is opened.
     pub(crate) fn check(&self) -> Result<Checked, StudyError> {
         if self.batch_size == 0 {

@@ -168,7 +168,7 @@ fn ranges_give_networks_of_many_widths() {
         let config = QuantizationConfig {
             weight_bits: bits,
             activation_bits: bits,
-            calibration: calibration.to_owned(),
+            calibration: calibration.parse().unwrap(),
             calibration_images: 16,
             ..QuantizationConfig::default()
         };

@@ -2,9 +2,9 @@
 
 use skimp::training::optimizer::{ParamHook, UpdateOf};
 use skimp::training::{LossKind, LossSum, LossTerm, Param, Target, Teacher};
-use skimp::{DataConfig, Dataset, Images, Network, Silent, SplitConfig, StudyError, Tensor, TrainConfig, with_threads};
+use skimp::{DataConfig, Dataset, Images, Network, Silent, Split, StudyError, Tensor, TrainConfig, with_threads};
 
-fn images(network: &Network, split: SplitConfig) -> Images {
+fn images(network: &Network, split: Split) -> Images {
     network.images(&DataConfig { set: "sample".into(), split, ..DataConfig::default() }).unwrap()
 }
 
@@ -43,7 +43,7 @@ fn first_weights(network: &Network) -> (String, Tensor) {
 #[test]
 fn a_hook_of_ones_own_takes_part() {
     let network = Network::open("sample-resnet").unwrap();
-    let training = images(&network, SplitConfig::Train);
+    let training = images(&network, Split::Train);
     let (name, before) = first_weights(&network);
     let plain = network.training(&training, &config()).run(&Silent).unwrap();
     assert_ne!(first_weights(plain.network()).1, before);
@@ -56,7 +56,7 @@ fn a_hook_of_ones_own_takes_part() {
 fn a_network_is_trained_with_a_teacher_and_goes_on() {
     let teacher = Network::open("sample-resnet").unwrap();
     let student = Network::open_for_training("sample-resnet", 1).unwrap();
-    let (training, test) = (images(&student, SplitConfig::Train), images(&student, SplitConfig::Test));
+    let (training, test) = (images(&student, Split::Train), images(&student, Split::Test));
     let term = |kind, factor, target| LossTerm { kind, tensor: None, factor, target };
     let losses = || LossSum {
         terms: vec![
@@ -101,7 +101,7 @@ fn images_in_memory_are_learned() {
 #[test]
 fn faults_are_named() {
     let network = Network::open_for_training("sample-resnet", 1).unwrap();
-    let training = images(&network, SplitConfig::Train);
+    let training = images(&network, Split::Train);
     let run = |config| network.training(&training, &config).run(&Silent).unwrap_err();
     assert!(run(TrainConfig { precision: "fp3".into(), ..config() }).is_usage());
     assert!(run(TrainConfig { batch_size: 0, ..config() }).is_usage());

@@ -2,7 +2,7 @@
 //!
 //!     cargo run -p skimp-examples --bin quantize
 
-use skimp::{DataConfig, Network, QuantizationConfig, Silent, SplitConfig, WeightScales};
+use skimp::{DataConfig, Network, QuantizationConfig, Silent, Split, WeightScales};
 
 /// Images that measure accuracy.
 const N_IMAGES: usize = 200;
@@ -11,8 +11,8 @@ fn main() -> anyhow::Result<()> {
     let network = Network::open("sample-resnet")?;
     let of_split = |split| DataConfig { set: "sample".into(), split, ..DataConfig::default() };
     // Ranges come from training images, accuracy from others.
-    let training = network.images(&of_split(SplitConfig::Train))?;
-    let test = network.images(&of_split(SplitConfig::Test))?;
+    let training = network.images(&of_split(Split::Train))?;
+    let test = network.images(&of_split(Split::Test))?;
 
     // The network runs on 32 images here, and not again below.
     let calibrated = network.calibrate(&training, 32, &Silent)?;

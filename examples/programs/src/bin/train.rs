@@ -3,15 +3,15 @@
 //!     cargo run -p skimp-examples --bin train
 
 use skimp::training::{LossKind, LossSum, LossTerm, Target, Teacher};
-use skimp::{DataConfig, Network, Silent, SplitConfig, TrainConfig};
+use skimp::{DataConfig, Network, Silent, Split, TrainConfig};
 
 fn main() -> anyhow::Result<()> {
     let teacher = Network::open("sample-resnet")?;
     // The same architecture with initial weights.
     let student = Network::open_for_training("sample-resnet", 7)?;
     let of_split = |split| DataConfig { set: "sample".into(), split, ..DataConfig::default() };
-    let training = student.images(&of_split(SplitConfig::Train))?;
-    let test = student.images(&of_split(SplitConfig::Test))?;
+    let training = student.images(&of_split(Split::Train))?;
+    let test = student.images(&of_split(Split::Test))?;
     let config = TrainConfig {
         epochs: 2,
         images: Some(512),

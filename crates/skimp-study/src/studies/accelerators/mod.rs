@@ -9,6 +9,7 @@ mod tests;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use skimp_quant::QuantizationConfig;
 use skimp_report::{SimulationRecord, StudyRecord, write_study};
 
 use self::points::{AcceleratorPoints, Clock, Extra, Inputs};
@@ -22,7 +23,6 @@ use crate::simulate::config::{AcceleratorConfig, LayersConfig};
 use crate::simulate::designs::Designs;
 use crate::simulate::pricing::CostsConfig;
 use crate::simulate::session::SimulateConfig;
-use crate::stages::config::QuantizationConfig;
 use crate::store::desk::Desk;
 use crate::studies::config::{STUDY_SCHEMA, StudyConfig, StudyHeader};
 use crate::studies::kind::{Plan, StudyPlan};
@@ -87,7 +87,7 @@ impl AcceleratorsPlan {
             baseline: baseline.filter(|_| !variants.is_empty()).map(str::to_owned),
             costs: config.costs.clone(),
             allowed_loss_points: config.allowed_loss_points,
-            quantization: config.quantization.clone(),
+            quantization: config.quantization,
             layers: config.layers.clone(),
             designs: config.designs.clone(),
             accelerators: config.accelerators.clone(),

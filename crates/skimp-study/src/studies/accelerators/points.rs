@@ -163,7 +163,7 @@ impl<'a> AcceleratorPoints<'a> {
         let config = SimulateConfig {
             data: study.data.clone(),
             input_size: study.network.input_size,
-            quantization: plan.quantization.clone(),
+            quantization: plan.quantization,
             layers: plan.layers.clone(),
             designs: plan.designs.clone(),
             accelerators: designs.iter().map(|&design| plan.accelerators[design].clone()).collect(),
@@ -201,7 +201,7 @@ impl Points for AcceleratorPoints<'_> {
         data.insert("preprocess".to_owned(), inputs.images.preprocess_name().into());
         let mut table = Table::try_from(&study.network).map_err(unwritten)?;
         table.insert("data".to_owned(), data.into());
-        table.insert("quantization".to_owned(), Value::try_from(&plan.quantization).map_err(unwritten)?);
+        table.insert("quantization".to_owned(), Value::try_from(plan.quantization).map_err(unwritten)?);
         table.insert("layers".to_owned(), Value::try_from(&plan.layers).map_err(unwritten)?);
         let digests = [
             ("network_sha256", inputs.network.sha256.clone()),

@@ -1,5 +1,6 @@
 //! The record of a study of accelerators, from the outcomes of its points.
 
+use skimp_data::Split;
 use skimp_graph::Executor;
 use skimp_graph::integer::{IntegerEngine, is_quantized};
 use skimp_report::records::{
@@ -12,7 +13,6 @@ use skimp_sim::ComparisonRow;
 use super::points::{Clock, Inputs, NetworkPart, Outcome, Part};
 use super::{AcceleratorsPlan, published};
 use crate::error::StudyError;
-use crate::inputs::config::SplitConfig;
 use crate::inputs::images::Images;
 use crate::inputs::network::Network;
 use crate::monitor::Monitor;
@@ -196,8 +196,8 @@ fn assumptions(
                 quantization.calibration,
                 quantization.calibration_images.min(images.len()),
                 match quantization.calibration_split.filter(|&split| split != study.data.split) {
-                    Some(SplitConfig::Train) => " of the training split",
-                    Some(SplitConfig::Test) => " of the test split",
+                    Some(Split::Train) => " of the training split",
+                    Some(Split::Test) => " of the test split",
                     None if study.data.accuracy_images > 0 => ", the first ones of those that accuracy is measured on",
                     None => "",
                 },

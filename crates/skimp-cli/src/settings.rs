@@ -1,0 +1,362 @@
+//! Flags that are settings of a configuration: words, types, bounds and defaults are the configuration's own, so a flag
+//! and the key of the same name in a file cannot differ.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde::Serialize;
+use serde::de::value::MapDeserializer;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
+use toml::{Table, Value};
+
+/// A setting as a flag. The flag is the key with dashes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    /// Key in the configuration.
+    pub(crate) key: &'static str,
+    /// What stands for the value in help.
+    pub(crate) value: &'static str,
+    /// What it is, for help.
+    pub(crate) help: &'static str,
+    /// Other spellings of the flag.
+    pub(crate) aliases: &'static [&'static str],
+    /// Where it stands in help, if not with the others.
+    pub(crate) heading: Option<&'static str>,
+    /// Words that completion knows; where there are none, those of the configuration's type.
+    pub(crate) words: Option<fn() -> Vec<&'static str>>,
+}
+
+impl Setting {
+    pub(crate) const fn new(key: &'static str, value: &'static str, help: &'static str) -> Self {
+        Self { key, value, help, aliases: &[], heading: None, words: None }
+    }
+
+    pub(crate) const fn alias(self, aliases: &'static [&'static str]) -> Self {
+        Self { aliases, ..self }
+    }
+
+    pub(crate) const fn heading(self, heading: &'static str) -> Self {
+        Self { heading: Some(heading), ..self }
+    }
+
+    pub(crate) const fn words(self, words: fn() -> Vec<&'static str>) -> Self {
+        Self { words: Some(words), ..self }
+    }
+
+    /// The long flag.
+    pub(crate) fn flag(&self) -> String {
+        self.key.replace('_', "-")
+    }
+}
+
+/// A configuration whose keys are flags.
+pub(crate) trait Settings: Clone + Default + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Where the flags stand in help.
+    const HEADING: &'static str;
+    /// The flags, in the order of help.
+    const FLAGS: &'static [Setting];
+
+    /// What is wrong with values that the types allow.
+    fn fault(&self) -> Option<String>;
+
+    /// The keys as they are where nothing is given.
+    fn defaults() -> Table {
+        Table::try_from(Self::default()).unwrap_or_default()
+    }
+}
+
+/// The flags of a configuration, for a command's arguments.
+#[derive(Clone, Debug)]
+pub(crate) struct SettingFlags<C>(pub(crate) C);
+
+impl<C: Settings> clap::Args for SettingFlags<C> {
+    fn augment_args(command: Command) -> Command {
+        let defaults = C::defaults();
+        let arg = |setting: &'static Setting| {
+            let default = defaults.get(setting.key);
+            let arg = Arg::new(setting.key)
+                .long(setting.flag())
+                .aliases(setting.aliases)
+                .help(setting.help)
+                .help_heading(setting.heading.unwrap_or(C::HEADING));
+            match default {
+                Some(Value::Boolean(_)) => arg.action(ArgAction::SetTrue),
+                Some(Value::Array(_)) => arg
+                    .value_name(setting.value)
+                    .value_parser(Reads::<C>::new(setting))
+                    .hide_possible_values(setting.words.is_some())
+                    .action(ArgAction::Append)
+                    .value_delimiter(setting.value.contains(',').then_some(',')),
+                default => {
+                    let arg = arg
+                        .value_name(setting.value)
+                        .value_parser(Reads::<C>::new(setting))
+                        .hide_possible_values(setting.words.is_some());
+                    match default {
+                        Some(default) => arg.default_value(plain(default)),
+                        None => arg,
+                    }
+                }
+            }
+        };
+        command.args(C::FLAGS.iter().map(arg))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<C: Settings> clap::FromArgMatches for SettingFlags<C> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut table = C::defaults();
+        for setting in C::FLAGS {
+            let default = table.get(setting.key);
+            let given = match default {
+                Some(Value::Boolean(_)) => Some(Value::Boolean(matches.get_flag(setting.key))),
+                Some(Value::Array(_)) => matches
+                    .get_many::<Value>(setting.key)
+                    .map(|values| Value::Array(values.cloned().flat_map(elements).collect())),
+                _ => matches.get_one::<Value>(setting.key).cloned(),
+            };
+            if let Some(value) = given {
+                table.insert(setting.key.to_owned(), value);
+            }
+        }
+        read(table).map(Self).map_err(|cause| clap::Error::raw(clap::error::ErrorKind::ValueValidation, cause + "\n"))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn elements(value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(values) => values,
+        value => vec![value],
+    }
+}
+
+/// The configuration of a table, or what is wrong with it.
+fn read<C: Settings>(table: Table) -> Result<C, String> {
+    let config: C = table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    match config.fault() {
+        Some(fault) => Err(fault),
+        None => Ok(config),
+    }
+}
+
+/// A value as a user writes it.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        // Single precision, as its shortest decimal.
+        Value::Float(number) if f64::from(*number as f32).to_bits() == number.to_bits() => (*number as f32).to_string(),
+        value => value.to_string(),
+    }
+}
+
+/// Reads one setting: what the configuration refuses, the flag refuses.
+#[derive(Debug)]
+struct Reads<C> {
+    setting: &'static Setting,
+    config: PhantomData<fn() -> C>,
+}
+
+impl<C> Clone for Reads<C> {
+    fn clone(&self) -> Self {
+        Self::new(self.setting)
+    }
+}
+
+impl<C> Reads<C> {
+    fn new(setting: &'static Setting) -> Self {
+        Self { setting, config: PhantomData }
+    }
+}
+
+impl<C: Settings> Reads<C> {
+    fn value(&self, text: &str) -> Result<Value, String> {
+        let mut table = C::defaults();
+        let key = self.setting.key;
+        let default = table.get(key).cloned();
+        let candidates: Vec<Value> = match default {
+            Some(Value::Integer(_)) => vec![Value::Integer(text.parse().map_err(|error| format!("{error}"))?)],
+            Some(Value::Float(_)) => vec![Value::Float(text.parse().map_err(|error| format!("{error}"))?)],
+            Some(Value::String(_)) => vec![Value::String(text.to_owned())],
+            Some(Value::Array(_)) => vec![Value::Array(vec![Value::String(text.to_owned())])],
+            // No default tells the type: the one that the configuration takes.
+            _ => {
+                let integer = text.parse().map(Value::Integer).ok();
+                let float = text.parse().map(Value::Float).ok();
+                [integer, float, Some(Value::String(text.to_owned()))].into_iter().flatten().collect()
+            }
+        };
+        let mut cause = String::new();
+        for value in candidates {
+            table.insert(key.to_owned(), value.clone());
+            match read::<C>(table.clone()) {
+                Ok(_) => return Ok(value),
+                Err(fault) if cause.is_empty() => cause = fault,
+                Err(_) => {}
+            }
+        }
+        Err(cause)
+    }
+}
+
+impl<C: Settings> TypedValueParser for Reads<C> {
+    type Value = Value;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<Value, clap::Error> {
+        let this = self.clone();
+        StringValueParser::new().try_map(move |text| this.value(&text)).parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let words = match self.setting.words {
+            Some(words) => words(),
+            None => words_of::<C>(self.setting.key),
+        };
+        (!words.is_empty()).then(|| Box::new(words.into_iter().map(PossibleValue::new)) as Box<_>)
+    }
+}
+
+/// Reads a choice among words: those of the configuration's type.
+pub(crate) fn choice<T>() -> impl TypedValueParser<Value = T>
+where
+    T: DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    let words = words_of_type::<T>();
+    clap::builder::PossibleValuesParser::new(words)
+        .try_map(|word| T::deserialize(IntoDeserializer::<serde::de::value::Error>::into_deserializer(word.as_str())))
+}
+
+fn words_of_type<T: DeserializeOwned>() -> Vec<&'static str> {
+    let words = Cell::new(&[][..]);
+    // Whatever comes of it, the type has been asked.
+    let _ = T::deserialize(Probe(&words));
+    words.get().to_vec()
+}
+
+/// The words that the type of a key has, where it is a choice among words.
+fn words_of<C: DeserializeOwned>(key: &'static str) -> Vec<&'static str> {
+    let words = Cell::new(&[][..]);
+    let entry = std::iter::once((key, Probe(&words)));
+    // Whatever comes of it, the type has been asked.
+    let _ = C::deserialize(MapDeserializer::<_, serde::de::value::Error>::new(entry));
+    words.get().to_vec()
+}
+
+/// The keys of a configuration.
+#[cfg(test)]
+pub(crate) fn keys_of<C: DeserializeOwned>() -> Vec<&'static str> {
+    let keys = Cell::new(&[][..]);
+    // Whatever comes of it, the type has been asked.
+    let _ = C::deserialize(Probe(&keys));
+    keys.get().to_vec()
+}
+
+/// A value that notes which words it may be, or which keys it has.
+#[derive(Clone, Copy)]
+struct Probe<'a>(&'a Cell<&'static [&'static str]>);
+
+impl IntoDeserializer<'_> for Probe<'_> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for Probe<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(Self::Error::custom("no choice among words"))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.0.set(variants);
+        Err(Self::Error::custom("the words are known"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.0.set(fields);
+        Err(Self::Error::custom("the keys are known"))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq tuple
+        tuple_struct map identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, FromArgMatches};
+    use skimp::{QuantizationConfig, RangeMethod, Split, WeightScales};
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<QuantizationConfig, String> {
+        let command = SettingFlags::<QuantizationConfig>::augment_args(Command::new("x").no_binary_name(true));
+        let matches = command.try_get_matches_from(arguments).map_err(|error| error.to_string())?;
+        SettingFlags::from_arg_matches(&matches).map(|flags| flags.0).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn flags_are_the_keys_of_the_configuration() {
+        assert_eq!(parse(&[]).unwrap(), QuantizationConfig::default());
+        let given = ["--weight-bits", "8", "--calibration", "percentile:99.5", "--calibration-split", "train"];
+        let found = parse(&[&given[..], &["--weight-scales", "per-channel"]].concat()).unwrap();
+        let expected = QuantizationConfig {
+            weight_bits: 8,
+            calibration: RangeMethod::Percentile(99.5),
+            calibration_split: Some(Split::Train),
+            weight_scales: WeightScales::PerChannel,
+            ..QuantizationConfig::default()
+        };
+        assert_eq!(found, expected);
+        for (given, cause) in [
+            (["--weight-bits", "17"], "weight_bits is 17, expected 2 to 16"),
+            (["--weight-bits", "x"], "invalid digit"),
+            (["--calibration", "entropy"], "expected min-max or percentile:P"),
+            (["--calibration", "percentile:0"], "with P above 0"),
+            (["--weight-scales", "per-row"], "`per-layer` or `per-channel`"),
+        ] {
+            let error = parse(&given).unwrap_err();
+            assert!(error.contains(cause), "{error}");
+        }
+    }
+
+    #[test]
+    fn words_are_those_of_the_type() {
+        assert_eq!(words_of::<QuantizationConfig>("weight_scales"), ["per-layer", "per-channel"]);
+        assert_eq!(words_of::<QuantizationConfig>("calibration_split"), ["test", "train"]);
+        assert!(words_of::<QuantizationConfig>("weight_bits").is_empty());
+    }
+}
