@@ -56,6 +56,7 @@ pub use crate::studies::kind::{KindOf, Plan, StudyKind, StudyPlan};
 pub use crate::studies::precision::{PolicyConfig, PrecisionConfig, PrecisionPlan};
 pub use crate::studies::published::{NO_FIGURE, PublishedConfig};
 pub use crate::studies::runner::{StudyRun, run_study, study, study_in};
+pub use crate::studies::widths::{WidthsConfig, WidthsPlan};
 pub use crate::tabular::Tabular;
 pub use crate::train::config::{TrainConfig, Validation};
 pub use crate::train::record::{OutputRecord, TrainRecord};

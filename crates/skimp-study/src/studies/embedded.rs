@@ -16,6 +16,7 @@ pub(crate) static STUDIES: &[(&str, &str)] = &[
     ("lecture-comparison", include_str!("../../../../configs/studies/lecture-comparison.toml")),
     ("selective-gradients", include_str!("../../../../configs/studies/selective-gradients.toml")),
     ("low-precision-training", include_str!("../../../../configs/studies/low-precision-training.toml")),
+    ("few-bits", include_str!("../../../../configs/studies/few-bits.toml")),
     ("low-precision-cifar10", include_str!("../../../../configs/studies/low-precision-cifar10.toml")),
 ];
 

@@ -26,13 +26,13 @@ use crate::studies::runner::{StudyRun, run_study, study, study_in};
 
 /// Accuracy of a network whose weights have fewer and fewer bits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct WidthsPlan {
-    widths: Widths,
+struct NarrowPlan {
+    narrow: Narrow,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Widths {
+struct Narrow {
     weight_bits: Vec<u32>,
     #[serde(default)]
     quantization: QuantizationConfig,
@@ -46,7 +46,7 @@ struct Outcome {
 }
 
 struct WidthPoints<'a> {
-    plan: &'a Widths,
+    plan: &'a Narrow,
     study: &'a StudyHeader,
     network: Network,
     points: Vec<Point>,
@@ -103,13 +103,13 @@ impl WidthPoints<'_> {
     }
 }
 
-impl StudyPlan for WidthsPlan {
-    const KIND: &'static str = "widths";
+impl StudyPlan for NarrowPlan {
+    const KIND: &'static str = "narrow";
     const SUMMARY: &'static str = "accuracy by bits of the weights";
-    const MARK: &'static str = "[widths]";
+    const MARK: &'static str = "[narrow]";
 
     fn check(&self, _study: &StudyHeader) -> Result<(), String> {
-        if self.widths.weight_bits.is_empty() { Err("widths.weight_bits is empty".to_owned()) } else { Ok(()) }
+        if self.narrow.weight_bits.is_empty() { Err("narrow.weight_bits is empty".to_owned()) } else { Ok(()) }
     }
 
     fn check_published(&self, figure: &PublishedConfig) -> Result<(), String> {
@@ -119,13 +119,13 @@ impl StudyPlan for WidthsPlan {
     fn run(&self, study: &StudyHeader, desk: &Desk<'_>) -> Result<StudyRecord, StudyError> {
         let network = Network::open(&study.network.model)?;
         let point = |bits: &u32| Point { name: format!("bits{bits}"), label: format!("{bits} bits") };
-        let points = self.widths.weight_bits.iter().map(point).collect();
-        let points = WidthPoints { plan: &self.widths, study, network, points };
+        let points = self.narrow.weight_bits.iter().map(point).collect();
+        let points = WidthPoints { plan: &self.narrow, study, network, points };
         let outcomes = desk.outcomes(&points)?;
         let row = |(bits, outcome): (&u32, &Outcome)| {
             vec![(*bits).into(), outcome.top1.map(|top1| 100.0 * top1).into(), outcome.failure.clone().into()]
         };
-        let rows = self.widths.weight_bits.iter().zip(&outcomes).map(row).collect();
+        let rows = self.narrow.weight_bits.iter().zip(&outcomes).map(row).collect();
         let columns = vec![
             ColumnRecord::new("weight_bits", "weight bits"),
             ColumnRecord::real("top1_percent", "top-1", "%", 2),
@@ -145,7 +145,7 @@ impl StudyPlan for WidthsPlan {
     }
 }
 
-static KINDS: &[&dyn StudyKind] = &[&KindOf::<WidthsPlan>::ENTRY, STUDY_KINDS[0], STUDY_KINDS[1]];
+static KINDS: &[&dyn StudyKind] = &[&KindOf::<NarrowPlan>::ENTRY, STUDY_KINDS[0], STUDY_KINDS[1], STUDY_KINDS[2]];
 
 const STUDY: &str = r#"
 schema = 1
@@ -160,10 +160,10 @@ model = "sample-resnet"
 set = "sample"
 accuracy_images = 40
 
-[widths]
+[narrow]
 weight_bits = [8, 4, 2, 1]
 
-[widths.quantization]
+[narrow.quantization]
 activation_bits = 8
 calibration_images = 4
 
@@ -186,11 +186,11 @@ fn json(record: &StudyRecord) -> String {
 fn a_kind_of_ones_own_takes_part() {
     let config = parse(STUDY).unwrap();
     let whole = study(&config, &Silent).unwrap();
-    assert_eq!((whole.kind.as_str(), whole.title.as_str()), ("widths", "Few bits on sample-resnet"));
+    assert_eq!((whole.kind.as_str(), whole.title.as_str()), ("narrow", "Few bits on sample-resnet"));
     // What one evaluation gives, and a width that cannot be.
-    let plan = config.plan.get::<WidthsPlan>().unwrap();
+    let plan = config.plan.get::<NarrowPlan>().unwrap();
     let network = Network::open("sample-resnet").unwrap();
-    let points = WidthPoints { plan: &plan.widths, study: &config.header, network, points: Vec::new() };
+    let points = WidthPoints { plan: &plan.narrow, study: &config.header, network, points: Vec::new() };
     let four = evaluate(&points.network, &points.config(1), &Silent).unwrap();
     let rows = &whole.section::<TablesRecord>().unwrap().tables[0].rows;
     assert_eq!(rows[1][1].as_f64(), Some(100.0 * four.top1));
@@ -246,32 +246,39 @@ fn its_points_are_kept_and_found_again() {
 fn mistakes_in_its_file_are_named() {
     for (from, to, message) in [
         ("weight_bits = [8", "weigth_bits = [8", "unknown field `weigth_bits`"),
-        ("weight_bits = [8, 4, 2, 1]", "weight_bits = []", "widths.weight_bits is empty"),
+        ("weight_bits = [8, 4, 2, 1]", "weight_bits = []", "narrow.weight_bits is empty"),
         ("summary", "sumary", "line 5: unknown field `sumary`, expected one of `schema`"),
         ("ours = \"top1\"", "ours = \"top5\"", "published \"top-1 in 8 bits\": ours must be \"top1\""),
         (
-            "[widths]",
-            "[[accelerators]]\nmodel = \"compend\"\n[widths]",
-            "[widths] and [[accelerators]] exclude each other",
+            "[narrow]",
+            "[[accelerators]]\nmodel = \"compend\"\n[narrow]",
+            "[narrow] and [[accelerators]] exclude each other",
         ),
         (
             "schema = 1",
             "schema = 1\nkind = \"precision\"",
-            "kind is \"precision\", but [widths] tells one of kind widths",
+            "kind is \"precision\", but [narrow] tells one of kind narrow",
         ),
-        ("schema = 1", "schema = 1\nkind = \"x\"", "kind is \"x\", expected one of: widths, accelerators, precision"),
-        ("[widths]", "[layers]\n[widths]", "`layers` in a study of kind widths, it is one of accelerators"),
-        ("[widths", "[network", "duplicate key"),
+        (
+            "schema = 1",
+            "schema = 1\nkind = \"x\"",
+            "kind is \"x\", expected one of: narrow, accelerators, precision, widths",
+        ),
+        ("[narrow]", "[layers]\n[narrow]", "`layers` in a study of kind narrow, it is one of accelerators"),
+        ("[narrow", "[network", "duplicate key"),
     ] {
         let error = parse(&STUDY.replace(from, to)).unwrap_err().to_string();
         assert!(error.starts_with("few.toml: ") && error.contains(message), "{error}");
     }
-    let (head, _) = STUDY.split_once("[widths]").unwrap();
+    let (head, _) = STUDY.split_once("[narrow]").unwrap();
     let error = parse(head).unwrap_err().to_string();
-    assert!(error.contains("there is no [widths], no [[accelerators]], no [training], nor a kind"), "{error}");
+    assert!(
+        error.contains("there is no [narrow], no [[accelerators]], no [training], no [widths], nor a kind"),
+        "{error}"
+    );
     // A kind may be said, too, and is then said again.
-    let said = parse(&STUDY.replace("schema = 1", "schema = 1\nkind = \"widths\"")).unwrap();
-    assert!(said.to_toml().unwrap().contains("kind = \"widths\""));
+    let said = parse(&STUDY.replace("schema = 1", "schema = 1\nkind = \"narrow\"")).unwrap();
+    assert!(said.to_toml().unwrap().contains("kind = \"narrow\""));
 }
 
 /// Kinds have names and tables of their own, and no key of the header.

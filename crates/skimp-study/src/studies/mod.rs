@@ -13,10 +13,13 @@ pub(crate) mod published;
 #[cfg(test)]
 mod published_tests;
 pub(crate) mod runner;
+pub(crate) mod widths;
 
 use self::accelerators::AcceleratorsPlan;
 use self::kind::{KindOf, StudyKind};
 use self::precision::PrecisionPlan;
+use self::widths::WidthsPlan;
 
 /// Every kind of study, one line each.
-pub static STUDY_KINDS: &[&dyn StudyKind] = &[&KindOf::<AcceleratorsPlan>::ENTRY, &KindOf::<PrecisionPlan>::ENTRY];
+pub static STUDY_KINDS: &[&dyn StudyKind] =
+    &[&KindOf::<AcceleratorsPlan>::ENTRY, &KindOf::<PrecisionPlan>::ENTRY, &KindOf::<WidthsPlan>::ENTRY];
