@@ -41,7 +41,7 @@ pub use crate::stages::qdq::{
     EncodingRecord, FloatNodeRecord, QuantizeConfig, QuantizeRecord, QuantizedLayerRecord, quantize,
 };
 pub use crate::stages::quantized::{Calibrated, Quantized};
-pub use crate::stages::run::{RunConfig, input_files, n_chosen_outputs, run_network};
+pub use crate::stages::run::{Compiled, RunConfig, input_files, n_chosen_outputs, run_network};
 pub use crate::stages::topology::{Topology, export_topology, inspect_topology};
 pub use crate::store::desk::Desk;
 pub use crate::store::folder::FolderStore;

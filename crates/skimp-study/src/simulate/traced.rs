@@ -26,8 +26,8 @@ use crate::stages::quantized::Quantized;
 /// What every layer of an integer network read and computed on some images, in memory: the network has run, and designs are
 /// simulated without running it again. A clone shares it.
 ///
-/// It takes 4 bytes for each input and 8 for each sum of a layer, and 8 more where a residual is added: 0.4 MB an image for
-/// the embedded network, some 150 MB for VGG-16 at 224 x 224. The memory is set aside before the network runs
+/// It takes 4 bytes for each input and 8 for each sum of a layer, and 8 more where a residual is added: 0.5 MB an image for
+/// the embedded network, some 145 MB for VGG-16 at 224 x 224. The memory is set aside before the network runs
 /// ([`StudyError::Memory`] where the run's budget has no room), and given back with the last clone.
 /// [`simulate`](crate::simulate()) keeps nothing: it shows each image to all designs at once and forgets it.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_data::{DataError, npy};
 use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
-use skimp_graph::{DType, Data, Dim, Tensor};
+use skimp_graph::{DType, Data, Dim, Executor, Tensor};
 use skimp_report::write_atomic;
 
 use crate::error::StudyError;
@@ -112,11 +112,23 @@ impl Network {
     /// [`StudyError::NotQuantized`] for the integer engine on a float network; [`StudyError::Graph`] naming the input that does
     /// not fit, or the node.
     pub fn run(&self, engine: Engine, inputs: &[Tensor]) -> Result<Vec<Tensor>, StudyError> {
+        self.compile(engine)?.run(inputs)
+    }
+
+    /// Prepares the network for many [runs](Compiled::run): shapes, packed weights and plans are kept. [`Engine::Integer`] is
+    /// for networks in QDQ form.
+    ///
+    /// # Errors
+    /// [`StudyError::NotQuantized`] for the integer engine on a float network; [`StudyError::Graph`] naming the node that the
+    /// engine cannot run.
+    pub fn compile(&self, engine: Engine) -> Result<Compiled, StudyError> {
         self.check_engine(engine)?;
-        Ok(match engine {
-            Engine::Integer => IntegerExecutor::new(&lower(&self.graph)?)?.run(inputs)?,
-            Engine::Reference | Engine::Cpu => float_executor(self, engine)?.run(inputs)?,
-        })
+        let ready = match engine {
+            Engine::Integer => Ready::Integers(Box::new(IntegerExecutor::new(&lower(&self.graph)?)?)),
+            Engine::Reference | Engine::Cpu => Ready::Floats(float_executor(self, engine)?),
+        };
+        let names = self.output_names().into_iter().map(str::to_owned).collect();
+        Ok(Compiled { ready, output_names: names })
     }
 
     fn check_engine(&self, engine: Engine) -> Result<(), StudyError> {
@@ -124,6 +136,38 @@ impl Network {
             return Err(StudyError::NotQuantized { network: self.name.clone() });
         }
         Ok(())
+    }
+}
+
+/// A network on an engine, ready to run as often as one likes, from any number of threads.
+#[derive(Debug)]
+pub struct Compiled {
+    ready: Ready,
+    output_names: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Ready {
+    Floats(Box<dyn Executor>),
+    Integers(Box<IntegerExecutor>),
+}
+
+impl Compiled {
+    /// Names of the outputs, in order.
+    #[must_use]
+    pub fn output_names(&self) -> &[String] {
+        &self.output_names
+    }
+
+    /// Runs the network on `inputs` and returns its outputs, both in order.
+    ///
+    /// # Errors
+    /// [`StudyError::Graph`] naming the input that does not fit, or the node.
+    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, StudyError> {
+        Ok(match &self.ready {
+            Ready::Floats(executor) => executor.run(inputs)?,
+            Ready::Integers(executor) => executor.run(inputs)?,
+        })
     }
 }
 

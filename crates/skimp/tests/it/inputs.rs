@@ -70,6 +70,14 @@ fn networks_come_from_bytes_and_graphs() {
     for (found, expected) in pairs(&logits).into_iter().zip(pairs(&reference)) {
         assert!((found - expected).abs() < 1e-3, "{found}, expected {expected}");
     }
+    // Prepared once, used again, from several threads.
+    let compiled = network.compile(Engine::Cpu).unwrap();
+    let again = || compiled.run(std::slice::from_ref(&inputs)).unwrap().remove(0);
+    std::thread::scope(|scope| {
+        let threads = [(); 2].map(|()| scope.spawn(again));
+        threads.into_iter().for_each(|thread| assert_eq!(thread.join().unwrap(), logits));
+    });
+    assert_eq!(compiled.output_names(), network.output_names());
     assert!(network.run(Engine::Integer, std::slice::from_ref(&inputs)).unwrap_err().is_usage());
     assert!(matches!(Network::from_bytes("none", b"no network".to_vec()), Err(StudyError::Graph(_))));
 }

@@ -10,10 +10,11 @@ fn main() -> anyhow::Result<()> {
     let images = network.images(&DataConfig { set: "sample".into(), ..DataConfig::default() })?;
     let (inputs, labels) = images.tensors(0..4)?;
 
-    // The fast engine, and the naive reference interpreter that specifies it.
-    let outputs = network.run(Engine::Cpu, std::slice::from_ref(&inputs))?;
+    // The fast engine, prepared once for any number of runs, and the naive interpreter that specifies what it computes.
+    let compiled = network.compile(Engine::Cpu)?;
+    let outputs = compiled.run(std::slice::from_ref(&inputs))?;
     let reference = network.run(Engine::Reference, std::slice::from_ref(&inputs))?;
-    println!("output \"{}\" of shape {:?}", network.output_names()[0], outputs[0].shape());
+    println!("output \"{}\" of shape {:?}", compiled.output_names()[0], outputs[0].shape());
 
     let logits = outputs[0].as_f32().unwrap_or_default();
     let expected = reference[0].as_f32().unwrap_or_default();
