@@ -15,11 +15,11 @@ mod published_tests;
 pub(crate) mod runner;
 pub(crate) mod widths;
 
-use self::accelerators::AcceleratorsPlan;
 use self::kind::{KindOf, StudyKind};
-use self::precision::PrecisionPlan;
-use self::widths::WidthsPlan;
 
 /// Every kind of study, one line each.
-pub static STUDY_KINDS: &[&dyn StudyKind] =
-    &[&KindOf::<AcceleratorsPlan>::ENTRY, &KindOf::<PrecisionPlan>::ENTRY, &KindOf::<WidthsPlan>::ENTRY];
+pub static STUDY_KINDS: &[&dyn StudyKind] = &[
+    &KindOf::<accelerators::AcceleratorsPlan>::ENTRY,
+    &KindOf::<precision::PrecisionPlan>::ENTRY,
+    &KindOf::<widths::WidthsPlan>::ENTRY,
+];
