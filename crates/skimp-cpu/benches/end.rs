@@ -15,11 +15,11 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use skimp_cpu::integer::{ConvProblem, EndPlanes, conv_exact, end_planes};
 use skimp_graph::shape::{LayerShape, ShapeSpec};
 use skimp_numerics::{EndTest, rng};
+use skimp_testkit::{RawTimes, Times};
 
 /// Name, rows and columns, input channels, filters.
 const LAYERS: [(&str, usize, usize, usize); 13] = [
@@ -93,10 +93,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             name => names.push(name.to_owned()),
         }
     }
-    println!("threads: {}, runs: {RUNS}, least wall-clock and processor time of each", rayon::current_num_threads());
+    println!("threads: {}, runs: {RUNS}, median wall-clock and processor time of each", rayon::current_num_threads());
     println!(
         "layer        MMAC  exact ms    end ms  ratio  GMAC/s  exact cpu   end cpu  ratio negative  planes used of {BITS}"
     );
+    let mut raw = RawTimes::new("end");
     let mut total = ([0.0; 2], [0.0; 2], 0_u64);
     for (name, hw, c, k) in LAYERS {
         if !names.is_empty() && !names.iter().any(|n| n == name) {
@@ -109,8 +110,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         if let Some(folder) = &dump {
             write(folder, name, [hw, c, k], &operands, &ends)?;
         }
-        let exact = time(|| conv_exact(&problem).map(drop))?;
-        let end = time(|| end_planes(&problem, EndTest::Negative).map(drop))?;
+        let exact = time(&mut raw, &format!("{name} exact"), || conv_exact(&problem).map(drop))?;
+        let end = time(&mut raw, &format!("{name} end"), || end_planes(&problem, EndTest::Negative).map(drop))?;
         for i in 0..2 {
             total.0[i] += exact[i];
             total.1[i] += end[i];
@@ -122,6 +123,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         row(name, problem.shape.dense_macs(), exact, end, &format!("{negative:8.3} {planes:7.2}"));
     }
     row("total", total.2, total.0, total.1, "");
+    println!("raw times: {}", raw.save()?.display());
     Ok(())
 }
 
@@ -134,28 +136,17 @@ fn row(name: &str, macs: u64, exact: [f64; 2], end: [f64; 2], rest: &str) {
     );
 }
 
-/// Least wall-clock and processor seconds of some runs.
-fn time<E: Error>(mut work: impl FnMut() -> Result<(), E>) -> Result<[f64; 2], E> {
-    let mut least = [f64::INFINITY; 2];
-    for _ in 0..RUNS {
-        let (start, processor) = (Instant::now(), processor_seconds());
-        work()?;
-        least[0] = least[0].min(start.elapsed().as_secs_f64());
-        least[1] = least[1].min(processor_seconds() - processor);
-    }
-    Ok(least)
-}
-
-/// Seconds that the threads of this process have run, or NaN where the system does not tell (it is Linux's).
-fn processor_seconds() -> f64 {
-    let of_thread = |task: std::fs::DirEntry| -> Option<f64> {
-        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse().ok()
-    };
-    match std::fs::read_dir("/proc/self/task") {
-        Ok(tasks) => tasks.flatten().filter_map(of_thread).sum::<f64>() * 1e-9,
-        Err(_) => f64::NAN,
-    }
+/// Median wall-clock and processor seconds of some runs.
+fn time<E: Error>(raw: &mut RawTimes, what: &str, mut work: impl FnMut() -> Result<(), E>) -> Result<[f64; 2], E> {
+    let mut outcome = Ok(());
+    let times = Times::of(RUNS, || {
+        let done = work();
+        if outcome.is_ok() {
+            outcome = done;
+        }
+    });
+    raw.add(what, &times);
+    outcome.map(|()| [times.median(), times.processor_median()])
 }
 
 /// Compares 1,000 outputs, drawn at random, with the definition.

@@ -8,7 +8,6 @@
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::error::Error;
-use std::time::Instant;
 
 use gemm::Parallelism;
 use rayon::ThreadPoolBuilder;
@@ -17,8 +16,9 @@ use skimp_graph::networks::{self, Weights};
 use skimp_graph::ops;
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{AutoPad, DType, Dim, Executor, Graph, GraphBuilder, GraphError, Op, Tensor, Window};
+use skimp_testkit::{RawTimes, Times};
 
-/// Runs per figure; the least time counts, as the machine may be shared.
+/// Runs per figure, of which the median counts.
 const RUNS: usize = 7;
 
 /// A convolution, padded to keep its extent.
@@ -144,24 +144,14 @@ impl Layer {
     }
 }
 
-/// The least time of some runs, in seconds.
-fn fastest(n_runs: usize, mut run: impl FnMut()) -> f64 {
-    let times = (0..n_runs).map(|_| {
-        let start = Instant::now();
-        run();
-        start.elapsed().as_secs_f64()
-    });
-    times.fold(f64::INFINITY, f64::min)
-}
-
 /// The largest difference relative to the largest magnitude.
 fn difference(a: &[f32], b: &[f32]) -> f32 {
     let scale = b.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
     a.iter().zip(b).fold(0.0, |most, (a, b)| most.max((a - b).abs() / scale))
 }
 
-fn layers() -> Result<(), Box<dyn Error>> {
-    println!("{:20} {:>10} {:>9} {:>12} {:>12}", "layer, 1 thread", "skimp ms", "GMAC/s", "over gemm", "over naive");
+fn layers(raw: &mut RawTimes) -> Result<(), Box<dyn Error>> {
+    println!("{:20} {:>16} {:>9} {:>12} {:>12}", "layer, 1 thread", "skimp", "GMAC/s", "over gemm", "over naive");
     for layer in LAYERS {
         let executor = CpuExecutor::new(&layer.graph()?)?;
         let (x, weight) = ([layer.input()], layer.weight());
@@ -180,24 +170,31 @@ fn layers() -> Result<(), Box<dyn Error>> {
             }
         }
         let repeats = (5e8 / layer.macs()).clamp(1.0, 200.0) as usize;
-        let skimp = fastest(RUNS, || (0..repeats).for_each(|_| drop(executor.run(&x)))) / repeats as f64;
-        let gemm = fastest(RUNS, || {
-            (0..repeats).for_each(|_| layer.im2col_gemm(elements, weight, &mut columns, &mut lowered));
-        }) / repeats as f64;
-        let naive = fastest(1, || layer.naive(elements, weight, &mut plain));
+        let (mut skimp, mut gemm) = (Times::default(), Times::default());
+        for _ in 0..RUNS {
+            skimp.add(|| (0..repeats).for_each(|_| drop(executor.run(&x))));
+            gemm.add(|| {
+                (0..repeats).for_each(|_| layer.im2col_gemm(elements, weight, &mut columns, &mut lowered));
+            });
+        }
+        let naive = Times::of(1, || layer.naive(elements, weight, &mut plain));
+        raw.add(&format!("{} x {repeats}", layer.name), &skimp);
+        raw.add(&format!("{} x {repeats} gemm", layer.name), &gemm);
+        let seconds = skimp.median() / repeats as f64;
         println!(
-            "{:20} {:10.3} {:9.1} {:11.2}x {:11.1}x",
+            "{:20} {:9.3} ms ±{:2.0} % {:9.1} {:11.2}x {:11.1}x",
             layer.name,
-            skimp * 1e3,
-            layer.macs() / skimp / 1e9,
-            gemm / skimp,
-            naive / skimp
+            seconds * 1e3,
+            skimp.spread_percent(),
+            layer.macs() / seconds / 1e9,
+            skimp.speedup_over(&gemm),
+            naive.median() / seconds
         );
     }
     Ok(())
 }
 
-fn network(name: &str, graph: &Graph, batch: usize) -> Result<(), Box<dyn Error>> {
+fn network(raw: &mut RawTimes, name: &str, graph: &Graph, batch: usize) -> Result<(), Box<dyn Error>> {
     let shapes = skimp_graph::shape::bind(graph, batch, None)?;
     let inputs: Vec<Tensor> = shapes.into_iter().map(|shape| random_tensor(2, "x", shape, 0.0, 1.0)).collect();
     let executor = CpuExecutor::new(graph)?;
@@ -210,22 +207,26 @@ fn network(name: &str, graph: &Graph, batch: usize) -> Result<(), Box<dyn Error>
         } else if first != outputs {
             return Err(format!("{name}: {n_threads} threads change the result").into());
         }
-        let seconds = pool.install(|| fastest(RUNS, || drop(executor.run(&inputs))));
-        let rate = batch as f64 / seconds;
-        println!("{name:20} batch {batch:4} threads {n_threads} {:10.3} ms {rate:9.1} images/s", seconds * 1e3);
+        let times = pool.install(|| Times::of(RUNS, || drop(executor.run(&inputs))));
+        raw.add(&format!("{name} batch {batch} threads {n_threads}"), &times);
+        let rate = batch as f64 / times.median();
+        println!("{name:20} batch {batch:4} threads {n_threads} {times:>20} {rate:9.1} images/s");
     }
     Ok(())
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    ThreadPoolBuilder::new().num_threads(1).build()?.install(|| layers().map_err(|error| error.to_string()))?;
+    let mut raw = RawTimes::new("executor");
+    ThreadPoolBuilder::new().num_threads(1).build()?.install(|| layers(&mut raw).map_err(|error| error.to_string()))?;
     println!();
     let built_in = |name: &str| networks::build(name, Weights::Seeded(1));
     let resnet20 = built_in("resnet20")?;
     for batch in [1, 100, 500] {
-        network("resnet20", &resnet20, batch)?;
+        network(&mut raw, "resnet20", &resnet20, batch)?;
     }
-    network("vgg16", &built_in("vgg16")?, 1)?;
-    network("resnet18", &built_in("resnet18")?, 1)?;
-    network("alexnet-caffe", &built_in("alexnet-caffe")?, 1)
+    network(&mut raw, "vgg16", &built_in("vgg16")?, 1)?;
+    network(&mut raw, "resnet18", &built_in("resnet18")?, 1)?;
+    network(&mut raw, "alexnet-caffe", &built_in("alexnet-caffe")?, 1)?;
+    println!("\nraw times: {}", raw.save()?.display());
+    Ok(())
 }

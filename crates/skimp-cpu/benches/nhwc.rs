@@ -2,21 +2,21 @@
 //!
 //!     cargo bench -p skimp-cpu --bench nhwc -- [--threads N] [--only TEXT] [--arithmetic f32|bf16|chunked] [--sparse]
 //!
-//! Figures are GFLOP/s (two operations for each multiply-accumulate, padding included) of the fastest run, since the
-//! machine may be shared. `--sparse` compares the two kernels of the input gradient, multiplying and skipping zero
+//! Figures are GFLOP/s (two operations for each multiply-accumulate, padding included) of the median run (on one
+//! thread, of its processor time: the machine may be shared); raw times go to `target/bench/nhwc.csv`. `--sparse` compares the two kernels of the input gradient, multiplying and skipping zero
 //! errors, in alternation: the time of the first over that of the second. `benches/pytorch_conv.py` measures beside PyTorch; for that, `--serve` times one layer and
 //! pass for each line it reads.
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::error::Error;
 use std::io::BufRead;
-use std::time::Instant;
 
 use rayon::ThreadPoolBuilder;
 use skimp_cpu::nhwc::{
     Arithmetic, ChunkedSum, ConvShape, Workspace, Zeros, conv_forward, conv_input_grad, conv_input_grad_with,
     conv_weight_grad, skips_zeros,
 };
+use skimp_testkit::{RawTimes, Times};
 
 /// Images in a batch.
 const BATCH: usize = 64;
@@ -84,54 +84,21 @@ impl Operands {
         }
     }
 
-    /// The fastest of some runs, in seconds.
-    fn time(&mut self, pass: usize, arithmetic: Arithmetic, workspace: &mut Workspace, n_runs: usize) -> f64 {
-        let mut clock = Clock::default();
-        (0..n_runs).for_each(|_| clock.time(|| self.run(pass, arithmetic, workspace)));
-        clock.seconds()
+    /// Some runs.
+    fn time(&mut self, pass: usize, arithmetic: Arithmetic, workspace: &mut Workspace, n_runs: usize) -> Times {
+        Times::of(n_runs, || self.run(pass, arithmetic, workspace))
     }
 }
 
-/// Times runs of one thing on a machine that may be shared.
-struct Clock {
-    fastest: f64,
-    cpu: f64,
-    runs: usize,
+/// The median run, in seconds; on one thread the median processor time, to which other programs on the same cores do not
+/// add, where runs are long enough for the system to count it.
+fn seconds(times: &Times) -> f64 {
+    let processor = times.processor_median();
+    if rayon::current_num_threads() == 1 && processor > 4e-3 { processor } else { times.median() }
 }
 
-impl Default for Clock {
-    fn default() -> Self {
-        Self { fastest: f64::INFINITY, cpu: 0.0, runs: 0 }
-    }
-}
-
-impl Clock {
-    fn time(&mut self, run: impl FnOnce()) {
-        let (start, cpu_start) = (Instant::now(), cpu_seconds());
-        run();
-        self.fastest = self.fastest.min(start.elapsed().as_secs_f64());
-        self.cpu += cpu_seconds() - cpu_start;
-        self.runs += 1;
-    }
-
-    /// The fastest run; on one thread, if that is less, the mean processor time of the runs, to which other programs
-    /// on the same cores do not add. (The system counts that in steps of a few milliseconds.)
-    fn seconds(&self) -> f64 {
-        if rayon::current_num_threads() == 1 && self.cpu > 0.2 {
-            self.fastest.min(self.cpu / self.runs as f64)
-        } else {
-            self.fastest
-        }
-    }
-}
-
-/// Processor time of this thread; 0 where the system does not tell.
-fn cpu_seconds() -> f64 {
-    let counters = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    counters.split(' ').next().and_then(|nanoseconds| nanoseconds.parse::<f64>().ok()).map_or(0.0, |ns| ns * 1e-9)
-}
-
-fn table(only: &str, arithmetic: Arithmetic) {
+fn table(only: &str, arithmetic: Arithmetic) -> std::io::Result<()> {
+    let mut raw = RawTimes::new("nhwc");
     println!("{:18} {:>10} {:>10} {:>10}  GFLOP/s", "layer", PASSES[0], PASSES[1], PASSES[2]);
     let mut workspace = Workspace::new();
     for layer in LAYERS.iter().filter(|layer| layer.0.contains(only)) {
@@ -140,10 +107,14 @@ fn table(only: &str, arithmetic: Arithmetic) {
         let rates = [0, 1, 2].map(|pass| {
             operands.time(pass, arithmetic, &mut workspace, 1);
             let n_runs = (2e10 / flops).clamp(5.0, 60.0) as usize;
-            flops / operands.time(pass, arithmetic, &mut workspace, n_runs) / 1e9
+            let times = operands.time(pass, arithmetic, &mut workspace, n_runs);
+            raw.add(&format!("{} {}", layer.0, PASSES[pass]), &times);
+            flops / seconds(&times) / 1e9
         });
         println!("{:18} {:10.1} {:10.1} {:10.1}", layer.0, rates[0], rates[1], rates[2]);
     }
+    println!("raw times: {}", raw.save()?.display());
+    Ok(())
 }
 
 /// Densities of the errors at which skipping them is compared.
@@ -162,14 +133,14 @@ fn sparse(only: &str) -> Result<(), String> {
             // The noise of the errors' own low bits decides which of them stay.
             let keeps = |x: f32| (x.to_bits() >> 3 & 0xFFF) as f32 / 4096.0 < density;
             operands.dy = dense.iter().map(|&x| if keeps(x) { x } else { 0.0 }).collect();
-            let mut clocks = [Clock::default(), Clock::default()];
+            let mut clocks = [Times::default(), Times::default()];
             let mut results = Vec::new();
             for _ in 0..(1e10 / operands.shape.macs() as f64).clamp(3.0, 30.0) as usize {
                 for (clock, zeros) in clocks.iter_mut().zip([Zeros::Multiply, Zeros::Skip]) {
                     let Operands { shape, w, dy, out, .. } = &mut operands;
                     let dx = &mut out[..shape.x_len()];
                     let how = (Arithmetic::F32, zeros);
-                    clock.time(|| conv_input_grad_with(shape, dy, w, dx, how, &mut workspace));
+                    clock.add(|| conv_input_grad_with(shape, dy, w, dx, how, &mut workspace));
                     results.push(dx.iter().fold(0_u64, |hash, x| hash.rotate_left(7) ^ u64::from(x.to_bits())));
                 }
             }
@@ -177,14 +148,14 @@ fn sparse(only: &str) -> Result<(), String> {
                 return Err(format!("{}: the kernels disagree", layer.0));
             }
             let mark = if skips_zeros(&operands.shape, &operands.dy, Arithmetic::F32) { '*' } else { ' ' };
-            line += &format!(" {:6.2}{mark}", clocks[0].seconds() / clocks[1].seconds());
+            line += &format!(" {:6.2}{mark}", seconds(&clocks[0]) / seconds(&clocks[1]));
         }
         println!("{line}");
     }
     Ok(())
 }
 
-/// Answers each line `LAYER PASS` with the seconds of the fastest of three runs.
+/// Answers each line `LAYER PASS` with the seconds of the median of three runs.
 fn serve(arithmetic: Arithmetic) -> Result<(), Box<dyn Error>> {
     let mut workspace = Workspace::new();
     let mut current: Option<(String, Operands)> = None;
@@ -197,7 +168,7 @@ fn serve(arithmetic: Arithmetic) -> Result<(), Box<dyn Error>> {
             Some(known) if known.0 == name => known,
             stale => stale.insert((name.to_owned(), Operands::new(layer))),
         };
-        println!("{}", operands.time(pass, arithmetic, &mut workspace, 3));
+        println!("{}", seconds(&operands.time(pass, arithmetic, &mut workspace, 3)));
     }
     Ok(())
 }
@@ -220,6 +191,5 @@ fn main() -> Result<(), Box<dyn Error>> {
     if arguments.iter().any(|arg| arg == "--sparse") {
         return pool.install(|| sparse(&only)).map_err(Into::into);
     }
-    pool.install(|| table(&only, arithmetic));
-    Ok(())
+    pool.install(|| table(&only, arithmetic)).map_err(Into::into)
 }

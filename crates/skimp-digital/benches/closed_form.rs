@@ -5,11 +5,10 @@
 //! this machine is used instead.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
 use skimp_digital::ACCELERATORS;
 use skimp_sim::{Accelerator, LayerWorkload, find_model};
-use skimp_testkit::{VGG16_CONVOLUTIONS, VGG16_DENSE};
+use skimp_testkit::{RawTimes, Times, VGG16_CONVOLUTIONS, VGG16_DENSE};
 use toml::Table;
 
 const RUNS: usize = 7;
@@ -52,40 +51,36 @@ fn network(accelerator: &dyn Accelerator, layers: &[LayerWorkload]) -> u64 {
     layers.iter().map(|layer| accelerator.simulate_layer(layer, None).map_or(0, |result| result.total_cycles())).sum()
 }
 
-/// Networks per second of each run.
-fn rates(mut evaluate: impl FnMut() -> u64) -> Vec<f64> {
-    (0..RUNS)
-        .map(|_| {
-            let (start, mut n) = (Instant::now(), 0_u32);
-            while start.elapsed() < Duration::from_millis(150) {
-                for _ in 0..64 {
-                    black_box(evaluate());
-                }
-                n += 64;
-            }
-            f64::from(n) / start.elapsed().as_secs_f64()
-        })
-        .collect()
-}
+/// Networks of one run.
+const NETWORKS: u32 = 2048;
 
 #[allow(clippy::print_stdout, reason = "a bench prints")]
-fn main() {
+fn main() -> std::io::Result<()> {
+    let mut raw = RawTimes::new("closed_form");
     let measured = std::env::var("SKIMP_SCALE_SIM_SECONDS").ok().and_then(|text| text.parse::<f64>().ok());
     let (seconds, origin) = measured.map_or((SCALE_SIM_SECONDS, "cited"), |seconds| (seconds, "given"));
-    println!("one thread; mean, deviation and least of {RUNS} runs; SCALE-Sim: {seconds} s for ResNet-50 ({origin})");
+    println!(
+        "one thread; median and spread of {RUNS} runs of {NETWORKS} networks; SCALE-Sim: {seconds} s for ResNet-50 ({origin})"
+    );
     for (shape, layers) in [("vgg16", vgg16()), ("resnet50", resnet50())] {
         for name in ["dadiannao", "systolic", "tpu-v1"] {
             let Ok(model) = find_model(ACCELERATORS, name) else { continue };
             let Ok(accelerator) = model.accelerator(&Table::new()) else { continue };
             assert!(network(&*accelerator, &layers) > 0);
-            let rates = rates(|| network(&*accelerator, &layers));
-            let mean = rates.iter().sum::<f64>() / RUNS as f64;
-            let deviation = (rates.iter().map(|rate| (rate - mean).powi(2)).sum::<f64>() / RUNS as f64).sqrt();
-            let least = rates.iter().copied().fold(f64::INFINITY, f64::min);
+            let times = Times::of(RUNS, || {
+                for _ in 0..NETWORKS {
+                    black_box(network(&*accelerator, &layers));
+                }
+            });
+            raw.add(&format!("{name} {shape} x {NETWORKS}"), &times);
+            let rate = f64::from(NETWORKS) / times.median();
             println!(
-                "closed_form/{name}/{shape}: {mean:.0} ± {deviation:.0} networks/s, least {least:.0}; {:.1e} x SCALE-Sim",
-                mean * seconds
+                "closed_form/{name}/{shape}: {rate:.0} networks/s ±{:.0} %; {:.1e} x SCALE-Sim",
+                times.spread_percent(),
+                rate * seconds
             );
         }
     }
+    println!("raw times: {}", raw.save()?.display());
+    Ok(())
 }

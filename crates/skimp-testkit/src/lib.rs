@@ -1,14 +1,17 @@
 //! What the tests of several crates share: where real data and a Python are, how a test says that it has neither,
-//! the published figures that tests hold ours against, and the shapes of the network that most of them are of.
+//! the published figures that tests hold ours against, the shapes of the network that most of them are of, and how benches
+//! measure.
 //!
 //! For dev-dependencies only. `cargo xtask test` sets `SKIMP_PYTHON`; `SKIMP_DATA` is the user's.
 
 mod figures;
+mod timing;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub use figures::{Class, Figure, WIDEST_TOLERANCE, check, figures};
+pub use timing::{RawTimes, Times};
 
 /// Rows and columns, input channels, output channels of VGG-16's convolutions at 224 x 224, each with 3 x 3 kernels and a
 /// padding of 1 (K. Simonyan, A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR
