@@ -9,7 +9,8 @@
 //! - A constant that several nodes share counts once, at the first. A constant behind `DequantizeLinear` and moves
 //!   counts as if it stood there itself; scales and zero points do not count.
 //! - **MACs**: `Conv`: output elements · inputs per group · kernel elements; `Gemm`, `MatMul`: m · k · n per product.
-//!   what else multiplies says so in its file. Everything else, biases included, counts 0. One MAC is one multiplication and one addition.
+//!   what else multiplies says so in its file: an `If` counts as its larger branch, a `Loop` as its trips where their number
+//!   is known, else as one, a `Scan` as its trips. Constants of graphs in them count as those of the node. Everything else, biases included, counts 0. One MAC is one multiplication and one addition.
 //! - **activations, sum** (definition a): output elements of all nodes that multiply.
 //! - **activations, peak** (definition c): the largest number of elements alive at one time when the nodes run in graph
 //!   order. A graph input is alive from the start, a result while its node runs, both until the last node that reads
@@ -102,27 +103,8 @@ fn layer(
     counted: &mut HashSet<ValueId>,
     node: &Node,
 ) -> LayerStatistics {
-    let mut count = |idx: usize| {
-        let id = node.inputs.get(idx).copied().flatten().and_then(|id| stored_constant(graph, producers, id))?;
-        counted.insert(id).then(|| shapes[id].n_elements())
-    };
     let shape = |idx: usize| node.inputs.get(idx).copied().flatten().map_or(&[][..], |id| shapes.shape(id));
-    let (mut weights, mut others, mut buffers) = (0, 0, 0);
-    for idx in 0..node.inputs.len() {
-        match node.op.parameter(idx) {
-            Some(Parameter::Weight) => weights += count(idx).unwrap_or(0),
-            Some(Parameter::Other) => others += count(idx).unwrap_or(0),
-            Some(Parameter::Buffer) => buffers += count(idx).unwrap_or(0),
-            None => {}
-        }
-    }
-    if node.op == Op::Add {
-        for (product, addend) in [(0, 1), (1, 0)] {
-            if is_matmul(graph, producers, node, product) {
-                others += count(addend).unwrap_or(0);
-            }
-        }
-    }
+    let Constants { weights, others, buffers } = constants(graph, producers, counted, node);
     let shapes_of_inputs: Vec<&[usize]> = (0..node.inputs.len()).map(shape).collect();
     let output_elements = node.outputs.iter().map(|&id| shapes[id].n_elements()).fold(0, u64::saturating_add);
     let variables = node.inputs.iter().flatten().filter(|&&id| graph.constant(id).is_none());
@@ -139,7 +121,50 @@ fn layer(
     }
 }
 
-/// The constant that a value holds, directly or through operators that only store it differently.
+/// Elements of the constants of a node.
+#[derive(Clone, Copy, Default)]
+struct Constants {
+    weights: u64,
+    others: u64,
+    buffers: u64,
+}
+
+fn constants(graph: &Graph, producers: &[Option<usize>], counted: &mut HashSet<ValueId>, node: &Node) -> Constants {
+    let mut count = |idx: usize| {
+        let id = node.inputs.get(idx).copied().flatten().and_then(|id| stored_constant(graph, producers, id));
+        let constant = id.filter(|&id| counted.insert(id)).and_then(|id| graph.constant(id));
+        constant.map_or(0, |tensor| tensor.len() as u64)
+    };
+    let mut found = Constants::default();
+    for idx in 0..node.inputs.len() {
+        match node.op.parameter(idx) {
+            Some(Parameter::Weight) => found.weights += count(idx),
+            Some(Parameter::Other) => found.others += count(idx),
+            Some(Parameter::Buffer) => found.buffers += count(idx),
+            None => {}
+        }
+    }
+    if node.op == Op::Add {
+        for (product, addend) in [(0, 1), (1, 0)] {
+            if is_matmul(graph, producers, node, product) {
+                found.others += count(addend);
+            }
+        }
+    }
+    for body in node.op.bodies() {
+        let (graph, mut counted) = (body.graph(), HashSet::new());
+        let producers = graph.producers();
+        for inner in graph.nodes() {
+            let inner = constants(graph, &producers, &mut counted, inner);
+            found.weights += inner.weights;
+            found.others += inner.others;
+            found.buffers += inner.buffers;
+        }
+    }
+    found
+}
+
+/// The constant that a value holds, directly or through operators that only store it differently, or in fewer bits.
 fn stored_constant(graph: &Graph, producers: &[Option<usize>], id: ValueId) -> Option<ValueId> {
     let mut id = id;
     loop {
@@ -147,7 +172,8 @@ fn stored_constant(graph: &Graph, producers: &[Option<usize>], id: ValueId) -> O
             return Some(id);
         }
         let node = &graph.nodes()[producers[id.0]?];
-        id = node.op.stores().then(|| node.inputs.first().copied().flatten()).flatten()?;
+        let stores = node.op.stores() || matches!(node.op, Op::Clip(_));
+        id = stores.then(|| node.inputs.first().copied().flatten()).flatten()?;
     }
 }
 

@@ -11,10 +11,11 @@ mod calculations;
 pub(crate) mod dtype;
 pub(crate) mod export;
 mod external;
-mod functions;
+pub(crate) mod functions;
 pub(crate) mod import;
 mod packed;
-mod proto;
+pub(crate) mod proto;
+mod sparse;
 pub(crate) mod symbolic;
 mod tensor;
 
@@ -22,6 +23,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+pub use self::import::UnknownOperator;
 use crate::{Graph, GraphError, ops};
 
 /// Key of a network's metadata under which the element types stand that its file holds and that are computed in f32 here,
@@ -50,7 +52,7 @@ pub fn import(path: &Path) -> Result<Graph, GraphError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    import::import(bytes, Some(folder), path)
+    import::import(bytes, Some(folder), path, &[])
 }
 
 /// Reads a network from the bytes of an ONNX file. `name` stands for the file in errors, and names a graph without a
@@ -59,7 +61,32 @@ pub fn import(path: &Path) -> Result<Graph, GraphError> {
 /// # Errors
 /// As [`import`].
 pub fn import_bytes(bytes: Bytes, base_dir: Option<&Path>, name: &str) -> Result<Graph, GraphError> {
-    import::import(bytes, base_dir, Path::new(name))
+    import::import(bytes, base_dir, Path::new(name), &[])
+}
+
+/// [`import_bytes`] for inputs of these extents, by name (any input, if the name is empty): what the file leaves open there is
+/// fixed. A network that chooses
+/// between branches by the extents of its inputs is often read only this way.
+///
+/// # Errors
+/// As [`import`]; [`GraphError::InvalidInput`] if the file fixes an extent to another value, or an input has another number
+/// of axes.
+pub fn import_bytes_for(
+    bytes: Bytes,
+    base_dir: Option<&Path>,
+    name: &str,
+    extents: &[(String, Vec<usize>)],
+) -> Result<Graph, GraphError> {
+    import::import(bytes, base_dir, Path::new(name), extents)
+}
+
+/// The operators of an ONNX file that [`import`] does not know, those in graphs of nodes included. `name` stands for the file
+/// in errors.
+///
+/// # Errors
+/// [`GraphError::InvalidFile`] if it is no ONNX model.
+pub fn unknown_operators(bytes: Bytes, name: &str) -> Result<Vec<UnknownOperator>, GraphError> {
+    import::unknown_operators(bytes, Path::new(name))
 }
 
 /// Writes `graph` as an ONNX file: to a temporary file beside `path` first, which is then renamed.

@@ -1,7 +1,6 @@
 //! The protobuf messages of ONNX, as far as skimp reads or writes them.
 //!
-//! Field numbers are those of `onnx.proto` (ONNX 1.16). Fields that are absent here are skipped unread; that includes
-//! subgraphs, so that nesting costs nothing. Raw tensor data is a window into the file's bytes, not a copy.
+//! Field numbers are those of `onnx.proto` (ONNX 1.16). Fields that are absent here are skipped unread. Raw tensor data is a window into the file's bytes, not a copy.
 
 use bytes::Bytes;
 
@@ -39,6 +38,7 @@ pub(crate) mod attr {
     pub(crate) const FLOATS: i32 = 6;
     pub(crate) const INTS: i32 = 7;
     pub(crate) const STRINGS: i32 = 8;
+    pub(crate) const SPARSE_TENSOR: i32 = 11;
 }
 
 /// `TensorProto.DataLocation.EXTERNAL`.
@@ -60,6 +60,8 @@ pub(crate) struct ModelProto {
     pub(crate) opset_import: Vec<OperatorSetIdProto>,
     #[prost(message, repeated, tag = "14")]
     pub(crate) metadata_props: Vec<StringStringEntryProto>,
+    #[prost(message, repeated, tag = "25")]
+    pub(crate) functions: Vec<FunctionProto>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -88,11 +90,36 @@ pub(crate) struct GraphProto {
     pub(crate) sparse_initializer: Vec<SparseTensorProto>,
 }
 
-/// Only the name of a sparse tensor is read, to refuse it by name.
+/// The name of a sparse tensor is that of its values.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct SparseTensorProto {
     #[prost(message, optional, tag = "1")]
     pub(crate) values: Option<TensorProto>,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) indices: Option<TensorProto>,
+    #[prost(int64, repeated, tag = "3")]
+    pub(crate) dims: Vec<i64>,
+}
+
+/// An operator that the file itself makes of others.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct FunctionProto {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(string, repeated, tag = "4")]
+    pub(crate) input: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    pub(crate) output: Vec<String>,
+    #[prost(message, repeated, tag = "7")]
+    pub(crate) node: Vec<NodeProto>,
+    #[prost(message, repeated, tag = "9")]
+    pub(crate) opset_import: Vec<OperatorSetIdProto>,
+    #[prost(string, tag = "10")]
+    pub(crate) domain: String,
+    #[prost(message, repeated, tag = "11")]
+    pub(crate) attribute_proto: Vec<AttributeProto>,
+    #[prost(string, tag = "13")]
+    pub(crate) overload: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -109,6 +136,8 @@ pub(crate) struct NodeProto {
     pub(crate) attribute: Vec<AttributeProto>,
     #[prost(string, tag = "7")]
     pub(crate) domain: String,
+    #[prost(string, tag = "8")]
+    pub(crate) overload: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -135,6 +164,8 @@ pub(crate) struct AttributeProto {
     pub(crate) r#type: i32,
     #[prost(string, tag = "21")]
     pub(crate) ref_attr_name: String,
+    #[prost(message, optional, tag = "22")]
+    pub(crate) sparse_tensor: Option<SparseTensorProto>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -33,6 +33,7 @@ macro_rules! facts {
 use facts;
 
 mod arithmetic;
+mod body;
 mod channels;
 mod global_pool;
 mod indices;
@@ -57,6 +58,7 @@ use crate::testing::{Case, Generator};
 use crate::{DType, Data, GraphError};
 
 pub(crate) use self::slice::SliceBounds;
+pub use body::Body;
 pub(crate) use channels::WeightAxes;
 pub use pad::PadMode;
 pub use recurrent::{Direction, Gate, GateFunction, Recurrence};
@@ -256,6 +258,11 @@ pub(crate) trait Operator: Debug {
     /// Multiply-accumulate operations for `n_outputs` output elements; `inputs` holds the shapes, empty for those left out.
     fn macs(&self, _inputs: &[&[usize]], _n_outputs: u64) -> u64 {
         0
+    }
+
+    /// The graphs that it holds. What they read of the graph around them are the last inputs of each, and of the node.
+    fn bodies(&self) -> Vec<&Body> {
+        Vec::new()
     }
 
     /// Whether the outputs cannot be negative, given which inputs cannot.
@@ -479,6 +486,9 @@ operators! {
     scatter_elements: ScatterElements(ScatterElements),
     modulo: Mod(Mod),
     one_hot: OneHot(OneHot),
+    r#if: If(If),
+    r#loop: Loop(Loop),
+    scan: Scan(Scan),
 }
 
 impl Op {
@@ -516,6 +526,11 @@ impl Op {
     /// Whether the outputs cannot be negative, given which inputs cannot.
     pub fn keeps_non_negative(&self, inputs: &[bool]) -> bool {
         self.operator().keeps_non_negative(inputs)
+    }
+
+    /// The graphs that it holds.
+    pub fn bodies(&self) -> Vec<&Body> {
+        self.operator().bodies()
     }
 
     pub(crate) fn output_types(

@@ -115,7 +115,8 @@ pub fn evaluate(op: &Op, node: &str, inputs: &[Option<&Tensor>]) -> Result<Vec<T
     Ok(tensors.map(|tensor| tensor.expect("an operator computes as many elements as its shape says")).collect())
 }
 
-fn empty(dtype: DType) -> Data {
+/// No elements.
+pub(crate) fn empty(dtype: DType) -> Data {
     match dtype {
         DType::F32 => Vec::<f32>::new().into(),
         DType::F64 => Vec::<f64>::new().into(),

@@ -23,7 +23,7 @@ pub fn fold_constants(graph: &Graph) -> Graph {
             node.inputs.iter().map(|input| input.and_then(|id| parts.values[id.0].constant.as_ref())).collect();
         let is_constant = node.inputs.iter().zip(&inputs).all(|(input, found)| input.is_none() == found.is_none())
             && inputs.iter().any(Option::is_some);
-        let results = if is_constant && node.op.folds() { folded(&node.op, &node.name, &inputs) } else { None };
+        let results = if is_constant { folded(&node.op, &node.name, &inputs) } else { None };
         match results.filter(|results| results.len() == node.outputs.len()) {
             Some(results) => {
                 for (output, result) in node.outputs.iter().zip(results) {
@@ -36,7 +36,11 @@ pub fn fold_constants(graph: &Graph) -> Graph {
     remove_dead(&parts.rebuilt())
 }
 
-fn folded(op: &Op, node: &str, inputs: &[Option<&Tensor>]) -> Option<Vec<Tensor>> {
+/// What a node of constants gives, if it is one of those that are folded.
+pub(crate) fn folded(op: &Op, node: &str, inputs: &[Option<&Tensor>]) -> Option<Vec<Tensor>> {
+    if !op.folds() {
+        return None;
+    }
     let types: Vec<Option<TensorType>> = inputs.iter().map(|input| input.map(TensorType::of)).collect();
     let types: Vec<Option<&TensorType>> = types.iter().map(Option::as_ref).collect();
     let n_inputs: u64 = types.iter().flatten().map(|t| t.n_elements()).fold(0, u64::saturating_add);

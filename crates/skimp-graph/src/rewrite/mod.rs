@@ -20,6 +20,7 @@ use crate::Graph;
 pub use batch_norm::{BatchNormFolding, FoldedBatchNorm, KeptBatchNorm, KeptReason, fold_batch_norm};
 pub use channels::spread;
 pub use constants::fold_constants;
+pub(crate) use constants::folded;
 pub use dead::remove_dead;
 pub use editor::{Edge, Editor};
 pub use identities::remove_identities;

@@ -148,6 +148,15 @@ pub(crate) fn tensor_attribute(name: &str, value: &Message) -> Message {
     Message::new().text(1, name).int(20, 4).message(5, value)
 }
 
+/// A graph as an attribute: nodes, and the names of its inputs and outputs.
+pub(crate) fn graph_attribute(name: &str, inputs: &[Message], nodes: &[Message], outputs: &[&str]) -> Message {
+    let graph = Message::new().text(2, name);
+    let graph = nodes.iter().fold(graph, |graph, node| graph.message(1, node));
+    let graph = inputs.iter().fold(graph, |graph, input| graph.message(11, input));
+    let graph = outputs.iter().fold(graph, |graph, output| graph.message(12, &Message::new().text(1, output)));
+    Message::new().text(1, name).int(20, 5).message(6, &graph)
+}
+
 /// A node named after its first output.
 pub(crate) fn node(op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Message]) -> Message {
     let mut message = Message::new();

@@ -261,3 +261,61 @@ fn half_precision_is_computed_in_f32_and_said_so() {
     let plain = Model::new(20).input("x", FLOAT, &[Is(2)]).node("Relu", &["x"], &["y"], &[]).output("y");
     assert_eq!(plain.import().unwrap().metadata(onnx::WIDENED_KEY), None);
 }
+
+/// Expected values are those of onnxruntime 1.32.
+#[test]
+fn an_lstm_quantized_as_it_runs() {
+    let w = [
+        162, 17, 35, 47, 36, 160, 173, 116, 7, 18, 66, 86, 124, 95, 52, 31, 138, 146, 6, 22, 90, 78, 177, 103, 84, 86,
+        133, 117, 34, 147, 151, 191,
+    ];
+    let r = [
+        157, 56, 63, 129, 130, 139, 173, 58, 187, 0, 15, 194, 188, 59, 27, 62, 8, 178, 132, 117, 48, 94, 38, 154, 94,
+        6, 50, 141, 103, 74, 50, 18,
+    ];
+    let biases: Vec<f32> = (0..32).map(|idx| (idx % 7) as f32 * 0.1 - 0.3).collect();
+    let inputs = ["x", "w", "r", "b", "", "", "", "", "ws", "wz", "rs", "rz"];
+    let attributes = [int_attribute("hidden_size", 2), text_attribute("direction", "bidirectional")];
+    let model = model()
+        .input("x", FLOAT, &[Is(3), Named("N"), Is(2)])
+        .initializer(&bytes("w", &[2, 2, 8], &w))
+        .initializer(&bytes("r", &[2, 2, 8], &r))
+        .initializer(&floats("b", &[2, 16], &biases))
+        .initializer(&floats("ws", &[2], &[0.01, 0.02]))
+        .initializer(&bytes("wz", &[2], &[100, 120]))
+        .initializer(&floats("rs", &[2], &[0.015, 0.01]))
+        .initializer(&bytes("rz", &[2], &[90, 110]))
+        .raw_node(&contributed("DynamicQuantizeLSTM", &inputs, &["y", "yh", "yc"], &attributes))
+        .output("y")
+        .output("yh")
+        .output("yc");
+    let x = Tensor::from_f32(vec![3, 1, 2], vec![1.0, -0.5, 0.25, 2.0, -1.0, 0.75]);
+    let outputs = run(&model, &[x]);
+    let expected: [(&[usize], &[f32]); 3] = [
+        (
+            &[3, 2, 1, 2],
+            &[
+                0.159_705_3,
+                0.000_126_164_5,
+                0.031_406_88,
+                -0.099_864_06,
+                0.068_659_65,
+                -0.041_374_69,
+                0.090_072_53,
+                0.152_161,
+                0.052_843_64,
+                -0.261_191_3,
+                -0.187_083_9,
+                0.219_738_3,
+            ],
+        ),
+        (&[2, 1, 2], &[0.052_843_64, -0.261_191_3, 0.031_406_88, -0.099_864_06]),
+        (&[2, 1, 2], &[0.091_749_24, -0.447_201, 0.319_689_8, -0.543_424_1]),
+    ];
+    for (output, (shape, expected)) in outputs.iter().zip(expected) {
+        assert_eq!(output.shape(), shape);
+        for (found, expected) in output.as_f32().expect("f32").iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+    }
+}

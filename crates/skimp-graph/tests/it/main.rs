@@ -4,12 +4,15 @@
 
 mod build;
 mod compare;
+mod control;
 mod external_data;
 mod forms;
 mod functions;
 mod hostile;
+mod local_functions;
 mod networks;
 mod node_cases;
+mod qonnx;
 mod round_trip;
 mod shape_arithmetic;
 mod surgery;

@@ -12,7 +12,7 @@ impl Calculation for Constant {
     }
 
     fn attributes(&self) -> &'static [&'static str] {
-        &["value", "value_float", "value_floats", "value_int", "value_ints"]
+        &["sparse_value", "value", "value_float", "value_floats", "value_int", "value_ints"]
     }
 
     fn import(&self, node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
@@ -23,6 +23,8 @@ impl Calculation for Constant {
         }
         let tensor = if let Some(proto) = node.tensor("value")? {
             importer.convert(proto, &format!("constant \"{}\"", node.name()))?
+        } else if let Some(proto) = node.sparse_tensor("sparse_value")? {
+            importer.convert_sparse(proto, &format!("constant \"{}\"", node.name()))?
         } else if let Some(value) = node.float("value_float")? {
             Tensor::from_f32(Vec::new(), vec![value])
         } else if let Some(values) = node.floats("value_floats")? {

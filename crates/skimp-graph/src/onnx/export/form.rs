@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::onnx::proto::{AttributeProto, attr};
+use crate::ops::Body;
 use crate::{DType, Tensor};
 
 /// What the form of an operator depends on besides the operator.
@@ -25,11 +26,13 @@ pub(crate) struct Form {
     pub(crate) attributes: Vec<AttributeProto>,
     /// Input position, label and value.
     pub(crate) parameters: Vec<(usize, &'static str, Tensor)>,
+    /// Attributes that are graphs, and at which input of the node what they read of the graph around them starts.
+    pub(crate) bodies: Vec<(&'static str, Body, usize)>,
 }
 
 impl Form {
     pub(crate) fn new(op_type: &'static str) -> Self {
-        Self { op_type, since: 7, attributes: Vec::new(), parameters: Vec::new() }
+        Self { op_type, since: 7, attributes: Vec::new(), parameters: Vec::new(), bodies: Vec::new() }
     }
 
     /// Needs at least this operator set.
@@ -70,6 +73,12 @@ impl Form {
 
     fn attribute(mut self, key: &str, attribute: AttributeProto) -> Self {
         self.attributes.push(AttributeProto { name: key.to_owned(), ..attribute });
+        self
+    }
+
+    /// A graph, which reads the node's inputs from `first` on of the graph around it.
+    pub(crate) fn body(mut self, key: &'static str, body: &Body, first: usize) -> Self {
+        self.bodies.push((key, body.clone(), first));
         self
     }
 

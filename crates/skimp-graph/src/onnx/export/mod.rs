@@ -2,6 +2,7 @@
 //!
 //! The weights are written straight from the graph's tensors, without a second copy in memory.
 
+mod body;
 mod form;
 
 use std::collections::HashSet;
@@ -16,7 +17,7 @@ use super::proto::{
     DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto,
     TensorTypeProto, TypeProto, ValueInfoProto,
 };
-use super::symbolic::{Extent, Shape, Symbol, Symbols};
+use super::symbolic::{self, Extent, Shape, Symbol, Symbols};
 use super::{MAX_OPSET, dtype, tensor};
 use crate::{DType, Dim, Graph, GraphError, Node, Tensor, ValueId};
 
@@ -62,7 +63,9 @@ impl<'a> Model<'a> {
         let mut parameters = Vec::new();
         let mut nodes = Vec::with_capacity(graph.nodes().len());
         for node in graph.nodes() {
-            nodes.push(node_proto(graph, node, form(node, &dtypes, opset)?, &mut names, &mut parameters));
+            let name_of = |id: ValueId| graph.value(id).name.clone();
+            let form = form(node, &dtypes, opset)?;
+            nodes.push(node_proto(&name_of, node, form, opset, &mut names, &mut parameters)?);
         }
         let (input, output) = interface(graph, &dtypes);
         let constants = graph.values().iter().filter_map(|value| Some((value.name.as_str(), value.constant.as_ref()?)));
@@ -76,6 +79,7 @@ impl<'a> Model<'a> {
                 graph: None,
                 opset_import: vec![OperatorSetIdProto { domain: String::new(), version: opset }],
                 metadata_props: metadata.map(|(key, value)| StringStringEntryProto { key, value }).collect(),
+                functions: Vec::new(),
             },
             graph: GraphProto {
                 node: nodes,
@@ -147,7 +151,7 @@ fn write_key(out: &mut impl Write, field: u8, len: usize) -> io::Result<()> {
 }
 
 /// The element type of every value.
-fn dtypes(graph: &Graph) -> Result<Vec<Option<DType>>, GraphError> {
+pub(crate) fn dtypes(graph: &Graph) -> Result<Vec<Option<DType>>, GraphError> {
     let mut dtypes: Vec<Option<DType>> =
         graph.values().iter().map(|value| value.constant.as_ref().map(Tensor::dtype)).collect();
     for input in graph.inputs() {
@@ -169,6 +173,9 @@ fn opset(graph: &Graph, dtypes: &[Option<DType>]) -> Result<i64, GraphError> {
     let mut opset = BASE_OPSET;
     for node in graph.nodes() {
         opset = opset.max(form(node, dtypes, BASE_OPSET)?.since);
+        for body in node.op.bodies() {
+            opset = opset.max(self::opset(body.graph(), &self::dtypes(body.graph())?)?);
+        }
     }
     debug_assert!(opset <= MAX_OPSET, "no form is newer than what is imported");
     Ok(opset)
@@ -187,14 +194,21 @@ fn form(node: &Node, dtypes: &[Option<DType>], opset: i64) -> Result<Form, Graph
 }
 
 fn node_proto(
-    graph: &Graph,
+    name_of: &dyn Fn(ValueId) -> String,
     node: &Node,
     form: Form,
+    opset: i64,
     names: &mut HashSet<String>,
     parameters: &mut Vec<(String, Tensor)>,
-) -> NodeProto {
-    let name_of = |id: &ValueId| graph.value(*id).name.clone();
-    let mut input: Vec<String> = node.inputs.iter().map(|id| id.as_ref().map(name_of).unwrap_or_default()).collect();
+) -> Result<NodeProto, GraphError> {
+    let mut input: Vec<String> = node.inputs.iter().map(|id| id.map(name_of).unwrap_or_default()).collect();
+    let mut attribute = form.attributes;
+    for (key, body, first) in &form.bodies {
+        attribute.push(body::attribute(key, body, input.get(*first..).unwrap_or_default(), opset, names)?);
+    }
+    if let Some((_, _, first)) = form.bodies.first() {
+        input.truncate(*first);
+    }
     for (position, label, value) in form.parameters {
         let mut name = format!("{}.{label}", node.name);
         while !names.insert(name.clone()) {
@@ -211,26 +225,21 @@ fn node_proto(
         }
         parameters.push((name, value));
     }
-    NodeProto {
+    Ok(NodeProto {
         input,
-        output: node.outputs.iter().map(name_of).collect(),
+        output: node.outputs.iter().map(|&id| name_of(id)).collect(),
         name: node.name.clone(),
         op_type: form.op_type.to_owned(),
-        attribute: form.attributes,
-        domain: String::new(),
-    }
+        attribute,
+        ..NodeProto::default()
+    })
 }
 
 /// Descriptions of the inputs and outputs. Open extents keep their names where they are an input's.
 fn interface(graph: &Graph, dtypes: &[Option<DType>]) -> (Vec<ValueInfoProto>, Vec<ValueInfoProto>) {
     let mut symbols = Symbols::default();
     let mut open: Vec<(Symbol, &str)> = Vec::new();
-    let mut shapes: Vec<Shape> = vec![None; graph.values().len()];
-    for (value, shape) in graph.values().iter().zip(&mut shapes) {
-        if let Some(constant) = &value.constant {
-            *shape = Some(constant.shape().iter().map(|&n| Extent::Known(n)).collect());
-        }
-    }
+    let mut given: Vec<Shape> = Vec::new();
     for input in graph.inputs() {
         let extent = |dim: &'_ Dim| match dim {
             Dim::Fixed(n) => Extent::Known(*n),
@@ -242,16 +251,9 @@ fn interface(graph: &Graph, dtypes: &[Option<DType>]) -> (Vec<ValueInfoProto>, V
                 open.push((*symbol, name));
             }
         }
-        shapes[input.value.0] = Some(shape);
+        given.push(Some(shape));
     }
-    for node in graph.nodes() {
-        let unknown = None;
-        let inputs: Vec<&Shape> = node.inputs.iter().map(|id| id.map_or(&unknown, |id| &shapes[id.0])).collect();
-        let inferred = node.op.symbolic_shapes(&inputs, node.outputs.len(), &mut symbols);
-        for (output, shape) in node.outputs.iter().zip(inferred) {
-            shapes[output.0] = shape;
-        }
-    }
+    let shapes = symbolic::infer(graph, &given, &mut symbols);
 
     let dimension = |extent: &Extent| match extent {
         Extent::Known(n) => DimensionProto { dim_value: i64::try_from(*n).ok(), dim_param: None },

@@ -19,13 +19,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::microsoft("DynamicQuantizeMatMul", &[], quantize_matmul),
 ];
 
-fn cast(to: DType) -> Vec<crate::onnx::proto::AttributeProto> {
+pub(super) fn cast(to: DType) -> Vec<crate::onnx::proto::AttributeProto> {
     int("to", i64::from(dtype::to_onnx(to)))
 }
 
 /// Scale and zero point of a tensor: the range of its elements and 0 on 0 to 255. A range of nothing but 0 has the scale 1,
 /// as in onnxruntime; ONNX's definition divides by 0 there.
-fn parameters(steps: &mut Steps<'_, '_>, x: &str) -> Result<[String; 2], GraphError> {
+pub(super) fn parameters(steps: &mut Steps<'_, '_>, x: &str) -> Result<[String; 2], GraphError> {
     let scalar = |value: f32| Tensor::from_f32(Vec::new(), vec![value]);
     let [zero, one, most] =
         [("zero", 0.0), ("one", 1.0), ("most", 255.0)].map(|(label, value)| steps.constant(label, scalar(value)));
@@ -94,7 +94,7 @@ fn matmul(steps: &mut Steps<'_, '_>) -> Result<(), GraphError> {
 }
 
 /// The product of two tensors of codes, as whole numbers in a floating-point type.
-fn integer_product(
+pub(super) fn integer_product(
     steps: &mut Steps<'_, '_>,
     [a, b]: [&str; 2],
     [a_zero, b_zero]: [&str; 2],

@@ -7,14 +7,19 @@
 //! # Source
 //! ONNX's operator texts; onnxruntime 1.32, `docs/ContribOperators.md`.
 
+mod attention;
+mod casts;
 mod dynamic;
+mod dynamic_lstm;
 mod fused;
 mod nbits;
 mod qlinear;
+mod qonnx;
 
 use super::export::Form;
 use super::import::{Importer, NodeView, import_node};
 use super::proto::{AttributeProto, NodeProto};
+use crate::shape::normalized_axis;
 use crate::{DType, GraphError, Tensor, ValueId};
 
 /// onnxruntime's own operators.
@@ -36,10 +41,20 @@ pub(crate) struct Function {
 }
 
 /// Every function.
-static FUNCTIONS: &[&[Function]] = &[qlinear::FUNCTIONS, dynamic::FUNCTIONS, nbits::FUNCTIONS, fused::FUNCTIONS];
+static FUNCTIONS: &[&[Function]] = &[
+    attention::FUNCTIONS,
+    casts::FUNCTIONS,
+    qlinear::FUNCTIONS,
+    dynamic::FUNCTIONS,
+    dynamic_lstm::FUNCTIONS,
+    nbits::FUNCTIONS,
+    fused::FUNCTIONS,
+    qonnx::FUNCTIONS,
+];
 
 /// The function of that domain and name.
 pub(crate) fn find(domain: &str, name: &str) -> Option<&'static Function> {
+    let domain = qonnx::domain(domain);
     FUNCTIONS.iter().copied().flatten().find(|function| function.domain == domain && function.name == name)
 }
 
@@ -65,12 +80,133 @@ impl Function {
 }
 
 /// The expansion of one node.
-struct Steps<'a, 'n> {
+pub(crate) struct Steps<'a, 'n> {
     node: &'a NodeView<'n>,
     importer: &'a mut Importer,
 }
 
-impl<'n> Steps<'_, 'n> {
+impl<'a, 'n> Steps<'a, 'n> {
+    /// Of `node`.
+    pub(crate) fn new(node: &'a NodeView<'n>, importer: &'a mut Importer) -> Self {
+        Self { node, importer }
+    }
+
+    /// Stacks values along a new first axis.
+    pub(crate) fn stack(&mut self, output: &str, values: &[String]) -> Result<(), GraphError> {
+        let axes = self.constant("axes", Tensor::from_i64(vec![1], vec![0]));
+        let mut rows = Vec::with_capacity(values.len());
+        for value in values {
+            rows.push(self.add("row", "Unsqueeze", &[value, &axes], Vec::new())?);
+        }
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        let name = self.importer.free_node_name(&format!("{}.stack", self.node.name()));
+        self.import(name, "Concat", &rows, output, int("axis", 0))
+    }
+
+    /// The sum of two values.
+    pub(crate) fn sum(&mut self, label: &str, a: &str, b: &str) -> Result<String, GraphError> {
+        self.add(label, "Add", &[a, b], Vec::new())
+    }
+
+    /// A value with `axis` as the first one, the other way round where it is gone through backwards.
+    pub(crate) fn axis_first(&mut self, value: &str, axis: i64, is_backwards: bool) -> Result<String, GraphError> {
+        let mut value = value.to_owned();
+        if axis != 0 {
+            let rank = self.rank(&value)?;
+            let axis = normalized_axis(axis, rank).map_err(|cause| self.node.invalid(cause))?;
+            let others = (0..rank).filter(|&other| other != axis);
+            let perm = std::iter::once(axis).chain(others).map(|axis| axis as i64).collect();
+            value = self.add("axis_first", "Transpose", &[&value], Form::new("").ints("perm", perm).attributes)?;
+        }
+        if is_backwards {
+            let bounds = self.backwards();
+            value = self.add("backwards", "Slice", &with(&value, &bounds), Vec::new())?;
+        }
+        Ok(value)
+    }
+
+    /// Makes `output` of a value whose first axis becomes `axis`, the other way round where it is filled backwards.
+    pub(crate) fn axis_back(
+        &mut self,
+        value: &str,
+        output: &str,
+        axis: i64,
+        is_backwards: bool,
+    ) -> Result<(), GraphError> {
+        let mut value = value.to_owned();
+        if is_backwards {
+            let bounds = self.backwards();
+            value = self.add("backwards", "Slice", &with(&value, &bounds), Vec::new())?;
+        }
+        let rank = self.rank(&value)?;
+        let axis = normalized_axis(axis, rank).map_err(|cause| self.node.invalid(cause))?;
+        let mut perm: Vec<i64> = (1..rank as i64).collect();
+        perm.insert(axis, 0);
+        let name = self.importer.free_node_name(&format!("{}.axis_back", self.node.name()));
+        self.import(name, "Transpose", &[&value], output, Form::new("").ints("perm", perm).attributes)
+    }
+
+    /// The bounds of a slice that turns the first axis round.
+    fn backwards(&mut self) -> [String; 4] {
+        [("starts", -1), ("ends", i64::MIN), ("axes", 0), ("steps", -1)]
+            .map(|(label, value)| self.constant(label, Tensor::from_i64(vec![1], vec![value])))
+    }
+
+    /// The extent of a value along an axis, if it is known.
+    fn known_extent(&mut self, value: &str, axis: usize) -> Result<Option<usize>, GraphError> {
+        Ok(self.extents(value)?.and_then(|extents| extents.get(axis).copied().flatten()))
+    }
+
+    /// A constant number.
+    fn float(&mut self, label: &str, value: f32) -> String {
+        self.constant(label, Tensor::from_f32(Vec::new(), vec![value]))
+    }
+
+    /// A constant vector of integers.
+    fn ints(&mut self, label: &str, values: &[i64]) -> String {
+        self.constant(label, Tensor::from_i64(vec![values.len()], values.to_vec()))
+    }
+
+    /// The elements `[start, end, step]` along the last axis.
+    fn cut(&mut self, label: &str, value: &str, [start, end, step]: [i64; 3]) -> Result<String, GraphError> {
+        let bounds = [("start", start), ("end", end), ("axis", -1), ("step", step)]
+            .map(|(bound, value)| self.ints(&format!("{label}_{bound}"), &[value]));
+        self.add(label, "Slice", &with(value, &bounds), Vec::new())
+    }
+
+    /// The indices along an axis of a value, as a vector of i64.
+    fn indices(&mut self, label: &str, value: &str, axis: usize) -> Result<String, GraphError> {
+        if let Some(n) = self.known_extent(value, axis)? {
+            return Ok(self.ints(label, &(0..n as i64).collect::<Vec<i64>>()));
+        }
+        let bounds = Form::new("").int("start", axis as i64).int("end", axis as i64 + 1).attributes;
+        let extent = self.add(&format!("{label}_extent"), "Shape", &[value], bounds)?;
+        let scalar = self.ints(&format!("{label}_scalar"), &[]);
+        let extent = self.add(&format!("{label}_count"), "Reshape", &[&extent, &scalar], Vec::new())?;
+        let [first, step] = [("first", 0), ("step", 1)].map(|(bound, value)| {
+            self.constant(&format!("{label}_{bound}"), Tensor::from_i64(Vec::new(), vec![value]))
+        });
+        self.add(label, "Range", &[&first, &extent, &step], Vec::new())
+    }
+
+    /// How many elements a vector of i64 has, as a number that the network computes.
+    fn count(&mut self, label: &str, vector: &str) -> Result<String, GraphError> {
+        if let Some(n) = self.known_extent(vector, 0)? {
+            return Ok(self.constant(label, Tensor::from_i64(Vec::new(), vec![n as i64])));
+        }
+        let [zero, one] = [("none", 0), ("each", 1)].map(|(which, value)| {
+            self.constant(&format!("{label}_{which}"), Tensor::from_i64(Vec::new(), vec![value]))
+        });
+        let zeros = self.add(&format!("{label}_zeros"), "Mul", &[vector, &zero], Vec::new())?;
+        let ones = self.add(&format!("{label}_ones"), "Add", &[&zeros, &one], Vec::new())?;
+        self.add(label, "ReduceSum", &[&ones], int("keepdims", 0))
+    }
+
+    fn rank(&mut self, value: &str) -> Result<usize, GraphError> {
+        let extents = self.extents(value)?;
+        extents.map(|extents| extents.len()).ok_or_else(|| self.node.unsupported("a value of unknown rank"))
+    }
+
     /// The name of input `idx`, which must be there.
     fn required(&self, idx: usize) -> Result<&'n str, GraphError> {
         self.node.input(idx).ok_or_else(|| self.node.invalid(format!("input {idx} is missing")))
@@ -186,7 +322,7 @@ impl<'n> Steps<'_, 'n> {
             name: name.clone(),
             op_type: op.to_owned(),
             attribute,
-            domain: String::new(),
+            ..NodeProto::default()
         };
         import_node(&NodeView::new(&proto, name, OPSET), self.importer)
     }
@@ -218,6 +354,11 @@ impl<'n> Steps<'_, 'n> {
         let name = self.importer.free_node_name(&format!("{}.quantize", self.node.name()));
         self.import(name, "QuantizeLinear", &[value, scale, &zero_point], &output, Vec::new())
     }
+}
+
+/// A value and further inputs.
+fn with<'v>(value: &'v str, others: &'v [String]) -> Vec<&'v str> {
+    std::iter::once(value).chain(others.iter().map(String::as_str)).collect()
 }
 
 /// One integer attribute.

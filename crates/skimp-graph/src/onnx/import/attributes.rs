@@ -1,6 +1,6 @@
 //! One ONNX node, with checked access to its attributes.
 
-use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attr};
+use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto, attr};
 use crate::{Data, GraphError, Tensor};
 
 /// A node being imported.
@@ -55,6 +55,12 @@ impl<'a> NodeView<'a> {
     /// Names of the outputs; empty for one left out.
     pub(crate) fn outputs(&self) -> &'a [String] {
         &self.proto.output
+    }
+
+    /// The names of outputs `first` to `last`; `None` for those that the node does not have.
+    pub(crate) fn output_names(&self, first: usize, last: usize) -> impl Iterator<Item = Option<&'a str>> {
+        let outputs = self.outputs();
+        (first..last).map(move |idx| outputs.get(idx).map(String::as_str))
     }
 
     /// The node is wrong.
@@ -170,6 +176,14 @@ impl<'a> NodeView<'a> {
         let Some(attribute) = self.attribute(key, attr::STRINGS)? else { return Ok(None) };
         let texts = attribute.strings.iter().map(|bytes| std::str::from_utf8(bytes)).collect::<Result<_, _>>();
         texts.map(Some).map_err(|_| self.invalid(format!("attribute \"{key}\" is not UTF-8")))
+    }
+
+    pub(crate) fn sparse_tensor(&self, key: &str) -> Result<Option<SparseTensorProto>, GraphError> {
+        match self.attribute(key, attr::SPARSE_TENSOR)? {
+            None => Ok(None),
+            Some(AttributeProto { sparse_tensor: Some(tensor), .. }) => Ok(Some(tensor.clone())),
+            Some(_) => Err(self.invalid(format!("attribute \"{key}\" holds no tensor"))),
+        }
     }
 
     pub(crate) fn graph(&self, key: &str) -> Result<Option<&'a GraphProto>, GraphError> {

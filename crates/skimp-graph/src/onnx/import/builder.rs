@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::{NodeView, branch};
-use crate::onnx::proto::{NodeProto, TensorProto, ValueInfoProto};
+use super::{NodeView, scope};
+use crate::onnx::proto::{NodeProto, SparseTensorProto, TensorProto, ValueInfoProto};
 use crate::onnx::symbolic::{Extent, Shape, Symbol, SymbolicTensor, Symbols};
-use crate::onnx::{dtype, tensor};
+use crate::onnx::{dtype, sparse, tensor};
 use crate::{DType, Data, Dim, Graph, GraphError, GraphInput, Node, Op, Tensor, Value, ValueId};
 
 /// Most entries that the operands of one shape calculation, and all results together, may have. Networks need a few
@@ -28,9 +28,24 @@ enum Binding {
 
 /// What is known about a value of the graph.
 #[derive(Debug)]
-struct Fact {
-    dtype: DType,
-    shape: Shape,
+pub(super) struct Fact {
+    pub(super) dtype: DType,
+    pub(super) shape: Shape,
+}
+
+/// A name that was made up.
+#[derive(Debug)]
+enum MadeUp {
+    Node(String),
+    Value(String),
+}
+
+/// How much of a graph there is.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) values: usize,
+    nodes: usize,
+    names: usize,
 }
 
 /// A graph in the making.
@@ -54,8 +69,14 @@ pub(crate) struct Importer {
     network_outputs: HashSet<String>,
     /// Entries of all results of shape arithmetic so far.
     n_shape_entries: usize,
+    /// Names that were made up for values and nodes, in the order in which they were.
+    made_up: Vec<MadeUp>,
+    /// Nodes of trips of loops that have been written out so far.
+    n_written_out: usize,
     /// Initializers whose elements are floats of 8 or 4 bits in the file.
     float_codes: HashSet<String>,
+    /// Whether the network is read for inputs of given extents.
+    pub(super) is_for_extents: bool,
     /// Symbols of open extents and fresh ones.
     pub(crate) symbols: Symbols,
 }
@@ -81,10 +102,13 @@ impl Importer {
             read: HashSet::new(),
             network_outputs: outputs.iter().map(|v| v.name.clone()).collect(),
             n_shape_entries: 0,
+            made_up: Vec::new(),
+            n_written_out: 0,
             float_codes: HashSet::new(),
+            is_for_extents: false,
             symbols: Symbols::default(),
         };
-        let read = nodes.iter().flat_map(branch::reads).map(str::to_owned);
+        let read = nodes.iter().flat_map(scope::reads).map(str::to_owned);
         importer.read = read.chain(importer.network_outputs.iter().cloned()).collect();
         importer
     }
@@ -137,13 +161,44 @@ impl Importer {
         let taken = |name: &str| self.node_names.contains(name) || self.file_node_names.contains_key(name);
         let name = free_name(base, taken);
         self.node_names.insert(name.clone());
+        self.made_up.push(MadeUp::Node(name.clone()));
         name
     }
 
     pub(crate) fn free_value_name(&mut self, base: &str) -> String {
         let name = free_name(base, |name| self.value_names.contains(name));
         self.value_names.insert(name.clone());
+        self.made_up.push(MadeUp::Value(name.clone()));
         name
+    }
+
+    /// Makes a name stand for nothing.
+    pub(super) fn unbind(&mut self, name: &str) {
+        self.bindings.remove(name);
+    }
+
+    /// Names that were made up for values from a place on.
+    pub(super) fn value_names_since(&self, from: &Place) -> HashSet<String> {
+        let names = self.made_up[from.names..].iter().filter_map(|name| match name {
+            MadeUp::Value(name) => Some(name.clone()),
+            MadeUp::Node(_) => None,
+        });
+        names.collect()
+    }
+
+    /// Frees the names that were made up from a place on, and what they stand for.
+    pub(super) fn forget_names(&mut self, from: &Place) {
+        for name in self.made_up.drain(from.names..) {
+            match name {
+                MadeUp::Node(name) => {
+                    self.node_names.remove(&name);
+                }
+                MadeUp::Value(name) => {
+                    self.value_names.remove(&name);
+                    self.bindings.remove(&name);
+                }
+            }
+        }
     }
 
     fn push_value(&mut self, name: String, constant: Option<Tensor>, fact: Fact) -> ValueId {
@@ -151,6 +206,56 @@ impl Importer {
         self.values.push(Value { name, constant });
         self.facts.push(fact);
         ValueId(self.values.len() - 1)
+    }
+
+    /// How much there is so far.
+    pub(super) fn place(&self) -> Place {
+        Place { values: self.values.len(), nodes: self.nodes.len(), names: self.made_up.len() }
+    }
+
+    /// How many nodes there are.
+    pub(crate) fn n_nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Counts a trip of a loop that is written out, of so many nodes; `false` where there have been too many.
+    pub(crate) fn count_trip(&mut self, n_nodes: usize) -> bool {
+        const MOST_NODES: usize = 1 << 16;
+        self.n_written_out = self.n_written_out.saturating_add(1 + n_nodes);
+        self.n_written_out <= MOST_NODES
+    }
+
+    /// Takes values and nodes from a place on out of the graph; a constant among them is one that is no value yet.
+    pub(super) fn take_back(&mut self, from: &Place) -> (Vec<Value>, Vec<Node>) {
+        let values = self.values.split_off(from.values);
+        self.facts.truncate(from.values);
+        // Values have the names that they are bound to, or names made up since then.
+        let made_up = self.made_up[from.names..].iter().filter_map(|name| match name {
+            MadeUp::Value(name) => Some(name),
+            MadeUp::Node(_) => None,
+        });
+        for name in values.iter().map(|value| &value.name).chain(made_up) {
+            let Some(Binding::Value(id)) = self.bindings.get(name) else { continue };
+            let Some(value) = id.0.checked_sub(from.values).and_then(|idx| values.get(idx)) else { continue };
+            match &value.constant {
+                Some(tensor) => self.bindings.insert(name.clone(), Binding::Constant(tensor.clone())),
+                None => self.bindings.remove(name),
+            };
+        }
+        (values, self.nodes.split_off(from.nodes))
+    }
+
+    /// A value of the graph under a name of its own.
+    pub(super) fn new_value(&mut self, name: &str, fact: Fact) -> ValueId {
+        let id = self.push_value(name.to_owned(), None, fact);
+        self.bindings.insert(name.to_owned(), Binding::Value(id));
+        self.mark_read(name);
+        id
+    }
+
+    /// A value of the graph.
+    pub(super) fn value_at(&self, id: ValueId) -> &Value {
+        &self.values[id.0]
     }
 
     /// Whether any node or the network reads the value.
@@ -182,6 +287,24 @@ impl Importer {
     /// Converts a tensor of this model.
     pub(crate) fn convert(&self, proto: TensorProto, what: &str) -> Result<Tensor, GraphError> {
         tensor::to_tensor(proto, self.base_dir.as_deref(), &self.file, what)
+    }
+
+    /// Converts a sparse tensor of this model, to a dense one.
+    pub(crate) fn convert_sparse(&self, proto: SparseTensorProto, what: &str) -> Result<Tensor, GraphError> {
+        sparse::to_tensor(proto, self.base_dir.as_deref(), &self.file, what)
+    }
+
+    /// Adds a constant that the file holds as the elements other than 0 and their places.
+    pub(crate) fn add_sparse_initializer(&mut self, proto: SparseTensorProto, name: &str) -> Result<(), GraphError> {
+        let tensor = self.convert_sparse(proto, &format!("initializer \"{name}\""))?;
+        self.value_names.insert(name.to_owned());
+        match self.bindings.insert(name.to_owned(), Binding::Constant(tensor)) {
+            None => Ok(()),
+            Some(_) => Err(GraphError::InvalidFile {
+                path: self.file.clone(),
+                cause: format!("two initializers are named \"{name}\""),
+            }),
+        }
     }
 
     /// The graph value behind input `idx` of `node`. A constant becomes a value here; its floats must be finite, or
@@ -250,6 +373,12 @@ impl Importer {
         let is_shape = tensors.iter().any(|tensor| tensor.dtype() != DType::F32)
             || (0..n).any(|idx| node.input(idx).is_some_and(is_bound));
         Ok(is_shape.then_some(tensors))
+    }
+
+    /// The one integer or truth value behind a name, as far as it is known at import.
+    pub(crate) fn known_number(&mut self, name: &str) -> Result<Option<Result<i64, Symbol>>, GraphError> {
+        let entries = self.symbolic(name)?.and_then(|tensor| tensor.ints());
+        Ok(entries.filter(|entries| entries.len() == 1).map(|entries| entries[0]))
     }
 
     /// The inputs as symbolic tensors, if all of them are known at import.
@@ -341,7 +470,38 @@ impl Importer {
     /// Adds the only graph node of an ONNX node. Outputs after the first must be unread.
     pub(crate) fn emit(&mut self, node: &NodeView<'_>, op: Op, inputs: Vec<Option<ValueId>>) -> Result<(), GraphError> {
         let output = self.only_output(node)?;
+        if let Some(tensor) = self.folded_weight(node, &op, &inputs) {
+            return self.bind(node, Binding::Constant(tensor));
+        }
+        if let (Op::Identity, &[Some(x)]) = (&op, inputs.as_slice())
+            && self.values[x.0].constant.is_some()
+            && !self.is_network_output(output)
+        {
+            return self.bind(node, Binding::Value(x));
+        }
         self.emit_as(node, node.name().to_owned(), op, inputs, &[output]).map(|_| ())
+    }
+
+    /// What a node of constants gives, whatever their size: weights that are masked, quantized, turned or cast are weights.
+    /// `DequantizeLinear` says how they are stored, and stays.
+    fn folded_weight(&self, node: &NodeView<'_>, op: &Op, inputs: &[Option<ValueId>]) -> Option<Tensor> {
+        let constants: Vec<Option<&Tensor>> =
+            inputs.iter().map(|id| id.and_then(|id| self.values[id.0].constant.as_ref())).collect();
+        let all_known = constants.iter().zip(inputs).all(|(constant, id)| constant.is_some() || id.is_none());
+        // A clip of codes says how many bits they have.
+        let is_code = |tensor: &Tensor| !tensor.dtype().is_float();
+        let stays = match op {
+            Op::Identity => true,
+            Op::Clip(_) => constants.first().copied().flatten().is_some_and(is_code),
+            _ => false,
+        };
+        if !all_known || constants.iter().all(Option::is_none) || stays {
+            return None;
+        }
+        let results = crate::rewrite::folded(op, node.name(), &constants)?;
+        let [result] = <[Tensor; 1]>::try_from(results).ok()?;
+        // What no constant of a file may hold is left to the network.
+        tensor::meaningless(&result).is_none().then_some(result)
     }
 
     /// The name of the first output, if the others are unread.
@@ -391,6 +551,27 @@ impl Importer {
         }
         self.nodes.push(Node { name, op, inputs, outputs: ids.clone() });
         Ok(ids)
+    }
+
+    /// Adds the only graph node of an ONNX node with outputs of these names; one without a name gets one. Returns the
+    /// names.
+    pub(crate) fn emit_all<'a>(
+        &mut self,
+        node: &NodeView<'_>,
+        op: Op,
+        inputs: Vec<Option<ValueId>>,
+        outputs: impl IntoIterator<Item = Option<&'a str>>,
+    ) -> Result<Vec<String>, GraphError> {
+        let mut names = Vec::new();
+        for (idx, output) in outputs.into_iter().enumerate() {
+            names.push(match output.filter(|name| !name.is_empty()) {
+                Some(name) => name.to_owned(),
+                None => self.free_value_name(&format!("{}.{idx}", node.name())),
+            });
+        }
+        let outputs: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.emit_as(node, node.name().to_owned(), op, inputs, &outputs)?;
+        Ok(names)
     }
 
     /// What a small calculation on constants gives, if it gives truth values or integers: exporters decide with them what a
@@ -529,26 +710,28 @@ impl Importer {
                 invalid(format!("output \"{output}\" holds extents of an input, which is not supported"))
             })?);
         }
-        self.drop_unread(&mut ids);
+        self.renumber(&mut ids);
         Graph::new(name, self.inputs, ids, self.values, self.nodes)
     }
 
-    /// Takes out constants that only calculations at import have read.
-    fn drop_unread(&mut self, outputs: &mut [ValueId]) {
-        let mut is_kept: Vec<bool> = self.values.iter().map(|value| value.constant.is_none()).collect();
-        let read = self.nodes.iter().flat_map(|node| node.inputs.iter().flatten());
-        read.chain(outputs.iter()).for_each(|id| is_kept[id.0] = true);
-        let mut n_kept = 0;
-        let place = |&kept: &bool| {
-            n_kept += usize::from(kept);
-            n_kept.saturating_sub(1)
-        };
-        let places: Vec<usize> = is_kept.iter().map(place).collect();
-        let mut kept = is_kept.into_iter();
-        self.values.retain(|_| kept.next().unwrap_or(true));
+    /// Numbers the values anew: inputs, then as the nodes read and make them. Constants that only calculations at import have
+    /// read go.
+    fn renumber(&mut self, outputs: &mut [ValueId]) {
+        let mut places: Vec<Option<usize>> = vec![None; self.values.len()];
+        let mut order = Vec::with_capacity(self.values.len());
+        let inputs = self.inputs.iter().map(|input| input.value);
+        let of_nodes = self.nodes.iter().flat_map(|node| node.inputs.iter().flatten().chain(&node.outputs).copied());
+        for id in inputs.chain(of_nodes).chain(outputs.iter().copied()) {
+            places[id.0].get_or_insert_with(|| {
+                order.push(id);
+                order.len() - 1
+            });
+        }
+        let mut values: Vec<Option<Value>> = std::mem::take(&mut self.values).into_iter().map(Some).collect();
+        self.values = order.iter().filter_map(|id| values[id.0].take()).collect();
         let ids = self.nodes.iter_mut().flat_map(|node| node.inputs.iter_mut().flatten().chain(&mut node.outputs));
         let inputs = self.inputs.iter_mut().map(|input| &mut input.value);
-        ids.chain(outputs).chain(inputs).for_each(|id| *id = ValueId(places[id.0]));
+        ids.chain(outputs).chain(inputs).for_each(|id| *id = ValueId(places[id.0].unwrap_or(0)));
     }
 }
 

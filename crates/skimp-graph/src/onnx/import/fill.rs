@@ -79,15 +79,38 @@ fn falses(
     importer.emit_step(node, "extents", Op::Expand(Expand { shape: target }), vec![Some(falses)])
 }
 
+/// A vector, whatever it holds, as long as an open extent says; `None` if no value has that extent.
+pub(crate) fn along(
+    node: &NodeView<'_>,
+    importer: &mut Importer,
+    symbol: Symbol,
+) -> Result<Option<ValueId>, GraphError> {
+    let Some((x, axis, rank)) = importer.value_with(symbol) else { return Ok(None) };
+    let cut = first_of_others(node, importer, x, axis, rank)?;
+    let reshape = Op::Reshape(Reshape { shape: vec![-1], allow_zero: false });
+    importer.emit_step(node, "line", reshape, vec![Some(cut)]).map(Some)
+}
+
+/// A cut through `x` along `axis`: the first element of every other axis.
+fn first_of_others(
+    node: &NodeView<'_>,
+    importer: &mut Importer,
+    x: ValueId,
+    axis: usize,
+    rank: usize,
+) -> Result<ValueId, GraphError> {
+    let others: Vec<i64> = (0..rank).filter(|&other| other != axis).map(|other| other as i64).collect();
+    let n = others.len();
+    let slice = Op::Slice(Slice { axes: others, starts: vec![0; n], ends: vec![1; n], steps: vec![1; n] });
+    importer.emit_step(node, "cut", slice, vec![Some(x)])
+}
+
 /// Truth values that are all false, whose only extent other than 1 is `symbol`.
 fn one_axis(node: &NodeView<'_>, importer: &mut Importer, symbol: Symbol) -> Result<ValueId, GraphError> {
     let found = importer.value_with(symbol);
     let (x, axis, rank) =
         found.ok_or_else(|| node.unsupported("a shape calculation whose own shape depends on an open extent"))?;
-    let others: Vec<i64> = (0..rank).filter(|&other| other != axis).map(|other| other as i64).collect();
-    let n = others.len();
-    let slice = Op::Slice(Slice { axes: others, starts: vec![0; n], ends: vec![1; n], steps: vec![1; n] });
-    let cut = importer.emit_step(node, "cut", slice, vec![Some(x)])?;
+    let cut = first_of_others(node, importer, x, axis, rank)?;
     let truth = importer.emit_step(node, "truth", Op::Cast(Cast { to: DType::Bool }), vec![Some(cut)])?;
     importer.emit_step(node, "false", Op::Xor, vec![Some(truth), Some(truth)])
 }

@@ -4,9 +4,11 @@
 //! exported graph gives the same graph again.
 
 mod attributes;
-mod branch;
 mod builder;
 mod fill;
+mod local;
+mod refusal;
+mod scope;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -16,28 +18,47 @@ use prost::Message as _;
 
 pub(crate) use attributes::{NodeView, as_f32};
 pub(crate) use builder::Importer;
-pub(crate) use fill::{broadcast, count, fill};
+pub(crate) use fill::{along, broadcast, count, fill};
+pub use refusal::UnknownOperator;
+pub(crate) use scope::Given;
 
-use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use super::proto::{GraphProto, ModelProto, NodeProto, SparseTensorProto, ValueInfoProto};
 use super::{MAX_OPSET, MIN_OPSET, calculations, dtype, functions};
 use crate::{DType, Dim, Graph, GraphError, ops, topology};
 
-/// Decodes and converts a model. `file` names it in errors.
-pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Result<Graph, GraphError> {
+/// Decodes a model. `file` names it in errors.
+fn decode(bytes: Bytes, file: &Path) -> Result<ModelProto, GraphError> {
     let invalid = |cause: String| GraphError::InvalidFile { path: file.to_owned(), cause };
     if bytes.is_empty() {
         return Err(invalid("the file is empty".to_owned()));
     }
-    let model =
-        ModelProto::decode(bytes).map_err(|error| invalid(format!("not an ONNX model: {}", shortened(&error))))?;
+    ModelProto::decode(bytes).map_err(|error| invalid(format!("not an ONNX model: {}", shortened(&error))))
+}
+
+/// The operators of a model that are not known.
+pub(super) fn unknown_operators(bytes: Bytes, file: &Path) -> Result<Vec<UnknownOperator>, GraphError> {
+    let model = decode(bytes, file)?;
+    let invalid = |cause: String| GraphError::InvalidFile { path: file.to_owned(), cause };
+    let mut graph = model.graph.ok_or_else(|| invalid("the model has no graph".to_owned()))?;
+    let set = model.opset_import.iter().find(|set| is_default_domain(&set.domain)).map_or(0, |set| set.version);
+    local::inline(&mut graph, &model.functions, set)?;
+    Ok(refusal::unknown_operators(&graph))
+}
+
+/// Decodes and converts a model. `file` names it in errors; `extents` of inputs are fixed where the model leaves them open.
+pub(crate) fn import(
+    bytes: Bytes,
+    base_dir: Option<&Path>,
+    file: &Path,
+    extents: &[(String, Vec<usize>)],
+) -> Result<Graph, GraphError> {
+    let invalid = |cause: String| GraphError::InvalidFile { path: file.to_owned(), cause };
+    let model = decode(bytes, file)?;
     let opset = opset(&model).map_err(invalid)?;
     let (metadata, model_doc) = (model.metadata_props, model.doc_string);
-    let graph = model.graph.ok_or_else(|| invalid("the model has no graph".to_owned()))?;
-    if let Some(sparse) = graph.sparse_initializer.first() {
-        let name = sparse.values.as_ref().map_or("", |values| values.name.as_str());
-        return Err(invalid(format!("initializer \"{name}\": sparse tensors are not supported")));
-    }
-    check_operators(&graph.node)?;
+    let mut graph = model.graph.ok_or_else(|| invalid("the model has no graph".to_owned()))?;
+    local::inline(&mut graph, &model.functions, opset)?;
+    refusal::check(&graph, opset)?;
 
     let name = if graph.name.is_empty() {
         file.file_stem().map_or_else(|| "graph".to_owned(), |stem| stem.to_string_lossy().into_owned())
@@ -46,19 +67,25 @@ pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Resu
     };
     let invalid_graph = |cause: String| GraphError::InvalidGraph { graph: name.clone(), cause };
     let half = half_types(&graph);
-    let GraphProto { node: nodes, initializer, input, output, doc_string, .. } = graph;
-    let constants: HashSet<&str> = initializer.iter().map(|t| t.name.as_str()).collect();
+    let GraphProto { node: nodes, initializer, sparse_initializer, input, output, doc_string, .. } = graph;
+    let sparse = sparse_initializer.iter().map(sparse_name);
+    let constants: HashSet<&str> = initializer.iter().map(|t| t.name.as_str()).chain(sparse).collect();
     let inputs: Vec<&ValueInfoProto> = input.iter().filter(|v| !constants.contains(v.name.as_str())).collect();
     let given: HashSet<&str> = inputs.iter().map(|v| v.name.as_str()).collect();
     let order = sorted(&nodes, &given, &constants).map_err(invalid_graph)?;
     let typed = inputs.iter().map(|v| input_type(v)).collect::<Result<Vec<_>, _>>()?;
 
     let mut importer = Importer::new(file, base_dir, &nodes, &output);
+    importer.is_for_extents = !extents.is_empty();
     for (value, (dtype, dims)) in inputs.iter().zip(typed) {
+        let dims = fixed(&value.name, dims, extents)?;
         importer.add_input(&value.name, dtype, dims).map_err(invalid_graph)?;
     }
     for tensor in initializer {
         importer.add_initializer(tensor).map_err(invalid_graph)?;
+    }
+    for tensor in &sparse_initializer {
+        importer.add_sparse_initializer(tensor.clone(), sparse_name(tensor))?;
     }
     for idx in order {
         let proto = &nodes[idx];
@@ -71,6 +98,23 @@ pub(crate) fn import(bytes: Bytes, base_dir: Option<&Path>, file: &Path) -> Resu
     let graph = importer.finish(name, &outputs)?.with_doc(doc);
     let graph = metadata.into_iter().fold(graph, |graph, entry| graph.with_metadata(entry.key, entry.value));
     Ok(if half.is_empty() { graph } else { graph.with_metadata(super::WIDENED_KEY, half.join(",")) })
+}
+
+/// The extents of an input, with open ones as given under its name, or for any input without one.
+fn fixed(name: &str, dims: Vec<Dim>, extents: &[(String, Vec<usize>)]) -> Result<Vec<Dim>, GraphError> {
+    let Some((_, given)) = extents.iter().find(|(known, _)| known == name || known.is_empty()) else { return Ok(dims) };
+    let fits = dims.len() == given.len()
+        && dims.iter().zip(given).all(|(dim, extent)| !matches!(dim, Dim::Fixed(fixed) if fixed != extent));
+    if !fits {
+        let cause = format!("has shape {given:?}, which its file does not allow");
+        return Err(GraphError::InvalidInput { input: name.to_owned(), cause });
+    }
+    Ok(given.iter().map(|&extent| Dim::Fixed(extent)).collect())
+}
+
+/// The name of a sparse tensor.
+fn sparse_name(tensor: &SparseTensorProto) -> &str {
+    tensor.values.as_ref().map_or("", |values| values.name.as_str())
 }
 
 /// A decoder's error, whose path through nested messages may be long, with its middle left out.
@@ -86,23 +130,25 @@ fn shortened(error: &prost::DecodeError) -> String {
 
 /// Element types of half precision that inputs, constants or conversions have.
 fn half_types(graph: &GraphProto) -> Vec<String> {
+    let mut half = BTreeSet::new();
+    collect_half_types(graph, &mut half);
+    half.into_iter().map(dtype::onnx_name).collect()
+}
+
+fn collect_half_types(graph: &GraphProto, half: &mut BTreeSet<i32>) {
     let inputs = graph.input.iter().filter_map(|input| Some(input.r#type.as_ref()?.tensor_type.as_ref()?.elem_type));
     let constants = graph.initializer.iter().map(|tensor| tensor.data_type);
-    let attributes = graph.node.iter().flat_map(|node| &node.attribute);
-    let in_nodes = attributes.filter_map(|attribute| match attribute.name.as_str() {
+    let attributes = || graph.node.iter().flat_map(|node| &node.attribute);
+    let in_nodes = attributes().filter_map(|attribute| match attribute.name.as_str() {
         "to" => attribute.i.and_then(|number| i32::try_from(number).ok()),
         _ => attribute.t.as_ref().map(|tensor| tensor.data_type),
     });
-    let half: BTreeSet<i32> =
-        inputs.chain(constants).chain(in_nodes).filter(|&number| dtype::is_half(number)).collect();
-    half.into_iter().map(dtype::onnx_name).collect()
+    half.extend(inputs.chain(constants).chain(in_nodes).filter(|&number| dtype::is_half(number)));
+    attributes().filter_map(|attribute| attribute.g.as_deref()).for_each(|inner| collect_half_types(inner, half));
 }
 
 /// Evaluates a node on constants and shapes, or adds it, or what it is made of, to the graph.
 pub(crate) fn import_node(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
-    if node.op_type() == branch::IF {
-        return branch::import(node, importer);
-    }
     if let Some(function) = functions::find(node.domain(), node.op_type()) {
         node.check_attributes(function.attributes)?;
         return function.import(node, importer);
@@ -130,44 +176,16 @@ fn opset(model: &ModelProto) -> Result<i64, String> {
     if (MIN_OPSET..=MAX_OPSET).contains(&version) {
         Ok(version)
     } else {
-        Err(format!("operator set {version} is not supported, expected {MIN_OPSET} to {MAX_OPSET}"))
+        Err(format!(
+            "operator set {version} is not supported, expected {MIN_OPSET} to {MAX_OPSET}: export with one of these, or \
+             convert the file with onnx.version_converter"
+        ))
     }
 }
 
 /// Whether a domain is ONNX's own.
 pub(crate) fn is_default_domain(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
-}
-
-fn is_known(node: &NodeProto) -> bool {
-    let name = node.op_type.as_str();
-    if is_default_domain(&node.domain) {
-        name == branch::IF
-            || ops::find(name).is_some()
-            || calculations::find(name).is_some()
-            || functions::find("", name).is_some()
-    } else {
-        functions::find(&node.domain, name).is_some()
-    }
-}
-
-/// All unsupported operators in one error: the first by node, the others by operator.
-fn check_operators(nodes: &[NodeProto]) -> Result<(), GraphError> {
-    let unsupported: Vec<(usize, &NodeProto)> = nodes.iter().enumerate().filter(|(_, node)| !is_known(node)).collect();
-    let Some(&(idx, first)) = unsupported.first() else { return Ok(()) };
-    let qualified = |node: &NodeProto| {
-        if is_default_domain(&node.domain) { node.op_type.clone() } else { format!("{}.{}", node.domain, node.op_type) }
-    };
-    let others: BTreeSet<String> = unsupported[1..].iter().map(|(_, node)| qualified(node)).collect();
-    let mut feature = "operator".to_owned();
-    if !others.is_empty() {
-        const MAX_LISTED: usize = 20;
-        let listed: Vec<&str> = others.iter().take(MAX_LISTED).map(String::as_str).collect();
-        let more = if others.len() > MAX_LISTED { ", ..." } else { "" };
-        feature = format!("operator ({} more nodes as well: {}{more})", unsupported.len() - 1, listed.join(", "));
-    }
-    let name = if first.name.is_empty() { format!("{}_{idx}", first.op_type) } else { first.name.clone() };
-    Err(GraphError::unsupported_node(name, qualified(first), feature))
 }
 
 /// The nodes in a topological order that keeps the order of the file where possible.
@@ -185,7 +203,7 @@ fn sorted(nodes: &[NodeProto], given: &HashSet<&str>, constants: &HashSet<&str>)
     }
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     for (idx, node) in nodes.iter().enumerate() {
-        for input in branch::reads(node) {
+        for input in scope::reads(node) {
             if let Some(&source) = producer.get(input) {
                 readers[source].push(idx);
             } else if !given.contains(input) && !constants.contains(input) {

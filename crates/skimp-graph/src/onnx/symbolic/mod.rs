@@ -10,6 +10,7 @@ mod tensor;
 use std::collections::HashMap;
 
 use self::polynomial::Polynomials;
+use crate::Graph;
 
 pub(crate) use polynomial::Arithmetic;
 pub(crate) use tensor::{SymbolicTensor, normalize_axis};
@@ -65,6 +66,24 @@ impl Symbols {
         self.named.insert(name.to_owned(), symbol);
         symbol
     }
+}
+
+/// The shape of every value of a graph, as far as it is certain.
+pub(crate) fn infer(graph: &Graph, inputs: &[Shape], symbols: &mut Symbols) -> Vec<Shape> {
+    let known = |constant: &crate::Tensor| constant.shape().iter().map(|&n| Extent::Known(n)).collect();
+    let mut shapes: Vec<Shape> = graph.values().iter().map(|value| value.constant.as_ref().map(known)).collect();
+    for (input, shape) in graph.inputs().iter().zip(inputs) {
+        shapes[input.value.0].clone_from(shape);
+    }
+    for node in graph.nodes() {
+        let unknown = None;
+        let inputs: Vec<&Shape> = node.inputs.iter().map(|id| id.map_or(&unknown, |id| &shapes[id.0])).collect();
+        let inferred = node.op.symbolic_shapes(&inputs, node.outputs.len(), symbols);
+        for (output, shape) in node.outputs.iter().zip(inferred) {
+            shapes[output.0] = shape;
+        }
+    }
+    shapes
 }
 
 /// The extent that makes the product of `shape` that of `x`: symbols that both have cancel out.
