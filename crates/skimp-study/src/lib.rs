@@ -18,6 +18,7 @@ mod train;
 
 pub use crate::catalog::lists::{LISTS, ListEntry, ListRecord, list, names};
 pub use crate::catalog::show::{SHOWN, SettingRecord, SettingsRecord, ShowRecord, settings, show, shown_names};
+pub use crate::catalog::support::{DesignSupport, SupportRecord, SupportVerdict, UnknownOperatorRecord, support};
 pub use crate::error::{AnswerFault, InputFault, LabelFault, StudyError};
 pub use crate::inputs::config::{DataConfig, JudgeBy, NetworkConfig};
 pub use crate::inputs::describe::{Checked, ClassRecord, DataSetRecord, LeftOutRecord, SplitRecord, describe_data};
@@ -41,7 +42,7 @@ pub use crate::stages::qdq::{
     EncodingRecord, FloatNodeRecord, QuantizeConfig, QuantizeRecord, QuantizedLayerRecord, quantize,
 };
 pub use crate::stages::quantized::{Calibrated, Quantized};
-pub use crate::stages::run::{Compiled, RunConfig, input_files, n_chosen_outputs, run_network};
+pub use crate::stages::run::{Compiled, RunConfig, input_files, n_chosen_outputs, open_for_run, run_network};
 pub use crate::stages::topology::{Topology, export_topology, inspect_topology};
 pub use crate::store::desk::Desk;
 pub use crate::store::folder::FolderStore;

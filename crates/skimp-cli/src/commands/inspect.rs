@@ -12,6 +12,10 @@ struct Arguments {
     /// Input height and width, where the network leaves them open
     #[arg(long, value_name = "N|HxW", value_parser = input_size)]
     input_size: Option<[usize; 2]>,
+    /// Say instead what skimp can do with the network, and why not: imported, integer, trained, simulated by which designs.
+    /// Nothing runs
+    #[arg(long, conflicts_with_all = ["export", "topology"])]
+    support: bool,
     /// Also write the network as plain ONNX to this file
     #[arg(long, value_name = "OUT.onnx")]
     export: Option<std::path::PathBuf>,
@@ -36,7 +40,7 @@ impl super::Command for Inspect {
                     "Counts are for one image. 1 MAC is one multiply-accumulate. weights: convolution and dense \
                      weights only; parameters: with biases and batch-norm scale and shift.\n\nExamples:\n  \
                      skimp inspect net.onnx\n  skimp inspect vgg16.onnx --input-size 224 --format json\n  \
-                     skimp inspect resnet20:classes=100",
+                     skimp inspect resnet20:classes=100\n  skimp inspect net.onnx --support",
                 ),
         )
     }
@@ -48,12 +52,20 @@ impl super::Command for Inspect {
         global.writes("--export", arguments.export.as_deref())?;
         global.writes("--topology", arguments.topology.as_deref())?;
         if skimp::Topology::is_named(&arguments.model) {
-            if arguments.input_size.is_some() || arguments.export.is_some() || arguments.topology.is_some() {
-                let cause = "a topology is shapes only: --input-size, --export and --topology do not apply";
+            if arguments.input_size.is_some()
+                || arguments.support
+                || arguments.export.is_some()
+                || arguments.topology.is_some()
+            {
+                let cause = "a topology is shapes only: --input-size, --support, --export and --topology do not apply";
                 return Err(Failure::usage(anyhow::anyhow!("{}: {cause}", arguments.model)));
             }
             let topology = skimp::Topology::open(std::path::Path::new(&arguments.model))?;
             return global.emit(&global.render(&skimp::inspect_topology(&topology))?);
+        }
+        if arguments.support {
+            let record = skimp::support(&arguments.model, arguments.input_size, &skimp::Designs::embedded())?;
+            return global.emit(&global.render(&record)?);
         }
         let network = match arguments.export {
             Some(_) => skimp::Network::open(&arguments.model)?,

@@ -55,7 +55,7 @@ impl super::Command for Run {
         let on_stdout = global.takes_stdout(matches)?;
         global.reads(&arguments.model);
         global.check_output()?;
-        let network = skimp::Network::open(&arguments.model)?;
+        let network = skimp::open_for_run(&arguments.model, &arguments.input)?;
         global.tells(&network);
         let inputs = skimp::input_files(&network, &arguments.input)?;
         inputs.iter().for_each(|file| global.reads(file));

@@ -32,6 +32,22 @@ fn inspect_counts_the_embedded_network() {
 }
 
 #[test]
+fn inspect_says_what_can_be_done_with_a_network() {
+    let record = json(&["inspect", "sample-resnet", "--support"]);
+    assert_eq!((&record["schema"], &record["imported"]["answer"]), (&"skimp.support/1".into(), &"yes".into()));
+    assert_eq!((&record["integer"]["answer"], &record["trained"]["answer"]), (&"yes".into(), &"yes".into()));
+    let designs = record["simulated"].as_array().unwrap();
+    assert!(designs.iter().all(|design| design["layers"] == design["of"]), "{designs:?}");
+    let table = ok(&["inspect", "sample-resnet", "--support"]);
+    assert!(table.contains("imported") && table.contains("eyeriss"), "{table}");
+    // That a file is not read is an answer, too.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("garbage.onnx");
+    std::fs::write(&path, b"this is no network").unwrap();
+    assert_eq!(json(&["inspect", text(&path), "--support"])["imported"]["answer"], "no");
+}
+
+#[test]
 fn built_in_networks_go_where_models_go() {
     let record = json(&["inspect", "resnet20:classes=100"]);
     assert_eq!((&record["model"]["name"], &record["model"]["untrained"]), (&"resnet20".into(), &true.into()));

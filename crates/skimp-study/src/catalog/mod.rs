@@ -2,3 +2,4 @@
 
 pub(crate) mod lists;
 pub(crate) mod show;
+pub(crate) mod support;

@@ -82,6 +82,16 @@ impl Network {
         }
     }
 
+    /// Opens an ONNX file for inputs of these extents, by name: what it leaves open there is fixed. A network that chooses
+    /// between branches by the extents of its inputs is often read only this way.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_for(path: &Path, extents: &[(String, Vec<usize>)]) -> Result<Self, StudyError> {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self::import(name, Some(path.to_owned()), read(path)?, extents)
+    }
+
     fn open_with(model: &str, weights: Weights) -> Result<Self, StudyError> {
         if model.is_empty() {
             return Err(StudyError::NoNetwork);
@@ -89,7 +99,7 @@ impl Network {
         let path = PathBuf::from(model);
         if !path.exists() {
             if let Some(network) = NETWORKS.iter().find(|network| network.name == model) {
-                return Self::import(network.name.to_owned(), None, bytes::Bytes::from_static(network.bytes));
+                return Self::import(network.name.to_owned(), None, bytes::Bytes::from_static(network.bytes), &[]);
             }
             if networks::find(model).is_some() {
                 return Self::build(model, weights);
@@ -97,7 +107,7 @@ impl Network {
         }
         let bytes = read(&path)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Self::import(name, Some(path), bytes)
+        Self::import(name, Some(path), bytes, &[])
     }
 
     /// A network from the bytes of an ONNX file, called `name`. Weights that lie beside such a file are not found.
@@ -105,7 +115,7 @@ impl Network {
     /// # Errors
     /// [`StudyError::Graph`] if it is no network that skimp can run.
     pub fn from_bytes(name: &str, bytes: impl Into<bytes::Bytes>) -> Result<Self, StudyError> {
-        Self::import(name.to_owned(), None, bytes.into())
+        Self::import(name.to_owned(), None, bytes.into(), &[])
     }
 
     /// A network that a program built, or changed. Its digest is of the ONNX file that it would be.
@@ -133,7 +143,12 @@ impl Network {
         })
     }
 
-    fn import(name: String, path: Option<PathBuf>, bytes: bytes::Bytes) -> Result<Self, StudyError> {
+    fn import(
+        name: String,
+        path: Option<PathBuf>,
+        bytes: bytes::Bytes,
+        extents: &[(String, Vec<usize>)],
+    ) -> Result<Self, StudyError> {
         let sha256 = hex(&Sha256::digest(&bytes));
         let size_bytes = bytes.len() as u64;
         let origin = path.clone().unwrap_or_else(|| PathBuf::from(&name));
@@ -141,7 +156,7 @@ impl Network {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         });
-        let graph = onnx::import_bytes(bytes, folder, &origin.display().to_string())?;
+        let graph = onnx::import_bytes_for(bytes, folder, &origin.display().to_string(), extents)?;
         Ok(Self { graph, name, path, sha256, size_bytes, is_untrained: false })
     }
 

@@ -208,9 +208,18 @@ pub(crate) fn choose(
     batch: usize,
     config: &LayersConfig,
 ) -> Result<ChosenLayers, StudyError> {
-    let shape = vec![batch, input.channels, input.height, input.width];
+    choose_of(quantized, &[vec![batch, input.channels, input.height, input.width]], batch, config)
+}
+
+/// As [`choose`], for inputs of any extents.
+pub(crate) fn choose_of(
+    quantized: &skimp_quant::Quantized,
+    inputs: &[Vec<usize>],
+    batch: usize,
+    config: &LayersConfig,
+) -> Result<ChosenLayers, StudyError> {
     let mut chosen = ChosenLayers { simulated: Vec::new(), left_out: HashMap::new() };
-    for (geometry, quantized_layer) in skimp_quant::layers(quantized, &[shape])?.iter().zip(&quantized.layers) {
+    for (geometry, quantized_layer) in skimp_quant::layers(quantized, inputs)?.iter().zip(&quantized.layers) {
         let is_dense = geometry.layer.layout == MacLayout::Rows;
         let obstacle = match (is_dense, config.dense, config.convolutions) {
             (true, false, _) => Some("the run leaves dense layers out"),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_data::{DataError, npy};
 use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
-use skimp_graph::{DType, Data, Dim, Executor, Tensor};
+use skimp_graph::{DType, Data, Dim, Executor, GraphError, Tensor};
 use skimp_report::write_atomic;
 
 use crate::error::StudyError;
@@ -26,6 +26,28 @@ pub struct RunConfig {
     pub inputs: Vec<PathBuf>,
     /// Names of the outputs to write, in this order; all of them where there are none.
     pub outputs: Vec<String>,
+}
+
+/// Opens a network to run it on the files that `texts` name (see [`input_files`]). A file that skimp does not read because what
+/// it leaves open decides between branches is read for the extents of these files.
+///
+/// # Errors
+/// As [`Network::open`].
+pub fn open_for_run(model: &str, texts: &[String]) -> Result<Network, StudyError> {
+    let error = match Network::open(model) {
+        Err(StudyError::Graph(error @ GraphError::UnsupportedNode { .. })) => error,
+        other => return other,
+    };
+    let mut extents = Vec::with_capacity(texts.len());
+    for text in texts {
+        // A name may hold "=", as may the file's.
+        let ends = text.match_indices('=').map(|(at, _)| (&text[..at], &text[at + 1..]));
+        let named = ends.chain([("", text.as_str())]).find(|(_, file)| Path::new(file).is_file());
+        if let Some((name, file)) = named {
+            extents.push((name.to_owned(), npy::read(Path::new(file))?.shape));
+        }
+    }
+    Network::open_for(Path::new(model), &extents).map_err(|_| error.into())
 }
 
 /// The file of each input of `network`, in the network's order, from texts such as `x.npy` (of the only input) or
