@@ -127,13 +127,122 @@ fn way_out(hint: &Option<String>) -> String {
     hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"))
 }
 
+/// Why a network cannot be measured on the images that were asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValidationFault {
+    /// What it would be measured on was trained on.
+    #[error(
+        "all {n_images} validation images are training images, too; give --validation-share to hold some of them out"
+    )]
+    Shared {
+        /// Validation images.
+        n_images: usize,
+    },
+    /// Two ways to choose validation images at once.
+    #[error("--validation-share takes the place of the test split; it does not go with --validation N or none")]
+    TwoWays,
+    /// One image is too little for both.
+    #[error("a single image cannot be trained and measured on; give --validation none")]
+    SingleImage,
+    /// So many images held out leave none to train on.
+    #[error("validation: expected fewer than the {n_training} training images, found {found}")]
+    TooMany {
+        /// Training images.
+        n_training: usize,
+        /// Images to hold out.
+        found: usize,
+    },
+}
+
 /// An error of a pipeline: most carry the error of the crate that met it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StudyError {
-    /// A text of the command line, or a setting of a file, cannot be.
-    #[error("{0}")]
-    Usage(String),
+    /// No study has that name, and no file.
+    #[error("{name}: no such file, and no embedded study of that name (embedded: {})", known.join(", "))]
+    UnknownStudy {
+        /// What was asked for.
+        name: String,
+        /// The embedded studies.
+        known: Vec<&'static str>,
+    },
+    /// A study leaves something to whoever runs it.
+    #[error("study \"{study}\" needs a {what}: give {flag}")]
+    StudyNeeds {
+        /// The study.
+        study: String,
+        /// What it needs.
+        what: &'static str,
+        /// The flag that gives it.
+        flag: &'static str,
+    },
+    /// A kind of study has no such key.
+    #[error("a study of kind {kind}: it has no {key}; its own keys are {}", known.join(", "))]
+    UnknownStudyKey {
+        /// The kind.
+        kind: &'static str,
+        /// What was asked for.
+        key: String,
+        /// The keys of the kind.
+        known: Vec<&'static str>,
+    },
+    /// A resolved configuration has no form as TOML.
+    #[error("the configuration cannot be written: {0}")]
+    Unwritten(#[from] toml::ser::Error),
+    /// Inputs of the network have no file.
+    #[error("no --input NAME=X.npy for \"{}\"; the inputs are {inputs}", missing.join("\", \""))]
+    NoInputFile {
+        /// The inputs without one.
+        missing: Vec<String>,
+        /// All inputs, with element types and extents.
+        inputs: String,
+    },
+    /// A preset or a setting is of an accelerator that the run has not.
+    #[error("\"{given}\": {label} is not among --accelerator {}", labels.join(", "))]
+    UnknownLabel {
+        /// The preset or setting.
+        given: String,
+        /// The label in it.
+        label: String,
+        /// The labels of the run.
+        labels: Vec<String>,
+    },
+    /// A preset or a setting may be of several accelerators.
+    #[error("\"{given}\": which {model}? say {}", labels.join(" or "))]
+    AmbiguousLabel {
+        /// The preset or setting.
+        given: String,
+        /// The model in it.
+        model: String,
+        /// The labels of that model.
+        labels: Vec<String>,
+    },
+    /// A training run has no file for its network.
+    #[error("no output given; use -o MODEL.onnx")]
+    NoOutputFile,
+    /// The network has no parameter of that name.
+    #[error("no parameter is called \"{pattern}\"; there are {} and others", known.join(", "))]
+    UnknownParameter {
+        /// What was asked for.
+        pattern: String,
+        /// Some that there are.
+        known: Vec<String>,
+    },
+    /// Training images and validation images cannot be as asked.
+    #[error(transparent)]
+    Validation(#[from] ValidationFault),
+    /// Something was begun where a run is to begin anew.
+    #[error("{path}: there {are} {what}; use --resume to go on, or remove {folder} to begin anew", path = .path.display(),
+        are = if what.ends_with('s') { "are" } else { "is" }, folder = .folder.display())]
+    Begun {
+        /// What was found.
+        path: PathBuf,
+        /// What it is: `a checkpoint of another run`, `finished points`.
+        what: &'static str,
+        /// What to remove.
+        folder: PathBuf,
+    },
     /// A setting has a value that it cannot have.
     #[error("{setting} \"{found}\", expected {expected}")]
     Setting {
@@ -389,7 +498,17 @@ impl StudyError {
     /// Whether the user asked for something that cannot be (exit code 2), rather than a run that failed (1).
     pub fn is_usage(&self) -> bool {
         match self {
-            StudyError::Usage(_)
+            StudyError::UnknownStudy { .. }
+            | StudyError::StudyNeeds { .. }
+            | StudyError::UnknownStudyKey { .. }
+            | StudyError::Unwritten(_)
+            | StudyError::NoInputFile { .. }
+            | StudyError::UnknownLabel { .. }
+            | StudyError::AmbiguousLabel { .. }
+            | StudyError::NoOutputFile
+            | StudyError::UnknownParameter { .. }
+            | StudyError::Validation(_)
+            | StudyError::Begun { .. }
             | StudyError::Setting { .. }
             | StudyError::Count { .. }
             | StudyError::Threads { .. }

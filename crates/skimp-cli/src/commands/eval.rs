@@ -5,6 +5,7 @@ use skimp::{Engine, EvaluateConfig};
 
 use crate::common::Failure;
 use crate::options::{DataOptions, QuantizationOptions};
+use crate::settings::choice;
 
 #[derive(Args, Debug)]
 struct Arguments {
@@ -18,7 +19,7 @@ struct Arguments {
     images: Option<usize>,
     /// Which engine computes; `integer` quantizes a network first that is not quantized yet [default: integer for a
     /// quantized network (QDQ), else cpu]
-    #[arg(long, value_parser = Engine::parse, value_name = "reference|cpu|integer")]
+    #[arg(long, value_parser = choice::<Engine>(), value_name = "ENGINE")]
     engine: Option<Engine>,
     #[command(flatten)]
     quantization: QuantizationOptions,

@@ -7,6 +7,7 @@ use clap::{ArgMatches, Args, ValueHint};
 use skimp::Engine;
 
 use crate::common::{Failure, through_file};
+use crate::settings::choice;
 
 #[derive(Args, Debug)]
 struct Arguments {
@@ -21,7 +22,7 @@ struct Arguments {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     outputs: Vec<String>,
     /// Which engine computes; `integer` takes networks from `skimp quantize`
-    #[arg(long, default_value = "cpu", value_parser = Engine::parse, value_name = "reference|cpu|integer")]
+    #[arg(long, default_value = "cpu", value_parser = choice::<Engine>(), value_name = "ENGINE")]
     engine: Engine,
 }
 

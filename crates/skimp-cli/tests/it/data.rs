@@ -127,7 +127,7 @@ fn no_image_is_trained_and_measured_on() {
     assert_eq!(json(&args)["training"]["n_validation_images"], 100);
     let line = train("refused.onnx", &["--epochs", "1", "--validation-share", "1.5"]);
     let args: Vec<&str> = line.iter().map(String::as_str).collect();
-    fails(&args, 2, "expected above 0 and below 1, found 1.5");
+    fails(&args, 2, "\"1.5\", expected a share above 0 and below 1");
 
     // A trained network is measured before its first step, and the measurement changes nothing.
     let tune = |name: &str, flags: &[&str]| -> serde_json::Value {

@@ -41,11 +41,11 @@ fn inputs_and_outputs_are_taken_by_name() {
     done(run(&[&first, &second], &["--outputs", "twice", "--force"]));
     assert_eq!(npy::read(&y).unwrap().data, npy::Data::I64(vec![6, 8]));
     refused(run(&[&first], &[]), "no --input NAME=X.npy for \"a=b\"");
-    refused(run(&[&first, &first, &second], &[]), "input \"a\" is given twice");
+    refused(run(&[&first, &first, &second], &[]), "two --input files are called \"a\"");
     refused(
         run(&[&path("1.npy")], &[]),
         "expected NAME=X.npy, where the inputs are \"a\" (f32 [N, 2]), \"a=b\" (i64 [2])",
     );
-    refused(run(&[&first, &second], &["--outputs", "thrice"]), "there is no output \"thrice\"");
-    refused(run(&[&first, &second], &["--outputs", "sum,sum"]), "\"sum\" is named twice");
+    refused(run(&[&first, &second], &["--outputs", "thrice"]), "the network has no output \"thrice\"");
+    refused(run(&[&first, &second], &["--outputs", "sum,sum"]), "two --outputs are called \"sum\"");
 }

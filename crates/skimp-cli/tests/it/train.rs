@@ -207,13 +207,13 @@ fn wrong_settings_exit_with_2() {
     fails(&["--loss", "cross-entrpy"], "unknown loss \"cross-entrpy\", did you mean \"cross-entropy\"?");
     fails(&["--log", "cvs"], "unknown log format \"cvs\"");
     fails(&["--no-decay", "biases"], "expected one of: weight, bias");
-    fails(&["--batch-size", "0"], "batch size: expected at least 1, found 0");
+    fails(&["--batch-size", "0"], "0 images of a batch, expected at least 1");
     fails(&["--epochs", "0"], "epochs: expected at least 1, found 0");
     fails(&["--lr=-1"], "learning rate: expected a number above 0");
     fails(&["--weight-decay", "nan"], "weight decay: expected a number from 0");
     fails(&["--validation", "0"], "expected test, none, or a number");
     fails(&["--validation", "4000"], "expected fewer than the 4000 training images");
-    fails(&["--images", "0"], "training images: expected at least 1");
+    fails(&["--images", "0"], "0 training images, expected at least 1");
     fails(&["--freeze", "conv9*"], "no parameter is called \"conv9*\"");
     fails(&["--checkpoint-every", "0"], "steps between checkpoints: expected at least 1");
     assert!(!output.exists());

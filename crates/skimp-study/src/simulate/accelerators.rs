@@ -53,7 +53,8 @@ pub fn accelerator_configs(
         let (label, file) = preset.split_once('=').ok_or_else(malformed)?;
         let config = labeled(designs, &mut configs, label, preset)?;
         if config.preset.replace(file.into()).is_some() {
-            return Err(StudyError::Usage(format!("preset \"{preset}\": {label} has one already")));
+            let hint = Some(format!("\"{preset}\" is one too many"));
+            return Err(StudyError::SameName { what: "presets", name: label.to_owned(), hint });
         }
     }
     for setting in settings {
@@ -90,13 +91,12 @@ fn labeled<'c>(
                 // A misspelled name gets its hint here; a right one is just not part of this run.
                 designs.find(label)?;
             }
-            let labels = labels.join(", ");
-            return Err(StudyError::Usage(format!("\"{given}\": {label} is not among --accelerator {labels}")));
+            let labels = labels.into_iter().map(str::to_owned).collect();
+            return Err(StudyError::UnknownLabel { given: given.to_owned(), label: label.to_owned(), labels });
         }
         (None, several) => {
-            let labels: Vec<_> = several.iter().map(|&idx| configs[idx].label()).collect();
-            let labels = labels.join(" or ");
-            return Err(StudyError::Usage(format!("\"{given}\": which {label}? say {labels}")));
+            let labels = several.iter().map(|&idx| configs[idx].label().to_owned()).collect();
+            return Err(StudyError::AmbiguousLabel { given: given.to_owned(), model: label.to_owned(), labels });
         }
     };
     Ok(&mut configs[idx])

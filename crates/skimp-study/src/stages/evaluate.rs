@@ -1,6 +1,6 @@
 //! Accuracy of a network on a data set.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use skimp_cpu::CpuExecutor;
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_data::Split;
@@ -24,7 +24,8 @@ use crate::stages::quantized::Quantized;
 use crate::tabular::Tabular;
 
 /// Which engine computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Engine {
     /// The f32 reference interpreter: slow, the specification.
     Reference,
@@ -35,19 +36,6 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Reads an engine's name.
-    ///
-    /// # Errors
-    /// A message with the valid names.
-    pub fn parse(name: &str) -> Result<Self, String> {
-        match name {
-            "reference" => Ok(Engine::Reference),
-            "cpu" => Ok(Engine::Cpu),
-            "integer" => Ok(Engine::Integer),
-            _ => Err(format!("unknown engine \"{name}\", expected reference, cpu or integer")),
-        }
-    }
-
     /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {

@@ -183,7 +183,7 @@ impl Tabular for QuantizeRecord {
 /// Calibrates a network on the first images, quantizes it, and writes it to `output` as ONNX in QDQ form.
 ///
 /// # Errors
-/// [`StudyError::Usage`] for a setting that cannot be, [`StudyError::AlreadyQuantized`], otherwise the error of the step
+/// [`StudyError::Quant`] for a setting that cannot be, [`StudyError::AlreadyQuantized`], otherwise the error of the step
 /// that failed. Nothing is written then.
 pub fn quantize(
     network: &Network,

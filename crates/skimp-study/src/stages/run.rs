@@ -54,7 +54,8 @@ pub fn open_for_run(model: &str, texts: &[String]) -> Result<Network, StudyError
 /// `NAME=x.npy`.
 ///
 /// # Errors
-/// [`StudyError::Usage`] naming an input without a file, with two of them, or that the network does not have.
+/// [`StudyError::NoInputFile`], [`StudyError::SameName`] or [`StudyError::Setting`] naming an input without a file, with two
+/// of them, or that the network does not have.
 pub fn input_files(network: &Network, texts: &[String]) -> Result<Vec<PathBuf>, StudyError> {
     let graph = &network.graph;
     let names: Vec<&str> = graph.inputs().iter().map(|input| graph.value(input.value).name.as_str()).collect();
@@ -79,21 +80,21 @@ pub fn input_files(network: &Network, texts: &[String]) -> Result<Vec<PathBuf>, 
             Some(idx) => (idx, &text[names[idx].len() + 1..]),
             None if names.len() == 1 && (!text.contains('=') || Path::new(text).exists()) => (0, text.as_str()),
             None => {
-                let cause = format!("--input {text}: expected NAME=X.npy, where the inputs are {}", all());
-                return Err(StudyError::Usage(cause));
+                let expected = format!("NAME=X.npy, where the inputs are {}", all());
+                return Err(StudyError::Setting { setting: "--input", found: text.clone(), expected });
             }
         };
         if files[idx].replace(PathBuf::from(file)).is_some() {
-            return Err(StudyError::Usage(format!("--input {text}: input \"{}\" is given twice", names[idx])));
+            let (name, hint) = (names[idx].to_owned(), Some("give each input one --input".to_owned()));
+            return Err(StudyError::SameName { what: "--input files", name, hint });
         }
     }
-    let missing: Vec<&str> =
-        names.iter().zip(&files).filter(|(_, file)| file.is_none()).map(|(name, _)| *name).collect();
+    let missing: Vec<String> =
+        names.iter().zip(&files).filter(|(_, file)| file.is_none()).map(|(name, _)| (*name).to_owned()).collect();
     if missing.is_empty() {
         return Ok(files.into_iter().flatten().collect());
     }
-    let cause = format!("no --input NAME=X.npy for \"{}\"; the inputs are {}", missing.join("\", \""), all());
-    Err(StudyError::Usage(cause))
+    Err(StudyError::NoInputFile { missing, inputs: all() })
 }
 
 /// The outputs that `wanted` names, by position: all of them where it names none.
@@ -106,12 +107,12 @@ fn chosen_outputs(network: &Network, wanted: &[String]) -> Result<Vec<usize>, St
     let mut chosen = Vec::with_capacity(wanted.len());
     for name in wanted {
         let Some(idx) = names.iter().position(|known| known == name) else {
-            let cause =
-                format!("--outputs: there is no output \"{name}\"; the outputs are \"{}\"", names.join("\", \""));
-            return Err(StudyError::Usage(cause));
+            let known = names.iter().map(|&known| known.to_owned()).collect();
+            return Err(StudyError::UnknownOutput { name: name.clone(), known });
         };
         if chosen.contains(&idx) {
-            return Err(StudyError::Usage(format!("--outputs: \"{name}\" is named twice")));
+            let hint = Some("name each output once in --outputs".to_owned());
+            return Err(StudyError::SameName { what: "--outputs", name: name.clone(), hint });
         }
         chosen.push(idx);
     }
@@ -121,7 +122,7 @@ fn chosen_outputs(network: &Network, wanted: &[String]) -> Result<Vec<usize>, St
 /// How many outputs [`run_network`] writes for `outputs`.
 ///
 /// # Errors
-/// [`StudyError::Usage`] naming an output that the network does not have.
+/// [`StudyError::UnknownOutput`] naming an output that the network does not have.
 pub fn n_chosen_outputs(network: &Network, outputs: &[String]) -> Result<usize, StudyError> {
     chosen_outputs(network, outputs).map(|chosen| chosen.len())
 }

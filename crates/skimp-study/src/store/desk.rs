@@ -33,17 +33,15 @@ impl<'a> Desk<'a> {
     /// Clears the store for a study that begins anew.
     ///
     /// # Errors
-    /// [`StudyError::Usage`] if it holds points that are not to be thrown away without asking.
+    /// [`StudyError::Begun`] if it holds points that are not to be thrown away without asking.
     pub(crate) fn begin_anew(&self) -> Result<(), StudyError> {
         let Some(store) = self.store else { return Ok(()) };
         let names = store.names()?;
         let is_disposable =
             |name: &String| store.read(name).is_ok_and(|point| point.is_some_and(|point| point.disposable));
         if !store.begun()?.is_empty() || !names.iter().all(is_disposable) {
-            return Err(StudyError::Usage(format!(
-                "{}: there are runs of a study that was begun; use --resume to go on, or remove the folder to begin anew",
-                store.place().display()
-            )));
+            let (path, folder) = (store.place().to_owned(), store.place().to_owned());
+            return Err(StudyError::Begun { path, what: "points of a study that was begun", folder });
         }
         names.iter().try_for_each(|name| store.remove(name))
     }

@@ -192,7 +192,7 @@ fn side_by_side(n_workers: usize, n_threads: usize, labor: impl Fn() + Sync) -> 
         rayon::ThreadPoolBuilder::new().num_threads(share).build()
     };
     let pools: Result<Vec<_>, _> = (0..n_workers).map(pool).collect();
-    let pools = pools.map_err(|error| StudyError::Usage(format!("threads: {error}")))?;
+    let pools = pools.map_err(|error| StudyError::Threads { n_threads, cause: error.to_string() })?;
     std::thread::scope(|scope| {
         for pool in &pools {
             scope.spawn(|| pool.install(&labor));

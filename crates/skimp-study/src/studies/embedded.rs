@@ -53,7 +53,7 @@ impl StudyConfig {
     /// An embedded study by name, or a file by path, of embedded designs; with `overrides` on top.
     ///
     /// # Errors
-    /// [`StudyError::Usage`] if there is no such study, [`StudyError::InvalidStudy`] if it is wrong.
+    /// [`StudyError::UnknownStudy`] if there is no such study, [`StudyError::InvalidStudy`] if it is wrong.
     pub fn open(study: &str, overrides: &StudyOverrides) -> Result<Self, StudyError> {
         Self::open_with(study, overrides, Designs::embedded())
     }
@@ -101,10 +101,11 @@ impl StudyConfig {
             [(&config.network.model, "network", "--network MODEL"), (&data.set, "data set", "--data NAME[:DIR]")]
         {
             if value.is_empty() {
-                return Err(StudyError::Usage(format!("study \"{}\" needs a {what}: give {flag}", config.name)));
+                return Err(StudyError::StudyNeeds { study: config.name.clone(), what, flag });
             }
         }
-        opened.plan.check(&opened.header).map_err(StudyError::Usage)?;
+        let invalid = |cause| StudyError::InvalidStudy { path: study.into(), cause };
+        opened.plan.check(&opened.header).map_err(invalid)?;
         Ok(opened)
     }
 }
@@ -116,11 +117,8 @@ fn read(study: &str) -> Result<String, StudyError> {
     match skimp_files::read_to_string(Path::new(study), MAX_BYTES) {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let names: Vec<_> = STUDIES.iter().map(|(name, _)| *name).collect();
-            Err(StudyError::Usage(format!(
-                "{study}: no such file, and no embedded study of that name (embedded: {})",
-                names.join(", ")
-            )))
+            let known = STUDIES.iter().map(|(name, _)| *name).collect();
+            Err(StudyError::UnknownStudy { name: study.to_owned(), known })
         }
         Err(source) => Err(StudyError::Io { path: study.into(), source }),
     }

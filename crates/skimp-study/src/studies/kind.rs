@@ -172,14 +172,16 @@ impl<T: StudyPlan> AnyPlan for T {
     }
 
     fn set(&mut self, keys: &Table) -> Result<(), StudyError> {
-        let usage = |cause: String| StudyError::Usage(format!("a study of kind {}: {cause}", T::KIND));
         let known = fields_of::<T>();
         if let Some(key) = keys.keys().find(|key| !known.contains(&key.as_str())) {
-            return Err(usage(format!("it has no {key}; its own keys are {}", known.join(", "))));
+            return Err(StudyError::UnknownStudyKey { kind: T::KIND, key: key.clone(), known: known.to_vec() });
         }
-        let mut own = Table::try_from(&*self).map_err(|error| usage(error.to_string()))?;
+        let mut own = Table::try_from(&*self)?;
         own.extend(keys.clone());
-        *self = own.try_into().map_err(|error: toml::de::Error| usage(error.message().to_owned()))?;
+        *self = own.try_into().map_err(|error: toml::de::Error| StudyError::InvalidStudy {
+            path: format!("a study of kind {}", T::KIND).into(),
+            cause: error.message().to_owned(),
+        })?;
         Ok(())
     }
 

@@ -29,7 +29,7 @@ pub struct StudyRun {
 /// # Errors
 /// [`StudyError`]; the folder is checked before the run starts, and each file is written whole or not at all.
 /// [`StudyError::Io`] if another run writes there, or if a file of the folder is an input of the study or not of skimp's.
-/// [`StudyError::Usage`] if the folder holds points that took long to make and `resume` is not set, [`StudyError::Kept`] if
+/// [`StudyError::Begun`] if the folder holds points that took long to make and `resume` is not set, [`StudyError::Kept`] if
 /// those that are kept are of another study or another configuration.
 pub fn run_study(config: &StudyConfig, run: &StudyRun, monitor: &dyn Monitor) -> Result<StudyRecord, StudyError> {
     // Better now than after the run.

@@ -96,14 +96,12 @@ impl Points for WidthPoints<'_> {
     }
 
     fn identity(&self, idx: usize) -> Result<Table, StudyError> {
-        let unwritten =
-            |error: toml::ser::Error| StudyError::Usage(format!("the configuration cannot be written: {error}"));
         let config = self.config(idx);
-        let mut table = Table::try_from(&self.study.network).map_err(unwritten)?;
+        let mut table = Table::try_from(&self.study.network)?;
         table.insert("engine".to_owned(), config.engine.map_or("", Engine::name).into());
-        table.insert("data".to_owned(), Value::try_from(&config.data).map_err(unwritten)?);
+        table.insert("data".to_owned(), Value::try_from(&config.data)?);
         if self.pairs[idx].is_some() {
-            table.insert("quantization".to_owned(), Value::try_from(config.quantization).map_err(unwritten)?);
+            table.insert("quantization".to_owned(), Value::try_from(config.quantization)?);
         }
         let digests = [("network_sha256", &self.network.sha256), ("data_sha256", &self.data_sha256)];
         let digests: Table = digests.into_iter().map(|(key, digest)| (key.to_owned(), digest.clone().into())).collect();

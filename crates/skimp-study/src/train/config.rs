@@ -118,15 +118,19 @@ pub enum Validation {
 }
 
 impl std::str::FromStr for Validation {
-    type Err = String;
+    type Err = StudyError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, StudyError> {
         match text {
             "test" => Ok(Self::Test),
             "none" => Ok(Self::None),
             _ => match text.parse() {
                 Ok(n) if n > 0 => Ok(Self::HeldOut(n)),
-                _ => Err(format!("\"{text}\": expected test, none, or a number of training images to hold out")),
+                _ => Err(StudyError::Setting {
+                    setting: "validation",
+                    found: text.to_owned(),
+                    expected: "test, none, or a number of training images to hold out".to_owned(),
+                }),
             },
         }
     }
@@ -147,7 +151,7 @@ impl TrainConfig {
     /// Checks what the types leave open, before anything is opened.
     ///
     /// # Errors
-    /// [`StudyError::Usage`] or [`StudyError::Train`] naming the setting.
+    /// [`StudyError::Setting`], [`StudyError::Count`] or [`StudyError::Train`] naming the setting.
     pub fn check_settings(&self) -> Result<(), StudyError> {
         self.check().map(drop)
     }
@@ -155,10 +159,11 @@ impl TrainConfig {
     /// Understands every text before anything is opened.
     pub(crate) fn check(&self) -> Result<Checked, StudyError> {
         if self.batch_size == 0 {
-            return Err(StudyError::Usage("batch size: expected at least 1, found 0".to_owned()));
+            return Err(StudyError::Count { what: "images of a batch", found: 0, expected: "at least 1".to_owned() });
         }
         if self.epochs > MAX_EPOCHS {
-            return Err(StudyError::Usage(format!("epochs: expected at most {MAX_EPOCHS}, found {}", self.epochs)));
+            let (found, expected) = (self.epochs.to_string(), format!("at most {MAX_EPOCHS}"));
+            return Err(StudyError::Setting { setting: "epochs", found, expected });
         }
         let roles: Result<Vec<ParamRole>, StudyError> = self.no_decay.iter().map(|name| role(name)).collect();
         let optimizer = OptimizerConfig {
@@ -195,8 +200,8 @@ const ROLES: [(&str, ParamRole); 5] = [
 
 fn role(name: &str) -> Result<ParamRole, StudyError> {
     ROLES.iter().find(|(known, _)| *known == name).map(|&(_, role)| role).ok_or_else(|| {
-        let names = ROLES.map(|(name, _)| name).join(", ");
-        StudyError::Usage(format!("no parameters are of the kind \"{name}\", expected one of: {names}"))
+        let expected = format!("one of: {}", ROLES.map(|(name, _)| name).join(", "));
+        StudyError::Setting { setting: "no_decay", found: name.to_owned(), expected }
     })
 }
 

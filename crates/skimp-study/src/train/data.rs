@@ -12,7 +12,7 @@ use skimp_train::augment::Augment;
 use skimp_train::loader::{LastBatch, Loader, LoaderConfig, Order};
 
 use super::config::{TrainConfig, Validation};
-use crate::error::StudyError;
+use crate::error::{StudyError, ValidationFault};
 use crate::inputs::answers::AnswerOutput;
 use crate::inputs::images::{LabelFit, input_spec, note_data, resolve_preprocess};
 use crate::monitor::Monitor;
@@ -116,9 +116,7 @@ impl Data {
         let twice = fingerprints(dataset, indices)?.iter().filter(|print| known.contains(print)).count();
         let n = indices.len();
         if twice == n && n > 0 {
-            return Err(StudyError::Usage(format!(
-                "all {n} validation images are training images, too; give --validation-share to hold some of them out"
-            )));
+            return Err(ValidationFault::Shared { n_images: n }.into());
         }
         if twice > 0 {
             monitor.note(&format!(
@@ -197,10 +195,7 @@ fn measured_on(
             ));
             Ok((Some(DEFAULT_SHARE), None))
         }
-        (Validation::HeldOut(_) | Validation::None, Some(_)) => Err(StudyError::Usage(
-            "--validation-share takes the place of the test split; it does not go with --validation N or none"
-                .to_owned(),
-        )),
+        (Validation::HeldOut(_) | Validation::None, Some(_)) => Err(ValidationFault::TwoWays.into()),
         (Validation::HeldOut(_) | Validation::None, None) => Ok((None, None)),
     }
 }
@@ -208,12 +203,11 @@ fn measured_on(
 /// That share of `n_images`, rounded to nearest, at least 1 and not all.
 fn share_of(n_images: usize, share: f64) -> Result<usize, StudyError> {
     if !(share > 0.0 && share < 1.0) {
-        return Err(StudyError::Usage(format!("validation share: expected above 0 and below 1, found {share}")));
+        let expected = "a share above 0 and below 1".to_owned();
+        return Err(StudyError::Setting { setting: "validation_share", found: share.to_string(), expected });
     }
     if n_images < 2 {
-        return Err(StudyError::Usage(
-            "a single image cannot be trained and measured on; give --validation none".to_owned(),
-        ));
+        return Err(ValidationFault::SingleImage.into());
     }
     Ok(((n_images as f64 * share).round() as usize).clamp(1, n_images - 1))
 }
@@ -234,13 +228,11 @@ fn fingerprints(dataset: &Dataset, indices: &[usize]) -> Result<Vec<u64>, StudyE
 /// Training images in rising order, and held-out ones.
 fn choose(config: &TrainConfig, n_images: usize, n_held_out: usize) -> Result<(Vec<usize>, Vec<usize>), StudyError> {
     if n_held_out >= n_images {
-        return Err(StudyError::Usage(format!(
-            "validation: expected fewer than the {n_images} training images, found {n_held_out}"
-        )));
+        return Err(ValidationFault::TooMany { n_training: n_images, found: n_held_out }.into());
     }
     let wanted = config.images.unwrap_or(usize::MAX);
     if wanted == 0 {
-        return Err(StudyError::Usage("training images: expected at least 1, found 0".to_owned()));
+        return Err(StudyError::Count { what: "training images", found: 0, expected: "at least 1".to_owned() });
     }
     let mut order = permutation(config.seed, CHOICE, n_images);
     let mut training = order.split_off(n_held_out);

@@ -59,8 +59,7 @@ impl Identity {
 
     /// As a table: the configuration, and `[inputs]` with the digests.
     pub(crate) fn table(&self) -> Result<Table, StudyError> {
-        let mut table = Table::try_from(&self.config)
-            .map_err(|error| StudyError::Usage(format!("the configuration cannot be written: {error}")))?;
+        let mut table = Table::try_from(&self.config)?;
         let mut inputs = Table::new();
         inputs.insert("network_sha256".to_owned(), self.network_sha256.clone().into());
         for (key, data) in [("train_sha256", Some(&self.training)), ("test_sha256", self.test.as_ref())] {
@@ -74,8 +73,7 @@ impl Identity {
 
     /// As TOML.
     pub(crate) fn text(&self) -> Result<String, StudyError> {
-        toml::to_string(&self.table()?)
-            .map_err(|error| StudyError::Usage(format!("the configuration cannot be written: {error}")))
+        Ok(toml::to_string(&self.table()?)?)
     }
 
     /// Checks that a checkpoint was written by this run. The places of network and data, which their digests stand for,

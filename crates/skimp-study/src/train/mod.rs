@@ -195,7 +195,7 @@ fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> StudyError {
 /// the run.
 fn open_folder(folder: &Path, run: &TrainRun) -> Result<Vec<Lock>, StudyError> {
     if run.output.as_os_str().is_empty() {
-        return Err(StudyError::Usage("no output given; use -o MODEL.onnx".to_owned()));
+        return Err(StudyError::NoOutputFile);
     }
     skimp_files::check(&run.output).map_err(failed(&run.output))?;
     skimp_files::make_folder(folder).map_err(failed(folder))?;
@@ -225,11 +225,11 @@ fn earlier_checkpoint(folder: &Path, run: &TrainRun) -> Result<Option<Checkpoint
         return Ok(Checkpoint::load(folder)?);
     }
     if checkpoint.exists() {
-        return Err(StudyError::Usage(format!(
-            "{}: there is a checkpoint of another run; use --resume to go on, or remove {} to begin anew",
-            checkpoint.display(),
-            folder.display()
-        )));
+        return Err(StudyError::Begun {
+            path: checkpoint,
+            what: "a checkpoint of another run",
+            folder: folder.to_owned(),
+        });
     }
     Ok(None)
 }
@@ -244,11 +244,8 @@ pub(crate) fn freeze(model: &mut Model, patterns: &[String]) -> Result<(), Study
             found = true;
         }
         if !found {
-            let names: Vec<&str> = model.params().iter().map(|param| param.name()).take(8).collect();
-            return Err(StudyError::Usage(format!(
-                "no parameter is called \"{pattern}\"; there are {} and others",
-                names.join(", ")
-            )));
+            let known = model.params().iter().map(|param| param.name().to_owned()).take(8).collect();
+            return Err(StudyError::UnknownParameter { pattern: pattern.clone(), known });
         }
     }
     Ok(())

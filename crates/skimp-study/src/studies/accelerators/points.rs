@@ -195,14 +195,12 @@ impl Points for AcceleratorPoints<'_> {
     /// What every point depends on, and of an accelerator its settings and the costs that price it.
     fn identity(&self, idx: usize) -> Result<Table, StudyError> {
         let Self { plan, study, inputs, .. } = self;
-        let unwritten =
-            |error: toml::ser::Error| StudyError::Usage(format!("the configuration cannot be written: {error}"));
-        let mut data = Table::try_from(&study.data).map_err(unwritten)?;
+        let mut data = Table::try_from(&study.data)?;
         data.insert("preprocess".to_owned(), inputs.images.preprocess_name().into());
-        let mut table = Table::try_from(&study.network).map_err(unwritten)?;
+        let mut table = Table::try_from(&study.network)?;
         table.insert("data".to_owned(), data.into());
-        table.insert("quantization".to_owned(), Value::try_from(plan.quantization).map_err(unwritten)?);
-        table.insert("layers".to_owned(), Value::try_from(&plan.layers).map_err(unwritten)?);
+        table.insert("quantization".to_owned(), Value::try_from(plan.quantization)?);
+        table.insert("layers".to_owned(), Value::try_from(&plan.layers)?);
         let digests = [
             ("network_sha256", inputs.network.sha256.clone()),
             ("data_sha256", inputs.images.record()?.sha256.unwrap_or_default()),

@@ -56,7 +56,10 @@ pub(super) fn record(
     outcomes: Vec<Outcome>,
     clock: Clock,
 ) -> Result<StudyRecord, StudyError> {
-    let lost = || StudyError::Usage("what is kept of the network is another point's".to_owned());
+    let lost = || StudyError::Kept {
+        path: study.name.clone().into(),
+        cause: "what is kept of the network is another point's".to_owned(),
+    };
     let Found { network: NetworkPart { mut simulation, layers, in_integers, float_nodes }, accuracy } =
         joined(outcomes).ok_or_else(lost)?;
     simulation.allowed_loss_points = plan.allowed_loss_points;
