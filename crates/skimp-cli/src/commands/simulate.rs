@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, ValueHint};
-use skimp::{SimulateConfig, SimulationRecord};
+use skimp::{DataConfig, SimulateConfig, SimulationRecord};
 
 use crate::common::{Failure, Format, Global, Known, costs};
 use crate::options::{DataOptions, QuantizationOptions, TuningOptions};
@@ -20,7 +20,7 @@ struct Arguments {
     #[command(flatten)]
     data: DataOptions,
     /// Images whose operand values drive the models
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = DataConfig::default().images)]
     images: usize,
     /// Images on which approximate accelerators are judged; 0 for none
     #[arg(long, value_name = "N", default_value_t = 200)]
@@ -31,10 +31,10 @@ struct Arguments {
     quantization: QuantizationOptions,
     /// Cost table for the energies: `common` (one table for all), `paper` (each design by its own), a table's name or
     /// file, or `auto`: `paper` for one design, `common` for several
-    #[arg(long, value_name = "COSTS", default_value = "auto", value_parser = costs(), hide_possible_values = true)]
+    #[arg(long, value_name = "COSTS", default_value_t = skimp::CostsConfig::default(), value_parser = costs(), hide_possible_values = true)]
     costs: skimp::CostsConfig,
     /// Points of top-1 accuracy that an approximate accelerator may lose before what it saves is void
-    #[arg(long, value_name = "POINTS", alias = "allowed-loss", default_value_t = 1.0,
+    #[arg(long, value_name = "POINTS", alias = "allowed-loss", default_value_t = SimulationRecord::default_allowed_loss_points(),
         value_parser = crate::options::points)]
     allowed_loss_points: f64,
     /// Settings of an accelerator from a file of one's own (`skimp show NAME` prints the preset), or the preset of that

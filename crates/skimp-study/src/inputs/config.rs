@@ -19,50 +19,34 @@ pub struct NetworkConfig {
 
 /// Images and how they reach the network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
     /// `NAME[:DIR]`; empty where the command line has to give it.
-    #[serde(default)]
     pub set: String,
     /// Part of the set.
-    #[serde(default)]
     pub split: Split,
     /// Preprocessing: a name, or `key=value,…`. `None`: what the network names, else the
     /// data set's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub preprocess: Option<String>,
     /// Take images at random, keyed by this seed, instead of the first ones of the split.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// Images whose operand values drive the simulators.
-    #[serde(default = "DataConfig::default_images")]
     pub images: usize,
     /// Images on which accuracy is measured; 0 measures none.
-    #[serde(default)]
     pub accuracy_images: usize,
     /// Images on which searches of parameters look at accuracy; never those of `accuracy_images`.
-    #[serde(default = "DataConfig::default_tuning_images")]
     pub tuning_images: usize,
     /// Where the images of a search come from: the first ones of another part of the set; `None`: those that follow
     /// the `accuracy_images`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tuning_split: Option<Split>,
     /// What counts as a right answer of an approximate accelerator.
-    #[serde(default)]
     pub judge_by: JudgeBy,
     /// Name of the network's output that holds the answers; `None`: the one with a number for each class.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub output_name: Option<String>,
-}
-
-impl DataConfig {
-    fn default_images() -> usize {
-        1
-    }
-
-    fn default_tuning_images() -> usize {
-        100
-    }
 }
 
 impl Default for DataConfig {
@@ -74,7 +58,7 @@ impl Default for DataConfig {
             seed: None,
             images: 1,
             accuracy_images: 0,
-            tuning_images: Self::default_tuning_images(),
+            tuning_images: 100,
             tuning_split: None,
             judge_by: JudgeBy::Labels,
             output_name: None,

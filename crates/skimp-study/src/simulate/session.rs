@@ -28,10 +28,6 @@ use crate::simulate::timeline;
 use crate::stages::quantized::Quantized;
 use crate::stages::topology::{Topology, operator};
 
-/// Points of top-1 accuracy that an approximate accelerator may lose, unless a run says otherwise, before what it saves is
-/// void.
-const ALLOWED_LOSS_POINTS: f64 = 1.0;
-
 /// What to simulate.
 #[derive(Clone, Debug)]
 pub struct SimulateConfig {
@@ -104,7 +100,7 @@ pub(crate) fn base_of(
             images: n_images as u64,
             weight_bits: quantized.config.weight_bits,
             activation_bits: quantized.config.activation_bits,
-            allowed_loss_points: ALLOWED_LOSS_POINTS,
+            allowed_loss_points: SimulationRecord::default_allowed_loss_points(),
             simulated: Some(layers.covered.clone()),
             warnings: warning.into_iter().collect(),
             ..SimulationRecord::default()

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use skimp_quant::QuantizationConfig;
-use skimp_report::StudyRecord;
 use skimp_report::records::{Accuracy, Assumption, ColumnRecord, Provenance, Sections, TableRecord, TablesRecord};
+use skimp_report::{SimulationRecord, StudyRecord};
 use toml::{Table, Value};
 
 use crate::error::StudyError;
@@ -38,15 +38,11 @@ pub struct WidthsConfig {
     /// Bits of the activations.
     pub activation_bits: Vec<u32>,
     /// Points of top-1 accuracy below 32-bit floating point that are still enough.
-    #[serde(default = "WidthsConfig::default_allowed_loss_points")]
+    #[serde(default = "SimulationRecord::default_allowed_loss_points")]
     pub allowed_loss_points: f64,
 }
 
 impl WidthsConfig {
-    fn default_allowed_loss_points() -> f64 {
-        1.0
-    }
-
     /// Every pair of widths: of weights, of activations.
     fn pairs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         self.weight_bits.iter().flat_map(|&weights| self.activation_bits.iter().map(move |&bits| (weights, bits)))
