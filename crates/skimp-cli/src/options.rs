@@ -43,7 +43,7 @@ pub(crate) struct DataOptions {
     /// Data set: `sample`, or NAME:DIR (see `skimp list datasets`)
     #[arg(long, value_name = "NAME[:DIR]", value_parser = Known(|| skimp::names("datasets")), hide_possible_values = true)]
     data: Option<String>,
-    /// Part of the data set [default: test; train where ranges are set by the images]
+    /// Part of the data set [default: test; `quantize`: train]
     #[arg(long, value_name = "SPLIT", value_parser = choice::<Split>())]
     split: Option<Split>,
     /// Preprocessing: a name, or keys like mean=0.5,std=0.25,order=bgr (see `skimp list preprocessings`) [default: what

@@ -140,6 +140,9 @@ fn each_word_of_the_glossary_is_used() {
     }
 }
 
+/// Keys of a training run that `[training.run]` of a study leaves to the study.
+const RUN_ONLY: [&str; 6] = ["network", "preprocess", "input_size", "output_name", "precision", "seed"];
+
 /// docs/settings.md.
 fn settings_page() -> String {
     let mut page = "# Settings\n\nEvery flag of every command, with the key that it is in a file of settings and its default. Written from \
@@ -169,10 +172,20 @@ fn settings_page() -> String {
                     && (*place == "training.run") == (command.get_name() == "train")
                     && (*place == "QdqConfig") == (command.get_name() == "quantize")
             };
-            let key = keys.iter().find(of_table).map_or(String::new(), |(place, key)| match *place {
-                "" | "QdqConfig" => format!("`{key}`"),
-                place => format!("`{place}.{key}`"),
-            });
+            let key = match (command.get_name(), flag) {
+                // Flags whose name is that of the table, or of another command's key.
+                ("study", "network") => "`network.model`".to_owned(),
+                ("eval", "images") => "`data.accuracy_images`".to_owned(),
+                ("train", "data") => "`data`".to_owned(),
+                (_, "data") => "`data.set`".to_owned(),
+                (_, "set") => "`accelerators.set`".to_owned(),
+                _ => keys.iter().find(of_table).map_or(String::new(), |(place, key)| match *place {
+                    // Of a training run alone: a study says them elsewhere.
+                    "training.run" if RUN_ONLY.contains(key) => format!("`{key}`"),
+                    "" | "QdqConfig" => format!("`{key}`"),
+                    place => format!("`{place}.{key}`"),
+                }),
+            };
             let default: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
             let default = if default.is_empty() || matches!(argument.get_action(), ArgAction::SetTrue) {
                 String::new()

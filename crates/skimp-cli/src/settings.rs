@@ -196,6 +196,10 @@ impl<C: Settings> Reads<C> {
                 [integer, float, Some(Value::String(text.to_owned()))].into_iter().flatten().collect()
             }
         };
+        let words = words_of::<C>(key);
+        if !words.is_empty() && !words.contains(&text) {
+            return Err(format!("expected one of: {}", words.join(", ")));
+        }
         let mut cause = String::new();
         for value in candidates {
             table.insert(key.to_owned(), value.clone());
@@ -346,7 +350,7 @@ mod tests {
             (["--weight-bits", "x"], "invalid digit"),
             (["--calibration", "entropy"], "expected min-max or percentile:P"),
             (["--calibration", "percentile:0"], "with P above 0"),
-            (["--weight-scales", "per-row"], "`per-layer` or `per-channel`"),
+            (["--weight-scales", "per-row"], "expected one of: per-layer, per-channel"),
         ] {
             let error = parse(&given).unwrap_err();
             assert!(error.contains(cause), "{error}");

@@ -35,7 +35,7 @@ pub fn named_or_written(setting: &str) -> Result<CostTable, SimError> {
             table: setting.to_owned(),
             key: "costs".into(),
             reason: format!(
-                "no such table; did you mean {:?}?",
+                "no such table, and no such file; did you mean {:?}? (`auto`, `common` and `paper` are words for --costs)",
                 nearest(setting, COST_TABLES.iter().map(|table| table.0))
             ),
         }),

@@ -233,12 +233,12 @@ pub enum StudyError {
     #[error(transparent)]
     Validation(#[from] ValidationFault),
     /// Something was begun where a run is to begin anew.
-    #[error("{path}: there {are} {what}; use --resume to go on, or remove {folder} to begin anew", path = .path.display(),
-        are = if what.ends_with('s') { "are" } else { "is" }, folder = .folder.display())]
+    #[error("{path}: holds {what}; use --resume to go on, or remove {folder} to begin anew", path = .path.display(),
+        folder = .folder.display())]
     Begun {
         /// What was found.
         path: PathBuf,
-        /// What it is: `a checkpoint of another run`, `finished points`.
+        /// What it is: `a checkpoint of another run`, `points of a study that was begun`.
         what: &'static str,
         /// What to remove.
         folder: PathBuf,
@@ -491,6 +491,7 @@ fn is_usage(error: &SimError) -> bool {
             | SimError::UnknownLayer { .. }
             | SimError::SettingType { .. }
             | SimError::SettingValue { .. }
+            | SimError::CostTable { .. }
     )
 }
 

@@ -36,7 +36,7 @@ struct Arguments {
     #[command(flatten)]
     tuning: TuningOptions,
     /// Take images at random, keyed by this seed, instead of the first ones
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
     /// Cost table for the energies instead of the study's: `common`, `paper`, a table's name or file, or `auto`
     #[arg(long, value_name = "COSTS", value_parser = costs(), hide_possible_values = true)]

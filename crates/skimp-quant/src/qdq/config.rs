@@ -136,7 +136,7 @@ mod code_type {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CodeType, D::Error> {
         let found = String::deserialize(deserializer)?;
         let named = ALL.into_iter().find(|&code_type| word(code_type) == found);
-        named.ok_or_else(|| D::Error::unknown_variant(&found, &["uint8", "int8", "uint16", "int16"]))
+        named.ok_or_else(|| D::Error::unknown_variant(&found, &["uint8", "int8"]))
     }
 }
 

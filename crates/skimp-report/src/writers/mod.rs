@@ -42,12 +42,23 @@ pub static WRITERS: &[&dyn Writer] = &[&json::Json, &config::Config, &csv::Csv, 
 
 /// Writes everything that [`WRITERS`] make of a study into an existing folder and returns the paths.
 ///
-/// Files of the same names are replaced. Each file is either complete or absent.
+/// Files of the same names are replaced, and those that another study left under names of [`WRITERS`] go. Each file is either
+/// complete or absent.
 ///
 /// # Errors
 /// [`ReportError::Encode`] before anything is written, [`ReportError::Io`] naming the file that failed.
 pub fn write_study(folder: &Path, study: &StudyRecord) -> Result<Vec<PathBuf>, ReportError> {
-    write_files(folder, study, write_atomic)
+    let paths = write_files(folder, study, write_atomic)?;
+    let names = WRITERS.iter().flat_map(|writer| writer.file_names());
+    for path in names.map(|name| folder.join(name)).filter(|path| !paths.contains(path)) {
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(ReportError::Io { path, source });
+            }
+            _ => {}
+        }
+    }
+    Ok(paths)
 }
 
 /// As [`write_study`], for a study that goes on and is looked at meanwhile: does not wait for the disk

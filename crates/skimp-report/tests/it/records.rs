@@ -147,6 +147,12 @@ fn foreign_text_is_an_error_that_says_why() {
 fn every_writer_writes_and_the_folder_is_complete() {
     let folder = tempfile::tempdir().unwrap();
     let paths = write_study(folder.path(), &demo::study()).unwrap();
+    // Another study in the same folder leaves none of this one's tables.
+    let other = tempfile::tempdir().unwrap();
+    write_study(other.path(), &demo::study()).unwrap();
+    let kept = write_study(other.path(), &StudyRecord::default()).unwrap();
+    let there = std::fs::read_dir(other.path()).unwrap().count();
+    assert!(kept.len() < paths.len() && there == kept.len(), "{there} files");
     let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     let expected = [
         "results.json",

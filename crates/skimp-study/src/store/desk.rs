@@ -1,5 +1,7 @@
 //! Where the points of a study are worked out: its name, its store, and whoever watches.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use toml::{Table, Value};
 
 use super::point::Points;
@@ -16,6 +18,8 @@ pub struct Desk<'a> {
     study: &'a str,
     store: Option<&'a dyn Store>,
     monitor: &'a dyn Monitor,
+    /// Whether what is kept goes before the first point.
+    anew: AtomicBool,
 }
 
 impl std::fmt::Debug for Desk<'_> {
@@ -27,10 +31,11 @@ impl std::fmt::Debug for Desk<'_> {
 impl<'a> Desk<'a> {
     /// For a study of that name; without a `store`, nothing is kept.
     pub(crate) fn new(study: &'a str, store: Option<&'a dyn Store>, monitor: &'a dyn Monitor) -> Self {
-        Self { study, store, monitor }
+        Self { study, store, monitor, anew: AtomicBool::new(false) }
     }
 
-    /// Clears the store for a study that begins anew.
+    /// Lets the study begin anew: what is kept goes when the first outcomes are asked for, so a study that cannot be
+    /// opened costs nothing.
     ///
     /// # Errors
     /// [`StudyError::Begun`] if it holds points that are not to be thrown away without asking.
@@ -43,7 +48,18 @@ impl<'a> Desk<'a> {
             let (path, folder) = (store.place().to_owned(), store.place().to_owned());
             return Err(StudyError::Begun { path, what: "points of a study that was begun", folder });
         }
-        names.iter().try_for_each(|name| store.remove(name))
+        self.anew.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Throws away what a study that begins anew found, once.
+    fn clear(&self) -> Result<(), StudyError> {
+        match self.store {
+            Some(store) if self.anew.swap(false, Ordering::Relaxed) => {
+                store.names()?.iter().try_for_each(|name| store.remove(name))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whoever watches.
@@ -57,6 +73,7 @@ impl<'a> Desk<'a> {
     /// What a point failed with; [`StudyError::Kept`] if what is kept is damaged, or of another study or configuration;
     /// [`StudyError::InterruptedRuns`] if the user stopped it.
     pub fn outcomes<P: Points>(&self, points: &P) -> Result<Vec<P::Outcome>, StudyError> {
+        self.clear()?;
         queue::work(self, points)
     }
 

@@ -88,7 +88,10 @@ impl Store for FolderStore {
         }
         let text = skimp_files::read_own_to_string(&path, MAX_BYTES)
             .map_err(|source| StudyError::Io { path: path.clone(), source })?;
-        let damaged = |cause: String| StudyError::Kept { path: path.clone(), cause };
+        let damaged = |cause: String| {
+            let cause = format!("{cause}; remove the file to work its point out again");
+            StudyError::Kept { path: path.clone(), cause }
+        };
         let table: Table = toml::from_str(&text).map_err(|error| damaged(error.message().to_owned()))?;
         let schema = table.get("schema").and_then(toml::Value::as_str).unwrap_or("nothing");
         if schema != SCHEMA && !OLDER_SCHEMAS.contains(&schema) {

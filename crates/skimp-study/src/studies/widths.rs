@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use skimp_graph::integer::is_quantized;
 use skimp_quant::QuantizationConfig;
 use skimp_report::records::{Accuracy, Assumption, ColumnRecord, Provenance, Sections, TableRecord, TablesRecord};
 use skimp_report::{SimulationRecord, StudyRecord};
@@ -160,6 +161,7 @@ impl StudyPlan for WidthsPlan {
             let found = allowed_loss_points;
             return Err(format!("widths.allowed_loss_points is {found}, expected a number of points of at least 0"));
         }
+        self.quantization.check().map_err(|error| format!("quantization: {error}"))?;
         match study.data.accuracy_images {
             0 => {
                 Err("data.accuracy_images is 0, expected the number of images that accuracy is measured on".to_owned())
@@ -177,6 +179,10 @@ impl StudyPlan for WidthsPlan {
 
     fn run(&self, study: &StudyHeader, desk: &Desk<'_>) -> Result<StudyRecord, StudyError> {
         let network = Network::open(&study.network.model)?;
+        if is_quantized(&network.graph) {
+            // Its file says its widths: every row would be the same.
+            return Err(StudyError::AlreadyQuantized { network: network.name });
+        }
         let images = Images::open(&study.data, &network.graph, study.network.input_size)?;
         let data = images.record()?;
         let point = |(weights, activations): (u32, u32)| Point {
@@ -229,16 +235,19 @@ fn tables(widths: &WidthsConfig, network: &str, pairs: &[Option<(u32, u32)>], ou
     let difference = |outcome: &Outcome| Some(top1(outcome)? - float?);
     let allowed = widths.allowed_loss_points;
     let enough = pairs.iter().zip(outcomes).filter_map(|(pair, outcome)| {
-        let lost = -difference(outcome)?;
+        // No negative zero in a sentence.
+        let lost = (-100.0 * difference(outcome)?).round() / 100.0 + 0.0;
         Some((*pair)?).filter(|_| lost <= allowed).map(|(weights, bits)| (weights + bits, weights, bits, lost))
     });
     let fewest = enough.min_by_key(|&(sum, weights, bits, _)| (sum, weights, bits));
+    let is_measured = pairs.iter().zip(outcomes).any(|(pair, own)| pair.is_some() && own.accuracy.is_some());
     let text = match fewest {
         Some((_, weights, activations, lost)) => format!(
             "{weights}-bit weights and {activations}-bit activations are enough for {network}: {lost:.2} points of top-1 are lost to \
              fp32, {allowed} are allowed."
         ),
-        None => format!("None of these widths is enough for {network}: {allowed} points of top-1 are allowed."),
+        None if !is_measured => format!("None of these widths could be measured on {network}: see the table."),
+        None => format!("No width that was measured is enough for {network}: {allowed} points of top-1 are allowed."),
     };
     let rows = pairs.iter().zip(outcomes).map(|(pair, outcome)| {
         let bits = |of: fn(&(u32, u32)) -> u32| pair.as_ref().map_or_else(|| "fp32".into(), |pair| of(pair).into());
@@ -265,8 +274,12 @@ fn tables(widths: &WidthsConfig, network: &str, pairs: &[Option<(u32, u32)>], ou
 
 #[cfg(test)]
 mod tests {
+    use skimp_quant::{LayerChoices, QdqConfig};
+
     use super::*;
+    use crate::inputs::config::DataConfig;
     use crate::monitor::Silent;
+    use crate::stages::qdq::{self, QuantizeConfig};
     use crate::store::memory::Memory;
     use crate::studies::config::StudyConfig;
     use crate::studies::runner::{study, study_in};
@@ -326,7 +339,44 @@ mod tests {
         );
         let strict = config.plan.get::<WidthsPlan>().unwrap().widths.clone();
         let none = tables_of(&WidthsConfig { allowed_loss_points: 0.0, ..strict }, float);
-        assert!(none.text.starts_with("None of these widths is enough for net: 0 points"), "{}", none.text);
+        assert!(none.text.starts_with("No width that was measured is enough for net: 0 points"), "{}", none.text);
+    }
+
+    #[test]
+    fn nothing_is_said_of_widths_that_were_not_measured() {
+        let widths = config(STUDY).plan.get::<WidthsPlan>().unwrap().widths.clone();
+        let outcome = |top1: Option<f64>| Outcome {
+            accuracy: top1.map(|top1| Accuracy { top1, top5: None, n_images: 60 }),
+            failure: None,
+        };
+        let none = tables(&widths, "net", &[None, Some((1, 8))], &[outcome(Some(0.9)), outcome(None)]);
+        assert!(none.text.starts_with("None of these widths could be measured on net"), "{}", none.text);
+        // A loss that rounds to nothing has no sign.
+        let same = tables(&widths, "net", &[None, Some((8, 8))], &[outcome(Some(0.9)), outcome(Some(0.900_001))]);
+        assert!(same.text.contains(" 0.00 points"), "{}", same.text);
+    }
+
+    #[test]
+    fn a_network_whose_file_says_its_widths_is_refused_and_nothing_is_thrown_away() {
+        let store = Memory::new(usize::MAX);
+        study_in(&config(STUDY), &store, false, &Silent).unwrap();
+        let before = store.points.lock().unwrap().clone();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("q.onnx");
+        let quantize = QuantizeConfig {
+            data: DataConfig { accuracy_images: 0, ..config(STUDY).header.data },
+            input_size: None,
+            qdq: QdqConfig { calibration_images: 4, ..QdqConfig::default() },
+            choices: LayerChoices::default(),
+        };
+        qdq::quantize(&Network::open("sample-resnet").unwrap(), &quantize, &path, &Silent).unwrap();
+        for model in [path.to_str().unwrap(), "no-such-network"] {
+            let mut other = config(STUDY);
+            other.header.network.model = model.to_owned();
+            let error = study_in(&other, &store, false, &Silent).map(drop).unwrap_err();
+            assert!(error.is_usage(), "{error}");
+        }
+        assert_eq!(*store.points.lock().unwrap(), before);
     }
 
     /// One pair, one point of accuracy below `float`.
@@ -358,6 +408,7 @@ mod tests {
             ("[8, 2, 1]", "[8, 8]", "widths.weight_bits has 8 twice"),
             ("activation_bits = [8]", "activation_bits = [8]\nallowed_loss_points = -1.0", "allowed_loss_points is -1"),
             ("accuracy_images = 60", "accuracy_images = 0", "data.accuracy_images is 0"),
+            ("calibration_images = 8", "calibration = \"mse\"", "quantization: calibration is mse"),
             ("activation_bits = [8]", "activations = [8]", "unknown field `activations`"),
         ] {
             assert!(STUDY.contains(from), "{from}");

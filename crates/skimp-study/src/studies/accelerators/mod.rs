@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use skimp_quant::QuantizationConfig;
-use skimp_report::{SimulationRecord, StudyRecord, write_study};
+use skimp_report::{SimulationRecord, StudyRecord, check_folder, write_study};
 
 use self::points::{AcceleratorPoints, Clock, Extra, Inputs};
 use self::published::OwnFigure;
@@ -28,6 +28,7 @@ use crate::studies::config::{STUDY_SCHEMA, StudyConfig, StudyHeader};
 use crate::studies::kind::{Plan, StudyPlan};
 use crate::studies::published::PublishedConfig;
 use crate::studies::runner::filled_in;
+use crate::train::LOCK_FILE;
 
 /// What a study of accelerators asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -170,7 +171,10 @@ pub fn simulate_report(
     folder: &Path,
     monitor: &dyn Monitor,
 ) -> Result<StudyRecord, StudyError> {
-    skimp_files::make_folder(folder).map_err(|source| StudyError::Io { path: folder.to_owned(), source })?;
+    let failed = |source| StudyError::Io { path: folder.to_owned(), source };
+    skimp_files::make_folder(folder).map_err(failed)?;
+    let _lock = skimp_files::lock(&folder.join(LOCK_FILE)).map_err(failed)?;
+    check_folder(folder)?;
     let plan = AcceleratorsPlan::of_simulation(config);
     let header = StudyHeader {
         schema: STUDY_SCHEMA,

@@ -207,6 +207,7 @@ impl Points for AcceleratorPoints<'_> {
         ];
         let digests: Table = digests.into_iter().map(|(key, digest)| (key.to_owned(), digest.into())).collect();
         table.insert("inputs".to_owned(), digests.into());
+        table.insert("point".to_owned(), self.points[idx].name.clone().into());
         if let Some(design) = self.design(idx) {
             let accelerator = &plan.accelerators[design];
             let configured = plan.designs.find(&accelerator.model)?.configure(&accelerator.set)?;
