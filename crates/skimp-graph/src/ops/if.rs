@@ -65,8 +65,7 @@ impl Operator for If {
                 (Ok(types), Some(others)) if types != *others => {
                     let list =
                         |types: &[TensorType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                    let feature =
-                        format!("branches that give different types: {} and {}", list(others), list(&types));
+                    let feature = format!("branches that give different types: {} and {}", list(others), list(&types));
                     return Err(signature.unsupported(feature));
                 }
                 (Ok(types), _) => found = Some(types),
@@ -102,7 +101,9 @@ impl Operator for If {
             (Branch::Graph(then), Branch::Graph(other)) => {
                 Ok(form.body("then_branch", then, 1).body("else_branch", other, 1))
             }
-            (Branch::Refused(cause), _) | (_, Branch::Refused(cause)) => Err(format!("a branch that is not read: {cause}")),
+            (Branch::Refused(cause), _) | (_, Branch::Refused(cause)) => {
+                Err(format!("a branch that is not read: {cause}"))
+            }
         }
     }
 
@@ -151,8 +152,7 @@ impl Definition for If {
         node.check_inputs(1, 1)?;
         let mut branches = Vec::with_capacity(2);
         for key in ["then_branch", "else_branch"] {
-            let branch =
-                node.graph(key)?.ok_or_else(|| node.invalid(format!("attribute \"{key}\" is missing")))?;
+            let branch = node.graph(key)?.ok_or_else(|| node.invalid(format!("attribute \"{key}\" is missing")))?;
             if !branch.input.is_empty() || branch.output.len() < node.outputs().len() {
                 let (inputs, outputs) = (branch.input.len(), branch.output.len());
                 return Err(node.invalid(format!("the branch has {inputs} inputs, {outputs} outputs")));
@@ -189,7 +189,11 @@ impl Definition for If {
         }
         let [then_branch, else_branch] =
             <[Branch; 2]>::try_from(found).map_err(|_| node.invalid("expected two branches"))?;
-        let n_outputs = [&then_branch, &else_branch].into_iter().filter_map(|branch| branch.graph()).map(|body| body.graph().outputs().len()).min();
+        let n_outputs = [&then_branch, &else_branch]
+            .into_iter()
+            .filter_map(|branch| branch.graph())
+            .map(|body| body.graph().outputs().len())
+            .min();
         let n_outputs = n_outputs.unwrap_or(0);
         let op = Op::If(Self { then_branch, else_branch });
         let inputs = std::iter::once(condition).chain(captured.iter().copied()).map(Some).collect();

@@ -164,7 +164,8 @@ impl Operator for Loop {
     }
 
     fn macs(&self, inputs: &[&[usize]], _n_outputs: u64) -> u64 {
-        let given: Vec<&[usize]> = [&[][..]; 2].into_iter().chain(inputs.iter().skip(self.first_state()).copied()).collect();
+        let given: Vec<&[usize]> =
+            [&[][..]; 2].into_iter().chain(inputs.iter().skip(self.first_state()).copied()).collect();
         self.body.macs(&given).saturating_mul(self.trips.unwrap_or(1) as u64)
     }
 }
@@ -247,7 +248,10 @@ impl<'a> Parts<'a> {
         let mut results: Vec<Vec<String>> = vec![Vec::new(); self.n_results];
         let mut trip = 0;
         while goes_on && trip < most {
-            if trip == MOST_TRIPS || importer.n_nodes() - first_node > MOST_NODES || !importer.count_trip(self.body.node.len()) {
+            if trip == MOST_TRIPS
+                || importer.n_nodes() - first_node > MOST_NODES
+                || !importer.count_trip(self.body.node.len())
+            {
                 return Ok(None);
             }
             let Some(truth) = Tensor::new(Vec::new(), vec![true].into()) else { return Ok(None) };
@@ -297,7 +301,8 @@ impl<'a> Parts<'a> {
             _ => None,
         };
         if known.is_none() && node.outputs().iter().skip(self.states.len()).any(|output| !output.is_empty()) {
-            let cause = "stacked results of a loop whose end the data decide: their extent is only known when it has run";
+            let cause =
+                "stacked results of a loop whose end the data decide: their extent is only known when it has run";
             return Err(node.unsupported(cause));
         }
         let (states, types) = self.state_types(node, importer)?;

@@ -148,7 +148,9 @@ impl Definition for Scan {
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         if node.opset() < 9 {
-            return Err(node.unsupported("the form of operator set 8, with a batch and lengths; export with set 9 or later"));
+            return Err(
+                node.unsupported("the form of operator set 8, with a batch and lengths; export with set 9 or later")
+            );
         }
         let body = node.graph("body")?.ok_or_else(|| node.invalid("attribute \"body\" is missing"))?;
         let n_slices = usize::try_from(node.int_or("num_scan_inputs", 0)?).unwrap_or(0);
@@ -164,7 +166,9 @@ impl Definition for Scan {
         let list = |key: &str, n: usize| match node.ints(key)? {
             None => Ok(vec![0; n]),
             Some(values) if values.len() == n => Ok(values.to_vec()),
-            Some(values) => Err(node.invalid(format!("attribute \"{key}\" has {} entries, expected {n}", values.len()))),
+            Some(values) => {
+                Err(node.invalid(format!("attribute \"{key}\" has {} entries, expected {n}", values.len())))
+            }
         };
         let axes = list("scan_input_axes", n_slices)?;
         let backwards = list("scan_input_directions", n_slices)?;
