@@ -93,13 +93,15 @@ pub trait Points: Sync {
     }
 }
 
-/// A label as part of a point's name: lower-case letters, digits, dots and single dashes; `empty` where none is left.
+/// A label as part of a point's name: lower-case letters, digits, dots and single dashes, letters beyond ASCII by their code
+/// points, so that labels that differ by them keep their names whatever else is there; `empty` where nothing is left.
 #[must_use]
 pub fn slug(label: &str, empty: &str) -> String {
     let mut slug = String::new();
-    for c in label.chars().map(|c| c.to_ascii_lowercase()) {
+    for c in label.to_lowercase().chars() {
         match c {
             'a'..='z' | '0'..='9' | '.' if !slug.is_empty() || c != '.' => slug.push(c),
+            _ if c.is_alphanumeric() => slug.push_str(&format!("u{:04x}", u32::from(c))),
             _ if !slug.is_empty() && !slug.ends_with('-') => slug.push('-'),
             _ => {}
         }
@@ -132,7 +134,9 @@ mod tests {
             ("fp16:loss-scale=1", "fp16-loss-scale-1"),
             ("../x y/", "x-y"),
             ("(0.5)", "0.5"),
-            ("é", "policy"),
+            ("é", "u00e9"),
+            ("Б 2", "u0431-2"),
+            ("±", "policy"),
         ] {
             assert_eq!(slug(label, "policy"), expected, "{label}");
         }
