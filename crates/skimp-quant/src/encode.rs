@@ -1,6 +1,7 @@
 //! Which values are codes, and with which encoding.
 
-use skimp_graph::{Graph, Node, Op, PadMode, ValueId, integer::Encoding};
+use skimp_graph::integer::{Encoding, moves_codes};
+use skimp_graph::{Graph, Node, Op, ValueId};
 
 use crate::{
     Calibration, QuantError, QuantizationConfig,
@@ -27,19 +28,8 @@ pub(crate) fn role(graph: &Graph, node: &Node, rank: usize) -> Role {
         return Role::Float;
     }
     match &node.op {
-        Op::Concat(_)
-        | Op::Split(_)
-        | Op::Slice(_)
-        | Op::MaxPool(_)
-        | Op::GlobalMaxPool
-        | Op::Flatten(_)
-        | Op::Reshape(_)
-        | Op::Transpose(_)
-        | Op::Squeeze(_)
-        | Op::Unsqueeze(_)
-        | Op::Dropout(_)
-        | Op::Identity => Role::Move,
-        Op::Pad(pad) if pad.mode != PadMode::Constant || pad.value.is_finite() => Role::Move,
+        Op::GlobalMaxPool => Role::Move,
+        op if moves_codes(op) => Role::Move,
         Op::Add | Op::Sub | Op::Relu | Op::Clip(_) | Op::Sign => Role::Arithmetic,
         Op::AveragePool(_) | Op::GlobalAveragePool => Role::Mean,
         Op::ReduceMean(mean) if mean.is_spatial(rank) => Role::Mean,

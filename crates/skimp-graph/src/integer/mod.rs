@@ -27,6 +27,7 @@ pub use arithmetic::{AddRule, mean_requantizer};
 pub use check::check;
 pub use encoding::{CodeTensor, CodeType, Encoding};
 pub use engine::{IntegerEngine, IntegerObserver, IntegerTensor, MacHook, MacObservation, MacOperands, Observation};
+pub use moves::moves_codes;
 pub use nodes::evaluate;
 pub use pool::IntegerMeans;
 pub use qdq::{ROUNDING_KEY, WEIGHT_BITS_KEY, is_quantized, lower};

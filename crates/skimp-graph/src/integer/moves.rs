@@ -5,6 +5,26 @@
 use crate::ops;
 use crate::{Op, Pad, PadMode, Slice, integer::CodeTensor, shape::normalized_axis};
 
+/// Whether an operator hands codes on as they are: copies, cuts, changes of shape, and the greatest of some. Operands and
+/// results have one encoding. `Pad` does where what it fills in has a code.
+pub fn moves_codes(op: &Op) -> bool {
+    matches!(op, Op::Pad(pad) if pad.mode != PadMode::Constant || pad.value.is_finite())
+        || matches!(
+            op,
+            Op::MaxPool(_)
+                | Op::Concat(_)
+                | Op::Split(_)
+                | Op::Slice(_)
+                | Op::Flatten(_)
+                | Op::Reshape(_)
+                | Op::Transpose(_)
+                | Op::Squeeze(_)
+                | Op::Unsqueeze(_)
+                | Op::Dropout(_)
+                | Op::Identity
+        )
+}
+
 /// Row-major strides.
 fn strides(shape: &[usize]) -> Vec<isize> {
     let mut strides = vec![1_isize; shape.len()];

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::onnx::export::dtypes;
 use crate::onnx::symbolic::{self, Shape, Symbols};
+use crate::ops::signature::Signature;
 use crate::reference::Reference;
 use crate::reference::number::for_any;
 use crate::shape::{self, Shapes, TensorType};
@@ -92,8 +93,65 @@ impl Body {
     }
 }
 
+/// A body that runs trip by trip on the states that it gave before, and whose further results are stacked.
+pub(crate) struct Trips<'b> {
+    body: &'b Body,
+    reference: Reference,
+    /// Outputs before the states.
+    n_leading: usize,
+    /// The states, before the first trip or after the last one.
+    pub(crate) states: Vec<Tensor>,
+    results: Vec<Vec<Tensor>>,
+}
+
+impl<'b> Trips<'b> {
+    /// Before the first trip; `n_leading` outputs of the body come before its states.
+    pub(crate) fn new(body: &'b Body, n_leading: usize, states: Vec<Tensor>) -> Self {
+        let n_results = body.graph().outputs().len().saturating_sub(n_leading + states.len());
+        Self { body, reference: body.reference(), n_leading, states, results: vec![Vec::new(); n_results] }
+    }
+
+    /// One trip: the body takes `before`, the states and `after`. Its outputs before the states.
+    pub(crate) fn run(
+        &mut self,
+        before: Vec<Tensor>,
+        after: impl Iterator<Item = Tensor>,
+    ) -> Result<Vec<Tensor>, GraphError> {
+        let n_states = self.states.len();
+        let mut inputs = before;
+        inputs.append(&mut self.states);
+        inputs.extend(after);
+        let mut outputs = self.reference.run(&inputs)?.into_iter();
+        let leading = outputs.by_ref().take(self.n_leading).collect();
+        self.states = outputs.by_ref().take(n_states).collect();
+        self.results.iter_mut().zip(outputs).for_each(|(all, result)| all.push(result));
+        Ok(leading)
+    }
+
+    /// The last states, the stacked results.
+    pub(crate) fn finish(self) -> Vec<Data> {
+        let states = self.states.iter().map(|state| state.data().clone());
+        let dtypes = (self.n_leading + self.states.len()..).map_while(|output| self.body.dtype(output));
+        states.chain(self.results.iter().zip(dtypes).map(|(all, dtype)| stacked(all, dtype))).collect()
+    }
+}
+
+/// Refuses states that change their types from trip to trip.
+pub(crate) fn check_states(
+    signature: &Signature<'_>,
+    before: &[TensorType],
+    after: &[TensorType],
+) -> Result<(), GraphError> {
+    match before.iter().zip(after).find(|(before, after)| before != after) {
+        Some((before, after)) => {
+            Err(signature.unsupported(format!("a state that is {before} first and {after} later")))
+        }
+        None => Ok(()),
+    }
+}
+
 /// `trips` tensors of one type as one with a new first axis; its elements.
-pub(crate) fn stacked(trips: &[Tensor], dtype: DType) -> Data {
+fn stacked(trips: &[Tensor], dtype: DType) -> Data {
     fn typed<T: Element>(trips: &[Tensor], _like: &[T]) -> Vec<T> {
         trips.iter().filter_map(|trip| trip.elements::<T>()).flatten().copied().collect()
     }

@@ -5,13 +5,13 @@ use crate::onnx::functions::Steps;
 use crate::onnx::import::{Given, Importer, NodeView, along};
 use crate::onnx::proto::GraphProto;
 use crate::onnx::symbolic::{Extent, Shape, Symbol, Symbols};
-use crate::ops::body::{self, Body, joined};
+use crate::ops::body::{self, Body, Trips, joined};
 use crate::ops::signature::Signature;
 use crate::ops::{Cast, Definition, Op, Operands, Operator, Rounding, Scan};
 use crate::reference::Call;
 use crate::shape::TensorType;
 use crate::testing::{Case, Generator, Source, f, t};
-use crate::{DType, Data, Dim, Executor as _, GraphBuilder, GraphError, Tensor, ValueId};
+use crate::{DType, Data, Dim, GraphBuilder, GraphError, Tensor, ValueId};
 
 /// A graph that runs again and again on what it gave before. Inputs: the states, and all that the graph reads; before them,
 /// where the number of trips is not known, the most trips (one i64) and whether it starts (one truth value). The graph takes the number of the trip from 0, a truth value, the
@@ -69,9 +69,7 @@ impl Operator for Loop {
             return Err(signature.invalid("its graph does not give one truth value first"));
         }
         let mut types: Vec<TensorType> = outputs.by_ref().take(self.n_states).collect();
-        if let Some((before, after)) = given[2..].iter().zip(&types).find(|(before, after)| before != after) {
-            return Err(signature.unsupported(format!("a state that is {before} first and {after} later")));
-        }
+        body::check_states(signature, &given[2..], &types)?;
         for result in outputs {
             let Some(trips) = self.trips else {
                 return Err(signature.unsupported("stacked results of a loop whose end the data decide"));
@@ -90,39 +88,32 @@ impl Operator for Loop {
             }
         };
         let first = self.first_state();
-        let mut states: Vec<Tensor> = (first..first + self.n_states).map(|idx| call.input(idx).clone()).collect();
+        let states: Vec<Tensor> = (first..first + self.n_states).map(|idx| call.input(idx).clone()).collect();
         let types: Vec<TensorType> = states.iter().map(TensorType::of).collect();
         let read: Vec<Tensor> = (first + self.n_states..call.inputs.len()).map(|idx| call.input(idx).clone()).collect();
-        let body = self.body.reference();
-        let n_results = self.body.graph().outputs().len().saturating_sub(1 + self.n_states);
-        let mut results: Vec<Vec<Tensor>> = vec![Vec::new(); n_results];
+        let mut trips = Trips::new(&self.body, 1, states);
         let mut trip = 0;
         while goes_on && trip < most {
             if trip == MOST_TRIPS {
                 return Err(call.invalid(format!("has not ended after {MOST_TRIPS} trips")));
             }
-            let mut inputs = vec![
+            let counted = vec![
                 Tensor::from_i64(Vec::new(), vec![trip as i64]),
                 Tensor::new(Vec::new(), vec![goes_on].into()).ok_or_else(|| call.invalid("no condition"))?,
             ];
-            inputs.append(&mut states);
-            inputs.extend(read.iter().cloned());
-            let mut outputs = body.run(&inputs)?.into_iter();
-            let condition = outputs.next();
-            goes_on = condition.as_ref().and_then(|x| x.elements::<bool>()).is_some_and(|x| x.first() == Some(&true));
-            states = outputs.by_ref().take(self.n_states).collect();
-            if let Some((before, after)) = types.iter().zip(&states).find(|(before, x)| **before != TensorType::of(x)) {
+            let condition = trips.run(counted, read.iter().cloned())?;
+            goes_on = condition.first().and_then(|x| x.elements::<bool>()).is_some_and(|x| x.first() == Some(&true));
+            if let Some((before, after)) =
+                types.iter().zip(&trips.states).find(|(before, x)| **before != TensorType::of(x))
+            {
                 return Err(call.invalid(format!("a state is {before} first and {} later", TensorType::of(after))));
             }
-            results.iter_mut().zip(outputs).for_each(|(all, result)| all.push(result));
             trip += 1;
         }
         if self.trips.is_some_and(|expected| expected != trip) {
             return Err(call.invalid(format!("ends after {trip} trips, expected {:?}", self.trips)));
         }
-        let states = states.iter().map(|state| state.data().clone());
-        let dtypes = (1 + self.n_states..).map_while(|output| self.body.dtype(output));
-        Ok(states.chain(results.iter().zip(dtypes).map(|(all, dtype)| body::stacked(all, dtype))).collect())
+        Ok(trips.finish())
     }
 
     fn keeps_images_apart(&self, _operands: &Operands<'_>) -> bool {

@@ -4,13 +4,13 @@ use crate::onnx::export::{Context, Form};
 use crate::onnx::functions::Steps;
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
-use crate::ops::body::{self, Body, joined};
+use crate::ops::body::{self, Body, Trips, joined};
 use crate::ops::signature::Signature;
 use crate::ops::{Definition, Op, Operands, Operator, Rounding};
 use crate::reference::Call;
 use crate::shape::TensorType;
 use crate::testing::{Case, Generator, Source, f};
-use crate::{DType, Data, Dim, Executor as _, GraphBuilder, GraphError, Tensor};
+use crate::{DType, Data, Dim, GraphBuilder, GraphError, Tensor};
 
 /// A graph that runs once for each index of the first axis of some inputs, on what it gave before. Inputs: the states, the
 /// tensors that it goes along, and all that the graph reads. The graph takes the states, one slice of each tensor, without
@@ -50,9 +50,7 @@ impl Operator for Scan {
         }
         let mut outputs = self.body.types(&given)?.into_iter();
         let mut types: Vec<TensorType> = outputs.by_ref().take(self.n_states).collect();
-        if let Some((before, after)) = given.iter().zip(&types).find(|(before, after)| before != after) {
-            return Err(signature.unsupported(format!("a state that is {before} first and {after} later")));
-        }
+        body::check_states(signature, &given, &types)?;
         let stacked = |result: TensorType| {
             let shape = trips.into_iter().chain(result.shape).collect();
             TensorType { dtype: result.dtype, shape }
@@ -62,25 +60,17 @@ impl Operator for Scan {
     }
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
-        let trips = call.input(self.n_states).shape()[0];
-        let mut states: Vec<Tensor> = (0..self.n_states).map(|idx| call.input(idx).clone()).collect();
+        let n_trips = call.input(self.n_states).shape()[0];
+        let states: Vec<Tensor> = (0..self.n_states).map(|idx| call.input(idx).clone()).collect();
         let along: Vec<&Tensor> = (self.n_states..self.n_states + self.n_slices).map(|idx| call.input(idx)).collect();
         let read: Vec<Tensor> =
             (self.n_states + self.n_slices..call.inputs.len()).map(|idx| call.input(idx).clone()).collect();
-        let body = self.body.reference();
-        let n_results = self.body.graph().outputs().len().saturating_sub(self.n_states);
-        let mut results: Vec<Vec<Tensor>> = vec![Vec::new(); n_results];
-        for trip in 0..trips {
-            let mut inputs = std::mem::take(&mut states);
-            inputs.extend(along.iter().filter_map(|x| body::slice(x, trip)));
-            inputs.extend(read.iter().cloned());
-            let mut outputs = body.run(&inputs)?.into_iter();
-            states = outputs.by_ref().take(self.n_states).collect();
-            results.iter_mut().zip(outputs).for_each(|(all, result)| all.push(result));
+        let mut trips = Trips::new(&self.body, 0, states);
+        for trip in 0..n_trips {
+            let slices = along.iter().filter_map(|x| body::slice(x, trip));
+            trips.run(Vec::new(), slices.chain(read.iter().cloned()))?;
         }
-        let states = states.iter().map(|state| state.data().clone());
-        let dtypes = (self.n_states..).map_while(|output| self.body.dtype(output));
-        Ok(states.chain(results.iter().zip(dtypes).map(|(all, dtype)| body::stacked(all, dtype))).collect())
+        Ok(trips.finish())
     }
 
     fn keeps_images_apart(&self, _operands: &Operands<'_>) -> bool {

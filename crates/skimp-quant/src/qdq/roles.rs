@@ -1,8 +1,7 @@
 //! Which nodes work on codes, and with which encodings.
 
-use skimp_graph::integer::Encoding;
-use skimp_graph::integer::MacLayout;
-use skimp_graph::{Graph, Node, Op, PadMode, ValueId};
+use skimp_graph::integer::{Encoding, MacLayout, moves_codes};
+use skimp_graph::{Graph, Node, Op, ValueId};
 
 use super::range::{Coding, range};
 use super::{LayerChoices, OutputForm, QdqConfig};
@@ -96,18 +95,7 @@ fn role(op: &Op, rank: usize) -> Role {
         | Op::Tanh => Role::Arithmetic,
         Op::AveragePool(_) | Op::GlobalAveragePool if rank == 4 => Role::Arithmetic,
         Op::ReduceMean(mean) if rank == 4 && mean.is_spatial(rank) => Role::Arithmetic,
-        Op::MaxPool(_)
-        | Op::Concat(_)
-        | Op::Split(_)
-        | Op::Slice(_)
-        | Op::Flatten(_)
-        | Op::Reshape(_)
-        | Op::Transpose(_)
-        | Op::Squeeze(_)
-        | Op::Unsqueeze(_)
-        | Op::Dropout(_)
-        | Op::Identity => Role::Move,
-        Op::Pad(pad) if pad.mode != PadMode::Constant || pad.value.is_finite() => Role::Move,
+        op if moves_codes(op) => Role::Move,
         // Other operators stay in floating point.
         _ => Role::Float,
     }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::layer::{Layer, layer, widened};
 use super::widths::{Widths, codes_between};
-use crate::integer::{Activation, CodeType, Encoding, IntegerOp};
+use crate::integer::{Activation, CodeType, Encoding, IntegerOp, moves_codes};
 use crate::ops;
 use crate::shape::{Shapes, infer};
-use crate::{Dim, Graph, GraphError, GraphInput, Node, Op, PadMode, Slice, Tensor, ValueId, Window, reference};
+use crate::{Dim, Graph, GraphError, GraphInput, Node, Op, Slice, Tensor, ValueId, Window, reference};
 
 /// What the operator at the heart of a pattern is.
 #[derive(Clone, Debug)]
@@ -264,17 +264,6 @@ fn kind(node: &Node, value: ValueId, rank: impl Fn(Option<ValueId>) -> Option<us
         Op::LeakyRelu(_) | Op::Sigmoid | Op::HardSigmoid(_) | Op::HardSwish | Op::Tanh => {
             Kind::Table(Some(node.op.clone()))
         }
-        Op::MaxPool(_)
-        | Op::Concat(_)
-        | Op::Slice(_)
-        | Op::Flatten(_)
-        | Op::Reshape(_)
-        | Op::Transpose(_)
-        | Op::Squeeze(_)
-        | Op::Unsqueeze(_)
-        | Op::Dropout(_)
-        | Op::Identity => Kind::Move(node.op.clone()),
-        Op::Pad(pad) if pad.mode != PadMode::Constant || pad.value.is_finite() => Kind::Move(node.op.clone()),
         Op::Split(ops::Split { axis, sizes }) => {
             let piece = node.outputs.iter().position(|&output| output == value)?;
             let start = sizes.get(..piece)?.iter().sum::<usize>();
@@ -287,6 +276,7 @@ fn kind(node: &Node, value: ValueId, rank: impl Fn(Option<ValueId>) -> Option<us
                 steps: vec![1],
             }))
         }
+        op if moves_codes(op) => Kind::Move(op.clone()),
         // Other operators stay in floating point.
         _ => return None,
     })
