@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::ArgAction;
 use skimp::{
     AcceleratorConfig, DataConfig, LayersConfig, NetworkConfig, PolicyConfig, PrecisionConfig, QdqConfig,
-    QuantizationConfig, TrainConfig,
+    QuantizationConfig, TrainConfig, fields_of,
 };
 
 use crate::commands::command_line;
-use crate::settings::keys_of;
 
 const UPDATE: &str = "SKIMP_UPDATE_DOCS";
 
@@ -26,18 +25,18 @@ fn text(path: &str) -> String {
 
 /// Every key of a configuration, with the place where files have it.
 fn keys() -> Vec<(&'static str, &'static str)> {
-    let at = |place: &'static str, keys: Vec<&'static str>| keys.into_iter().map(move |key| (place, key));
+    let at = |place: &'static str, keys: &'static [&'static str]| keys.iter().copied().map(move |key| (place, key));
     [
-        at("", vec!["baseline", "costs", "allowed_loss_points"]).collect::<Vec<_>>(),
-        at("network", keys_of::<NetworkConfig>()).collect(),
-        at("data", keys_of::<DataConfig>()).collect(),
-        at("quantization", keys_of::<QuantizationConfig>()).collect(),
-        at("layers", keys_of::<LayersConfig>()).collect(),
-        at("accelerators", keys_of::<AcceleratorConfig>()).collect(),
-        at("training", keys_of::<PrecisionConfig>()).collect(),
-        at("training.policies", keys_of::<PolicyConfig>()).collect(),
-        at("training.run", keys_of::<TrainConfig>()).collect(),
-        at("QdqConfig", keys_of::<QdqConfig>()).collect(),
+        at("", &["baseline", "costs", "allowed_loss_points"]).collect::<Vec<_>>(),
+        at("network", fields_of::<NetworkConfig>()).collect(),
+        at("data", fields_of::<DataConfig>()).collect(),
+        at("quantization", fields_of::<QuantizationConfig>()).collect(),
+        at("layers", fields_of::<LayersConfig>()).collect(),
+        at("accelerators", fields_of::<AcceleratorConfig>()).collect(),
+        at("training", fields_of::<PrecisionConfig>()).collect(),
+        at("training.policies", fields_of::<PolicyConfig>()).collect(),
+        at("training.run", fields_of::<TrainConfig>()).collect(),
+        at("QdqConfig", fields_of::<QdqConfig>()).collect(),
     ]
     .concat()
 }

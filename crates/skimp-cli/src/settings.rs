@@ -1,14 +1,12 @@
 //! Flags that are settings of a configuration: words, types, bounds and defaults are the configuration's own, so a flag
 //! and the key of the same name in a file cannot differ.
 
-use std::cell::Cell;
 use std::marker::PhantomData;
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde::Serialize;
-use serde::de::value::MapDeserializer;
-use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::{Table, Value};
 
 /// A setting as a flag. The flag is the key with dashes.
@@ -81,24 +79,19 @@ impl<C: Settings> clap::Args for SettingFlags<C> {
                 .aliases(setting.aliases)
                 .help(setting.help)
                 .help_heading(setting.heading.unwrap_or(C::HEADING));
+            if matches!(default, Some(Value::Boolean(_))) {
+                return arg.action(ArgAction::SetTrue);
+            }
+            let arg = arg
+                .value_name(setting.value)
+                .value_parser(Reads::<C>::new(setting))
+                .hide_possible_values(setting.words.is_some());
             match default {
-                Some(Value::Boolean(_)) => arg.action(ArgAction::SetTrue),
-                Some(Value::Array(_)) => arg
-                    .value_name(setting.value)
-                    .value_parser(Reads::<C>::new(setting))
-                    .hide_possible_values(setting.words.is_some())
-                    .action(ArgAction::Append)
-                    .value_delimiter(setting.value.contains(',').then_some(',')),
-                default => {
-                    let arg = arg
-                        .value_name(setting.value)
-                        .value_parser(Reads::<C>::new(setting))
-                        .hide_possible_values(setting.words.is_some());
-                    match default {
-                        Some(default) => arg.default_value(plain(default)),
-                        None => arg,
-                    }
+                Some(Value::Array(_)) => {
+                    arg.action(ArgAction::Append).value_delimiter(setting.value.contains(',').then_some(','))
                 }
+                Some(default) => arg.default_value(plain(default)),
+                None => arg,
             }
         };
         command.args(C::FLAGS.iter().map(arg))
@@ -196,7 +189,7 @@ impl<C: Settings> Reads<C> {
                 [integer, float, Some(Value::String(text.to_owned()))].into_iter().flatten().collect()
             }
         };
-        let words = words_of::<C>(key);
+        let words = skimp::words_of_key::<C>(key);
         if !words.is_empty() && !words.contains(&text) {
             return Err(format!("expected one of: {}", words.join(", ")));
         }
@@ -229,7 +222,7 @@ impl<C: Settings> TypedValueParser for Reads<C> {
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         let words = match self.setting.words {
             Some(words) => words(),
-            None => words_of::<C>(self.setting.key),
+            None => skimp::words_of_key::<C>(self.setting.key).to_vec(),
         };
         (!words.is_empty()).then(|| Box::new(words.into_iter().map(PossibleValue::new)) as Box<_>)
     }
@@ -240,83 +233,8 @@ pub(crate) fn choice<T>() -> impl TypedValueParser<Value = T>
 where
     T: DeserializeOwned + Clone + Send + Sync + 'static,
 {
-    let words = words_of_type::<T>();
-    clap::builder::PossibleValuesParser::new(words)
+    clap::builder::PossibleValuesParser::new(skimp::words_of::<T>())
         .try_map(|word| T::deserialize(IntoDeserializer::<serde::de::value::Error>::into_deserializer(word.as_str())))
-}
-
-fn words_of_type<T: DeserializeOwned>() -> Vec<&'static str> {
-    let words = Cell::new(&[][..]);
-    // Whatever comes of it, the type has been asked.
-    let _ = T::deserialize(Probe(&words));
-    words.get().to_vec()
-}
-
-/// The words that the type of a key has, where it is a choice among words.
-fn words_of<C: DeserializeOwned>(key: &'static str) -> Vec<&'static str> {
-    let words = Cell::new(&[][..]);
-    let entry = std::iter::once((key, Probe(&words)));
-    // Whatever comes of it, the type has been asked.
-    let _ = C::deserialize(MapDeserializer::<_, serde::de::value::Error>::new(entry));
-    words.get().to_vec()
-}
-
-/// The keys of a configuration.
-#[cfg(test)]
-pub(crate) fn keys_of<C: DeserializeOwned>() -> Vec<&'static str> {
-    let keys = Cell::new(&[][..]);
-    // Whatever comes of it, the type has been asked.
-    let _ = C::deserialize(Probe(&keys));
-    keys.get().to_vec()
-}
-
-/// A value that notes which words it may be, or which keys it has.
-#[derive(Clone, Copy)]
-struct Probe<'a>(&'a Cell<&'static [&'static str]>);
-
-impl IntoDeserializer<'_> for Probe<'_> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
-}
-
-impl<'de> Deserializer<'de> for Probe<'_> {
-    type Error = serde::de::value::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
-        Err(Self::Error::custom("no choice among words"))
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        variants: &'static [&'static str],
-        _: V,
-    ) -> Result<V::Value, Self::Error> {
-        self.0.set(variants);
-        Err(Self::Error::custom("the words are known"))
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        fields: &'static [&'static str],
-        _: V,
-    ) -> Result<V::Value, Self::Error> {
-        self.0.set(fields);
-        Err(Self::Error::custom("the keys are known"))
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq tuple
-        tuple_struct map identifier ignored_any
-    }
 }
 
 #[cfg(test)]
@@ -359,8 +277,8 @@ mod tests {
 
     #[test]
     fn words_are_those_of_the_type() {
-        assert_eq!(words_of::<QuantizationConfig>("weight_scales"), ["per-layer", "per-channel"]);
-        assert_eq!(words_of::<QuantizationConfig>("calibration_split"), ["test", "train"]);
-        assert!(words_of::<QuantizationConfig>("weight_bits").is_empty());
+        assert_eq!(skimp::words_of_key::<QuantizationConfig>("weight_scales"), ["per-layer", "per-channel"]);
+        assert_eq!(skimp::words_of_key::<QuantizationConfig>("calibration_split"), ["test", "train"]);
+        assert!(skimp::words_of_key::<QuantizationConfig>("weight_bits").is_empty());
     }
 }

@@ -9,6 +9,7 @@ mod catalog;
 mod error;
 mod inputs;
 mod monitor;
+mod schema;
 mod simulate;
 mod stages;
 mod store;
@@ -25,6 +26,7 @@ pub use crate::inputs::describe::{Checked, ClassRecord, DataSetRecord, LeftOutRe
 pub use crate::inputs::images::Images;
 pub use crate::inputs::network::{EmbeddedNetwork, NETWORKS, Network};
 pub use crate::monitor::{Monitor, Silent};
+pub use crate::schema::{fields_of, words_of, words_of_key};
 pub use crate::simulate::accelerators::accelerator_configs;
 pub use crate::simulate::config::{AcceleratorConfig, LayersConfig, PresetOrigin};
 pub use crate::simulate::designs::{Design, Designs};

@@ -257,9 +257,9 @@ fn quantized(graph: &Graph, shapes: &Shapes) -> Result<Quantized, String> {
 }
 
 fn in_integers(graph: &Graph, shapes: &Shapes, quantized: &Quantized) -> SupportVerdict {
-    let total: u64 = statistics::compute(graph, shapes).layers.iter().map(|layer| layer.macs).sum();
     let names: Vec<&str> = quantized.layers.iter().map(|layer| layer.name.as_str()).collect();
     let layers = statistics::compute(graph, shapes).layers;
+    let total: u64 = layers.iter().map(|layer| layer.macs).sum();
     let covered: u64 = layers.iter().filter(|layer| names.contains(&layer.name.as_str())).map(|layer| layer.macs).sum();
     let mut reasons: Vec<String> = Vec::new();
     if covered < total {

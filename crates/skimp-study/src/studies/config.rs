@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StudyError;
 use crate::inputs::config::{DataConfig, NetworkConfig};
+use crate::schema::fields_of;
 use crate::studies::STUDY_KINDS;
-use crate::studies::kind::{Plan, StudyKind, fields_of};
+use crate::studies::kind::{Plan, StudyKind};
 use crate::studies::published::PublishedConfig;
 
 /// Version of the study file's format.

@@ -5,12 +5,13 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
-use serde::{Serialize, forward_to_deserialize_any};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use skimp_report::StudyRecord;
 use toml::Table;
 
 use crate::error::StudyError;
+use crate::schema::fields_of;
 use crate::simulate::designs::Designs;
 use crate::store::desk::Desk;
 use crate::studies::config::StudyHeader;
@@ -279,39 +280,5 @@ impl StudyHeader {
         }
         toml::to_string(&File { header: self, own, tail: Tail { published: &self.published } })
             .map_err(|error| StudyError::InvalidStudy { path: PathBuf::from(&self.name), cause: error.to_string() })
-    }
-}
-
-/// The names of a struct's fields as they stand in a file.
-pub(crate) fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
-    let mut fields: &'static [&'static str] = &[];
-    // The answer comes by the way: there is nothing to be read.
-    let _ = T::deserialize(Fields(&mut fields));
-    fields
-}
-
-/// A deserializer that learns the fields of a struct.
-struct Fields<'f>(&'f mut &'static [&'static str]);
-
-impl<'de> Deserializer<'de> for Fields<'_> {
-    type Error = serde::de::value::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
-        Err(Self::Error::custom("no struct"))
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        fields: &'static [&'static str],
-        _visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        *self.0 = fields;
-        Err(Self::Error::custom("the fields are known"))
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq
-        tuple tuple_struct map enum identifier ignored_any
     }
 }

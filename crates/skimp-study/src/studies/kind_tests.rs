@@ -284,7 +284,7 @@ fn mistakes_in_its_file_are_named() {
 /// Kinds have names and tables of their own, and no key of the header.
 #[test]
 fn kinds_do_not_collide() {
-    let header = crate::studies::kind::fields_of::<StudyHeader>();
+    let header = crate::schema::fields_of::<StudyHeader>();
     assert!(header.contains(&"network") && header.contains(&"published"));
     for (idx, kind) in STUDY_KINDS.iter().enumerate() {
         assert!(kind.keys().iter().all(|key| !header.contains(key)), "{kind:?}");
