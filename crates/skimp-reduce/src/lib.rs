@@ -1,0 +1,16 @@
+//! Network reduction: from a network to a smaller one.
+//!
+//! A [`Method`] says what may go: single weights (they become zero, shapes stay) or channels (they are removed for
+//! real, in every operator that they pass through). [`METHODS`] lists them; a method is one file and one line.
+//! What methods learn from, images and a training recipe, is a [`Learning`]. This crate does no terminal I/O.
+
+mod error;
+mod learning;
+mod method;
+pub mod methods;
+pub mod weights;
+
+pub use error::ReduceError;
+pub use learning::{Learning, Lesson, Recipe};
+pub use method::{Method, MethodFacts, Needs, Reduction, Refusal, Removes, Request, Target};
+pub use methods::METHODS;

@@ -1,0 +1,187 @@
+//! The seam of reduction methods.
+
+use std::fmt;
+use std::str::FromStr;
+
+use skimp_graph::Graph;
+
+use crate::{Learning, ReduceError};
+
+/// What a method takes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removes {
+    /// Single weights: they become zero, shapes stay.
+    Weights,
+    /// Channels, with all that computes and reads them.
+    Channels,
+}
+
+/// What a method needs beside the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// The weights suffice.
+    Nothing,
+    /// Some images, without training.
+    Images,
+    /// Images with labels, to train on.
+    Training,
+}
+
+/// What a method is.
+#[derive(Clone, Copy, Debug)]
+pub struct MethodFacts {
+    /// Its name, as `--method` takes it.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// Where it comes from: authors, title, year, and every deviation.
+    pub source: &'static str,
+    /// What it takes away.
+    pub removes: Removes,
+    /// What it needs.
+    pub needs: Needs,
+}
+
+/// How much shall remain.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target {
+    /// This fraction of every group's channels remains.
+    Channels(f64),
+    /// This fraction of the multiply-accumulate operations remains, at most.
+    Macs(f64),
+    /// This fraction of the parameters remains, at most.
+    Parameters(f64),
+    /// This fraction of the weights becomes zero.
+    Sparsity(f64),
+}
+
+/// Names of the targets, as written.
+const TARGETS: [&str; 4] = ["channels", "macs", "params", "sparsity"];
+
+impl Target {
+    /// The fraction.
+    pub fn fraction(self) -> f64 {
+        match self {
+            Self::Channels(fraction) | Self::Macs(fraction) | Self::Parameters(fraction) | Self::Sparsity(fraction) => {
+                fraction
+            }
+        }
+    }
+
+    /// What it counts, as written.
+    pub fn name(self) -> &'static str {
+        let [channels, macs, params, sparsity] = TARGETS;
+        match self {
+            Self::Channels(_) => channels,
+            Self::Macs(_) => macs,
+            Self::Parameters(_) => params,
+            Self::Sparsity(_) => sparsity,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name(), self.fraction())
+    }
+}
+
+/// A target that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("target \"{text}\": expected {expected}")]
+pub struct TargetError {
+    /// What was written.
+    pub text: String,
+    /// What would do.
+    pub expected: String,
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    /// `channels=0.5`, `macs=0.5` and `params=0.5` say what remains, `sparsity=0.9` how much becomes zero.
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        let invalid = |expected: String| TargetError { text: text.to_owned(), expected };
+        let named = || invalid(format!("NAME=FRACTION, NAME one of: {}", TARGETS.join(", ")));
+        let (name, value) = text.split_once('=').ok_or_else(named)?;
+        let fraction: f64 = value.parse().map_err(|_| named())?;
+        let (target, range): (Self, _) = match name {
+            "channels" => (Self::Channels(fraction), fraction > 0.0 && fraction <= 1.0),
+            "macs" => (Self::Macs(fraction), fraction > 0.0 && fraction <= 1.0),
+            "params" => (Self::Parameters(fraction), fraction > 0.0 && fraction <= 1.0),
+            "sparsity" => (Self::Sparsity(fraction), (0.0..1.0).contains(&fraction)),
+            _ => return Err(named()),
+        };
+        let expected = match target {
+            Self::Sparsity(_) => "a fraction of zeros from 0 to below 1",
+            _ => "the fraction that remains, above 0 and at most 1",
+        };
+        if range { Ok(target) } else { Err(invalid(expected.to_owned())) }
+    }
+}
+
+/// What is asked of a method.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// How much shall remain.
+    pub target: Target,
+    /// Layers that stay as they are, by name; `*` at the end stands for any rest.
+    pub keep: &'a [String],
+    /// Kept channels go to the nearest multiple of this, ties up, never to none.
+    pub round_to: usize,
+    /// The method's own settings; it refuses those that it does not know.
+    pub settings: &'a toml::Table,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// What to learn from, for methods that need it.
+    pub learning: Option<&'a Learning<'a>>,
+}
+
+impl Request<'_> {
+    /// Whether a layer stays as it is.
+    pub fn keeps(&self, layer: &str) -> bool {
+        self.keep.iter().any(|name| match name.strip_suffix('*') {
+            Some(start) => layer.starts_with(start),
+            None => layer == name,
+        })
+    }
+}
+
+/// Something that could not be reduced, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Name of the node.
+    pub node: String,
+    /// Why it stays whole.
+    pub reason: String,
+}
+
+/// What a method made of a network.
+#[derive(Clone, Debug)]
+pub struct Reduction {
+    /// The smaller network.
+    pub graph: Graph,
+    /// Which weights stay zero in what follows, by the name of the constant: 0 or 1 for each element, in the graph's order.
+    pub masks: Vec<(String, Vec<f32>)>,
+    /// What could not be reduced.
+    pub refused: Vec<Refusal>,
+    /// What a reader of the result should know, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// A reduction method.
+pub trait Method: fmt::Debug + Sync {
+    /// What it is.
+    fn facts(&self) -> MethodFacts;
+
+    /// Its settings with their defaults.
+    fn settings(&self) -> toml::Table {
+        toml::Table::new()
+    }
+
+    /// The reduced network.
+    ///
+    /// # Errors
+    /// [`ReduceError`] naming the setting, target, node or data that does not fit.
+    fn reduce(&self, graph: &Graph, request: &Request<'_>) -> Result<Reduction, ReduceError>;
+}
