@@ -4,6 +4,7 @@
 //! real, in every operator that they pass through). [`METHODS`] lists them; a method is one file and one line.
 //! What methods learn from, images and a training recipe, is a [`Learning`]. This crate does no terminal I/O.
 
+pub mod channels;
 mod error;
 mod learning;
 mod method;

@@ -58,6 +58,10 @@ impl Operator for BatchNormalization {
         channels::per_channel(input, axis)
     }
 
+    fn carries(&self, _rank: usize, axis: usize) -> Result<usize, &'static str> {
+        Ok(axis)
+    }
+
     fn rounding(&self) -> Rounding {
         Rounding::Rounds
     }

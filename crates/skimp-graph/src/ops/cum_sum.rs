@@ -51,6 +51,10 @@ impl Operator for CumSum {
         !operands.is_first(self.axis)
     }
 
+    fn carries(&self, rank: usize, axis: usize) -> Result<usize, &'static str> {
+        super::channels::carries_but(self.axis, rank, axis)
+    }
+
     fn rounding(&self) -> Rounding {
         Rounding::Exact
     }

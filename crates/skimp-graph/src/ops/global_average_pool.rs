@@ -37,6 +37,10 @@ impl Operator for GlobalAveragePool {
         true
     }
 
+    fn carries(&self, rank: usize, axis: usize) -> Result<usize, &'static str> {
+        super::channels::carries_before(2, rank, axis)
+    }
+
     fn rounding(&self) -> Rounding {
         Rounding::Rounds
     }

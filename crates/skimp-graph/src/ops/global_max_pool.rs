@@ -39,6 +39,10 @@ impl Operator for GlobalMaxPool {
         true
     }
 
+    fn carries(&self, rank: usize, axis: usize) -> Result<usize, &'static str> {
+        super::channels::carries_before(2, rank, axis)
+    }
+
     fn rounding(&self) -> Rounding {
         Rounding::Exact
     }

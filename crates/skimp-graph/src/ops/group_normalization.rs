@@ -59,6 +59,10 @@ impl Operator for GroupNormalization {
         operands.only_first_computed()
     }
 
+    fn carries(&self, rank: usize, axis: usize) -> Result<usize, &'static str> {
+        super::channels::carries_before(1, rank, axis)
+    }
+
     fn rounding(&self) -> Rounding {
         Rounding::Rounds
     }

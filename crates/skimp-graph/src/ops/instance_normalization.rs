@@ -59,6 +59,10 @@ impl Operator for InstanceNormalization {
         channels::per_channel(input, axis)
     }
 
+    fn carries(&self, rank: usize, axis: usize) -> Result<usize, &'static str> {
+        super::channels::carries_before(2, rank, axis)
+    }
+
     fn rounding(&self) -> Rounding {
         Rounding::Rounds
     }

@@ -47,6 +47,10 @@ impl Operator for LayerNormalization {
         operands.only_first_computed() && !operands.is_first(self.axis)
     }
 
+    fn carries(&self, rank: usize, axis: usize) -> Result<usize, &'static str> {
+        super::channels::carries_before(self.axis, rank, axis)
+    }
+
     fn rounding(&self) -> Rounding {
         Rounding::Rounds
     }

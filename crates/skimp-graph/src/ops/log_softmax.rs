@@ -52,6 +52,10 @@ impl Operator for LogSoftmax {
         !operands.is_first(self.axis)
     }
 
+    fn carries(&self, rank: usize, axis: usize) -> Result<usize, &'static str> {
+        super::channels::carries_but(self.axis, rank, axis)
+    }
+
     fn rounding(&self) -> Rounding {
         Rounding::Rounds
     }

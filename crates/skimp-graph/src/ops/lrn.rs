@@ -47,6 +47,10 @@ impl Operator for Lrn {
         true
     }
 
+    fn carries(&self, rank: usize, axis: usize) -> Result<usize, &'static str> {
+        super::channels::carries_but(1, rank, axis)
+    }
+
     fn rounding(&self) -> Rounding {
         Rounding::Rounds
     }

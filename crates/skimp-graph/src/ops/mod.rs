@@ -59,7 +59,7 @@ use crate::{DType, Data, GraphError};
 
 pub(crate) use self::slice::SliceBounds;
 pub use body::Body;
-pub(crate) use channels::WeightAxes;
+pub use channels::WeightAxes;
 pub use pad::PadMode;
 pub use recurrent::{Direction, Gate, GateFunction, Recurrence};
 pub use scatter::Reduction;
@@ -284,6 +284,13 @@ pub(crate) trait Operator: Debug {
     /// The same with that many groups, if it has groups.
     fn with_groups(&self, _groups: usize) -> Option<Op> {
         None
+    }
+
+    /// Where an axis of the first input, of `rank` axes, lies in the output, if elements that differ along it are never
+    /// joined and keep their places; else what happens to them. Operators that move elements are not asked: what they do
+    /// is found by running them.
+    fn carries(&self, rank: usize, axis: usize) -> Result<usize, &'static str> {
+        channels::carries(self.class(), rank, axis)
     }
 
     /// Where the channels along `axis` of an output of `output_rank` axes lie in a constant of `rank` axes at this input;
@@ -579,19 +586,36 @@ impl Op {
         self.operator().macs(inputs, n_outputs)
     }
 
-    pub(crate) fn weight_axes(&self, input: usize, rank: usize) -> Option<WeightAxes> {
+    /// Where the channels that it makes and reads lie in a constant of `rank` axes at this input, which it multiplies
+    /// by or adds to each channel; `None` if it does neither.
+    pub fn weight_axes(&self, input: usize, rank: usize) -> Option<WeightAxes> {
         self.operator().weight_axes(input, rank)
     }
 
-    pub(crate) fn groups(&self) -> usize {
+    /// In how many groups it keeps its channels apart.
+    pub fn groups(&self) -> usize {
         self.operator().groups()
+    }
+
+    /// Where an axis of the first input, of `rank` axes, lies in the output, if elements that differ along it are never
+    /// joined and keep their places.
+    ///
+    /// # Errors
+    /// What happens to them else. Operators of [`Class::Moves`] are not asked: what they do is found by running them.
+    pub fn carries(&self, rank: usize, axis: usize) -> Result<usize, &'static str> {
+        self.operator().carries(rank, axis)
     }
 
     pub(crate) fn with_groups(&self, groups: usize) -> Option<Op> {
         self.operator().with_groups(groups)
     }
 
-    pub(crate) fn parameter_axis(
+    /// Where the channels along `axis` of an output of `output_rank` axes lie in a constant of `rank` axes at this input;
+    /// nothing if it is the same for all.
+    ///
+    /// # Errors
+    /// The reason if the operator does not hand channels on.
+    pub fn parameter_axis(
         &self,
         input: usize,
         rank: usize,

@@ -63,6 +63,15 @@ pub(super) fn keeps_images_apart(axes: &[i64], operands: &Operands<'_>) -> bool 
     !axes.is_empty() && axes.iter().all(|&axis| !operands.is_first(axis))
 }
 
+/// Where an axis that is not reduced lies in the output.
+pub(super) fn carries(axes: &[i64], keep_dims: bool, rank: usize, axis: usize) -> Result<usize, &'static str> {
+    let reduced = marked(axes, rank).map_err(|_| "its axes do not fit")?;
+    if reduced[axis] {
+        return Err("it joins them");
+    }
+    Ok(if keep_dims { axis } else { reduced[..axis].iter().filter(|&&reduced| !reduced).count() })
+}
+
 /// The shape that is left, as far as it is known.
 pub(super) fn symbolic_shape(x: &[Extent], axes: &[i64], keep_dims: bool) -> Shape {
     let mut removed = vec![axes.is_empty(); x.len()];
@@ -137,6 +146,10 @@ macro_rules! facts {
 
         fn keeps_images_apart(&self, operands: &$crate::ops::Operands<'_>) -> bool {
             $crate::ops::reduction::keeps_images_apart(&self.axes, operands)
+        }
+
+        fn carries(&self, rank: usize, axis: usize) -> Result<usize, &'static str> {
+            $crate::ops::reduction::carries(&self.axes, self.keep_dims, rank, axis)
         }
 
         fn export(

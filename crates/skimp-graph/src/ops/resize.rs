@@ -228,6 +228,15 @@ impl Operator for Resize {
         self.targets.first() == Some(&Target::Keep)
     }
 
+    fn carries(&self, _rank: usize, axis: usize) -> Result<usize, &'static str> {
+        match self.targets.get(axis) {
+            Some(Target::Keep) => Ok(axis),
+            // Exactly 1 only: the extent is the input's then.
+            Some(Target::Scale(factor)) if factor.to_bits() == 1.0_f32.to_bits() => Ok(axis),
+            Some(_) | None => Err("it gives that axis another extent"),
+        }
+    }
+
     fn rounding(&self) -> Rounding {
         match self.interpolation {
             Interpolation::Nearest(_) => Rounding::Exact,

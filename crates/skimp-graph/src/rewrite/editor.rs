@@ -371,9 +371,7 @@ impl<'g> Editor<'g> {
 
     /// Extents of a value of the original graph, if they could be inferred.
     pub(super) fn original_shape(&self, id: ValueId) -> Option<&[usize]> {
-        let shapes = self.original_shapes.get_or_init(|| {
-            trials(self.original.inputs()).find_map(|extents| shape::infer(self.original, &extents).ok())
-        });
+        let shapes = self.original_shapes.get_or_init(|| trial_shapes(self.original).ok());
         shapes.as_ref()?.get(id).map(|found| found.shape.as_slice())
     }
 
@@ -486,6 +484,37 @@ fn replace_inputs(node: &mut Node, from: ValueId, to: ValueId) {
 
 fn replace_value(ids: &mut [ValueId], from: ValueId, to: ValueId) {
     ids.iter_mut().filter(|id| **id == from).for_each(|id| *id = to);
+}
+
+/// The types of all values, for extents that a graph takes: a batch of one image where it can be chosen, and usual
+/// heights and widths where they are open.
+///
+/// # Errors
+/// What is wrong with the first ones that were tried, if none fit.
+pub fn trial_shapes(graph: &Graph) -> Result<Shapes, GraphError> {
+    first_fit(graph, trials(graph.inputs()))
+}
+
+/// As [`trial_shapes`] for `batch` images, wherever their number can be chosen.
+///
+/// # Errors
+/// As [`trial_shapes`].
+pub fn batch_shapes(graph: &Graph, batch: usize) -> Result<Shapes, GraphError> {
+    first_fit(graph, TRIAL_EXTENTS.iter().map(|&extent| trial(graph.inputs(), batch, extent)))
+}
+
+fn first_fit(graph: &Graph, trials: impl Iterator<Item = Vec<Vec<usize>>>) -> Result<Shapes, GraphError> {
+    let mut first_error = None;
+    for extents in trials {
+        match shape::infer(graph, &extents) {
+            Ok(shapes) => return Ok(shapes),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    Err(first_error.unwrap_or_else(|| GraphError::InvalidGraph {
+        graph: graph.name().to_owned(),
+        cause: "no extents of its inputs were found that it takes".to_owned(),
+    }))
 }
 
 /// Infers the shapes of an edited graph.

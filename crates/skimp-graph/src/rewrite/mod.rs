@@ -22,7 +22,7 @@ pub use channels::spread;
 pub use constants::fold_constants;
 pub(crate) use constants::folded;
 pub use dead::remove_dead;
-pub use editor::{Edge, Editor};
+pub use editor::{Edge, Editor, batch_shapes, trial_shapes};
 pub use identities::remove_identities;
 
 /// Folds constants, then removes identities and whatever no output needs.

@@ -1,0 +1,174 @@
+//! Channels that are removed for real: what depends on what, and the smaller network.
+//!
+//! [`Channels`] finds the groups of layers whose channels stay or go together; [`Channels::remove`] gives the network
+//! without some of them, [`Channels::mask`] the same network with these channels as zeros wherever they are summed over.
+//! Both give the same outputs, bit for bit on the reference.
+
+mod analysis;
+mod classes;
+mod labelling;
+mod moves;
+mod removal;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use skimp_graph::{Graph, GraphError};
+
+use self::analysis::Labels;
+use self::classes::Label;
+use crate::Refusal;
+
+pub use self::analysis::Slice;
+
+/// Channels that stay or go together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// The channels that layers make, in the order of the layers.
+    pub makes: Vec<Slice>,
+    /// The channels that layers read.
+    pub reads: Vec<Slice>,
+    class: Label,
+}
+
+/// Layers whose channels stay or go together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Indices of the nodes that make the channels, in the order of the network.
+    pub layers: Vec<usize>,
+    /// Channels of the first of them, those that stay included.
+    pub n_channels: usize,
+    /// What may go.
+    pub units: Vec<Unit>,
+}
+
+impl Group {
+    /// Channels of the first layer that one unit holds.
+    pub fn channels_per_unit(&self) -> usize {
+        let first = self.layers.first();
+        let of = |unit: &Unit| unit.makes.iter().filter(|slice| Some(&slice.node) == first).count();
+        self.units.iter().map(of).max().unwrap_or(1).max(1)
+    }
+}
+
+/// The channels of a network.
+#[derive(Debug)]
+pub struct Channels<'g> {
+    labels: Labels<'g>,
+    groups: Vec<Group>,
+    refused: Vec<Refusal>,
+}
+
+/// Which units go, for each group: their indices, ascending.
+pub type Gone = Vec<Vec<usize>>;
+
+impl<'g> Channels<'g> {
+    /// Finds the groups of a network. Layers for which `keeps` holds make the channels that they make; they may read
+    /// fewer.
+    ///
+    /// # Errors
+    /// What is wrong with the network's shapes.
+    pub fn of(graph: &'g Graph, keeps: impl Fn(&str) -> bool) -> Result<Self, GraphError> {
+        let labels = Labels::of(graph, keeps)?;
+        let groups = grouped(&labels);
+        let refused = refused(&labels, &groups);
+        Ok(Self { labels, groups, refused })
+    }
+
+    /// The network.
+    pub fn graph(&self) -> &'g Graph {
+        self.labels.graph
+    }
+
+    /// The groups, in the order of their first layers.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The layers that can lose none of the channels that they make, and why.
+    pub fn refused(&self) -> &[Refusal] {
+        &self.refused
+    }
+
+    /// The classes of all units that go.
+    fn classes(&self, gone: &Gone) -> BTreeSet<Label> {
+        let units = self.groups.iter().zip(gone);
+        units.flat_map(|(group, gone)| gone.iter().map(|&unit| group.units[unit].class)).collect()
+    }
+
+    /// Groups of which units have to stay after all, because nothing would be left of a value: for each such value the
+    /// units that it holds.
+    pub fn emptied(&self, gone: &Gone) -> Vec<Vec<(usize, usize)>> {
+        let classes = self.classes(gone);
+        let mut of_class: BTreeMap<Label, (usize, usize)> = BTreeMap::new();
+        for (group, units) in self.groups.iter().enumerate() {
+            of_class.extend(units.units.iter().enumerate().map(|(unit, held)| (held.class, (group, unit))));
+        }
+        let mut emptied = Vec::new();
+        for labelling in self.labels.of.iter().flatten() {
+            let held: BTreeSet<Label> = labelling.labels.iter().map(|&label| self.labels.classes.root(label)).collect();
+            if held.iter().all(|class| classes.contains(class)) {
+                emptied.push(held.iter().filter_map(|class| of_class.get(class).copied()).collect());
+            }
+        }
+        emptied
+    }
+}
+
+/// Classes that may go, by the layers that make them.
+fn grouped(labels: &Labels<'_>) -> Vec<Group> {
+    let mut units: BTreeMap<Label, Unit> = BTreeMap::new();
+    let empty = |class| Unit { makes: Vec::new(), reads: Vec::new(), class };
+    for &(label, slice) in labels.makes.iter().filter(|(label, _)| labels.classes.is_free(*label)) {
+        let class = labels.classes.root(label);
+        units.entry(class).or_insert_with(|| empty(class)).makes.push(slice);
+    }
+    for &(label, slice) in labels.reads.iter().filter(|(label, _)| labels.classes.is_free(*label)) {
+        if let Some(unit) = units.get_mut(&labels.classes.root(label)) {
+            unit.reads.push(slice);
+        }
+    }
+    // Layers that make channels of one unit belong together.
+    let mut groups: Vec<(BTreeSet<usize>, Vec<Unit>)> = Vec::new();
+    for unit in units.into_values() {
+        let layers: BTreeSet<usize> = unit.makes.iter().map(|slice| slice.node).collect();
+        let (meeting, others): (Vec<_>, Vec<_>) = groups.into_iter().partition(|(held, _)| !held.is_disjoint(&layers));
+        groups = others;
+        let mut joined = (layers, Vec::new());
+        for (held, units) in meeting {
+            joined.0.extend(held);
+            joined.1.extend(units);
+        }
+        joined.1.push(unit);
+        groups.push(joined);
+    }
+    groups.sort_by_key(|(layers, _)| layers.first().copied());
+    let n_channels = |node: usize| labels.makes.iter().filter(|(_, slice)| slice.node == node).count();
+    let group = |(layers, mut units): (BTreeSet<usize>, Vec<Unit>)| {
+        units.sort_by_key(|unit| unit.class);
+        let layers: Vec<usize> = layers.into_iter().collect();
+        Group { n_channels: n_channels(layers[0]), layers, units }
+    };
+    groups.into_iter().map(group).collect()
+}
+
+/// Layers that belong to no group, and why.
+fn refused(labels: &Labels<'_>, groups: &[Group]) -> Vec<Refusal> {
+    let nodes = labels.graph.nodes();
+    let grouped: BTreeSet<usize> = groups.iter().flat_map(|group| group.layers.iter().copied()).collect();
+    let mut first: BTreeMap<usize, Label> = BTreeMap::new();
+    for &(label, slice) in labels.makes.iter().filter(|(_, slice)| !grouped.contains(&slice.node)) {
+        first.entry(slice.node).or_insert(label);
+    }
+    let refusal = |(node, label): (usize, Label)| {
+        let reason = match labels.classes.reason(label) {
+            Some(fixed) if fixed.node == node => fixed.reason.clone(),
+            Some(fixed) => {
+                let by = &nodes[fixed.node];
+                format!("\"{}\" ({}) requires all of its channels: {}", by.name, by.op.name(), fixed.reason)
+            }
+            None => "it keeps the channels that it reads apart, and those are the network's input".to_owned(),
+        };
+        Refusal { node: nodes[node].name.clone(), reason }
+    };
+    first.into_iter().map(refusal).collect()
+}
