@@ -84,7 +84,7 @@ impl<'g> Labels<'g> {
         for idx in 0..graph.nodes().len() {
             let outputs = labels.node(idx, &keeps);
             for (&id, labellings) in graph.nodes()[idx].outputs.iter().zip(outputs) {
-                labels.of[id.0] = labels.separate(idx, labellings);
+                labels.of[id.0] = labels.separate(idx, id, labellings);
             }
         }
         let producers = graph.producers();
@@ -450,8 +450,8 @@ impl<'g> Labels<'g> {
         Some(padded)
     }
 
-    /// Labels of one value must not meet on an axis.
-    fn separate(&mut self, idx: usize, labellings: Vec<Labelling>) -> Vec<Labelling> {
+    /// Labels of one value must not meet on an axis, nor lie along one that is longer for more images.
+    fn separate(&mut self, idx: usize, id: ValueId, labellings: Vec<Labelling>) -> Vec<Labelling> {
         let mut kept: Vec<Labelling> = Vec::new();
         for mut labelling in labellings {
             // Along an axis of one index nothing can go.
@@ -461,6 +461,12 @@ impl<'g> Labels<'g> {
             labelling.extents.retain(|&extent| extent > 1);
             if labelling.axes.is_empty() {
                 self.fix_labelling(&labelling, idx, "it has a single channel");
+                continue;
+            }
+            let of_two = self.shapes_of_two.as_ref().map(|shapes| shapes.shape(id));
+            let fits = |(&axis, &extent): (&usize, &usize)| of_two.is_none_or(|shape| shape[axis] == extent);
+            if !labelling.axes.iter().zip(&labelling.extents).all(fits) {
+                self.fix_labelling(&labelling, idx, "it mixes the images of a batch");
                 continue;
             }
             let meets = |other: &Labelling| other.axes.iter().any(|axis| labelling.axes.contains(axis));
