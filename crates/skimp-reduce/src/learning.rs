@@ -1,6 +1,6 @@
 //! What methods learn from.
 
-use skimp_graph::Graph;
+use skimp_graph::{Graph, Tensor};
 use skimp_train::loader::Loader;
 use skimp_train::optimizer::{OptimizerConfig, ParamHook};
 use skimp_train::schedule::Schedule;
@@ -89,6 +89,31 @@ impl Learning<'_> {
             ..ModelOptions::default()
         };
         Model::new(graph, &options)
+    }
+
+    /// Calls `each` with the first `n_images` training images, batch by batch in the order of the first epoch, and their
+    /// classes; with all where there are no more.
+    ///
+    /// # Errors
+    /// An image that cannot be read, and what `each` says.
+    pub fn each_batch(
+        &self,
+        n_images: usize,
+        mut each: impl FnMut(Tensor, &[usize]) -> Result<(), ReduceError>,
+    ) -> Result<(), ReduceError> {
+        let mut left = n_images;
+        for step in 0..self.training.steps_per_epoch() {
+            let mut batch = self.training.batch(step)?;
+            let n = batch.labels.len().min(left);
+            if n == 0 {
+                break;
+            }
+            let [_, c, h, w] = batch.shape;
+            batch.images.truncate(n * c * h * w);
+            each(Tensor::from_f32(vec![n, c, h, w], batch.images), &batch.labels[..n])?;
+            left -= n;
+        }
+        Ok(())
     }
 
     fn batch(&self) -> usize {

@@ -6,12 +6,17 @@
 
 pub mod channels;
 mod error;
+mod filters;
 mod learning;
 mod method;
 pub mod methods;
+mod scores;
+mod settings;
 pub mod weights;
 
 pub use error::ReduceError;
 pub use learning::{Learning, Lesson, Recipe};
-pub use method::{Method, MethodFacts, Needs, Reduction, Refusal, Removes, Request, Target};
+pub use method::{
+    GroupChange, Method, MethodFacts, Needs, Reduction, Refusal, Removes, Request, Scope, Target, TargetError,
+};
 pub use methods::METHODS;

@@ -120,11 +120,24 @@ impl FromStr for Target {
     }
 }
 
+/// Which channels are compared with each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// Those of one group: every group loses the same fraction.
+    #[default]
+    Uniform,
+    /// Those of the whole network, each score divided by the mean of its group; every group keeps a tenth.
+    Global,
+}
+
 /// What is asked of a method.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// How much shall remain.
     pub target: Target,
+    /// Which channels are compared with each other.
+    pub scope: Scope,
     /// Layers that stay as they are, by name; `*` at the end stands for any rest.
     pub keep: &'a [String],
     /// Kept channels go to the nearest multiple of this, ties up, never to none.
@@ -137,7 +150,19 @@ pub struct Request<'a> {
     pub learning: Option<&'a Learning<'a>>,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// What to learn from.
+    ///
+    /// # Errors
+    /// [`ReduceError::Data`] if there is nothing.
+    pub fn learning_of(&self, method: &dyn Method) -> Result<&'a Learning<'a>, ReduceError> {
+        self.learning.ok_or_else(|| ReduceError::Data {
+            method: method.facts().name.to_owned(),
+            expected: "images (--data NAME:DIR)".to_owned(),
+            found: "none".to_owned(),
+        })
+    }
+
     /// Whether a layer stays as it is.
     pub fn keeps(&self, layer: &str) -> bool {
         self.keep.iter().any(|name| match name.strip_suffix('*') {
@@ -156,6 +181,19 @@ pub struct Refusal {
     pub reason: String,
 }
 
+/// Layers whose channels went together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupChange {
+    /// Names of the layers that make them.
+    pub layers: Vec<String>,
+    /// Channels of the first of them, before.
+    pub before: usize,
+    /// Channels of the first of them, after.
+    pub after: usize,
+    /// Which channels of the first of them went, ascending.
+    pub removed: Vec<usize>,
+}
+
 /// What a method made of a network.
 #[derive(Clone, Debug)]
 pub struct Reduction {
@@ -163,6 +201,8 @@ pub struct Reduction {
     pub graph: Graph,
     /// Which weights stay zero in what follows, by the name of the constant: 0 or 1 for each element, in the graph's order.
     pub masks: Vec<(String, Vec<f32>)>,
+    /// The groups of layers that lost channels or might have.
+    pub groups: Vec<GroupChange>,
     /// What could not be reduced.
     pub refused: Vec<Refusal>,
     /// What a reader of the result should know, in sentences.

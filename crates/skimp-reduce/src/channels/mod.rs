@@ -12,7 +12,7 @@ mod removal;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skimp_graph::{Graph, GraphError};
+use skimp_graph::{Graph, GraphError, Tensor, ValueId};
 
 use self::analysis::Labels;
 use self::classes::Label;
@@ -56,6 +56,38 @@ pub struct Channels<'g> {
     labels: Labels<'g>,
     groups: Vec<Group>,
     refused: Vec<Refusal>,
+    /// Group and unit of each class that may go.
+    units: BTreeMap<Label, (usize, usize)>,
+}
+
+/// The weight of a layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Weight<'g> {
+    /// The constant.
+    pub id: ValueId,
+    /// What it holds.
+    pub tensor: &'g Tensor,
+    /// The axis of the channels asked for.
+    pub axis: usize,
+    /// Groups of the layer.
+    pub groups: usize,
+}
+
+impl Weight<'_> {
+    /// Calls `each` with the channel and the value of every element, in memory order. Where the axis holds the channels of
+    /// one group, every group has its own.
+    pub fn for_each(&self, mut each: impl FnMut(usize, f32)) {
+        let shape = self.tensor.shape();
+        let inner: usize = shape[self.axis + 1..].iter().product();
+        let outer: usize = shape[..self.axis].iter().product();
+        let extent = shape[self.axis];
+        let rows_per_group = (outer / self.groups.max(1)).max(1);
+        for (at, &value) in self.tensor.as_f32().unwrap_or_default().iter().enumerate() {
+            let row = at / inner / extent;
+            let group = if self.axis == 0 { 0 } else { row / rows_per_group };
+            each(group * extent + at / inner % extent, value);
+        }
+    }
 }
 
 /// Which units go, for each group: their indices, ascending.
@@ -71,7 +103,11 @@ impl<'g> Channels<'g> {
         let labels = Labels::of(graph, keeps)?;
         let groups = grouped(&labels);
         let refused = refused(&labels, &groups);
-        Ok(Self { labels, groups, refused })
+        let numbered = groups.iter().enumerate().flat_map(|(group, held)| {
+            held.units.iter().enumerate().map(move |(unit, held)| (held.class, (group, unit)))
+        });
+        let units = numbered.collect();
+        Ok(Self { labels, groups, refused, units })
     }
 
     /// The network.
@@ -89,6 +125,31 @@ impl<'g> Channels<'g> {
         &self.refused
     }
 
+    /// The axis of a value along which channels may go, and which unit (of which group) each index belongs to; nothing
+    /// where none may, or where they lie along several axes.
+    pub fn along(&self, id: ValueId) -> Option<(usize, Vec<Option<(usize, usize)>>)> {
+        let [labelling] = self.labels.of[id.0].as_slice() else { return None };
+        let [axis] = labelling.axes.as_slice() else { return None };
+        let of = |&label: &Label| self.units.get(&self.labels.classes.root(label)).copied();
+        let units: Vec<Option<(usize, usize)>> = labelling.labels.iter().map(of).collect();
+        units.iter().any(Option::is_some).then_some((*axis, units))
+    }
+
+    /// The parts of a layer's weight: how many lie before, along and behind the axis of the channels that it makes (or,
+    /// with `reads`, reads) in the constant, and the constant itself. With groups, the axis holds the channels of all
+    /// groups, or those of one.
+    pub fn weight(&self, node: usize, reads: bool) -> Option<Weight<'g>> {
+        let graph = self.labels.graph;
+        let held = &graph.nodes()[node];
+        let layer = self.labels.layers[node]?;
+        let input = 1 - layer.data.min(1);
+        let id = held.inputs[input]?;
+        let tensor = graph.constant(id)?;
+        let axes = held.op.weight_axes(input, tensor.shape().len())?;
+        let axis = if reads { axes.inputs? } else { axes.outputs? };
+        Some(Weight { id, tensor, axis, groups: held.op.groups() })
+    }
+
     /// The classes of all units that go.
     fn classes(&self, gone: &Gone) -> BTreeSet<Label> {
         let units = self.groups.iter().zip(gone);
@@ -99,15 +160,11 @@ impl<'g> Channels<'g> {
     /// units that it holds.
     pub fn emptied(&self, gone: &Gone) -> Vec<Vec<(usize, usize)>> {
         let classes = self.classes(gone);
-        let mut of_class: BTreeMap<Label, (usize, usize)> = BTreeMap::new();
-        for (group, units) in self.groups.iter().enumerate() {
-            of_class.extend(units.units.iter().enumerate().map(|(unit, held)| (held.class, (group, unit))));
-        }
         let mut emptied = Vec::new();
         for labelling in self.labels.of.iter().flatten() {
             let held: BTreeSet<Label> = labelling.labels.iter().map(|&label| self.labels.classes.root(label)).collect();
             if held.iter().all(|class| classes.contains(class)) {
-                emptied.push(held.iter().filter_map(|class| of_class.get(class).copied()).collect());
+                emptied.push(held.iter().filter_map(|class| self.units.get(class).copied()).collect());
             }
         }
         emptied

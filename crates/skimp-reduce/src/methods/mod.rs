@@ -1,9 +1,18 @@
 //! Reduction methods: one file each, and one line here.
 
+mod apoz;
+mod dep_graph;
+mod fpgm;
+mod l1;
+mod l2;
+mod slimming;
+mod taylor;
+
 use crate::Method;
 
 /// Every method.
-pub static METHODS: &[&dyn Method] = &[];
+pub static METHODS: &[&dyn Method] =
+    &[&l1::L1, &l2::L2, &fpgm::Fpgm, &apoz::Apoz, &taylor::Taylor, &slimming::Slimming, &dep_graph::DepGraph];
 
 /// The method of that name.
 pub fn find(name: &str) -> Option<&'static dyn Method> {

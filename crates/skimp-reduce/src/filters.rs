@@ -1,0 +1,229 @@
+//! From scores of channels to a smaller network: what all methods that remove channels share.
+
+use skimp_graph::rewrite::trial_shapes;
+use skimp_graph::statistics::{self, Statistics};
+use skimp_graph::{Graph, GraphError};
+
+use crate::channels::{Channels, Gone};
+use crate::{GroupChange, Method, ReduceError, Reduction, Refusal, Request, Scope, Target};
+
+/// For each group the score of each unit: the lowest ones go first. A group without scores stays.
+pub(crate) type Scores = Vec<Option<Vec<f64>>>;
+
+/// With a global ranking every group keeps this share.
+const FLOOR: f64 = 0.1;
+
+/// Steps of the search for the fraction that meets a target of operations or parameters: fractions are multiples of
+/// 2^-12.
+const SEARCH_STEPS: u32 = 12;
+
+/// Removes the channels with the lowest scores.
+pub(crate) fn reduce(
+    method: &dyn Method,
+    graph: &Graph,
+    request: &Request<'_>,
+    score: impl FnOnce(&Channels<'_>) -> Result<(Scores, Vec<Refusal>), ReduceError>,
+) -> Result<Reduction, ReduceError> {
+    if let Target::Sparsity(_) = request.target {
+        return Err(ReduceError::WrongTarget {
+            method: method.facts().name.to_owned(),
+            expected: "channels=, macs= or params= (what remains)".to_owned(),
+            target: request.target.to_string(),
+        });
+    }
+    let channels = analyze(graph, request)?;
+    let (scores, unscored) = score(&channels)?;
+    let plan = Plan { channels: &channels, scores, request };
+    let gone = plan.gone()?;
+    let reduced = channels.remove(&gone)?;
+    let refused = channels.refused().iter().cloned().chain(unscored).collect();
+    Ok(Reduction { graph: reduced, masks: Vec::new(), groups: changes(&channels, &gone), refused, notes: Vec::new() })
+}
+
+/// The channels of a network, of which some must be able to go.
+fn analyze<'g>(graph: &'g Graph, request: &Request<'_>) -> Result<Channels<'g>, ReduceError> {
+    for name in request.keep.iter().filter(|name| !name.ends_with('*')) {
+        if !graph.nodes().iter().any(|node| node.name == *name) {
+            let cause = "there is no such layer to keep".to_owned();
+            return Err(ReduceError::Node { network: graph.name().to_owned(), node: name.clone(), cause });
+        }
+    }
+    let channels = Channels::of(graph, |layer| request.keeps(layer))?;
+    if channels.groups().is_empty() {
+        let reasons: Vec<String> = channels
+            .refused()
+            .iter()
+            .take(3)
+            .map(|refusal| format!("\"{}\": {}", refusal.node, refusal.reason))
+            .collect();
+        let cause = match reasons.as_slice() {
+            [] => "it has no layer whose channels could go".to_owned(),
+            reasons => format!("no layer's channels may go; {}", reasons.join("; ")),
+        };
+        return Err(ReduceError::Nothing { network: graph.name().to_owned(), cause });
+    }
+    Ok(channels)
+}
+
+/// Counts of a network, for one image where the number is open.
+pub(crate) fn counts(graph: &Graph) -> Result<Statistics, GraphError> {
+    Ok(statistics::compute(graph, &trial_shapes(graph)?))
+}
+
+/// Which channels go.
+struct Plan<'c, 'g> {
+    channels: &'c Channels<'g>,
+    scores: Scores,
+    request: &'c Request<'c>,
+}
+
+impl Plan<'_, '_> {
+    fn gone(&self) -> Result<Gone, ReduceError> {
+        let graph = self.channels.graph();
+        match self.request.target {
+            Target::Channels(fraction) => Ok(self.at(fraction)),
+            Target::Sparsity(_) => Ok(self.at(1.0)),
+            Target::Macs(fraction) => self.search(fraction, counts(graph)?.macs, |counts| counts.macs),
+            Target::Parameters(fraction) => {
+                self.search(fraction, counts(graph)?.parameters, |counts| counts.parameters)
+            }
+        }
+    }
+
+    /// The largest fraction of channels of which a count is at most `fraction` of what it was.
+    fn search(&self, fraction: f64, before: u64, count: fn(&Statistics) -> u64) -> Result<Gone, ReduceError> {
+        let limit = (before as f64 * fraction).floor() as u64;
+        let n = 1_u64 << SEARCH_STEPS;
+        let mut reached = before;
+        // `low` meets the target, `high` does not.
+        let (mut low, mut high) = (None, n + 1);
+        let mut at = |step: u64| -> Result<Option<Gone>, ReduceError> {
+            let gone = self.at(step as f64 / n as f64);
+            let found = count(&counts(&self.channels.remove(&gone)?)?);
+            reached = reached.min(found);
+            Ok((found <= limit).then_some(gone))
+        };
+        let mut first = 0;
+        while first + 1 < high {
+            let step = u64::midpoint(first, high);
+            match at(step)? {
+                Some(gone) => (first, low) = (step, Some(gone)),
+                None => high = step,
+            }
+        }
+        if let Some(gone) = low {
+            return Ok(gone);
+        }
+        Err(ReduceError::Target {
+            target: self.request.target.to_string(),
+            cause: format!(
+                "every group keeps at least {} channels, and {} layers keep all of theirs",
+                self.request.round_to,
+                self.channels.refused().len()
+            ),
+            reached: format!("{reached} of {before}, {:.4}", reached as f64 / before.max(1) as f64),
+        })
+    }
+
+    /// What goes where this fraction of the channels stays.
+    fn at(&self, fraction: f64) -> Gone {
+        let shares = match self.request.scope {
+            Scope::Uniform => vec![fraction; self.scores.len()],
+            Scope::Global => self.shares(fraction),
+        };
+        let groups = self.channels.groups().iter().zip(&self.scores).zip(shares);
+        let mut gone: Gone = groups
+            .map(|((group, scores), share)| {
+                let Some(scores) = scores else { return Vec::new() };
+                let per_unit = group.channels_per_unit();
+                let n_fixed = group.n_channels.saturating_sub(group.units.len() * per_unit);
+                let kept = kept_channels(group.n_channels, share, self.request.round_to);
+                let n_kept =
+                    kept.saturating_sub(n_fixed).div_ceil(per_unit).clamp(usize::from(n_fixed == 0), group.units.len());
+                let mut gone: Vec<usize> = ranked(scores).take(group.units.len() - n_kept).collect();
+                gone.sort_unstable();
+                gone
+            })
+            .collect();
+        // Where nothing would be left of a value, the best of what it holds stays.
+        while let Some(units) = self.channels.emptied(&gone).into_iter().next() {
+            let score =
+                |&(group, unit): &(usize, usize)| self.scores[group].as_ref().map_or(f64::INFINITY, |all| all[unit]);
+            let best = units.into_iter().max_by(|a, b| score(a).total_cmp(&score(b)).then(b.cmp(a)));
+            let Some((group, unit)) = best else { break };
+            gone[group].retain(|&other| other != unit);
+        }
+        gone
+    }
+
+    /// The share of each group whose scores, divided by the group's mean, are among the best of all.
+    fn shares(&self, fraction: f64) -> Vec<f64> {
+        let relative = |scores: &Option<Vec<f64>>| -> Vec<f64> {
+            let scores = scores.as_deref().unwrap_or_default();
+            let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+            scores.iter().map(|score| if mean > 0.0 { score / mean } else { *score }).collect()
+        };
+        let relative: Vec<Vec<f64>> = self.scores.iter().map(relative).collect();
+        let mut all: Vec<(f64, usize)> = Vec::new();
+        for (group, scores) in relative.iter().enumerate() {
+            all.extend(scores.iter().map(|&score| (score, group)));
+        }
+        all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let n_kept = (all.len() as f64 * fraction).round() as usize;
+        let mut kept = vec![0_usize; relative.len()];
+        all.iter().take(n_kept).for_each(|&(_, group)| kept[group] += 1);
+        let share = |(kept, scores): (usize, &Vec<f64>)| (kept as f64 / scores.len().max(1) as f64).max(FLOOR);
+        kept.into_iter().zip(&relative).map(share).collect()
+    }
+}
+
+/// Units from the lowest score on; of equal ones the first.
+fn ranked(scores: &[f64]) -> impl Iterator<Item = usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(a.cmp(&b)));
+    order.into_iter()
+}
+
+/// How many of `n` channels stay where `fraction` is asked for: the nearest multiple of `round_to`, ties up, but neither
+/// none nor more than there are.
+pub(crate) fn kept_channels(n: usize, fraction: f64, round_to: usize) -> usize {
+    let step = round_to.max(1);
+    let multiple = (n as f64 * fraction / step as f64 + 0.5).floor() as usize;
+    (multiple.max(1) * step).min(n)
+}
+
+/// What became of each group.
+fn changes(channels: &Channels<'_>, gone: &Gone) -> Vec<GroupChange> {
+    let nodes = channels.graph().nodes();
+    let change = |(group, gone): (&crate::channels::Group, &Vec<usize>)| {
+        let first = group.layers[0];
+        let makes = gone.iter().flat_map(|&unit| &group.units[unit].makes);
+        let mut removed: Vec<usize> = makes.filter(|slice| slice.node == first).map(|slice| slice.channel).collect();
+        removed.sort_unstable();
+        GroupChange {
+            layers: group.layers.iter().map(|&node| nodes[node].name.clone()).collect(),
+            before: group.n_channels,
+            after: group.n_channels - removed.len(),
+            removed,
+        }
+    };
+    channels.groups().iter().zip(gone).map(change).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kept_channels;
+
+    #[test]
+    fn kept_channels_are_the_nearest_multiple() {
+        // Of 20 channels 14 are wanted.
+        assert_eq!(kept_channels(20, 0.7, 8), 16);
+        assert_eq!(kept_channels(20, 0.7, 16), 16);
+        assert_eq!(kept_channels(20, 0.7, 1), 14);
+        // Ties go up, none is never left, and no more than there are.
+        assert_eq!(kept_channels(24, 0.5, 8), 16);
+        assert_eq!(kept_channels(64, 0.01, 8), 8);
+        assert_eq!(kept_channels(6, 0.5, 8), 6);
+        assert_eq!(kept_channels(64, 1.0, 8), 64);
+    }
+}
