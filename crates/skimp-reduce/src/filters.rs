@@ -37,7 +37,10 @@ pub(crate) fn reduce(
     let gone = plan.gone()?;
     let reduced = channels.remove(&gone)?;
     let refused = channels.refused().iter().cloned().chain(unscored).collect();
-    Ok(Reduction { graph: reduced, masks: Vec::new(), groups: changes(&channels, &gone), refused, notes: Vec::new() })
+    let is_same = gone.iter().all(Vec::is_empty);
+    let notes = is_same.then(|| format!("target {}: nothing goes, the network is as it was", request.target));
+    let (groups, masks) = (changes(&channels, &gone), Vec::new());
+    Ok(Reduction { graph: reduced, masks, groups, refused, notes: notes.into_iter().collect() })
 }
 
 /// The channels of a network, of which some must be able to go.
@@ -117,7 +120,7 @@ impl Plan<'_, '_> {
         Err(ReduceError::Target {
             target: self.request.target.to_string(),
             cause: format!(
-                "every group keeps at least {} channels, and {} layers keep all of theirs",
+                "every group keeps at least {} channels, and of {} layers none can go",
                 self.request.round_to,
                 self.channels.refused().len()
             ),
@@ -185,8 +188,11 @@ fn ranked(scores: &[f64]) -> impl Iterator<Item = usize> {
 }
 
 /// How many of `n` channels stay where `fraction` is asked for: the nearest multiple of `round_to`, ties up, but neither
-/// none nor more than there are.
+/// none nor more than there are; all where all are asked for.
 pub(crate) fn kept_channels(n: usize, fraction: f64, round_to: usize) -> usize {
+    if fraction >= 1.0 {
+        return n;
+    }
     let step = round_to.max(1);
     let multiple = (n as f64 * fraction / step as f64 + 0.5).floor() as usize;
     (multiple.max(1) * step).min(n)
@@ -196,12 +202,13 @@ pub(crate) fn kept_channels(n: usize, fraction: f64, round_to: usize) -> usize {
 fn changes(channels: &Channels<'_>, gone: &Gone) -> Vec<GroupChange> {
     let nodes = channels.graph().nodes();
     let change = |(group, gone): (&crate::channels::Group, &Vec<usize>)| {
-        let first = group.layers[0];
         let makes = gone.iter().flat_map(|&unit| &group.units[unit].makes);
-        let mut removed: Vec<usize> = makes.filter(|slice| slice.node == first).map(|slice| slice.channel).collect();
+        let mut removed: Vec<usize> =
+            makes.filter(|slice| slice.node == group.widest).map(|slice| slice.channel).collect();
         removed.sort_unstable();
         GroupChange {
             layers: group.layers.iter().map(|&node| nodes[node].name.clone()).collect(),
+            widest: nodes[group.widest].name.clone(),
             before: group.n_channels,
             after: group.n_channels - removed.len(),
             removed,

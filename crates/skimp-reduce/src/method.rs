@@ -186,11 +186,13 @@ pub struct Refusal {
 pub struct GroupChange {
     /// Names of the layers that make them.
     pub layers: Vec<String>,
-    /// Channels of the first of them, before.
+    /// Name of the one that makes most channels.
+    pub widest: String,
+    /// Channels of that one, before.
     pub before: usize,
-    /// Channels of the first of them, after.
+    /// Channels of that one, after.
     pub after: usize,
-    /// Which channels of the first of them went, ascending.
+    /// Which channels of that one went, ascending.
     pub removed: Vec<usize>,
 }
 

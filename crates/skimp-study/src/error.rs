@@ -6,6 +6,7 @@ use skimp_data::DataError;
 use skimp_graph::{DType, GraphError};
 use skimp_memory::OutOfMemory;
 use skimp_quant::QuantError;
+use skimp_reduce::ReduceError;
 use skimp_report::ReportError;
 use skimp_sim::SimError;
 use skimp_train::TrainError;
@@ -431,6 +432,23 @@ pub enum StudyError {
     /// The network cannot be quantized as asked.
     #[error(transparent)]
     Quant(#[from] QuantError),
+    /// A network cannot be reduced as asked.
+    #[error(transparent)]
+    Reduce(#[from] ReduceError),
+    /// There is no such reduction method.
+    #[error("no method \"{name}\"; methods: {}", known.join(", "))]
+    UnknownMethod {
+        /// What was asked for.
+        name: String,
+        /// The methods.
+        known: Vec<&'static str>,
+    },
+    /// A step of a reduction needs images.
+    #[error("{what} needs images: give --data NAME[:DIR]")]
+    ReduceNeedsData {
+        /// The step.
+        what: &'static str,
+    },
     /// Training failed, or was asked for something that cannot be.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -543,6 +561,12 @@ impl StudyError {
             StudyError::Quant(error) => {
                 matches!(error, QuantError::InvalidConfig { .. } | QuantError::UnknownLayer { .. })
             }
+            StudyError::Reduce(error) => match error {
+                ReduceError::Setting { .. } | ReduceError::WrongTarget { .. } | ReduceError::Data { .. } => true,
+                ReduceError::Train(error) => matches!(error, TrainError::Spec(_) | TrainError::Option { .. }),
+                _ => false,
+            },
+            StudyError::UnknownMethod { .. } | StudyError::ReduceNeedsData { .. } => true,
             StudyError::Graph(error) => {
                 matches!(error, GraphError::UnknownNetwork { .. } | GraphError::NetworkSetting { .. })
             }

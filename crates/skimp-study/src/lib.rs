@@ -9,6 +9,7 @@ mod catalog;
 mod error;
 mod inputs;
 mod monitor;
+mod reduce;
 mod schema;
 mod simulate;
 mod stages;
@@ -26,6 +27,9 @@ pub use crate::inputs::describe::{Checked, ClassRecord, DataSetRecord, LeftOutRe
 pub use crate::inputs::images::Images;
 pub use crate::inputs::network::{EmbeddedNetwork, NETWORKS, Network};
 pub use crate::monitor::{Monitor, Silent};
+pub use crate::reduce::measured::NetworkMeasures;
+pub use crate::reduce::prune::{GroupRecord, PruneConfig, PruneRecord, RefusedRecord, prune};
+pub use crate::reduce::speed::SpeedRecord;
 pub use crate::schema::{fields_of, words_of, words_of_key};
 pub use crate::simulate::accelerators::accelerator_configs;
 pub use crate::simulate::config::{AcceleratorConfig, LayersConfig, PresetOrigin};
@@ -69,3 +73,4 @@ pub use skimp_data::Split;
 pub use skimp_quant::{
     FirstLayer, LayerChoices, OutputForm, QdqConfig, QuantizationConfig, RangeMethod, Scheme, WeightScales,
 };
+pub use skimp_reduce::{Scope as PruneScope, Target as PruneTarget};

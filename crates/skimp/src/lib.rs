@@ -47,6 +47,7 @@ pub use skimp_digital as digital;
 pub use skimp_graph as graph;
 pub use skimp_numerics as numerics;
 pub use skimp_quant as quant;
+pub use skimp_reduce as reduction;
 pub use skimp_report as reporting;
 pub use skimp_sim as sim;
 pub use skimp_study::*;

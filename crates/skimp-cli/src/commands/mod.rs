@@ -6,6 +6,7 @@ mod eval;
 mod inspect;
 mod list;
 mod man;
+mod prune;
 mod quantize;
 mod report;
 mod run;
@@ -38,6 +39,7 @@ pub(crate) static COMMANDS: &[&dyn Command] = &[
     &inspect::Inspect,
     &run::Run,
     &eval::Eval,
+    &prune::Prune,
     &quantize::Quantize,
     &train::Train,
     &simulate::Simulate,

@@ -35,17 +35,18 @@ pub struct Unit {
 pub struct Group {
     /// Indices of the nodes that make the channels, in the order of the network.
     pub layers: Vec<usize>,
-    /// Channels of the first of them, those that stay included.
+    /// The node among them that makes most channels, the first one of equals.
+    pub widest: usize,
+    /// Channels of that one, those that stay included.
     pub n_channels: usize,
     /// What may go.
     pub units: Vec<Unit>,
 }
 
 impl Group {
-    /// Channels of the first layer that one unit holds.
+    /// Channels of the widest layer that one unit holds.
     pub fn channels_per_unit(&self) -> usize {
-        let first = self.layers.first();
-        let of = |unit: &Unit| unit.makes.iter().filter(|slice| Some(&slice.node) == first).count();
+        let of = |unit: &Unit| unit.makes.iter().filter(|slice| slice.node == self.widest).count();
         self.units.iter().map(of).max().unwrap_or(1).max(1)
     }
 }
@@ -203,7 +204,8 @@ fn grouped(labels: &Labels<'_>) -> Vec<Group> {
     let group = |(layers, mut units): (BTreeSet<usize>, Vec<Unit>)| {
         units.sort_by_key(|unit| unit.class);
         let layers: Vec<usize> = layers.into_iter().collect();
-        Group { n_channels: n_channels(layers[0]), layers, units }
+        let widest = layers.iter().copied().rev().max_by_key(|&node| n_channels(node)).unwrap_or(layers[0]);
+        Group { n_channels: n_channels(widest), widest, layers, units }
     };
     groups.into_iter().map(group).collect()
 }

@@ -8,6 +8,7 @@ use skimp_digital::costs::{COST_TABLES, named_or_written};
 use skimp_graph::networks::{self, NetworkDefinition};
 use skimp_graph::onnx::{KnownOperator, operators};
 use skimp_numerics::formats::{FORMATS, FormatEntry};
+use skimp_reduce::{METHODS, Method, Needs, Removes};
 use skimp_report::table::{Column, Table};
 use skimp_train::augment::AUGMENTATIONS;
 use skimp_train::log::LOG_FORMATS;
@@ -33,6 +34,7 @@ pub static LISTS: &[&str] = &[
     "study-kinds",
     "operators",
     "formats",
+    "methods",
     "optimizers",
     "schedules",
     "augmentations",
@@ -75,6 +77,23 @@ impl ListEntry {
         let table = named_or_written(name)?;
         let facts = Map::from_iter([("technology_nm".to_owned(), Value::from(table.technology_nm))]);
         Ok(Self { facts, ..Self::new(name, table.summary, "") })
+    }
+
+    fn method(method: &dyn Method) -> Self {
+        let facts = method.facts();
+        let removes = match facts.removes {
+            Removes::Weights => "weights",
+            Removes::Channels => "channels",
+        };
+        let needs = match facts.needs {
+            Needs::Nothing => "nothing",
+            Needs::Images => "images",
+            Needs::Training => "training",
+        };
+        let settings = serde_json::to_value(method.settings()).unwrap_or_default();
+        let told = [("removes", removes.into()), ("needs", needs.into()), ("settings", settings)];
+        let told = told.map(|(key, value): (&str, Value)| (key.to_owned(), value));
+        Self { facts: Map::from_iter(told), ..Self::new(facts.name, facts.summary, facts.source) }
     }
 
     fn study(study: StudyConfig) -> Self {
@@ -153,6 +172,7 @@ pub fn names(what: &str) -> Vec<&'static str> {
         "networks" => NETWORKS.iter().map(|n| n.name).chain(networks::networks().map(|n| n.name)).collect(),
         "studies" => STUDIES.iter().map(|(name, _)| *name).collect(),
         "study-kinds" => STUDY_KINDS.iter().map(|kind| kind.name()).collect(),
+        "methods" => METHODS.iter().map(|method| method.facts().name).collect(),
         "optimizers" => OPTIMIZERS.iter().map(|entry| entry.name()).collect(),
         "schedules" => SCHEDULES.iter().map(|entry| entry.name()).collect(),
         "augmentations" => AUGMENTATIONS.iter().map(|entry| entry.name()).collect(),
@@ -180,6 +200,7 @@ pub fn list(what: &str) -> Result<ListRecord, StudyError> {
             .collect(),
         "studies" => embedded_studies()?.into_iter().map(ListEntry::study).collect(),
         "study-kinds" => STUDY_KINDS.iter().map(|kind| ListEntry::new(kind.name(), kind.summary(), "")).collect(),
+        "methods" => METHODS.iter().map(|method| ListEntry::method(*method)).collect(),
         "optimizers" => OPTIMIZERS.iter().map(|o| ListEntry::new(o.name(), o.summary(), o.source())).collect(),
         "schedules" => SCHEDULES.iter().map(|s| ListEntry::new(s.name(), s.summary(), s.source())).collect(),
         "augmentations" => AUGMENTATIONS.iter().map(|a| ListEntry::new(a.name(), a.summary(), a.source())).collect(),

@@ -120,7 +120,12 @@ impl Training {
     }
 }
 
-fn model_of(config: &TrainConfig, network: &Network, images: &Images, losses: &LossSum) -> Result<Model, StudyError> {
+pub(crate) fn model_of(
+    config: &TrainConfig,
+    network: &Network,
+    images: &Images,
+    losses: &LossSum,
+) -> Result<Model, StudyError> {
     let input = images.input();
     let options = ModelOptions {
         batch: config.batch_size,
@@ -133,7 +138,7 @@ fn model_of(config: &TrainConfig, network: &Network, images: &Images, losses: &L
     Ok(Model::new(&network.graph, &options)?)
 }
 
-fn loader(
+pub(crate) fn loader(
     config: &TrainConfig,
     images: &Images,
     n_images: usize,

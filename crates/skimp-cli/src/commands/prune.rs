@@ -1,0 +1,195 @@
+//! `skimp prune`: fewer channels, or more zeros.
+
+use std::path::Path;
+
+use anyhow::anyhow;
+use clap::{ArgMatches, Args, ValueHint};
+use skimp::{PruneConfig, PruneScope, PruneTarget, Tabular, TrainConfig};
+
+use crate::common::{Failure, Known, print, render, terminal_width, through_file};
+use crate::options::DataOptions;
+use crate::settings::choice;
+
+#[derive(Args, Debug)]
+struct Arguments {
+    /// ONNX file, or the name of an embedded or built-in network
+    #[arg(value_name = "MODEL", value_hint = ValueHint::FilePath)]
+    model: String,
+    #[command(flatten)]
+    data: DataOptions,
+    #[command(flatten)]
+    what: What,
+    #[command(flatten)]
+    tuning: Tuning,
+    #[command(flatten)]
+    measures: Measures,
+}
+
+// What goes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Pruning")]
+struct What {
+    /// How channels or weights are ranked (see `skimp list methods`)
+    #[arg(long, value_name = "NAME", value_parser = Known(|| skimp::names("methods")), hide_possible_values = true)]
+    method: String,
+    /// What remains, as a fraction: channels=0.5, macs=0.5 or params=0.5; or how much becomes zero: sparsity=0.9
+    #[arg(long, value_name = "WHAT=FRACTION")]
+    target: PruneTarget,
+    /// Compare the channels of each group (uniform), or of the whole network (global)
+    #[arg(long, value_name = "SCOPE", value_parser = choice::<PruneScope>(), default_value = "uniform")]
+    scope: PruneScope,
+    /// Layers that keep their channels or weights; a `*` at the end of a name stands for any ending
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    keep: Vec<String>,
+    /// Kept channels go to the nearest multiple of this, ties up, never to none
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    round_to: u16,
+    /// A setting of the method, repeatable (`skimp list methods --format json` names them)
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    settings: Vec<(String, toml::Value)>,
+    /// Show the plan and its effect, write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+// How the network is trained: by methods that train, and after all.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Training")]
+struct Tuning {
+    /// Passes over the training images after pruning
+    #[arg(long, value_name = "EPOCHS", default_value_t = 0)]
+    finetune: u64,
+    /// Train on N images, chosen in their order [default: all]
+    #[arg(long, value_name = "N")]
+    train_images: Option<usize>,
+    /// Images of a batch
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    batch_size: usize,
+    /// Base learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 0.01, alias = "lr")]
+    learning_rate: f64,
+    /// Learning rate over the run (see `skimp list schedules`)
+    #[arg(long, value_name = "NAME[:KEYS]", default_value = "cosine")]
+    schedule: String,
+    /// Update rule (see `skimp list optimizers`)
+    #[arg(long, value_name = "NAME[:KEYS]", default_value = "sgd:momentum=0.9")]
+    optimizer: String,
+    /// Weight decay
+    #[arg(long, value_name = "L", default_value_t = 1e-4)]
+    weight_decay: f64,
+    /// Random change of training images, repeatable (see `skimp list augmentations`)
+    #[arg(long, value_name = "NAME[:KEY=VALUE]")]
+    augment: Vec<String>,
+    /// Seed of everything random in training
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    training_seed: u64,
+}
+
+// What is measured before and after.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Measurements")]
+struct Measures {
+    /// Images of the test split on which accuracy is measured before and after; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    accuracy_images: usize,
+    /// Measure the time of a batch of N images before and after, in alternation, on --threads
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
+    latency: Option<u16>,
+}
+
+/// `KEY=VALUE`, the value as TOML has it; a bare word is a text.
+fn setting(text: &str) -> Result<(String, toml::Value), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("\"{text}\", expected KEY=VALUE"))?;
+    let parsed = format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
+    Ok((key.trim().to_owned(), parsed.unwrap_or_else(|| toml::Value::String(value.trim().to_owned()))))
+}
+
+/// The command.
+pub(crate) struct Prune;
+
+impl super::Command for Prune {
+    fn name(&self) -> &'static str {
+        "prune"
+    }
+
+    fn output(&self) -> &'static str {
+        "File of the pruned network (ONNX); `-` is stdout"
+    }
+
+    fn arguments(&self) -> clap::Command {
+        Arguments::augment_args(
+            clap::Command::new(self.name()).about("Remove channels of a network, or set weights to zero").after_help(
+                "Channels are removed for real, in every layer that makes or reads them: the result is plain ONNX, \
+                 smaller and faster everywhere. Layers that depend on each other lose the same channels; a layer that \
+                 can lose none is listed with the reason. Weights become zero in place: shapes, and so dense kernels, stay \
+                 as they are. The table shows the network before and after; docs/reduction.md explains every column.\n\n\
+                 Examples:\n  \
+                 skimp prune net.onnx --method l1 --target channels=0.5 -o smaller.onnx\n  \
+                 skimp prune net.onnx --method l1 --target macs=0.5 --scope global --keep conv1 --latency --dry-run\n  \
+                 skimp prune net.onnx --method apoz --target channels=0.7 --data cifar10:DIR --finetune 2 -o smaller.onnx\n  \
+                 skimp prune resnet50 --method fpgm --target channels=0.5 -o half.onnx --format json",
+            ),
+        )
+    }
+
+    fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
+        let (arguments, global) = super::parsed::<Arguments>(matches)?;
+        let Arguments { model, data, what, tuning, measures } = arguments;
+        let output = match (global.output.as_deref(), what.dry_run) {
+            (None, false) => {
+                return Err(Failure::usage(anyhow!(
+                    "skimp prune needs --output OUT.onnx, or --dry-run to write nothing"
+                )));
+            }
+            (Some(_), true) => return Err(Failure::usage(anyhow!("--dry-run writes nothing: leave out --output"))),
+            (output, _) => output,
+        };
+        let on_stdout = global.takes_stdout(matches)?;
+        global.reads_data(data.set());
+        global.reads(&model);
+        global.check_output()?;
+        let network = skimp::Network::open(&model)?;
+        global.tells(&network);
+        // External data of the network are inputs, too.
+        global.check_output()?;
+        let images = if data.is_given() {
+            Some(skimp::DataConfig { accuracy_images: measures.accuracy_images, ..data.ranges_config()? })
+        } else {
+            None
+        };
+        let config = PruneConfig {
+            method: what.method,
+            target: what.target,
+            scope: what.scope,
+            keep: what.keep,
+            round_to: usize::from(what.round_to),
+            settings: what.settings.into_iter().collect(),
+            data: images,
+            input_size: data.input_size,
+            finetune: tuning.finetune,
+            training: TrainConfig {
+                images: tuning.train_images,
+                batch_size: tuning.batch_size,
+                learning_rate: tuning.learning_rate,
+                schedule: tuning.schedule,
+                optimizer: tuning.optimizer,
+                weight_decay: tuning.weight_decay,
+                augment: tuning.augment,
+                seed: tuning.training_seed,
+                ..TrainConfig::default()
+            },
+            latency_batch: measures.latency.map(usize::from),
+        };
+        let bars = global.bars();
+        if on_stdout {
+            let prune = |path: &Path| Ok(skimp::prune(&network, &config, Some(path), &bars)?);
+            let record = through_file("network.onnx", prune)?;
+            drop(bars);
+            global.aside(&record.to_text(None));
+            return Ok(());
+        }
+        let record = skimp::prune(&network, &config, output, &bars)?;
+        drop(bars);
+        print(&render(&record, global.format, terminal_width())?)
+    }
+}

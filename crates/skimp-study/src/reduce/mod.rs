@@ -1,0 +1,5 @@
+//! Reduction: smaller networks, what they cost and what they bring.
+
+pub(crate) mod measured;
+pub(crate) mod prune;
+pub(crate) mod speed;

@@ -1,0 +1,355 @@
+//! Pruning: weights that become zero, channels that are removed.
+
+use std::path::Path;
+
+use serde::Serialize;
+use skimp_graph::onnx;
+use skimp_reduce::{Learning, METHODS, Method, Recipe, Reduction, Removes, Request, Scope, Target, methods};
+use skimp_report::records::ModelRecord;
+use skimp_report::table::{Column, Table};
+use skimp_train::loader::Order;
+use skimp_train::optimizer::Mask;
+use skimp_train::{LossSum, Model};
+
+use super::measured::{NetworkMeasures, file_bytes, table};
+use super::speed::{SpeedRecord, speed};
+use crate::error::StudyError;
+use crate::inputs::config::DataConfig;
+use crate::inputs::images::Images;
+use crate::inputs::network::Network;
+use crate::monitor::Monitor;
+use crate::tabular::Tabular;
+use crate::train::config::{Checked, TrainConfig};
+use crate::train::observe::Watch;
+use crate::train::trained::{loader, model_of};
+
+/// How a network is pruned.
+#[derive(Clone, Debug, Serialize)]
+pub struct PruneConfig {
+    /// The method, as `skimp list methods` names it.
+    pub method: String,
+    /// What shall remain, such as `channels=0.5`, `macs=0.5`, `params=0.5`; or `sparsity=0.9`.
+    #[serde(serialize_with = "as_text")]
+    pub target: Target,
+    /// Which channels are compared with each other.
+    pub scope: Scope,
+    /// Layers that keep their channels or weights; a `*` at the end stands for any ending.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keep: Vec<String>,
+    /// Kept channels go to the nearest multiple of this.
+    pub round_to: usize,
+    /// Settings of the method.
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    pub settings: toml::Table,
+    /// Images that methods learn from, the training split; accuracy is measured on the test split.
+    #[serde(skip)]
+    pub data: Option<DataConfig>,
+    /// Input height and width, where the network leaves them open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_size: Option<[usize; 2]>,
+    /// Passes over the training images after pruning.
+    pub finetune: u64,
+    /// How methods train, and how the network is tuned. Epochs are those of a method.
+    #[serde(skip)]
+    pub training: TrainConfig,
+    /// Images of a batch whose time is measured before and after; nothing is measured where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_batch: Option<usize>,
+}
+
+fn as_text<S: serde::Serializer>(target: &Target, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(target)
+}
+
+/// A pruned network: `skimp.prune/1`.
+#[derive(Clone, Debug, Serialize)]
+pub struct PruneRecord {
+    /// `skimp.prune/1`.
+    pub schema: &'static str,
+    /// Version of the program.
+    pub skimp_version: &'static str,
+    /// The network before.
+    pub model: ModelRecord,
+    /// What was asked.
+    pub config: PruneConfig,
+    /// The network before.
+    pub before: NetworkMeasures,
+    /// The network after.
+    pub after: NetworkMeasures,
+    /// Layers whose channels stay or go together.
+    pub groups: Vec<GroupRecord>,
+    /// What could not be reduced.
+    pub refused: Vec<RefusedRecord>,
+    /// Time before and after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speed: Option<SpeedRecord>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// Layers whose channels stay or go together.
+#[derive(Clone, Debug, Serialize)]
+pub struct GroupRecord {
+    /// Their names.
+    pub layers: Vec<String>,
+    /// The one that makes most channels, the first one of equals.
+    pub widest: String,
+    /// Channels of that one, before.
+    pub before: usize,
+    /// Channels of that one, after.
+    pub after: usize,
+    /// Which of these went.
+    pub removed: Vec<usize>,
+}
+
+/// A node that could not be reduced.
+#[derive(Clone, Debug, Serialize)]
+pub struct RefusedRecord {
+    /// Its name.
+    pub node: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Tabular for PruneRecord {
+    fn tables(&self) -> Vec<Table> {
+        let title = format!("{}: {} to {}", self.model.name, self.config.method, self.config.target);
+        let mut tables = vec![table(title, &self.before, &self.after)];
+        if let Some(speed) = &self.speed {
+            let columns = vec![
+                Column::number("batch", "batch", "images"),
+                Column::number("threads", "threads", ""),
+                Column::number("pairs", "pairs", ""),
+                Column::number("speed_up", "speed-up", ""),
+                Column::text("interval", "95 % interval"),
+                Column::text("verdict", "verdict"),
+            ];
+            let mut measured = Table::new("time on this machine, both networks in alternation", columns);
+            let [low, high] = speed.interval;
+            measured.row(vec![
+                (speed.batch as u64).into(),
+                (speed.threads as u64).into(),
+                (speed.pairs as u64).into(),
+                skimp_report::table::Cell::real(speed.speed_up, 2),
+                format!("{low:.2} to {high:.2}").as_str().into(),
+                speed.verdict.into(),
+            ]);
+            tables.push(measured);
+        }
+        if !self.groups.is_empty() {
+            let columns = vec![
+                Column::text("layers", "layers"),
+                Column::number("before", "channels before", ""),
+                Column::number("after", "after", ""),
+            ];
+            let mut groups = Table::new("layers whose channels stay or go together", columns);
+            for group in &self.groups {
+                let name = match group.layers.as_slice() {
+                    [_, _, ..] => format!("{} and {} more", group.widest, group.layers.len() - 1),
+                    _ => group.widest.clone(),
+                };
+                groups.row(vec![name.as_str().into(), (group.before as u64).into(), (group.after as u64).into()]);
+            }
+            tables.push(groups);
+        }
+        if !self.refused.is_empty() {
+            let columns = vec![Column::text("node", "layer"), Column::text("reason", "why it stays whole")];
+            let mut refused = Table::new("layers that keep all of their channels", columns);
+            for refusal in &self.refused {
+                refused.row(vec![refusal.node.as_str().into(), refusal.reason.as_str().into()]);
+            }
+            tables.push(refused);
+        }
+        tables
+    }
+}
+
+/// Prunes a network, tunes it, and writes it to `output` as ONNX; without one, nothing is written.
+///
+/// # Errors
+/// [`StudyError::Reduce`] naming the setting, target or node; otherwise the error of the step that failed. Nothing is
+/// written then.
+pub fn prune(
+    network: &Network,
+    config: &PruneConfig,
+    output: Option<&Path>,
+    monitor: &dyn Monitor,
+) -> Result<PruneRecord, StudyError> {
+    let method = find(&config.method)?;
+    let images = match &config.data {
+        Some(data) => Some(Images::open_for_ranges(data, &network.graph, config.input_size, monitor)?),
+        None => None,
+    };
+    let test = match (&config.data, &images) {
+        (Some(data), _) if data.accuracy_images > 0 => test_images(data, network, config.input_size, monitor)?,
+        _ => None,
+    };
+    monitor.stage(&format!("pruning by {}", config.method), 1);
+    let reduction = reduce(network, method, config, images.as_ref(), monitor)?;
+    let pruned = Network { path: None, name: network.name.clone(), ..Network::from_graph(reduction.graph.clone())? };
+    let pruned = match (config.finetune, &images) {
+        (0, _) => pruned,
+        (_, Some(images)) => tuned(&pruned, config, images, test.as_ref(), &reduction.masks, monitor)?,
+        (_, None) => return Err(StudyError::ReduceNeedsData { what: "fine-tuning" }),
+    };
+    let accuracy_images = config.data.as_ref().map_or(0, |data| data.accuracy_images);
+    let mut before = NetworkMeasures::of(&network.graph, config.input_size, file_bytes(&network.graph)?)?;
+    let mut after = NetworkMeasures::of(&pruned.graph, config.input_size, file_bytes(&pruned.graph)?)?;
+    if let Some(test) = &test {
+        before.classify(network, test, accuracy_images, monitor)?;
+        after.classify(&pruned, test, accuracy_images, monitor)?;
+    }
+    let speed = match config.latency_batch {
+        Some(batch) => Some(speed(&network.graph, &pruned.graph, batch, config.input_size, monitor)?),
+        None => None,
+    };
+    if let Some(speed) = &speed {
+        (before.latency_ms, after.latency_ms) = (Some(speed.before_ms), Some(speed.after_ms));
+    }
+    if let Some(output) = output {
+        onnx::export(&pruned.graph, output)?;
+    }
+    let mut notes = reduction.notes;
+    notes.extend(speed.as_ref().and_then(|speed| remark(speed, method)));
+    notes.iter().for_each(|note| monitor.note(note));
+    let group = |group: skimp_reduce::GroupChange| GroupRecord {
+        layers: group.layers,
+        widest: group.widest,
+        before: group.before,
+        after: group.after,
+        removed: group.removed,
+    };
+    let refused = |refusal: skimp_reduce::Refusal| RefusedRecord { node: refusal.node, reason: refusal.reason };
+    Ok(PruneRecord {
+        schema: "skimp.prune/1",
+        skimp_version: env!("CARGO_PKG_VERSION"),
+        model: network.record(),
+        config: config.clone(),
+        before,
+        after,
+        groups: reduction.groups.into_iter().map(group).collect(),
+        refused: reduction.refused.into_iter().map(refused).collect(),
+        speed,
+        notes,
+    })
+}
+
+/// What the measured times say that may surprise.
+fn remark(speed: &SpeedRecord, method: &dyn Method) -> Option<String> {
+    match (speed.verdict, method.facts().removes) {
+        ("faster", _) => None,
+        (_, Removes::Weights) => {
+            Some("zeros alone do not make dense kernels faster: shapes are what they were".to_owned())
+        }
+        ("slower", Removes::Channels) => {
+            Some("the smaller network is slower here: other widths (--round-to) may suit the kernels better".to_owned())
+        }
+        (_, Removes::Channels) => {
+            Some("no difference in time could be told: the interval of the ratio holds 1".to_owned())
+        }
+    }
+}
+
+/// The method of that name.
+fn find(name: &str) -> Result<&'static dyn Method, StudyError> {
+    methods::find(name).ok_or_else(|| StudyError::UnknownMethod {
+        name: name.to_owned(),
+        known: METHODS.iter().map(|method| method.facts().name).collect(),
+    })
+}
+
+/// Images to measure accuracy on; a note where there are none.
+fn test_images(
+    data: &DataConfig,
+    network: &Network,
+    input_size: Option<[usize; 2]>,
+    monitor: &dyn Monitor,
+) -> Result<Option<Images>, StudyError> {
+    let data = DataConfig { split: skimp_data::Split::Test, ..data.clone() };
+    match Images::open(&data, &network.graph, input_size) {
+        Ok(images) => Ok(Some(images)),
+        Err(error) => {
+            monitor.note(&format!("accuracy is not measured, the test split cannot be opened: {error}"));
+            Ok(None)
+        }
+    }
+}
+
+fn reduce(
+    network: &Network,
+    method: &dyn Method,
+    config: &PruneConfig,
+    images: Option<&Images>,
+    monitor: &dyn Monitor,
+) -> Result<Reduction, StudyError> {
+    let Checked { augment, trainer } = config.training.check()?;
+    let report = |_: &[skimp_train::trainer::EpochRecord]| Ok(());
+    let loaders = match images {
+        Some(images) => {
+            let n = config.training.images.unwrap_or(usize::MAX).min(images.len());
+            let fitted =
+                TrainConfig { batch_size: config.training.batch_size.min(n.max(1)), ..config.training.clone() };
+            Some(loader(&fitted, images, n, Order::Shuffled, augment)?)
+        }
+        None => None,
+    };
+    let n_steps = loaders.as_ref().map_or(1, skimp_train::loader::Loader::steps_per_epoch);
+    let watch = Watch::new(monitor, Vec::new(), &report, config.training.epochs, n_steps);
+    let learning = loaders.zip(images).map(|(training, images)| {
+        let input = images.input();
+        Learning {
+            training,
+            validation: None,
+            recipe: Recipe {
+                learning_rate: config.training.learning_rate,
+                schedule: config.training.schedule.clone(),
+                optimizer: trainer.optimizer.clone(),
+                losses: trainer.losses.clone(),
+                precision: config.training.precision.clone(),
+                batch_norm_momentum: config.training.batch_norm_momentum,
+                output: images.answers().chosen().map(str::to_owned),
+                input_size: Some(vec![input.channels, input.height, input.width]),
+                seed: config.training.seed,
+            },
+            observer: &watch,
+        }
+    });
+    let request = Request {
+        target: config.target,
+        scope: config.scope,
+        keep: &config.keep,
+        round_to: config.round_to,
+        settings: &config.settings,
+        seed: config.training.seed,
+        learning: learning.as_ref(),
+    };
+    Ok(method.reduce(&network.graph, &request)?)
+}
+
+/// The network after some epochs, in which weights that are cut stay zero.
+fn tuned(
+    network: &Network,
+    config: &PruneConfig,
+    images: &Images,
+    test: Option<&Images>,
+    masks: &[(String, Vec<f32>)],
+    monitor: &dyn Monitor,
+) -> Result<Network, StudyError> {
+    let recipe = TrainConfig { epochs: config.finetune, ..config.training.clone() };
+    let model = model_of(&recipe, network, images, &LossSum::cross_entropy(0.0))?;
+    let mut training = network.training(images, &recipe).param_hook(mask(&model, masks));
+    if let Some(test) = test {
+        training = training.validated_on(test);
+    }
+    let tuned = training.run(monitor)?;
+    Ok(tuned.network().clone())
+}
+
+/// A hook that keeps weights at zero.
+fn mask(model: &Model, masks: &[(String, Vec<f32>)]) -> Mask {
+    let of = |param: &skimp_train::Param| {
+        let (_, mask) = masks.iter().find(|(name, _)| name == param.name())?;
+        Some(param.in_storage_order(mask))
+    };
+    Mask { masks: model.params().iter().map(of).collect() }
+}
