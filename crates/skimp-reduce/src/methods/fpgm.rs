@@ -39,11 +39,23 @@ fn distances(weight: &Weight<'_>, n: usize) -> Vec<f64> {
             filter.push(value);
         }
     });
-    let distance = |a: &[f32], b: &[f32]| {
-        let squares = a.iter().zip(b).map(|(a, b)| f64::from(a - b) * f64::from(a - b));
-        squares.sum::<f64>().sqrt()
-    };
     filters.par_iter().map(|a| filters.iter().map(|b| distance(a, b)).sum()).collect()
+}
+
+/// Numbers that are summed side by side.
+const LANES: usize = 16;
+
+/// The Euclidean distance: squares of up to a few thousand differences in f32, whose relative error of 1e-4 at most does
+/// not change an order that means something.
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    let mut sums = [0.0_f32; LANES];
+    let (a, b) = (a.chunks(LANES), b.chunks(LANES));
+    for (a, b) in a.zip(b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += (a - b) * (a - b);
+        }
+    }
+    sums.iter().map(|&sum| f64::from(sum)).sum::<f64>().sqrt()
 }
 
 #[cfg(test)]
