@@ -1,7 +1,7 @@
 //! Flags that several commands share, with one meaning everywhere.
 
 use clap::Args;
-use skimp::{DataConfig, JudgeBy, QuantizationConfig, Split};
+use skimp::{DataConfig, JudgeBy, QuantizationConfig, Split, TrainConfig};
 
 use crate::common::{Failure, Known, Preprocessing, input_size};
 use crate::settings::{Setting, SettingFlags, Settings, choice};
@@ -27,6 +27,53 @@ impl TuningOptions {
         data.tuning_images = self.tuning_images.unwrap_or(data.tuning_images);
         data.tuning_split = self.tuning_split.or(data.tuning_split);
         data.judge_by = self.judge_by.unwrap_or(data.judge_by);
+    }
+}
+
+// How a network is trained further.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Training")]
+pub(crate) struct RecipeOptions {
+    /// Train on N images, chosen in their order [default: all]
+    #[arg(long, value_name = "N")]
+    train_images: Option<usize>,
+    /// Images of a batch
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    batch_size: usize,
+    /// Base learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 0.01, alias = "lr")]
+    learning_rate: f64,
+    /// Learning rate over the run (see `skimp list schedules`)
+    #[arg(long, value_name = "NAME[:KEYS]", default_value = "cosine")]
+    schedule: String,
+    /// Update rule (see `skimp list optimizers`)
+    #[arg(long, value_name = "NAME[:KEYS]", default_value = "sgd:momentum=0.9")]
+    optimizer: String,
+    /// Weight decay
+    #[arg(long, value_name = "L", default_value_t = 1e-4)]
+    weight_decay: f64,
+    /// Random change of training images, repeatable (see `skimp list augmentations`)
+    #[arg(long, value_name = "NAME[:KEY=VALUE]")]
+    augment: Vec<String>,
+    /// Seed of everything random in training
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    training_seed: u64,
+}
+
+impl RecipeOptions {
+    /// As a configuration of a training run.
+    pub(crate) fn config(self) -> TrainConfig {
+        TrainConfig {
+            images: self.train_images,
+            batch_size: self.batch_size,
+            learning_rate: self.learning_rate,
+            schedule: self.schedule,
+            optimizer: self.optimizer,
+            weight_decay: self.weight_decay,
+            augment: self.augment,
+            seed: self.training_seed,
+            ..TrainConfig::default()
+        }
     }
 }
 

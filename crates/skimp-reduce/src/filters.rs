@@ -5,6 +5,7 @@ use skimp_graph::statistics::{self, Statistics};
 use skimp_graph::{Graph, GraphError};
 
 use crate::channels::{Channels, Gone};
+use crate::settings;
 use crate::{GroupChange, Method, ReduceError, Reduction, Refusal, Request, Scope, Target};
 
 /// For each group the score of each unit: the lowest ones go first. A group without scores stays.
@@ -24,6 +25,7 @@ pub(crate) fn reduce(
     request: &Request<'_>,
     score: impl FnOnce(&Channels<'_>) -> Result<(Scores, Vec<Refusal>), ReduceError>,
 ) -> Result<Reduction, ReduceError> {
+    settings::check(method, request.settings)?;
     if let Target::Sparsity(_) = request.target {
         return Err(ReduceError::WrongTarget {
             method: method.facts().name.to_owned(),

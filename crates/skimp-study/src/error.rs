@@ -443,6 +443,21 @@ pub enum StudyError {
         /// The methods.
         known: Vec<&'static str>,
     },
+    /// A teacher answers with other classes than its student.
+    #[error(
+        "student \"{student}\" answers with {n_student} numbers, teacher \"{teacher}\" with {n_teacher}: both must be trained \
+         for the same classes"
+    )]
+    TeacherDiffers {
+        /// The student.
+        student: String,
+        /// Numbers of its first output, for one image.
+        n_student: usize,
+        /// The teacher.
+        teacher: String,
+        /// Numbers of its first output, for one image.
+        n_teacher: usize,
+    },
     /// A step of a reduction needs images.
     #[error("{what} needs images: give --data NAME[:DIR]")]
     ReduceNeedsData {
@@ -543,6 +558,9 @@ impl StudyError {
             | StudyError::NamedPreprocess { .. }
             | StudyError::NotQuantized { .. }
             | StudyError::AlreadyQuantized { .. }
+            | StudyError::TeacherDiffers { .. }
+            | StudyError::UnknownMethod { .. }
+            | StudyError::ReduceNeedsData { .. }
             | StudyError::NoLayers { .. }
             | StudyError::LargeLayer { .. }
             | StudyError::NotInTopology { .. }
@@ -566,7 +584,6 @@ impl StudyError {
                 ReduceError::Train(error) => matches!(error, TrainError::Spec(_) | TrainError::Option { .. }),
                 _ => false,
             },
-            StudyError::UnknownMethod { .. } | StudyError::ReduceNeedsData { .. } => true,
             StudyError::Graph(error) => {
                 matches!(error, GraphError::UnknownNetwork { .. } | GraphError::NetworkSetting { .. })
             }

@@ -27,6 +27,7 @@ pub use crate::inputs::describe::{Checked, ClassRecord, DataSetRecord, LeftOutRe
 pub use crate::inputs::images::Images;
 pub use crate::inputs::network::{EmbeddedNetwork, NETWORKS, Network};
 pub use crate::monitor::{Monitor, Silent};
+pub use crate::reduce::distill::{DistillConfig, DistillRecord, LossRecord, distill};
 pub use crate::reduce::measured::NetworkMeasures;
 pub use crate::reduce::prune::{GroupRecord, PruneConfig, PruneRecord, RefusedRecord, prune};
 pub use crate::reduce::speed::SpeedRecord;

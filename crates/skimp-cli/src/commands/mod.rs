@@ -2,6 +2,7 @@
 
 mod completions;
 mod data;
+mod distill;
 mod eval;
 mod inspect;
 mod list;
@@ -40,6 +41,7 @@ pub(crate) static COMMANDS: &[&dyn Command] = &[
     &run::Run,
     &eval::Eval,
     &prune::Prune,
+    &distill::Distill,
     &quantize::Quantize,
     &train::Train,
     &simulate::Simulate,

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use clap::{ArgMatches, Args, ValueHint};
-use skimp::{PruneConfig, PruneScope, PruneTarget, Tabular, TrainConfig};
+use skimp::{PruneConfig, PruneScope, PruneTarget, Tabular};
 
 use crate::common::{Failure, Known, print, render, terminal_width, through_file};
-use crate::options::DataOptions;
+use crate::options::{DataOptions, RecipeOptions};
 use crate::settings::choice;
 
 #[derive(Args, Debug)]
@@ -59,30 +59,8 @@ struct Tuning {
     /// Passes over the training images after pruning
     #[arg(long, value_name = "EPOCHS", default_value_t = 0)]
     finetune: u64,
-    /// Train on N images, chosen in their order [default: all]
-    #[arg(long, value_name = "N")]
-    train_images: Option<usize>,
-    /// Images of a batch
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    batch_size: usize,
-    /// Base learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 0.01, alias = "lr")]
-    learning_rate: f64,
-    /// Learning rate over the run (see `skimp list schedules`)
-    #[arg(long, value_name = "NAME[:KEYS]", default_value = "cosine")]
-    schedule: String,
-    /// Update rule (see `skimp list optimizers`)
-    #[arg(long, value_name = "NAME[:KEYS]", default_value = "sgd:momentum=0.9")]
-    optimizer: String,
-    /// Weight decay
-    #[arg(long, value_name = "L", default_value_t = 1e-4)]
-    weight_decay: f64,
-    /// Random change of training images, repeatable (see `skimp list augmentations`)
-    #[arg(long, value_name = "NAME[:KEY=VALUE]")]
-    augment: Vec<String>,
-    /// Seed of everything random in training
-    #[arg(long, value_name = "SEED", default_value_t = 0)]
-    training_seed: u64,
+    #[command(flatten)]
+    recipe: RecipeOptions,
 }
 
 // What is measured before and after.
@@ -167,17 +145,7 @@ impl super::Command for Prune {
             data: images,
             input_size: data.input_size,
             finetune: tuning.finetune,
-            training: TrainConfig {
-                images: tuning.train_images,
-                batch_size: tuning.batch_size,
-                learning_rate: tuning.learning_rate,
-                schedule: tuning.schedule,
-                optimizer: tuning.optimizer,
-                weight_decay: tuning.weight_decay,
-                augment: tuning.augment,
-                seed: tuning.training_seed,
-                ..TrainConfig::default()
-            },
+            training: tuning.recipe.config(),
             latency_batch: measures.latency.map(usize::from),
         };
         let bars = global.bars();

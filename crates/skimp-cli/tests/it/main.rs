@@ -9,6 +9,7 @@ mod memory;
 mod outputs;
 mod quantize;
 mod real_data;
+mod reduce;
 mod run;
 mod study;
 mod tables;

@@ -1,5 +1,6 @@
 //! Reduction: smaller networks, what they cost and what they bring.
 
+pub(crate) mod distill;
 pub(crate) mod measured;
 pub(crate) mod prune;
 pub(crate) mod speed;

@@ -1,0 +1,242 @@
+//! Distillation: a network that learns from another one's answers.
+
+use std::path::Path;
+
+use serde::Serialize;
+use skimp_graph::{Graph, onnx, shape};
+use skimp_report::records::ModelRecord;
+use skimp_report::table::{Cell, Column, Table};
+use skimp_train::augment::Augment;
+use skimp_train::loader::Order;
+use skimp_train::{LossSum, Mode, TargetSource, Targets, Teacher, policy};
+
+use super::measured::{NetworkMeasures, file_bytes, table};
+use crate::error::StudyError;
+use crate::inputs::config::DataConfig;
+use crate::inputs::images::Images;
+use crate::inputs::network::Network;
+use crate::monitor::{Monitor, step};
+use crate::tabular::Tabular;
+use crate::train::config::TrainConfig;
+use crate::train::trained::{loader, model_of};
+
+/// Name of the teacher's logits among the targets.
+const TEACHER: &str = "teacher";
+
+/// How a student learns from a teacher.
+#[derive(Clone, Debug, Serialize)]
+pub struct DistillConfig {
+    /// Temperature of both softmaxes.
+    pub temperature: f32,
+    /// Share of the teacher's term in the loss; the rest is cross-entropy with the labels.
+    pub alpha: f32,
+    /// Images: trained on are those of the training split, measured on those of the test split.
+    #[serde(skip)]
+    pub data: DataConfig,
+    /// Input height and width, where the student leaves them open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_size: Option<[usize; 2]>,
+    /// How the student trains.
+    pub training: TrainConfig,
+}
+
+/// A student after its training: `skimp.distill/1`.
+#[derive(Clone, Debug, Serialize)]
+pub struct DistillRecord {
+    /// `skimp.distill/1`.
+    pub schema: &'static str,
+    /// Version of the program.
+    pub skimp_version: &'static str,
+    /// The student.
+    pub model: ModelRecord,
+    /// The teacher.
+    pub teacher: ModelRecord,
+    /// What was asked.
+    pub config: DistillConfig,
+    /// The teacher.
+    pub teacher_measures: NetworkMeasures,
+    /// The student before.
+    pub before: NetworkMeasures,
+    /// The student after.
+    pub after: NetworkMeasures,
+    /// The loss of the student, before and after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub losses: Option<[LossRecord; 2]>,
+    /// Loss over the training images of every epoch.
+    pub epochs: Vec<f64>,
+}
+
+/// The terms of the loss on the test images, without their factors.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct LossRecord {
+    /// `T² · KL(teacher ‖ student)` at the temperature, a mean over images: 0 for a perfect match.
+    pub teacher_term: f64,
+    /// Cross-entropy with the labels, a mean over images.
+    pub label_term: f64,
+    /// Both, with their factors.
+    pub total: f64,
+    /// Images.
+    pub n_images: usize,
+}
+
+impl Tabular for DistillRecord {
+    fn tables(&self) -> Vec<Table> {
+        let title = format!("{} taught by {}", self.model.name, self.teacher.name);
+        let mut tables = vec![table(title, &self.before, &self.after)];
+        let columns = vec![
+            Column::text("network", "network"),
+            Column::number("top1", "top-1", "%"),
+            Column::number("parameters", "parameters", ""),
+            Column::number("macs", "MACs", "per image"),
+            Column::number("teacher_term", "T² KL", ""),
+            Column::number("label_term", "cross-entropy", ""),
+        ];
+        let title = format!("temperature {}, share of the teacher {}", self.config.temperature, self.config.alpha);
+        let mut networks = Table::new(title, columns);
+        let losses = self.losses.map_or([None, None], |losses| losses.map(Some));
+        let student = [("student before", &self.before, losses[0]), ("student after", &self.after, losses[1])];
+        for (name, measures, loss) in [("teacher", &self.teacher_measures, None)].into_iter().chain(student) {
+            networks.row(vec![
+                name.into(),
+                Cell::real(measures.top1.map(|top1| 100.0 * top1), 2),
+                measures.parameters.into(),
+                measures.macs.into(),
+                Cell::real(loss.map(|loss| loss.teacher_term), 4),
+                Cell::real(loss.map(|loss| loss.label_term), 4),
+            ]);
+        }
+        tables.push(networks);
+        tables
+    }
+}
+
+/// Trains a student on a teacher's answers and the labels, and writes it to `output` as ONNX.
+///
+/// The loss is `alpha · T² · KL(softmax(z_t / T) ‖ softmax(z_s / T)) + (1 − alpha) · CE(label, softmax(z_s))`, a sum over
+/// classes and a mean over images; the teacher runs in inference form on the same augmented images and does not change.
+///
+/// # Source
+/// Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", NIPS 2014 workshop, section 2.
+///
+/// # Errors
+/// [`StudyError::TeacherDiffers`] if the answers are not of the same classes, otherwise the error of the step that failed.
+/// Nothing is written then.
+pub fn distill(
+    student: &Network,
+    teacher: &Network,
+    config: &DistillConfig,
+    output: &Path,
+    monitor: &dyn Monitor,
+) -> Result<DistillRecord, StudyError> {
+    for (setting, value, range) in [("temperature", config.temperature, 1e-3..=1e3), ("alpha", config.alpha, 0.0..=1.0)]
+    {
+        if !range.contains(&value) {
+            let expected = format!("a number from {} to {}", range.start(), range.end());
+            return Err(StudyError::Setting { setting, found: value.to_string(), expected });
+        }
+    }
+    teacher.note_untrained(monitor);
+    let data = DataConfig { split: skimp_data::Split::Train, ..config.data.clone() };
+    let training = Images::open_for_ranges(&data, &student.graph, config.input_size, monitor)?;
+    let test =
+        Images::open(&DataConfig { split: skimp_data::Split::Test, ..data.clone() }, &student.graph, config.input_size);
+    let test = match test {
+        Ok(images) if config.data.accuracy_images > 0 => Some(images),
+        Ok(_) => None,
+        Err(error) => {
+            monitor.note(&format!("accuracy is not measured, the test split cannot be opened: {error}"));
+            None
+        }
+    };
+    check_teacher(student, teacher, &training)?;
+    let losses = LossSum::distillation(config.temperature, config.alpha, TEACHER);
+    let mut before = NetworkMeasures::of(&student.graph, config.input_size, file_bytes(&student.graph)?)?;
+    let mut of_teacher = NetworkMeasures::of(&teacher.graph, config.input_size, file_bytes(&teacher.graph)?)?;
+    let n_images = config.data.accuracy_images;
+    let mut first_loss = None;
+    if let Some(test) = &test {
+        before.classify(student, test, n_images, monitor)?;
+        of_teacher.classify(teacher, test, n_images, monitor)?;
+        first_loss = Some(loss(student, &teacher.graph, config, &losses, test, monitor)?);
+    }
+    let run = student.training(&training, &config.training).losses(losses.clone()).targets(teaches(&teacher.graph)?);
+    let trained = run.run(monitor)?;
+    let network = Network { name: student.name.clone(), ..trained.network().clone() };
+    let mut after = NetworkMeasures::of(&network.graph, config.input_size, file_bytes(&network.graph)?)?;
+    let mut last_loss = None;
+    if let Some(test) = &test {
+        after.classify(&network, test, n_images, monitor)?;
+        last_loss = Some(loss(&network, &teacher.graph, config, &losses, test, monitor)?);
+    }
+    onnx::export(&network.graph, output)?;
+    Ok(DistillRecord {
+        schema: "skimp.distill/1",
+        skimp_version: env!("CARGO_PKG_VERSION"),
+        model: student.record(),
+        teacher: teacher.record(),
+        config: config.clone(),
+        teacher_measures: of_teacher,
+        before,
+        after,
+        losses: first_loss.zip(last_loss).map(|(first, last)| [first, last]),
+        epochs: trained.history().iter().map(|epoch| epoch.train_loss).collect(),
+    })
+}
+
+fn teaches(teacher: &Graph) -> Result<Teacher, StudyError> {
+    Ok(Teacher::new(teacher, &[(TEACHER, None)])?)
+}
+
+/// Both networks must answer with a number for each of the same classes.
+fn check_teacher(student: &Network, teacher: &Network, images: &Images) -> Result<(), StudyError> {
+    let input = images.input();
+    let n_classes = |network: &Network| -> Result<usize, StudyError> {
+        let extents = shape::bind(&network.graph, 1, Some((input.height, input.width)))?;
+        let shapes = shape::infer(&network.graph, &extents)?;
+        Ok(shapes.shape(network.graph.outputs()[0]).iter().product())
+    };
+    let (learns, teaches) = (n_classes(student)?, n_classes(teacher)?);
+    if learns == teaches {
+        return Ok(());
+    }
+    Err(StudyError::TeacherDiffers {
+        student: student.name.clone(),
+        n_student: learns,
+        teacher: teacher.name.clone(),
+        n_teacher: teaches,
+    })
+}
+
+/// The terms of the loss on the test images.
+fn loss(
+    network: &Network,
+    teacher: &Graph,
+    config: &DistillConfig,
+    losses: &LossSum,
+    test: &Images,
+    monitor: &dyn Monitor,
+) -> Result<LossRecord, StudyError> {
+    let n_images = config.data.accuracy_images.min(test.len());
+    let batch_size = config.training.batch_size.min(n_images).max(1);
+    let mut teacher = teaches(teacher)?;
+    let fitted = TrainConfig { batch_size, ..config.training.clone() };
+    let mut model = model_of(&fitted, network, test, losses)?;
+    let mut policy = policy::create(&config.training.precision)?;
+    let mut sums = [0.0; 3];
+    monitor.stage("measuring the loss", n_images as u64);
+    let images = loader(&fitted, test, n_images, Order::Sequential, Augment::default())?;
+    for at in 0..images.steps_per_epoch() {
+        let batch = images.batch(at)?;
+        let n = batch.labels.len();
+        model.forward_images(&batch.images, &batch.indices, Mode::Eval, &mut *policy)?;
+        let tensors = teacher.targets(&batch)?;
+        let tensors: Vec<(&str, &[f32])> = tensors.iter().map(|(name, values)| (name.as_str(), &values[..])).collect();
+        let report = model.evaluate(losses, &Targets { labels: &batch.labels, tensors: &tensors })?;
+        for (sum, found) in sums.iter_mut().zip([report.terms[0], report.terms[1], report.total]) {
+            *sum += found * n as f64;
+        }
+        step(monitor, n as u64)?;
+    }
+    let [teacher_term, label_term, total] = sums.map(|sum| sum / n_images.max(1) as f64);
+    Ok(LossRecord { teacher_term, label_term, total, n_images })
+}
