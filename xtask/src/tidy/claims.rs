@@ -70,8 +70,8 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("crates/skimp-report/src/records/upgrade.rs", "end_planes"),
 ];
 
-/// Crates with kernels of their own, which match on operators and have a default for those without one.
-const ENGINES: &[&str] = &["skimp-graph", "skimp-cpu", "skimp-quant", "skimp-train"];
+/// Crates with kernels or rules of their own, which match on operators and have a default for those without one.
+const ENGINES: &[&str] = &["skimp-graph", "skimp-cpu", "skimp-quant", "skimp-reduce", "skimp-train"];
 
 /// Crates whose types are internal: nothing of theirs is serializable.
 const INTERNAL: &[&str] = &["skimp-files", "skimp-memory", "skimp-numerics", "skimp-shape", "skimp-graph", "skimp-cpu"];
