@@ -10,6 +10,7 @@ use skimp_train::augment::Augment;
 use skimp_train::loader::Order;
 use skimp_train::{LossSum, Mode, TargetSource, Targets, Teacher, policy};
 
+use super::learn::test_images;
 use super::measured::{NetworkMeasures, file_bytes, table};
 use crate::error::StudyError;
 use crate::inputs::config::DataConfig;
@@ -138,15 +139,9 @@ pub fn distill(
     teacher.note_untrained(monitor);
     let data = DataConfig { split: skimp_data::Split::Train, ..config.data.clone() };
     let training = Images::open_for_ranges(&data, &student.graph, config.input_size, monitor)?;
-    let test =
-        Images::open(&DataConfig { split: skimp_data::Split::Test, ..data.clone() }, &student.graph, config.input_size);
-    let test = match test {
-        Ok(images) if config.data.accuracy_images > 0 => Some(images),
-        Ok(_) => None,
-        Err(error) => {
-            monitor.note(&format!("accuracy is not measured, the test split cannot be opened: {error}"));
-            None
-        }
+    let test = match config.data.accuracy_images {
+        0 => None,
+        _ => test_images(&data, student, config.input_size, monitor)?,
     };
     check_teacher(student, teacher, &training)?;
     let losses = LossSum::distillation(config.temperature, config.alpha, TEACHER);

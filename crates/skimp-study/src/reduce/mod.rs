@@ -1,6 +1,7 @@
 //! Reduction: smaller networks, what they cost and what they bring.
 
 pub(crate) mod distill;
+pub(crate) mod learn;
 pub(crate) mod measured;
 pub(crate) mod prune;
 pub(crate) mod speed;

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use serde::Serialize;
 use skimp_graph::onnx;
-use skimp_reduce::{Learning, METHODS, Method, Recipe, Reduction, Removes, Request, Scope, Target, methods};
+use skimp_reduce::{METHODS, Method, Reduction, Removes, Request, Scope, Target, methods};
 use skimp_report::records::ModelRecord;
 use skimp_report::table::{Column, Table};
-use skimp_train::loader::Order;
 use skimp_train::optimizer::Mask;
 use skimp_train::{LossSum, Model};
 
+use super::learn::{test_images, with_learning};
 use super::measured::{NetworkMeasures, file_bytes, table};
 use super::speed::{SpeedRecord, speed};
 use crate::error::StudyError;
@@ -19,9 +19,8 @@ use crate::inputs::images::Images;
 use crate::inputs::network::Network;
 use crate::monitor::Monitor;
 use crate::tabular::Tabular;
-use crate::train::config::{Checked, TrainConfig};
-use crate::train::observe::Watch;
-use crate::train::trained::{loader, model_of};
+use crate::train::config::TrainConfig;
+use crate::train::trained::model_of;
 
 /// How a network is pruned.
 #[derive(Clone, Debug, Serialize)]
@@ -258,23 +257,6 @@ fn find(name: &str) -> Result<&'static dyn Method, StudyError> {
     })
 }
 
-/// Images to measure accuracy on; a note where there are none.
-fn test_images(
-    data: &DataConfig,
-    network: &Network,
-    input_size: Option<[usize; 2]>,
-    monitor: &dyn Monitor,
-) -> Result<Option<Images>, StudyError> {
-    let data = DataConfig { split: skimp_data::Split::Test, ..data.clone() };
-    match Images::open(&data, &network.graph, input_size) {
-        Ok(images) => Ok(Some(images)),
-        Err(error) => {
-            monitor.note(&format!("accuracy is not measured, the test split cannot be opened: {error}"));
-            Ok(None)
-        }
-    }
-}
-
 fn reduce(
     network: &Network,
     method: &dyn Method,
@@ -282,48 +264,18 @@ fn reduce(
     images: Option<&Images>,
     monitor: &dyn Monitor,
 ) -> Result<Reduction, StudyError> {
-    let Checked { augment, trainer } = config.training.check()?;
-    let report = |_: &[skimp_train::trainer::EpochRecord]| Ok(());
-    let loaders = match images {
-        Some(images) => {
-            let n = config.training.images.unwrap_or(usize::MAX).min(images.len());
-            let fitted =
-                TrainConfig { batch_size: config.training.batch_size.min(n.max(1)), ..config.training.clone() };
-            Some(loader(&fitted, images, n, Order::Shuffled, augment)?)
-        }
-        None => None,
-    };
-    let n_steps = loaders.as_ref().map_or(1, skimp_train::loader::Loader::steps_per_epoch);
-    let watch = Watch::new(monitor, Vec::new(), &report, config.training.epochs, n_steps);
-    let learning = loaders.zip(images).map(|(training, images)| {
-        let input = images.input();
-        Learning {
-            training,
-            validation: None,
-            recipe: Recipe {
-                learning_rate: config.training.learning_rate,
-                schedule: config.training.schedule.clone(),
-                optimizer: trainer.optimizer.clone(),
-                losses: trainer.losses.clone(),
-                precision: config.training.precision.clone(),
-                batch_norm_momentum: config.training.batch_norm_momentum,
-                output: images.answers().chosen().map(str::to_owned),
-                input_size: Some(vec![input.channels, input.height, input.width]),
-                seed: config.training.seed,
-            },
-            observer: &watch,
-        }
-    });
-    let request = Request {
-        target: config.target,
-        scope: config.scope,
-        keep: &config.keep,
-        round_to: config.round_to,
-        settings: &config.settings,
-        seed: config.training.seed,
-        learning: learning.as_ref(),
-    };
-    Ok(method.reduce(&network.graph, &request)?)
+    with_learning(&config.training, images, None, monitor, |learning| {
+        let request = Request {
+            target: config.target,
+            scope: config.scope,
+            keep: &config.keep,
+            round_to: config.round_to,
+            settings: &config.settings,
+            seed: config.training.seed,
+            learning,
+        };
+        Ok(method.reduce(&network.graph, &request)?)
+    })
 }
 
 /// The network after some epochs, in which weights that are cut stay zero.
