@@ -6,8 +6,8 @@ use skimp_graph::ops;
 use skimp_graph::{
     Graph, Node, Op, Slice, ValueId,
     integer::{
-        AddRule, Encoding, FloatOperand, IntegerGraph, IntegerNode, IntegerOp, IntegerValue, Quotient, Requantization,
-        ValueKind,
+        AddRule, Encoding, FloatOperand, IntegerGraph, IntegerNode, IntegerOp, IntegerValue, MacOutput, Quotient,
+        Requantization, Requantizer, ValueKind,
     },
 };
 
@@ -34,6 +34,7 @@ pub(crate) fn emit(
                 Role::Move => emitter.movement(node)?,
                 Role::Arithmetic => emitter.arithmetic(node)?,
                 Role::Mean => emitter.mean(node)?,
+                Role::Product => emitter.product(node)?,
                 Role::Float => emitter.float(node)?,
             }
         }
@@ -301,6 +302,24 @@ impl<'a> Emitter<'a> {
             ValueKind::Real => IntegerOp::Float { op: squeeze, operands: vec![FloatOperand::Input] },
         };
         self.push(&node.name, op, vec![kept], vec![output]);
+        Ok(())
+    }
+
+    fn product(&mut self, node: &Node) -> Result<(), QuantError> {
+        let ids: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
+        let inputs = ids.iter().map(|&id| self.as_codes(node, id)).collect::<Result<Vec<_>, _>>()?;
+        let scale: f64 = ids.iter().map(|&id| self.forms.encoding(id).scale).product();
+        let output = self.output_value(node.outputs[0]);
+        let op = match self.values[output.0].kind {
+            ValueKind::Real => IntegerOp::Product { output: MacOutput::Real(vec![scale]), min: 0, max: 0 },
+            ValueKind::Codes(to) => {
+                let factor = Requantizer::new(Requantization::Exact, scale / to.scale);
+                let factor = factor.ok_or_else(|| unsupported(node, "sums of a scale that is out of range"))?;
+                let output = MacOutput::Codes(vec![factor]);
+                IntegerOp::Product { output, min: to.min_code(), max: to.max_code() }
+            }
+        };
+        self.push(&node.name, op, inputs, vec![output]);
         Ok(())
     }
 

@@ -17,6 +17,8 @@ pub(crate) enum Role {
     Arithmetic,
     /// Codes in, codes or real numbers out.
     Mean,
+    /// The same, of two values, which become codes where they are none.
+    Product,
     /// Real numbers in and out.
     Float,
 }
@@ -31,6 +33,7 @@ pub(crate) fn role(graph: &Graph, node: &Node, rank: usize) -> Role {
         Op::GlobalMaxPool => Role::Move,
         op if moves_codes(op) => Role::Move,
         Op::Add | Op::Sub | Op::Relu | Op::Clip(_) | Op::Sign => Role::Arithmetic,
+        Op::MatMul => Role::Product,
         Op::AveragePool(_) | Op::GlobalAveragePool => Role::Mean,
         Op::ReduceMean(mean) if mean.is_spatial(rank) => Role::Mean,
         // Other operators stay in floating point.
@@ -68,6 +71,13 @@ pub(crate) fn decide(
         first.and_then(|id| calibration.get(&graph.value(id).name)).map_or(0, |s| s.shape().len())
     };
     let mut roles: Vec<Role> = graph.nodes().iter().map(|node| role(graph, node, rank(node))).collect();
+    let is_known = |id: &ValueId| calibration.get(&graph.value(*id).name).is_some();
+    for (node, role) in graph.nodes().iter().zip(&mut roles) {
+        // Whole numbers are not calibrated.
+        if *role == Role::Product && !node.inputs.iter().flatten().chain(&node.outputs).all(is_known) {
+            *role = Role::Float;
+        }
+    }
     let wanted_as_codes = wanted(graph, patterns, &roles);
     let (is_codes, from_input) = settle(graph, patterns, &mut roles, &wanted_as_codes);
     let encodings = Encoder { graph, patterns, calibration, config, roles: &roles, is_codes: &is_codes }.encodings()?;
@@ -85,7 +95,7 @@ fn wanted(graph: &Graph, patterns: &Patterns, roles: &[Role]) -> Vec<bool> {
             }
         } else if !patterns.taken[node_idx] {
             let wants = match roles[node_idx] {
-                Role::Mean => true,
+                Role::Mean | Role::Product => true,
                 Role::Move | Role::Arithmetic => node.outputs.iter().any(|id| wanted[id.0]),
                 Role::Float => false,
             };
@@ -112,6 +122,7 @@ fn settle(graph: &Graph, patterns: &Patterns, roles: &mut [Role], wanted: &[bool
             let any_wanted = node.outputs.iter().any(|id| wanted[id.0]);
             let stays = match roles[node_idx] {
                 Role::Mean => any_codes,
+                Role::Product => true,
                 Role::Move | Role::Arithmetic => any_codes && any_wanted,
                 Role::Float => false,
             };
@@ -121,7 +132,7 @@ fn settle(graph: &Graph, patterns: &Patterns, roles: &mut [Role], wanted: &[bool
             let mut sources = node.inputs.iter().flatten().filter(|&&id| graph.constant(id).is_none());
             let all_from_input = sources.all(|id| from_input[id.0]);
             for id in &node.outputs {
-                is_codes[id.0] = stays && (roles[node_idx] != Role::Mean || any_wanted);
+                is_codes[id.0] = stays && (!matches!(roles[node_idx], Role::Mean | Role::Product) || any_wanted);
                 from_input[id.0] = all_from_input;
             }
         }

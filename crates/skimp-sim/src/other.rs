@@ -2,7 +2,9 @@
 
 use skimp_shape::LayerShape;
 
-use crate::LayerResult;
+use skimp_numerics::NegativeSums;
+
+use crate::{Accelerator, LayerKind, LayerResult, LayerWorkload, Nonlinearity, SimError};
 
 /// What kind of work a layer without a matrix of weights does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +93,8 @@ pub struct OtherLayer {
     pub operator: String,
     /// Kind of work.
     pub kind: OtherKind,
-    /// Extents of a pooling layer over one or two axes, each channel a group of its own.
+    /// Extents of a pooling layer over one or two axes, each channel a group of its own; those of a product of matrices as the
+    /// 1x1 convolution that it is: its rows are the positions, each matrix of the batch a group.
     pub shape: Option<LayerShape>,
     /// What it reads, constants included.
     pub inputs: Vec<Operand>,
@@ -118,6 +121,35 @@ impl OtherLayer {
     #[must_use]
     pub fn output_count(&self) -> u64 {
         self.outputs.iter().map(|operand| operand.elements).fold(0, u64::saturating_add)
+    }
+
+    /// A product of matrices as a layer whose weights are the second operand, without values; `None` for any other layer.
+    #[must_use]
+    pub fn as_product(&self) -> Option<LayerWorkload> {
+        let (Some(shape), [a, b, ..]) = (self.shape, &self.inputs[..]) else { return None };
+        (self.kind == OtherKind::Product).then(|| LayerWorkload {
+            activation_bits: a.bits,
+            weight_bits: b.bits,
+            activation_signed: true,
+            bias: false,
+            nonlinearity: Nonlinearity::None,
+            negatives: NegativeSums::SignedOperands,
+            ..LayerWorkload::of_shape(&self.name, LayerKind::Conv, shape)
+        })
+    }
+
+    /// What `accelerator` makes of a product of matrices where it takes the second operand as it takes weights: a layer of its
+    /// totals. What it has no place for, and any other layer, it does not model.
+    ///
+    /// # Errors
+    /// As [`Accelerator::simulate_layer`], but [`SimError::Unsupported`].
+    pub fn simulate_product(&self, accelerator: &dyn Accelerator) -> Result<OtherOutcome, SimError> {
+        let Some(product) = self.as_product() else { return Ok(OtherOutcome::NotModelled) };
+        match accelerator.simulate_layer(&product, None) {
+            Ok(result) => Ok(OtherOutcome::InTotals(result)),
+            Err(SimError::Unsupported { .. }) => Ok(OtherOutcome::NotModelled),
+            Err(error) => Err(error),
+        }
     }
 
     /// How much of one kind of work it does.
@@ -157,6 +189,7 @@ mod tests {
         assert_eq!((layer.work_of(Work::Multiplications), layer.work_of(Work::Macs)), (200, 0));
         let result = LayerResult::of_other(&layer);
         assert_eq!((result.layer.as_str(), result.images, result.macs), ("add", 1, 0));
+        assert_eq!(layer.as_product(), None);
         let endless = Operand { elements: u64::MAX, bits: 8 };
         assert_eq!(OtherLayer { outputs: vec![endless; 2], ..layer }.written_bits(), u64::MAX);
     }

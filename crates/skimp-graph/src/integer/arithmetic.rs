@@ -110,6 +110,22 @@ impl AddRule {
     }
 }
 
+/// The factor that turns a sum of products of codes of two encodings into a code of `to`; `None` where it is out of range.
+///
+/// # Rounding
+/// `scale(a) · scale(b) / scale(to)`, computed in this order, in f64 for the integer modes and in f32 for
+/// [`Requantization::Float`], as onnxruntime's `QLinearMatMul` does.
+pub fn product_requantizer(rounding: Requantization, from: [&Encoding; 2], to: &Encoding) -> Option<Requantizer> {
+    let [a, b] = from.map(|encoding| encoding.scale);
+    Requantizer::new(
+        rounding,
+        match rounding {
+            Requantization::Float => f64::from(a as f32 * b as f32 / to.scale as f32),
+            Requantization::Gemmlowp | Requantization::Single | Requantization::Exact => a * b / to.scale,
+        },
+    )
+}
+
 /// The factor that turns the sum of `count` codes of `from` into their mean as a code of `to`; `None` where it is out of
 /// range.
 ///

@@ -77,7 +77,7 @@ fn check_encoding(encoding: &Encoding) -> Result<(), String> {
 fn check_node(graph: &IntegerGraph, node: &IntegerNode) -> Result<(), String> {
     let n_inputs = match &node.op {
         IntegerOp::Mac(layer) => 1 + usize::from(layer.residual.is_some()),
-        IntegerOp::Add { .. } => 2,
+        IntegerOp::Add { .. } | IntegerOp::Product { .. } => 2,
         IntegerOp::Concat { .. } => node.inputs.len().max(1),
         IntegerOp::Float { operands, .. } => {
             operands.iter().filter(|operand| **operand == FloatOperand::Input).count().max(node.inputs.len())
@@ -130,6 +130,10 @@ fn check_node(graph: &IntegerGraph, node: &IntegerNode) -> Result<(), String> {
             }
             clamp_within(*min, *max, &codes(output)?)
         }
+        IntegerOp::Product { output: form, min, max } => {
+            inputs.into_iter().try_for_each(|kind| codes(kind).map(|_| ()))?;
+            check_product(form, (*min, *max), output)
+        }
         IntegerOp::Rescale { min, max, .. } => {
             zero_at_zero(&codes(inputs[0])?)?;
             zero_at_zero(&codes(output)?)?;
@@ -181,6 +185,19 @@ fn clamp_within(min: i32, max: i32, encoding: &Encoding) -> Result<(), String> {
     } else {
         let (least, greatest) = (encoding.min_code(), encoding.max_code());
         Err(format!("clamps to {min} ..= {max}, expected a range within {least} ..= {greatest}"))
+    }
+}
+
+/// How many products a sum has is known where a network runs. Products of codes stay below 2^33, so that no sum whose operands
+/// fit into memory leaves 62 bits; one that leaves the 32 bits of its requantization is an error of the run.
+fn check_product(form: &MacOutput, (min, max): (i32, i32), output: &ValueKind) -> Result<(), String> {
+    if form.n_scales() != 1 {
+        return Err(format!("{} output scales, expected 1", form.n_scales()));
+    }
+    match (output, form) {
+        (ValueKind::Codes(to), MacOutput::Codes(_)) => clamp_within(min, max, to),
+        (ValueKind::Real, MacOutput::Real(_) | MacOutput::RealSingle(_)) => Ok(()),
+        _ => Err("the product and its output value disagree on codes or reals".to_owned()),
     }
 }
 

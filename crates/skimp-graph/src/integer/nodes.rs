@@ -2,7 +2,7 @@
 
 use super::{
     CodeTensor, Encoding, FloatOperand, IntegerMeans, IntegerNode, IntegerOp, IntegerTensor, Quotient, ValueKind,
-    moves, pool, shapes::node_output_shapes,
+    moves, pool, product, shapes::node_output_shapes,
 };
 use crate::{GraphError, Op, Tensor, reference, shape::broadcast};
 
@@ -43,6 +43,11 @@ pub fn evaluate(
             let encoding = context.encoding(output_kinds, 0)?;
             let sum = |a: i32, b: i32| encoding.saturate(rule.apply(a, b)).clamp(*min, *max);
             add(context.codes(0)?, context.codes(1)?, sum).ok_or_else(|| context.invalid("shapes do not broadcast"))?
+        }
+        IntegerOp::Product { output, min, max } => {
+            let from = [context.encoding(input_kinds, 0)?, context.encoding(input_kinds, 1)?];
+            let rule = product::ProductRule { from, output, to: &output_kinds[0], range: (*min, *max) };
+            product::product(&rule, context.codes(0)?, context.codes(1)?).map_err(invalid)?
         }
         IntegerOp::Rescale { multiplier, min, max } => {
             let encoding = context.encoding(output_kinds, 0)?;

@@ -24,6 +24,7 @@ fn real_counterpart(op: &IntegerOp) -> Option<Op> {
         }
         IntegerOp::AveragePool { window: None, .. } => Op::GlobalAveragePool,
         IntegerOp::Add { .. } => Op::Add,
+        IntegerOp::Product { .. } => Op::MatMul,
         IntegerOp::Concat { axis } => Op::Concat(ops::Concat { axis: *axis }),
         IntegerOp::Slice(slice) => Op::Slice(slice.clone()),
         IntegerOp::Pad { pad, .. } => Op::Pad(pad.clone()),

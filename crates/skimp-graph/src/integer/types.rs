@@ -181,6 +181,16 @@ pub enum IntegerOp {
         /// Greatest output code.
         max: i32,
     },
+    /// The product of two values as in ONNX's MatMul: the sum of products of codes less their zero points, exactly, then as
+    /// [`Mac`](Self::Mac) makes its output of an accumulator, clamped where it is a code.
+    Product {
+        /// How a sum becomes the output; one entry.
+        output: MacOutput,
+        /// Least output code.
+        min: i32,
+        /// Greatest output code.
+        max: i32,
+    },
     /// Rescales codes to the output's encoding and clamps them to `min ..= max` (a ReLU or Clip on its own). Zero points are
     /// 0.
     Rescale {
@@ -262,6 +272,7 @@ impl IntegerOp {
             IntegerOp::MaxPool(_) => "MaxPool",
             IntegerOp::AveragePool { .. } => "AveragePool",
             IntegerOp::Add { .. } => "Add",
+            IntegerOp::Product { .. } => "Product",
             IntegerOp::Rescale { .. } => "Rescale",
             IntegerOp::Table(_) => "Table",
             IntegerOp::Sign => "Sign",
@@ -297,6 +308,12 @@ impl IntegerGraph {
             IntegerOp::Mac(layer) => Some((node, &**layer)),
             _ => None,
         })
+    }
+
+    /// Names of the nodes that multiply and accumulate in integers: layers, and products of two values.
+    pub fn multipliers(&self) -> impl Iterator<Item = &str> {
+        let multiplies = |node: &&IntegerNode| matches!(node.op, IntegerOp::Mac(_) | IntegerOp::Product { .. });
+        self.nodes.iter().filter(multiplies).map(|node| node.name.as_str())
     }
 
     /// The encoding of a value; `None` where it holds no codes.

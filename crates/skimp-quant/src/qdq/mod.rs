@@ -61,6 +61,8 @@ pub struct QdqNetwork {
     pub graph: Graph,
     /// Its layers, in order.
     pub layers: Vec<QdqLayer>,
+    /// Names of its products of two values, both of which are stored as codes, in order.
+    pub products: Vec<String>,
     /// Its values that are stored as codes, in order.
     pub values: Vec<QdqValue>,
     /// Nodes that compute in floating point.
@@ -71,7 +73,7 @@ pub struct QdqNetwork {
 
 /// Quantizes `graph` with ranges from `calibration`, which was taken on the same graph.
 ///
-/// Operators on codes are: convolutions and dense layers with constant weights, additions of two values, means over
+/// Operators on codes are: convolutions and dense layers with constant weights, products and additions of two values, means over
 /// positions (`AveragePool`, `GlobalAveragePool`, `ReduceMean` over both spatial axes), and functions of one value
 /// (`Relu`, `Clip`, `LeakyRelu`, `Sigmoid`, `HardSigmoid`, `HardSwish`, `Tanh`). A `Relu` or `Clip` that alone reads such an
 /// operator's output joins it. Values that `MaxPool`, `Concat`, `Split`, `Slice`, `Pad` and reshapes connect share one

@@ -113,7 +113,7 @@ fn least_codes(graph: &IntegerGraph) -> Vec<i32> {
         let or_zero = |min: i32| if non_negative { min.max(to.zero_point) } else { min };
         let found = match &node.op {
             IntegerOp::Mac(layer) => layer.code_range(&to).0,
-            IntegerOp::AveragePool { min, .. } => or_zero(*min),
+            IntegerOp::AveragePool { min, .. } | IntegerOp::Product { min, .. } => or_zero(*min),
             IntegerOp::Add { rule: AddRule::Exact { factors, .. }, min, .. } if factors.iter().any(|&f| f < 0) => *min,
             IntegerOp::Add { min, .. } => or_zero(*min),
             IntegerOp::Rescale { min, .. } => or_zero(*min),

@@ -34,6 +34,8 @@ pub(super) struct Roles {
     pub(super) activations: Vec<Option<usize>>,
     /// Whether the value is stored as codes.
     pub(super) is_coded: Vec<bool>,
+    /// For each node, whether its first input has more than two axes: what Gemm does not take.
+    pub(super) is_stacked: Vec<bool>,
 }
 
 /// Finds the roles.
@@ -49,15 +51,16 @@ pub(super) fn find(
         outputs: vec![None; n_nodes],
         activations: vec![None; n_nodes],
         is_coded: vec![false; graph.values().len()],
+        is_stacked: Vec::with_capacity(n_nodes),
     };
     let rank = |id: ValueId| calibration.get(&graph.value(id).name).map_or(0, |s| s.shape().len());
     for node in graph.nodes() {
         let dynamic = |id: &ValueId| graph.constant(*id).is_none() && calibration.get(&graph.value(*id).name).is_some();
         let first = node.inputs.first().copied().flatten();
         let all_dynamic = node.inputs.iter().flatten().all(&dynamic) && first.is_some();
-        // The QDQ form has dense layers of two axes and convolutions over two.
+        // The QDQ form has dense layers and convolutions over two axes.
         let has_form = |layer: &RealLayer, rank: usize| match layer.layout {
-            MacLayout::Rows => rank == 2,
+            MacLayout::Rows => rank >= 2,
             MacLayout::Line => false,
             MacLayout::Planes => true,
         };
@@ -65,6 +68,7 @@ pub(super) fn find(
             Some(first) => real_layer(graph, node, rank(first))?.filter(|layer| has_form(layer, rank(first))),
             None => None,
         };
+        roles.is_stacked.push(first.is_some_and(|first| rank(first) > 2));
         roles.nodes.push(match layer {
             Some(layer) => Role::Layer(Box::new(layer)),
             None if all_dynamic => role(&node.op, first.map_or(0, rank)),
@@ -86,6 +90,7 @@ pub(super) fn find(
 fn role(op: &Op, rank: usize) -> Role {
     match op {
         Op::Add
+        | Op::MatMul
         | Op::Relu
         | Op::Clip(_)
         | Op::LeakyRelu(_)

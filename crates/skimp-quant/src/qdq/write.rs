@@ -39,7 +39,7 @@ pub(super) fn write(
             writer.dequantized[input.value.0] = real;
         }
     }
-    let (mut layers, mut float_nodes) = (Vec::new(), Vec::new());
+    let (mut layers, mut products, mut float_nodes) = (Vec::new(), Vec::new(), Vec::new());
     for (node_idx, node) in graph.nodes().iter().enumerate() {
         match &roles.nodes[node_idx] {
             Role::Joined => continue,
@@ -47,7 +47,12 @@ pub(super) fn write(
                 let own = choices.config(config, &node.name);
                 layers.push(writer.layer(graph, roles, encodings, node_idx, layer, &own)?);
             }
-            Role::Arithmetic | Role::Move => writer.operator(graph, roles, encodings, node_idx)?,
+            Role::Arithmetic | Role::Move => {
+                if matches!(node.op, Op::MatMul) {
+                    products.push(node.name.clone());
+                }
+                writer.operator(graph, roles, encodings, node_idx)?;
+            }
             Role::Float => {
                 float_nodes.push(FloatNode { name: node.name.clone(), op: node.op.name() });
                 writer.operator(graph, roles, encodings, node_idx)?;
@@ -62,6 +67,7 @@ pub(super) fn write(
     Ok(QdqNetwork {
         graph: skimp_graph::rewrite::remove_dead(&graph),
         layers,
+        products,
         values: coded,
         float_nodes,
         n_calibration_images: n_images,
@@ -214,21 +220,26 @@ impl Writer {
         let encoding = encodings[input.0].ok_or_else(|| unsupported("an input that is not quantized"))?;
         let stored = stored(layer, encoding.scale as f32, config);
         let (weight_scales, weight_zero_points) = (stored.scales.clone(), stored.zero_points.clone());
-        let [weight, bias] = self.constants(&node.name, layer, stored);
+        let is_matrix = layer.layout == MacLayout::Rows && roles.is_stacked[node_idx];
+        let has_bias = stored.bias.iter().any(|&code| code != 0);
+        let [weight, bias] = self.constants(&node.name, layer, stored, is_matrix);
         // What joined the layer ends in `output`; an activation function reads the value before it.
         let output = roles.outputs[node_idx].unwrap_or(node.outputs[0]);
         let before = match roles.activations[node_idx] {
             Some(next) => graph.nodes()[next].inputs[0].unwrap_or(output),
             None => self.real(output, encodings),
         };
-        let op = match layer.layout {
-            MacLayout::Rows => Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true }),
-            MacLayout::Line | MacLayout::Planes => {
-                Op::Conv(ops::Conv { window: layer.window.clone(), groups: layer.groups })
+        if is_matrix {
+            // A product of stacked rows with a matrix; a bias is a sum of its own.
+            let sum = if has_bias { self.push_value(format!("{}.product", node.name), None) } else { before };
+            let inputs = vec![Some(self.dequantized[input.0]), Some(weight)];
+            self.nodes.push(Node { name: node.name.clone(), op: Op::MatMul, inputs, outputs: vec![sum] });
+            if has_bias {
+                self.push_node(format!("{}.add", node.name), Op::Add, vec![sum, bias], before);
             }
-        };
-        let inputs = vec![Some(self.dequantized[input.0]), Some(weight), Some(bias)];
-        self.nodes.push(Node { name: node.name.clone(), op, inputs, outputs: vec![before] });
+        } else {
+            self.plain_layer(node, layer, [self.dequantized[input.0], weight, bias], before);
+        }
         match roles.activations[node_idx] {
             Some(next) => self.activation(graph, next, before, encodings)?,
             None => self.finish(before, output, encodings)?,
@@ -245,10 +256,29 @@ impl Writer {
         })
     }
 
-    /// Weight and bias behind a `DequantizeLinear` each.
-    fn constants(&mut self, name: &str, layer: &RealLayer, stored: Stored) -> [ValueId; 2] {
+    /// A convolution, or a product of rows with a matrix.
+    fn plain_layer(&mut self, node: &Node, layer: &RealLayer, inputs: [ValueId; 3], output: ValueId) {
+        let op = match layer.layout {
+            MacLayout::Rows => Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true }),
+            MacLayout::Line | MacLayout::Planes => {
+                Op::Conv(ops::Conv { window: layer.window.clone(), groups: layer.groups })
+            }
+        };
+        let inputs = inputs.map(Some).to_vec();
+        self.nodes.push(Node { name: node.name.clone(), op, inputs, outputs: vec![output] });
+    }
+
+    /// Weight and bias behind a `DequantizeLinear` each; the weight of a MatMul has its output channels last.
+    fn constants(&mut self, name: &str, layer: &RealLayer, mut stored: Stored, is_matrix: bool) -> [ValueId; 2] {
         let [k, c, r, s] = layer.weight_shape;
-        let shape = if layer.layout == MacLayout::Rows { vec![k, c] } else { vec![k, c, r, s] };
+        let shape = match layer.layout {
+            MacLayout::Rows if is_matrix => vec![c, k],
+            MacLayout::Rows => vec![k, c],
+            MacLayout::Line | MacLayout::Planes => vec![k, c, r, s],
+        };
+        if is_matrix {
+            stored.weight = (0..k * c).map(|i| stored.weight[i % k * c + i / k]).collect();
+        }
         let n_scales = stored.scales.len();
         let scale_shape = if n_scales == 1 { Vec::new() } else { vec![n_scales] };
         let weight = CodeType::I8.tensor(shape, stored.weight.into_iter().map(i32::from));
@@ -259,11 +289,12 @@ impl Writer {
         let bias_scale = Tensor::from_f32(scale_shape, stored.bias_scales);
         let parts = [("weight", weight, weight_scale, zero_points), ("bias", bias, bias_scale, no_zero_points)];
         parts.map(|(what, codes, scale, zero_point)| {
+            let axis = i64::from(is_matrix && what == "weight");
             let codes = self.push_value(format!("{name}.{what}.codes"), codes);
             let scale = self.push_value(format!("{name}.{what}.scale"), Some(scale));
             let zero_point = self.push_value(format!("{name}.{what}.zero_point"), zero_point);
             let real = self.push_value(format!("{name}.{what}"), None);
-            let dequantize = Op::DequantizeLinear(ops::DequantizeLinear { axis: 0 });
+            let dequantize = Op::DequantizeLinear(ops::DequantizeLinear { axis });
             self.push_node(format!("{name}.{what}.dequantize"), dequantize, vec![codes, scale, zero_point], real);
             real
         })

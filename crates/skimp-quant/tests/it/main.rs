@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod accuracy;
 #[cfg(test)]
+mod attention;
+#[cfg(test)]
 mod bytes;
 #[cfg(test)]
 mod cases;

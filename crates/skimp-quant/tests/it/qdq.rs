@@ -108,7 +108,10 @@ fn compare_nodes(lowered: &IntegerGraph, values: &BTreeMap<String, Tensor>, cont
             let expected = values.get(&lowered.values[id.0].name).map(|tensor| as_value(tensor, is_codes));
             let expected = expected.filter(|expected| expected.shape() == got.shape()).unwrap_or_else(|| got.clone());
             let step = match &node.op {
-                IntegerOp::Mac(_) | IntegerOp::Add { .. } | IntegerOp::AveragePool { .. } => 1,
+                IntegerOp::Mac(_)
+                | IntegerOp::Add { .. }
+                | IntegerOp::Product { .. }
+                | IntegerOp::AveragePool { .. } => 1,
                 _ => 0,
             };
             let name = node.op.name();

@@ -257,7 +257,7 @@ fn quantized(graph: &Graph, shapes: &Shapes) -> Result<Quantized, String> {
 }
 
 fn in_integers(graph: &Graph, shapes: &Shapes, quantized: &Quantized) -> SupportVerdict {
-    let names: Vec<&str> = quantized.layers.iter().map(|layer| layer.name.as_str()).collect();
+    let names: Vec<&str> = quantized.graph.multipliers().collect();
     let layers = statistics::compute(graph, shapes).layers;
     let total: u64 = layers.iter().map(|layer| layer.macs).sum();
     let covered: u64 = layers.iter().filter(|layer| names.contains(&layer.name.as_str())).map(|layer| layer.macs).sum();

@@ -186,7 +186,7 @@ impl NetworkLayers {
         let work = NetworkWork::new(&quantized.network, input)?;
         let workloads: Vec<_> = simulated.iter().map(|layer| &layer.operands.workload).collect();
         let covered = work.simulated(&workloads, &integer.layers, &left_out);
-        let in_integers = work.in_integers(integer.layers.iter().map(|layer| layer.name.as_str()));
+        let in_integers = work.in_integers(integer.graph.multipliers());
         let others = other_layers(&quantized.network, &integer.graph, input, batch)?;
         Ok(Self { simulated, others, covered, in_integers })
     }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use skimp_data::InputSpec;
-use skimp_graph::integer::{FloatOperand, IntegerGraph, IntegerNode, IntegerOp, ValueKind};
+use skimp_graph::integer::{FloatOperand, IntegerGraph, IntegerNode, IntegerOp, ValueKind, product_shape};
 use skimp_graph::ops::Class;
+use skimp_graph::shape::LayerShape;
 use skimp_graph::{Op, ValueId};
 use skimp_report::records::{OperandRecord, OtherLayerRecord};
 use skimp_sim::{Operand, OtherKind, OtherLayer, Work};
@@ -37,11 +38,12 @@ pub(crate) fn other_layers(
     for node in &integer.nodes {
         let Some(kind) = kind(&node.op) else { continue };
         let first = node.inputs.first().map_or(&[][..], |id| shapes[id.0].as_slice());
+        let pool = node.op.pool_shape(&node.name, first)?.map(|shape| shape.with_images(1));
         let mut layer = OtherLayer {
             name: node.name.clone(),
             operator: operators.get(node.name.as_str()).map_or(node.op.name(), |name| *name).to_owned(),
             kind,
-            shape: node.op.pool_shape(&node.name, first)?.map(|shape| shape.with_images(1)),
+            shape: pool.or_else(|| product(node, &shapes, batch)),
             inputs: values.operands(&node.inputs),
             outputs: values.operands(&node.outputs),
             work: Vec::new(),
@@ -83,6 +85,25 @@ impl Values<'_> {
     }
 }
 
+/// The extents of a product of two values for one image of `batch` at once; `None` for another node, or where images cannot be
+/// told apart.
+fn product(node: &IntegerNode, shapes: &[Vec<usize>], batch: usize) -> Option<LayerShape> {
+    let of_reals = |op: &IntegerOp| {
+        let IntegerOp::Float { op: Op::MatMul, operands } = op else { return false };
+        operands[..] == [FloatOperand::Input, FloatOperand::Input]
+    };
+    let is_product = matches!(node.op, IntegerOp::Product { .. }) || of_reals(&node.op);
+    let [a, b] = *node.inputs else { return None };
+    let [mut a, mut b] = [shapes[a.0].clone(), shapes[b.0].clone()];
+    for operand in [&mut a, &mut b] {
+        // Images are stacked on the first axis of both.
+        let first = operand.first_mut().filter(|first| first.is_multiple_of(batch))?;
+        *first /= batch.max(1);
+    }
+    let stacked = a.len() == b.len() && a.len() > 2;
+    (is_product && (batch == 1 || stacked)).then(|| product_shape(&a, &b))?
+}
+
 /// Width of each value that exists as codes, by name.
 fn code_widths(integer: &IntegerGraph) -> HashMap<&str, u32> {
     let width = |value: &'_ skimp_graph::integer::IntegerValue| match value.kind {
@@ -100,6 +121,7 @@ fn kind(op: &IntegerOp) -> Option<OtherKind> {
         IntegerOp::Add { .. } | IntegerOp::Rescale { .. } | IntegerOp::Table(_) | IntegerOp::Sign => {
             OtherKind::ElementWise
         }
+        IntegerOp::Product { .. } => OtherKind::Product,
         IntegerOp::Concat { .. } | IntegerOp::Slice(_) | IntegerOp::Pad { .. } => OtherKind::Move,
         IntegerOp::Move(op) | IntegerOp::Float { op, .. } => return kind_of_operator(op),
     })
@@ -120,7 +142,7 @@ fn kind_of_operator(op: &Op) -> Option<OtherKind> {
 /// What a layer computes for one image. Saturating a code to its range is not counted.
 fn work(node: &IntegerNode, layer: &OtherLayer, macs: u64) -> Vec<(Work, u64)> {
     let outputs = layer.output_count();
-    let taps = layer.shape.map_or(0, |shape| (shape.r() * shape.s()) as u64);
+    let taps = layer.shape.filter(|_| layer.kind == OtherKind::Pool).map_or(0, |shape| (shape.r() * shape.s()) as u64);
     let joined = outputs.saturating_mul(taps.saturating_sub(1));
     match &node.op {
         IntegerOp::MaxPool(_) => vec![(Work::Comparisons, joined)],
@@ -129,6 +151,7 @@ fn work(node: &IntegerNode, layer: &OtherLayer, macs: u64) -> Vec<(Work, u64)> {
         IntegerOp::Add { .. } => vec![(Work::Additions, outputs), (Work::Multiplications, outputs.saturating_mul(2))],
         IntegerOp::Rescale { .. } => vec![(Work::Multiplications, outputs)],
         IntegerOp::Table(_) | IntegerOp::Sign => vec![(Work::Evaluations, outputs)],
+        IntegerOp::Product { .. } => vec![(Work::Macs, macs)],
         IntegerOp::Float { .. } if layer.kind == OtherKind::Product => vec![(Work::Macs, macs)],
         IntegerOp::Float { .. } if layer.kind != OtherKind::Move => vec![(Work::Evaluations, outputs)],
         IntegerOp::Float { .. }
@@ -148,12 +171,13 @@ pub(crate) fn record(layer: &OtherLayer, not_modelled_by: Vec<String>) -> OtherL
     let operands = |operands: &[Operand]| {
         operands.iter().map(|operand| OperandRecord { elements: operand.elements, bits: operand.bits }).collect()
     };
+    let window = layer.shape.filter(|_| layer.kind == OtherKind::Pool);
     OtherLayerRecord {
         name: layer.name.clone(),
         operator: layer.operator.clone(),
         kind: layer.kind.key().to_owned(),
-        kernel: layer.shape.map(|shape| [shape.r() as u64, shape.s() as u64]),
-        strides: layer.shape.map(|shape| shape.strides().map(|stride| stride as u64)),
+        kernel: window.map(|shape| [shape.r() as u64, shape.s() as u64]),
+        strides: window.map(|shape| shape.strides().map(|stride| stride as u64)),
         work: layer.work.iter().map(|&(work, count)| (work.key().to_owned(), count)).collect(),
         reads: operands(&layer.inputs),
         writes: operands(&layer.outputs),

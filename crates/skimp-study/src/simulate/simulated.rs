@@ -2,7 +2,8 @@
 
 use skimp_report::SimulationRecord;
 use skimp_report::records::{
-    AcceleratorRecord, AcceleratorTotal, Breakdown, FactsRecord, LayerRecord, LayerStatistics, OtherLayerRecord,
+    AcceleratorRecord, AcceleratorTotal, Breakdown, Coverage, FactsRecord, LayerRecord, LayerStatistics, LeftOut,
+    OtherLayerRecord,
 };
 use skimp_sim::{Accelerator, CostTable, Energy, Found, LayerResult, OtherLayer, OtherOutcome, RunTotals, Work};
 
@@ -79,6 +80,7 @@ impl Simulated {
     pub(crate) fn priced(&self, tables: &[Option<CostTable>]) -> Result<Priced, StudyError> {
         let accelerators = self.runs.iter().zip(tables).map(|(run, table)| self.record(run, table.as_ref()));
         let record = SimulationRecord {
+            simulated: self.base.record.simulated.as_ref().map(|coverage| self.with_products(coverage)),
             accelerators: accelerators.collect::<Result<_, _>>()?,
             other_layers: self.other_records(),
             ..self.base.record.clone()
@@ -93,6 +95,42 @@ impl Simulated {
             other_layers::record(layer, lacking.map(|run| run.design().label().to_owned()).collect())
         };
         self.others.iter().enumerate().map(record).collect()
+    }
+
+    /// Whether `run` has the layer of that name without weights in its totals.
+    fn in_totals(&self, run: &DesignRun, name: &str) -> bool {
+        let mut others = self.others.iter().zip(run.others());
+        others.any(|(layer, outcome)| layer.name == name && matches!(outcome, OtherOutcome::InTotals(_)))
+    }
+
+    /// `coverage` with the products of two activations that designs have in their totals: covered where all have them, else
+    /// left out with the names of those that do.
+    fn with_products(&self, coverage: &Coverage) -> Coverage {
+        let mut macs = coverage.macs;
+        let mut left_out = Vec::with_capacity(coverage.left_out.len());
+        for layer in &coverage.left_out {
+            let having = self.runs.iter().filter(|run| self.in_totals(run, &layer.name));
+            let labels: Vec<&str> = having.map(|run| run.design().label()).collect();
+            if !labels.is_empty() && labels.len() == self.runs.len() {
+                macs += layer.macs;
+                continue;
+            }
+            let mut layer = layer.clone();
+            if !labels.is_empty() {
+                layer.reason = format!("{}; in the totals of {} alone", layer.reason, labels.join(", "));
+            }
+            left_out.push(layer);
+        }
+        Coverage::new(macs, coverage.other_macs, left_out)
+    }
+
+    /// The share of the network's work that the totals of `run` cover, in percent.
+    fn simulated_percent(&self, run: &DesignRun) -> f64 {
+        let Some(coverage) = &self.base.record.simulated else { return 100.0 };
+        let (added, left_out) = coverage.left_out.iter().cloned().partition(|layer| self.in_totals(run, &layer.name));
+        let added: Vec<LeftOut> = added;
+        let macs = added.iter().map(|layer| layer.macs).fold(coverage.macs, u64::saturating_add);
+        Coverage::new(macs, coverage.other_macs, left_out).percent
     }
 
     /// What `run` did, priced by `table` or else by the design's own.
@@ -132,7 +170,6 @@ impl Simulated {
             .iter()
             .map(|(macs, result)| Ok(layer_record(("Gemm", *macs), accelerator, result, &price(result)?)));
         let totals = RunTotals::new(priced.iter().map(|(result, energy)| (*result, energy)), facts.clock_mhz);
-        let coverage = self.base.record.simulated.as_ref();
         Ok(AcceleratorRecord {
             name: facts.name.to_owned(),
             label: run.design().label().to_owned(),
@@ -167,7 +204,7 @@ impl Simulated {
                 energy_mj: priced.iter().map(|(_, energy)| energy.total_nj()).sum::<f64>() * 1e-6,
                 tops_per_w: totals.tops_per_w,
                 gmacs_per_s: totals.tops * 500.0,
-                simulated_percent: coverage.map_or(100.0, |coverage| coverage.percent),
+                simulated_percent: self.simulated_percent(run),
             },
         })
     }

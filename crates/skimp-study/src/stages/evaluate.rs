@@ -201,7 +201,7 @@ pub fn evaluate(
             let lowered = qdq::lowered(&network.graph, monitor)?;
             requantization = Some(lowered.rounding.name());
             let work = NetworkWork::new(network, images.input())?;
-            in_integers = Some(work.in_integers(lowered.layers().map(|(node, _)| node.name.as_str())));
+            in_integers = Some(work.in_integers(lowered.multipliers()));
             let executor = IntegerExecutor::new(&lowered)?;
             monitor.stage("classifying images", n_images as u64);
             classify(&images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?
@@ -211,7 +211,7 @@ pub fn evaluate(
             let quantized = Quantized::new(network, &images, &quantization, monitor)?;
             float_answers = Some(quantized.answers);
             let work = NetworkWork::new(network, images.input())?;
-            in_integers = Some(work.in_integers(quantized.layers().iter().map(|layer| layer.name.as_str())));
+            in_integers = Some(work.in_integers(quantized.integer.graph.multipliers()));
             quantized.classify(&images, n_images, monitor)?
         }
         Engine::Reference | Engine::Cpu => {

@@ -228,7 +228,8 @@ pub fn quantize(
     let io = |source| StudyError::Io { path: output.to_owned(), source };
     let bytes_after = std::fs::metadata(output).map_err(io)?.len();
     let work = NetworkWork::new(network, images.input())?;
-    let in_integers = work.in_integers(quantized.layers.iter().map(|layer| layer.name.as_str()));
+    let products = quantized.products.iter().map(String::as_str);
+    let in_integers = work.in_integers(quantized.layers.iter().map(|layer| layer.name.as_str()).chain(products));
     let mut record = record(network, settings, &images, &quantized, bytes_after)?;
     record.layers.iter_mut().zip(errors).for_each(|(layer, error)| layer.sqnr_db = error);
     let warnings = warning.into_iter().collect();

@@ -41,6 +41,10 @@
 //! Maps in off-chip memory are run-length coded; outputs are coded before pooling. Both come from operand values:
 //! without a trace nothing is gated or compressed, which is the dense bound. `executed + gated = dense`.
 //!
+//! # Products of two activations
+//!
+//! Layers whose filters are the second operand, each matrix of the batch a group; no operand values are known of them.
+//!
 //! # Counting
 //!
 //! Four register-file accesses per multiplication; buffer accesses are those of the array's side, as in nn_dataflow.
@@ -53,7 +57,7 @@ mod statistics;
 
 use skimp_sim::{
     Accelerator, Activity, ComparisonRow, Configured, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerResult, LayerTrace,
-    LayerWorkload, Nonlinearity, OperationCount, Provenance, Scope, SimError, TraceError,
+    LayerWorkload, Nonlinearity, OperationCount, OtherLayer, OtherOutcome, Provenance, Scope, SimError, TraceError,
 };
 use toml::Table;
 
@@ -271,6 +275,10 @@ impl Accelerator for Chip {
 
     fn check_network(&self, layers: &[LayerWorkload]) -> Result<(), SimError> {
         self.given.check_network(layers)
+    }
+
+    fn simulate_other(&self, layer: &OtherLayer) -> Result<OtherOutcome, SimError> {
+        layer.simulate_product(self)
     }
 
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {

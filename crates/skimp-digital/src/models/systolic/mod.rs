@@ -20,6 +20,8 @@
 //! of one outer step stay in the output buffer if they fit, else they leave the chip and return at accumulator width. Runtime
 //! is the larger of array and memory cycles: buffers hide the rest, and a layer's first fetch is not exposed.
 //!
+//! A product of two activations is a layer whose weights are its second operand, each matrix of the batch a group.
+//!
 //! Fidelity: closed form.
 
 mod array;
@@ -27,7 +29,7 @@ mod array;
 use serde::Deserialize;
 use skimp_sim::{
     Accelerator, Activity, Configured, Counts, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerResult, LayerTrace,
-    LayerWorkload, OperationCount, Scope, SimError, Statistic,
+    LayerWorkload, OperationCount, OtherLayer, OtherOutcome, Scope, SimError, Statistic,
 };
 use toml::Table;
 
@@ -262,6 +264,10 @@ static DRAM_PSUM: Statistic =
 impl Accelerator for SystolicArray {
     fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    fn simulate_other(&self, layer: &OtherLayer) -> Result<OtherOutcome, SimError> {
+        layer.simulate_product(self)
     }
 
     fn simulate_layer(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {

@@ -12,7 +12,8 @@ use self::pattern::{Fused, Kind, MeanWindow, Patterns};
 pub use self::widths::WEIGHT_BITS_KEY;
 use self::widths::Widths;
 use super::{
-    AddRule, Encoding, FloatOperand, IntegerGraph, IntegerNode, IntegerOp, IntegerValue, Quotient, ValueKind, check,
+    AddRule, Encoding, FloatOperand, IntegerGraph, IntegerNode, IntegerOp, IntegerValue, MacOutput, Quotient,
+    ValueKind, arithmetic::product_requantizer, check,
 };
 use crate::{Graph, GraphError, Op, Tensor, ValueId, ops, rewrite};
 
@@ -31,8 +32,9 @@ pub fn is_quantized(graph: &Graph) -> bool {
 ///
 /// - Conv, Gemm and MatMul with constant weights as codes (per tensor or per output channel, any zero point) and a bias:
 ///   int32 at the accumulator's scale, or real numbers, which are rounded to it. A BatchNormalization behind it joins scale
-///   and bias. Without a `QuantizeLinear` behind it, such a layer gives real numbers straight
+///   and bias; so does an Add of a constant per column behind a MatMul. Without a `QuantizeLinear` behind it, such a layer gives real numbers straight
 ///   from its accumulators.
+/// - MatMul of two values, batched as in ONNX.
 /// - Add; AveragePool, GlobalAveragePool and a ReduceMean over the spatial axes.
 /// - MaxPool, Concat, Split, Slice, Pad and reshapes; inputs under another encoding than the output's are brought to it
 ///   first, by a table.
@@ -102,7 +104,7 @@ fn needed(graph: &Graph, patterns: &Patterns) -> Vec<bool> {
         }
         match (&patterns.fused[node_idx], &patterns.real_layers[node_idx]) {
             (Some(fused), _) => fused.inputs.iter().for_each(|input| needed[input.0] = true),
-            (None, Some(layer)) => needed[layer.input.0] = true,
+            (None, Some((_, layer))) => needed[layer.input.0] = true,
             (None, None) if patterns.clips[node_idx].is_some() => {
                 let quantize = patterns.clips[node_idx].and_then(|idx| graph.nodes()[idx].inputs[0]);
                 quantize.iter().for_each(|input| needed[input.0] = true);
@@ -171,9 +173,14 @@ impl Lowering<'_> {
         if let Some(fused) = &patterns.fused[node_idx] {
             return self.fused(node_idx, fused);
         }
-        if let Some(layer) = &patterns.real_layers[node_idx] {
+        if let Some((layer_idx, layer)) = &patterns.real_layers[node_idx] {
             let (input, output) = (self.value(layer.input), self.value(node.outputs[0]));
-            self.push(&node.name, IntegerOp::Mac(Box::new(layer.with_reals())), vec![input], vec![output]);
+            self.push(
+                &graph.nodes()[*layer_idx].name,
+                IntegerOp::Mac(Box::new(layer.with_reals())),
+                vec![input],
+                vec![output],
+            );
             return Ok(());
         }
         let (first, output) = (node.inputs.first().copied().flatten(), node.outputs.first().copied());
@@ -241,6 +248,11 @@ impl Lowering<'_> {
             Kind::Add => {
                 let rule = AddRule::new(self.rounding, [of_input(0)?, of_input(1)?], encoding).map_err(invalid)?;
                 IntegerOp::Add { rule, min, max }
+            }
+            Kind::Product => {
+                let factor = product_requantizer(self.rounding, [&of_input(0)?, &of_input(1)?], &encoding);
+                let factor = factor.ok_or_else(|| invalid("the scaling of its sums is out of range".to_owned()))?;
+                IntegerOp::Product { output: MacOutput::Codes(vec![factor]), min, max }
             }
             Kind::Mean(MeanWindow { window, count_include_pad, keep_dims }) => {
                 let (window, count_include_pad, rounding) = (window.clone(), *count_include_pad, self.rounding);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::layer::{Layer, layer, widened};
+use super::layer::{Layer, layer, stored_constant, widened};
 use super::widths::{Widths, codes_between};
 use crate::integer::{Activation, CodeType, Encoding, IntegerOp, moves_codes};
 use crate::ops;
@@ -14,6 +14,8 @@ use crate::{Dim, Graph, GraphError, GraphInput, Node, Op, Slice, Tensor, ValueId
 pub(super) enum Kind {
     Layer(Box<Layer>),
     Add,
+    /// Of two values.
+    Product,
     Mean(MeanWindow),
     /// A function of one value, or a change of encoding.
     Table(Option<Op>),
@@ -60,8 +62,8 @@ pub(super) struct Patterns {
     pub(super) encodings: Vec<Option<Encoding>>,
     /// For each node that is a `QuantizeLinear`, the operator on codes that ends in it.
     pub(super) fused: Vec<Option<Fused>>,
-    /// For each node, the layer on codes that gives real numbers.
-    pub(super) real_layers: Vec<Option<Layer>>,
+    /// For each node that ends a layer on codes that gives real numbers, the layer's own node and the layer.
+    pub(super) real_layers: Vec<Option<(usize, Layer)>>,
     /// For each node that is a `Clip` of codes alone (QCDQ form), the `QuantizeLinear` that makes them: the two are one
     /// conversion to fewer codes.
     pub(super) clips: Vec<Option<usize>>,
@@ -109,7 +111,8 @@ impl Patterns {
                 let encoding = patterns.encodings[node.outputs[0].0];
                 patterns.fused[node_idx] = patterns.fuse(graph, node, encoding, &n_uses);
             } else {
-                patterns.real_layers[node_idx] = patterns.layer(graph, node);
+                let layer = patterns.layer(graph, node).map(|layer| (node_idx, layer));
+                patterns.real_layers[node_idx] = layer.or_else(|| patterns.biased(graph, node, &n_uses));
             }
         }
         Ok(patterns)
@@ -178,6 +181,18 @@ impl Patterns {
             .map(|layer| (node_idx, layer))
     }
 
+    /// The MatMul whose columns `node` alone adds constants to.
+    fn biased(&self, graph: &Graph, node: &Node, n_uses: &[usize]) -> Option<(usize, Layer)> {
+        let Op::Add = node.op else { return None };
+        let (a, b) = (node.inputs.first().copied().flatten()?, node.inputs.get(1).copied().flatten()?);
+        let addend = |id: ValueId| constant_row(graph, &self.producers, id);
+        let (value, addend) = addend(b).map(|row| (a, row)).or_else(|| addend(a).map(|row| (b, row)))?;
+        let node_idx = self.producers[value.0].filter(|_| n_uses[value.0] == 1)?;
+        let node = &graph.nodes()[node_idx];
+        let layer = self.layer(graph, node).filter(|_| matches!(node.op, Op::MatMul))?;
+        Some((node_idx, layer.with_affine(&vec![1.0; addend.len()], &addend)?))
+    }
+
     /// The operator on codes that ends in `quantize`, whose codes are under `encoding`.
     fn fuse(&self, graph: &Graph, quantize: &Node, encoding: Option<Encoding>, n_uses: &[usize]) -> Option<Fused> {
         let encoding = encoding?;
@@ -206,6 +221,10 @@ impl Patterns {
             let inputs = vec![layer.input];
             return Some(Fused { node_idx, kind: Kind::Layer(Box::new(layer)), inputs, encoding, activation });
         }
+        if let Some((node_idx, layer)) = self.biased(graph, node, n_uses) {
+            let inputs = vec![layer.input];
+            return Some(Fused { node_idx, kind: Kind::Layer(Box::new(layer)), inputs, encoding, activation });
+        }
         let kind = kind(node, value, |id| self.rank(id))?;
         let inputs: Vec<ValueId> = node
             .inputs
@@ -214,6 +233,21 @@ impl Patterns {
             .collect::<Option<_>>()?;
         (!inputs.is_empty()).then_some(Fused { node_idx, kind, inputs, encoding, activation })
     }
+}
+
+/// The real numbers of a constant of one axis, stored as they are or behind a `DequantizeLinear`.
+fn constant_row(graph: &Graph, producers: &[Option<usize>], id: ValueId) -> Option<Vec<f64>> {
+    if let Some(tensor) = graph.constant(id) {
+        let reals = tensor.as_f32().filter(|reals| tensor.shape().len() == 1 && reals.iter().all(|x| x.is_finite()))?;
+        return Some(reals.iter().copied().map(f64::from).collect());
+    }
+    let stored = stored_constant(graph, producers, id).filter(|stored| stored.codes.shape().len() == 1)?;
+    let of = |list_len: usize, i: usize| if list_len == 1 { 0 } else { i };
+    let real = |(i, code): (usize, i32)| {
+        let zero_point = stored.zero_points[of(stored.zero_points.len(), i)];
+        (f64::from(code) - f64::from(zero_point)) * f64::from(stored.scales[of(stored.scales.len(), i)])
+    };
+    Some(widened(stored.codes)?.into_iter().enumerate().map(real).collect())
 }
 
 /// A clip of real numbers as one of codes.
@@ -253,6 +287,7 @@ fn shapes(graph: &Graph) -> Option<Shapes> {
 fn kind(node: &Node, value: ValueId, rank: impl Fn(Option<ValueId>) -> Option<usize>) -> Option<Kind> {
     Some(match &node.op {
         Op::Add => Kind::Add,
+        Op::MatMul => Kind::Product,
         Op::GlobalAveragePool => Kind::Mean(MeanWindow { window: None, count_include_pad: false, keep_dims: true }),
         Op::AveragePool(ops::AveragePool { window, count_include_pad }) => {
             let (window, count_include_pad) = (Some(window.clone()), *count_include_pad);
