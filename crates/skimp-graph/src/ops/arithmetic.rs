@@ -70,12 +70,23 @@ pub(super) fn import(
 ) -> Result<(), GraphError> {
     node.check_inputs(2, 2)?;
     if let Some(inputs) = importer.shape_inputs(node, 2)? {
-        let result = SymbolicTensor::binary(on_shapes, &inputs[0], &inputs[1], &mut importer.symbols);
-        return importer.bind_symbolic(node, result.map_err(|cause| node.invalid(cause))?);
+        match SymbolicTensor::binary(on_shapes, &inputs[0], &inputs[1], &mut importer.symbols) {
+            Ok(result) => return importer.bind_symbolic(node, result),
+            // Constants of more elements than any shape has are data.
+            Err(_) if is_data(&inputs) => {}
+            Err(cause) => return Err(node.invalid(cause)),
+        }
     }
     let a = importer.value(node, 0)?;
     let b = importer.value(node, 1)?;
     importer.emit(node, op, vec![Some(a), Some(b)])
+}
+
+/// Whether `inputs` are constants that broadcast to more elements than any shape has.
+fn is_data(inputs: &[SymbolicTensor]) -> bool {
+    let shape = inputs.iter().try_fold(Vec::new(), |shape, input| broadcast(&shape, input.shape()));
+    let is_large = shape.is_some_and(|shape| SymbolicTensor::is_too_large(&shape));
+    is_large && inputs.iter().all(|input| input.to_constant().is_some())
 }
 
 /// The form for elements of `dtype`: integers beside the `early` ones came with opset 14.

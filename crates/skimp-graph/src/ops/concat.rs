@@ -99,8 +99,12 @@ impl Definition for Concat {
         node.check_inputs(n_inputs.max(1), n_inputs)?;
         let axis = node.int("axis")?.ok_or_else(|| node.invalid("attribute \"axis\" is missing"))?;
         if let Some(parts) = importer.shape_inputs(node, n_inputs)? {
-            let joined = SymbolicTensor::concat(&parts, axis).map_err(|cause| node.invalid(cause))?;
-            return importer.bind_symbolic(node, joined);
+            match SymbolicTensor::concat(&parts, axis) {
+                Ok(joined) => return importer.bind_symbolic(node, joined),
+                // Constants of more elements than any shape has are data.
+                Err(_) if parts.iter().all(|part| part.to_constant().is_some()) => {}
+                Err(cause) => return Err(node.invalid(cause)),
+            }
         }
         let inputs = (0..n_inputs).map(|i| importer.value(node, i).map(Some)).collect::<Result<Vec<_>, _>>()?;
         importer.emit(node, Op::Concat(Self { axis }), inputs)

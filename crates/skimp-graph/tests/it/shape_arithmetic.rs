@@ -199,6 +199,41 @@ fn what_cannot_be_resolved_is_refused() {
     assert_eq!(known.import().expect("a constant output").nodes().len(), 0);
 }
 
+/// What is known and has more elements than any shape is data: position biases as torch looks them up, masks.
+#[test]
+fn constants_beyond_the_size_of_shapes_are_data() {
+    let int_tensor = |name: &str, dims: &[i64], numbers: &[i64]| {
+        let raw: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        tensor(name, INT64, dims, &raw)
+    };
+    let biases: Vec<f32> = (0..6 * 49).map(|i| i as f32).collect();
+    let places: Vec<i64> = (0..49 * 49).map(|i| (i * 5) % 49).collect();
+    let model = || Model::new(13).input("x", FLOAT, &[Named("N"), Is(6), Is(49), Is(49)]);
+    let looked_up = model()
+        .initializer(&floats("biases", &[6, 49], &biases))
+        .initializer(&int_tensor("places", &[49, 49], &places))
+        .node("Gather", &["biases", "places"], &["z"], &[int_attribute("axis", 1)])
+        .node("Add", &["x", "z"], &["y"], &[])
+        .output("y");
+    let graph = looked_up.import().expect("data");
+    assert_eq!(graph, through_file(&graph));
+    let outputs = Reference::new(&graph).run(&[Tensor::from_f32(vec![1, 6, 49, 49], vec![0.5; 6 * 49 * 49])]).unwrap();
+    let y = outputs[0].as_f32().unwrap();
+    // Head 2, row 3, column 4: place 3 · 49 + 4 = 151, 755 mod 49 = 20.
+    assert_eq!(y[2 * 2401 + 151].to_bits(), (2.0_f32 * 49.0 + 20.0 + 0.5).to_bits());
+    let rows: Vec<i64> = (0..100).collect();
+    let sums = Model::new(13)
+        .input("x", INT64, &[Is(100), Is(100)])
+        .initializer(&int_tensor("rows", &[100, 1], &rows))
+        .initializer(&int_tensor("columns", &[1, 100], &rows))
+        .node("Sub", &["rows", "columns"], &["z"], &[])
+        .node("Add", &["x", "z"], &["y"], &[])
+        .output("y");
+    let outputs =
+        Reference::new(&sums.import().expect("data")).run(&[Tensor::from_i64(vec![100, 100], vec![7; 10_000])]);
+    assert_eq!(outputs.unwrap()[0].as_i64().unwrap()[101 * 3 - 1], 7 + 3 - 2);
+}
+
 /// A small file must not make the importer hold large tensors.
 #[test]
 fn repeated_operands_are_limited() {

@@ -158,7 +158,12 @@ pub(crate) fn import_node(node: &NodeView<'_>, importer: &mut Importer) -> Resul
         && (operator.is_none() || importer.shape_inputs(node, node.n_inputs())?.is_some())
     {
         node.check_attributes(calculation.attributes())?;
-        return calculation.import(node, importer);
+        let Err(error) = calculation.import(node, importer) else { return Ok(()) };
+        let Some(operator) = operator else { return Err(error) };
+        // Constants of more elements than any shape has are data (position biases, masks), where no extent is open.
+        let tensors = importer.known_inputs(node, node.n_inputs())?.unwrap_or_default();
+        let all_constant = !tensors.is_empty() && tensors.iter().all(|tensor| tensor.to_constant().is_some());
+        return if all_constant { (operator.import)(node, importer).map_err(|_| error) } else { Err(error) };
     }
     let operator = operator.ok_or_else(|| node.unsupported("operator"))?;
     node.check_attributes(operator.attributes)?;

@@ -51,6 +51,11 @@ impl SymbolicTensor {
         Self { dtype, shape, entries }
     }
 
+    /// Whether tensors of this shape have more elements than are calculated with.
+    pub(crate) fn is_too_large(shape: &[usize]) -> bool {
+        count(shape).is_err()
+    }
+
     /// The symbolic view of a constant, if it is small and of a type that shape arithmetic uses.
     pub(crate) fn from_constant(tensor: &Tensor) -> Option<Self> {
         if tensor.len() > MAX_ENTRIES {
