@@ -4,6 +4,7 @@
 //! real, in every operator that they pass through). [`METHODS`] lists them; a method is one file and one line.
 //! What methods learn from, images and a training recipe, is a [`Learning`]. This crate does no terminal I/O.
 
+mod batch_norm;
 pub mod channels;
 mod error;
 mod filters;
@@ -14,6 +15,7 @@ mod scores;
 mod settings;
 pub mod weights;
 
+pub use batch_norm::reestimate;
 pub use error::ReduceError;
 pub use learning::{Learning, Lesson, Recipe};
 pub use method::{

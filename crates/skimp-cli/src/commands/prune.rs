@@ -56,6 +56,9 @@ struct What {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Training")]
 struct Tuning {
+    /// Measure the statistics of batch normalization again on N training images after pruning
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    batch_norm_images: usize,
     /// Passes over the training images after pruning
     #[arg(long, value_name = "EPOCHS", default_value_t = 0)]
     finetune: u64,
@@ -144,6 +147,7 @@ impl super::Command for Prune {
             settings: what.settings.into_iter().collect(),
             data: images,
             input_size: data.input_size,
+            batch_norm_images: tuning.batch_norm_images,
             finetune: tuning.finetune,
             training: tuning.recipe.config(),
             latency_batch: measures.latency.map(usize::from),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use skimp_graph::onnx;
-use skimp_reduce::{METHODS, Method, Reduction, Removes, Request, Scope, Target, methods};
+use skimp_reduce::{METHODS, Method, Reduction, Removes, Request, Scope, Target, methods, reestimate};
 use skimp_report::records::ModelRecord;
 use skimp_report::table::{Column, Table};
 use skimp_train::optimizer::Mask;
@@ -46,6 +46,8 @@ pub struct PruneConfig {
     /// Input height and width, where the network leaves them open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_size: Option<[usize; 2]>,
+    /// Training images on which statistics of batch normalization are measured again after pruning; 0 for none.
+    pub batch_norm_images: usize,
     /// Passes over the training images after pruning.
     pub finetune: u64,
     /// How methods train, and how the network is tuned. Epochs are those of a method.
@@ -185,6 +187,15 @@ pub fn prune(
     };
     monitor.stage(&format!("pruning by {}", config.method), 1);
     let reduction = reduce(network, method, config, images.as_ref(), monitor)?;
+    let reduction = match config.batch_norm_images {
+        0 => reduction,
+        n => with_learning(&config.training, images.as_ref(), None, monitor, |learning| {
+            let learning =
+                learning.ok_or(StudyError::ReduceNeedsData { what: "measuring batch normalization again" })?;
+            monitor.stage("measuring batch normalization again", 1);
+            Ok(Reduction { graph: reestimate(&reduction.graph, learning, n)?, ..reduction })
+        })?,
+    };
     let pruned = Network { path: None, name: network.name.clone(), ..Network::from_graph(reduction.graph.clone())? };
     let pruned = match (config.finetune, &images) {
         (0, _) => pruned,
