@@ -187,6 +187,23 @@ impl<'a> Trainer<'a> {
         self.targets = Some(targets);
     }
 
+    /// Begins at a later step than the first: learning rate, batches and random numbers are those of that step on, as if
+    /// the steps before it had been made.
+    ///
+    /// # Errors
+    /// [`TrainError::Option`] for a step beyond the end of the run.
+    pub fn start_at(&mut self, step: u64) -> Result<(), TrainError> {
+        if step >= self.n_steps() {
+            return Err(TrainError::Option {
+                name: "first step".to_owned(),
+                expected: format!("below {}, the steps of the run", self.n_steps()),
+                found: step.to_string(),
+            });
+        }
+        self.state.step = step;
+        Ok(())
+    }
+
     /// Goes on from a checkpoint.
     ///
     /// # Errors
@@ -195,13 +212,15 @@ impl<'a> Trainer<'a> {
         let path = checkpoint.path().to_owned();
         let mut parts = Parts { model: self.model, optimizer: &mut self.optimizer, policy: self.policy };
         let state = checkpoint.restore(&mut parts)?;
-        if state.step > self.n_steps() || state.history.len() as u64 != state.step / self.training.steps_per_epoch() {
+        let per_epoch = self.training.steps_per_epoch();
+        let n_epochs = (state.step / per_epoch).checked_sub(self.state.step / per_epoch);
+        if state.step > self.n_steps() || Some(state.history.len() as u64) != n_epochs {
             let cause = format!(
                 "step {} in epoch {} does not lie within this run of {} epochs of {} steps",
                 state.step,
                 state.history.len() + 1,
                 self.config.epochs,
-                self.training.steps_per_epoch()
+                per_epoch
             );
             return Err(TrainError::Checkpoint { path, cause });
         }
@@ -304,7 +323,7 @@ impl<'a> Trainer<'a> {
         let sums = std::mem::take(&mut self.state.epoch);
         let n_images = sums.n_images.max(1) as f64;
         self.state.history.push(EpochRecord {
-            epoch: self.state.history.len() as u64 + 1,
+            epoch: self.epoch(),
             step: self.state.step,
             learning_rate,
             train_loss: sums.loss / n_images,

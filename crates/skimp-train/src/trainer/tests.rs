@@ -253,3 +253,34 @@ fn what_does_not_fit_is_an_error() {
         "{labels}"
     );
 }
+
+/// The steps after the first few, from the same weights and without momentum, are those of the whole run.
+#[test]
+fn a_run_may_begin_late() {
+    let run = |first_step: Option<u64>, model: &mut Model| {
+        let mut policy = policy::create("fp32").unwrap();
+        let optimizer = OptimizerConfig { rule: "sgd:momentum=0".to_owned(), ..OptimizerConfig::default() };
+        let config = TrainerConfig { optimizer, ..config(None) };
+        let mut trainer = Trainer::new(model, &mut *policy, config, loader(0..58, Order::Shuffled), None).unwrap();
+        if let Some(step) = first_step {
+            trainer.start_at(step).unwrap();
+        }
+        let epochs: Vec<(u64, u64)> = match first_step {
+            // Stops before step 5.
+            None => {
+                let stopped = trainer.run(&StopAt(AtomicU64::new(5)));
+                assert!(matches!(stopped, Err(TrainError::Interrupted { .. })));
+                Vec::new()
+            }
+            Some(_) => trainer.run(&Unobserved).unwrap().iter().map(|record| (record.epoch, record.step)).collect(),
+        };
+        assert!(trainer.start_at(12).is_err());
+        epochs
+    };
+    let (mut whole, mut parts) = (model("lenet-300-100"), model("lenet-300-100"));
+    assert_eq!(run(Some(0), &mut whole), [(1, 4), (2, 8), (3, 12)]);
+    run(None, &mut parts);
+    assert_ne!(bits(&whole), bits(&parts));
+    assert_eq!(run(Some(5), &mut parts), [(2, 8), (3, 12)]);
+    assert_eq!(bits(&whole), bits(&parts));
+}
