@@ -63,6 +63,8 @@ pub struct Lesson {
     pub param_hooks: Vec<Box<dyn ParamHook>>,
     /// Where and how often to write checkpoints.
     pub checkpoints: Option<CheckpointConfig>,
+    /// The step that training begins with, as if those before it had been made.
+    pub first_step: u64,
 }
 
 impl std::fmt::Debug for Learning<'_> {
@@ -126,6 +128,15 @@ impl Learning<'_> {
     /// As [`Trainer::new`] and [`Trainer::run`].
     pub fn train(&self, graph: &Graph, lesson: Lesson) -> Result<Graph, ReduceError> {
         let mut model = self.model(graph, &lesson.keep)?;
+        self.train_model(&mut model, lesson)?;
+        Ok(model.to_graph()?)
+    }
+
+    /// Trains a model that has been made already, with hooks that know its parameters.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train).
+    pub fn train_model(&self, model: &mut Model, lesson: Lesson) -> Result<(), ReduceError> {
         lesson.tensor_hooks.into_iter().for_each(|hook| model.add_hook(hook));
         let mut policy = policy::create(&self.recipe.precision)?;
         let config = TrainerConfig {
@@ -138,13 +149,16 @@ impl Learning<'_> {
             checkpoints: lesson.checkpoints,
         };
         let (training, validation) = (self.training.clone(), self.validation.clone());
-        let mut trainer = Trainer::new(&mut model, &mut *policy, config, training, validation)?;
+        let mut trainer = Trainer::new(model, &mut *policy, config, training, validation)?;
         lesson.param_hooks.into_iter().for_each(|hook| trainer.optimizer_mut().add_hook(hook));
         if let Some(targets) = lesson.targets {
             trainer.set_targets(targets);
         }
+        if lesson.first_step > 0 {
+            trainer.start_at(lesson.first_step)?;
+        }
         trainer.run(self.observer)?;
-        Ok(model.to_graph()?)
+        Ok(())
     }
 
     /// Share of the validation images that a network classifies correctly; `None` without any.

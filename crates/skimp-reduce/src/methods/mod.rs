@@ -3,16 +3,29 @@
 mod apoz;
 mod dep_graph;
 mod fpgm;
+mod gradual;
 mod l1;
 mod l2;
+mod magnitude;
+mod nm;
 mod slimming;
 mod taylor;
 
 use crate::Method;
 
 /// Every method.
-pub static METHODS: &[&dyn Method] =
-    &[&l1::L1, &l2::L2, &fpgm::Fpgm, &apoz::Apoz, &taylor::Taylor, &slimming::Slimming, &dep_graph::DepGraph];
+pub static METHODS: &[&dyn Method] = &[
+    &l1::L1,
+    &l2::L2,
+    &fpgm::Fpgm,
+    &apoz::Apoz,
+    &taylor::Taylor,
+    &slimming::Slimming,
+    &dep_graph::DepGraph,
+    &magnitude::Magnitude,
+    &gradual::Gradual,
+    &nm::Nm,
+];
 
 /// The method of that name.
 pub fn find(name: &str) -> Option<&'static dyn Method> {
