@@ -8,8 +8,10 @@ mod l1;
 mod l2;
 mod magnitude;
 mod nm;
+mod obc;
 mod slimming;
 mod taylor;
+mod wanda;
 
 use crate::Method;
 
@@ -25,6 +27,8 @@ pub static METHODS: &[&dyn Method] = &[
     &magnitude::Magnitude,
     &gradual::Gradual,
     &nm::Nm,
+    &wanda::Wanda,
+    &obc::Obc,
 ];
 
 /// The method of that name.

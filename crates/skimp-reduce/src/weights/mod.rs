@@ -4,6 +4,8 @@
 //! ones. Shapes never change here, so a dense kernel takes as long as before: only a sparse kernel or a compressed file
 //! gains, and every [`Reduction`](crate::Reduction) says so.
 
+pub(crate) mod inputs;
+pub(crate) mod linear_algebra;
 mod outcome;
 pub mod scope;
 pub mod select;
