@@ -4,6 +4,7 @@ mod apoz;
 mod dep_graph;
 mod fpgm;
 mod gradual;
+mod han;
 mod l1;
 mod l2;
 mod magnitude;
@@ -29,6 +30,7 @@ pub static METHODS: &[&dyn Method] = &[
     &nm::Nm,
     &wanda::Wanda,
     &obc::Obc,
+    &han::Han,
 ];
 
 /// The method of that name.

@@ -6,9 +6,11 @@
 
 pub(crate) mod inputs;
 pub(crate) mod linear_algebra;
+pub mod neurons;
 mod outcome;
 pub mod scope;
 pub mod select;
+pub mod sensitivity;
 pub mod settings;
 pub mod tensors;
 pub(crate) mod training;
@@ -16,7 +18,9 @@ pub(crate) mod training;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use neurons::{DeadNeurons, dead_neurons};
 pub(crate) use outcome::Start;
 pub use outcome::{apply, reduction, sparsity_target};
 pub use scope::{Scope, ScopeSettings};
+pub use sensitivity::{Sensitivity, sensitivity};
 pub use tensors::{Found, Matrix, WeightTensor};

@@ -14,6 +14,8 @@ use crate::ReduceError;
 pub(crate) struct Place {
     /// Index of its parameter.
     pub(crate) param: usize,
+    /// Names of the layers that read it.
+    pub(crate) layers: Vec<String>,
 }
 
 /// Where each tensor is in a model of the network.
@@ -23,12 +25,13 @@ pub(crate) struct Place {
 pub(crate) fn places(model: &Model, graph: &Graph, found: &Found) -> Result<Vec<Place>, ReduceError> {
     let of = |tensor: &super::WeightTensor| {
         let param = model.params().iter().position(|param| param.name() == tensor.name);
+        let layers = tensor.nodes.iter().map(|&idx| graph.nodes()[idx].name.clone()).collect();
         let param = param.ok_or_else(|| ReduceError::Node {
             network: graph.name().to_owned(),
             node: tensor.layer.clone(),
             cause: "its weight is not trained: keep the layer as it is".to_owned(),
         })?;
-        Ok(Place { param })
+        Ok(Place { param, layers })
     };
     found.tensors.iter().map(of).collect()
 }
