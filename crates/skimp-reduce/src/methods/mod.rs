@@ -11,6 +11,7 @@ mod magnitude;
 mod nm;
 mod obc;
 mod slimming;
+mod surgery;
 mod taylor;
 mod wanda;
 
@@ -31,6 +32,7 @@ pub static METHODS: &[&dyn Method] = &[
     &wanda::Wanda,
     &obc::Obc,
     &han::Han,
+    &surgery::Surgery,
 ];
 
 /// The method of that name.

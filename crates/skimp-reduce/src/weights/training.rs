@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skimp_graph::Graph;
-use skimp_train::Model;
 use skimp_train::optimizer::Mask;
+use skimp_train::policy::Site;
+use skimp_train::{HookCall, HookPlace, Model, TensorHook};
 
+use super::select::keep_all;
 use super::tensors::Found;
 use crate::ReduceError;
 
@@ -56,4 +58,38 @@ pub(crate) fn shared<T>(state: T) -> Shared<T> {
 /// The state that hooks share. One thread calls them all.
 pub(crate) fn lock<T>(state: &Shared<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A tensor's mask in storage order, and the layers whose weight it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Masked {
+    pub(crate) layers: Vec<String>,
+    pub(crate) mask: Vec<f32>,
+}
+
+impl Masked {
+    /// A mask that keeps all.
+    pub(crate) fn all(place: &Place, n: usize) -> Self {
+        Self { layers: place.layers.clone(), mask: keep_all(n) }
+    }
+}
+
+/// Layers compute with masked copies of their weights, which go on learning.
+#[derive(Debug)]
+pub(crate) struct ForwardMasks {
+    pub(crate) masks: Shared<Vec<Masked>>,
+}
+
+impl TensorHook for ForwardMasks {
+    fn acts(&self, site: &Site, place: HookPlace) -> bool {
+        place == HookPlace::Weight && lock(&self.masks).iter().any(|masked| masked.layers.contains(&site.name))
+    }
+
+    fn apply(&mut self, call: &HookCall<'_>, values: &mut [f32]) {
+        let masks = lock(&self.masks);
+        if let Some(masked) = masks.iter().find(|masked| masked.layers.contains(&call.site.name)) {
+            let cut = values.iter_mut().zip(&masked.mask).filter(|(_, mask)| **mask <= 0.0);
+            cut.for_each(|(value, _)| *value = 0.0);
+        }
+    }
 }
