@@ -7,6 +7,7 @@ mod gradual;
 mod han;
 mod l1;
 mod l2;
+mod lottery;
 mod magnitude;
 mod nm;
 mod obc;
@@ -33,6 +34,7 @@ pub static METHODS: &[&dyn Method] = &[
     &obc::Obc,
     &han::Han,
     &surgery::Surgery,
+    &lottery::Lottery,
 ];
 
 /// The method of that name.
