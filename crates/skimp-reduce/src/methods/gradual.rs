@@ -63,7 +63,9 @@ impl Method for Gradual {
         let settings: Settings = settings::parse(NAME, &self.settings(), request.settings)?;
         let start = Start::new(NAME, graph, request)?;
         let learning = start.learning("images with labels to train on")?;
-        let schedule = Schedule::new(&settings, start.sparsity, learning.training.steps_per_epoch())?;
+        let &Settings { epochs, initial, begin, end, every, .. } = &settings;
+        let schedule = ScheduleSettings { epochs, initial, begin, end, every };
+        let schedule = Schedule::new(NAME, &schedule, start.sparsity, learning.training.steps_per_epoch())?;
         let scope = settings.scope.scope(NAME, request, &start.found.tensors)?;
         // Whether the scope allows the sparsity shows in the end otherwise.
         let weights = start.found.elements(&start.graph);
@@ -91,9 +93,24 @@ impl Method for Gradual {
     }
 }
 
+/// The settings of a [`Schedule`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ScheduleSettings {
+    /// Passes over the training images.
+    pub(super) epochs: u64,
+    /// Sparsity at the first pruning step.
+    pub(super) initial: f64,
+    /// Where in the run pruning begins, as a fraction of its steps.
+    pub(super) begin: f64,
+    /// Where it ends.
+    pub(super) end: f64,
+    /// Training steps between two pruning steps.
+    pub(super) every: Auto,
+}
+
 /// When how much is zero.
 #[derive(Clone, Copy, Debug)]
-struct Schedule {
+pub(super) struct Schedule {
     initial: f64,
     goal: f64,
     /// The first pruning step (t_0), counted in training steps.
@@ -107,12 +124,17 @@ struct Schedule {
 }
 
 impl Schedule {
-    fn new(settings: &Settings, goal: f64, per_epoch: u64) -> Result<Self, ReduceError> {
-        let &Settings { epochs, initial, begin, end, every, .. } = settings;
-        within(NAME, "epochs", epochs, 1..=1_000_000)?;
-        within(NAME, "initial", initial, 0.0..=goal)?;
-        within(NAME, "begin", begin, 0.0..=1.0)?;
-        within(NAME, "end", end, begin..=1.0)?;
+    pub(super) fn new(
+        method: &str,
+        settings: &ScheduleSettings,
+        goal: f64,
+        per_epoch: u64,
+    ) -> Result<Self, ReduceError> {
+        let &ScheduleSettings { epochs, initial, begin, end, every } = settings;
+        within(method, "epochs", epochs, 1..=1_000_000)?;
+        within(method, "initial", initial, 0.0..=goal)?;
+        within(method, "begin", begin, 0.0..=1.0)?;
+        within(method, "end", end, begin..=1.0)?;
         let n_steps = epochs * per_epoch;
         let at = |share: f64| ((share * n_steps as f64) as u64).min(n_steps - 1);
         let (first, last) = (at(begin), at(end));
@@ -122,19 +144,30 @@ impl Schedule {
             Some(every) if every >= 1.0 && every <= span.max(1) as f64 => every as u64,
             Some(every) => {
                 let expected = format!("1 to {}, the training steps between begin and end", span.max(1));
-                return Err(setting_error(NAME, "every", &expected, every));
+                return Err(setting_error(method, "every", &expected, every));
             }
         };
         Ok(Self { initial, goal, first, every, n: span / every, n_steps })
     }
 
     /// The sparsity from training step `step` on, if it changes there.
-    fn sparsity(&self, step: u64) -> Option<f64> {
+    pub(super) fn sparsity(&self, step: u64) -> Option<f64> {
         let since = step.checked_sub(self.first)?;
         if !since.is_multiple_of(self.every) || since / self.every > self.n {
             return None;
         }
         Some(sparsity(self.initial, self.goal, since / self.every, self.n))
+    }
+
+    /// The scope on the way to the goal: a layer with a goal of its own gets there on the same curve.
+    pub(super) fn scope(&self, scope: &Scope, sparsity: f64) -> Scope {
+        match scope {
+            Scope::PerLayer(fractions) if self.goal > 0.0 => {
+                let share = sparsity / self.goal;
+                Scope::PerLayer(fractions.iter().map(|(layer, goal)| (layer.clone(), goal * share)).collect())
+            }
+            scope => scope.clone(),
+        }
     }
 }
 
@@ -186,14 +219,7 @@ impl ParamHook for Pruner {
 
 impl Pruner {
     fn renew(&mut self, sparsity: f64) {
-        let scope = match &self.scope {
-            // A layer of its own goal gets there on the same curve.
-            Scope::PerLayer(fractions) if self.schedule.goal > 0.0 => {
-                let share = sparsity / self.schedule.goal;
-                Scope::PerLayer(fractions.iter().map(|(layer, goal)| (layer.clone(), goal * share)).collect())
-            }
-            scope => scope.clone(),
-        };
+        let scope = self.schedule.scope(&self.scope, sparsity);
         let scores: Vec<Vec<f32>> = self.weights.iter().map(|weights| magnitudes(weights)).collect();
         let scores: Vec<&[f32]> = scores.iter().map(Vec::as_slice).collect();
         // The goal is within the scope's floor, so what leads to it is.
@@ -216,18 +242,19 @@ mod tests {
             let found = sparsity(0.0, 0.9, i as u64, 10);
             assert!((found - expected).abs() < 1e-4, "step {i}: {found}, expected {expected}");
         }
-        let parsed = |text: &str| -> Settings {
-            settings::parse(NAME, &Gradual.settings(), &toml::from_str(text).unwrap()).unwrap()
+        let schedule = |epochs, initial, begin, every, per_epoch| {
+            Schedule::new(NAME, &ScheduleSettings { epochs, initial, begin, end: 0.75, every }, 0.9, per_epoch)
         };
-        let schedule = Schedule::new(&parsed("begin = 0.1\nevery = 20"), 0.9, 40).unwrap();
-        let due: Vec<u64> = (0..400).filter(|&step| schedule.sparsity(step).is_some()).collect();
+        let every = |steps| Auto::Number(steps);
+        let auto = settings::parse::<Settings>(NAME, &Gradual.settings(), &toml::Table::new()).unwrap().every;
+        let found = schedule(10, 0.0, 0.1, every(20.0), 40).unwrap();
+        let due: Vec<u64> = (0..400).filter(|&step| found.sparsity(step).is_some()).collect();
         assert_eq!(due, (0..=13).map(|i| 40 + 20 * i).collect::<Vec<u64>>());
-        assert_eq!(schedule.sparsity(300), Some(0.9));
-        assert!(Schedule::new(&parsed("every = 1000"), 0.9, 40).is_err());
-        assert!(Schedule::new(&parsed("initial = 0.95"), 0.9, 40).is_err());
+        assert_eq!(found.sparsity(300), Some(0.9));
+        assert!(schedule(10, 0.0, 0.1, every(1000.0), 40).is_err());
+        assert!(schedule(10, 0.95, 0.1, auto, 40).is_err());
         // A run of one step prunes at once.
-        let schedule = Schedule::new(&parsed("epochs = 1"), 0.9, 1).unwrap();
-        assert_eq!(schedule.sparsity(0), Some(0.9));
+        assert_eq!(schedule(1, 0.0, 0.0, auto, 1).unwrap().sparsity(0), Some(0.9));
     }
 
     /// Exact at the end, masked weights exactly 0 after training with momentum and weight decay, and the same bits again

@@ -9,6 +9,7 @@ mod l1;
 mod l2;
 mod lottery;
 mod magnitude;
+mod movement;
 mod nm;
 mod obc;
 mod slimming;
@@ -35,6 +36,7 @@ pub static METHODS: &[&dyn Method] = &[
     &han::Han,
     &surgery::Surgery,
     &lottery::Lottery,
+    &movement::Movement,
 ];
 
 /// The method of that name.
