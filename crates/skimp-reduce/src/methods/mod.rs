@@ -1,6 +1,7 @@
 //! Reduction methods: one file each, and one line here.
 
 mod apoz;
+mod deep_compression;
 mod dep_graph;
 mod fpgm;
 mod gradual;
@@ -34,6 +35,7 @@ pub static METHODS: &[&dyn Method] = &[
     &wanda::Wanda,
     &obc::Obc,
     &han::Han,
+    &deep_compression::DeepCompression,
     &surgery::Surgery,
     &lottery::Lottery,
     &movement::Movement,

@@ -4,6 +4,7 @@
 //! ones. Shapes never change here, so a dense kernel takes as long as before: only a sparse kernel or a compressed file
 //! gains, and every [`Reduction`](crate::Reduction) says so.
 
+pub mod compressed;
 pub(crate) mod inputs;
 pub(crate) mod linear_algebra;
 pub mod neurons;

@@ -287,7 +287,8 @@ mod tests {
             Op::ConvTranspose(ops::ConvTranspose { window: window(2, 1, 0), groups, output_padding, output_shape })
         };
         let gemm = |trans_b| Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b });
-        let cases: Vec<(Op, usize, Vec<usize>, Vec<Vec<f32>>)> = vec![
+        type Case = (Op, usize, Vec<usize>, Vec<Vec<f32>>);
+        let cases: Vec<Case> = vec![
             (conv(1), 1, vec![2, 1, 1, 2], vec![vec![0.0, 1.0], vec![2.0, 3.0]]),
             (gemm(true), 1, vec![2, 3], vec![vec![0.0, 1.0, 2.0], vec![3.0, 4.0, 5.0]]),
             (gemm(false), 1, vec![2, 3], vec![vec![0.0, 3.0], vec![1.0, 4.0], vec![2.0, 5.0]]),
