@@ -115,7 +115,7 @@ def reasons(record, name, notes):
     for key, word in what.items():
         if record is not None and key in record:
             # Without where it happened on this machine.
-            reason = re.sub(r"/\S*/(site-packages|[a-z0-9-]+(?=/f[a-z]+\.onnx))/", "", record[key])
+            reason = re.sub(r"(?<![\"\w])/(?:[\w.-]+/)+", "", record[key])
             notes.append(f"- {name}, {word}: {reason[:240]}")
 
 
