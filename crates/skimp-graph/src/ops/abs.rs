@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::Signature;
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
@@ -39,6 +40,10 @@ impl Operator for Abs {
 
     fn rounding(&self) -> Rounding {
         Rounding::Exact
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        order::broadcast(order, ranks)
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::Signature;
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, reduction, unary, window};
 use crate::reference::Call;
@@ -52,6 +53,11 @@ impl Operator for ArgMax {
 
     fn rounding(&self) -> Rounding {
         Rounding::Jumps
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        let op = |axes: Vec<i64>| Op::ArgMax(Self { axis: axes[0], ..*self });
+        order::reduced(&[self.axis], self.keep_dims, order, ranks, op)
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

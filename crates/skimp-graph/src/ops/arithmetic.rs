@@ -240,6 +240,14 @@ macro_rules! facts {
             operands.broadcast_over_images()
         }
 
+        fn reordered(
+            &self,
+            order: &[usize],
+            ranks: &$crate::ops::order::Ranks,
+        ) -> Option<$crate::ops::order::Reordered> {
+            $crate::ops::order::broadcast(order, ranks)
+        }
+
         fn export(
             &self,
             form: $crate::onnx::export::Form,
@@ -277,6 +285,14 @@ macro_rules! comparison {
 
         fn rounding(&self) -> $crate::ops::Rounding {
             $crate::ops::Rounding::Jumps
+        }
+
+        fn reordered(
+            &self,
+            order: &[usize],
+            ranks: &$crate::ops::order::Ranks,
+        ) -> Option<$crate::ops::order::Reordered> {
+            $crate::ops::order::broadcast(order, ranks)
         }
 
         fn export(
@@ -321,6 +337,14 @@ macro_rules! logic {
             $crate::ops::Rounding::Exact
         }
 
+        fn reordered(
+            &self,
+            order: &[usize],
+            ranks: &$crate::ops::order::Ranks,
+        ) -> Option<$crate::ops::order::Reordered> {
+            $crate::ops::order::broadcast(order, ranks)
+        }
+
         fn export(
             &self,
             form: $crate::onnx::export::Form,
@@ -358,6 +382,14 @@ macro_rules! variadic {
 
         fn keeps_images_apart(&self, operands: &$crate::ops::Operands<'_>) -> bool {
             operands.broadcast_over_images()
+        }
+
+        fn reordered(
+            &self,
+            order: &[usize],
+            ranks: &$crate::ops::order::Ranks,
+        ) -> Option<$crate::ops::order::Reordered> {
+            $crate::ops::order::broadcast(order, ranks)
         }
 
         fn export(

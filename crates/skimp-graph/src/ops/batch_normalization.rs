@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::Signature;
 use crate::ops::{Definition, Op, Operands, Operator, Parameter, Rounding, channels, moments, unary};
 use crate::reference::Call;
@@ -64,6 +65,11 @@ impl Operator for BatchNormalization {
 
     fn rounding(&self) -> Rounding {
         Rounding::Rounds
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        // Its parameters belong to axis 1.
+        if order.get(1) == Some(&1) { order::first(order, ranks) } else { None }
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

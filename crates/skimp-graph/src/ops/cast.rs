@@ -4,6 +4,7 @@ use crate::onnx::dtype;
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::Signature;
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
@@ -69,6 +70,10 @@ impl Operator for Cast {
 
     fn rounding(&self) -> Rounding {
         if self.to.is_float() { Rounding::Exact } else { Rounding::Jumps }
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        order::broadcast(order, ranks)
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

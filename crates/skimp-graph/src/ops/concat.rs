@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Arithmetic, Extent, Shape, SymbolicTensor, Symbols, normalize_axis};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Definition, Op, Operands, Operator, Rounding};
 use crate::reference::Call;
@@ -64,6 +65,10 @@ impl Operator for Concat {
 
     fn rounding(&self) -> Rounding {
         Rounding::Exact
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        Some(order::all(order, ranks)?.with(Op::Concat(Self { axis: order::place(self.axis, order)? })))
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

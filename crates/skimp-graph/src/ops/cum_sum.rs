@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::Signature;
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary, window};
 use crate::reference::Call;
@@ -57,6 +58,11 @@ impl Operator for CumSum {
 
     fn rounding(&self) -> Rounding {
         Rounding::Exact
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        let axis = order::place(self.axis, order)?;
+        Some(order::first(order, ranks)?.with(Op::CumSum(Self { axis, ..*self })))
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

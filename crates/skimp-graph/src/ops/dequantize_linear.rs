@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::Signature;
 use crate::ops::{Cast, Definition, Op, Operands, Operator, Rounding, quantization, unary};
 use crate::reference::Call;
@@ -83,6 +84,11 @@ impl Operator for DequantizeLinear {
 
     fn rounding(&self) -> Rounding {
         Rounding::Jumps
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        let axis = order::place(self.axis, order).unwrap_or(self.axis);
+        Some(order::first(order, ranks)?.with(Op::DequantizeLinear(Self { axis })))
     }
 
     fn export(&self, form: Form, context: Context) -> Result<Form, String> {

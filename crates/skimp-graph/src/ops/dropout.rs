@@ -4,6 +4,7 @@ use super::{Cast, Clip, clip};
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::Signature;
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
@@ -36,6 +37,10 @@ impl Operator for Dropout {
 
     fn rounding(&self) -> Rounding {
         Rounding::Exact
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        order::first(order, ranks)
     }
 
     fn export(&self, form: Form, context: Context) -> Result<Form, String> {

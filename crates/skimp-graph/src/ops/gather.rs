@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols, normalize_axis};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, arithmetic, indices};
 use crate::reference::Call;
@@ -56,6 +57,13 @@ impl Operator for Gather {
 
     fn rounding(&self) -> Rounding {
         Rounding::Exact
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        // A list of indices leaves its axis where it was.
+        let is_list = matches!(ranks.inputs.get(1), Some(Some((1, _))));
+        let axis = order::place(self.axis, order)?;
+        order::first(order, ranks).filter(|_| is_list).map(|found| found.with(Op::Gather(Self { axis })))
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::Signature;
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, softmax, unary, window};
 use crate::reference::Call;
@@ -58,6 +59,10 @@ impl Operator for LogSoftmax {
 
     fn rounding(&self) -> Rounding {
         Rounding::Rounds
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        Some(order::first(order, ranks)?.with(Op::LogSoftmax(Self { axis: order::place(self.axis, order)? })))
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

@@ -38,6 +38,7 @@ mod channels;
 mod global_pool;
 mod indices;
 mod moments;
+pub(crate) mod order;
 mod quantization;
 mod recurrent;
 mod reduction;
@@ -49,6 +50,7 @@ pub(crate) mod window;
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
 
+use self::order::{Ranks, Reordered};
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
@@ -248,6 +250,17 @@ pub(crate) trait Operator: Debug {
     /// Whether a node of constants may be computed once and for all: its cost is bounded by the size of its result.
     fn folds(&self) -> bool {
         !matches!(self.class(), Class::Multiplies | Class::Pools)
+    }
+
+    /// The same work on operands whose axes come in another order, `None` if its results would not be the same elements
+    /// bit for bit. `order` is one of [`Ranks::frame`] axes.
+    fn reordered(&self, _order: &[usize], _ranks: &Ranks) -> Option<Reordered> {
+        None
+    }
+
+    /// Of an operator that takes axes of extent 1 away or puts them in: which of `n_axes`, on the side that has more.
+    fn unit_axes(&self, _n_axes: usize) -> Option<Vec<bool>> {
+        None
     }
 
     /// What a constant at this input counts as.
@@ -576,6 +589,14 @@ impl Op {
 
     pub(crate) fn folds(&self) -> bool {
         self.operator().folds()
+    }
+
+    pub(crate) fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        self.operator().reordered(order, ranks)
+    }
+
+    pub(crate) fn unit_axes(&self, n_axes: usize) -> Option<Vec<bool>> {
+        self.operator().unit_axes(n_axes)
     }
 
     pub(crate) fn parameter(&self, input: usize) -> Option<Parameter> {

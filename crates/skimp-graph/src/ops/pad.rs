@@ -6,6 +6,7 @@ use super::clip;
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Arithmetic, Extent, Shape, Symbols, normalize_axis};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
@@ -74,6 +75,11 @@ impl Operator for Pad {
 
     fn rounding(&self) -> Rounding {
         Rounding::Exact
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        let (begin, end) = (order::entries(&self.begin, order)?, order::entries(&self.end, order)?);
+        Some(order::first(order, ranks)?.with(Op::Pad(Self { begin, end, ..*self })))
     }
 
     fn export(&self, form: Form, context: Context) -> Result<Form, String> {

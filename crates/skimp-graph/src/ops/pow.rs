@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, arithmetic};
 use crate::reference::Call;
@@ -86,6 +87,10 @@ impl Operator for Pow {
 
     fn rounding(&self) -> Rounding {
         Rounding::RoundsAndJumps
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        order::broadcast(order, ranks)
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

@@ -17,7 +17,7 @@ pub struct ReduceL1 {
 }
 
 impl Operator for ReduceL1 {
-    reduction::facts!(Number, 18);
+    reduction::facts!(ReduceL1, Number, 18);
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
         fn typed<T: Number>(call: &Call<'_>, x: &[T], reduced: &[bool]) -> Result<Vec<T>, GraphError> {

@@ -17,7 +17,7 @@ pub struct ReduceL2 {
 }
 
 impl Operator for ReduceL2 {
-    reduction::facts!(Float, 18);
+    reduction::facts!(ReduceL2, Float, 18);
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
         fn typed<T: Float>(call: &Call<'_>, x: &[T], reduced: &[bool]) -> Result<Vec<T>, GraphError> {

@@ -17,7 +17,7 @@ pub struct ReduceMax {
 }
 
 impl Operator for ReduceMax {
-    reduction::facts!(Number, 18);
+    reduction::facts!(ReduceMax, Number, 18);
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
         fn typed<T: Number>(call: &Call<'_>, x: &[T], reduced: &[bool]) -> Result<Vec<T>, GraphError> {

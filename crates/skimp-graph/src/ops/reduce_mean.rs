@@ -27,7 +27,7 @@ impl ReduceMean {
 }
 
 impl Operator for ReduceMean {
-    reduction::facts!(Number, 18);
+    reduction::facts!(ReduceMean, Number, 18);
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
         fn typed<T: Number>(call: &Call<'_>, x: &[T], reduced: &[bool]) -> Result<Vec<T>, GraphError> {

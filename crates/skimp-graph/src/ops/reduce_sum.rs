@@ -17,7 +17,7 @@ pub struct ReduceSum {
 }
 
 impl Operator for ReduceSum {
-    reduction::facts!(Number, 13);
+    reduction::facts!(ReduceSum, Number, 13);
 
     fn evaluate(&self, call: &Call<'_>) -> Result<Vec<Data>, GraphError> {
         fn typed<T: Number>(call: &Call<'_>, x: &[T], reduced: &[bool]) -> Result<Vec<T>, GraphError> {

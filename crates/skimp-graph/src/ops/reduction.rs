@@ -126,10 +126,10 @@ pub(super) fn draw(generator: &mut Generator, x: usize, op: impl Fn(Vec<i64>, bo
     unary::draw(generator, x, op(axes, keep_dims))
 }
 
-/// What all reductions by `axes` and `keep_dims` say alike. `$types` are their element types; the axes are an input since
-/// operator set `$axes_input`.
+/// What all reductions by `axes` and `keep_dims` say alike. `$types` are the element types of `$name`; the axes are an input
+/// since operator set `$axes_input`.
 macro_rules! facts {
-    ($types:ident, $axes_input:literal) => {
+    ($name:ident, $types:ident, $axes_input:literal) => {
         $crate::ops::facts!(Reduces, 1..=1, $types);
 
         fn output_types(
@@ -150,6 +150,16 @@ macro_rules! facts {
 
         fn carries(&self, rank: usize, axis: usize) -> Result<usize, &'static str> {
             $crate::ops::reduction::carries(&self.axes, self.keep_dims, rank, axis)
+        }
+
+        fn reordered(
+            &self,
+            order: &[usize],
+            ranks: &$crate::ops::order::Ranks,
+        ) -> Option<$crate::ops::order::Reordered> {
+            let keep_dims = self.keep_dims;
+            let op = |axes| $crate::ops::Op::$name(Self { axes, keep_dims });
+            $crate::ops::order::reduced(&self.axes, keep_dims, order, ranks, op)
         }
 
         fn export(

@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form, signed};
 use crate::onnx::import::{Importer, NodeView, as_f32};
 use crate::onnx::symbolic::{Extent, Shape, Symbols, normalize_axis};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
@@ -242,6 +243,13 @@ impl Operator for Resize {
             Interpolation::Nearest(_) => Rounding::Exact,
             Interpolation::Linear { .. } | Interpolation::Cubic { .. } => Rounding::Rounds,
         }
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        // It goes along one axis after the other, and rounds on the way.
+        let is_resized = |axis: usize| self.targets.get(axis) != Some(&Target::Keep) || !self.regions.is_empty();
+        let targets = order::entries(&self.targets, order).filter(|_| order::keeps_sequence(order, is_resized))?;
+        Some(order::first(order, ranks)?.with(Op::Resize(Self { targets, ..self.clone() })))
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

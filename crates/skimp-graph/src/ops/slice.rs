@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbol, Symbols, normalize_axis};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
@@ -75,6 +76,11 @@ impl Operator for Slice {
 
     fn rounding(&self) -> Rounding {
         Rounding::Exact
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        let axes = order::places(&self.axes, order)?;
+        Some(order::first(order, ranks)?.with(Op::Slice(Self { axes, ..self.clone() })))
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

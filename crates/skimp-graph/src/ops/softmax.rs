@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols, normalize_axis};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::Signature;
 use crate::ops::{Definition, Flatten, Op, Operands, Operator, Reshape, Rounding, unary, window};
 use crate::reference::Call;
@@ -58,6 +59,10 @@ impl Operator for Softmax {
 
     fn rounding(&self) -> Rounding {
         Rounding::Rounds
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        Some(order::first(order, ranks)?.with(Op::Softmax(Self { axis: order::place(self.axis, order)? })))
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

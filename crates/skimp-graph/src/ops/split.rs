@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form, signed};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols, normalize_axis};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::Signature;
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
@@ -62,6 +63,11 @@ impl Operator for Split {
 
     fn rounding(&self) -> Rounding {
         Rounding::Exact
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        let axis = order::place(self.axis, order)?;
+        Some(order::first(order, ranks)?.with(Op::Split(Self { axis, sizes: self.sizes.clone() })))
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols, normalize_axis};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, reduction, unary};
 use crate::reference::Call;
@@ -44,6 +45,18 @@ impl Operator for Squeeze {
 
     fn rounding(&self) -> Rounding {
         Rounding::Exact
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        if self.axes.is_empty() {
+            return None;
+        }
+        let axes = order::places(&self.axes, order)?;
+        order::resized(order, ranks, &self.unit_axes(order.len())?).map(|found| found.with(Op::Squeeze(Self { axes })))
+    }
+
+    fn unit_axes(&self, n_axes: usize) -> Option<Vec<bool>> {
+        normalized_axes(&self.axes, n_axes).ok()
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form, signed};
 use crate::onnx::import::{self, Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbol, Symbols};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
@@ -46,6 +47,11 @@ impl Operator for Tile {
 
     fn rounding(&self) -> Rounding {
         Rounding::Exact
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        let repeats = order::entries(&self.repeats, order)?;
+        Some(order::first(order, ranks)?.with(Op::Tile(Self { repeats })))
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

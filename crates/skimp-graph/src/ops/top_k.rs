@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols, normalize_axis};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::Signature;
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary, window};
 use crate::reference::Call;
@@ -75,6 +76,11 @@ impl Operator for TopK {
 
     fn rounding(&self) -> Rounding {
         Rounding::Jumps
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        let axis = order::place(self.axis, order)?;
+        Some(order::first(order, ranks)?.with(Op::TopK(Self { axis, ..*self })))
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

@@ -2,8 +2,9 @@
 
 use std::fmt::Debug;
 
+use super::order::{Ranks, Reordered};
 use super::signature::Signature;
-use super::{Op, Operands, Operator, Rounding};
+use super::{Op, Operands, Operator, Rounding, order};
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
@@ -51,6 +52,10 @@ impl<T: Unary> Operator for T {
 
     fn rounding(&self) -> Rounding {
         Unary::rounding(self)
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        order::broadcast(order, ranks)
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

@@ -4,6 +4,7 @@ use super::squeeze::{axes, listed};
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Extent, Shape, Symbols, normalize_axis};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, unary};
 use crate::reference::Call;
@@ -40,6 +41,16 @@ impl Operator for Unsqueeze {
 
     fn rounding(&self) -> Rounding {
         Rounding::Exact
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        let axes = order::places(&self.axes, order)?;
+        order::resized(order, ranks, &self.unit_axes(order.len())?)
+            .map(|found| found.with(Op::Unsqueeze(Self { axes })))
+    }
+
+    fn unit_axes(&self, n_axes: usize) -> Option<Vec<bool>> {
+        normalized_axes(&self.axes, n_axes).ok()
     }
 
     fn export(&self, form: Form, _context: Context) -> Result<Form, String> {

@@ -3,6 +3,7 @@
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
+use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Cast, Definition, Op, Operands, Operator, Rounding, arithmetic};
 use crate::reference::Call;
@@ -51,6 +52,10 @@ impl Operator for Where {
 
     fn rounding(&self) -> Rounding {
         Rounding::Exact
+    }
+
+    fn reordered(&self, order: &[usize], ranks: &Ranks) -> Option<Reordered> {
+        order::broadcast(order, ranks)
     }
 
     fn export(&self, form: Form, context: Context) -> Result<Form, String> {

@@ -1,8 +1,8 @@
 //! Rewrites: from a graph to an equivalent one, and surgery with an [`Editor`].
 //!
 //! Every rewrite keeps the graph's inputs and outputs with their names and order, and the names of the values and
-//! nodes that remain; value ids change. [`fold_constants`], [`remove_identities`] and [`remove_dead`] keep every result
-//! bit for bit; [`fold_batch_norm`] keeps it up to rounding.
+//! nodes that remain; value ids change. [`fold_constants`], [`remove_identities`], [`remove_dead`] and [`cancel_transposes`]
+//! keep every result bit for bit; [`fold_batch_norm`] keeps it up to rounding.
 
 mod batch_norm;
 mod block;
@@ -11,6 +11,7 @@ mod constants;
 mod dead;
 mod editor;
 mod identities;
+mod layout;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub(crate) use constants::folded;
 pub use dead::remove_dead;
 pub use editor::{Edge, Editor, batch_shapes, trial_shapes};
 pub use identities::remove_identities;
+pub use layout::cancel_transposes;
 
 /// Folds constants, then removes identities and whatever no output needs.
 pub fn simplify(graph: &Graph) -> Graph {
