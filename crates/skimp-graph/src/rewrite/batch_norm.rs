@@ -93,13 +93,19 @@ pub fn fold_batch_norm(graph: &Graph) -> (Graph, BatchNormFolding) {
 }
 
 /// What a batch norm does to each channel: `y = x · factor + (beta − mean · factor)`.
-struct Affine {
+pub(super) struct Affine {
     factor: Vec<f64>,
     mean: Vec<f64>,
     beta: Vec<f64>,
 }
 
 impl Affine {
+    /// Factors and shifts of the channels.
+    pub(super) fn new(channels: impl Iterator<Item = (f64, f64)>) -> Self {
+        let (factor, beta): (Vec<f64>, Vec<f64>) = channels.unzip();
+        Self { mean: vec![0.0; factor.len()], factor, beta }
+    }
+
     fn of(parts: &Editor<'_>, node: &Node, epsilon: f32) -> Option<Self> {
         let parameter = |idx: usize| {
             let elements = parts.constant(node.inputs.get(idx).copied().flatten()?)?.as_f32()?;
@@ -158,18 +164,18 @@ fn fold(parts: &mut Editor<'_>, idx: usize, epsilon: f32) -> Result<String, Kept
 }
 
 /// The weights of a layer and where its output channels lie.
-struct Linear {
-    weight_shape: Vec<usize>,
+pub(super) struct Linear {
+    pub(super) weight_shape: Vec<usize>,
     weight: Vec<f32>,
     /// Weights of one channel that follow each other; the channels repeat behind them.
     channel_stride: usize,
-    n_channels: usize,
+    pub(super) n_channels: usize,
     /// Per channel; in f64, since `Gemm` scales it.
     bias: Vec<f64>,
 }
 
 impl Linear {
-    fn of(parts: &Editor<'_>, node: &Node) -> Option<Self> {
+    pub(super) fn of(parts: &Editor<'_>, node: &Node) -> Option<Self> {
         let weight = parts.constant(node.inputs.get(1).copied().flatten()?)?;
         let elements = weight.as_f32()?;
         let shape = weight.shape();
@@ -200,7 +206,7 @@ impl Linear {
         Some(Self { weight_shape: shape.to_vec(), weight: elements.to_vec(), channel_stride, n_channels, bias })
     }
 
-    fn folded(&self, affine: &Affine) -> Option<(Vec<f32>, Vec<f32>)> {
+    pub(super) fn folded(&self, affine: &Affine) -> Option<(Vec<f32>, Vec<f32>)> {
         if affine.n_channels() != self.n_channels {
             return None;
         }

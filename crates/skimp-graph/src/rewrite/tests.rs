@@ -1,6 +1,8 @@
 //! Networks before and after a rewrite.
 
-use super::{KeptReason, fold_batch_norm, fold_constants, remove_dead, remove_identities, simplify};
+use super::{
+    KeptReason, fold_arithmetic, fold_batch_norm, fold_constants, fold_pads, remove_dead, remove_identities, simplify,
+};
 use crate::ops;
 use crate::reference::Reference;
 use crate::testing::random_cnn;
@@ -182,5 +184,97 @@ fn simplification_is_exact_and_idempotent() {
         let simple = simplify(&graph);
         assert_eq!(difference(&graph, &simple, &inputs).to_bits(), 0, "seed {seed}");
         assert_eq!(simplify(&simple), simple, "seed {seed}");
+    }
+}
+
+/// `((conv(x) + [1, -1]) − [0.5, 0]) · [2, 3] / 2`, with constants of every form that means one number for each channel.
+#[test]
+fn arithmetic_folds_into_the_layer_before() {
+    let mut builder = GraphBuilder::new("arithmetic");
+    let x =
+        builder.input("x", DType::F32, vec![Dim::Free("N".to_owned()), Dim::Fixed(2), Dim::Fixed(2), Dim::Fixed(1)]);
+    let w = builder.constant("w", Tensor::from_f32(vec![2, 2, 1, 1], vec![1.0, 2.0, 3.0, 4.0]));
+    let window = crate::Window::pointwise(2);
+    let conv = builder.node("conv", Op::Conv(ops::Conv { window, groups: 1 }), &[x, w]);
+    let mut y = conv;
+    for (name, op, shape, numbers) in [
+        ("add", Op::Add, vec![2, 1, 1], vec![1.0, -1.0]),
+        ("sub", Op::Sub, vec![1, 2, 1, 1], vec![0.5, 0.0]),
+        ("mul", Op::Mul, vec![2, 1, 1], vec![2.0, 3.0]),
+        ("div", Op::Div, vec![], vec![2.0]),
+        ("from", Op::Sub, vec![1], vec![4.0]),
+        // Columns, not channels.
+        ("columns", Op::Add, vec![1, 1, 2, 1], vec![1.0, 2.0]),
+    ] {
+        let constant = builder.constant(format!("{name}.c"), Tensor::from_f32(shape, numbers));
+        y = builder.node(name, op, &if name == "from" { [constant, y] } else { [y, constant] });
+    }
+    builder.output(y);
+    let graph = builder.build().unwrap();
+    let folded = fold_arithmetic(&graph);
+    let names: Vec<&str> = folded.nodes().iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(names, ["conv", "columns"]);
+    let inputs = [Tensor::from_f32(vec![1, 2, 2, 1], vec![1.0, -2.0, 0.5, 3.0])];
+    // Small multiples of powers of two: nothing rounds.
+    assert_eq!(Reference::new(&folded).run(&inputs).unwrap(), Reference::new(&graph).run(&inputs).unwrap());
+    assert_eq!(fold_arithmetic(&folded), folded);
+}
+
+/// Another reader of the layer, and weights that would be infinite.
+#[test]
+fn arithmetic_that_cannot_fold_stays() {
+    for (divisor, is_read) in [(2.0, true), (0.0, false)] {
+        let mut builder = GraphBuilder::new("arithmetic");
+        let x = gemm_input(&mut builder);
+        let w = builder.constant("w", Tensor::from_f32(vec![2, 2], vec![1.0, 2.0, 3.0, 4.0]));
+        let gemm = Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: false };
+        let h = builder.node("gemm", Op::Gemm(gemm), &[x, w]);
+        let c = builder.constant("c", Tensor::from_f32(vec![2], vec![divisor, 1.0]));
+        let y = builder.node("div", Op::Div, &[h, c]);
+        builder.output(y);
+        if is_read {
+            builder.output(h);
+        }
+        let graph = builder.build().unwrap();
+        assert_eq!(fold_arithmetic(&graph), graph);
+    }
+}
+
+/// Uneven padding before two convolutions; with another reader, another value or padded channels it stays.
+#[test]
+fn padding_folds_into_the_convolutions_that_read_it() {
+    let pad = |begin: [i64; 4], value| {
+        Op::Pad(Pad { begin: begin.to_vec(), end: vec![0, 0, 2, 0], mode: PadMode::Constant, value })
+    };
+    for (begin, value, has_pool, folds) in [
+        ([0, 0, 1, 0], 0.0, false, true),
+        ([0, 0, 1, 0], 1.0, false, false),
+        ([0, 1, 1, 0], 0.0, false, false),
+        ([0, 0, -1, 0], 0.0, false, false),
+        ([0, 0, 1, 0], 0.0, true, false),
+    ] {
+        let mut builder = GraphBuilder::new("pads");
+        let x = builder.input("x", DType::F32, [1, 1, 4, 3].map(Dim::Fixed).to_vec());
+        let padded = builder.node("pad", pad(begin, value), &[x]);
+        let n_channels = 1 + begin[1] as usize;
+        for (name, kernel) in [("a", [2, 2]), ("b", [1, 3])] {
+            let mut window = crate::Window::padded(&kernel, &[0, 1]);
+            window.strides = vec![2, 1];
+            let shape = vec![2, n_channels, kernel[0], kernel[1]];
+            let numbers = (0..shape.iter().product()).map(|i| i as f32 - 2.5).collect();
+            let weight = builder.constant(format!("{name}.w"), Tensor::from_f32(shape, numbers));
+            let conv = builder.node(name, Op::Conv(ops::Conv { window, groups: 1 }), &[padded, weight]);
+            builder.output(conv);
+        }
+        if has_pool {
+            let pool = builder.node("pool", Op::GlobalMaxPool, &[padded]);
+            builder.output(pool);
+        }
+        let graph = builder.build().unwrap();
+        let folded = fold_pads(&graph);
+        assert_eq!(folded.nodes().iter().all(|node| !matches!(node.op, Op::Pad(_))), folds, "{begin:?} {value}");
+        let inputs = [Tensor::from_f32(vec![1, 1, 4, 3], (0..12).map(|i| i as f32 * 0.5 - 3.0).collect())];
+        let run = |graph: &Graph| Reference::new(graph).run(&inputs).unwrap();
+        assert_eq!(run(&folded), run(&graph));
     }
 }

@@ -5,6 +5,7 @@
 //! interpreter. The arithmetic is checked: a network that asks for the absurd gets an error that names the node.
 
 mod axes;
+mod images;
 mod window;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::ops::Index;
 use crate::{DType, Dim, Graph, GraphError, GraphInput, Op, Tensor, ValueId};
 
 pub use axes::{MatMulOperands, broadcast, matmul_operands, normalized_axes, normalized_axis};
+pub use images::ImageAxes;
 pub use skimp_shape::{LayerShape, Padding, ShapeError, ShapeSpec, WindowAxis};
 pub use window::window_axes;
 
@@ -121,8 +123,8 @@ pub fn infer(graph: &Graph, inputs: &[Vec<usize>]) -> Result<Shapes, GraphError>
     Ok(shapes)
 }
 
-/// Extents of every input, with the open ones closed: an open first extent becomes `batch`; open third and fourth
-/// extents of a four-dimensional input become the height and width of `size`. A fixed first extent stays.
+/// Extents of every input, with the open ones closed: an open first extent becomes `batch`; open rows and columns of an
+/// input of [images](ImageAxes) become the height and width of `size`. A fixed first extent stays.
 ///
 /// # Errors
 /// [`GraphError::InvalidInput`] if height or width is open and `size` is missing, or fixed to something else than
@@ -139,12 +141,13 @@ fn bind_input(
 ) -> Result<Vec<usize>, GraphError> {
     let name = &graph.value(input.value).name;
     let invalid = |cause: String| GraphError::InvalidInput { input: name.clone(), cause };
-    let is_image = input.dims.len() == 4;
+    let images = ImageAxes::of(graph, input);
+    let is_size = |axis: usize| images.is_some_and(|axes| axis == axes.height || axis == axes.width);
     let mut shape = Vec::with_capacity(input.dims.len());
     for (axis, dim) in input.dims.iter().enumerate() {
-        let wanted = match (axis, size) {
-            (2, Some((height, _))) if is_image => Some(height),
-            (3, Some((_, width))) if is_image => Some(width),
+        let wanted = match (images, size) {
+            (Some(axes), Some((height, _))) if axis == axes.height => Some(height),
+            (Some(axes), Some((_, width))) if axis == axes.width => Some(width),
             _ => None,
         };
         shape.push(match (dim, wanted) {
@@ -156,7 +159,7 @@ fn bind_input(
             (Dim::Fixed(extent), _) => *extent,
             (Dim::Free(_), Some(wanted)) => wanted,
             (Dim::Free(_), None) if axis == 0 => batch,
-            (Dim::Free(_), None) if is_image && axis >= 2 => {
+            (Dim::Free(_), None) if is_size(axis) => {
                 return Err(invalid(
                     "the network leaves height and width open; give them with --input-size".to_owned(),
                 ));

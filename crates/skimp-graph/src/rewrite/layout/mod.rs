@@ -19,7 +19,8 @@ mod tests;
 use self::choose::Choice;
 use self::view::View;
 use super::{remove_dead, remove_identities};
-use crate::{Graph, Op};
+use crate::ops::Class;
+use crate::{Graph, Op, ValueId};
 
 /// Removes transposes that change the order of axes and change it back: what lies between them runs in the order that
 /// moves the fewest elements.
@@ -47,6 +48,31 @@ pub fn cancel_transposes(graph: &Graph) -> Graph {
         best = turned;
     }
     best
+}
+
+/// Whether the first layers behind a value of four axes take its last one as channels: they lie behind a transpose that
+/// makes it the second. `None` where no layer tells.
+pub(crate) fn takes_channels_last(graph: &Graph, value: ValueId) -> Option<bool> {
+    const ORDER: [usize; 4] = [0, 3, 1, 2];
+    let ranks: Vec<Option<usize>> = view::shapes(graph).iter().map(|shape| shape.as_ref().map(Vec::len)).collect();
+    let mut is_reached = vec![false; graph.values().len()];
+    is_reached[value.0] = true;
+    // Every node comes after those that it reads.
+    for node in graph.nodes() {
+        if !node.inputs.iter().flatten().any(|id| is_reached[id.0]) {
+            continue;
+        }
+        if let Some((_, perm)) = view::transposed(node) {
+            return Some(perm == ORDER);
+        }
+        let takes_any = view::reorderable(graph, node, &ranks).and_then(|ranks| node.op.reordered(&ORDER, &ranks));
+        if takes_any.is_some() {
+            node.outputs.iter().for_each(|id| is_reached[id.0] = true);
+        } else if matches!(node.op.class(), Class::Multiplies | Class::Pools | Class::Normalizes) {
+            return Some(false);
+        }
+    }
+    None
 }
 
 /// Whether a graph has a transpose at all.
