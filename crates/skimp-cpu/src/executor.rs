@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use skimp_graph::shape::{self, TensorType};
 use skimp_graph::{
     DType, Dim, Executor, Graph, GraphError, GraphInput, Node, Observer, Tensor, Value, ValueId, memory, reference,
+    rewrite,
 };
 
 use crate::plan::{Arenas, Packs, Plan, build, is_per_image};
@@ -15,9 +16,10 @@ const MAX_PLANS: usize = 8;
 
 /// Runs f32 networks on blocked SIMD kernels, planned once per image size.
 ///
-/// Batch normalization, residual additions and clamping activations are fused into convolutions, memory is planned,
-/// and weights are packed once. Whole batches run image by image over the current rayon pool; a batch smaller than the
-/// pool is split inside its layers. [`run_observed`](Executor::run_observed) runs every node by itself.
+/// Transposes that cancel are left out; batch normalization, what else scales and shifts channels, residual additions and
+/// clamping activations are fused into convolutions; memory is planned, and weights are packed once. Whole batches run image by image over the current rayon pool; a batch smaller than the
+/// pool is split inside its layers. [`run_observed`](Executor::run_observed) runs
+/// every node of the network by itself.
 ///
 /// # Determinism
 /// The result for an image depends neither on the number of threads nor on the other images of the batch, bit by bit.
@@ -40,9 +42,11 @@ const MAX_PLANS: usize = 8;
 /// ```
 #[derive(Debug)]
 pub struct CpuExecutor {
-    engine: Engine,
-    /// For each node, an engine for it alone, made on first use.
-    nodes: Vec<OnceLock<Option<Engine>>>,
+    prepared: Runner,
+    /// The network as it was given, where preparing changed it.
+    given: Option<Graph>,
+    /// Runs that, made on first use.
+    observed: OnceLock<Runner>,
 }
 
 impl CpuExecutor {
@@ -51,8 +55,10 @@ impl CpuExecutor {
     /// # Errors
     /// A node's error where it has only constant inputs and cannot run.
     pub fn new(graph: &Graph) -> Result<Self, GraphError> {
-        let nodes = graph.nodes().iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { engine: Engine::new(graph, Arc::default())?, nodes })
+        let prepared = rewrite::prepare(graph);
+        let is_same = prepared.nodes() == graph.nodes();
+        let prepared = Runner::new(if is_same { graph } else { &prepared })?;
+        Ok(Self { prepared, given: (!is_same).then(|| graph.clone()), observed: OnceLock::new() })
     }
 
     /// Bytes of working memory that a run on inputs of these shapes takes beside its inputs, outputs and packed weights,
@@ -62,13 +68,39 @@ impl CpuExecutor {
     /// # Errors
     /// As [`shape::infer`], where the inputs do not fit the network.
     pub fn working_bytes(&self, inputs: &[Vec<usize>], n_threads: usize) -> Result<u64, GraphError> {
-        let shapes = shape::infer(&self.engine.graph, inputs)?;
-        if let Some((n_images, planned)) = self.engine.planned_for(inputs)?
+        let engine = &self.prepared.engine;
+        let shapes = shape::infer(&engine.graph, inputs)?;
+        if let Some((n_images, planned)) = engine.planned_for(inputs)?
             && let Some(plan) = &planned.plan
         {
             return Ok(plan.arena_bytes().saturating_mul(n_images.min(n_threads.max(1)) as u64));
         }
-        Ok(memory::beside_inputs(&self.engine.graph, &shapes))
+        Ok(memory::beside_inputs(&engine.graph, &shapes))
+    }
+
+    /// Runs the network as it was given.
+    fn observed(&self) -> Result<&Runner, GraphError> {
+        let Some(graph) = &self.given else { return Ok(&self.prepared) };
+        if let Some(runner) = self.observed.get() {
+            return Ok(runner);
+        }
+        let runner = Runner::new(graph)?;
+        Ok(self.observed.get_or_init(|| runner))
+    }
+}
+
+/// A graph, to be run whole or node by node.
+#[derive(Debug)]
+struct Runner {
+    engine: Engine,
+    /// For each node, an engine for it alone, made on first use.
+    nodes: Vec<OnceLock<Option<Engine>>>,
+}
+
+impl Runner {
+    fn new(graph: &Graph) -> Result<Self, GraphError> {
+        let nodes = graph.nodes().iter().map(|_| OnceLock::new()).collect();
+        Ok(Self { engine: Engine::new(graph, Arc::default())?, nodes })
     }
 
     /// Runs every node by itself on the whole batch.
@@ -121,16 +153,17 @@ impl Executor for CpuExecutor {
     }
 
     fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, GraphError> {
-        check(&self.engine.graph, inputs)?;
-        match self.engine.run(inputs)? {
+        check(&self.prepared.engine.graph, inputs)?;
+        match self.prepared.engine.run(inputs)? {
             Some(outputs) => Ok(outputs),
-            None => self.run_nodes(inputs, &mut |_, _| {}),
+            None => self.prepared.run_nodes(inputs, &mut |_, _| {}),
         }
     }
 
     fn run_observed(&self, inputs: &[Tensor], observer: &mut Observer<'_>) -> Result<Vec<Tensor>, GraphError> {
-        check(&self.engine.graph, inputs)?;
-        self.run_nodes(inputs, observer)
+        let observed = self.observed()?;
+        check(&observed.engine.graph, inputs)?;
+        observed.run_nodes(inputs, observer)
     }
 }
 
