@@ -32,12 +32,21 @@ pub enum InputFault {
         network: String,
     },
     /// The input is no batch of images.
-    #[error("input \"{input}\" has {found} dims, expected 4 (n, c, h, w)")]
+    #[error("input \"{input}\" has {found} dims, expected 4 (n, c, h, w or n, h, w, c)")]
     Rank {
         /// The input.
         input: String,
         /// Its axes.
         found: usize,
+    },
+    /// Images lie channels last, which training does not take.
+    #[error(
+        "input \"{input}\" takes images channels last (n, h, w, c), training takes them channels first (n, c, h, w): export the \
+         network so"
+    )]
+    ChannelsLast {
+        /// The input.
+        input: String,
     },
     /// The input leaves the number of channels open.
     #[error("input \"{input}\" leaves its channels open, expected a fixed number")]

@@ -162,6 +162,9 @@ pub fn support(model: &str, input_size: Option<[usize; 2]>, designs: &Designs) -
     };
     record.imported.reasons.extend(network.adaptation());
     record.trained = Some(trained(&network.graph, &shapes));
+    // What is quantized and simulated is the network without transposes that cancel.
+    let network = if is_quantized(&network.graph) { network } else { network.prepared() };
+    let shapes = self::shapes(&network.graph, input_size)?;
     let quantized = match quantized(&network.graph, &shapes) {
         Ok(quantized) => quantized,
         Err(error) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use skimp_data::{DataError, Dataset, InputSpec, Preprocess, Split};
 use skimp_graph::noise::ImageIndices;
+use skimp_graph::shape::ImageAxes;
 use skimp_graph::{Dim, Graph, Tensor, shape};
 use skimp_numerics::rng::permutation;
 use skimp_report::records::{DataRecord, InputDigest};
@@ -30,6 +31,7 @@ pub struct Images {
     preprocess_name: String,
     preprocess: Preprocess,
     input: InputSpec,
+    axes: ImageAxes,
     order: Option<Arc<[usize]>>,
     /// Images that the network takes at once, where it fixes their number.
     fixed_batch: Option<usize>,
@@ -81,7 +83,7 @@ impl Images {
         input_size: Option<[usize; 2]>,
     ) -> Result<Self, StudyError> {
         let native = dataset.image_shape();
-        let input = input_spec(graph, input_size, native.map(|[_, height, width]| [height, width]))?;
+        let (input, axes) = input_spec(graph, input_size, native.map(|[_, height, width]| [height, width]))?;
         let (preprocess_name, preprocess) = resolve_preprocess(config.preprocess.as_deref(), graph, &dataset)?;
         let order = config.seed.map(|seed| permutation(seed, CHOICE_STREAM, dataset.len()).into());
         let fixed_batch = match graph.inputs().first().and_then(|input| input.dims.first()) {
@@ -93,7 +95,7 @@ impl Images {
         };
         let answers = AnswerOutput::choose(graph, input, dataset.n_classes(), config.output_name.as_deref())?;
         let (dataset, config) = (Arc::new(dataset), config.clone());
-        Ok(Self { dataset, config, preprocess_name, preprocess, input, order, fixed_batch, answers })
+        Ok(Self { dataset, config, preprocess_name, preprocess, input, axes, order, fixed_batch, answers })
     }
 
     /// Images that set ranges, of `config.split`; of the test split where a training split is wanted and not there.
@@ -178,7 +180,8 @@ impl Images {
         &self.dataset
     }
 
-    /// The images `range` of the run's order as the network takes them, `[n, c, h, w]`, and their classes.
+    /// The images `range` of the run's order as the network takes them, `[n, c, h, w]` or `[n, h, w, c]`, and their
+    /// classes.
     ///
     /// # Errors
     /// [`StudyError::Data`] for a range beyond the data set, or an image that cannot be read.
@@ -188,7 +191,7 @@ impl Images {
             Some(indices) => self.dataset.gather(indices, &self.preprocess, self.input)?,
             None => self.dataset.batch(range, &self.preprocess, self.input)?,
         };
-        Ok((Tensor::from_f32(batch.shape.to_vec(), batch.images), batch.labels))
+        Ok((self.turned(batch.shape, batch.images), batch.labels))
     }
 
     /// The data set, to be kept beside the images.
@@ -332,7 +335,23 @@ impl Images {
         let mut labels = batch.labels;
         labels.truncate(n_images);
         let indices = ImageIndices::Each(batch.indices.iter().map(|&index| index as u64).collect());
-        Ok(Batch { inputs: Tensor::from_f32(batch.shape.to_vec(), batch.images), labels, images: indices })
+        Ok(Batch { inputs: self.turned(batch.shape, batch.images), labels, images: indices })
+    }
+
+    /// Images `[n, c, h, w]` with their axes as the network takes them.
+    fn turned(&self, shape: [usize; 4], images: Vec<f32>) -> Tensor {
+        if !self.axes.is_channels_last() {
+            return Tensor::from_f32(shape.to_vec(), images);
+        }
+        let [n, channels, height, width] = shape;
+        let plane = height * width;
+        let mut turned = Vec::with_capacity(images.len());
+        for image in images.chunks_exact((channels * plane).max(1)) {
+            for pixel in 0..plane {
+                turned.extend((0..channels).map(|channel| image[channel * plane + pixel]));
+            }
+        }
+        Tensor::from_f32(vec![n, height, width, channels], turned)
     }
 
     /// What a record says of the data.
@@ -449,15 +468,16 @@ pub(crate) fn input_spec(
     graph: &Graph,
     input_size: Option<[usize; 2]>,
     native: Option<[usize; 2]>,
-) -> Result<InputSpec, StudyError> {
+) -> Result<(InputSpec, ImageAxes), StudyError> {
     let [input] = graph.inputs() else {
         return Err(InputFault::Number { network: graph.name().to_owned(), found: graph.inputs().len() }.into());
     };
     let name = || graph.value(input.value).name.clone();
-    let [_, channels, height, width] = input.dims.as_slice() else {
+    let Some(axes) = ImageAxes::of(graph, input) else {
         return Err(InputFault::Rank { input: name(), found: input.dims.len() }.into());
     };
-    let Dim::Fixed(channels) = channels else {
+    let (height, width) = (&input.dims[axes.height], &input.dims[axes.width]);
+    let Dim::Fixed(channels) = &input.dims[axes.channels] else {
         return Err(InputFault::OpenChannels { input: name() }.into());
     };
     let extent = |dim: &Dim, axis: usize| match (dim, input_size, native) {
@@ -469,5 +489,5 @@ pub(crate) fn input_spec(
         (Dim::Free(_), None, Some(native)) => Ok(native[axis]),
         (Dim::Free(_), None, None) => Err(InputFault::OpenSize { input: name() }),
     };
-    Ok(InputSpec { channels: *channels, height: extent(height, 0)?, width: extent(width, 1)? })
+    Ok((InputSpec { channels: *channels, height: extent(height, 0)?, width: extent(width, 1)? }, axes))
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use skimp_graph::networks::{self, Weights};
-use skimp_graph::{Graph, onnx};
+use skimp_graph::{Graph, onnx, rewrite};
 use skimp_report::records::{InputDigest, ModelRecord};
 
 use crate::error::StudyError;
@@ -201,6 +201,12 @@ impl Network {
             sha256: self.sha256.clone(),
             untrained: self.is_untrained,
         }
+    }
+
+    /// The network without transposes that cancel, and with what scales and shifts channels in the layers before: what is
+    /// calibrated, quantized and simulated. Names, inputs and outputs are the same.
+    pub(crate) fn prepared(&self) -> Self {
+        Self { graph: rewrite::prepare(&self.graph), ..self.clone() }
     }
 
     pub(crate) fn digest(&self) -> InputDigest {

@@ -2,7 +2,7 @@
 
 use skimp_digital::ACCELERATORS;
 use skimp_graph::ops;
-use skimp_graph::rewrite::Editor;
+use skimp_graph::rewrite::{Edge, Editor};
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{AutoPad, DType, Dim, Gemm, Graph, GraphBuilder, Op, ValueId, Window};
 use skimp_numerics::rng::{Draws, stream};
@@ -296,6 +296,50 @@ fn a_fixed_batch_changes_no_answer() {
         assert_eq!(found.record.simulated, simulated.record.simulated, "batch {batch}");
         assert_eq!(found.layers, simulated.layers, "batch {batch}");
     }
+}
+
+/// `graph` for images channels last, as exporters of such networks write it: its input and every ReLU between transposes.
+fn channels_last(graph: &Graph) -> Graph {
+    let first = |perm: [usize; 4]| Op::Transpose(ops::Transpose { perm: perm.to_vec() });
+    let mut editor = Editor::new(graph);
+    let input = &graph.inputs()[0];
+    let [n, c, h, w] = input.dims.clone().try_into().unwrap();
+    editor.set_input_dims(0, vec![n, h, w, c]).unwrap();
+    editor.insert(Edge::Value(input.value), "first", first([0, 3, 1, 2]), &[]).unwrap();
+    for node in graph.nodes().iter().filter(|node| matches!(node.op, Op::Relu)) {
+        let edge = Edge::Input { node: &node.name, input: 0 };
+        editor.insert(edge, &format!("{}.last", node.name), first([0, 2, 3, 1]), &[]).unwrap();
+        let edge = Edge::Value(node.outputs[0]);
+        editor.insert(edge, &format!("{}.first", node.name), first([0, 3, 1, 2]), &[]).unwrap();
+    }
+    editor.finish().unwrap()
+}
+
+#[test]
+fn images_channels_last_change_no_answer() {
+    let first = Network::open("sample-resnet").unwrap();
+    let last = Network { graph: channels_last(&first.graph), ..first.clone() };
+    let data = DataConfig { accuracy_images: 10, images: 3, ..data() };
+    let names = ["compreend", "dadiannao"].map(str::to_owned);
+    let quantization = QuantizationConfig { calibration_images: 4, ..quantization(8) };
+    let simulate_config = SimulateConfig {
+        data: DataConfig { accuracy_images: 10, ..data.clone() },
+        designs: Designs::embedded(),
+        accelerators: accelerator_configs(&Designs::embedded(), &names, &[], &[]).unwrap(),
+        quantization,
+        ..every_design(LayersConfig::default())
+    };
+    let run = |network: &Network, engine| {
+        let config = EvaluateConfig { data: data.clone(), input_size: None, engine: Some(engine), quantization };
+        let record = evaluate(network, &config, &Silent).unwrap();
+        (record.images, record.correct, record.correct_top5)
+    };
+    for engine in [Engine::Reference, Engine::Cpu, Engine::Integer] {
+        assert_eq!(run(&last, engine), run(&first, engine), "{engine:?}");
+    }
+    let (found, expected) = [&last, &first].map(|network| simulate(network, &simulate_config, &Silent).unwrap()).into();
+    assert_eq!(found.record.accelerators, expected.record.accelerators);
+    assert_eq!(found.layers, expected.layers);
 }
 
 #[test]

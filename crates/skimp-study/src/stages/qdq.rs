@@ -197,6 +197,7 @@ pub fn quantize(
         return Err(StudyError::AlreadyQuantized { network: network.name.clone() });
     }
     let images = Images::open_for_ranges(&config.data, &network.graph, config.input_size, monitor)?;
+    let network = &network.prepared();
     let n_images = images.limited(settings.calibration_images, "calibration images")?;
     images.note_ranges(n_images, monitor);
     images.note_preprocess(&config.data, &network.graph, monitor);

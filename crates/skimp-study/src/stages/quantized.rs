@@ -54,17 +54,19 @@ impl Calibrated {
         detail: Detail,
         monitor: &dyn Monitor,
     ) -> Result<Self, StudyError> {
-        let (network, preprocess) = (network.clone(), images.preprocess_name().to_owned());
+        let preprocess = images.preprocess_name().to_owned();
         if is_quantized(&network.graph) {
+            let network = network.clone();
             return Ok(Self { network, ranges: None, answers: Tally::default(), preprocess });
         }
         let n_images = images.limited(n_images, "calibration images")?;
         images.note_ranges(n_images, monitor);
+        let network = network.prepared();
         let (ranges, answers) = calibrate(&network, images, n_images, detail, monitor)?;
         Ok(Self { network, ranges: Some(Arc::new(ranges)), answers, preprocess })
     }
 
-    /// The network as it was given.
+    /// The network that was calibrated: without transposes that cancel, else as it was given.
     #[must_use]
     pub fn network(&self) -> &Network {
         &self.network

@@ -12,7 +12,7 @@ use skimp_train::augment::Augment;
 use skimp_train::loader::{LastBatch, Loader, LoaderConfig, Order};
 
 use super::config::{TrainConfig, Validation};
-use crate::error::{StudyError, ValidationFault};
+use crate::error::{InputFault, StudyError, ValidationFault};
 use crate::inputs::answers::AnswerOutput;
 use crate::inputs::images::{LabelFit, input_spec, note_data, resolve_preprocess};
 use crate::monitor::Monitor;
@@ -45,7 +45,11 @@ impl Data {
     pub(crate) fn open(config: &TrainConfig, graph: &Graph, monitor: &dyn Monitor) -> Result<Self, StudyError> {
         let training = Arc::new(Dataset::open(&config.data, Split::Train)?);
         let native = training.image_shape().map(|[_, height, width]| [height, width]);
-        let input = input_spec(graph, config.input_size, native)?;
+        let (input, axes) = input_spec(graph, config.input_size, native)?;
+        if axes.is_channels_last() {
+            let input = graph.inputs().first().map(|input| graph.value(input.value).name.clone());
+            return Err(InputFault::ChannelsLast { input: input.unwrap_or_default() }.into());
+        }
         let (preprocess, rule) = resolve_preprocess(config.preprocess.as_deref(), graph, &training)?;
         let answers = AnswerOutput::choose(graph, input, training.n_classes(), config.output_name.as_deref())?;
         answers.note(config.output_name.as_deref(), monitor);
