@@ -11,6 +11,7 @@ mod filters;
 mod learning;
 mod method;
 pub mod methods;
+pub mod recast;
 mod scores;
 mod settings;
 pub mod weights;
