@@ -153,11 +153,14 @@ impl<'g> Labels<'g> {
         if weight_is_shared(self, node, 1 - data.min(1)) {
             return Err("its weight is read by other nodes, too".to_owned());
         }
-        let found = match (&node.op, data, weight.shape().len()) {
-            (Op::Conv(_) | Op::ConvTranspose(_), 0, _) => Some(Layer { data, in_axis: 1, out_axis: 1 }),
-            (Op::Gemm(gemm), 0, 2) if !gemm.trans_a => Some(Layer { data, in_axis: 1, out_axis: 1 }),
-            (Op::MatMul, 0, 2) if rank >= 2 => Some(Layer { data, in_axis: rank - 1, out_axis: rank - 1 }),
-            (Op::MatMul, 1, 2) if rank >= 2 => Some(Layer { data, in_axis: rank - 2, out_axis: rank - 2 }),
+        let is_matrix = weight.shape().len() == 2;
+        let is_conv = matches!(node.op, Op::Conv(_) | Op::ConvTranspose(_));
+        let is_gemm = is_matrix && matches!(&node.op, Op::Gemm(gemm) if !gemm.trans_a);
+        let is_product = is_matrix && rank >= 2 && node.op == Op::MatMul;
+        let found = match data {
+            0 if is_conv || is_gemm => Some(Layer { data, in_axis: 1, out_axis: 1 }),
+            0 if is_product => Some(Layer { data, in_axis: rank - 1, out_axis: rank - 1 }),
+            1 if is_product => Some(Layer { data, in_axis: rank - 2, out_axis: rank - 2 }),
             _ => None,
         };
         found.map(Some).ok_or_else(|| "the form of its weight is not known".to_owned())
@@ -417,11 +420,8 @@ impl<'g> Labels<'g> {
 
     /// Whether an operator moves elements to places that do not depend on them.
     fn check_move(&self, node: &Node) -> Result<(), String> {
-        let joins = match &node.op {
-            Op::ScatterElements(scatter) => scatter.reduction != Reduction::None,
-            Op::ScatterNd(scatter) => scatter.reduction != Reduction::None,
-            _ => false,
-        };
+        let joins = matches!(&node.op, Op::ScatterElements(scatter) if scatter.reduction != Reduction::None)
+            || matches!(&node.op, Op::ScatterNd(scatter) if scatter.reduction != Reduction::None);
         if joins {
             return Err("it joins elements".to_owned());
         }
@@ -565,10 +565,8 @@ fn weight_is_shared(labels: &Labels<'_>, node: &Node, input: usize) -> bool {
 
 /// The node, with [`FIXED`] where it fills.
 fn filled_with_zeros(node: &Node) -> Cow<'_, Node> {
-    match &node.op {
-        Op::Pad(pad) => Cow::Owned(Node { op: Op::Pad(Pad { value: 0.0, ..pad.clone() }), ..node.clone() }),
-        _ => Cow::Borrowed(node),
-    }
+    let Op::Pad(pad) = &node.op else { return Cow::Borrowed(node) };
+    Cow::Owned(Node { op: Op::Pad(Pad { value: 0.0, ..pad.clone() }), ..node.clone() })
 }
 
 fn as_tensor(labels: &[Label], shape: Vec<usize>) -> Tensor {

@@ -87,46 +87,40 @@ fn candidates(
     let Some(Some(Ok(input))) = inputs.first() else { return found };
     let Some(output) = outputs.first() else { return found };
     let extents = output.extents();
-    match &node.op {
-        Op::Reshape(reshape) => {
-            // Only what is said about an axis that is cut changes: the batch stays open.
-            let shape = reshape.shape.iter().enumerate().map(|(axis, &extent)| match output.kept.get(axis) {
-                Some(Some(kept)) if extent > 0 => kept.len() as i64,
-                _ => extent,
-            });
-            found.push((Op::Reshape(Reshape { shape: shape.collect(), ..reshape.clone() }), Vec::new()));
-            let shape = extents.iter().enumerate().map(|(axis, &extent)| match reshape.shape.get(axis) {
-                Some(&-1) => -1,
-                Some(0) if !reshape.allow_zero => 0,
-                _ => extent as i64,
-            });
-            found.push((Op::Reshape(Reshape { shape: shape.collect(), ..reshape.clone() }), Vec::new()));
+    if let Op::Reshape(reshape) = &node.op {
+        // Only what is said about an axis that is cut changes: the batch stays open.
+        let shape = reshape.shape.iter().enumerate().map(|(axis, &extent)| match output.kept.get(axis) {
+            Some(Some(kept)) if extent > 0 => kept.len() as i64,
+            _ => extent,
+        });
+        found.push((Op::Reshape(Reshape { shape: shape.collect(), ..reshape.clone() }), Vec::new()));
+        let shape = extents.iter().enumerate().map(|(axis, &extent)| match reshape.shape.get(axis) {
+            Some(&-1) => -1,
+            Some(0) if !reshape.allow_zero => 0,
+            _ => extent as i64,
+        });
+        found.push((Op::Reshape(Reshape { shape: shape.collect(), ..reshape.clone() }), Vec::new()));
+    } else if let Op::Expand(expand) = &node.op {
+        let offset = extents.len() - expand.shape.len();
+        let fit = |(axis, &extent): (usize, &usize)| {
+            if output.kept[axis + offset].is_some() { extents[axis + offset] } else { extent }
+        };
+        found.push((Op::Expand(Expand { shape: expand.shape.iter().enumerate().map(fit).collect() }), Vec::new()));
+    } else if let Op::Split(split) = &node.op {
+        let rank = input.shape.len() as i64;
+        let axis = if split.axis < 0 { split.axis + rank } else { split.axis } as usize;
+        let sizes = outputs.iter().map(|output| output.extents()[axis]).collect();
+        found.push((Op::Split(Split { sizes, ..split.clone() }), Vec::new()));
+    } else if let Op::Pad(pad) = &node.op {
+        found.extend(narrower_pad(pad, input, output).map(|op| (op, Vec::new())));
+    } else if let Op::Slice(slice) = &node.op {
+        found.extend(narrower_slice(slice, input, output).map(|op| (op, Vec::new())));
+    } else if let Op::Gather(gather) = &node.op {
+        let rank = input.shape.len() as i64;
+        let axis = if gather.axis < 0 { gather.axis + rank } else { gather.axis } as usize;
+        if let Some(Some(Err(indices))) = inputs.get(1) {
+            found.extend(renumbered(indices, axis, input, output).map(|tensor| (node.op.clone(), vec![(1, tensor)])));
         }
-        Op::Expand(expand) => {
-            let offset = extents.len() - expand.shape.len();
-            let fit = |(axis, &extent): (usize, &usize)| {
-                if output.kept[axis + offset].is_some() { extents[axis + offset] } else { extent }
-            };
-            found.push((Op::Expand(Expand { shape: expand.shape.iter().enumerate().map(fit).collect() }), Vec::new()));
-        }
-        Op::Split(split) => {
-            let rank = input.shape.len() as i64;
-            let axis = if split.axis < 0 { split.axis + rank } else { split.axis } as usize;
-            let sizes = outputs.iter().map(|output| output.extents()[axis]).collect();
-            found.push((Op::Split(Split { sizes, ..split.clone() }), Vec::new()));
-        }
-        Op::Pad(pad) => found.extend(narrower_pad(pad, input, output).map(|op| (op, Vec::new()))),
-        Op::Slice(slice) => found.extend(narrower_slice(slice, input, output).map(|op| (op, Vec::new()))),
-        Op::Gather(gather) => {
-            let rank = input.shape.len() as i64;
-            let axis = if gather.axis < 0 { gather.axis + rank } else { gather.axis } as usize;
-            if let Some(Some(Err(indices))) = inputs.get(1) {
-                found.extend(
-                    renumbered(indices, axis, input, output).map(|tensor| (node.op.clone(), vec![(1, tensor)])),
-                );
-            }
-        }
-        _ => {}
     }
     found
 }
