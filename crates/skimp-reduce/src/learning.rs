@@ -57,6 +57,8 @@ pub struct Lesson {
     pub targets: Option<Box<dyn TargetSource>>,
     /// Values that are kept for losses.
     pub keep: Vec<String>,
+    /// Names of parameters that do not move.
+    pub frozen: Vec<String>,
     /// What is done to tensors in each step.
     pub tensor_hooks: Vec<Box<dyn TensorHook>>,
     /// What is done to parameters around each update.
@@ -137,6 +139,11 @@ impl Learning<'_> {
     /// # Errors
     /// As [`train`](Self::train).
     pub fn train_model(&self, model: &mut Model, lesson: Lesson) -> Result<(), ReduceError> {
+        for param in model.params_mut() {
+            if lesson.frozen.iter().any(|name| name == param.name()) {
+                param.set_trainable(false);
+            }
+        }
         lesson.tensor_hooks.into_iter().for_each(|hook| model.add_hook(hook));
         let mut policy = policy::create(&self.recipe.precision)?;
         let config = TrainerConfig {

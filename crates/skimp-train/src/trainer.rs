@@ -16,7 +16,7 @@ use crate::optimizer::{Optimizer, OptimizerConfig};
 use crate::policy::{Policy, Verdict};
 use crate::schedule::Schedule;
 use crate::teacher::TargetSource;
-use crate::{LossSum, Mode, Model, Targets, TrainError};
+use crate::{LossSum, Mode, Model, Target, Targets, TrainError};
 
 /// How long a run is and what it minimizes.
 #[derive(Debug)]
@@ -167,8 +167,11 @@ impl<'a> Trainer<'a> {
         if config.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.every_steps == Some(0)) {
             return Err(option("steps between checkpoints", "at least 1", "0".to_owned()));
         }
-        for loader in [Some(&training), validation.as_ref()].into_iter().flatten() {
-            loader.check_labels(model.n_classes())?;
+        // A part of a network that learns another one's values has no classes.
+        if config.losses.terms.iter().any(|term| term.target == Target::Labels) {
+            for loader in [Some(&training), validation.as_ref()].into_iter().flatten() {
+                loader.check_labels(model.n_classes())?;
+            }
         }
         check_norms(model, &training)?;
         let optimizer = Optimizer::new(&config.optimizer, model.params())?;

@@ -2,7 +2,8 @@
 //!
 //! A network is a list of blocks ([`blocks`]). Each that is recast is replaced by one of another type or with fewer
 //! filters, and the block behind it is rebuilt for what it now reads, of its own type and output width
-//! ([`Student::replace`]); no adapter is ever added. [`recast`] does so for several and leaves their weights random.
+//! ([`Student::replace`]); no adapter is ever added. [`recast`] does so for several and leaves their weights random;
+//! [`train`] lets each new pair learn what the teacher's blocks answer, and then tunes the whole network.
 //! [`Activations`] counts what the method is for: less activation traffic, sometimes at more multiplications.
 //!
 //! # Source
@@ -24,10 +25,14 @@ mod block;
 mod build;
 mod count;
 mod detect;
+mod lesson;
 mod refit;
 mod regions;
 mod student;
 mod target;
+
+#[cfg(test)]
+mod tests;
 
 use skimp_graph::Graph;
 
@@ -36,6 +41,7 @@ use crate::ReduceError;
 pub use self::block::{Block, BlockKind};
 pub use self::count::Activations;
 pub use self::detect::blocks;
+pub use self::lesson::{Course, Recasting, Schooling, Scope, StepRecord, train};
 pub use self::student::{Recast, Student};
 pub use self::target::{Change, NewKind, RecastTextError, parse_blocks};
 

@@ -155,6 +155,11 @@ impl Student {
         }
         prefix
     }
+
+    /// Takes another network of the same nodes, with other weights.
+    pub(super) fn set_graph(&mut self, graph: Graph) {
+        self.graph = graph;
+    }
 }
 
 /// Channels that a block makes once it is built.
