@@ -1,5 +1,6 @@
 //! Tests of the crate as its users see it.
 
 mod filters;
+mod one_shot;
 mod recast;
 mod removal;
