@@ -9,6 +9,7 @@ mod list;
 mod man;
 mod prune;
 mod quantize;
+mod recast;
 mod report;
 mod run;
 mod show;
@@ -42,6 +43,7 @@ pub(crate) static COMMANDS: &[&dyn Command] = &[
     &eval::Eval,
     &prune::Prune,
     &distill::Distill,
+    &recast::Recast,
     &quantize::Quantize,
     &train::Train,
     &simulate::Simulate,

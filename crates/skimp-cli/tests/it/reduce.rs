@@ -1,4 +1,4 @@
-//! `skimp prune` and `skimp distill`.
+//! `skimp prune`, `skimp distill` and `skimp recast`.
 
 use crate::{fails, json, ok, text};
 
@@ -76,4 +76,36 @@ fn a_student_learns_from_a_teacher() {
     fails(&[&distill[..], &["--temperature", "0"]].concat(), 2, "temperature");
     let other = ["distill", "resnet20:classes=7,channels=1,size=28", "--teacher", "sample-resnet", "--data", "sample"];
     fails(&[&other[..], &["-o", text(&folder.path().join("never.onnx"))]].concat(), 2, "7");
+}
+
+#[test]
+fn blocks_are_recast_and_learn() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("plain.onnx");
+    // Weights and operations of the released configuration on ResNet-50, first with the stride on the first convolution.
+    for (network, macs) in [("resnet50-v1", 2_457_862_144_u64), ("resnet50", 2_534_932_480)] {
+        let asked = ["recast", network, "--blocks", "1-11", "--into", "conv", "--structure-only", "-o", text(&file)];
+        let record = json(&asked);
+        assert_eq!(
+            (record["after"]["weights"].as_u64(), record["after"]["macs"].as_u64()),
+            (Some(21_984_448), Some(macs))
+        );
+        assert_eq!(record["untrained"], true);
+        std::fs::remove_file(&file).expect("it was written");
+    }
+    let listed = ok(&["recast", "sample-resnet"]);
+    assert!(listed.contains("residual") && listed.contains("conv1"), "{listed}");
+    let recast = ["recast", "sample-resnet", "--blocks", "2", "--into", "conv", "-o", text(&file)];
+    let learned =
+        ["--data", "sample", "--epochs", "2", "--finetune", "1", "--optimizer", "adam", "--learning-rate", "1e-3"];
+    let record = json(&[&recast[..], &learned, &["--accuracy-images", "300"]].concat());
+    assert_eq!(record["steps"].as_array().map(Vec::len), Some(1));
+    assert!(record["after"]["top1"].as_f64() > Some(0.5), "{record}");
+    assert_eq!(json(&["eval", text(&file), "--data", "sample", "--images", "300"])["top1"], record["after"]["top1"]);
+    fails(&recast, 2, "--structure-only");
+    fails(
+        &["recast", "sample-resnet", "--blocks", "99", "--structure-only", "-o", text(&folder.path().join("n.onnx"))],
+        2,
+        "99",
+    );
 }

@@ -4,4 +4,5 @@ pub(crate) mod distill;
 pub(crate) mod learn;
 pub(crate) mod measured;
 pub(crate) mod prune;
+pub(crate) mod recast;
 pub(crate) mod speed;
