@@ -99,6 +99,9 @@ fn mask(tensor: &WeightTensor, weights: &[f32], sums: &[Squares], n: usize) -> V
 
 #[cfg(test)]
 mod tests {
+    use skimp_graph::testing::random_tensor;
+    use skimp_graph::{DType, Dim, GraphBuilder, Op};
+
     use super::*;
     use crate::weights::tensors::find;
     use crate::weights::testing::{bits, check_masks, dense_net, elements, learning, run, small_net};
@@ -114,6 +117,37 @@ mod tests {
         assert_eq!(mask(&found.tensors[0], &weights, &sums, 2), [1.0, 0.0, 1.0, 1.0, 1.0, 0.0]);
         assert_eq!(mask(&found.tensors[0], &weights, &sums, 3), [1.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
         assert_eq!((0..4).map(|idx| share(6, idx, 4)).collect::<Vec<_>>(), [1, 2, 1, 2]);
+    }
+
+    /// Two inputs, a layer of one channel, an unused branch and a shared weight (T24): pruned, or told why not.
+    #[test]
+    fn odd_networks() {
+        let mut builder = GraphBuilder::new("odd");
+        let dims = |n| vec![Dim::Free("N".to_owned()), Dim::Fixed(n)];
+        let (a, b) = (builder.input("a", DType::F32, dims(4)), builder.input("b", DType::F32, dims(1)));
+        let weight = |builder: &mut GraphBuilder, name: &str, shape: [usize; 2]| {
+            builder.constant(name, random_tensor(1, name, shape.to_vec(), 0.0, 1.0))
+        };
+        let [shared, one, unused] =
+            [("shared", [4, 4]), ("one", [1, 1]), ("unused", [4, 2])].map(|(n, shape)| weight(&mut builder, n, shape));
+        let y = builder.node("first", Op::MatMul, &[a, shared]);
+        let y = builder.node("second", Op::MatMul, &[y, shared]);
+        builder.node("nowhere", Op::MatMul, &[y, unused]);
+        let z = builder.node("single", Op::MatMul, &[b, one]);
+        let y = builder.node("sum", Op::Add, &[y, z]);
+        builder.output(y);
+        let graph = builder.build().unwrap();
+        let before = bits(&graph);
+        let magnitude = crate::methods::find("magnitude").unwrap();
+        let reduction = run(magnitude, &graph, 0.5, "", None).unwrap();
+        let zeros = |(name, mask): &(String, Vec<f32>)| (name.clone(), crate::weights::select::n_zeros([mask]));
+        let found: Vec<(String, usize)> = reduction.masks.iter().map(zeros).collect();
+        // What no output needs is left out.
+        let expected = [("shared", 8), ("one", 1)].map(|(name, n)| (name.to_owned(), n));
+        assert_eq!(found, expected);
+        let error = run(&Wanda, &graph, 0.5, "", Some(&learning())).unwrap_err().to_string();
+        assert!(error.contains("\"odd\": 2 inputs, expected one that takes images"), "{error}");
+        assert_eq!(bits(&graph), before);
     }
 
     #[test]

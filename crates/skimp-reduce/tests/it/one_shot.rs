@@ -13,17 +13,17 @@ use skimp_train::optimizer::OptimizerConfig;
 use skimp_train::trainer::Unobserved;
 
 fn loader(folder: &Path, split: Split, n_images: usize, order: Order) -> Loader {
-    let dataset = Dataset::open(&format!("cifar10:{}", folder.join("cifar10").display()), split).unwrap();
+    let dataset = Dataset::open(&format!("cifar10:{}", folder.join("cifar10").display()), split).expect("opens");
     let config = LoaderConfig {
         batch: 64,
         seed: 1,
         order,
         last_batch: LastBatch::Keep,
-        preprocess: "imagenet".parse().unwrap(),
+        preprocess: "imagenet".parse().expect("known"),
         input: InputSpec { channels: 3, height: 32, width: 32 },
         augment: Augment::default(),
     };
-    Loader::new(Arc::new(dataset), (0..n_images).collect(), config).unwrap()
+    Loader::new(Arc::new(dataset), (0..n_images).collect(), config).expect("fits")
 }
 
 /// ResNet-20: at 60 % zeros only moving the weights that stay keeps the accuracy near that of the dense network.
@@ -32,7 +32,7 @@ fn loader(folder: &Path, split: Split, n_images: usize, order: Order) -> Loader 
 fn moving_the_weights_that_stay_helps() {
     let Some(folder) = skimp_testkit::data("cifar10 and models") else { return };
     let is_slow = std::env::var_os("SKIMP_SLOW_TESTS").is_some_and(|value| value == "1");
-    let graph = onnx::import(&folder.join("models/cifar10_resnet20.onnx")).unwrap();
+    let graph = onnx::import(&folder.join("models/cifar10_resnet20.onnx")).expect("imports");
     let recipe = Recipe {
         learning_rate: 0.01,
         schedule: "constant".to_owned(),
@@ -51,7 +51,7 @@ fn moving_the_weights_that_stay_helps() {
         observer: &Unobserved,
     };
     let accuracy = |method: &str, sparsity: f64, settings: &str| {
-        let settings: toml::Table = toml::from_str(settings).unwrap();
+        let settings: toml::Table = toml::from_str(settings).expect("valid");
         let request = Request {
             target: Target::Sparsity(sparsity),
             scope: Scope::Uniform,
@@ -61,25 +61,28 @@ fn moving_the_weights_that_stay_helps() {
             seed: 1,
             learning: Some(&learning).filter(|_| method != "deep-compression"),
         };
-        let reduction = methods::find(method).unwrap().reduce(&graph, &request).unwrap();
-        let accuracy = learning.accuracy(&reduction.graph).unwrap().unwrap();
+        let reduction = methods::find(method).expect("known").reduce(&graph, &request).expect("reduces");
+        let accuracy = learning.accuracy(&reduction.graph).expect("runs").expect("has images");
         println!("{method} {settings} at {sparsity}: {:.2} %", 100.0 * accuracy);
         accuracy
     };
-    let dense = learning.accuracy(&graph).unwrap().unwrap();
+    let dense = learning.accuracy(&graph).expect("runs").expect("has images");
     println!("dense: {:.2} %", 100.0 * dense);
     assert!(dense > 0.88);
     let [magnitude, wanda, obc] = ["magnitude", "wanda", "obc"].map(|method| accuracy(method, 0.6, ""));
     assert!(obc > magnitude + 0.05 && obc > wanda + 0.05 && obc > dense - 0.05, "{obc} {magnitude} {wanda} of {dense}");
     if is_slow {
-        for sparsity in [0.5, 0.8, 0.9] {
-            for scope in ["uniform", "erk", "global"] {
-                accuracy("magnitude", sparsity, &format!("scope = \"{scope}\""));
-            }
-            for method in ["wanda", "obc"] {
-                for scope in ["uniform", "erk"] {
-                    accuracy(method, sparsity, &format!("scope = \"{scope}\""));
-                }
+        for (method, scope) in [
+            ("magnitude", "uniform"),
+            ("wanda", "uniform"),
+            ("obc", "uniform"),
+            ("magnitude", "erk"),
+            ("wanda", "erk"),
+            ("obc", "erk"),
+            ("magnitude", "global"),
+        ] {
+            for sparsity in [0.5, 0.8, 0.9] {
+                accuracy(method, sparsity, &format!("scope = \"{scope}\""));
             }
         }
         accuracy("nm", 0.5, "");
