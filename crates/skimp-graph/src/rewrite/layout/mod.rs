@@ -68,7 +68,9 @@ pub(crate) fn takes_channels_last(graph: &Graph, value: ValueId) -> Option<bool>
         let takes_any = view::reorderable(graph, node, &ranks).and_then(|ranks| node.op.reordered(&ORDER, &ranks));
         if takes_any.is_some() {
             node.outputs.iter().for_each(|id| is_reached[id.0] = true);
-        } else if matches!(node.op.class(), Class::Multiplies | Class::Pools | Class::Normalizes) {
+        } else if matches!(node.op.class(), Class::Multiplies | Class::Pools | Class::Normalizes)
+            || matches!(node.op, Op::GlobalAveragePool | Op::GlobalMaxPool)
+        {
             return Some(false);
         }
     }
