@@ -443,7 +443,7 @@ pub enum StudyError {
     Quant(#[from] QuantError),
     /// A network cannot be reduced as asked.
     #[error(transparent)]
-    Reduce(#[from] ReduceError),
+    Reduce(Box<ReduceError>),
     /// There is no such reduction method.
     #[error("no method \"{name}\"; methods: {}", known.join(", "))]
     UnknownMethod {
@@ -537,6 +537,12 @@ fn is_usage(error: &SimError) -> bool {
     )
 }
 
+impl From<ReduceError> for StudyError {
+    fn from(error: ReduceError) -> Self {
+        Self::Reduce(Box::new(error))
+    }
+}
+
 impl StudyError {
     /// Whether the user asked for something that cannot be (exit code 2), rather than a run that failed (1).
     pub fn is_usage(&self) -> bool {
@@ -588,7 +594,7 @@ impl StudyError {
             StudyError::Quant(error) => {
                 matches!(error, QuantError::InvalidConfig { .. } | QuantError::UnknownLayer { .. })
             }
-            StudyError::Reduce(error) => match error {
+            StudyError::Reduce(error) => match &**error {
                 ReduceError::Setting { .. } | ReduceError::WrongTarget { .. } | ReduceError::Data { .. } => true,
                 ReduceError::Train(error) => matches!(error, TrainError::Spec(_) | TrainError::Option { .. }),
                 _ => false,

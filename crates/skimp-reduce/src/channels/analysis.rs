@@ -499,16 +499,15 @@ impl<'g> Labels<'g> {
         let producers = self.graph.producers();
         loop {
             let mut changed = false;
-            for value in 0..self.of.len() {
-                for at in 0..self.of[value].len() {
-                    let labelling = self.of[value][at].clone();
+            for (producer, labellings) in producers.iter().zip(&self.of) {
+                let node = producer.unwrap_or(0);
+                for labelling in labellings {
                     let is_settled = |axis: &usize| labelling.differs_along(*axis, |label| self.classes.root(label));
                     if labelling.axes.iter().any(is_settled) {
                         continue;
                     }
                     let Some(&last) = labelling.axes.last() else { continue };
                     for (a, b) in labelling.collapse(last).0 {
-                        let node = producers[value].unwrap_or(0);
                         let because = || Fixed { node, reason: "a part of its channels stays".to_owned() };
                         changed |= self.classes.unite(a, b, because);
                     }
@@ -523,11 +522,13 @@ impl<'g> Labels<'g> {
     /// A class that all elements of a value belong to stays: nothing would be left.
     fn fix_wholes(&mut self) {
         let producers = self.graph.producers();
-        for value in 0..self.of.len() {
-            for labelling in self.of[value].clone() {
+        for (producer, labellings) in producers.iter().zip(&self.of) {
+            let node = producer.unwrap_or(0);
+            for labelling in labellings {
                 let root = self.classes.root(labelling.labels[0]);
                 if labelling.labels.iter().all(|&label| self.classes.root(label) == root) {
-                    self.fix(root, producers[value].unwrap_or(0), "nothing would be left of what it makes");
+                    let reason = "nothing would be left of what it makes".to_owned();
+                    self.classes.fix(root, || Fixed { node, reason });
                 }
             }
         }

@@ -91,6 +91,9 @@ impl Weight<'_> {
     }
 }
 
+/// A unit: its group and its place there.
+pub type UnitAt = (usize, usize);
+
 /// Which units go, for each group: their indices, ascending.
 pub type Gone = Vec<Vec<usize>>;
 
@@ -128,7 +131,7 @@ impl<'g> Channels<'g> {
 
     /// The axis of a value along which channels may go, and which unit (of which group) each index belongs to; nothing
     /// where none may, or where they lie along several axes.
-    pub fn along(&self, id: ValueId) -> Option<(usize, Vec<Option<(usize, usize)>>)> {
+    pub fn along(&self, id: ValueId) -> Option<(usize, Vec<Option<UnitAt>>)> {
         let [labelling] = self.labels.of[id.0].as_slice() else { return None };
         let [axis] = labelling.axes.as_slice() else { return None };
         let of = |&label: &Label| self.units.get(&self.labels.classes.root(label)).copied();

@@ -77,14 +77,13 @@ impl Method for Apoz {
     }
 }
 
+/// Zeros of each channel, and how many elements each has.
+type Zeros = (Vec<u64>, u64);
+
 /// For every `Relu`: its zeros in each channel (axis 1), and how many elements each has.
-fn zeros(
-    graph: &Graph,
-    learning: &Learning<'_>,
-    n_images: usize,
-) -> Result<Vec<(ValueId, (Vec<u64>, u64))>, ReduceError> {
+fn zeros(graph: &Graph, learning: &Learning<'_>, n_images: usize) -> Result<Vec<(ValueId, Zeros)>, ReduceError> {
     let relus = graph.nodes().iter().filter(|node| matches!(node.op, Op::Relu)).map(|node| node.outputs[0]);
-    let mut found: Vec<(ValueId, (Vec<u64>, u64))> = relus.map(|id| (id, (Vec::new(), 0))).collect();
+    let mut found: Vec<(ValueId, Zeros)> = relus.map(|id| (id, (Vec::new(), 0))).collect();
     let executor = CpuExecutor::new(graph)?;
     learning.each_batch(n_images, |images, _| {
         executor.run_observed(&[images], &mut |id, tensor| {

@@ -3,6 +3,8 @@
 //!
 //! `SKIMP_GRAPHS=FIRST..END` runs those seeds instead of the usual ones.
 
+use std::cmp::Ordering;
+
 use skimp_graph::networks::{self, Weights};
 use skimp_graph::ops::Conv;
 use skimp_graph::reference::Reference;
@@ -37,7 +39,10 @@ fn same(a: &[Tensor], b: &[Tensor]) -> bool {
             a.shape() == b.shape()
                 && match (a.as_f32(), b.as_f32()) {
                     // Equal, or both no number: -0 + 0 is 0.
-                    (Some(a), Some(b)) => a.iter().zip(b).all(|(a, b)| a == b || (a.is_nan() && b.is_nan())),
+                    (Some(a), Some(b)) => a
+                        .iter()
+                        .zip(b)
+                        .all(|(a, b)| a.partial_cmp(b) == Some(Ordering::Equal) || (a.is_nan() && b.is_nan())),
                     _ => a == b,
                 }
         })

@@ -186,7 +186,7 @@ pub fn prune(
         _ => None,
     };
     monitor.stage(&format!("pruning by {}", config.method), 1);
-    let reduction = reduce(network, method, config, images.as_ref(), monitor)?;
+    let reduction = reduce(network, method, config, (images.as_ref(), test.as_ref()), monitor)?;
     let reduction = match config.batch_norm_images {
         0 => reduction,
         n => with_learning(&config.training, images.as_ref(), None, monitor, |learning| {
@@ -272,10 +272,12 @@ fn reduce(
     network: &Network,
     method: &dyn Method,
     config: &PruneConfig,
-    images: Option<&Images>,
+    (images, test): (Option<&Images>, Option<&Images>),
     monitor: &dyn Monitor,
 ) -> Result<Reduction, StudyError> {
-    with_learning(&config.training, images, None, monitor, |learning| {
+    let n_test = config.data.as_ref().map(|data| data.accuracy_images);
+    let training = TrainConfig { validation_images: n_test, ..config.training.clone() };
+    with_learning(&training, images, test, monitor, |learning| {
         let request = Request {
             target: config.target,
             scope: config.scope,
