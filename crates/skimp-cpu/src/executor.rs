@@ -16,11 +16,11 @@ const MAX_PLANS: usize = 8;
 
 /// Runs f32 networks on blocked SIMD kernels, planned once per image size.
 ///
-/// What no output needs is left out, errors that it would raise included, and so are transposes that cancel; batch
-/// normalization, what else scales and shifts channels, residual additions and clamping activations are fused into
-/// convolutions; memory is planned, and weights are packed once. Whole batches run image by image over the current rayon
-/// pool; a batch smaller than the pool is split inside its layers. [`run_observed`](Executor::run_observed) runs every node
-/// of the network by itself.
+/// What no output needs, what hands its input on and transposes that cancel are left out, with the errors that they would
+/// raise; batch normalization, what else scales and shifts channels, residual additions and clamping activations are fused
+/// into convolutions; memory is planned, and weights are packed once. Whole batches run image by image over the current
+/// rayon pool; a batch smaller than the pool is split inside its layers. [`run_observed`](Executor::run_observed) runs every
+/// node of the network by itself.
 ///
 /// # Determinism
 /// The result for an image depends neither on the number of threads nor on the other images of the batch, bit by bit.
