@@ -25,7 +25,7 @@ pub(crate) fn reduce(
     request: &Request<'_>,
     score: impl FnOnce(&Channels<'_>) -> Result<(Scores, Vec<Refusal>), ReduceError>,
 ) -> Result<Reduction, ReduceError> {
-    settings::check(method, request.settings)?;
+    settings::parse::<toml::Table>(method.facts().name, &method.settings(), request.settings)?;
     if let Target::Sparsity(_) = request.target {
         return Err(ReduceError::WrongTarget {
             method: method.facts().name.to_owned(),

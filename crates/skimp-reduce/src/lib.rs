@@ -13,7 +13,7 @@ mod method;
 pub mod methods;
 pub mod recast;
 mod scores;
-mod settings;
+pub mod settings;
 pub mod weights;
 
 pub use batch_norm::reestimate;

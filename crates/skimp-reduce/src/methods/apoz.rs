@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use skimp_cpu::CpuExecutor;
 use skimp_graph::{Executor, Graph, Op, Tensor, ValueId};
 
-use crate::settings::read;
+use crate::settings;
 use crate::{Learning, Method, MethodFacts, Needs, ReduceError, Reduction, Refusal, Removes, Request, filters};
 
 /// Removes the channels with the highest average percentage of zeros behind a rectifier; the mean where several follow.
@@ -45,11 +45,11 @@ impl Method for Apoz {
     }
 
     fn settings(&self) -> toml::Table {
-        crate::settings::table(&Settings::default())
+        toml::Table::try_from(Settings::default()).unwrap_or_default()
     }
 
     fn reduce(&self, graph: &Graph, request: &Request<'_>) -> Result<Reduction, ReduceError> {
-        let settings: Settings = read(self, request.settings)?;
+        let settings: Settings = settings::parse(self.facts().name, &self.settings(), request.settings)?;
         let learning = request.learning_of(self)?;
         filters::reduce(self, graph, request, |channels| {
             let zeros = zeros(graph, learning, settings.images)?;

@@ -7,12 +7,13 @@ use skimp_train::Param;
 use skimp_train::optimizer::{ParamHook, UpdateOf};
 
 use super::han::{Pruned, Rounds};
+use crate::settings;
+use crate::settings::within;
 use crate::weights::compressed::{Shared, Sizes, encode, share};
 use crate::weights::scope::n_zeros;
 use crate::weights::select::{cut_smallest, magnitudes};
-use crate::weights::settings::within;
 use crate::weights::training::places;
-use crate::weights::{Found, Start, apply, reduction, settings};
+use crate::weights::{Found, Start, apply, reduction};
 use crate::{Learning, Lesson, Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request};
 
 const NAME: &str = "deep-compression";

@@ -5,11 +5,12 @@ use skimp_graph::Graph;
 use skimp_train::Param;
 use skimp_train::optimizer::{Mask, ParamHook, UpdateOf};
 
+use crate::settings;
+use crate::settings::{Auto, setting_error, within};
 use crate::weights::scope::ScopeKind;
 use crate::weights::select::{keep_all, magnitudes};
-use crate::weights::settings::{Auto, setting_error, within};
 use crate::weights::training::{Place, Shared, fixed_masks, lock, places, shared};
-use crate::weights::{Scope, ScopeSettings, Start, WeightTensor, apply, reduction, settings};
+use crate::weights::{Scope, ScopeSettings, Start, WeightTensor, apply, reduction};
 use crate::{Lesson, Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request};
 
 const NAME: &str = "gradual";

@@ -6,13 +6,14 @@ use serde::Deserialize;
 use skimp_graph::rewrite::Editor;
 use skimp_graph::{Graph, Op, ops};
 
+use crate::settings;
+use crate::settings::{setting_error, within};
 use crate::weights::neurons::{cut_unread, dead_neurons};
 use crate::weights::scope::n_zeros;
 use crate::weights::select::{cut_smallest_of_all, keep_all, n_zeros as zeros};
 use crate::weights::sensitivity::{Sensitivity, sensitivity};
-use crate::weights::settings::{setting_error, within};
 use crate::weights::training::{fixed_masks, places};
-use crate::weights::{Found, Start, WeightTensor, apply, reduction, settings};
+use crate::weights::{Found, Start, WeightTensor, apply, reduction};
 use crate::{Learning, Lesson, Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request};
 
 const NAME: &str = "han";

@@ -8,11 +8,12 @@ use skimp_graph::{Graph, Tensor};
 use skimp_train::Param;
 use skimp_train::optimizer::{ParamHook, UpdateOf};
 
+use crate::settings;
+use crate::settings::within;
 use crate::weights::scope::ScopeKind;
 use crate::weights::select::keep_all;
-use crate::weights::settings::within;
 use crate::weights::training::{Shared, fixed_masks, lock, places, shared};
-use crate::weights::{Found, ScopeSettings, Start, apply, reduction, settings};
+use crate::weights::{Found, ScopeSettings, Start, apply, reduction};
 use crate::{Learning, Lesson, Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request};
 
 const NAME: &str = "lottery";

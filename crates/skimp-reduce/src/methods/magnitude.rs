@@ -3,9 +3,10 @@
 use serde::Deserialize;
 use skimp_graph::Graph;
 
+use crate::settings;
 use crate::weights::scope::ScopeKind;
 use crate::weights::select::magnitudes;
-use crate::weights::{ScopeSettings, Start, settings};
+use crate::weights::{ScopeSettings, Start};
 use crate::{Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request};
 
 const NAME: &str = "magnitude";

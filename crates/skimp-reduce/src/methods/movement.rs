@@ -6,10 +6,11 @@ use skimp_train::Param;
 use skimp_train::optimizer::{ParamHook, UpdateOf};
 
 use super::gradual::{Schedule, ScheduleSettings};
+use crate::settings;
+use crate::settings::{Auto, within};
 use crate::weights::scope::ScopeKind;
-use crate::weights::settings::{Auto, within};
 use crate::weights::training::{ForwardMasks, Masked, Place, Shared, lock, places, shared};
-use crate::weights::{Scope, ScopeSettings, Start, WeightTensor, apply, reduction, settings};
+use crate::weights::{Scope, ScopeSettings, Start, WeightTensor, apply, reduction};
 use crate::{Lesson, Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request};
 
 const NAME: &str = "movement";

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use skimp_graph::Graph;
 
-use crate::weights::{Start, WeightTensor, settings};
+use crate::settings;
+use crate::weights::{Start, WeightTensor};
 use crate::{Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request};
 
 const NAME: &str = "nm";

@@ -5,12 +5,13 @@ use serde::Deserialize;
 use skimp_graph::Graph;
 
 use super::wanda::{layer_counts, share};
+use crate::settings;
+use crate::settings::within;
 use crate::weights::inputs::{Gram, sum_windows, unknown_windows};
 use crate::weights::linear_algebra::{inverse_factor, product_of_factor};
 use crate::weights::scope::ScopeKind;
 use crate::weights::select::cut_smallest;
-use crate::weights::settings::within;
-use crate::weights::{ScopeSettings, Start, WeightTensor, apply, reduction, settings};
+use crate::weights::{ScopeSettings, Start, WeightTensor, apply, reduction};
 use crate::{Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request};
 
 const NAME: &str = "obc";

@@ -6,11 +6,12 @@ use skimp_numerics::rng::{stream, uniform_f64};
 use skimp_train::Param;
 use skimp_train::optimizer::{ParamHook, UpdateOf};
 
+use crate::settings;
+use crate::settings::{Auto, within};
 use crate::weights::scope::n_zeros;
 use crate::weights::select::{cut_smallest, magnitudes};
-use crate::weights::settings::{Auto, within};
 use crate::weights::training::{ForwardMasks, Masked, Place, Shared, lock, places, shared};
-use crate::weights::{Start, WeightTensor, apply, reduction, settings};
+use crate::weights::{Start, WeightTensor, apply, reduction};
 use crate::{Lesson, Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request};
 
 const NAME: &str = "surgery";

@@ -5,7 +5,7 @@ use skimp_graph::Graph;
 use skimp_train::{Mode, Targets, TrainError, policy};
 
 use crate::channels::Weight;
-use crate::settings::read;
+use crate::settings;
 use crate::{Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request, filters, scores};
 
 /// Removes the channels with the smallest `(Σ g·w)²`, `g` the loss's gradient and the sum over the weights of a filter:
@@ -47,11 +47,11 @@ impl Method for Taylor {
     }
 
     fn settings(&self) -> toml::Table {
-        crate::settings::table(&Settings::default())
+        toml::Table::try_from(Settings::default()).unwrap_or_default()
     }
 
     fn reduce(&self, graph: &Graph, request: &Request<'_>) -> Result<Reduction, ReduceError> {
-        let settings: Settings = read(self, request.settings)?;
+        let settings: Settings = settings::parse(self.facts().name, &self.settings(), request.settings)?;
         let learning = request.learning_of(self)?;
         filters::reduce(self, graph, request, |channels| {
             let mut model = learning.model(graph, &[])?;

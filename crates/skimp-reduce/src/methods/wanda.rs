@@ -3,11 +3,12 @@
 use serde::Deserialize;
 use skimp_graph::Graph;
 
+use crate::settings;
+use crate::settings::{setting_error, within};
 use crate::weights::inputs::{Squares, sum_windows, unknown_windows};
 use crate::weights::scope::ScopeKind;
 use crate::weights::select::cut_smallest;
-use crate::weights::settings::{setting_error, within};
-use crate::weights::{ScopeSettings, Start, WeightTensor, settings};
+use crate::weights::{ScopeSettings, Start, WeightTensor};
 use crate::{Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request};
 
 const NAME: &str = "wanda";

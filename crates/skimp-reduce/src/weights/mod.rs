@@ -12,7 +12,6 @@ mod outcome;
 pub mod scope;
 pub mod select;
 pub mod sensitivity;
-pub mod settings;
 pub mod tensors;
 pub(crate) mod training;
 

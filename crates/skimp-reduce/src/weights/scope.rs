@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::select::{cut_smallest, cut_smallest_of_all};
-use super::settings::{Auto, setting_error};
 use super::tensors::WeightTensor;
+use crate::settings::{Auto, setting_error};
 use crate::{ReduceError, Request};
 
 /// How zeros are shared out among the tensors.
