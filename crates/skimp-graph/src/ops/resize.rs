@@ -496,7 +496,7 @@ fn keep_aspect_ratio(
     for &axis in axes {
         // Rounded half up, as the specification says.
         let size = (x[axis].known().ok_or_else(open)? as f64 * ratio + 0.5).floor() as usize;
-        targets[axis] = Target::Size(size);
+        targets[axis] = if x[axis] == Extent::Known(size) { Target::Keep } else { Target::Size(size) };
     }
     Ok(())
 }
