@@ -399,7 +399,7 @@ impl<'g> Labels<'g> {
                 };
                 let shape = shapes.shape(id).to_vec();
                 // Indices and the like are what they are; every other constant stays.
-                let is_data = input != 1 || matches!(node.op, Op::Concat(_));
+                let is_data = is_moved(&node.op, input);
                 inputs.push(Some(match (self.graph.constant(id), self.of[id.0].get(round)) {
                     (Some(tensor), _) if !is_data => tensor.clone(),
                     (_, Some(labelling)) => as_tensor(&labelling.spread(&shape), shape),
@@ -562,6 +562,11 @@ impl<'g> Labels<'g> {
 
 fn weight_is_shared(labels: &Labels<'_>, node: &Node, input: usize) -> bool {
     node.inputs[input].is_some_and(|id| labels.n_uses[id.0] > 1 || labels.graph.outputs().contains(&id))
+}
+
+/// Whether an operator that moves elements moves those of this input; else they are indices or the like.
+pub(super) fn is_moved(op: &Op, input: usize) -> bool {
+    input != 1 || matches!(op, Op::Concat(_))
 }
 
 /// The node, with [`FIXED`] where it fills.

@@ -75,6 +75,11 @@ pub struct Weight<'g> {
 }
 
 impl Weight<'_> {
+    /// Channels along the axis, of all groups.
+    pub fn n_channels(&self) -> usize {
+        self.tensor.shape()[self.axis] * if self.axis == 0 { 1 } else { self.groups.max(1) }
+    }
+
     /// Calls `each` with the channel and the value of every element, in memory order. Where the axis holds the channels of
     /// one group, every group has its own.
     pub fn for_each(&self, mut each: impl FnMut(usize, f32)) {

@@ -4,6 +4,7 @@ use skimp_graph::ops::Class;
 use skimp_graph::rewrite::{Edge, Editor};
 use skimp_graph::{DType, Data, Graph, Node, Op, Tensor, ValueId};
 
+use super::analysis::is_moved;
 use super::moves::{Left, all_whole, fit};
 use super::{Channels, Gone};
 use crate::ReduceError;
@@ -177,9 +178,8 @@ impl Channels<'_> {
             .enumerate()
             .map(|(input, id)| {
                 let id = (*id)?;
-                let is_data = input != 1 || matches!(node.op, Op::Concat(_));
                 match graph.constant(id) {
-                    Some(tensor) if is_data => {
+                    Some(tensor) if is_moved(&node.op, input) => {
                         let shape = tensor.shape().to_vec();
                         Some(Ok(Left { kept: vec![None; shape.len()], shape }))
                     }

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use skimp_cpu::CpuExecutor;
 use skimp_graph::{Executor, Graph, Op, Tensor, ValueId};
 
+use crate::scores::Means;
 use crate::settings;
-use crate::{Learning, Method, MethodFacts, Needs, ReduceError, Reduction, Refusal, Removes, Request, filters};
+use crate::{Learning, Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request, filters};
 
 /// Removes the channels with the highest average percentage of zeros behind a rectifier; the mean where several follow.
 ///
@@ -53,26 +54,16 @@ impl Method for Apoz {
         let learning = request.learning_of(self)?;
         filters::reduce(self, graph, request, |channels| {
             let zeros = zeros(graph, learning, settings.images)?;
-            let mut sums: Vec<Vec<(f64, usize)>> =
-                channels.groups().iter().map(|group| vec![(0.0, 0); group.units.len()]).collect();
+            let mut means = Means::new(channels);
             for (id, (counts, n)) in zeros {
                 let Some((1, units)) = channels.along(id) else { continue };
                 for (count, unit) in counts.iter().zip(units) {
-                    let Some((group, unit)) = unit else { continue };
-                    let (sum, n_sums) = &mut sums[group][unit];
-                    (*sum, *n_sums) = (*sum + *count as f64 / n as f64, *n_sums + 1);
+                    unit.into_iter().for_each(|unit| means.add(unit, *count as f64 / n as f64));
                 }
             }
-            let (mut scores, mut refused) = (Vec::with_capacity(sums.len()), Vec::new());
-            for (group, sums) in channels.groups().iter().zip(sums) {
-                let is_scored = sums.iter().all(|&(_, n)| n > 0);
-                if !is_scored {
-                    let node = graph.nodes()[group.layers[0]].name.clone();
-                    refused.push(Refusal { node, reason: "no Relu follows whose zeros could be counted".to_owned() });
-                }
-                scores.push(is_scored.then(|| sums.into_iter().map(|(sum, n)| 1.0 - sum / n as f64).collect()));
-            }
-            Ok((scores, refused))
+            let (zeros, refused) = means.finish(channels, "no Relu follows whose zeros could be counted");
+            let rest = |shares: Vec<f64>| shares.into_iter().map(|share| 1.0 - share).collect();
+            Ok((zeros.into_iter().map(|shares| shares.map(rest)).collect(), refused))
         })
     }
 }

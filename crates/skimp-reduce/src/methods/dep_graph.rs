@@ -2,7 +2,8 @@
 
 use skimp_graph::{Graph, Op};
 
-use crate::{Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request, filters};
+use crate::channels::{Slice, Unit};
+use crate::{Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request, filters, scores};
 
 /// Removes the channels with the smallest squared norm over all parameters of their group: the filters that make them,
 /// the scales of batch normalization, and the weights that read them.
@@ -39,17 +40,17 @@ impl Method for DepGraph {
             };
             for (at, group) in groups.iter().enumerate() {
                 for reads in [false, true] {
-                    let slices =
-                        |unit: &crate::channels::Unit| if reads { unit.reads.clone() } else { unit.makes.clone() };
-                    let mut nodes: Vec<usize> = group.units.iter().flat_map(slices).map(|slice| slice.node).collect();
+                    let mut nodes: Vec<usize> =
+                        group.units.iter().flat_map(|unit| slices(unit, reads)).map(|slice| slice.node).collect();
                     nodes.sort_unstable();
                     nodes.dedup();
                     for node in nodes {
                         let Some(weight) = channels.weight(node, reads) else { continue };
-                        let slices_of = |unit| slices(unit).into_iter().filter(|slice| slice.node == node);
-                        let last = group.units.iter().flat_map(slices_of).map(|slice| slice.channel).max();
-                        let of_channel = crate::scores::sums(&weight, last.map_or(0, |last| last + 1), |x| x * x);
-                        let of_unit = |unit| slices_of(unit).map(|slice| of_channel[slice.channel]).sum();
+                        let of_channel = scores::sums(&weight, |x| x * x);
+                        let of_unit = |unit| {
+                            let own = slices(unit, reads).iter().filter(|slice| slice.node == node);
+                            own.map(|slice| of_channel[slice.channel]).sum()
+                        };
                         add(at, group.units.iter().map(of_unit).collect());
                     }
                 }
@@ -69,4 +70,9 @@ impl Method for DepGraph {
             Ok((totals.into_iter().map(Some).collect(), Vec::new()))
         })
     }
+}
+
+/// The channels of a unit that layers make, or read.
+fn slices(unit: &Unit, reads: bool) -> &[Slice] {
+    if reads { &unit.reads } else { &unit.makes }
 }

@@ -32,13 +32,9 @@ impl Method for Fpgm {
 }
 
 /// For each filter the sum of its distances to all of them.
-fn distances(weight: &Weight<'_>, n: usize) -> Vec<f64> {
-    let mut filters: Vec<Vec<f32>> = vec![Vec::new(); n];
-    weight.for_each(|channel, value| {
-        if let Some(filter) = filters.get_mut(channel) {
-            filter.push(value);
-        }
-    });
+fn distances(weight: &Weight<'_>) -> Vec<f64> {
+    let mut filters: Vec<Vec<f32>> = vec![Vec::new(); weight.n_channels()];
+    weight.for_each(|channel, value| filters[channel].push(value));
     filters.par_iter().map(|a| filters.iter().map(|b| distance(a, b)).sum()).collect()
 }
 
@@ -69,6 +65,6 @@ mod tests {
     fn the_one_in_the_middle_is_replaceable() {
         let tensor = Tensor::from_f32(vec![3, 2], vec![0.0, 0.0, 3.0, 4.0, 6.0, 8.0]);
         let weight = Weight { id: ValueId(0), tensor: &tensor, axis: 0, groups: 1 };
-        assert_eq!(distances(&weight, 3), [15.0, 10.0, 15.0]);
+        assert_eq!(distances(&weight), [15.0, 10.0, 15.0]);
     }
 }

@@ -28,7 +28,7 @@ impl Method for L1 {
 
     fn reduce(&self, graph: &Graph, request: &Request<'_>) -> Result<Reduction, ReduceError> {
         filters::reduce(self, graph, request, |channels| {
-            Ok((scores::of_makers(channels, |weight, n| scores::sums(weight, n, f64::abs)), Vec::new()))
+            Ok((scores::of_makers(channels, |weight| scores::sums(weight, f64::abs)), Vec::new()))
         })
     }
 }

@@ -30,6 +30,6 @@ impl Method for L2 {
 }
 
 /// The Euclidean norm of each filter.
-fn norms(weight: &Weight<'_>, n: usize) -> Vec<f64> {
-    scores::sums(weight, n, |x| x * x).into_iter().map(f64::sqrt).collect()
+fn norms(weight: &Weight<'_>) -> Vec<f64> {
+    scores::sums(weight, |x| x * x).into_iter().map(f64::sqrt).collect()
 }

@@ -2,7 +2,9 @@
 
 use skimp_graph::{Graph, Op};
 
-use crate::{Method, MethodFacts, Needs, ReduceError, Reduction, Refusal, Removes, Request, filters};
+use crate::channels::{Channels, UnitAt};
+use crate::scores::Means;
+use crate::{Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request, filters};
 
 /// Removes the channels whose batch normalizations have the smallest absolute scale; the mean where there are several.
 /// A group without batch normalization stays, and is listed.
@@ -29,28 +31,22 @@ impl Method for Slimming {
 
     fn reduce(&self, graph: &Graph, request: &Request<'_>) -> Result<Reduction, ReduceError> {
         filters::reduce(self, graph, request, |channels| {
-            let mut sums: Vec<Vec<(f64, usize)>> =
-                channels.groups().iter().map(|group| vec![(0.0, 0); group.units.len()]).collect();
-            for node in graph.nodes().iter().filter(|node| matches!(node.op, Op::BatchNormalization(_))) {
-                let scale = node.inputs[1].and_then(|id| graph.constant(id)).and_then(|tensor| tensor.as_f32());
-                let (Some(scale), Some((1, units))) = (scale, channels.along(node.outputs[0])) else { continue };
-                for (scale, unit) in scale.iter().zip(units) {
-                    let Some((group, unit)) = unit else { continue };
-                    let (sum, n) = &mut sums[group][unit];
-                    (*sum, *n) = (*sum + f64::from(scale.abs()), *n + 1);
-                }
+            let mut means = Means::new(channels);
+            for (scale, unit) in scales(graph, channels) {
+                means.add(unit, f64::from(scale.abs()));
             }
-            let mut refused = Vec::new();
-            let mut all = Vec::with_capacity(sums.len());
-            for (group, sums) in channels.groups().iter().zip(sums) {
-                let is_scored = sums.iter().all(|&(_, n)| n > 0);
-                if !is_scored {
-                    let node = graph.nodes()[group.layers[0]].name.clone();
-                    refused.push(Refusal { node, reason: "no batch normalization scales its channels".to_owned() });
-                }
-                all.push(is_scored.then(|| sums.into_iter().map(|(sum, n)| sum / n as f64).collect()));
-            }
-            Ok((all, refused))
+            Ok(means.finish(channels, "no batch normalization scales its channels"))
         })
     }
+}
+
+/// The scales of all batch normalizations, with the units that they scale.
+fn scales(graph: &Graph, channels: &Channels<'_>) -> Vec<(f32, UnitAt)> {
+    let mut found = Vec::new();
+    for node in graph.nodes().iter().filter(|node| matches!(node.op, Op::BatchNormalization(_))) {
+        let scale = node.inputs[1].and_then(|id| graph.constant(id)).and_then(|tensor| tensor.as_f32());
+        let (Some(scale), Some((1, units))) = (scale, channels.along(node.outputs[0])) else { continue };
+        found.extend(scale.iter().zip(units).filter_map(|(&scale, unit)| Some((scale, unit?))));
+    }
+    found
 }

@@ -65,10 +65,10 @@ impl Method for Taylor {
                 let targets = Targets { labels: &batch.labels, tensors: &[] };
                 model.backward(&learning.recipe.losses, &targets, &mut *policy)?;
                 // The scale of the loss multiplies all gradients alike.
-                let gradient = |weight: &Weight<'_>, n: usize| {
+                let gradient = |weight: &Weight<'_>| {
                     let name = &graph.value(weight.id).name;
                     let param = model.params().iter().find(|param| param.name() == name);
-                    let mut sums = vec![0.0; n];
+                    let mut sums = vec![0.0; weight.n_channels()];
                     if let Some(param) = param {
                         let gradients = param.graph_grad();
                         let mut at = 0;
