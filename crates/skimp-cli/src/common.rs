@@ -113,6 +113,18 @@ impl Global {
         spec.iter().for_each(|spec| skimp::note_data(spec));
     }
 
+    /// Opens a network of which a result is made. All that is read is noted first, external data of the network included,
+    /// so that no result replaces it.
+    pub(crate) fn open(&self, model: &str, data: Option<&str>) -> Result<skimp::Network, Failure> {
+        self.reads_data(data);
+        self.reads(model);
+        self.check_output()?;
+        let network = skimp::Network::open(model)?;
+        self.tells(&network);
+        self.check_output()?;
+        Ok(network)
+    }
+
     /// Checks before a long run that its result can be written to `--output`.
     pub(crate) fn check_output(&self) -> Result<(), Failure> {
         self.writes("--output", self.output.as_deref())

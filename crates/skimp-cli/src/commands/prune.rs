@@ -126,13 +126,7 @@ impl super::Command for Prune {
             (output, _) => output,
         };
         let on_stdout = global.takes_stdout(matches)?;
-        global.reads_data(data.set());
-        global.reads(&model);
-        global.check_output()?;
-        let network = skimp::Network::open(&model)?;
-        global.tells(&network);
-        // External data of the network are inputs, too.
-        global.check_output()?;
+        let network = global.open(&model, data.set())?;
         let images = if data.is_given() {
             Some(skimp::DataConfig { accuracy_images: measures.accuracy_images, ..data.ranges_config()? })
         } else {

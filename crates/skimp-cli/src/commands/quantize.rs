@@ -111,13 +111,7 @@ impl super::Command for Quantize {
             return Err(Failure::usage(anyhow!("skimp quantize needs --output OUT.onnx")));
         };
         let on_stdout = global.takes_stdout(matches)?;
-        global.reads_data(arguments.data.set());
-        global.reads(&arguments.model);
-        global.check_output()?;
-        let network = skimp::Network::open(&arguments.model)?;
-        global.tells(&network);
-        // External data of the network are inputs, too.
-        global.check_output()?;
+        let network = global.open(&arguments.model, arguments.data.set())?;
         let config = QuantizeConfig {
             data: DataConfig { accuracy_images: arguments.accuracy_images, ..arguments.data.ranges_config()? },
             input_size: arguments.data.input_size,

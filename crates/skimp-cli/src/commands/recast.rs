@@ -109,13 +109,7 @@ impl super::Command for Recast {
                 "new blocks learn from images: give --data NAME[:DIR], or --structure-only to leave their weights random"
             )));
         }
-        global.reads_data(data.set());
-        global.reads(&model);
-        global.check_output()?;
-        let network = skimp::Network::open(&model)?;
-        global.tells(&network);
-        // External data of the network are inputs, too.
-        global.check_output()?;
+        let network = global.open(&model, data.set())?;
         let images = if data.is_given() {
             Some(DataConfig { accuracy_images: lesson.accuracy_images, ..data.ranges_config()? })
         } else {
