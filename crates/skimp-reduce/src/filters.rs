@@ -11,12 +11,52 @@ use crate::{GroupChange, Method, ReduceError, Reduction, Refusal, Request, Scope
 /// For each group the score of each unit: the lowest ones go first. A group without scores stays.
 pub(crate) type Scores = Vec<Option<Vec<f64>>>;
 
+/// Which units of a group go first.
+pub(crate) trait Ranking {
+    /// Scores of the units, which compare them with those of other groups; `None` if the group stays.
+    fn scores(&self, group: usize) -> Option<&[f64]>;
+
+    /// The `n` units that go, where `n` do, in any order.
+    fn lowest(&self, group: usize, n: usize) -> Vec<usize>;
+}
+
+impl Ranking for Scores {
+    fn scores(&self, group: usize) -> Option<&[f64]> {
+        self[group].as_deref()
+    }
+
+    fn lowest(&self, group: usize, n: usize) -> Vec<usize> {
+        ranked(self[group].as_deref().unwrap_or_default()).take(n).collect()
+    }
+}
+
 /// With a global ranking every group keeps this share.
 const FLOOR: f64 = 0.1;
 
 /// Steps of the search for the fraction that meets a target of operations or parameters: fractions are multiples of
 /// 2^-12.
 const SEARCH_STEPS: u32 = 12;
+
+/// The channels that go.
+#[derive(Debug)]
+pub(crate) struct Chosen<'g> {
+    pub(crate) channels: Channels<'g>,
+    pub(crate) gone: Gone,
+    unscored: Vec<Refusal>,
+}
+
+impl Chosen<'_> {
+    /// What became of the network, of which `graph` is left.
+    pub(crate) fn reduction(self, graph: Graph, request: &Request<'_>, mut notes: Vec<String>) -> Reduction {
+        let Self { channels, gone, unscored } = self;
+        let refused = channels.refused().iter().cloned().chain(unscored).collect();
+        if gone.iter().all(Vec::is_empty) {
+            notes = vec![format!("target {}: nothing goes, the network is as it was", request.target)];
+        }
+        let (groups, masks) = (changes(&channels, &gone), Vec::new());
+        Reduction { graph, masks, groups, refused, notes }
+    }
+}
 
 /// Removes the channels with the lowest scores.
 pub(crate) fn reduce(
@@ -25,6 +65,18 @@ pub(crate) fn reduce(
     request: &Request<'_>,
     score: impl FnOnce(&Channels<'_>) -> Result<(Scores, Vec<Refusal>), ReduceError>,
 ) -> Result<Reduction, ReduceError> {
+    let chosen = choose(method, graph, request, score)?;
+    let reduced = chosen.channels.remove(&chosen.gone)?;
+    Ok(chosen.reduction(reduced, request, Vec::new()))
+}
+
+/// Chooses the channels that go.
+pub(crate) fn choose<'g, R: Ranking>(
+    method: &dyn Method,
+    graph: &'g Graph,
+    request: &Request<'_>,
+    rank: impl FnOnce(&Channels<'g>) -> Result<(R, Vec<Refusal>), ReduceError>,
+) -> Result<Chosen<'g>, ReduceError> {
     settings::parse::<toml::Table>(method.facts().name, &method.settings(), request.settings)?;
     if let Target::Sparsity(_) = request.target {
         return Err(ReduceError::WrongTarget {
@@ -34,15 +86,9 @@ pub(crate) fn reduce(
         });
     }
     let channels = analyze(graph, request)?;
-    let (scores, unscored) = score(&channels)?;
-    let plan = Plan { channels: &channels, scores, request };
-    let gone = plan.gone()?;
-    let reduced = channels.remove(&gone)?;
-    let refused = channels.refused().iter().cloned().chain(unscored).collect();
-    let is_same = gone.iter().all(Vec::is_empty);
-    let notes = is_same.then(|| format!("target {}: nothing goes, the network is as it was", request.target));
-    let (groups, masks) = (changes(&channels, &gone), Vec::new());
-    Ok(Reduction { graph: reduced, masks, groups, refused, notes: notes.into_iter().collect() })
+    let (ranking, unscored) = rank(&channels)?;
+    let gone = Plan { channels: &channels, ranking, request }.gone()?;
+    Ok(Chosen { channels, gone, unscored })
 }
 
 /// The channels of a network, of which some must be able to go.
@@ -76,13 +122,13 @@ pub(crate) fn counts(graph: &Graph) -> Result<Statistics, GraphError> {
 }
 
 /// Which channels go.
-struct Plan<'c, 'g> {
+struct Plan<'c, 'g, R> {
     channels: &'c Channels<'g>,
-    scores: Scores,
+    ranking: R,
     request: &'c Request<'c>,
 }
 
-impl Plan<'_, '_> {
+impl<R: Ranking> Plan<'_, '_, R> {
     fn gone(&self) -> Result<Gone, ReduceError> {
         let graph = self.channels.graph();
         match self.request.target {
@@ -133,19 +179,21 @@ impl Plan<'_, '_> {
     /// What goes where this fraction of the channels stays.
     fn at(&self, fraction: f64) -> Gone {
         let shares = match self.request.scope {
-            Scope::Uniform => vec![fraction; self.scores.len()],
+            Scope::Uniform => vec![fraction; self.channels.groups().len()],
             Scope::Global => self.shares(fraction),
         };
-        let groups = self.channels.groups().iter().zip(&self.scores).zip(shares);
+        let groups = self.channels.groups().iter().enumerate().zip(shares);
         let mut gone: Gone = groups
-            .map(|((group, scores), share)| {
-                let Some(scores) = scores else { return Vec::new() };
+            .map(|((at, group), share)| {
+                if self.ranking.scores(at).is_none() {
+                    return Vec::new();
+                }
                 let per_unit = group.channels_per_unit();
                 let n_fixed = group.n_channels.saturating_sub(group.units.len() * per_unit);
                 let kept = kept_channels(group.n_channels, share, self.request.round_to);
                 let n_kept =
                     kept.saturating_sub(n_fixed).div_ceil(per_unit).clamp(usize::from(n_fixed == 0), group.units.len());
-                let mut gone: Vec<usize> = ranked(scores).take(group.units.len() - n_kept).collect();
+                let mut gone = self.ranking.lowest(at, group.units.len() - n_kept);
                 gone.sort_unstable();
                 gone
             })
@@ -153,7 +201,7 @@ impl Plan<'_, '_> {
         // Where nothing would be left of a value, the best of what it holds stays.
         while let Some(units) = self.channels.emptied(&gone).into_iter().next() {
             let score =
-                |&(group, unit): &(usize, usize)| self.scores[group].as_ref().map_or(f64::INFINITY, |all| all[unit]);
+                |&(group, unit): &(usize, usize)| self.ranking.scores(group).map_or(f64::INFINITY, |all| all[unit]);
             let best = units.into_iter().max_by(|a, b| score(a).total_cmp(&score(b)).then(b.cmp(a)));
             let Some((group, unit)) = best else { break };
             gone[group].retain(|&other| other != unit);
@@ -163,12 +211,12 @@ impl Plan<'_, '_> {
 
     /// The share of each group whose scores, divided by the group's mean, are among the best of all.
     fn shares(&self, fraction: f64) -> Vec<f64> {
-        let relative = |scores: &Option<Vec<f64>>| -> Vec<f64> {
-            let scores = scores.as_deref().unwrap_or_default();
+        let relative = |group: usize| -> Vec<f64> {
+            let scores = self.ranking.scores(group).unwrap_or_default();
             let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
             scores.iter().map(|score| if mean > 0.0 { score / mean } else { *score }).collect()
         };
-        let relative: Vec<Vec<f64>> = self.scores.iter().map(relative).collect();
+        let relative: Vec<Vec<f64>> = (0..self.channels.groups().len()).map(relative).collect();
         let mut all: Vec<(f64, usize)> = Vec::new();
         for (group, scores) in relative.iter().enumerate() {
             all.extend(scores.iter().map(|&score| (score, group)));

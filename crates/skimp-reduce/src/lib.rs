@@ -11,6 +11,7 @@ mod filters;
 mod learning;
 mod method;
 pub mod methods;
+mod readers;
 pub mod recast;
 mod scores;
 pub mod settings;

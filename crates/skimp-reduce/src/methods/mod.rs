@@ -16,6 +16,7 @@ mod obc;
 mod slimming;
 mod surgery;
 mod taylor;
+mod thinet;
 mod wanda;
 
 use crate::Method;
@@ -26,6 +27,7 @@ pub static METHODS: &[&dyn Method] = &[
     &l2::L2,
     &fpgm::Fpgm,
     &apoz::Apoz,
+    &thinet::Thinet,
     &taylor::Taylor,
     &slimming::Slimming,
     &dep_graph::DepGraph,

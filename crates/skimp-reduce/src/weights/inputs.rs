@@ -119,7 +119,8 @@ pub(crate) fn unknown_windows(graph: &Graph, tensor: &WeightTensor) -> Option<St
 }
 
 /// The windows of one layer for inputs of some extents.
-enum Windows {
+#[derive(Debug)]
+pub(crate) enum Windows {
     /// The last axis of the input, at every position of the others.
     Rows,
     /// For each output position and tap, where the element of a channel lies, if not in the padding.
@@ -127,7 +128,11 @@ enum Windows {
 }
 
 impl Windows {
-    fn of(node: &Node, x: &[usize]) -> Result<Self, GraphError> {
+    /// Those of a layer that [`unknown_windows`] has nothing against, for an input of the extents `x`.
+    ///
+    /// # Errors
+    /// Extents that do not fit.
+    pub(crate) fn of(node: &Node, x: &[usize]) -> Result<Self, GraphError> {
         let extents = x.get(2..).unwrap_or_default();
         if let Op::Conv(ops::Conv { window, .. }) = &node.op {
             let axes = window_axes(&node.op, &node.name, window, extents)?;
@@ -159,6 +164,41 @@ impl Windows {
             return Ok(Self::Taps(taps(&axes.collect::<Vec<_>>())));
         }
         Ok(Self::Rows)
+    }
+
+    /// Output positions of an image of the input `x`.
+    pub(crate) fn n_positions(&self, x: &Tensor, matrix: &Matrix) -> usize {
+        match self {
+            Self::Rows => x.len() / (x.shape().first().copied().unwrap_or(1) * matrix.columns()).max(1),
+            Self::Taps(taps) => taps.len() / matrix.taps().max(1),
+        }
+    }
+
+    /// Puts what a group of the layer multiplies for one output position of one image into `window`.
+    pub(crate) fn window(
+        &self,
+        x: &Tensor,
+        matrix: &Matrix,
+        (image, position, group): (usize, usize, usize),
+        window: &mut Vec<f64>,
+    ) {
+        let elements = x.as_f32().unwrap_or_default();
+        window.clear();
+        match self {
+            Self::Rows => {
+                let row = image * self.n_positions(x, matrix) + position;
+                window.extend(elements[row * matrix.columns()..][..matrix.columns()].iter().map(|&x| f64::from(x)));
+            }
+            Self::Taps(taps) => {
+                let n_pixels: usize = x.shape()[2..].iter().product();
+                let group_len = matrix.inputs() * n_pixels;
+                let channels = &elements[(image * matrix.groups() + group) * group_len..][..group_len];
+                let offsets = &taps[position * matrix.taps()..][..matrix.taps()];
+                for channel in channels.chunks_exact(n_pixels.max(1)) {
+                    window.extend(offsets.iter().map(|offset| offset.map_or(0.0, |idx| f64::from(channel[idx]))));
+                }
+            }
+        }
     }
 
     /// Adds all windows of an input to the sums of the groups.
@@ -275,10 +315,30 @@ fn pass<S: WindowSum>(
             }
         }
     }
+    let n_used = observe(graph, learning, n_images, |id, x| {
+        for &(position, idx) in readers.get(&id).into_iter().flatten() {
+            Windows::of(&graph.nodes()[idx], x.shape())?.add(x, &tensors[position].matrix, &mut sums[position]);
+        }
+        Ok(())
+    })?;
+    Ok((sums, n_used))
+}
+
+/// Shows every value that the network computes from the first `n_images` training images, and these, batch by batch; how
+/// many images there were.
+///
+/// # Errors
+/// As [`sum_windows`], and what `visit` says.
+pub(crate) fn observe(
+    graph: &Graph,
+    learning: &Learning<'_>,
+    n_images: usize,
+    mut visit: impl FnMut(ValueId, &Tensor) -> Result<(), ReduceError>,
+) -> Result<usize, ReduceError> {
     let (runnable, fixed_batch) = with_open_batch(graph)?;
     let executor = CpuExecutor::new(&runnable)?;
     let mut n_used = 0;
-    let mut error = None;
+    let mut result = Ok(());
     for step in 0..learning.training.steps_per_epoch() {
         let batch = learning.training.batch(step)?;
         let [n, shape @ ..] = batch.shape;
@@ -289,26 +349,20 @@ fn pass<S: WindowSum>(
             let shape = std::iter::once(step_len).chain(shape).collect();
             let images = image_tensor(graph, shape, images);
             let mut visit = |id: ValueId, x: &Tensor| {
-                for &(position, idx) in readers.get(&id).into_iter().flatten() {
-                    let node = &graph.nodes()[idx];
-                    match Windows::of(node, x.shape()) {
-                        Ok(windows) => windows.add(x, &tensors[position].matrix, &mut sums[position]),
-                        Err(cause) => error = Some(cause),
-                    }
+                if result.is_ok() {
+                    result = visit(id, x);
                 }
             };
             visit(graph.inputs()[0].value, &images);
             executor.run_observed(std::slice::from_ref(&images), &mut visit)?;
             n_used += step_len;
         }
-        if let Some(error) = error {
-            return Err(error.into());
-        }
+        std::mem::replace(&mut result, Ok(()))?;
         if n_used >= n_images {
             break;
         }
     }
-    Ok((sums, n_used))
+    Ok(n_used)
 }
 
 /// Images as the network takes them: some networks take flat ones.

@@ -68,6 +68,16 @@ pub(crate) fn product_of_factor(u: &[f64], n: usize) -> Vec<f64> {
     product
 }
 
+/// `a⁻¹ b`, with the triangle `u` of [`inverse_factor`].
+pub(crate) fn solved(u: &[f64], n: usize, b: &[f64]) -> Vec<f64> {
+    let mut x = vec![0.0; n];
+    for (i, row) in u.chunks_exact(n.max(1)).enumerate() {
+        let product: f64 = row[i..].iter().zip(&b[i..]).map(|(u, b)| u * b).sum();
+        x[i..].iter_mut().zip(&row[i..]).for_each(|(x, u)| *x += u * product);
+    }
+    x
+}
+
 #[cfg(test)]
 mod tests {
     use skimp_numerics::rng::{Draws, stream};
@@ -89,6 +99,11 @@ mod tests {
             let u = inverse_factor(&upper, n).unwrap();
             assert!((0..n * n).filter(|i| i / n > i % n).all(|i| u[i].to_bits() == 0));
             let inverse = product_of_factor(&u, n);
+            let b: Vec<f64> = (0..n).map(|_| draws.normal()).collect();
+            for (i, found) in solved(&u, n, &b).into_iter().enumerate() {
+                let expected: f64 = (0..n).map(|j| inverse[i * n + j] * b[j]).sum();
+                assert!((found - expected).abs() < 1e-9 * (1.0 + expected.abs()), "{n}: {found}, {expected}");
+            }
             for i in 0..n {
                 for j in 0..n {
                     let found: f64 = (0..n).map(|k| a[i * n + k] * inverse[k * n + j]).sum();

@@ -1,9 +1,10 @@
 //! Filter pruning: what goes, how much, and what is refused.
 
 use skimp_graph::networks::{self, Weights};
-use skimp_graph::rewrite::trial_shapes;
+use skimp_graph::ops::Flatten;
+use skimp_graph::rewrite::{Editor, trial_shapes};
 use skimp_graph::statistics::{self, Statistics};
-use skimp_graph::{Graph, Op};
+use skimp_graph::{DType, Dim, Gemm, Graph, GraphBuilder, Op, Tensor};
 use skimp_reduce::channels::{Channels, Gone};
 use skimp_reduce::{METHODS, Needs, ReduceError, Reduction, Removes, Request, Scope, Target, methods};
 
@@ -83,18 +84,19 @@ fn the_smallest_filters_go() {
 
 /// Keeps `widths[i]` channels of the `i`-th convolution, counted from 1 (the first ones).
 fn with_widths(graph: &Graph, widths: &[(usize, usize)]) -> Graph {
-    let convs: Vec<usize> = graph
-        .nodes()
-        .iter()
-        .enumerate()
-        .filter(|(_, node)| matches!(node.op, Op::Conv(_)))
-        .map(|(idx, _)| idx)
-        .collect();
+    let convs: Vec<&str> =
+        graph.nodes().iter().filter(|node| matches!(node.op, Op::Conv(_))).map(|node| node.name.as_str()).collect();
+    let widths: Vec<(&str, usize)> = widths.iter().map(|&(conv, width)| (convs[conv - 1], width)).collect();
+    with_layer_widths(graph, &widths)
+}
+
+/// Keeps so many channels of these layers, the first ones.
+fn with_layer_widths(graph: &Graph, widths: &[(&str, usize)]) -> Graph {
     let channels = Channels::of(graph, |_| false).expect("valid");
     let mut gone: Gone = vec![Vec::new(); channels.groups().len()];
-    for &(conv, width) in widths {
-        let at =
-            channels.groups().iter().position(|group| group.layers == [convs[conv - 1]]).expect("a group of its own");
+    for &(layer, width) in widths {
+        let is_own = |layers: &[usize]| matches!(layers, &[node] if graph.nodes()[node].name == layer);
+        let at = channels.groups().iter().position(|group| is_own(&group.layers)).expect("a group of its own");
         gone[at] = (width..channels.groups()[at].units.len()).collect();
     }
     channels.remove(&gone).expect("valid")
@@ -121,6 +123,72 @@ fn published_shapes_have_their_counts() {
     assert_eq!((a.weights, a.macs), (769_456, 112_435_840));
     let b = counts(&with_widths(&graph, &recipe([0.4, 0.7, 0.9], &[16, 18, 20, 34, 38, 54])));
     assert_eq!((b.weights, b.macs), (732_016, 90_907_264));
+}
+
+/// Counts of Hu et al., arXiv:1607.03250, recomputed from the layers' sizes (LeNet: all parameters; VGG-16: weights, to
+/// 10,000).
+#[test]
+fn trimmed_shapes_have_their_counts() {
+    let graph = networks::build("lenet-5", Weights::Zero).expect("valid");
+    for (conv2, fc1, expected) in
+        [(50, 500, 431_080), (41, 426, 305_213), (31, 349, 193_004), (26, 293, 138_667), (24, 252, 112_094)]
+    {
+        let trimmed = counts(&with_layer_widths(&graph, &[("conv2", conv2), ("fc1", fc1)]));
+        assert_eq!(trimmed.parameters, expected, "{conv2} {fc1}");
+    }
+    let graph = networks::build("vgg16", Weights::Zero).expect("valid");
+    let trimmed = counts(&with_layer_widths(&graph, &[("conv5_3", 390), ("fc6", 1513)]));
+    assert_eq!((trimmed.weights + 5000) / 10_000, 5335);
+}
+
+/// VGG-16 with one dense layer behind the mean of each channel.
+fn with_global_pool(graph: &Graph) -> Graph {
+    let block: Vec<&str> = ["pool5", "flatten", "fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8"].to_vec();
+    let mut builder = GraphBuilder::new("head");
+    let dims = [Dim::Free("N".to_owned()), Dim::Fixed(512), Dim::Fixed(14), Dim::Fixed(14)];
+    let x = builder.input("x", DType::F32, dims.to_vec());
+    let pooled = builder.node("pool", Op::GlobalAveragePool, &[x]);
+    let flat = builder.node("flat", Op::Flatten(Flatten { axis: 1 }), &[pooled]);
+    let weight = builder.constant("fc.weight", Tensor::from_f32(vec![1000, 512], vec![0.0; 512_000]));
+    let y =
+        builder.node("fc", Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true }), &[flat, weight]);
+    builder.output(y);
+    let head = builder.build().expect("valid");
+    let node = |name: &str| graph.nodes().iter().find(|node| node.name == name).expect(name);
+    let (input, output) = (node("pool5").inputs[0].expect("an input"), node("fc8").outputs[0]);
+    let mut editor = Editor::new(graph);
+    editor.replace_block(&block, &head, &[input], &[output]).expect("fits");
+    editor.finish().expect("valid")
+}
+
+/// Counts of Luo et al., ICCV 2017, recomputed from the recipes (weights, operations): VGG-16 with the first ten
+/// convolutions halved, the same with a global pooling, ResNet-50 with 30 % of the first two convolutions of each block.
+#[test]
+fn thinet_shapes_have_their_counts() {
+    let graph = networks::build("vgg16", Weights::Zero).expect("valid");
+    let widths: Vec<(usize, usize)> = [64, 64, 128, 128, 256, 256, 256, 512, 512, 512]
+        .iter()
+        .zip(1..)
+        .map(|(width, conv)| (conv, width / 2))
+        .collect();
+    let conv = counts(&with_widths(&graph, &widths));
+    assert_eq!((conv.weights, conv.macs), (131_440_480, 4_791_205_888));
+    let pooled = counts(&with_widths(&with_global_pool(&graph), &widths));
+    assert_eq!((pooled.weights, pooled.macs), (8_318_816, 4_668_084_224));
+    // `round` and `macs` in millions and billions, as published: 8.661 M and 1.102 G, of 25.503 M and 3.858 G.
+    let graph = networks::build("resnet50-v1", Weights::Zero).expect("valid");
+    assert_eq!((counts(&graph).weights, counts(&graph).macs), (25_502_912, 3_857_973_248));
+    let convs: Vec<&str> =
+        graph.nodes().iter().filter(|node| matches!(node.op, Op::Conv(_))).map(|node| node.name.as_str()).collect();
+    let of = |(at, name): (usize, &&str)| {
+        let stage: u32 = name.strip_prefix("layer")?.split('.').next()?.parse().ok()?;
+        let width = f64::from(32 << stage);
+        (name.ends_with("conv1") || name.ends_with("conv2")).then_some((at + 1, (0.3 * width).round() as usize))
+    };
+    let widths: Vec<(usize, usize)> = convs.iter().enumerate().filter_map(of).collect();
+    assert_eq!(widths.len(), 32);
+    let thin = counts(&with_widths(&graph, &widths));
+    assert_eq!(((thin.weights + 500) / 1000, (thin.macs + 500_000) / 1_000_000), (8661, 1102));
 }
 
 #[test]
