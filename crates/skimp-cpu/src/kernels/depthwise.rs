@@ -8,6 +8,7 @@ use super::conv::ConvShape;
 use super::lanes::Lanes;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::x86::{Avx2, Avx512};
+use super::program::{Epilogue, finish};
 use super::{Bounds, Isa, LANES, Planes, multiply_add};
 use rayon::prelude::*;
 
@@ -55,7 +56,7 @@ impl PackedDepthwise {
     pub(crate) fn run(
         &self,
         shape: &ConvShape,
-        bounds: Bounds,
+        (bounds, epilogue): (Bounds, Epilogue<'_>),
         (x, x_planes): (&[f32], &Planes),
         (out, out_planes): (&mut [f32], &Planes),
         parallel: bool,
@@ -76,6 +77,7 @@ impl PackedDepthwise {
                     + (row * shape.strides[0] + x_planes.halo.top - shape.pads[0]) * x_planes.pitch()
                     + (x_planes.halo.left - shape.pads[1]) * LANES;
                 let y = out_planes.at(0, row, 0);
+                let y = &mut out[y..y + shape.output[1] * LANES];
                 self.row(
                     &Row {
                         x: &x[start..x_planes.len()],
@@ -85,8 +87,9 @@ impl PackedDepthwise {
                         bias: &self.bias[block * LANES..][..LANES],
                         bounds,
                     },
-                    &mut out[y..y + shape.output[1] * LANES],
+                    y,
                 );
+                finish(epilogue, self.isa, [block, row], y);
             }
         };
         let blocks = out[..out_planes.len()].chunks_exact_mut(out_planes.plane()).enumerate();

@@ -20,14 +20,17 @@ pub(crate) trait Lanes: Copy {
     unsafe fn add(self, other: Self) -> Self;
     /// Clamps to `[low, high]`; NaN stays NaN.
     unsafe fn clamp(self, low: Self, high: Self) -> Self;
+    /// Lane `order[i]` in lane i, of the same eight lanes.
+    unsafe fn permuted(self, order: &[i32; 16]) -> Self;
 }
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86 {
     use std::arch::x86_64::{
-        __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_set1_ps,
-        _mm256_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_min_ps,
-        _mm512_set1_ps, _mm512_storeu_ps,
+        __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_ps,
+        _mm256_min_ps, _mm256_permutevar8x32_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps,
+        _mm512_loadu_ps, _mm512_loadu_si512, _mm512_max_ps, _mm512_min_ps, _mm512_permutexvar_ps, _mm512_set1_ps,
+        _mm512_storeu_ps,
     };
 
     use super::Lanes;
@@ -72,6 +75,12 @@ pub(crate) mod x86 {
         unsafe fn clamp(self, low: Self, high: Self) -> Self {
             // SAFETY: see the trait. The second operand wins where one is NaN, so NaN passes through.
             unsafe { Self(_mm512_min_ps(high.0, _mm512_max_ps(low.0, self.0))) }
+        }
+
+        #[inline(always)]
+        unsafe fn permuted(self, order: &[i32; 16]) -> Self {
+            // SAFETY: see the trait.
+            unsafe { Self(_mm512_permutexvar_ps(_mm512_loadu_si512(order.as_ptr().cast()), self.0)) }
         }
     }
 
@@ -120,6 +129,17 @@ pub(crate) mod x86 {
                 Self(
                     _mm256_min_ps(high.0, _mm256_max_ps(low.0, self.0)),
                     _mm256_min_ps(high.1, _mm256_max_ps(low.1, self.1)),
+                )
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn permuted(self, order: &[i32; 16]) -> Self {
+            // SAFETY: see the trait. Only the low three bits of an index count.
+            unsafe {
+                Self(
+                    _mm256_permutevar8x32_ps(self.0, _mm256_loadu_si256(order.as_ptr().cast())),
+                    _mm256_permutevar8x32_ps(self.1, _mm256_loadu_si256(order.as_ptr().add(8).cast())),
                 )
             }
         }

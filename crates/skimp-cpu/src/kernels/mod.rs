@@ -7,11 +7,13 @@
 pub(crate) mod conv;
 pub(crate) mod dense;
 pub(crate) mod depthwise;
-pub(crate) mod elementwise;
+pub(crate) mod functions;
+pub(crate) mod grouped;
 pub(crate) mod lanes;
 pub(crate) mod layout;
 pub(crate) mod planar;
 pub(crate) mod pool;
+pub(crate) mod program;
 
 /// Channels in a block, and elements in the vectors that kernels are written in.
 pub(crate) const LANES: usize = 16;

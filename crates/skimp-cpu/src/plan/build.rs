@@ -6,19 +6,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use skimp_graph::shape::Shapes;
 use skimp_graph::{DType, Graph, GraphError, Node, Tensor, ValueId};
 
+use super::cones::Cones;
 use super::fuse::{self, Role};
 use super::places::{Form, Places};
 use super::{Arenas, BufferId, OutputSource, Plan, PlannedOutput, ReferenceInput, Step, memory};
+use crate::kernels::Isa;
 use crate::kernels::conv::PackedConv;
 use crate::kernels::dense::PackedDense;
 use crate::kernels::depthwise::PackedDepthwise;
-use crate::kernels::{Isa, LANES};
+use crate::kernels::grouped::PackedGrouped;
 
 /// Weights packed once per graph, shared by the plans for all image sizes. Keyed by node and input block.
 #[derive(Debug, Default)]
 pub(crate) struct Packs {
     pub(super) conv: Shared<PackedConv>,
     pub(super) depthwise: Shared<PackedDepthwise>,
+    pub(super) grouped: Shared<PackedGrouped>,
     pub(super) planar: Shared<(Vec<f32>, Vec<f32>)>,
     pub(super) dense: Shared<PackedDense>,
 }
@@ -48,6 +51,7 @@ pub(super) struct Builder<'a> {
     pub(super) constants: &'a [Option<Tensor>],
     pub(super) packs: &'a Packs,
     pub(super) isa: Isa,
+    pub(super) cones: Cones<'a>,
     pub(super) places: Places<'a>,
     steps: Vec<Step>,
 }
@@ -64,8 +68,8 @@ pub(crate) fn build(
     packs: &Packs,
     arenas: &Arc<Arenas>,
 ) -> Result<Option<Plan>, GraphError> {
-    let mut builder =
-        Builder { graph, shapes, constants, packs, isa: Isa::detect(), places: Places::new(shapes), steps: Vec::new() };
+    let (isa, cones, places) = (Isa::detect(), Cones::new(graph, shapes, constants), Places::new(shapes));
+    let mut builder = Builder { graph, shapes, constants, packs, isa, cones, places, steps: Vec::new() };
     let computed = graph.inputs().iter().map(|input| input.value);
     let computed = computed.chain(graph.nodes().iter().flat_map(|node| node.outputs.iter().copied()));
     for id in computed.filter(|id| constants[id.0].is_none()) {
@@ -77,7 +81,7 @@ pub(crate) fn build(
     let inputs: Vec<BufferId> =
         graph.inputs().iter().map(|input| builder.places.place(input.value, Form::Plain)).collect();
     let is_constant: Vec<bool> = constants.iter().map(Option::is_some).collect();
-    let roles = fuse::roles(graph, shapes, &is_constant, |conv| builder.adds_residual(&graph.nodes()[conv]));
+    let roles = fuse::roles(&builder.cones, &is_constant, |conv| builder.anchor(&graph.nodes()[conv]));
     for (idx, (node, role)) in graph.nodes().iter().zip(roles).enumerate() {
         if node.outputs.iter().all(|id| is_constant[id.0]) {
             continue;
@@ -85,6 +89,7 @@ pub(crate) fn build(
         match role {
             Role::Swallowed => {}
             Role::Ends(chain) => builder.convolution(&chain),
+            Role::EndsCone(cone) => builder.cone(&cone),
             Role::Alone => builder.node(idx),
         }
     }
@@ -188,24 +193,5 @@ impl Builder<'_> {
             .collect();
         let outputs = node.outputs.iter().map(|&id| self.place(id, Form::Plain)).collect();
         self.push(Step::Reference { op: node.op.clone(), node: node.name.clone(), inputs, outputs });
-    }
-
-    /// One parameter for each channel of an image, padded to whole blocks: from a constant that is a scalar or has
-    /// the channel as its only extent.
-    pub(super) fn per_channel(&self, id: ValueId, channels: usize, rank: usize) -> Option<Vec<f32>> {
-        let tensor = self.constant(id)?;
-        let elements = tensor.as_f32()?;
-        let n_padded = channels.next_multiple_of(LANES);
-        if let [only] = elements {
-            return Some(vec![*only; n_padded]);
-        }
-        let shape = tensor.shape();
-        // Right-aligned against [1, channels, ..].
-        let channel_axis = shape.len().checked_sub(rank - 1)?;
-        let fits =
-            shape.iter().enumerate().all(|(axis, &extent)| extent == if axis == channel_axis { channels } else { 1 });
-        let mut parameters = elements.to_vec();
-        parameters.resize(n_padded, 0.0);
-        fits.then_some(parameters)
     }
 }

@@ -1,12 +1,13 @@
 //! Which nodes a convolution swallows.
 
 use skimp_graph::ops;
-use skimp_graph::shape::Shapes;
-use skimp_graph::{Graph, Op, ValueId};
+use skimp_graph::{Op, ValueId};
 
+use super::cones::{Cone, Cones, Layout};
 use crate::kernels::Bounds;
 
-/// A convolution with the nodes that become its epilogue: `Conv [BatchNormalization] [Add] [Relu | Clip]`.
+/// A convolution with the nodes that become its epilogue: `Conv [BatchNormalization] [Add] [Relu | Clip]`
+/// and elementwise ones.
 #[derive(Clone, Debug)]
 pub(super) struct Chain {
     /// Index of the convolution.
@@ -17,6 +18,8 @@ pub(super) struct Chain {
     pub(super) residual: Option<ValueId>,
     /// What the activation clamps to.
     pub(super) bounds: Bounds,
+    /// What runs on each row of the result.
+    pub(super) cone: Option<Cone>,
     /// Indices of the nodes after the convolution. The whole chain runs at the place of the last one, so that the
     /// residual is there.
     pub(super) followers: Vec<usize>,
@@ -38,6 +41,15 @@ pub(super) enum Role {
     Swallowed,
     /// The last node of this chain.
     Ends(Chain),
+    /// The last node of this cone.
+    EndsCone(Cone),
+}
+
+/// What a kernel for a convolution can do after it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Anchor {
+    pub(super) adds_residual: bool,
+    pub(super) runs_programs: bool,
 }
 
 /// Bounds of a node that clamps.
@@ -51,10 +63,11 @@ pub(super) fn clamps(op: &Op) -> Option<Bounds> {
     }
 }
 
-/// Finds the chains. `can_add(conv)` tells which convolutions have a kernel that adds a residual.
+/// Finds the chains, then the cones among what is left. `anchor(conv)` tells what the kernel of a convolution can do.
 ///
 /// Later convolutions choose first: of two that feed one addition, the later one adds the earlier one's result.
-pub(super) fn roles(graph: &Graph, shapes: &Shapes, constants: &[bool], can_add: impl Fn(usize) -> bool) -> Vec<Role> {
+pub(super) fn roles(cones: &Cones<'_>, constants: &[bool], anchor: impl Fn(usize) -> Anchor) -> Vec<Role> {
+    let (graph, shapes) = (cones.graph, cones.shapes);
     let consumers = graph.consumers();
     let mut is_output = vec![false; graph.values().len()];
     graph.outputs().iter().for_each(|id| is_output[id.0] = true);
@@ -67,7 +80,9 @@ pub(super) fn roles(graph: &Graph, shapes: &Shapes, constants: &[bool], can_add:
         if !matches!(graph.nodes()[conv].op, Op::Conv(_)) || constants[graph.nodes()[conv].outputs[0].0] {
             continue;
         }
-        let mut chain = Chain { conv, norm: None, residual: None, bounds: Bounds::NONE, followers: Vec::new() };
+        let anchor = anchor(conv);
+        let (bounds, followers) = (Bounds::NONE, Vec::new());
+        let mut chain = Chain { conv, norm: None, residual: None, bounds, cone: None, followers };
         while let Some(idx) = next(graph.nodes()[chain.last()].outputs[0]) {
             let node = &graph.nodes()[idx];
             let value = graph.nodes()[chain.last()].outputs[0];
@@ -82,7 +97,7 @@ pub(super) fn roles(graph: &Graph, shapes: &Shapes, constants: &[bool], can_add:
                     }
                     chain.norm = Some(idx);
                 }
-                Op::Add if chain.residual.is_none() && can_add(conv) => match others.as_slice() {
+                Op::Add if chain.residual.is_none() && anchor.adds_residual => match others.as_slice() {
                     [other] if !constants[other.0] && shapes.get(*other) == shapes.get(value) => {
                         chain.residual = Some(*other);
                     }
@@ -96,8 +111,27 @@ pub(super) fn roles(graph: &Graph, shapes: &Shapes, constants: &[bool], can_add:
             roles[chain.last()] = Role::Swallowed;
             chain.followers.push(idx);
         }
+        if anchor.runs_programs {
+            let value = graph.nodes()[chain.last()].outputs[0];
+            let free = |idx: usize| matches!(roles[idx], Role::Alone);
+            chain.cone = cones.after(value, free, &[Layout::Any, Layout::Blocked]);
+        }
+        for &idx in chain.cone.iter().flat_map(|cone| &cone.nodes) {
+            roles[chain.last()] = Role::Swallowed;
+            chain.followers.push(idx);
+        }
         let last = chain.last();
         roles[last] = Role::Ends(chain);
+    }
+    for idx in 0..graph.nodes().len() {
+        let free = |idx: usize| matches!(roles[idx], Role::Alone);
+        if free(idx)
+            && let Some(cone) = cones.from(idx, free)
+        {
+            cone.nodes.iter().for_each(|&idx| roles[idx] = Role::Swallowed);
+            let last = cone.nodes.last().copied().unwrap_or(idx);
+            roles[last] = Role::EndsCone(cone);
+        }
     }
     roles
 }

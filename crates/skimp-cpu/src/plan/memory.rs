@@ -243,8 +243,7 @@ mod tests {
     }
 
     fn chain(n_steps: usize, planes: Planes) -> (Vec<Draft>, Vec<Step>) {
-        let function = crate::kernels::elementwise::Unary::Sign;
-        let steps = (0..n_steps).map(|i| Step::Unary { function, x: i, out: i + 1 }).collect();
+        let steps = (0..n_steps).map(|i| Step::Convert { x: i, out: i + 1 }).collect();
         (vec![Draft { planes, memory: Memory::Own }; n_steps + 1], steps)
     }
 
@@ -268,8 +267,7 @@ mod tests {
         let part = |block| Draft { memory: Memory::Part { whole: 2, block }, ..own(16) };
         let view = Draft { planes: Planes::plain(1, 1, 96), memory: Memory::Same(3) };
         let plain = Draft { planes: Planes::plain(16, 2, 3), memory: Memory::Own };
-        let function = crate::kernels::elementwise::Unary::Sign;
-        let step = |x, out| Step::Unary { function, x, out };
+        let step = |x, out| Step::Convert { x, out };
         let steps = [step(3, 0), step(4, 1), step(2, 5)];
         let (buffers, _) =
             place(&[part(0), part(1), own(32), plain, view, own(32)], &steps, &[3], &[5]).expect("small");

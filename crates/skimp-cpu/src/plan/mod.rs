@@ -2,6 +2,7 @@
 
 mod batch;
 mod build;
+mod cones;
 mod fuse;
 mod memory;
 mod nodes;
@@ -18,10 +19,11 @@ pub(crate) use self::memory::Arenas;
 use crate::kernels::conv::{ConvShape, PackedConv};
 use crate::kernels::dense::PackedDense;
 use crate::kernels::depthwise::PackedDepthwise;
-use crate::kernels::elementwise::{Binary, Channelwise, Unary};
+use crate::kernels::grouped::PackedGrouped;
 use crate::kernels::layout::Region;
 use crate::kernels::pool::{PoolKind, PoolShape};
-use crate::kernels::{Bounds, Planes};
+use crate::kernels::program::Program;
+use crate::kernels::{Bounds, Isa, Planes};
 
 /// Index of a [`Buffer`].
 type BufferId = usize;
@@ -72,6 +74,13 @@ enum ReferenceInput {
     Computed(BufferId, Vec<usize>),
 }
 
+/// A program that a kernel runs on what it has computed, with its operands.
+#[derive(Debug)]
+struct Epilogue {
+    program: Program,
+    operands: Vec<BufferId>,
+}
+
 /// One kernel call.
 #[derive(Debug)]
 enum Step {
@@ -81,6 +90,7 @@ enum Step {
         bounds: Bounds,
         x: BufferId,
         residual: Option<BufferId>,
+        epilogue: Option<Epilogue>,
         out: BufferId,
     },
     Depthwise {
@@ -88,6 +98,15 @@ enum Step {
         shape: ConvShape,
         bounds: Bounds,
         x: BufferId,
+        epilogue: Option<Epilogue>,
+        out: BufferId,
+    },
+    Grouped {
+        packed: Arc<PackedGrouped>,
+        shape: ConvShape,
+        bounds: Bounds,
+        x: BufferId,
+        epilogue: Option<Epilogue>,
         out: BufferId,
     },
     Planar {
@@ -123,22 +142,12 @@ enum Step {
         regions: Vec<(BufferId, Region)>,
         out: BufferId,
     },
-    Unary {
-        function: Unary,
+    /// Elementwise operators, `x` in register 0. Where `x` is `out`, they run in place.
+    Elementwise {
+        program: Program,
+        isa: Isa,
         x: BufferId,
-        out: BufferId,
-    },
-    Binary {
-        function: Binary,
-        bounds: Bounds,
-        a: BufferId,
-        b: BufferId,
-        out: BufferId,
-    },
-    Channelwise {
-        function: Channelwise,
-        bounds: Bounds,
-        x: BufferId,
+        operands: Vec<BufferId>,
         out: BufferId,
     },
     /// An operator without a kernel.
@@ -156,32 +165,38 @@ impl Step {
         match self {
             Self::Convolve { out, .. }
             | Self::Depthwise { out, .. }
+            | Self::Grouped { out, .. }
             | Self::Planar { out, .. }
             | Self::Dense { out, .. }
             | Self::Pool { out, .. }
             | Self::GlobalPool { out, .. }
             | Self::Convert { out, .. }
             | Self::Gather { out, .. }
-            | Self::Unary { out, .. }
-            | Self::Binary { out, .. }
-            | Self::Channelwise { out, .. } => Some(*out),
+            | Self::Elementwise { out, .. } => Some(*out),
             Self::Reference { .. } => None,
         }
     }
 
     /// Buffers read, then buffers written.
     fn buffers(&self) -> (Vec<BufferId>, Vec<BufferId>) {
+        let operands = |epilogue: &Option<Epilogue>| {
+            epilogue.as_ref().map(|epilogue| epilogue.operands.clone()).unwrap_or_default()
+        };
         match self {
-            Self::Convolve { x, residual, out, .. } => (std::iter::once(*x).chain(*residual).collect(), vec![*out]),
-            Self::Depthwise { x, out, .. }
-            | Self::Planar { x, out, .. }
+            Self::Convolve { x, residual, epilogue, out, .. } => {
+                (std::iter::once(*x).chain(*residual).chain(operands(epilogue)).collect(), vec![*out])
+            }
+            Self::Depthwise { x, epilogue, out, .. } | Self::Grouped { x, epilogue, out, .. } => {
+                (std::iter::once(*x).chain(operands(epilogue)).collect(), vec![*out])
+            }
+            Self::Planar { x, out, .. }
             | Self::Dense { x, out, .. }
             | Self::Pool { x, out, .. }
             | Self::GlobalPool { x, out, .. }
-            | Self::Convert { x, out }
-            | Self::Unary { x, out, .. }
-            | Self::Channelwise { x, out, .. } => (vec![*x], vec![*out]),
-            Self::Binary { a, b, out, .. } => (vec![*a, *b], vec![*out]),
+            | Self::Convert { x, out } => (vec![*x], vec![*out]),
+            Self::Elementwise { x, operands, out, .. } => {
+                (std::iter::once(*x).chain(operands.iter().copied()).collect(), vec![*out])
+            }
             Self::Gather { regions, out, .. } => (regions.iter().map(|(x, _)| *x).collect(), vec![*out]),
             Self::Reference { inputs, outputs, .. } => {
                 let read = inputs.iter().filter_map(|input| match input {

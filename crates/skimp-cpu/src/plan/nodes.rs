@@ -7,21 +7,24 @@ use skimp_graph::shape::window_axes;
 use skimp_graph::{Gemm, Node, Op, Pad, PadMode, Slice, ValueId, Window};
 
 use super::build::Builder;
-use super::fuse::{self, Chain};
+use super::cones::{Cone, Layout};
+use super::fuse::{Anchor, Chain};
 use super::places::Form;
-use super::{BufferId, Step};
+use super::{BufferId, Epilogue, Step};
 use crate::kernels::conv::{ConvShape, PackedConv};
 use crate::kernels::dense::PackedDense;
 use crate::kernels::depthwise::PackedDepthwise;
-use crate::kernels::elementwise::{Binary, Channelwise, Unary};
+use crate::kernels::grouped::PackedGrouped;
 use crate::kernels::layout::Region;
 use crate::kernels::pool::{PoolKind, PoolShape};
-use crate::kernels::{Bounds, Halo, affords_padding};
+use crate::kernels::{Halo, affords_padding};
 
 impl Builder<'_> {
     /// Plans one node.
     pub(super) fn node(&mut self, idx: usize) {
-        if self.kernel(idx).is_none() {
+        if let Some(cone) = self.cones.alone(idx) {
+            self.cone(&cone);
+        } else if self.kernel(idx).is_none() {
             self.reference(&self.graph.nodes()[idx]);
         }
     }
@@ -31,27 +34,6 @@ impl Builder<'_> {
         let node = &self.graph.nodes()[idx];
         let out = *node.outputs.first()?;
         match &node.op {
-            Op::Relu | Op::Clip(_) => self.unary(node, Unary::Clamp(fuse::clamps(&node.op)?)),
-            Op::LeakyRelu(ops::LeakyRelu { alpha }) => self.unary(node, Unary::LeakyRelu(*alpha)),
-            Op::Sigmoid => self.unary(node, Unary::Sigmoid),
-            Op::HardSigmoid(ops::HardSigmoid { alpha, beta }) => {
-                self.unary(node, Unary::HardSigmoid { alpha: *alpha, beta: *beta })
-            }
-            Op::HardSwish => self.unary(node, Unary::HardSwish),
-            Op::Tanh => self.unary(node, Unary::Tanh),
-            Op::Sign => self.unary(node, Unary::Sign),
-            Op::Add => self.binary(node, Binary::Add),
-            Op::Sub => self.binary(node, Binary::Sub),
-            Op::Mul => self.binary(node, Binary::Mul),
-            Op::Div => self.binary(node, Binary::Div),
-            Op::BatchNormalization(ops::BatchNormalization { epsilon }) => self.batch_norm(node, *epsilon),
-            Op::PRelu => {
-                let x = self.computed(node, 0)?;
-                let [channels, ..] = self.image(x)?;
-                let slope =
-                    self.per_channel(node.inputs.get(1).copied().flatten()?, channels, self.shapes.shape(x).len())?;
-                self.channelwise(x, out, Channelwise::PRelu { slope })
-            }
             Op::Gemm(gemm) => self.gemm(idx, gemm),
             Op::MatMul => self.gemm(idx, &Gemm { alpha: 1.0, beta: 0.0, trans_a: false, trans_b: false }),
             Op::MaxPool(ops::MaxPool { window }) => self.pool(node, window, PoolKind::Max),
@@ -84,92 +66,30 @@ impl Builder<'_> {
         }
     }
 
-    fn unary(&mut self, node: &Node, function: Unary) -> Option<()> {
-        let id = self.computed(node, 0)?;
-        let form = self.form(id);
-        let x = self.request(id, form);
-        let out = self.place(node.outputs[0], form);
-        self.push(Step::Unary { function, x, out });
-        Some(())
-    }
-
-    fn channelwise(&mut self, x: ValueId, out: ValueId, function: Channelwise) -> Option<()> {
-        let x = self.request(x, Form::Blocked);
-        let out = self.place(out, Form::Blocked);
-        self.push(Step::Channelwise { function, bounds: Bounds::NONE, x, out });
-        Some(())
-    }
-
-    fn binary(&mut self, node: &Node, function: Binary) -> Option<()> {
-        let out = node.outputs[0];
-        let (a, b) = (self.computed(node, 0), self.computed(node, 1));
-        let (Some(a), Some(b)) = (a, b) else { return self.with_constant(node, function) };
-        let form = if self.shapes.shape(a) == self.shapes.shape(b) {
-            if self.image(a).is_some() && (self.form(a), self.form(b)) != (Form::Plain, Form::Plain) {
-                Form::Blocked
-            } else {
-                Form::Plain
+    /// Plans elementwise nodes as one step.
+    pub(super) fn cone(&mut self, cone: &Cone) {
+        let form = match cone.layout {
+            Layout::Blocked => Form::Blocked,
+            Layout::Plain => Form::Plain,
+            Layout::Any => {
+                let mut images = std::iter::once(cone.x).chain(cone.images());
+                let blocked = self.image(cone.x).is_some() && images.any(|id| self.form(id) == Form::Blocked);
+                if blocked { Form::Blocked } else { Form::Plain }
             }
-        } else {
-            let ([channels, ..], [other, height, width]) = (self.image(a)?, self.image(b)?);
-            let (shape, smaller) = (self.shapes.shape(a), self.shapes.shape(b));
-            // Axes are aligned from the right: of a different rank, channels do not meet channels.
-            let aligned = self.shapes.shape(out) == shape && smaller.len() == shape.len();
-            if !aligned || [other, height, width] != [channels, 1, 1] {
-                return None;
-            }
-            Form::Blocked
         };
-        let (a, b) = (self.request(a, form), self.request(b, form));
-        let out = self.place(out, form);
-        self.push(Step::Binary { function, bounds: Bounds::NONE, a, b, out });
-        Some(())
+        let x = self.request(cone.x, form);
+        let operands = self.operands(cone, form);
+        let out = self.place(cone.out, form);
+        self.push(Step::Elementwise { program: cone.program.clone(), isa: self.isa, x, operands, out });
     }
 
-    /// An operator whose one operand is a scalar or one parameter per channel.
-    fn with_constant(&mut self, node: &Node, function: Binary) -> Option<()> {
-        let (x, parameter) = match (self.computed(node, 0), self.computed(node, 1)) {
-            (Some(x), None) => (x, node.inputs[1]?),
-            (None, Some(x)) if matches!(function, Binary::Add | Binary::Mul) => (x, node.inputs[0]?),
-            _ => return None,
-        };
-        let ([channels, ..], out) = (self.image(x)?, node.outputs[0]);
-        if self.shapes.shape(out) != self.shapes.shape(x) {
-            return None;
-        }
-        let parameters = self.per_channel(parameter, channels, self.shapes.shape(x).len())?;
-        let n = parameters.len();
-        let (scale, shift) = match function {
-            Binary::Add => (vec![1.0; n], parameters),
-            Binary::Sub => (vec![1.0; n], parameters.iter().map(|p| -p).collect()),
-            // The zero that changes no sum: -0 stays -0.
-            Binary::Mul => (parameters, vec![-0.0; n]),
-            Binary::Div => return None,
-        };
-        self.channelwise(x, out, Channelwise::Affine { scale, shift })
-    }
-
-    fn batch_norm(&mut self, node: &Node, epsilon: f32) -> Option<()> {
-        let x = self.computed(node, 0)?;
-        self.image(x)?;
-        let (mut scale, mut shift) = self.norm_parameters(node, epsilon)?;
-        scale.resize(scale.len().next_multiple_of(16), 0.0);
-        shift.resize(scale.len(), 0.0);
-        self.channelwise(x, node.outputs[0], Channelwise::Affine { scale, shift })
-    }
-
-    /// Batch normalization as `scale · x + shift`, worked out in f64.
-    fn norm_parameters(&self, node: &Node, epsilon: f32) -> Option<(Vec<f32>, Vec<f32>)> {
-        let parameter = |idx| self.parameter(node, idx);
-        let (gamma, beta, mean, variance) = (parameter(1)?, parameter(2)?, parameter(3)?, parameter(4)?);
-        let scales: Vec<f64> = gamma
+    /// The buffers that a cone loads from, its images in this form.
+    fn operands(&mut self, cone: &Cone, form: Form) -> Vec<BufferId> {
+        let images: Vec<ValueId> = cone.images().collect();
+        cone.operands
             .iter()
-            .zip(variance)
-            .map(|(&gamma, &variance)| f64::from(gamma) / (f64::from(variance) + f64::from(epsilon)).sqrt())
-            .collect();
-        let shift = scales.iter().zip(beta.iter().zip(mean));
-        let shift = shift.map(|(scale, (&beta, &mean))| (f64::from(beta) - f64::from(mean) * scale) as f32).collect();
-        Some((scales.iter().map(|&scale| scale as f32).collect(), shift))
+            .map(|id| self.request(*id, if images.contains(id) { form } else { Form::Blocked }))
+            .collect()
     }
 
     /// One row of inputs times a constant matrix.
@@ -366,6 +286,8 @@ impl Builder<'_> {
             && self.parameter(node, 1).is_some_and(|weight| weight.iter().all(|w| w.is_finite()));
         let kernel = if blocked && PackedDepthwise::supports(&shape) {
             ConvKernel::Depthwise
+        } else if blocked && PackedGrouped::supports(&shape) {
+            ConvKernel::Grouped
         } else if blocked && PackedConv::supports(&shape) {
             ConvKernel::Blocked
         } else {
@@ -374,9 +296,15 @@ impl Builder<'_> {
         Some((shape, kernel))
     }
 
-    /// Whether the convolution has a kernel that adds a residual.
-    pub(super) fn adds_residual(&self, node: &Node) -> bool {
-        matches!(self.conv_kernel(node), Some((_, ConvKernel::Blocked)))
+    /// What the kernel of a convolution can do after it.
+    pub(super) fn anchor(&self, node: &Node) -> Anchor {
+        match self.conv_kernel(node) {
+            Some((_, ConvKernel::Blocked)) => Anchor { adds_residual: true, runs_programs: true },
+            Some((_, ConvKernel::Depthwise | ConvKernel::Grouped)) => {
+                Anchor { adds_residual: false, runs_programs: true }
+            }
+            Some((_, ConvKernel::Planar)) | None => Anchor { adds_residual: false, runs_programs: false },
+        }
     }
 
     /// Plans a convolution with what it swallows.
@@ -399,6 +327,10 @@ impl Builder<'_> {
         let [_, height, width] = self.image(x)?;
         let halo = shape.halo(height, width);
         let (bounds, isa) = (chain.bounds, self.isa);
+        let epilogue = chain.cone.as_ref().map(|cone| {
+            let operands = self.operands(cone, Form::Blocked);
+            Epilogue { program: cone.program.clone(), operands }
+        });
         let folded = || self.folded(chain, node, &shape);
         match kernel {
             ConvKernel::Depthwise => {
@@ -408,7 +340,16 @@ impl Builder<'_> {
                 });
                 let x = self.blocked_with(x, halo);
                 let out = self.place(out, Form::Blocked);
-                self.push(Step::Depthwise { packed, shape, bounds, x, out });
+                self.push(Step::Depthwise { packed, shape, bounds, x, epilogue, out });
+            }
+            ConvKernel::Grouped => {
+                let packed = self.packs.grouped.get_or((chain.conv, 0), || {
+                    let (weight, bias) = folded();
+                    PackedGrouped::new(isa, &shape, &weight, &bias)
+                });
+                let x = self.blocked_with(x, halo);
+                let out = self.place(out, Form::Blocked);
+                self.push(Step::Grouped { packed, shape, bounds, x, epilogue, out });
             }
             ConvKernel::Blocked => {
                 let plain = PackedConv::prefers_plain(&shape) && self.form(x) == Form::Plain;
@@ -427,7 +368,7 @@ impl Builder<'_> {
                     self.blocked_with(x, halo)
                 };
                 let out = self.place(out, Form::Blocked);
-                self.push(Step::Convolve { packed, shape, bounds, x, residual, out });
+                self.push(Step::Convolve { packed, shape, bounds, x, residual, epilogue, out });
             }
             ConvKernel::Planar => {
                 let weight = self.packs.planar.get_or((chain.conv, 0), folded);
@@ -474,6 +415,8 @@ impl Builder<'_> {
 enum ConvKernel {
     /// [`PackedDepthwise`].
     Depthwise,
+    /// [`PackedGrouped`].
+    Grouped,
     /// [`PackedConv`], the only one that adds a residual.
     Blocked,
     /// The plain loop, for any shape and without a halo.

@@ -6,7 +6,8 @@ use rayon::prelude::*;
 use skimp_graph::{GraphError, Tensor, reference};
 
 use super::memory::{Arena, reserved};
-use super::{BufferId, OutputSource, Plan, ReferenceInput, Step};
+use super::{BufferId, Epilogue, OutputSource, Plan, ReferenceInput, Step};
+use crate::kernels::program::{self, Image};
 use crate::kernels::{Planes, layout, planar, pool};
 
 /// The arena around the buffer that a step writes.
@@ -149,12 +150,26 @@ impl Plan {
         let (target, around) = self.split(arena, out);
         let to = self.planes(out);
         let image = |buffer: BufferId| (around.get(self.range(buffer)), self.planes(buffer));
+        let images =
+            |operands: &[BufferId]| -> Vec<Image<'_>> { operands.iter().map(|&operand| image(operand)).collect() };
+        let epilogue_images = |epilogue: &Option<Epilogue>| -> Vec<Image<'_>> {
+            epilogue.as_ref().map(|epilogue| images(&epilogue.operands)).unwrap_or_default()
+        };
         let out = (target, to);
         match step {
-            Step::Convolve { packed, shape, bounds, x, residual, .. } => {
-                packed.run(shape, *bounds, image(*x), out, residual.map(image), parallel);
+            Step::Convolve { packed, shape, bounds, x, residual, epilogue, .. } => {
+                let operands = epilogue_images(epilogue);
+                let finish = (*bounds, finish(epilogue, &operands));
+                packed.run(shape, finish, image(*x), out, residual.map(image), parallel);
             }
-            Step::Depthwise { packed, shape, bounds, x, .. } => packed.run(shape, *bounds, image(*x), out, parallel),
+            Step::Depthwise { packed, shape, bounds, x, epilogue, .. } => {
+                let operands = epilogue_images(epilogue);
+                packed.run(shape, (*bounds, finish(epilogue, &operands)), image(*x), out, parallel);
+            }
+            Step::Grouped { packed, shape, bounds, x, epilogue, .. } => {
+                let operands = epilogue_images(epilogue);
+                packed.run(shape, (*bounds, finish(epilogue, &operands)), image(*x), out, parallel);
+            }
             Step::Planar { weight, shape, bounds, x, .. } => {
                 planar::convolve(shape, *bounds, (&weight.0, &weight.1), image(*x), out.0, parallel);
             }
@@ -171,9 +186,9 @@ impl Plan {
                     layout::copy_region(image(*x).0, image(*x).1, out.0, out.1, region);
                 }
             }
-            Step::Unary { function, x, .. } => function.run(image(*x), out),
-            Step::Binary { function, bounds, a, b, .. } => function.run(*bounds, image(*a), image(*b), out),
-            Step::Channelwise { function, bounds, x, .. } => function.run(*bounds, image(*x), out),
+            Step::Elementwise { program, isa, x, operands, .. } => {
+                program.run(*isa, Some(image(*x)), &images(operands), out, parallel);
+            }
             Step::Reference { .. } => {}
         }
         Ok(())
@@ -189,6 +204,11 @@ impl Plan {
             }
         }
     }
+}
+
+/// What a kernel runs on each row that it has computed.
+fn finish<'a>(epilogue: &'a Option<Epilogue>, operands: &'a [Image<'a>]) -> program::Epilogue<'a> {
+    epilogue.as_ref().map(|epilogue| (&epilogue.program, operands))
 }
 
 /// An arena that goes back to where it came from.

@@ -15,6 +15,7 @@ mod tile;
 use rayon::prelude::*;
 
 use self::tile::{SharedOutput, TileFn, TileLoop};
+use super::program::Epilogue;
 use super::{Bounds, Halo, Isa, LANES, Planes};
 
 /// Largest packed weights, in elements, that stay in the second-level cache while the rows go by.
@@ -125,14 +126,14 @@ impl PackedConv {
         packed
     }
 
-    /// Convolves one image: `out = bounds(bias + x * weight + residual)`, halo of `out` cleared.
+    /// Convolves one image: `out = epilogue(bounds(bias + x * weight + residual))`, halo of `out` cleared.
     ///
     /// `parallel` splits the work over the current rayon pool.
     #[allow(clippy::too_many_arguments, reason = "one image each with its layout")]
     pub(crate) fn run(
         &self,
         shape: &ConvShape,
-        bounds: Bounds,
+        (bounds, epilogue): (Bounds, Epilogue<'_>),
         x: (&[f32], &Planes),
         out: (&mut [f32], &Planes),
         residual: Residual<'_>,
@@ -142,7 +143,7 @@ impl PackedConv {
         self.check(shape, x, (out, out_planes), residual);
         out_planes.clear_halo(out);
         let out_len = out_planes.len();
-        let job = TileLoop { packed: self, shape, bounds, x, out_planes, residual };
+        let job = TileLoop { packed: self, shape, bounds, x, out_planes, residual, epilogue };
         let tasks = self.tasks(shape, x.1, parallel);
         if self.isa == Isa::Portable {
             for (group, rows) in tasks {

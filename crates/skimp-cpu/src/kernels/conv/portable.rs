@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::super::{LANES, multiply_add};
+use super::super::program::finish;
+use super::super::{Isa, LANES, multiply_add};
 use super::OutGroup;
 use super::tile::TileLoop;
 
@@ -18,6 +19,10 @@ pub(super) fn rows(job: &TileLoop<'_>, group: &OutGroup, rows: Range<usize>, out
         while column < width {
             pixels::<1>(job, group, row, column, out);
             column += 1;
+        }
+        for block in group.first_block..group.first_block + group.n_blocks {
+            let start = job.out_planes.at(block, row, 0);
+            finish(job.epilogue, Isa::Portable, [block, row], &mut out[start..start + width * LANES]);
         }
     }
 }

@@ -103,7 +103,7 @@ impl Case {
         let bounds = Bounds { low: 0.0, high: 3.0 };
         packed.run(
             &shape,
-            bounds,
+            (bounds, None),
             (&source, &padded),
             (&mut out, &out_blocked),
             Some((&addend, &residual_blocked)),

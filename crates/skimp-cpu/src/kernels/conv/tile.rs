@@ -14,6 +14,7 @@ use std::ops::Range;
 use super::super::lanes::Lanes;
 #[cfg(target_arch = "x86_64")]
 use super::super::lanes::x86::{Avx2, Avx512};
+use super::super::program::{Epilogue, finish};
 use super::super::{Bounds, Isa, LANES, Planes};
 use super::{ConvShape, OutGroup, PackedConv, Residual};
 
@@ -89,6 +90,7 @@ pub(super) struct TileLoop<'a> {
     pub(super) x: (&'a [f32], &'a Planes),
     pub(super) out_planes: &'a Planes,
     pub(super) residual: Residual<'a>,
+    pub(super) epilogue: Epilogue<'a>,
 }
 
 impl TileLoop<'_> {
@@ -157,6 +159,16 @@ impl TileLoop<'_> {
                     });
                 }
                 column += width;
+            }
+            if self.epilogue.is_none() {
+                continue;
+            }
+            for block in group.first_block..group.first_block + group.n_blocks {
+                let start = self.out_planes.at(block, row, 0);
+                // SAFETY: the row of this block lies in `out`, its tiles were written above, and other tasks write other
+                // rows or blocks.
+                let y = unsafe { std::slice::from_raw_parts_mut(out.start.add(start), shape.output[1] * LANES) };
+                finish(self.epilogue, packed.isa, [block, row], y);
             }
         }
     }
