@@ -13,6 +13,7 @@ mod method;
 pub mod methods;
 mod readers;
 pub mod recast;
+mod refit;
 mod scores;
 pub mod settings;
 pub mod weights;

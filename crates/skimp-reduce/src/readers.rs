@@ -13,7 +13,7 @@ use crate::channels::{Channels, UnitAt};
 use crate::weights::WeightTensor;
 use crate::weights::inputs::{Gram, WindowSum, Windows, observe, unknown_windows};
 use crate::weights::tensors::find;
-use crate::{Learning, ReduceError};
+use crate::{Learning, ReduceError, Refusal};
 
 /// A layer that sums over channels of groups.
 #[derive(Debug)]
@@ -37,6 +37,16 @@ impl Reader {
         group * self.tensor.matrix.inputs() + column / self.tensor.matrix.taps().max(1)
     }
 
+    /// The place of every element of its weight, with the unit that it multiplies.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (usize, Option<UnitAt>)> {
+        let matrix = &self.tensor.matrix;
+        let group_rows = (matrix.rows() / matrix.groups().max(1)).max(1);
+        (0..matrix.rows()).flat_map(move |row| {
+            let of = move |column| (matrix.index(row, column), self.units[self.channel(row / group_rows, column)]);
+            (0..matrix.columns()).map(of)
+        })
+    }
+
     /// The groups whose channels it reads, ascending.
     pub(crate) fn groups(&self) -> Vec<usize> {
         let groups: BTreeSet<usize> = self.units.iter().flatten().map(|&(group, _)| group).collect();
@@ -46,7 +56,7 @@ impl Reader {
 
 /// The layers that read channels of groups, in the order of the network, and the groups of which not all readers are
 /// known, with the reason.
-pub(crate) fn readers(channels: &Channels<'_>) -> (Vec<Reader>, BTreeMap<usize, String>) {
+fn readers(channels: &Channels<'_>) -> (Vec<Reader>, BTreeMap<usize, String>) {
     let graph = channels.graph();
     let found = find(graph, |_| false);
     let mut units: BTreeMap<usize, BTreeMap<usize, UnitAt>> = BTreeMap::new();
@@ -121,14 +131,77 @@ impl Parts {
     }
 }
 
-/// Samples the parts of all units in all readers of groups that are not `unknown`.
+/// Sums of products of the parts of each two units of a group, over all layers that read it, each over its `Σ y²`.
+#[derive(Debug)]
+pub(crate) struct Products {
+    pub(crate) values: Vec<f64>,
+    pub(crate) n: usize,
+}
+
+impl Products {
+    pub(crate) fn of(parts: &[Parts], group: usize, n: usize) -> Self {
+        let mut values = vec![0.0; n * n];
+        for parts in parts.iter().filter(|parts| parts.group == group) {
+            let energy = parts.energy();
+            if energy > 0.0 {
+                for (at, value) in values.iter_mut().enumerate() {
+                    *value += parts.product(at / n, at % n) / energy;
+                }
+            }
+        }
+        Self { values, n }
+    }
+
+    pub(crate) fn row(&self, unit: usize) -> &[f64] {
+        &self.values[unit * self.n..][..self.n]
+    }
+}
+
+/// What [`rank_by_parts`] found.
+#[derive(Debug)]
+pub(crate) struct Ranked<T> {
+    pub(crate) readers: Vec<Reader>,
+    pub(crate) parts: Vec<Parts>,
+    /// Of each group; empty for those that stay.
+    pub(crate) orders: Vec<T>,
+    /// Groups that stay, and why.
+    pub(crate) refused: Vec<Refusal>,
+}
+
+/// What `order` makes of each group by the parts of its channels in the layers that read it.
+///
+/// # Errors
+/// As [`sample`].
+pub(crate) fn rank_by_parts<T: Default>(
+    method: &str,
+    channels: &Channels<'_>,
+    learning: &Learning<'_>,
+    sampling: Sampling,
+    order: impl Fn(&[Reader], &[Parts], usize) -> T,
+) -> Result<Ranked<T>, ReduceError> {
+    let (readers, unknown) = readers(channels);
+    let parts = sample(method, channels, &readers, learning, sampling)?;
+    let nodes = channels.graph().nodes();
+    let refusal = |(group, reason): (&usize, &String)| {
+        let node = nodes[channels.groups()[*group].layers[0]].name.clone();
+        Refusal { node, reason: reason.clone() }
+    };
+    let refused = unknown.iter().map(refusal).collect();
+    let of = |group: usize| {
+        if unknown.contains_key(&group) { T::default() } else { order(&readers, &parts, group) }
+    };
+    let orders = (0..channels.groups().len()).map(of).collect();
+    Ok(Ranked { readers, parts, orders, refused })
+}
+
+/// Samples the parts of all units in all readers.
 ///
 /// # Determinism
 /// Draws belong to `METHOD/LAYER`, and follow the images in their order: neither threads nor batches matter.
 ///
 /// # Errors
 /// As [`observe`].
-pub(crate) fn sample(
+fn sample(
     method: &str,
     channels: &Channels<'_>,
     readers: &[Reader],
@@ -210,5 +283,24 @@ fn add(
     }
     for (rows, part) in rows.iter().zip(parts) {
         part.gram.add(rows);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::{Parts, Products};
+    use crate::weights::inputs::{Gram, WindowSum};
+
+    /// The products of these parts of channels in some samples.
+    pub(crate) fn parts(channels: &[Vec<f64>]) -> Parts {
+        let mut gram = Gram::new(channels.len());
+        let rows: Vec<f64> = (0..channels[0].len()).flat_map(|n| channels.iter().map(move |x| x[n])).collect();
+        gram.add(&rows);
+        Parts { reader: 0, group: 0, gram }
+    }
+
+    /// Their products, for a group that one layer reads.
+    pub(crate) fn products(parts: &Parts) -> Products {
+        Products::of(std::slice::from_ref(parts), 0, parts.gram.n)
     }
 }

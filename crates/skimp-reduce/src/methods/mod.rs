@@ -1,6 +1,7 @@
 //! Reduction methods: one file each, and one line here.
 
 mod apoz;
+mod channel_pruning;
 mod deep_compression;
 mod dep_graph;
 mod fpgm;
@@ -28,6 +29,7 @@ pub static METHODS: &[&dyn Method] = &[
     &fpgm::Fpgm,
     &apoz::Apoz,
     &thinet::Thinet,
+    &channel_pruning::ChannelPruning,
     &taylor::Taylor,
     &slimming::Slimming,
     &dep_graph::DepGraph,

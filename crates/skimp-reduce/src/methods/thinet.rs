@@ -6,11 +6,11 @@ use skimp_graph::{Graph, Tensor};
 
 use crate::channels::Channels;
 use crate::filters::{self, Chosen, Ranking};
-use crate::readers::{Parts, Reader, Sampling, readers, sample};
+use crate::readers::{Parts, Products, Reader, Sampling, rank_by_parts};
 use crate::settings;
 use crate::settings::within;
 use crate::weights::linear_algebra::{inverse_factor, solved};
-use crate::{Method, MethodFacts, Needs, ReduceError, Reduction, Refusal, Removes, Request};
+use crate::{Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request};
 
 const NAME: &str = "thinet";
 
@@ -90,29 +90,17 @@ impl Method for Thinet {
         let learning = request.learning_of(self)?;
         let mut sampled = (Vec::new(), Vec::new());
         let chosen = filters::choose(self, graph, request, |channels| {
-            let (readers, unknown) = readers(channels);
             let sampling =
                 Sampling { images: settings.images, positions: settings.positions, outputs: 1, seed: request.seed };
-            let parts = sample(NAME, channels, &readers, learning, sampling)?;
-            let nodes = channels.graph().nodes();
-            let refusal = |(group, reason): (&usize, &String)| {
-                let node = nodes[channels.groups()[*group].layers[0]].name.clone();
-                Refusal { node, reason: reason.clone() }
-            };
-            let refused = unknown.iter().map(refusal).collect();
-            let order = |(at, group): (usize, &crate::channels::Group)| {
-                if unknown.contains_key(&at) {
-                    return Order::default();
-                }
-                let products = Products::of(&parts, at, group.units.len());
+            let ranked = rank_by_parts(NAME, channels, learning, sampling, |_, parts, group| {
+                let products = Products::of(parts, group, channels.groups()[group].units.len());
                 match settings.selection {
                     Selection::Greedy => greedy(&products),
                     Selection::Forward => forward(&products),
                 }
-            };
-            let orders = channels.groups().iter().enumerate().map(order).collect();
-            sampled = (readers, parts);
-            Ok((Orders(orders), refused))
+            })?;
+            sampled = (ranked.readers, ranked.parts);
+            Ok((Orders(ranked.orders), ranked.refused))
         })?;
         let (readers, parts) = sampled;
         if !settings.rescale {
@@ -161,32 +149,6 @@ impl Ranking for Orders {
 
     fn lowest(&self, group: usize, n: usize) -> Vec<usize> {
         self.0[group].units[..n].to_vec()
-    }
-}
-
-/// Sums of products of the parts of each two units of a group, over all layers that read it, each over its `Σ y²`.
-#[derive(Debug)]
-struct Products {
-    values: Vec<f64>,
-    n: usize,
-}
-
-impl Products {
-    fn of(parts: &[Parts], group: usize, n: usize) -> Self {
-        let mut values = vec![0.0; n * n];
-        for parts in parts.iter().filter(|parts| parts.group == group) {
-            let energy = parts.energy();
-            if energy > 0.0 {
-                for (at, value) in values.iter_mut().enumerate() {
-                    *value += parts.product(at / n, at % n) / energy;
-                }
-            }
-        }
-        Self { values, n }
-    }
-
-    fn row(&self, unit: usize) -> &[f64] {
-        &self.values[unit * self.n..][..self.n]
     }
 }
 
@@ -279,7 +241,6 @@ fn multipliers(parts: &Parts, gone: &[usize]) -> Result<Vec<(usize, f64)>, usize
 fn rescaled(graph: &Graph, chosen: &Chosen<'_>, readers: &[Reader], parts: &[Parts]) -> Result<Graph, ReduceError> {
     let mut editor = Editor::new(graph);
     for (at, reader) in readers.iter().enumerate() {
-        let matrix = &reader.tensor.matrix;
         let mut weights = reader.tensor.elements(graph).to_vec();
         for parts in parts.iter().filter(|parts| parts.reader == at && !chosen.gone[parts.group].is_empty()) {
             let multipliers = multipliers(parts, &chosen.gone[parts.group]).map_err(|n| ReduceError::Data {
@@ -293,14 +254,9 @@ fn rescaled(graph: &Graph, chosen: &Chosen<'_>, readers: &[Reader], parts: &[Par
             })?;
             let mut of_unit = vec![1.0; parts.gram.n];
             multipliers.into_iter().for_each(|(unit, multiplier)| of_unit[unit] = multiplier);
-            let group_rows = (matrix.rows() / matrix.groups().max(1)).max(1);
-            for row in 0..matrix.rows() {
-                for column in 0..matrix.columns() {
-                    let unit = reader.units[reader.channel(row / group_rows, column)];
-                    if let Some((_, unit)) = unit.filter(|&(group, _)| group == parts.group) {
-                        let weight = &mut weights[matrix.index(row, column)];
-                        *weight = (f64::from(*weight) * of_unit[unit]) as f32;
-                    }
+            for (at, unit) in reader.places() {
+                if let Some((_, unit)) = unit.filter(|&(group, _)| group == parts.group) {
+                    weights[at] = (f64::from(weights[at]) * of_unit[unit]) as f32;
                 }
             }
         }
@@ -315,16 +271,9 @@ mod tests {
 
     use super::*;
     use crate::Target;
-    use crate::weights::inputs::{Gram, WindowSum, observe};
+    use crate::readers::testing::{parts, products};
+    use crate::weights::inputs::{Gram, observe};
     use crate::weights::testing::{bits, learning, request, small_net};
-
-    /// The products of these parts of channels in some samples.
-    fn parts(channels: &[Vec<f64>]) -> Parts {
-        let mut gram = Gram::new(channels.len());
-        let rows: Vec<f64> = (0..channels[0].len()).flat_map(|n| channels.iter().map(move |x| x[n])).collect();
-        gram.add(&rows);
-        Parts { reader: 0, group: 0, gram }
-    }
 
     fn independent(draws: &mut Draws, size: f64) -> Vec<f64> {
         (0..50).map(|_| size * draws.normal()).collect()
@@ -345,7 +294,7 @@ mod tests {
         let mut large = || independent(&mut draws, 1.0);
         let opposite = small.iter().map(|x| -x).collect();
         let parts = parts(&[large(), small, vec![0.0; 50], large(), opposite, large()]);
-        let products = Products::of(std::slice::from_ref(&parts), 0, 6);
+        let products = products(&parts);
         for order in [greedy(&products), forward(&products)] {
             let gone = sorted(&order.units[..3]);
             assert_eq!((gone.as_slice(), order.units.len()), ([1, 2, 4].as_slice(), 6));
@@ -370,7 +319,7 @@ mod tests {
         let mut draws = Draws::new(2, stream("thinet"));
         let small = independent(&mut draws, 0.1);
         let parts = parts(&[small.clone(), independent(&mut draws, 1.0), small, independent(&mut draws, 1.0)]);
-        let products = Products::of(std::slice::from_ref(&parts), 0, 4);
+        let products = products(&parts);
         for order in [greedy(&products), forward(&products)] {
             let gone = order.units[0];
             assert!(gone == 0 || gone == 2, "{:?}", order.units);

@@ -201,6 +201,19 @@ impl Windows {
         }
     }
 
+    /// Where the layer's output holds the row `row` of `n_rows` has for an output position of an image.
+    pub(crate) fn output(
+        &self,
+        n_rows: usize,
+        (image, position, row): (usize, usize, usize),
+        n_positions: usize,
+    ) -> usize {
+        match self {
+            Self::Rows => (image * n_positions + position) * n_rows + row,
+            Self::Taps(_) => (image * n_rows + row) * n_positions + position,
+        }
+    }
+
     /// Adds all windows of an input to the sums of the groups.
     fn add<S: WindowSum>(&self, x: &Tensor, matrix: &Matrix, sums: &mut [S]) {
         let (elements, columns) = (x.as_f32().unwrap_or_default(), matrix.columns());
