@@ -14,6 +14,7 @@ pub mod methods;
 mod readers;
 pub mod recast;
 mod refit;
+mod runs;
 mod scores;
 pub mod settings;
 pub mod weights;
@@ -25,3 +26,4 @@ pub use method::{
     GroupChange, Method, MethodFacts, Needs, Reduction, Refusal, Removes, Request, Scope, Target, TargetError,
 };
 pub use methods::METHODS;
+pub use runs::Runs;

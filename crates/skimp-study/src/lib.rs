@@ -31,6 +31,7 @@ pub use crate::reduce::distill::{DistillConfig, DistillRecord, LossRecord, disti
 pub use crate::reduce::measured::NetworkMeasures;
 pub use crate::reduce::prune::{GroupRecord, PruneConfig, PruneRecord, RefusedRecord, prune};
 pub use crate::reduce::recast::{BlockRecord, RecastConfig, RecastRecord, RecastStepRecord, recast};
+pub use crate::reduce::run::ReduceRun;
 pub use crate::reduce::speed::SpeedRecord;
 pub use crate::schema::{fields_of, words_of, words_of_key};
 pub use crate::simulate::accelerators::accelerator_configs;
