@@ -33,7 +33,7 @@ pub use self::simulation::{
 pub use self::study::{
     Assumption, InputDigest, Provenance, PublishedFigure, STUDY_SCHEMA, StudyRecord, TRAINING_RUN, Timing,
 };
-pub use self::tables::{ColumnRecord, TableRecord, TablesRecord};
+pub use self::tables::{ChartRecord, CloudRecord, ColumnRecord, PointRecord, TableRecord, TablesRecord};
 pub use self::training::{TrainingEpoch, TrainingRecord, TrainingStart};
 
 use serde::Serialize;

@@ -14,6 +14,9 @@ pub struct TablesRecord {
     pub text: String,
     /// The tables, the most important one first.
     pub tables: Vec<TableRecord>,
+    /// Pictures of their numbers, for the page.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charts: Vec<ChartRecord>,
 }
 
 impl SectionRecord for TablesRecord {
@@ -30,6 +33,43 @@ pub struct TableRecord {
     pub columns: Vec<ColumnRecord>,
     /// The rows, a number, a text or `null` for each column.
     pub rows: Vec<Vec<Value>>,
+}
+
+/// A picture: points over two axes, and lines through some of them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChartRecord {
+    /// What it shows.
+    pub caption: String,
+    /// Titles of the axes, across and up, without the units.
+    pub axes: [String; 2],
+    /// Their units.
+    pub units: [String; 2],
+    /// The points, by color.
+    pub clouds: Vec<CloudRecord>,
+}
+
+/// Points of one color.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CloudRecord {
+    /// Name in the legend.
+    pub name: String,
+    /// The points.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<PointRecord>,
+    /// Corners of a line, across and up; may be empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub line: Vec<[f64; 2]>,
+}
+
+/// One point.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PointRecord {
+    /// What it is.
+    pub name: String,
+    /// Its place across.
+    pub x: f64,
+    /// Its place up.
+    pub y: f64,
 }
 
 /// The head of a column.

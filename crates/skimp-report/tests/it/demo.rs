@@ -506,7 +506,7 @@ pub(crate) fn with_every_section() -> StudyRecord {
         ColumnRecord::new("remark", "remark"),
     ];
     let tables = vec![TableRecord { caption: "Accuracy by bits".to_owned(), columns, rows }];
-    study.sections.set(TablesRecord { text: "Eight bits are enough.".to_owned(), tables });
+    study.sections.set(TablesRecord { text: "Eight bits are enough.".to_owned(), tables, charts: Vec::new() });
     let text = study.to_json().expect("the record has a JSON form");
     let mut value: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
     value["sections"]["aging"] = serde_json::json!({ "schema": "skimp.aging/7", "years": [1, 2.5] });

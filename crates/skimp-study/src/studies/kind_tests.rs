@@ -137,7 +137,7 @@ impl StudyPlan for NarrowPlan {
         Ok(StudyRecord {
             model_name: points.network.name.clone(),
             data_name: study.data.set.clone(),
-            sections: Sections::default().with(TablesRecord { text, tables: vec![table] }),
+            sections: Sections::default().with(TablesRecord { text, tables: vec![table], ..TablesRecord::default() }),
             published: study.published.iter().map(|own| own.beside(top1.clone(), Provenance::Measured)).collect(),
             inputs: vec![points.network.digest()],
             ..StudyRecord::default()

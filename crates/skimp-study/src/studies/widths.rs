@@ -269,7 +269,7 @@ fn tables(widths: &WidthsConfig, network: &str, pairs: &[Option<(u32, u32)>], ou
         ColumnRecord::new("failure", "why not"),
     ];
     let caption = "Accuracy by bits of weights and activations, measured here".to_owned();
-    TablesRecord { text, tables: vec![TableRecord { caption, columns, rows: rows.collect() }] }
+    TablesRecord { text, tables: vec![TableRecord { caption, columns, rows: rows.collect() }], charts: Vec::new() }
 }
 
 #[cfg(test)]
