@@ -14,7 +14,6 @@ pub mod methods;
 mod readers;
 pub mod recast;
 mod refit;
-mod runs;
 mod scores;
 pub mod settings;
 pub mod weights;
@@ -26,4 +25,3 @@ pub use method::{
     GroupChange, Method, MethodFacts, Needs, Reduction, Refusal, Removes, Request, Scope, Target, TargetError,
 };
 pub use methods::METHODS;
-pub use runs::Runs;

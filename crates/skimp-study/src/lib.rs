@@ -31,8 +31,8 @@ pub use crate::reduce::distill::{DistillConfig, DistillRecord, LossRecord, disti
 pub use crate::reduce::measured::NetworkMeasures;
 pub use crate::reduce::prune::{GroupRecord, PruneConfig, PruneRecord, RefusedRecord, prune};
 pub use crate::reduce::recast::{BlockRecord, RecastConfig, RecastRecord, RecastStepRecord, recast};
-pub use crate::reduce::run::ReduceRun;
 pub use crate::reduce::speed::SpeedRecord;
+pub use crate::reduce::steps::StepConfig;
 pub use crate::schema::{fields_of, words_of, words_of_key};
 pub use crate::simulate::accelerators::accelerator_configs;
 pub use crate::simulate::config::{AcceleratorConfig, LayersConfig, PresetOrigin};
@@ -65,6 +65,8 @@ pub use crate::studies::embedded::{StudyOverrides, embedded_studies};
 pub use crate::studies::kind::{KindOf, Plan, StudyKind, StudyPlan};
 pub use crate::studies::precision::{PolicyConfig, PrecisionConfig, PrecisionPlan};
 pub use crate::studies::published::{NO_FIGURE, PublishedConfig};
+pub use crate::studies::recasting_table::{RecastingTableConfig, RecastingTablePlan, ShapeBasis, TableRowConfig};
+pub use crate::studies::reduction::{ReductionConfig, ReductionPlan, VariantConfig};
 pub use crate::studies::runner::{StudyRun, run_study, study, study_in};
 pub use crate::studies::widths::{WidthsConfig, WidthsPlan};
 pub use crate::tabular::Tabular;

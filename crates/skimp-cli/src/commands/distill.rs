@@ -5,7 +5,7 @@ use clap::{ArgMatches, Args, ValueHint};
 use skimp::{DataConfig, DistillConfig, TrainConfig};
 
 use crate::common::{Failure, print, render, terminal_width};
-use crate::options::{DataOptions, RecipeOptions, RunOptions};
+use crate::options::{DataOptions, RecipeOptions};
 
 #[derive(Args, Debug)]
 struct Arguments {
@@ -16,8 +16,6 @@ struct Arguments {
     data: DataOptions,
     #[command(flatten)]
     lesson: Lesson,
-    #[command(flatten)]
-    place: RunOptions,
 }
 
 // What the student learns, and how.
@@ -70,7 +68,7 @@ impl super::Command for Distill {
 
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
-        let Arguments { student, data, lesson, place } = arguments;
+        let Arguments { student, data, lesson } = arguments;
         let output = global
             .output
             .clone()
@@ -94,7 +92,7 @@ impl super::Command for Distill {
             training,
         };
         let bars = global.bars();
-        let record = skimp::distill(&student, &teacher, &config, place.run(Some(&output)), &bars)?;
+        let record = skimp::distill(&student, &teacher, &config, &output, &bars)?;
         drop(bars);
         print(&render(&record, global.format, terminal_width())?)
     }

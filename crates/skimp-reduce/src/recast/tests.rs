@@ -49,7 +49,6 @@ fn learning(n_images: usize) -> Learning<'static> {
             seed: 1,
         },
         observer: &Unobserved,
-        runs: None,
     }
 }
 

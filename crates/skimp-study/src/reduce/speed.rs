@@ -13,11 +13,20 @@ use crate::monitor::{Monitor, step};
 /// Pairs of runs that are not counted.
 const WARM_UP: usize = 2;
 
-/// Pairs of runs that are counted, at least and at most; between them as many as fit in [`SECONDS`].
-const PAIRS: (usize, usize) = (15, 100);
+/// How often both networks run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Pairs of runs that are counted, at least and at most.
+    pub(crate) pairs: (usize, usize),
+    /// Between these as many as fit in so many seconds, about.
+    pub(crate) seconds: f64,
+}
 
-/// How long both networks are measured, about.
-const SECONDS: f64 = 6.0;
+impl Default for Effort {
+    fn default() -> Self {
+        Self { pairs: (15, 100), seconds: 6.0 }
+    }
+}
 
 /// Samples of the bootstrap.
 const SAMPLES: usize = 2000;
@@ -53,6 +62,17 @@ pub(crate) fn speed(
     input_size: Option<[usize; 2]>,
     monitor: &dyn Monitor,
 ) -> Result<SpeedRecord, StudyError> {
+    speed_with(before, after, (batch, input_size), Effort::default(), monitor)
+}
+
+/// As [`speed`], with more or fewer pairs of runs.
+pub(crate) fn speed_with(
+    before: &Graph,
+    after: &Graph,
+    (batch, input_size): (usize, Option<[usize; 2]>),
+    Effort { pairs: (least, most), seconds }: Effort,
+    monitor: &dyn Monitor,
+) -> Result<SpeedRecord, StudyError> {
     let (old, new) = (CpuExecutor::new(before)?, CpuExecutor::new(after)?);
     let (old_inputs, new_inputs) = (inputs(before, batch, input_size)?, inputs(after, batch, input_size)?);
     let time = |executor: &CpuExecutor, inputs: &[Tensor]| -> Result<f64, StudyError> {
@@ -60,10 +80,10 @@ pub(crate) fn speed(
         executor.run(inputs)?;
         Ok(1e3 * start.elapsed().as_secs_f64())
     };
-    monitor.stage("measuring both networks", PAIRS.0 as u64);
+    monitor.stage("measuring both networks", least as u64);
     let start = Instant::now();
     let mut times: Vec<[f64; 2]> = Vec::new();
-    for pair in 0..WARM_UP + PAIRS.1 {
+    for pair in 0..WARM_UP + most {
         // Each goes first in every second pair.
         let found = if pair % 2 == 0 {
             let old = time(&old, &old_inputs)?;
@@ -75,8 +95,8 @@ pub(crate) fn speed(
         if pair >= WARM_UP {
             times.push(found);
         }
-        step(monitor, u64::from(times.len() <= PAIRS.0))?;
-        if times.len() >= PAIRS.0 && start.elapsed().as_secs_f64() > SECONDS {
+        step(monitor, u64::from(times.len() <= least))?;
+        if times.len() >= least && start.elapsed().as_secs_f64() > seconds {
             break;
         }
     }

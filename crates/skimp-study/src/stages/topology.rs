@@ -69,6 +69,16 @@ impl Topology {
         })
     }
 
+    /// The layers of a network, as a topology of it would list them.
+    ///
+    /// # Errors
+    /// As [`export_topology`].
+    pub(crate) fn of(network: &Network) -> Result<Self, StudyError> {
+        let (name, path) = (network.name.clone(), PathBuf::from(format!("{}.csv", network.name)));
+        let layers = parse(export_topology(network, None)?.as_bytes(), &path)?;
+        Ok(Self { name, path, sha256: network.sha256.clone(), layers })
+    }
+
     /// The layers with codes of the given widths.
     pub(crate) fn workloads(&self, quantization: &QuantizationConfig) -> Vec<LayerWorkload> {
         let (weight_bits, activation_bits) = (quantization.weight_bits, quantization.activation_bits);

@@ -41,12 +41,18 @@ pub struct StudyHeader {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subject: String,
     /// The network.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub network: NetworkConfig,
     /// Images and how they reach the network.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub data: DataConfig,
     /// Published figures to set beside ours.
     #[serde(default, skip_serializing)]
     pub published: Vec<PublishedConfig>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl StudyHeader {
@@ -93,6 +99,10 @@ impl StudyConfig {
             return Err(invalid(format!("schema is {}, expected {STUDY_SCHEMA}", header.schema)));
         }
         let plan = kind.parse(text).map_err(invalid)?;
+        let is_unread = !is_default(&header.network) || !is_default(&header.data);
+        if is_unread && !plan.reads_header() {
+            return Err(invalid(format!("a study of kind {} has neither [network] nor [data]", plan.kind())));
+        }
         plan.check(&header).map_err(invalid)?;
         Ok(Self { header, plan })
     }

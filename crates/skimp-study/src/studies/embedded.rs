@@ -17,6 +17,10 @@ pub(crate) static STUDIES: &[(&str, &str)] = &[
     ("selective-gradients", include_str!("../../../../configs/studies/selective-gradients.toml")),
     ("low-precision-training", include_str!("../../../../configs/studies/low-precision-training.toml")),
     ("few-bits", include_str!("../../../../configs/studies/few-bits.toml")),
+    ("recasting-table", include_str!("../../../../configs/studies/recasting-table.toml")),
+    ("reduction", include_str!("../../../../configs/studies/reduction.toml")),
+    ("reduction-cifar10", include_str!("../../../../configs/studies/reduction-cifar10.toml")),
+    ("composition", include_str!("../../../../configs/studies/composition.toml")),
     ("low-precision-cifar10", include_str!("../../../../configs/studies/low-precision-cifar10.toml")),
 ];
 
@@ -67,6 +71,17 @@ impl StudyConfig {
             Some((name, text)) => Self::parse(text, name)?,
             None => Self::parse(&read(study)?, study)?,
         };
+        if !opened.plan.reads_header() {
+            let StudyOverrides { model, data, preprocess, input_size, images, accuracy_images, seed, own: _ } =
+                overrides;
+            let texts = [model.is_some(), data.is_some(), preprocess.is_some(), input_size.is_some()];
+            let numbers = [images.is_some(), accuracy_images.is_some(), seed.is_some()];
+            if texts.into_iter().chain(numbers).any(|is_given| is_given) {
+                let cause =
+                    format!("a study of kind {} names its networks itself and reads no images", opened.plan.kind());
+                return Err(StudyError::InvalidStudy { path: study.into(), cause });
+            }
+        }
         let folder = Path::new(study).parent().unwrap_or(Path::new(""));
         opened.plan.set(&overrides.own)?;
         opened.plan.read_files(&designs, folder)?;
@@ -100,7 +115,7 @@ impl StudyConfig {
         for (value, what, flag) in
             [(&config.network.model, "network", "--network MODEL"), (&data.set, "data set", "--data NAME[:DIR]")]
         {
-            if value.is_empty() {
+            if opened.plan.reads_header() && value.is_empty() {
                 return Err(StudyError::StudyNeeds { study: config.name.clone(), what, flag });
             }
         }

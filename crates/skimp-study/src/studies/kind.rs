@@ -32,6 +32,8 @@ pub trait StudyPlan: Clone + Debug + PartialEq + Serialize + DeserializeOwned + 
     const MARK: &'static str;
     /// Keys that resolved files of older versions have and that mean nothing.
     const OLDER_KEYS: &'static [&'static str] = &[];
+    /// Whether such a study is about the network and the images of its header; otherwise its own keys name what it reads.
+    const READS_HEADER: bool = true;
 
     /// Checks what can be checked before anything is opened; the cause, with the key, if something is wrong.
     ///
@@ -134,6 +136,7 @@ trait AnyPlan: Debug + Send + Sync {
     fn kind(&self) -> &'static str;
     fn copy(&self) -> Box<dyn AnyPlan>;
     fn is_equal(&self, other: &dyn AnyPlan) -> bool;
+    fn reads_header(&self) -> bool;
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
     fn check(&self, study: &StudyHeader) -> Result<(), String>;
@@ -154,6 +157,10 @@ impl<T: StudyPlan> AnyPlan for T {
 
     fn is_equal(&self, other: &dyn AnyPlan) -> bool {
         other.as_any().downcast_ref::<T>() == Some(self)
+    }
+
+    fn reads_header(&self) -> bool {
+        T::READS_HEADER
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -209,6 +216,11 @@ impl Plan {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.0.kind()
+    }
+
+    /// Whether it needs the network and the images of the header.
+    pub(crate) fn reads_header(&self) -> bool {
+        self.0.reads_header()
     }
 
     /// The plan, if it is of that type.

@@ -12,6 +12,9 @@ pub(crate) mod precision;
 pub(crate) mod published;
 #[cfg(test)]
 mod published_tests;
+pub(crate) mod ranks;
+pub(crate) mod recasting_table;
+pub(crate) mod reduction;
 pub(crate) mod runner;
 pub(crate) mod widths;
 
@@ -22,4 +25,6 @@ pub static STUDY_KINDS: &[&dyn StudyKind] = &[
     &KindOf::<accelerators::AcceleratorsPlan>::ENTRY,
     &KindOf::<precision::PrecisionPlan>::ENTRY,
     &KindOf::<widths::WidthsPlan>::ENTRY,
+    &KindOf::<recasting_table::RecastingTablePlan>::ENTRY,
+    &KindOf::<reduction::ReductionPlan>::ENTRY,
 ];
