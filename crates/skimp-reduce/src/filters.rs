@@ -42,7 +42,7 @@ const SEARCH_STEPS: u32 = 12;
 pub(crate) struct Chosen<'g> {
     pub(crate) channels: Channels<'g>,
     pub(crate) gone: Gone,
-    unscored: Vec<Refusal>,
+    pub(crate) unscored: Vec<Refusal>,
 }
 
 impl Chosen<'_> {

@@ -8,6 +8,7 @@ mod batch_norm;
 pub mod channels;
 mod error;
 mod filters;
+mod gates;
 mod learning;
 mod method;
 pub mod methods;

@@ -1,6 +1,7 @@
 //! Reduction methods: one file each, and one line here.
 
 mod apoz;
+mod autopruner;
 mod channel_pruning;
 mod deep_compression;
 mod dep_graph;
@@ -30,6 +31,7 @@ pub static METHODS: &[&dyn Method] = &[
     &apoz::Apoz,
     &thinet::Thinet,
     &channel_pruning::ChannelPruning,
+    &autopruner::Autopruner,
     &taylor::Taylor,
     &slimming::Slimming,
     &dep_graph::DepGraph,
