@@ -101,10 +101,10 @@ impl Method for Autopruner {
             return Err(setting_error(NAME, "scope", expected, "global"));
         }
         let learning = request.learning_of(self)?;
-        let graph = fold_constants(graph);
+        let folded = fold_constants(graph);
         // How many channels of each group stay does not depend on which.
         let mut places = BTreeMap::new();
-        let planned = filters::choose(self, &graph, request, |channels| {
+        let planned = filters::choose(self, &folded, request, |channels| {
             let mut refused = Vec::new();
             let mut scores: Scores = Vec::with_capacity(channels.groups().len());
             for (at, group) in channels.groups().iter().enumerate() {
