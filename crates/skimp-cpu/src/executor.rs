@@ -18,7 +18,8 @@ const MAX_PLANS: usize = 8;
 ///
 /// What no output needs, what hands its input on and transposes that cancel are left out, with the errors that they would
 /// raise; batch normalization, what else scales and shifts channels, residual additions and activations are fused into
-/// convolutions, other elementwise operators into one pass; memory is planned, and weights are packed once. Whole batches run image by image over the current
+/// convolutions, elementwise operators into products of matrices and into one pass; memory is planned, and weights are
+/// packed once. Whole batches run image by image over the current
 /// rayon pool; a batch smaller than the pool is split inside its layers. [`run_observed`](Executor::run_observed) runs every
 /// node of the network by itself.
 ///

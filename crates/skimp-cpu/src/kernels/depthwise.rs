@@ -8,7 +8,7 @@ use super::conv::ConvShape;
 use super::lanes::Lanes;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::x86::{Avx2, Avx512};
-use super::program::{Epilogue, finish};
+use super::program::{Epilogue, NO_REGISTERS, finish};
 use super::{Bounds, Isa, LANES, Planes, multiply_add};
 use rayon::prelude::*;
 
@@ -72,6 +72,7 @@ impl PackedDepthwise {
             })
             .collect();
         let block = |(block, out): (usize, &mut [f32])| {
+            let mut registers = NO_REGISTERS;
             for row in 0..shape.output[0] {
                 let start = block * x_planes.plane()
                     + (row * shape.strides[0] + x_planes.halo.top - shape.pads[0]) * x_planes.pitch()
@@ -89,7 +90,7 @@ impl PackedDepthwise {
                     },
                     y,
                 );
-                finish(epilogue, self.isa, [block, row], y);
+                finish(epilogue, self.isa, &mut registers, [block, row], y);
             }
         };
         let blocks = out[..out_planes.len()].chunks_exact_mut(out_planes.plane()).enumerate();

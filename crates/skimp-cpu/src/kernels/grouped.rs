@@ -14,7 +14,7 @@ use super::conv::ConvShape;
 use super::lanes::Lanes;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::x86::{Avx2, Avx512};
-use super::program::{Epilogue, finish};
+use super::program::{Epilogue, NO_REGISTERS, finish};
 use super::{Bounds, Isa, LANES, Planes, multiply_add};
 use rayon::prelude::*;
 
@@ -82,6 +82,7 @@ impl PackedGrouped {
         let width = shape.in_channels / shape.groups;
         let len = taps.len() * width * LANES;
         let block = |(block, out): (usize, &mut [f32])| {
+            let mut registers = NO_REGISTERS;
             for row in 0..shape.output[0] {
                 let start = block * x_planes.plane()
                     + (row * shape.strides[0] + x_planes.halo.top - shape.pads[0]) * x_planes.pitch()
@@ -97,7 +98,7 @@ impl PackedGrouped {
                     bounds,
                 };
                 self.row(&row_of, width, y);
-                finish(epilogue, self.isa, [block, row], y);
+                finish(epilogue, self.isa, &mut registers, [block, row], y);
             }
         };
         let blocks = out[..out_planes.len()].chunks_exact_mut(out_planes.plane()).enumerate();
@@ -113,18 +114,23 @@ impl PackedGrouped {
         let n_weights = row.taps.len() * width * LANES;
         assert!(row.x.len() >= last && row.weights.len() == n_weights, "every tap lies in the image");
         match (self.isa, width) {
-            // SAFETY (all): `detect` found the processor features; taps ascend, so the assertion covers all of them.
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: `detect` found the processor features; taps ascend, so the assertion covers all of them.
             (Isa::Avx512, 2) => unsafe { avx512::<2>(row, out) },
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: `detect` found the processor features; taps ascend, so the assertion covers all of them.
             (Isa::Avx512, 4) => unsafe { avx512::<4>(row, out) },
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: `detect` found the processor features; taps ascend, so the assertion covers all of them.
             (Isa::Avx512, _) => unsafe { avx512::<8>(row, out) },
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: `detect` found the processor features; taps ascend, so the assertion covers all of them.
             (Isa::Avx2, 2) => unsafe { avx2::<2>(row, out) },
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: `detect` found the processor features; taps ascend, so the assertion covers all of them.
             (Isa::Avx2, 4) => unsafe { avx2::<4>(row, out) },
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: `detect` found the processor features; taps ascend, so the assertion covers all of them.
             (Isa::Avx2, _) => unsafe { avx2::<8>(row, out) },
             (Isa::Portable, _) => portable(row, width, out),
         }

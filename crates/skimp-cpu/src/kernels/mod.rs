@@ -11,9 +11,12 @@ pub(crate) mod functions;
 pub(crate) mod grouped;
 pub(crate) mod lanes;
 pub(crate) mod layout;
+pub(crate) mod matmul;
 pub(crate) mod planar;
 pub(crate) mod pool;
 pub(crate) mod program;
+pub(crate) mod rows;
+pub(crate) mod strided;
 
 /// Channels in a block, and elements in the vectors that kernels are written in.
 pub(crate) const LANES: usize = 16;

@@ -9,12 +9,13 @@ use skimp_graph::{DType, Graph, GraphError, Node, Tensor, ValueId};
 use super::cones::Cones;
 use super::fuse::{self, Role};
 use super::places::{Form, Places};
-use super::{Arenas, BufferId, OutputSource, Plan, PlannedOutput, ReferenceInput, Step, memory};
+use super::{Arenas, BufferId, OutputSource, Plan, PlannedOutput, ReferenceInput, Step, known, memory};
 use crate::kernels::Isa;
 use crate::kernels::conv::PackedConv;
 use crate::kernels::dense::PackedDense;
 use crate::kernels::depthwise::PackedDepthwise;
 use crate::kernels::grouped::PackedGrouped;
+use crate::kernels::matmul::Panels;
 
 /// Weights packed once per graph, shared by the plans for all image sizes. Keyed by node and input block.
 #[derive(Debug, Default)]
@@ -24,6 +25,7 @@ pub(crate) struct Packs {
     pub(super) grouped: Shared<PackedGrouped>,
     pub(super) planar: Shared<(Vec<f32>, Vec<f32>)>,
     pub(super) dense: Shared<PackedDense>,
+    pub(super) panels: Shared<Panels>,
 }
 
 /// Values made on first use.
@@ -68,10 +70,17 @@ pub(crate) fn build(
     packs: &Packs,
     arenas: &Arc<Arenas>,
 ) -> Result<Option<Plan>, GraphError> {
+    let known = known::constants(graph, shapes, constants)?;
+    // Weights that follow from the shapes are packed for these alone.
+    let own = Packs::default();
+    let grew = known.iter().zip(constants).any(|(now, before)| now.is_some() && before.is_none());
+    let packs = if grew { &own } else { packs };
+    let (constants, needed) = (known.as_slice(), known::needed(graph, &known));
     let (isa, cones, places) = (Isa::detect(), Cones::new(graph, shapes, constants), Places::new(shapes));
     let mut builder = Builder { graph, shapes, constants, packs, isa, cones, places, steps: Vec::new() };
     let computed = graph.inputs().iter().map(|input| input.value);
-    let computed = computed.chain(graph.nodes().iter().flat_map(|node| node.outputs.iter().copied()));
+    let nodes = graph.nodes().iter().zip(&needed).filter_map(|(node, &needed)| needed.then_some(node));
+    let computed = computed.chain(nodes.flat_map(|node| node.outputs.iter().copied()));
     for id in computed.filter(|id| constants[id.0].is_none()) {
         match shapes.get(id) {
             Some(value) if value.dtype == DType::F32 && value.n_elements() > 0 => {}
@@ -81,15 +90,24 @@ pub(crate) fn build(
     let inputs: Vec<BufferId> =
         graph.inputs().iter().map(|input| builder.places.place(input.value, Form::Plain)).collect();
     let is_constant: Vec<bool> = constants.iter().map(Option::is_some).collect();
-    let roles = fuse::roles(&builder.cones, &is_constant, |conv| builder.anchor(&graph.nodes()[conv]));
+    let roles = fuse::roles(
+        &builder.cones,
+        &is_constant,
+        |conv| builder.anchor(&graph.nodes()[conv]),
+        |idx| builder.multiplies(&graph.nodes()[idx]),
+    );
     for (idx, (node, role)) in graph.nodes().iter().zip(roles).enumerate() {
-        if node.outputs.iter().all(|id| is_constant[id.0]) {
+        if node.outputs.iter().all(|id| is_constant[id.0]) || !needed[idx] {
             continue;
         }
         match role {
             Role::Swallowed => {}
             Role::Ends(chain) => builder.convolution(&chain),
             Role::EndsCone(cone) => builder.cone(&cone),
+            Role::EndsProduct(product, cone) => {
+                builder.product(product, Some(&cone));
+            }
+            Role::EndsNorm(norm) => builder.channel_norm(norm, idx),
             Role::Alone => builder.node(idx),
         }
     }
@@ -112,8 +130,10 @@ pub(crate) fn build(
         })
         .collect();
     let Builder { places, steps, .. } = builder;
+    let mut drafts = places.finish();
+    memory::share_in_place(&mut drafts, &steps, &kept);
     let (buffers, arena_len) =
-        memory::place(&places.finish(), &steps, &inputs, &kept).ok_or_else(|| GraphError::InvalidGraph {
+        memory::place(&drafts, &steps, &inputs, &kept).ok_or_else(|| GraphError::InvalidGraph {
             graph: graph.name().to_owned(),
             cause: "its values need more memory than can be addressed".to_owned(),
         })?;

@@ -121,6 +121,27 @@ impl<'a> Cones<'a> {
         computed.copied().find(|&id| self.shapes.shape(id) == shape)
     }
 
+    /// The transposes before and behind a layer normalization that make it one of the channels of an image.
+    pub(super) fn turned_norm(&self, norm: usize) -> Option<[usize; 2]> {
+        let node = &self.graph.nodes()[norm];
+        let Op::LayerNormalization(ops::LayerNormalization { axis: -1 | 3, .. }) = node.op else { return None };
+        let (x, out) = (node.inputs[0]?, node.outputs[0]);
+        let &[1, _, _, channels] = self.shapes.shape(x) else { return None };
+        let parameters = |idx| self.constant(node, idx).is_some_and(|tensor| tensor.len() == channels);
+        let has_shift = node.inputs.get(2).copied().flatten().is_some();
+        let before = self.graph.nodes()[..norm].iter().rposition(|node| node.outputs.contains(&x))?;
+        let (&[_], &[after]) = (self.consumers[x.0].as_slice(), self.consumers[out.0].as_slice()) else { return None };
+        let turns = |idx: usize, order: [usize; 4]| matches!(&self.graph.nodes()[idx].op, Op::Transpose(ops::Transpose { perm }) if perm[..] == order);
+        let fits = parameters(1)
+            && (!has_shift || parameters(2))
+            && turns(before, [0, 2, 3, 1])
+            && turns(after, [0, 3, 1, 2])
+            && !self.is_output[x.0]
+            && !self.is_output[out.0]
+            && self.constants[self.graph.nodes()[before].inputs[0]?.0].is_none();
+        fits.then_some([before, after])
+    }
+
     fn grow(
         &self,
         x: ValueId,
@@ -196,6 +217,9 @@ impl<'a> Cones<'a> {
         } else {
             match &node.op {
                 Op::BatchNormalization(ops::BatchNormalization { epsilon }) => {
+                    if !matches!(self.shapes.shape(draft.x), [1, _, _] | [1, _, _, _]) {
+                        return None;
+                    }
                     let x = self.source(node, 0, draft)?;
                     let (scale, shift) = self.norm_parameters(node, *epsilon)?;
                     let scale = draft.load(Load::Channel(scale), Layout::Blocked)?;
@@ -214,6 +238,7 @@ impl<'a> Cones<'a> {
                 _ => return None,
             }
         }
+        draft.join_product();
         draft.sources.insert(out, Source::Result(draft.functions.len() - 1));
         Some(())
     }
@@ -281,6 +306,62 @@ impl Draft {
         Source::Result(self.functions.len() - 1)
     }
 
+    /// Makes one function of a product that ends the functions where it is a swish or a gelu as exporters write them: the
+    /// same operations in one pass (but for one rounding of gelu's argument).
+    fn join_product(&mut self) {
+        let Some(&Function::Binary(Binary::Mul, a, b)) = self.functions.last() else { return };
+        let joined = [(a, b), (b, a)].into_iter().find_map(|(a, b)| {
+            let is_swish = matches!(self.made(b), Some(Function::Unary(Unary::Sigmoid, x)) if x == a);
+            if is_swish { Some((Unary::Swish(1.0), a)) } else { self.gelu(a, b).map(|x| (Unary::Gelu, x)) }
+        });
+        if let (Some((function, x)), Some(last)) = (joined, self.functions.last_mut()) {
+            *last = Function::Unary(function, x);
+        }
+    }
+
+    /// x, where `a · b` is x / 2 · (1 + erf(x / √2)) with the half in either factor.
+    fn gelu(&self, a: Source, b: Source) -> Option<Source> {
+        let factors = |source| match self.made(source)? {
+            Function::Binary(Binary::Mul, a, b) => Some([(a, b), (b, a)]),
+            _ => None,
+        };
+        let half = |source| matches!(source, Source::Scalar(0.5));
+        if half(b) {
+            return factors(a)?.into_iter().find_map(|(x, sum)| (self.normal(sum)? == x).then_some(x));
+        }
+        let x = self.normal(b)?;
+        factors(a)?.into_iter().any(|(y, scale)| y == x && half(scale)).then_some(x)
+    }
+
+    /// x, where a value is 1 + erf(x / √2).
+    fn normal(&self, sum: Source) -> Option<Source> {
+        let (Function::Binary(Binary::Add, erf, Source::Scalar(1.0))
+        | Function::Binary(Binary::Add, Source::Scalar(1.0), erf)) = self.made(sum)?
+        else {
+            return None;
+        };
+        let Function::Unary(Unary::Erf, inner) = self.made(erf)? else { return None };
+        let near = |x: f32, y: f32| (x - y).abs() < 1e-6;
+        match self.made(inner)? {
+            Function::Binary(Binary::Div, x, Source::Scalar(root)) if near(root, std::f32::consts::SQRT_2) => Some(x),
+            Function::Binary(Binary::Mul, x, Source::Scalar(factor))
+            | Function::Binary(Binary::Mul, Source::Scalar(factor), x)
+                if near(factor, std::f32::consts::FRAC_1_SQRT_2) =>
+            {
+                Some(x)
+            }
+            _ => None,
+        }
+    }
+
+    /// The function whose result this is.
+    fn made(&self, source: Source) -> Option<Function> {
+        match source {
+            Source::Result(idx) => self.functions.get(idx).copied(),
+            Source::X | Source::Load(_) | Source::Scalar(_) => None,
+        }
+    }
+
     /// A loaded register; `None` where the layouts do not go together.
     fn load(&mut self, load: Load, layout: Layout) -> Option<Source> {
         self.layout = match (self.layout, layout) {
@@ -294,17 +375,22 @@ impl Draft {
 
     /// The program that ends with the last function; `None` where the registers do not suffice.
     fn program(&self) -> Option<Program> {
-        let mut last_uses: Vec<usize> = (0..self.functions.len()).collect();
-        let mut last_x = 0;
-        for (time, function) in self.functions.iter().enumerate() {
+        let end = self.functions.len().checked_sub(1)?;
+        // When each result is read for the last time, by what is needed; others have become part of a longer function.
+        let mut last_uses: Vec<Option<usize>> = vec![None; self.functions.len()];
+        let mut last_x = None;
+        for (time, function) in self.functions.iter().enumerate().rev() {
+            if time != end && last_uses[time].is_none() {
+                continue;
+            }
             let (a, b) = match *function {
                 Function::Unary(_, a) => (a, a),
                 Function::Binary(_, a, b) => (a, b),
             };
             for source in [a, b] {
                 match source {
-                    Source::Result(idx) => last_uses[idx] = time,
-                    Source::X => last_x = time,
+                    Source::Result(idx) => last_uses[idx] = last_uses[idx].or(Some(time)),
+                    Source::X => last_x = last_x.or(Some(time)),
                     Source::Load(_) | Source::Scalar(_) => {}
                 }
             }
@@ -313,13 +399,16 @@ impl Draft {
         let mut registers = vec![0; self.functions.len()];
         let mut instructions = Vec::new();
         for (time, function) in self.functions.iter().enumerate() {
-            // What is read for the last time may be written by the same instruction.
-            if time == last_x {
-                free.push(0);
+            if time != end && last_uses[time].is_none() {
+                continue;
             }
-            free.extend((0..time).filter(|&idx| last_uses[idx] == time).map(|idx| registers[idx]));
+            // Not what this instruction reads: in place, it would take a copy.
             let to = free.pop()?;
             registers[time] = to;
+            if last_x == Some(time) {
+                free.push(0);
+            }
+            free.extend((0..time).filter(|&idx| last_uses[idx] == Some(time)).map(|idx| registers[idx]));
             let operand = |source| match source {
                 Source::X => Operand::Register(0),
                 Source::Load(idx) => Operand::Register(1 + idx),

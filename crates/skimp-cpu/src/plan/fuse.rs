@@ -43,6 +43,11 @@ pub(super) enum Role {
     Ends(Chain),
     /// The last node of this cone.
     EndsCone(Cone),
+    /// The last node of a cone over the product of matrices with this index.
+    EndsProduct(usize, Cone),
+    /// The transpose behind the layer normalization with this index, which has another one before it: together they normalize
+    /// the channels of an image.
+    EndsNorm(usize),
 }
 
 /// What a kernel for a convolution can do after it.
@@ -66,7 +71,12 @@ pub(super) fn clamps(op: &Op) -> Option<Bounds> {
 /// Finds the chains, then the cones among what is left. `anchor(conv)` tells what the kernel of a convolution can do.
 ///
 /// Later convolutions choose first: of two that feed one addition, the later one adds the earlier one's result.
-pub(super) fn roles(cones: &Cones<'_>, constants: &[bool], anchor: impl Fn(usize) -> Anchor) -> Vec<Role> {
+pub(super) fn roles(
+    cones: &Cones<'_>,
+    constants: &[bool],
+    anchor: impl Fn(usize) -> Anchor,
+    multiplies: impl Fn(usize) -> bool,
+) -> Vec<Role> {
     let (graph, shapes) = (cones.graph, cones.shapes);
     let consumers = graph.consumers();
     let mut is_output = vec![false; graph.values().len()];
@@ -122,6 +132,24 @@ pub(super) fn roles(cones: &Cones<'_>, constants: &[bool], anchor: impl Fn(usize
         }
         let last = chain.last();
         roles[last] = Role::Ends(chain);
+    }
+    for idx in (0..graph.nodes().len()).rev() {
+        let free = |idx: usize| matches!(roles[idx], Role::Alone);
+        if !free(idx) {
+            continue;
+        }
+        if let Some([before, after]) = cones.turned_norm(idx) {
+            roles[before] = Role::Swallowed;
+            roles[idx] = Role::Swallowed;
+            roles[after] = Role::EndsNorm(idx);
+        } else if multiplies(idx)
+            && let Some(cone) = cones.after(graph.nodes()[idx].outputs[0], free, &[Layout::Any, Layout::Plain])
+        {
+            roles[idx] = Role::Swallowed;
+            cone.nodes.iter().for_each(|&idx| roles[idx] = Role::Swallowed);
+            let last = cone.nodes.last().copied().unwrap_or(idx);
+            roles[last] = Role::EndsProduct(idx, cone);
+        }
     }
     for idx in 0..graph.nodes().len() {
         let free = |idx: usize| matches!(roles[idx], Role::Alone);

@@ -90,6 +90,32 @@ pub(super) fn reserved(planes: &Planes) -> usize {
     planes.len().next_multiple_of(LANES).max(LANES)
 }
 
+/// Lets elementwise steps write where they read, where nothing reads that afterwards.
+pub(super) fn share_in_place(drafts: &mut [Draft], steps: &[Step], kept: &[BufferId]) {
+    let mut n_readers = vec![0_usize; drafts.len()];
+    for (read, written) in steps.iter().map(Step::buffers) {
+        read.into_iter().for_each(|buffer| n_readers[buffer] += 1);
+        debug_assert!(written.iter().all(|&buffer| buffer < drafts.len()), "buffers of this plan");
+    }
+    kept.iter().for_each(|&buffer| n_readers[buffer] += 1);
+    // Of memory that others use, too, nothing is known here.
+    let mut shared = vec![false; drafts.len()];
+    for (buffer, draft) in drafts.iter().enumerate() {
+        if let Memory::Part { whole, .. } | Memory::Same(whole) = draft.memory {
+            (shared[buffer], shared[whole]) = (true, true);
+        }
+    }
+    let mut roots: Vec<BufferId> = (0..drafts.len()).collect();
+    for step in steps {
+        let Step::Elementwise { x, operands, out, .. } = step else { continue };
+        let alike = drafts[*x].planes == drafts[*out].planes;
+        if alike && n_readers[*x] == 1 && !shared[*x] && !shared[*out] && !operands.contains(x) {
+            roots[*out] = roots[*x];
+            drafts[*out].memory = Memory::Same(roots[*x]);
+        }
+    }
+}
+
 /// Places the buffers; returns them and the arena length, `None` if that is beyond what can be addressed.
 ///
 /// A buffer lives from the step that writes it (inputs: from the start) to its last reader (`kept`: to the end), and
@@ -253,6 +279,40 @@ mod tests {
         let (drafts, steps) = chain(100_000, planes);
         let (buffers, len) = place(&drafts, &steps, &[0], &[100_000]).expect("small");
         assert_eq!((buffers.len(), len), (100_001, 2 * reserved(&planes)));
+    }
+
+    #[test]
+    fn elementwise_steps_write_in_place_where_they_may() {
+        use crate::kernels::Isa;
+        use crate::kernels::program::Program;
+        let planes = Planes::plain(3, 5, 7);
+        let program = Program { loads: Vec::new(), instructions: Vec::new(), output: 0 };
+        let step =
+            |x, operands, out| Step::Elementwise { program: program.clone(), isa: Isa::Portable, x, operands, out };
+        let own = Draft { planes, memory: Memory::Own };
+        let offsets = |mut drafts: Vec<Draft>, steps: &[Step], kept: &[BufferId]| {
+            share_in_place(&mut drafts, steps, kept);
+            let (buffers, len) = place(&drafts, steps, &[0], kept).expect("small");
+            (buffers.iter().map(|buffer| buffer.offset).collect::<Vec<_>>(), len)
+        };
+        let one = reserved(&planes);
+        // A chain takes one buffer.
+        assert_eq!(offsets(vec![own; 4], &[step(0, vec![], 1), step(1, vec![], 2), step(2, vec![], 3)], &[3]).1, one);
+        // What is read again, or is an output, or is an operand, too, stays.
+        let (found, _) = offsets(vec![own; 4], &[step(0, vec![], 1), step(1, vec![], 2), step(2, vec![1], 3)], &[3]);
+        assert_eq!((found[0], found[2]), (found[1], found[3]));
+        assert_ne!(found[1], found[2]);
+        let (found, _) = offsets(vec![own; 3], &[step(0, vec![], 1), step(1, vec![], 2)], &[1, 2]);
+        assert_ne!(found[1], found[2]);
+        let (found, _) = offsets(vec![own; 2], &[step(0, vec![0], 1)], &[1]);
+        assert_ne!(found[0], found[1]);
+        // Another layout is another place, and so is memory that others use.
+        let wide = Draft { planes: Planes::plain(3, 5, 8), ..own };
+        let (found, _) = offsets(vec![own, wide], &[step(0, vec![], 1)], &[1]);
+        assert_ne!(found[0], found[1]);
+        let view = Draft { memory: Memory::Same(0), ..own };
+        let (found, _) = offsets(vec![own, view, own], &[step(0, vec![], 2), Step::Convert { x: 2, out: 1 }], &[1]);
+        assert_ne!(found[0], found[2]);
     }
 
     #[test]

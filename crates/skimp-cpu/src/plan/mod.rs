@@ -4,10 +4,12 @@ mod batch;
 mod build;
 mod cones;
 mod fuse;
+mod known;
 mod memory;
 mod nodes;
 mod places;
 mod run;
+mod tensors;
 
 use std::sync::Arc;
 
@@ -21,8 +23,11 @@ use crate::kernels::dense::PackedDense;
 use crate::kernels::depthwise::PackedDepthwise;
 use crate::kernels::grouped::PackedGrouped;
 use crate::kernels::layout::Region;
+use crate::kernels::matmul::Panels;
 use crate::kernels::pool::{PoolKind, PoolShape};
 use crate::kernels::program::Program;
+use crate::kernels::rows::RowFunction;
+use crate::kernels::strided::Copy;
 use crate::kernels::{Bounds, Isa, Planes};
 
 /// Index of a [`Buffer`].
@@ -80,6 +85,17 @@ struct Epilogue {
     program: Program,
     operands: Vec<BufferId>,
 }
+
+/// The right operand of a product of matrices.
+#[derive(Debug)]
+enum Factor {
+    Constant(Arc<Panels>),
+    /// Row-major matrices, of each of which the first element is told.
+    Computed(BufferId, Vec<usize>),
+}
+
+/// Where the elements of a copy come from: a buffer or a constant.
+type Source = Result<BufferId, Vec<f32>>;
 
 /// One kernel call.
 #[derive(Debug)]
@@ -142,12 +158,45 @@ enum Step {
         regions: Vec<(BufferId, Region)>,
         out: BufferId,
     },
-    /// Elementwise operators, `x` in register 0. Where `x` is `out`, they run in place.
+    /// Elementwise operators, `x` in register 0. Where `x` lies in the memory of `out`, they run in place.
     Elementwise {
         program: Program,
         isa: Isa,
         x: BufferId,
         operands: Vec<BufferId>,
+        out: BufferId,
+    },
+    /// Products of matrices, row-major.
+    Product {
+        extents: [usize; 3],
+        a: BufferId,
+        /// The first element of each left operand.
+        starts: Vec<usize>,
+        right: Factor,
+        isa: Isa,
+        epilogue: Option<Epilogue>,
+        out: BufferId,
+    },
+    /// A function of rows of `n` elements.
+    Rows {
+        function: RowFunction,
+        isa: Isa,
+        n: usize,
+        x: BufferId,
+        out: BufferId,
+    },
+    /// Layer normalization of the channels of each pixel.
+    ChannelNorm {
+        epsilon: f32,
+        scale: Vec<f32>,
+        shift: Vec<f32>,
+        isa: Isa,
+        x: BufferId,
+        out: BufferId,
+    },
+    /// Copies between plain tensors, which fill the result.
+    Copies {
+        parts: Vec<(Source, Copy)>,
         out: BufferId,
     },
     /// An operator without a kernel.
@@ -172,7 +221,11 @@ impl Step {
             | Self::GlobalPool { out, .. }
             | Self::Convert { out, .. }
             | Self::Gather { out, .. }
-            | Self::Elementwise { out, .. } => Some(*out),
+            | Self::Elementwise { out, .. }
+            | Self::Product { out, .. }
+            | Self::Rows { out, .. }
+            | Self::ChannelNorm { out, .. }
+            | Self::Copies { out, .. } => Some(*out),
             Self::Reference { .. } => None,
         }
     }
@@ -193,7 +246,19 @@ impl Step {
             | Self::Dense { x, out, .. }
             | Self::Pool { x, out, .. }
             | Self::GlobalPool { x, out, .. }
+            | Self::Rows { x, out, .. }
+            | Self::ChannelNorm { x, out, .. }
             | Self::Convert { x, out } => (vec![*x], vec![*out]),
+            Self::Product { a, right, epilogue, out, .. } => {
+                let right = match right {
+                    Factor::Constant(_) => None,
+                    Factor::Computed(b, _) => Some(*b),
+                };
+                (std::iter::once(*a).chain(right).chain(operands(epilogue)).collect(), vec![*out])
+            }
+            Self::Copies { parts, out } => {
+                (parts.iter().filter_map(|(source, _)| source.as_ref().ok().copied()).collect(), vec![*out])
+            }
             Self::Elementwise { x, operands, out, .. } => {
                 (std::iter::once(*x).chain(operands.iter().copied()).collect(), vec![*out])
             }

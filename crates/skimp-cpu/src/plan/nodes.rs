@@ -17,14 +17,14 @@ use crate::kernels::depthwise::PackedDepthwise;
 use crate::kernels::grouped::PackedGrouped;
 use crate::kernels::layout::Region;
 use crate::kernels::pool::{PoolKind, PoolShape};
-use crate::kernels::{Halo, affords_padding};
+use crate::kernels::{Halo, LANES, affords_padding};
 
 impl Builder<'_> {
     /// Plans one node.
     pub(super) fn node(&mut self, idx: usize) {
         if let Some(cone) = self.cones.alone(idx) {
             self.cone(&cone);
-        } else if self.kernel(idx).is_none() {
+        } else if self.kernel(idx).or_else(|| self.tensor_kernel(idx)).is_none() {
             self.reference(&self.graph.nodes()[idx]);
         }
     }
@@ -52,6 +52,7 @@ impl Builder<'_> {
                 }
                 self.global_pool(node, PoolKind::Average { include_pad: false })
             }
+            Op::Concat(_) | Op::Split(_) | Op::Slice(_) if self.all_plain(node) => None,
             Op::Concat(ops::Concat { axis }) => self.concat(node, *axis),
             Op::Split(ops::Split { axis, sizes }) => self.split_channels(node, *axis, sizes),
             Op::Slice(slice) => self.slice(node, slice),
@@ -83,8 +84,26 @@ impl Builder<'_> {
         self.push(Step::Elementwise { program: cone.program.clone(), isa: self.isa, x, operands, out });
     }
 
+    /// Plans a layer normalization of the channels of an image, with the transposes around it.
+    pub(super) fn channel_norm(&mut self, norm: usize, last: usize) {
+        let nodes = self.graph.nodes();
+        let node = &nodes[norm];
+        let Op::LayerNormalization(ops::LayerNormalization { epsilon, .. }) = node.op else { return };
+        let before = node.inputs[0].and_then(|x| nodes[..norm].iter().rfind(|node| node.outputs.contains(&x)));
+        let Some(x) = before.and_then(|node| node.inputs[0]) else { return };
+        let padded = |idx: usize| {
+            let mut elements = self.parameter(node, idx).unwrap_or_default().to_vec();
+            elements.resize(self.image(x).map_or(0, |[channels, ..]| channels).next_multiple_of(LANES), 0.0);
+            elements
+        };
+        let (scale, shift) = (padded(1), padded(2));
+        let x = self.request(x, Form::Blocked);
+        let out = self.place(nodes[last].outputs[0], Form::Blocked);
+        self.push(Step::ChannelNorm { epsilon, scale, shift, isa: self.isa, x, out });
+    }
+
     /// The buffers that a cone loads from, its images in this form.
-    fn operands(&mut self, cone: &Cone, form: Form) -> Vec<BufferId> {
+    pub(super) fn operands(&mut self, cone: &Cone, form: Form) -> Vec<BufferId> {
         let images: Vec<ValueId> = cone.images().collect();
         cone.operands
             .iter()

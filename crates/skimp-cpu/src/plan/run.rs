@@ -6,9 +6,10 @@ use rayon::prelude::*;
 use skimp_graph::{GraphError, Tensor, reference};
 
 use super::memory::{Arena, reserved};
-use super::{BufferId, Epilogue, OutputSource, Plan, ReferenceInput, Step};
+use super::{BufferId, Epilogue, Factor, OutputSource, Plan, ReferenceInput, Step};
+use crate::kernels::matmul::{self, Product, Right, Strides};
 use crate::kernels::program::{self, Image};
-use crate::kernels::{Planes, layout, planar, pool};
+use crate::kernels::{Planes, layout, planar, pool, rows};
 
 /// The arena around the buffer that a step writes.
 struct Around<'a> {
@@ -147,6 +148,7 @@ impl Plan {
             return Ok(());
         }
         let Some(out) = step.out() else { return Ok(()) };
+        let offset = self.buffers[out].offset;
         let (target, around) = self.split(arena, out);
         let to = self.planes(out);
         let image = |buffer: BufferId| (around.get(self.range(buffer)), self.planes(buffer));
@@ -187,7 +189,34 @@ impl Plan {
                 }
             }
             Step::Elementwise { program, isa, x, operands, .. } => {
-                program.run(*isa, Some(image(*x)), &images(operands), out, parallel);
+                let x = (self.buffers[*x].offset != offset).then(|| image(*x));
+                program.run(*isa, x, &images(operands), out, parallel);
+            }
+            Step::Product { extents, a, starts, right, isa, epilogue, .. } => {
+                let operands = epilogue_images(epilogue);
+                let b = match right {
+                    Factor::Constant(panels) => Right::Packed(panels),
+                    Factor::Computed(b, starts) => {
+                        Right::Elements(image(*b).0, starts, Strides { row: extents[2], column: 1 })
+                    }
+                };
+                let product = Product { extents: *extents, a: image(*a).0, starts, b };
+                matmul::multiply(*isa, &product, finish(epilogue, &operands), out.0, parallel);
+            }
+            Step::Rows { function, isa, n, x, .. } => {
+                let len = out.1.len();
+                rows::run(*isa, function, *n, image(*x).0, &mut out.0[..len], parallel);
+            }
+            Step::ChannelNorm { epsilon, scale, shift, isa, x, .. } => {
+                rows::channel_norm(*isa, *epsilon, (scale, shift), image(*x), out);
+            }
+            Step::Copies { parts, .. } => {
+                for (source, copy) in parts {
+                    match source {
+                        Ok(buffer) => copy.run(image(*buffer).0, out.0),
+                        Err(constant) => copy.run(constant, out.0),
+                    }
+                }
             }
             Step::Reference { .. } => {}
         }

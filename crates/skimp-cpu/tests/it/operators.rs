@@ -214,6 +214,138 @@ fn squeeze_and_excitation_and_dense_layers() {
     assert_eq!(check(&graph, &[x]), Vec::<String>::new());
 }
 
+/// Tensors that are no images: products, normalizations along rows, data movement.
+#[test]
+fn tensors_of_any_rank() {
+    let slice = |axes: &[i64], starts: &[i64], ends: &[i64], steps: &[i64]| {
+        Op::Slice(Slice { axes: axes.to_vec(), starts: starts.to_vec(), ends: ends.to_vec(), steps: steps.to_vec() })
+    };
+    let shapes: [&[usize]; 5] = [&[2, 3, 5, 7], &[1, 40, 33], &[3, 6], &[2, 2, 3, 4, 5], &[1, 197, 64]];
+    let mut wrong = Vec::new();
+    for (idx, shape) in shapes.iter().enumerate() {
+        let rank = shape.len();
+        let mut reversed: Vec<usize> = (1..rank).rev().collect();
+        reversed.insert(0, 0);
+        let mut ops = vec![
+            Op::Softmax(ops::Softmax { axis: -1 }),
+            Op::Softmax(ops::Softmax { axis: 1 }),
+            Op::Transpose(ops::Transpose { perm: reversed }),
+            slice(&[-1], &[1], &[i64::MAX], &[2]),
+            Op::Erf,
+            Op::Neg,
+            Op::Gelu(ops::Gelu { tanh: true }),
+        ];
+        if rank > 2 {
+            ops.push(slice(&[1, -1], &[1, -3], &[i64::MAX, -1], &[1, 1]));
+        }
+        if rank == 4 {
+            ops.push(Op::Transpose(ops::Transpose { perm: vec![0, 2, 1, 3] }));
+            ops.push(Op::Transpose(ops::Transpose { perm: vec![0, 1, 3, 2] }));
+        }
+        for op in ops {
+            let (graph, x) = network(&format!("{idx} {op:?}"), shape, |builder, x| vec![builder.node("op", op, &[x])]);
+            wrong.extend(check(&graph, &[x]));
+        }
+        let last = shape[rank - 1];
+        let (graph, x) = network(&format!("{idx} products"), shape, |builder, x| {
+            let weight = builder.constant("w", tensor(&[last, 70], 4));
+            let bias = builder.constant("b", tensor(&[70], 5));
+            let product = builder.node("product", Op::MatMul, &[x, weight]);
+            let sum = builder.node("sum", Op::Add, &[bias, product]);
+            let gelu = builder.node("gelu", Op::Gelu(ops::Gelu { tanh: false }), &[sum]);
+            let back = builder.constant("w2", tensor(&[70, last], 6));
+            let product = builder.node("back", Op::MatMul, &[gelu, back]);
+            let residual = builder.node("residual", Op::Add, &[product, x]);
+            let (scale, shift) = (builder.constant("s", tensor(&[last], 7)), builder.constant("t", tensor(&[last], 8)));
+            let norm = Op::LayerNormalization(ops::LayerNormalization { axis: -1, epsilon: 1e-5 });
+            let normal = builder.node("norm", norm, &[residual, scale, shift]);
+            let joined = builder.node("joined", Op::Concat(ops::Concat { axis: -1 }), &[normal, x, gelu]);
+            let sizes = vec![last + 3, last + 67];
+            let split = Op::Split(ops::Split { axis: -1, sizes });
+            let parts = builder.node_with_outputs("parts", split, &[joined], 2);
+            vec![parts[1], parts[0], sum]
+        });
+        wrong.extend(check(&graph, &[x]));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn attention() {
+    let (graph, x) = network("attention", &[2, 37, 24], |builder, x| {
+        let weight = builder.constant("w", tensor(&[24, 72], 2));
+        let qkv = builder.node("qkv", Op::MatMul, &[x, weight]);
+        let reshape = |shape: &[i64]| Op::Reshape(ops::Reshape { shape: shape.to_vec(), allow_zero: false });
+        let heads = builder.node("heads", reshape(&[0, 37, 3, 3, 8]), &[qkv]);
+        let turned = builder.node("turned", Op::Transpose(ops::Transpose { perm: vec![0, 2, 3, 1, 4] }), &[heads]);
+        let mut part = |idx: i64| {
+            let at = builder.constant(format!("i{idx}"), Tensor::from_i64(vec![], vec![idx]));
+            builder.node(format!("part{idx}"), Op::Gather(ops::Gather { axis: 1 }), &[turned, at])
+        };
+        let (q, k, v) = (part(0), part(1), part(-1));
+        let scale = builder.constant("scale", Tensor::from_f32(vec![], vec![0.35]));
+        let q = builder.node("scaled", Op::Mul, &[q, scale]);
+        let k = builder.node("k", Op::Transpose(ops::Transpose { perm: vec![0, 1, 3, 2] }), &[k]);
+        let scores = builder.node("scores", Op::MatMul, &[q, k]);
+        let weights = builder.node("weights", Op::Softmax(ops::Softmax { axis: -1 }), &[scores]);
+        let mixed = builder.node("mixed", Op::MatMul, &[weights, v]);
+        let back = builder.node("back", Op::Transpose(ops::Transpose { perm: vec![0, 2, 1, 3] }), &[mixed]);
+        vec![builder.node("flat", reshape(&[0, 37, 24]), &[back])]
+    });
+    assert_eq!(check(&graph, &[x]), Vec::<String>::new());
+}
+
+#[test]
+fn channels_normalized_between_convolutions() {
+    for channels in [16, 40] {
+        let (graph, x) = network("block", &[2, channels, 9, 7], |builder, x| {
+            let w = builder.constant("w", tensor(&[channels, 1, 7, 7], 2));
+            let deep = Op::Conv(ops::Conv { window: window(&[7, 7], 1, 1, 3), groups: channels });
+            let deep = builder.node("deep", deep, &[x, w]);
+            let last = builder.node("last", Op::Transpose(ops::Transpose { perm: vec![0, 2, 3, 1] }), &[deep]);
+            let (scale, shift) =
+                (builder.constant("s", tensor(&[channels], 7)), builder.constant("t", tensor(&[channels], 8)));
+            let norm = Op::LayerNormalization(ops::LayerNormalization { axis: -1, epsilon: 1e-6 });
+            let normal = builder.node("norm", norm, &[last, scale, shift]);
+            let first = builder.node("first", Op::Transpose(ops::Transpose { perm: vec![0, 3, 1, 2] }), &[normal]);
+            let w = builder.constant("w2", tensor(&[2 * channels, channels, 1, 1], 3));
+            let wide = Op::Conv(ops::Conv { window: window(&[1, 1], 1, 1, 0), groups: 1 });
+            let wide = builder.node("wide", wide, &[first, w]);
+            // Gelu as exporters write it.
+            let root = builder.constant("root", Tensor::from_f32(vec![], vec![std::f32::consts::SQRT_2]));
+            let (one, half) = (
+                builder.constant("one", Tensor::from_f32(vec![], vec![1.0])),
+                builder.constant("half", Tensor::from_f32(vec![], vec![0.5])),
+            );
+            let inner = builder.node("inner", Op::Div, &[wide, root]);
+            let erf = builder.node("erf", Op::Erf, &[inner]);
+            let sum = builder.node("sum", Op::Add, &[erf, one]);
+            let product = builder.node("product", Op::Mul, &[wide, sum]);
+            let gelu = builder.node("gelu", Op::Mul, &[product, half]);
+            let swish = builder.node("gate", Op::Sigmoid, &[gelu]);
+            vec![builder.node("swish", Op::Mul, &[swish, gelu]), normal]
+        });
+        assert_eq!(check(&graph, &[x]), Vec::<String>::new());
+    }
+}
+
+/// A constant that is stretched to the number of images, as importing writes it.
+#[test]
+fn constants_as_long_as_the_batch() {
+    let (graph, x) = network("stretched", &[3, 4, 6], |builder, x| {
+        let cut = Slice { axes: vec![1, 2], starts: vec![0; 2], ends: vec![1; 2], steps: vec![1; 2] };
+        let cut = builder.node("cut", Op::Slice(cut), &[x]);
+        let truth = builder.node("truth", Op::Cast(ops::Cast { to: DType::Bool }), &[cut]);
+        let falses = builder.node("false", Op::Xor, &[truth, truth]);
+        let token = builder.constant("token", tensor(&[1, 1, 6], 5));
+        let tokens = builder.node("tokens", Op::Where, &[falses, token, token]);
+        let joined = builder.node("joined", Op::Concat(ops::Concat { axis: 1 }), &[tokens, x]);
+        let w = builder.constant("w", tensor(&[6, 5], 6));
+        vec![builder.node("y", Op::MatMul, &[joined, w])]
+    });
+    assert_eq!(check(&graph, &[x]), Vec::<String>::new());
+}
+
 #[test]
 fn values_that_are_not_f32_and_constants() {
     let (graph, x) = network("mixed", &[2, 3, 4, 4], |builder, x| {

@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
-use super::super::program::finish;
+use super::super::program::{NO_REGISTERS, finish};
 use super::super::{Isa, LANES, multiply_add};
 use super::OutGroup;
 use super::tile::TileLoop;
 
 /// Computes the given rows of one output group, in the order of sums of the vector kernels.
 pub(super) fn rows(job: &TileLoop<'_>, group: &OutGroup, rows: Range<usize>, out: &mut [f32]) {
+    let mut registers = NO_REGISTERS;
     for row in rows {
         let width = job.shape.output[1];
         let mut column = 0;
@@ -22,7 +23,7 @@ pub(super) fn rows(job: &TileLoop<'_>, group: &OutGroup, rows: Range<usize>, out
         }
         for block in group.first_block..group.first_block + group.n_blocks {
             let start = job.out_planes.at(block, row, 0);
-            finish(job.epilogue, Isa::Portable, [block, row], &mut out[start..start + width * LANES]);
+            finish(job.epilogue, Isa::Portable, &mut registers, [block, row], &mut out[start..start + width * LANES]);
         }
     }
 }

@@ -14,7 +14,7 @@ use std::ops::Range;
 use super::super::lanes::Lanes;
 #[cfg(target_arch = "x86_64")]
 use super::super::lanes::x86::{Avx2, Avx512};
-use super::super::program::{Epilogue, finish};
+use super::super::program::{Epilogue, NO_REGISTERS, finish};
 use super::super::{Bounds, Isa, LANES, Planes};
 use super::{ConvShape, OutGroup, PackedConv, Residual};
 
@@ -127,6 +127,7 @@ impl TileLoop<'_> {
         let origin = group.first_in_block * x_planes.plane()
             + (x_planes.halo.top - shape.pads[0]) * x_planes.pitch()
             + (x_planes.halo.left - shape.pads[1]) * x_planes.block;
+        let mut registers = NO_REGISTERS;
         for row in rows {
             let mut column = 0;
             while column < shape.output[1] {
@@ -168,7 +169,7 @@ impl TileLoop<'_> {
                 // SAFETY: the row of this block lies in `out`, its tiles were written above, and other tasks write other
                 // rows or blocks.
                 let y = unsafe { std::slice::from_raw_parts_mut(out.start.add(start), shape.output[1] * LANES) };
-                finish(self.epilogue, packed.isa, [block, row], y);
+                finish(self.epilogue, packed.isa, &mut registers, [block, row], y);
             }
         }
     }
