@@ -54,7 +54,7 @@ impl Chosen<'_> {
             notes = vec![format!("target {}: nothing goes, the network is as it was", request.target)];
         }
         let (groups, masks) = (changes(&channels, &gone), Vec::new());
-        Reduction { graph, masks, groups, refused, notes }
+        Reduction { graph, masks, groups, refused, notes, runtime: None }
     }
 }
 
@@ -92,7 +92,7 @@ pub(crate) fn choose<'g, R: Ranking>(
 }
 
 /// The channels of a network, of which some must be able to go.
-fn analyze<'g>(graph: &'g Graph, request: &Request<'_>) -> Result<Channels<'g>, ReduceError> {
+pub(crate) fn analyze<'g>(graph: &'g Graph, request: &Request<'_>) -> Result<Channels<'g>, ReduceError> {
     for name in request.keep.iter().filter(|name| !name.ends_with('*')) {
         if !graph.nodes().iter().any(|node| node.name == *name) {
             let cause = "there is no such layer to keep".to_owned();

@@ -12,9 +12,11 @@ mod gates;
 mod learning;
 mod method;
 pub mod methods;
+mod places;
 mod readers;
 pub mod recast;
 mod refit;
+mod runtime;
 mod scores;
 pub mod settings;
 pub mod weights;
@@ -23,6 +25,7 @@ pub use batch_norm::reestimate;
 pub use error::ReduceError;
 pub use learning::{Learning, Lesson, Recipe};
 pub use method::{
-    GroupChange, Method, MethodFacts, Needs, Reduction, Refusal, Removes, Request, Scope, Target, TargetError,
+    GroupChange, Method, MethodFacts, Needs, Reduction, Refusal, Removes, Request, Runtime, RuntimePoint, Scope,
+    Target, TargetError,
 };
 pub use methods::METHODS;

@@ -14,6 +14,8 @@ pub enum Removes {
     Weights,
     /// Channels, with all that computes and reads them.
     Channels,
+    /// Nothing for good: each image skips a part of the operations. There is no smaller network.
+    Operations,
 }
 
 /// What a method needs beside the network.
@@ -209,6 +211,32 @@ pub struct Reduction {
     pub refused: Vec<Refusal>,
     /// What a reader of the result should know, in sentences.
     pub notes: Vec<String>,
+    /// Where each image skips a part of the operations: how many it takes, and what that costs. The network is what it was.
+    pub runtime: Option<Runtime>,
+}
+
+/// Networks that skip operations, image by image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Runtime {
+    /// Multiply-accumulate operations of the whole network for an image.
+    pub macs: u64,
+    /// Share of the validation images that the whole network classifies right.
+    pub accuracy: f64,
+    /// One for each penalty on operations.
+    pub points: Vec<RuntimePoint>,
+}
+
+/// A network that skips operations, image by image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuntimePoint {
+    /// The penalty that it was trained with.
+    pub penalty: f64,
+    /// Mean operations of a validation image.
+    pub macs: f64,
+    /// Share of the validation images that it classifies right.
+    pub accuracy: f64,
+    /// The same where it skips nothing.
+    pub whole_accuracy: f64,
 }
 
 /// A reduction method.

@@ -29,7 +29,9 @@ pub use crate::inputs::network::{EmbeddedNetwork, NETWORKS, Network};
 pub use crate::monitor::{Monitor, Silent};
 pub use crate::reduce::distill::{DistillConfig, DistillRecord, LossRecord, distill};
 pub use crate::reduce::measured::NetworkMeasures;
-pub use crate::reduce::prune::{GroupRecord, PruneConfig, PruneRecord, RefusedRecord, prune};
+pub use crate::reduce::prune::{
+    GroupRecord, PruneConfig, PruneRecord, RefusedRecord, RuntimePointRecord, RuntimeRecord, prune,
+};
 pub use crate::reduce::recast::{BlockRecord, RecastConfig, RecastRecord, RecastStepRecord, recast};
 pub use crate::reduce::speed::SpeedRecord;
 pub use crate::reduce::steps::StepConfig;

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use skimp_graph::ops::Class;
+use skimp_graph::Graph;
 use skimp_graph::rewrite::fold_constants;
-use skimp_graph::{Graph, Op, ValueId};
-use skimp_train::{Model, policy};
+use skimp_train::policy;
 
-use crate::channels::{Channels, UnitAt};
+use crate::channels::Channels;
 use crate::filters::{self, Scores};
 use crate::gates::{Gate, GateRule, Gates};
+use crate::places::{Place, extents, gated, unfused};
 use crate::settings;
 use crate::settings::{Auto, setting_error, within};
 use crate::weights::training::{Shared, lock, shared};
@@ -146,66 +146,6 @@ impl Method for Autopruner {
     }
 }
 
-/// Where the gate of a group is: the value that it multiplies, and the unit of each of its channels.
-#[derive(Clone, Debug)]
-struct Place {
-    value: ValueId,
-    node: usize,
-    units: Vec<UnitAt>,
-}
-
-/// Where the gate of a group may be: on the last value before the layers that read it, of one layer's channels in a chain.
-fn gated(channels: &Channels<'_>, at: usize) -> Result<Place, &'static str> {
-    let (graph, group) = (channels.graph(), &channels.groups()[at]);
-    let consumers = graph.consumers();
-    let mut made: Vec<usize> = vec![group.layers[0]];
-    let (mut node, mut gate, mut is_moved) = (group.layers[0], (ValueId(0), 0), false);
-    loop {
-        let &[value] = graph.nodes()[node].outputs.as_slice() else {
-            return Err("a layer behind it has several outputs");
-        };
-        if !is_moved {
-            gate = (value, node);
-        }
-        let mut next = consumers[value.0].clone();
-        next.dedup();
-        let reads = |node: &usize| {
-            !group.layers.contains(node)
-                && group.units.iter().any(|unit| unit.reads.iter().any(|slice| slice.node == *node))
-        };
-        if !next.is_empty() && next.iter().all(reads) {
-            break;
-        }
-        let &[one] = next.as_slice() else { return Err("its channels are read in several places") };
-        let behind = &graph.nodes()[one];
-        if behind.inputs.iter().flatten().filter(|id| graph.constant(**id).is_none()).count() != 1 {
-            return Err("its channels are joined with others");
-        }
-        let class = behind.op.class();
-        // Zeros stay zeros behind the gate.
-        is_moved |= class == Class::Moves && !matches!(behind.op, Op::Identity);
-        if is_moved && !matches!(class, Class::Moves | Class::Pools) {
-            return Err("it is computed with behind the place where its channels are moved to");
-        }
-        if class == Class::Multiplies {
-            if !group.layers.contains(&one) {
-                return Err("its channels are read in several places");
-            }
-            made.push(one);
-        }
-        node = one;
-    }
-    if made.len() != group.layers.len() {
-        return Err("several layers make its channels");
-    }
-    let units = match channels.along(gate.0) {
-        Some((1, units)) => units.into_iter().map(|unit| unit.filter(|&(group, _)| group == at)).collect(),
-        _ => None,
-    };
-    let units: Vec<UnitAt> = units.ok_or("some channels beside its own stay")?;
-    Ok(Place { value: gate.0, node: gate.1, units })
-}
-
 /// What the training of a gate found.
 #[derive(Debug)]
 struct Trained {
@@ -229,18 +169,7 @@ fn train(
         let found = &learning.recipe.precision;
         return Err(setting_error(NAME, "precision", "one without loss scaling, such as fp32", found));
     }
-    // Nothing is fused over a gate.
-    let name = |id: ValueId| graph.value(id).name.clone();
-    let before = |place: &Place| graph.nodes()[place.node].inputs.iter().flatten().copied().collect::<Vec<ValueId>>();
-    let computed =
-        |id: &ValueId| graph.constant(*id).is_none() && !graph.inputs().iter().any(|input| input.value == *id);
-    let keep: Vec<String> = places
-        .values()
-        .flat_map(|place| before(place).into_iter().chain([place.value]))
-        .filter(computed)
-        .map(name)
-        .collect();
-    let mut model = learning.model(graph, &keep)?;
+    let mut model = learning.model(graph, &unfused(graph, places.values()))?;
     let per_unit = match settings.unit {
         Unit::All => places.len(),
         Unit::Layer => 1,
@@ -289,23 +218,6 @@ fn result(channels: &Channels<'_>, at: usize, place: &Place, gate: &Gate) -> Tra
     let scores = sums.into_iter().map(|(sum, n)| sum / n.max(1) as f64).collect();
     let (low, high) = crate::gates::DECIDED;
     Trained { scores, n_undecided: gate.last().iter().filter(|&&s| s >= low && s <= high).count() }
-}
-
-/// Channels, rows and columns of an image of a gate's value.
-fn extents(model: &Model, graph: &Graph, place: &Place) -> Result<[usize; 3], ReduceError> {
-    let shape = model.tensor_shape(&graph.value(place.value).name).unwrap_or_default();
-    let is_hooked = model.sites().any(|site| site.name == graph.nodes()[place.node].name);
-    match *shape {
-        [c] if is_hooked => Ok([c, 1, 1]),
-        [c, h, w] if is_hooked => Ok([c, h, w]),
-        _ => Err(ReduceError::Node {
-            network: graph.name().to_owned(),
-            node: graph.nodes()[place.node].name.clone(),
-            cause: format!(
-                "a gate on values of extents {shape:?} is not known; keep the layer whose channels it has (--keep)"
-            ),
-        }),
-    }
 }
 
 #[cfg(test)]

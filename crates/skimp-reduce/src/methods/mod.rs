@@ -15,6 +15,7 @@ mod magnitude;
 mod movement;
 mod nm;
 mod obc;
+mod rnp;
 mod slimming;
 mod surgery;
 mod taylor;
@@ -35,6 +36,7 @@ pub static METHODS: &[&dyn Method] = &[
     &taylor::Taylor,
     &slimming::Slimming,
     &dep_graph::DepGraph,
+    &rnp::Rnp,
     &magnitude::Magnitude,
     &gradual::Gradual,
     &nm::Nm,

@@ -117,5 +117,5 @@ pub fn reduction(graph: Graph, found: Found, masks: Vec<Vec<f32>>, notes: Vec<St
                  kernels, zero-skipping hardware and compressed files gain.";
     let notes = [first + ".", speed.to_owned()].into_iter().chain(notes).collect();
     let masks = found.tensors.into_iter().map(|tensor| tensor.name).zip(masks).collect();
-    Reduction { graph, masks, groups: Vec::new(), refused: found.refused, notes }
+    Reduction { graph, masks, groups: Vec::new(), refused: found.refused, notes, runtime: None }
 }

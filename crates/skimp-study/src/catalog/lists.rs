@@ -84,6 +84,7 @@ impl ListEntry {
         let removes = match facts.removes {
             Removes::Weights => "weights",
             Removes::Channels => "channels",
+            Removes::Operations => "operations",
         };
         let needs = match facts.needs {
             Needs::Nothing => "nothing",

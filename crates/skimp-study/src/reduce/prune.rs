@@ -4,9 +4,12 @@ use std::path::Path;
 
 use serde::Serialize;
 use skimp_graph::onnx;
-use skimp_reduce::{METHODS, Method, Reduction, Removes, Request, Scope, Target, methods, reestimate};
+use skimp_reduce::{
+    METHODS, Method, ReduceError, Reduction, Removes, Request, Runtime, RuntimePoint, Scope, Target, methods,
+    reestimate,
+};
 use skimp_report::records::ModelRecord;
-use skimp_report::table::{Column, Table};
+use skimp_report::table::{Cell, Column, Table};
 use skimp_train::optimizer::Mask;
 use skimp_train::{LossSum, Model};
 
@@ -84,8 +87,70 @@ pub struct PruneRecord {
     /// Time before and after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speed: Option<SpeedRecord>,
+    /// Where each image skips a part of the operations: how many it takes, and what that costs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<RuntimeRecord>,
     /// What a reader should know.
     pub notes: Vec<String>,
+}
+
+/// A network of which each image computes a part. Accuracies are fractions of the test images.
+#[derive(Clone, Debug, Serialize)]
+pub struct RuntimeRecord {
+    /// Multiply-accumulate operations of the whole network for an image.
+    pub macs: u64,
+    /// Accuracy of the whole network.
+    pub top1: f64,
+    /// One for each penalty on operations.
+    pub points: Vec<RuntimePointRecord>,
+}
+
+/// One setting of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct RuntimePointRecord {
+    /// The penalty on operations.
+    pub penalty: f64,
+    /// Mean operations of a test image.
+    pub macs: f64,
+    /// Accuracy with them.
+    pub top1: f64,
+    /// Accuracy of the same weights where nothing is skipped.
+    pub whole_top1: f64,
+}
+
+impl From<Runtime> for RuntimeRecord {
+    fn from(runtime: Runtime) -> Self {
+        let point = |point: RuntimePoint| RuntimePointRecord {
+            penalty: point.penalty,
+            macs: point.macs,
+            top1: point.accuracy,
+            whole_top1: point.whole_accuracy,
+        };
+        Self { macs: runtime.macs, top1: runtime.accuracy, points: runtime.points.into_iter().map(point).collect() }
+    }
+}
+
+impl RuntimeRecord {
+    fn table(&self) -> Table {
+        let columns = vec![
+            Column::number("penalty", "penalty", ""),
+            Column::number("macs", "mean MACs", ""),
+            Column::number("share", "of all", "%"),
+            Column::number("top1", "top-1", "%"),
+            Column::number("whole_top1", "top-1 of all", "%"),
+        ];
+        let mut table = Table::new("operations that images take", columns);
+        let mut row = |penalty: Cell, macs: f64, top1: f64, whole: f64| {
+            let share = 100.0 * macs / (self.macs as f64).max(1.0);
+            let percent = |share: f64| Cell::real(100.0 * share, 2);
+            table.row(vec![penalty, Cell::real(macs, 0), Cell::real(share, 1), percent(top1), percent(whole)]);
+        };
+        row("before".into(), self.macs as f64, self.top1, self.top1);
+        for point in &self.points {
+            row(Cell::real(point.penalty, 3), point.macs, point.top1, point.whole_top1);
+        }
+        table
+    }
 }
 
 /// Layers whose channels stay or go together.
@@ -116,6 +181,7 @@ impl Tabular for PruneRecord {
     fn tables(&self) -> Vec<Table> {
         let title = format!("{}: {} to {}", self.model.name, self.config.method, self.config.target);
         let mut tables = vec![table(title, &self.before, &self.after)];
+        tables.extend(self.runtime.as_ref().map(RuntimeRecord::table));
         if let Some(speed) = &self.speed {
             let columns = vec![
                 Column::number("batch", "batch", "images"),
@@ -131,7 +197,7 @@ impl Tabular for PruneRecord {
                 (speed.batch as u64).into(),
                 (speed.threads as u64).into(),
                 (speed.pairs as u64).into(),
-                skimp_report::table::Cell::real(speed.speed_up, 2),
+                Cell::real(speed.speed_up, 2),
                 format!("{low:.2} to {high:.2}").as_str().into(),
                 speed.verdict.into(),
             ]);
@@ -176,6 +242,7 @@ pub fn prune(
     output: Option<&Path>,
     monitor: &dyn Monitor,
 ) -> Result<PruneRecord, StudyError> {
+    check_use(find(&config.method)?, config, output)?;
     let (record, pruned) = pruned(network, config, monitor)?;
     if let Some(output) = output {
         onnx::export(&pruned.graph, output)?;
@@ -190,6 +257,7 @@ pub(crate) fn pruned(
     monitor: &dyn Monitor,
 ) -> Result<(PruneRecord, Network), StudyError> {
     let method = find(&config.method)?;
+    check_use(method, config, None)?;
     let images = match &config.data {
         Some(data) => Some(Images::open_for_ranges(data, &network.graph, config.input_size, monitor)?),
         None => None,
@@ -250,15 +318,41 @@ pub(crate) fn pruned(
         groups: reduction.groups.into_iter().map(group).collect(),
         refused: reduction.refused.into_iter().map(refused).collect(),
         speed,
+        runtime: reduction.runtime.map(RuntimeRecord::from),
         notes,
     };
     Ok((record, pruned))
 }
 
+/// Methods that make no network of their own leave nothing to write, to tune or to time.
+fn check_use(method: &dyn Method, config: &PruneConfig, output: Option<&Path>) -> Result<(), StudyError> {
+    if method.facts().removes != Removes::Operations {
+        return Ok(());
+    }
+    let asked = [
+        ("output", output.map(|path| path.display().to_string())),
+        ("finetune", (config.finetune > 0).then(|| config.finetune.to_string())),
+        ("batch-norm-images", (config.batch_norm_images > 0).then(|| config.batch_norm_images.to_string())),
+        ("latency", config.latency_batch.map(|batch| batch.to_string())),
+    ];
+    let Some((setting, found)) = asked.into_iter().find_map(|(setting, found)| Some((setting, found?))) else {
+        return Ok(());
+    };
+    Err(ReduceError::Setting {
+        method: method.facts().name.to_owned(),
+        setting: setting.to_owned(),
+        expected:
+            "none, and --dry-run: each image computes another part of the network, so that there is no smaller one"
+                .to_owned(),
+        found,
+    }
+    .into())
+}
+
 /// What the measured times say that may surprise.
 fn remark(speed: &SpeedRecord, method: &dyn Method) -> Option<String> {
     match (speed.verdict, method.facts().removes) {
-        ("faster", _) => None,
+        ("faster", _) | (_, Removes::Operations) => None,
         (_, Removes::Weights) => {
             Some("zeros alone do not make dense kernels faster: shapes are what they were".to_owned())
         }
