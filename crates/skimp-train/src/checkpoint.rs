@@ -1,10 +1,11 @@
 //! Checkpoints: everything that a run needs to go on to the bit.
 //!
 //! A checkpoint is two files in one folder. `step-N.safetensors` holds the tensors: `param/NAME` and
-//! `optimizer/SLOT/NAME` in the graph's order of elements, `buffer/NAME`, and `policy/NUMBER/NAME` in f64. `checkpoint.toml`
-//! holds the rest, names the tensor file with its digest, and has a digest of itself in its first line. Both are written whole or not at all, the second one last:
-//! until it is replaced, the checkpoint before stands, and only then are its tensors removed. A full disk or a killed
-//! program therefore never costs the last good checkpoint.
+//! `optimizer/SLOT/NAME` in the graph's order of elements, `buffer/NAME`, `policy/NUMBER/NAME` in f64, and what hooks of
+//! parameters remember as `hook/NUMBER/NUMBER/NAME`. `checkpoint.toml` holds the rest, names the tensor file with its
+//! digest, and has a digest of itself in its first line. Both are written whole or not at all, the second one last: until
+//! it is replaced, the checkpoint before stands, and only then are its tensors removed. A full disk or a killed program
+//! therefore never costs the last good checkpoint.
 
 mod tensors;
 

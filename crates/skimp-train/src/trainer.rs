@@ -97,6 +97,9 @@ pub struct StepReport {
 
 /// Watches a run, and may stop it.
 pub trait Observer: Sync {
+    /// The run goes on from a checkpoint, after `step` of `n_steps` steps.
+    fn resumed(&self, _step: u64, _n_steps: u64) {}
+
     /// A step is done.
     fn step(&self, _report: &StepReport) {}
 

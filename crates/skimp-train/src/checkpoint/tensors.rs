@@ -7,6 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::Parts;
 use crate::TrainError;
+use crate::optimizer::Memory;
 
 /// Extents and elements, still as bytes.
 #[derive(Debug)]
@@ -55,6 +56,11 @@ pub(super) fn encode(parts: &Parts<'_>) -> Result<Vec<u8>, TrainError> {
         stored
             .push((format!("policy/{idx:06}/{name}"), Stored { dtype: Dtype::F64, shape: vec![values.len()], bytes }));
     }
+    for (hook, memory) in parts.optimizer.memories().into_iter().enumerate() {
+        for (idx, (name, values)) in memory.into_iter().enumerate() {
+            stored.push((format!("hook/{hook:03}/{idx:06}/{name}"), numbers(&values)));
+        }
+    }
     let failed = |error: SafeTensorError| TrainError::Data {
         what: "tensors of the checkpoint".to_owned(),
         expected: "names and shapes that safetensors can hold".to_owned(),
@@ -65,6 +71,16 @@ pub(super) fn encode(parts: &Parts<'_>) -> Result<Vec<u8>, TrainError> {
         .map(|(name, tensor)| Ok((name, TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes)?)))
         .collect();
     safetensors::serialize(views.map_err(failed)?, None).map_err(failed)
+}
+
+/// Numbers as f32 where that holds all of them exactly, as masks and weights are; as f64 otherwise.
+fn numbers(values: &[f64]) -> Stored {
+    let shape = vec![values.len()];
+    if values.iter().all(|&value| f64::from(value as f32).to_bits() == value.to_bits()) {
+        let bytes = values.iter().flat_map(|&value| (value as f32).to_le_bytes()).collect();
+        return Stored { dtype: Dtype::F32, shape, bytes };
+    }
+    Stored { dtype: Dtype::F64, shape, bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect() }
 }
 
 /// Puts the tensors back where they came from.
@@ -78,6 +94,7 @@ pub(super) fn decode(file: &mut TensorFile, parts: &mut Parts<'_>, n_updates: u6
     }
     let params = parts.model.params();
     parts.optimizer.restore(params, n_updates, |name, param| file.take(&format!("optimizer/{name}"), param.shape()))?;
+    parts.optimizer.recall(file.take_memories()).map_err(DecodeError::Tensor)?;
     let policy = file.take_policy();
     if let Some((name, _)) = file.tensors.first_key_value() {
         return Err(DecodeError::Tensor(format!("tensor \"{name}\" does not belong to this network and optimizer")));
@@ -113,6 +130,32 @@ impl TensorFile {
             return Err(wrong(format!("expected F32 {shape:?}, found {found}")));
         }
         Ok(tensor.bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+    }
+
+    /// What each hook remembers, in its own order.
+    fn take_memories(&mut self) -> Vec<Vec<Memory>> {
+        let mut memories: Vec<Vec<Memory>> = Vec::new();
+        // More hooks than any run has are none of ours: they stay, and are complained about.
+        let place = |name: &str| {
+            let (hook, rest) = name.strip_prefix("hook/")?.split_once('/')?;
+            let (_, name) = rest.split_once('/')?;
+            Some((hook.parse::<usize>().ok().filter(|&hook| hook < 1000)?, name.to_owned()))
+        };
+        self.tensors.retain(|name, tensor| {
+            let Some((hook, name)) = place(name) else { return true };
+            let values = match tensor.dtype {
+                Dtype::F32 => {
+                    let values = tensor.bytes.as_chunks::<4>().0.iter();
+                    values.map(|&bytes| f64::from(f32::from_le_bytes(bytes))).collect()
+                }
+                Dtype::F64 => tensor.bytes.as_chunks::<8>().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect(),
+                _ => return true,
+            };
+            memories.resize(memories.len().max(hook + 1), Vec::new());
+            memories[hook].push((name, values));
+            false
+        });
+        memories
     }
 
     /// The state of the policy, in its own order.

@@ -53,7 +53,8 @@ impl HookCall<'_> {
 /// Changes tensors of a training step or an evaluation: masks, clamps, noise.
 ///
 /// It is called once for a whole tensor, from one thread, in the order of the layers. Random numbers belong to a
-/// [`Key`], so that they depend on nothing but the image and the step. What a hook remembers is not in checkpoints.
+/// [`Key`], so that they depend on nothing but the image and the step. What a hook remembers is not in checkpoints: what has
+/// to come back there a [`ParamHook`](crate::optimizer::ParamHook) keeps that shares it.
 pub trait TensorHook: std::fmt::Debug + Send {
     /// Whether [`apply`](Self::apply) does anything there. Where it does not, the engine makes no copy.
     fn acts(&self, site: &Site, place: HookPlace) -> bool;

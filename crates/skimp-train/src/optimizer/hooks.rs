@@ -13,7 +13,13 @@ pub struct UpdateOf {
     pub update: u64,
 }
 
+/// Numbers that a hook remembers, under a name.
+pub type Memory = (String, Vec<f64>);
+
 /// Called for each trainable parameter at each update, in the order of the parameters.
+///
+/// What one remembers from update to update it gives to checkpoints ([`memory`](Self::memory)); without that, a resumed run
+/// has other bits than one that was never stopped.
 pub trait ParamHook: fmt::Debug + Send {
     /// Before the update; the gradient is unscaled and not yet clipped.
     fn before_update(&mut self, _of: UpdateOf, _param: &mut Param) {}
@@ -21,6 +27,36 @@ pub trait ParamHook: fmt::Debug + Send {
     /// After the update. `slots` is the optimizer's state of the parameter (momentum, ...), in the order of
     /// [`UpdateRule::slots`](super::UpdateRule::slots), each in the parameter's storage order.
     fn after_update(&mut self, _of: UpdateOf, _param: &mut Param, _slots: &mut [Vec<f32>]) {}
+
+    /// What it remembers between two updates, in an order of its own; nothing by default.
+    fn memory(&self) -> Vec<Memory> {
+        Vec::new()
+    }
+
+    /// Takes a memory back.
+    ///
+    /// # Errors
+    /// What was expected and found, if it is not one of such a hook.
+    fn recall(&mut self, memory: Vec<Memory>) -> Result<(), String> {
+        match memory.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(format!("expected nothing, found \"{name}\"")),
+        }
+    }
+}
+
+/// Takes the next tensor of a memory, of `n` numbers.
+///
+/// # Errors
+/// What was expected and found.
+pub fn recalled(memory: &mut impl Iterator<Item = Memory>, name: &str, n: usize) -> Result<Vec<f64>, String> {
+    match memory.next() {
+        Some((found, values)) if found == name && values.len() == n => Ok(values),
+        Some((found, values)) => {
+            Err(format!("expected \"{name}\" of {n} numbers, found \"{found}\" of {}", values.len()))
+        }
+        None => Err(format!("expected \"{name}\", found nothing")),
+    }
 }
 
 /// Keeps pruned elements at zero: gradients, values and the optimizer's state are multiplied by the mask of their

@@ -16,7 +16,7 @@ use std::fmt;
 
 pub use self::clip::{GradientClip, gradient_norm};
 pub(crate) use self::hooks::mask_out;
-pub use self::hooks::{Clamp, Mask, ParamHook, UpdateOf};
+pub use self::hooks::{Clamp, Mask, Memory, ParamHook, UpdateOf, recalled};
 pub use self::state::{Optimizer, OptimizerConfig};
 
 use crate::policy::Assignment;

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{GradientClip, Hyper, ParamHook, UpdateOf, UpdateRule, gradient_norm, parse_rule};
+use super::{GradientClip, Hyper, Memory, ParamHook, UpdateOf, UpdateRule, gradient_norm, parse_rule};
 use crate::policy::Policy;
 use crate::spec::Spec;
 use crate::{Param, ParamRole, TrainError};
@@ -75,6 +75,26 @@ impl Optimizer {
     /// Adds something to be done around every update.
     pub fn add_hook(&mut self, hook: Box<dyn ParamHook>) {
         self.hooks.push(hook);
+    }
+
+    /// What each hook remembers, in the order in which they were added.
+    pub fn memories(&self) -> Vec<Vec<Memory>> {
+        self.hooks.iter().map(|hook| hook.memory()).collect()
+    }
+
+    /// Gives each hook its memory back.
+    ///
+    /// # Errors
+    /// The number of the hook that does not take its own, and what it expected.
+    pub fn recall(&mut self, mut memories: Vec<Vec<Memory>>) -> Result<(), String> {
+        memories.resize(self.hooks.len().max(memories.len()), Vec::new());
+        for (idx, memory) in memories.into_iter().enumerate() {
+            match self.hooks.get_mut(idx) {
+                Some(hook) => hook.recall(memory).map_err(|cause| format!("memory of hook {idx}: {cause}"))?,
+                None => return Err(format!("memory of hook {idx}: expected {} hooks", self.hooks.len())),
+            }
+        }
+        Ok(())
     }
 
     /// Updates made so far.
