@@ -1,7 +1,9 @@
 //! Flags that several commands share, with one meaning everywhere.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
-use skimp::{DataConfig, JudgeBy, QuantizationConfig, Split, TrainConfig};
+use skimp::{DataConfig, JudgeBy, QuantizationConfig, ReduceRun, Split, TrainConfig};
 
 use crate::common::{Failure, Known, Preprocessing, input_size};
 use crate::settings::{Setting, SettingFlags, Settings, choice};
@@ -74,6 +76,31 @@ impl RecipeOptions {
             seed: self.training_seed,
             ..TrainConfig::default()
         }
+    }
+}
+
+// Where a run that trains keeps what it needs to go on.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Run")]
+pub(crate) struct RunOptions {
+    /// Go on from the last checkpoint, or start if there is none
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Folder of checkpoints, logs and report [default: beside the output, MODEL.train]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub(crate) folder: Option<PathBuf>,
+    /// Write a checkpoint after every N steps, besides that at the end of each epoch
+    #[arg(long, value_name = "N")]
+    pub(crate) checkpoint_every: Option<u64>,
+}
+
+impl RunOptions {
+    /// A run that writes its network to `output`, with checkpoints in the folder that was named or beside the output.
+    pub(crate) fn run(self, output: Option<&Path>) -> ReduceRun {
+        let folder = self.folder.or_else(|| output.map(skimp::training::trainer::folder_beside));
+        let folder = folder.filter(|_| output.is_some());
+        let (resume, checkpoint_every) = (self.resume, self.checkpoint_every);
+        ReduceRun { output: output.map(Path::to_owned), folder, resume, checkpoint_every }
     }
 }
 

@@ -7,10 +7,11 @@ use std::collections::VecDeque;
 
 use rayon::prelude::*;
 use skimp_numerics::rng::{Draws, stream};
+use skimp_train::optimizer::{Memory, ParamHook, recalled};
 use skimp_train::policy::Site;
 use skimp_train::{HookCall, HookPlace, Mode, TensorHook};
 
-use crate::weights::training::{Shared, lock};
+use crate::weights::training::{Shared, as_f32, as_f64, lock};
 
 /// Steps between two adaptations, and how many codes vote.
 const VOTES: usize = 20;
@@ -310,6 +311,48 @@ impl TensorHook for Gates {
             HookPlace::Output => gate.forward(call.mode, values),
             HookPlace::OutputGradient => gate.backward(call.step(), values),
         }
+    }
+}
+
+/// What gates remember between steps, for checkpoints: a [`TensorHook`] has none there.
+#[derive(Debug)]
+pub(crate) struct GateMemory {
+    pub(crate) gates: Shared<Vec<Gate>>,
+}
+
+impl ParamHook for GateMemory {
+    fn memory(&self) -> Vec<Memory> {
+        let of = |gate: &Gate| {
+            let named = |part: &str, values: Vec<f64>| (format!("{part}/{}", gate.layer), values);
+            let history: Vec<f32> = gate.history.iter().flatten().copied().collect();
+            let decided = gate.decided.iter().flatten().map(|&stays| f64::from(u8::from(stays))).collect();
+            [
+                named("numbers", vec![gate.penalty, gate.hardening, gate.threshold]),
+                named("weights", as_f64(&gate.weights)),
+                named("momentum", as_f64(&gate.momentum)),
+                named("history", as_f64(&history)),
+                named("decided", decided),
+            ]
+        };
+        lock(&self.gates).iter().flat_map(of).collect()
+    }
+
+    fn recall(&mut self, memory: Vec<Memory>) -> Result<(), String> {
+        let mut memory = memory.into_iter().peekable();
+        for gate in &mut *lock(&self.gates) {
+            let c = gate.extents[0];
+            let numbers = recalled(&mut memory, &format!("numbers/{}", gate.layer), 3)?;
+            (gate.penalty, gate.hardening, gate.threshold) = (numbers[0], numbers[1], numbers[2]);
+            gate.weights = as_f32(&recalled(&mut memory, &format!("weights/{}", gate.layer), gate.weights.len())?);
+            gate.momentum = as_f32(&recalled(&mut memory, &format!("momentum/{}", gate.layer), gate.momentum.len())?);
+            let n = memory.peek().map_or(0, |(_, values)| values.len().min(c * VOTES) / c.max(1) * c);
+            let history = as_f32(&recalled(&mut memory, &format!("history/{}", gate.layer), n)?);
+            gate.history = history.chunks_exact(c.max(1)).map(<[f32]>::to_vec).collect();
+            let n = gate.decided.as_ref().map_or(0, Vec::len);
+            let decided = recalled(&mut memory, &format!("decided/{}", gate.layer), n)?;
+            gate.decided = gate.decided.as_ref().map(|_| decided.iter().map(|&stays| stays > 0.5).collect());
+        }
+        Ok(())
     }
 }
 

@@ -1,13 +1,14 @@
 //! What methods learn from.
 
 use skimp_graph::{Graph, Tensor};
+use skimp_train::checkpoint::Checkpoint;
 use skimp_train::loader::Loader;
 use skimp_train::optimizer::{OptimizerConfig, ParamHook};
 use skimp_train::schedule::Schedule;
-use skimp_train::trainer::{CheckpointConfig, Observer, Trainer, TrainerConfig, evaluate};
+use skimp_train::trainer::{EpochRecord, Observer, Trainer, TrainerConfig, evaluate};
 use skimp_train::{LossSum, Model, ModelOptions, TargetSource, TensorHook, TrainError, policy};
 
-use crate::ReduceError;
+use crate::{ReduceError, Runs};
 
 /// How a network is trained.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct Learning<'a> {
     pub recipe: Recipe,
     /// Watches every training run, and may stop it.
     pub observer: &'a (dyn Observer + 'a),
+    /// Where every training run writes its checkpoints, if any.
+    pub runs: Option<&'a Runs>,
 }
 
 /// One training run of a method.
@@ -63,17 +66,15 @@ pub struct Lesson {
     pub tensor_hooks: Vec<Box<dyn TensorHook>>,
     /// What is done to parameters around each update.
     pub param_hooks: Vec<Box<dyn ParamHook>>,
-    /// Where and how often to write checkpoints.
-    pub checkpoints: Option<CheckpointConfig>,
     /// The step that training begins with, as if those before it had been made.
     pub first_step: u64,
 }
 
 impl std::fmt::Debug for Learning<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { training, validation, recipe, observer: _ } = self;
+        let Self { training, validation, recipe, observer: _, runs } = self;
         let mut parts = f.debug_struct("Learning");
-        parts.field("training", training).field("validation", validation).field("recipe", recipe);
+        parts.field("training", training).field("validation", validation).field("recipe", recipe).field("runs", runs);
         parts.finish_non_exhaustive()
     }
 }
@@ -134,11 +135,14 @@ impl Learning<'_> {
         Ok(model.to_graph()?)
     }
 
-    /// Trains a model that has been made already, with hooks that know its parameters.
+    /// Trains a model that has been made already, with hooks that know its parameters, and gives the record of every epoch.
+    ///
+    /// Where checkpoints are kept ([`Runs`]), the run goes on from its own. One that had come to its end is not made again:
+    /// the model and the hooks are as they were then.
     ///
     /// # Errors
     /// As [`train`](Self::train).
-    pub fn train_model(&self, model: &mut Model, lesson: Lesson) -> Result<(), ReduceError> {
+    pub fn train_model(&self, model: &mut Model, lesson: Lesson) -> Result<Vec<EpochRecord>, ReduceError> {
         for param in model.params_mut() {
             if lesson.frozen.iter().any(|name| name == param.name()) {
                 param.set_trainable(false);
@@ -153,7 +157,11 @@ impl Learning<'_> {
             optimizer: self.recipe.optimizer.clone(),
             losses: lesson.losses.unwrap_or_else(|| self.recipe.losses.clone()),
             seed: self.recipe.seed,
-            checkpoints: lesson.checkpoints,
+            checkpoints: self.runs.map(Runs::next),
+        };
+        let earlier = match &config.checkpoints {
+            Some(checkpoints) => Checkpoint::load(&checkpoints.folder)?,
+            None => None,
         };
         let (training, validation) = (self.training.clone(), self.validation.clone());
         let mut trainer = Trainer::new(model, &mut *policy, config, training, validation)?;
@@ -164,8 +172,11 @@ impl Learning<'_> {
         if lesson.first_step > 0 {
             trainer.start_at(lesson.first_step)?;
         }
-        trainer.run(self.observer)?;
-        Ok(())
+        if let Some(checkpoint) = earlier {
+            trainer.resume(checkpoint)?;
+            self.observer.resumed(trainer.state().step, trainer.n_steps());
+        }
+        Ok(trainer.run(self.observer)?.to_vec())
     }
 
     /// Share of the validation images that a network classifies correctly; `None` without any.

@@ -16,6 +16,7 @@ mod places;
 mod readers;
 pub mod recast;
 mod refit;
+mod runs;
 mod runtime;
 mod scores;
 pub mod settings;
@@ -29,3 +30,4 @@ pub use method::{
     Target, TargetError,
 };
 pub use methods::METHODS;
+pub use runs::Runs;

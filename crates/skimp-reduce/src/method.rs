@@ -244,6 +244,11 @@ pub trait Method: fmt::Debug + Sync {
     /// What it is.
     fn facts(&self) -> MethodFacts;
 
+    /// Whether it trains where it is given images with labels.
+    fn trains(&self) -> bool {
+        self.facts().needs == Needs::Training
+    }
+
     /// Its settings with their defaults.
     fn settings(&self) -> toml::Table {
         toml::Table::new()

@@ -33,6 +33,7 @@ pub use crate::reduce::prune::{
     GroupRecord, PruneConfig, PruneRecord, RefusedRecord, RuntimePointRecord, RuntimeRecord, prune,
 };
 pub use crate::reduce::recast::{BlockRecord, RecastConfig, RecastRecord, RecastStepRecord, recast};
+pub use crate::reduce::run::ReduceRun;
 pub use crate::reduce::speed::SpeedRecord;
 pub use crate::reduce::steps::StepConfig;
 pub use crate::schema::{fields_of, words_of, words_of_key};

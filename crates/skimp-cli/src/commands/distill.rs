@@ -5,7 +5,7 @@ use clap::{ArgMatches, Args, ValueHint};
 use skimp::{DataConfig, DistillConfig, TrainConfig};
 
 use crate::common::{Failure, print, render, terminal_width};
-use crate::options::{DataOptions, RecipeOptions};
+use crate::options::{DataOptions, RecipeOptions, RunOptions};
 
 #[derive(Args, Debug)]
 struct Arguments {
@@ -16,6 +16,8 @@ struct Arguments {
     data: DataOptions,
     #[command(flatten)]
     lesson: Lesson,
+    #[command(flatten)]
+    place: RunOptions,
 }
 
 // What the student learns, and how.
@@ -68,7 +70,7 @@ impl super::Command for Distill {
 
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
-        let Arguments { student, data, lesson } = arguments;
+        let Arguments { student, data, lesson, place } = arguments;
         let output = global
             .output
             .clone()
@@ -92,7 +94,7 @@ impl super::Command for Distill {
             training,
         };
         let bars = global.bars();
-        let record = skimp::distill(&student, &teacher, &config, &output, &bars)?;
+        let record = skimp::distill(&student, &teacher, &config, place.run(Some(&output)), &bars)?;
         drop(bars);
         print(&render(&record, global.format, terminal_width())?)
     }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use clap::{ArgMatches, Args, ValueHint};
-use skimp::{PruneConfig, PruneScope, PruneTarget, Tabular};
+use skimp::{PruneConfig, PruneScope, PruneTarget, ReduceRun, Tabular};
 
 use crate::common::{Failure, Known, print, render, terminal_width, through_file};
-use crate::options::{DataOptions, RecipeOptions};
+use crate::options::{DataOptions, RecipeOptions, RunOptions};
 use crate::settings::choice;
 
 #[derive(Args, Debug)]
@@ -21,6 +21,8 @@ struct Arguments {
     what: What,
     #[command(flatten)]
     tuning: Tuning,
+    #[command(flatten)]
+    place: RunOptions,
     #[command(flatten)]
     measures: Measures,
 }
@@ -107,7 +109,7 @@ impl super::Command for Prune {
                  Examples:\n  \
                  skimp prune net.onnx --method l1 --target channels=0.5 -o smaller.onnx\n  \
                  skimp prune net.onnx --method l1 --target macs=0.5 --scope global --keep conv1 --latency --dry-run\n  \
-                 skimp prune net.onnx --method apoz --target channels=0.7 --data cifar10:DIR --finetune 2 -o smaller.onnx\n  \
+                 skimp prune net.onnx --method apoz --target channels=0.7 --data cifar10:DIR --finetune 2 --resume -o smaller.onnx\n  \
                  skimp prune resnet50 --method fpgm --target channels=0.5 -o half.onnx --format json",
             ),
         )
@@ -115,7 +117,7 @@ impl super::Command for Prune {
 
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
-        let Arguments { model, data, what, tuning, measures } = arguments;
+        let Arguments { model, data, what, tuning, place, measures } = arguments;
         let output = match (global.output.as_deref(), what.dry_run) {
             (None, false) => {
                 return Err(Failure::usage(anyhow!(
@@ -148,13 +150,16 @@ impl super::Command for Prune {
         };
         let bars = global.bars();
         if on_stdout {
-            let prune = |path: &Path| Ok(skimp::prune(&network, &config, Some(path), &bars)?);
+            // What is beside a temporary file is lost with it.
+            let folder = place.folder.clone();
+            let run = |path: &Path| ReduceRun { folder, ..place.run(Some(path)) };
+            let prune = |path: &Path| Ok(skimp::prune(&network, &config, run(path), &bars)?);
             let record = through_file("network.onnx", prune)?;
             drop(bars);
             global.aside(&record.to_text(None));
             return Ok(());
         }
-        let record = skimp::prune(&network, &config, output, &bars)?;
+        let record = skimp::prune(&network, &config, place.run(output), &bars)?;
         drop(bars);
         print(&render(&record, global.format, terminal_width())?)
     }

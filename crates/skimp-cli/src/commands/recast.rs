@@ -6,7 +6,7 @@ use skimp::reduction::recast::{NewKind, parse_blocks};
 use skimp::{DataConfig, RecastConfig, TrainConfig};
 
 use crate::common::{Failure, print, render, terminal_width};
-use crate::options::{DataOptions, RecipeOptions};
+use crate::options::{DataOptions, RecipeOptions, RunOptions};
 
 #[derive(Args, Debug)]
 struct Arguments {
@@ -19,6 +19,8 @@ struct Arguments {
     what: What,
     #[command(flatten)]
     lesson: Lesson,
+    #[command(flatten)]
+    place: RunOptions,
 }
 
 // Which blocks become what.
@@ -94,7 +96,7 @@ impl super::Command for Recast {
 
     fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
-        let Arguments { model, data, what, lesson } = arguments;
+        let Arguments { model, data, what, lesson, place } = arguments;
         let output = global.output.as_deref().filter(|path| path.as_os_str() != "-");
         let blocks = what.blocks.map(|Blocks(list)| list).unwrap_or_default();
         match (output, blocks.is_empty()) {
@@ -125,7 +127,7 @@ impl super::Command for Recast {
             training: TrainConfig { epochs: lesson.epochs, ..lesson.recipe.config() },
         };
         let bars = global.bars();
-        let record = skimp::recast(&network, &config, output, &bars)?;
+        let record = skimp::recast(&network, &config, place.run(output), &bars)?;
         drop(bars);
         print(&render(&record, global.format, terminal_width())?)
     }

@@ -1,12 +1,11 @@
 //! `skimp train`: train a network, or go on training one.
 
-use std::path::PathBuf;
-
 use anyhow::anyhow;
 use clap::{ArgMatches, Args, ValueHint};
 use skimp::{TrainConfig, TrainRun, Validation};
 
 use crate::common::{Failure, Known, Preprocessing, input_size, print, render, terminal_width};
+use crate::options::RunOptions;
 use crate::settings::{Setting, SettingFlags, Settings};
 
 #[derive(Args, Debug)]
@@ -59,15 +58,8 @@ struct Recipe {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Run")]
 struct Place {
-    /// Go on from the last checkpoint, or start if there is none
-    #[arg(long)]
-    resume: bool,
-    /// Folder of checkpoints, logs and report [default: beside the output, MODEL.train]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    folder: Option<PathBuf>,
-    /// Write a checkpoint after every N steps, besides that at the end of each epoch
-    #[arg(long, value_name = "N")]
-    checkpoint_every: Option<u64>,
+    #[command(flatten)]
+    run: RunOptions,
     /// Logs: csv, tensorboard, or none
     #[arg(long, value_name = "FORMATS", value_delimiter = ',', default_value = "csv,tensorboard")]
     log: Vec<String>,
@@ -113,9 +105,9 @@ impl super::Command for Train {
         global.check_output()?;
         let run = TrainRun {
             output,
-            folder: place.folder,
-            resume: place.resume,
-            checkpoint_every: place.checkpoint_every,
+            folder: place.run.folder,
+            resume: place.run.resume,
+            checkpoint_every: place.run.checkpoint_every,
             logs: place.log,
         };
         let bars = global.bars();

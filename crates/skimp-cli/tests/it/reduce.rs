@@ -1,5 +1,8 @@
 //! `skimp prune`, `skimp distill` and `skimp recast`.
 
+use std::path::Path;
+use std::process::{Command, Stdio};
+
 use crate::{fails, json, ok, text};
 
 #[test]
@@ -108,4 +111,86 @@ fn blocks_are_recast_and_learn() {
         2,
         "99",
     );
+}
+
+/// Steps of all training runs of a folder that its checkpoints hold.
+fn steps(folder: &Path) -> u64 {
+    let step = |number: usize| {
+        let text = std::fs::read_to_string(folder.join(format!("run-{number}/checkpoint.toml"))).unwrap_or_default();
+        text.lines().find_map(|line| line.strip_prefix("step = ")).map_or(0, |step| step.parse().expect("a number"))
+    };
+    (1..9).map(step).sum()
+}
+
+/// Kills the process (SIGKILL) again and again, in every training run of the command, and resumes it each time.
+#[test]
+fn killed_runs_end_with_the_same_bits() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    let data = ["--data", "sample", "--train-images", "64", "--batch-size", "8", "--accuracy-images", "32", "-q"];
+    let commands: [&[&str]; 4] = [
+        // The masks of the method are part of its checkpoint; the run of fine-tuning follows.
+        &["prune", "sample-resnet", "--method", "gradual", "--target", "sparsity=0.6", "--finetune", "1"],
+        &["prune", "sample-resnet", "--method", "taylor", "--target", "channels=0.5", "--finetune", "2"],
+        &["distill", "sample-resnet", "--teacher", "sample-resnet", "--epochs", "3"],
+        &["recast", "sample-resnet", "--blocks", "2-3", "--epochs", "1", "--finetune", "1"],
+    ];
+    let settings: [&[&str]; 4] = [&["--set", "epochs=2"], &[], &[], &[]];
+    for (idx, (command, more)) in commands.iter().zip(settings).enumerate() {
+        let [whole, killed] = ["whole", "killed"].map(|name| path(&format!("{name}{idx}.onnx")));
+        let asked = [command, &data[..], more].concat();
+        ok(&[&asked[..], &["-o", text(&whole)]].concat());
+        let run = path(&format!("killed{idx}.train"));
+        let resume = [&asked[..], &["--checkpoint-every", "3", "--resume", "-o", text(&killed)]].concat();
+        let n_steps = steps(&path(&format!("whole{idx}.train")));
+        assert!(n_steps >= 16, "{command:?}: {n_steps}");
+        let mut n_kills = 0;
+        while steps(&run) + 6 < n_steps {
+            let before = steps(&run);
+            let mut child = Command::new(env!("CARGO_BIN_EXE_skimp"))
+                .args(&resume)
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("the binary runs");
+            while steps(&run) < before + 4 && child.try_wait().expect("a child").is_none() {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            child.kill().expect("a child");
+            child.wait().expect("a child");
+            n_kills += 1;
+            if killed.exists() {
+                break;
+            }
+        }
+        assert!(n_kills > 1, "{command:?}");
+        ok(&resume);
+        assert!(std::fs::read(&whole).expect("written") == std::fs::read(&killed).expect("written"), "{command:?}");
+    }
+}
+
+#[test]
+fn checkpoints_of_other_reductions_are_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = folder.path().join("net.onnx");
+    let data = ["--data", "sample", "--train-images", "32", "--accuracy-images", "16", "-q", "-o", text(&output)];
+    let tune = ["prune", "sample-resnet", "--method", "l1", "--target", "channels=0.5"];
+    let asked = |more: &[&'static str]| [&tune[..], &data, more].concat();
+    ok(&asked(&["--finetune", "1"]));
+    let run = folder.path().join("net.train");
+    assert!(run.join("run-1/checkpoint.toml").exists() && !run.join("run-2").exists());
+    fails(&asked(&["--finetune", "1"]), 2, "use --resume to go on");
+    fails(&asked(&["--finetune", "1", "--resume", "--learning-rate", "0.02"]), 1, "training.learning_rate = 0.01");
+    fails(&asked(&["--finetune", "1", "--resume", "--round-to", "4"]), 1, "round_to = 8, this run has 4");
+    let other = ["distill", "sample-resnet", "--teacher", "sample-resnet", "--epochs", "1", "--resume"];
+    fails(&[&other[..], &data].concat(), 1, "it is of a run with");
+    // Finished is finished, and may be made longer.
+    let before = std::fs::read(&output).expect("written");
+    ok(&asked(&["--finetune", "1", "--resume"]));
+    assert!(before == std::fs::read(&output).expect("written"));
+    ok(&asked(&["--finetune", "2", "--resume"]));
+    assert!(before != std::fs::read(&output).expect("written"));
+    // What does not train keeps none.
+    let plain = folder.path().join("plain.onnx");
+    ok(&[&tune[..], &["-o", text(&plain)]].concat());
+    assert!(plain.exists() && !folder.path().join("plain.train").exists());
 }

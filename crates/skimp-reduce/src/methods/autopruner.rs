@@ -9,7 +9,7 @@ use skimp_train::policy;
 
 use crate::channels::Channels;
 use crate::filters::{self, Scores};
-use crate::gates::{Gate, GateRule, Gates};
+use crate::gates::{Gate, GateMemory, GateRule, Gates};
 use crate::places::{Place, extents, gated, unfused};
 use crate::settings;
 use crate::settings::{Auto, setting_error, within};
@@ -194,7 +194,13 @@ fn train(
             lock(&gates).push(Gate::new(layer, extents, keep, rule.clone(), request.seed));
         }
         let hook = Gates { gates: gates.clone() };
-        let lesson = Lesson { epochs: settings.epochs, tensor_hooks: vec![Box::new(hook)], ..Lesson::default() };
+        let memory = GateMemory { gates: gates.clone() };
+        let lesson = Lesson {
+            epochs: settings.epochs,
+            tensor_hooks: vec![Box::new(hook)],
+            param_hooks: vec![Box::new(memory)],
+            ..Lesson::default()
+        };
         learning.train_model(&mut model, lesson)?;
         model.take_hooks();
         for ((at, place), gate) in unit.iter().zip(&mut lock(&gates)[first..]) {

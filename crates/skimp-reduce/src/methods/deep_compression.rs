@@ -54,6 +54,10 @@ impl Method for DeepCompression {
         }
     }
 
+    fn trains(&self) -> bool {
+        true
+    }
+
     fn settings(&self) -> toml::Table {
         let own: [(&str, toml::Value); 7] = [
             ("conv_bits", 8.into()),

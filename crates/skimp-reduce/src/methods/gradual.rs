@@ -3,13 +3,13 @@
 use serde::Deserialize;
 use skimp_graph::Graph;
 use skimp_train::Param;
-use skimp_train::optimizer::{Mask, ParamHook, UpdateOf};
+use skimp_train::optimizer::{Mask, Memory, ParamHook, UpdateOf, recalled};
 
 use crate::settings;
 use crate::settings::{Auto, setting_error, within};
 use crate::weights::scope::ScopeKind;
 use crate::weights::select::{keep_all, magnitudes};
-use crate::weights::training::{Place, Shared, fixed_masks, lock, places, shared};
+use crate::weights::training::{Place, Shared, as_f32, as_f64, fixed_masks, lock, places, shared};
 use crate::weights::{Scope, ScopeSettings, Start, WeightTensor, apply, reduction};
 use crate::{Lesson, Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request};
 
@@ -215,6 +215,26 @@ impl ParamHook for Pruner {
             self.mask.masks[of.param] = Some(param.in_storage_order(&lock(&self.masks)[position]));
         }
         self.mask.after_update(of, param, slots);
+    }
+
+    fn memory(&self) -> Vec<Memory> {
+        let masks = lock(&self.masks);
+        let of = |((tensor, place), mask): ((&WeightTensor, &Place), &Vec<f32>)| {
+            let stored = self.mask.masks[place.param].as_deref().unwrap_or_default();
+            [(format!("mask/{}", tensor.name), as_f64(mask)), (format!("stored/{}", tensor.name), as_f64(stored))]
+        };
+        self.tensors.iter().zip(&self.places).zip(&*masks).flat_map(of).collect()
+    }
+
+    fn recall(&mut self, memory: Vec<Memory>) -> Result<(), String> {
+        let mut memory = memory.into_iter();
+        let mut masks = lock(&self.masks);
+        for ((tensor, place), mask) in self.tensors.iter().zip(&self.places).zip(&mut *masks) {
+            *mask = as_f32(&recalled(&mut memory, &format!("mask/{}", tensor.name), tensor.len())?);
+            let stored = as_f32(&recalled(&mut memory, &format!("stored/{}", tensor.name), tensor.len())?);
+            self.mask.masks[place.param] = Some(stored);
+        }
+        Ok(())
     }
 }
 

@@ -6,13 +6,13 @@ use serde::Deserialize;
 use skimp_graph::rewrite::Editor;
 use skimp_graph::{Graph, Tensor};
 use skimp_train::Param;
-use skimp_train::optimizer::{ParamHook, UpdateOf};
+use skimp_train::optimizer::{Memory, ParamHook, UpdateOf};
 
 use crate::settings;
 use crate::settings::within;
 use crate::weights::scope::ScopeKind;
 use crate::weights::select::keep_all;
-use crate::weights::training::{Shared, fixed_masks, lock, places, shared};
+use crate::weights::training::{Shared, as_f32, as_f64, fixed_masks, lock, places, shared};
 use crate::weights::{Found, ScopeSettings, Start, apply, reduction};
 use crate::{Learning, Lesson, Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request};
 
@@ -207,6 +207,15 @@ impl ParamHook for Snapshot {
             lock(&self.values).insert(param.name().to_owned(), param.graph_values());
         }
     }
+
+    fn memory(&self) -> Vec<Memory> {
+        lock(&self.values).iter().map(|(name, values)| (name.clone(), as_f64(values))).collect()
+    }
+
+    fn recall(&mut self, memory: Vec<Memory>) -> Result<(), String> {
+        *lock(&self.values) = memory.into_iter().map(|(name, values)| (name, as_f32(&values))).collect();
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -257,6 +266,7 @@ mod tests {
                 validation: None,
                 recipe: learning.recipe.clone(),
                 observer: &stop,
+                runs: None,
             };
             let mut model = stopped.model(&graph, &[]).unwrap();
             assert!(stopped.train_model(&mut model, Lesson { epochs: 2, ..Lesson::default() }).is_err());

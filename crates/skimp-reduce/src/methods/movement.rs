@@ -3,13 +3,13 @@
 use serde::Deserialize;
 use skimp_graph::Graph;
 use skimp_train::Param;
-use skimp_train::optimizer::{ParamHook, UpdateOf};
+use skimp_train::optimizer::{Memory, ParamHook, UpdateOf, recalled};
 
 use super::gradual::{Schedule, ScheduleSettings};
 use crate::settings;
 use crate::settings::{Auto, within};
 use crate::weights::scope::ScopeKind;
-use crate::weights::training::{ForwardMasks, Masked, Place, Shared, lock, places, shared};
+use crate::weights::training::{ForwardMasks, Masked, Place, Shared, as_f32, as_f64, lock, places, shared};
 use crate::weights::{Scope, ScopeSettings, Start, WeightTensor, apply, reduction};
 use crate::{Lesson, Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request};
 
@@ -150,6 +150,27 @@ impl ParamHook for Mover {
         if is_last {
             self.renewed = None;
         }
+    }
+
+    fn memory(&self) -> Vec<Memory> {
+        let masks = lock(&self.masks);
+        let of = |((tensor, scores), masked): ((&WeightTensor, &Vec<f32>), &Masked)| {
+            [
+                (format!("scores/{}", tensor.name), as_f64(scores)),
+                (format!("mask/{}", tensor.name), as_f64(&masked.mask)),
+            ]
+        };
+        self.tensors.iter().zip(&self.scores).zip(&*masks).flat_map(of).collect()
+    }
+
+    fn recall(&mut self, memory: Vec<Memory>) -> Result<(), String> {
+        let mut memory = memory.into_iter();
+        let mut masks = lock(&self.masks);
+        for ((tensor, scores), masked) in self.tensors.iter().zip(&mut self.scores).zip(&mut *masks) {
+            *scores = as_f32(&recalled(&mut memory, &format!("scores/{}", tensor.name), tensor.len())?);
+            masked.mask = as_f32(&recalled(&mut memory, &format!("mask/{}", tensor.name), tensor.len())?);
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use skimp_train::{Mode, Model, TrainError, policy};
 use crate::channels::Channels;
 use crate::filters::{analyze, counts};
 use crate::places::{Place, extents, gated, unfused};
-use crate::runtime::{Agent, Policy, Skipper, Switch};
+use crate::runtime::{Agent, Passes, Policy, Skipper, Switch};
 use crate::settings;
 use crate::settings::within;
 use crate::weights::training::{Shared, lock, shared};
@@ -232,7 +232,13 @@ impl<'c, 'g> Plan<'c, 'g> {
         let mut mean_loss = None;
         let per_round = settings.agent_epochs * learning.training.steps_per_epoch();
         for round in 0..settings.rounds {
-            let lesson = Lesson { epochs: settings.epochs, tensor_hooks: vec![hook()], ..Lesson::default() };
+            let passes = Box::new(Passes { policy: state.clone() });
+            let lesson = Lesson {
+                epochs: settings.epochs,
+                tensor_hooks: vec![hook()],
+                param_hooks: vec![passes],
+                ..Lesson::default()
+            };
             learning.train_model(&mut model, lesson)?;
             model.take_hooks();
             model.add_hook(hook());

@@ -4,13 +4,13 @@ use serde::Deserialize;
 use skimp_graph::Graph;
 use skimp_numerics::rng::{stream, uniform_f64};
 use skimp_train::Param;
-use skimp_train::optimizer::{ParamHook, UpdateOf};
+use skimp_train::optimizer::{Memory, ParamHook, UpdateOf, recalled};
 
 use crate::settings;
 use crate::settings::{Auto, within};
 use crate::weights::scope::n_zeros;
 use crate::weights::select::{cut_smallest, magnitudes};
-use crate::weights::training::{ForwardMasks, Masked, Place, Shared, lock, places, shared};
+use crate::weights::training::{ForwardMasks, Masked, Place, Shared, as_f32, as_f64, lock, places, shared};
 use crate::weights::{Start, WeightTensor, apply, reduction};
 use crate::{Lesson, Method, MethodFacts, Needs, ReduceError, Reduction, Removes, Request};
 
@@ -238,6 +238,28 @@ impl ParamHook for Surgeon {
             let scores = magnitudes(&param.graph_values());
             *mask = param.in_storage_order(&cut_smallest(&scores, n_zeros(self.rule.sparsity, scores.len())));
         }
+    }
+
+    fn memory(&self) -> Vec<Memory> {
+        let (layers, masks) = (lock(&self.layers), lock(&self.masks));
+        let of = |(layer, masked): (&Layer, &Masked)| {
+            let (low, high) = layer.thresholds;
+            let numbers = vec![f64::from(low), f64::from(high), layer.n_cut as f64, layer.n_spliced as f64];
+            [(format!("layer/{}", layer.name), numbers), (format!("mask/{}", layer.name), as_f64(&masked.mask))]
+        };
+        layers.iter().zip(&*masks).flat_map(of).collect()
+    }
+
+    fn recall(&mut self, memory: Vec<Memory>) -> Result<(), String> {
+        let mut memory = memory.into_iter();
+        let (mut layers, mut masks) = (lock(&self.layers), lock(&self.masks));
+        for (layer, masked) in layers.iter_mut().zip(&mut *masks) {
+            let numbers = recalled(&mut memory, &format!("layer/{}", layer.name), 4)?;
+            layer.thresholds = (numbers[0] as f32, numbers[1] as f32);
+            (layer.n_cut, layer.n_spliced) = (numbers[2] as usize, numbers[3] as usize);
+            masked.mask = as_f32(&recalled(&mut memory, &format!("mask/{}", layer.name), masked.mask.len())?);
+        }
+        Ok(())
     }
 }
 

@@ -104,7 +104,7 @@ pub fn train(
     let mut recipe = learning.recipe.clone();
     recipe.output = None;
     let (training, validation) = (learning.training.clone(), learning.validation.clone());
-    let part = Learning { training, validation, recipe, observer: learning.observer };
+    let part = Learning { training, validation, recipe, observer: learning.observer, runs: learning.runs };
     let mut changes = changes.to_vec();
     changes.sort_by_key(|change| change.block);
     let mut steps = Vec::with_capacity(changes.len());

@@ -49,6 +49,7 @@ fn learning(n_images: usize) -> Learning<'static> {
             seed: 1,
         },
         observer: &Unobserved,
+        runs: None,
     }
 }
 

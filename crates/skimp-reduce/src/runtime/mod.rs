@@ -4,4 +4,4 @@ mod agent;
 mod skipper;
 
 pub(crate) use agent::{Agent, Episode};
-pub(crate) use skipper::{Policy, Skipper, Switch};
+pub(crate) use skipper::{Passes, Policy, Skipper, Switch};

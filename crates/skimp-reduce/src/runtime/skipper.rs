@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use skimp_numerics::rng::{Key, stream};
+use skimp_train::optimizer::{Memory, ParamHook, recalled};
 use skimp_train::policy::Site;
 use skimp_train::{HookCall, HookPlace, TensorHook};
 
@@ -115,6 +116,24 @@ impl Skipper {
             layers.entry(switch.output.clone()).or_default().1 = true;
         }
         Self { policy, layers }
+    }
+}
+
+/// How many passes there were, for checkpoints: later draws depend on it.
+#[derive(Debug)]
+pub(crate) struct Passes {
+    pub(crate) policy: Shared<Policy>,
+}
+
+impl ParamHook for Passes {
+    fn memory(&self) -> Vec<Memory> {
+        vec![("passes".to_owned(), vec![lock(&self.policy).pass as f64])]
+    }
+
+    fn recall(&mut self, memory: Vec<Memory>) -> Result<(), String> {
+        let passes = recalled(&mut memory.into_iter(), "passes", 1)?;
+        lock(&self.policy).pass = passes[0] as u64;
+        Ok(())
     }
 }
 

@@ -107,7 +107,7 @@ pub(crate) fn learning() -> Learning<'static> {
         seed: 7,
     };
     let validation = Some(loader(64..128, Order::Sequential));
-    Learning { training: loader(0..64, Order::Shuffled), validation, recipe, observer: &Unobserved }
+    Learning { training: loader(0..64, Order::Shuffled), validation, recipe, observer: &Unobserved, runs: None }
 }
 
 /// A request without settings.

@@ -60,6 +60,16 @@ pub(crate) fn lock<T>(state: &Shared<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Numbers for a checkpoint.
+pub(crate) fn as_f64(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
+}
+
+/// Numbers of a checkpoint that were f32.
+pub(crate) fn as_f32(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&value| value as f32).collect()
+}
+
 /// A tensor's mask in storage order, and the layers whose weight it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Masked {

@@ -42,7 +42,7 @@ fn learning() -> Learning<'static> {
         seed: 1,
     };
     let training = Loader::new(images, (0..64).collect(), config).expect("fits");
-    Learning { training, validation: None, recipe, observer: &Unobserved }
+    Learning { training, validation: None, recipe, observer: &Unobserved, runs: None }
 }
 
 fn reduce(

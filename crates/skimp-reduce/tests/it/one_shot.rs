@@ -49,6 +49,7 @@ fn moving_the_weights_that_stay_helps() {
         validation: Some(loader(&folder, Split::Test, if is_slow { 10_000 } else { 500 }, Order::Sequential)),
         recipe,
         observer: &Unobserved,
+        runs: None,
     };
     let accuracy = |method: &str, sparsity: f64, settings: &str| {
         let settings: toml::Table = toml::from_str(settings).expect("valid");

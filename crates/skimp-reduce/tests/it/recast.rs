@@ -491,6 +491,7 @@ fn a_trained_network_keeps_its_accuracy() {
             seed: 1,
         },
         observer: &Unobserved,
+        runs: None,
     };
     let schooling =
         Schooling { block: Course { epochs: 6, learning_rate: None }, finetune: None, scope: Scope::default() };

@@ -1,17 +1,17 @@
 //! Distillation: a network that learns from another one's answers.
 
-use std::path::Path;
-
 use serde::Serialize;
 use skimp_graph::{Graph, onnx, shape};
+use skimp_reduce::Lesson;
 use skimp_report::records::ModelRecord;
 use skimp_report::table::{Cell, Column, Table};
 use skimp_train::augment::Augment;
 use skimp_train::loader::Order;
-use skimp_train::{LossSum, Mode, TargetSource, Targets, Teacher, policy};
+use skimp_train::{LossSum, Mode, Model, TargetSource, Targets, Teacher, policy};
 
-use super::learn::test_images;
-use super::measured::{NetworkMeasures, file_bytes, table};
+use super::learn::School;
+use super::measured::{Gauge, NetworkMeasures, table};
+use super::run::{ReduceRun, identity};
 use crate::error::StudyError;
 use crate::inputs::config::DataConfig;
 use crate::inputs::images::Images;
@@ -111,7 +111,8 @@ impl Tabular for DistillRecord {
     }
 }
 
-/// Trains a student on a teacher's answers and the labels, and writes it to `output` as ONNX.
+/// Trains a student on a teacher's answers and the labels, and writes it as ONNX where `run` says: a path, or a
+/// [`ReduceRun`] that goes on after it was stopped.
 ///
 /// The loss is `alpha · T² · KL(softmax(z_t / T) ‖ softmax(z_s / T)) + (1 − alpha) · CE(label, softmax(z_s))`, a sum over
 /// classes and a mean over images; the teacher runs in inference form on the same augmented images and does not change.
@@ -126,9 +127,10 @@ pub fn distill(
     student: &Network,
     teacher: &Network,
     config: &DistillConfig,
-    output: &Path,
+    run: impl Into<ReduceRun>,
     monitor: &dyn Monitor,
 ) -> Result<DistillRecord, StudyError> {
+    let run = run.into();
     for (setting, value, range) in [("temperature", config.temperature, 1e-3..=1e3), ("alpha", config.alpha, 0.0..=1.0)]
     {
         if !range.contains(&value) {
@@ -139,31 +141,33 @@ pub fn distill(
     teacher.note_untrained(monitor);
     let data = DataConfig { split: skimp_data::Split::Train, ..config.data.clone() };
     let training = Images::open_for_ranges(&data, &student.graph, config.input_size, monitor)?;
-    let test = match config.data.accuracy_images {
-        0 => None,
-        _ => test_images(&data, student, config.input_size, monitor)?,
-    };
     check_teacher(student, teacher, &training)?;
+    let gauge = Gauge::open(student, Some(&data), config.input_size, monitor)?;
+    let runs = run.open(&["training.epochs"], || {
+        let networks = [("network", student), ("teacher", teacher)];
+        let images = [Some(("train", &training)), gauge.test().map(|(test, _)| ("test", test))];
+        let images: Vec<_> = images.into_iter().flatten().collect();
+        identity("distill", config, &config.training, Some(&config.data), &networks, &images)
+    })?;
     let losses = LossSum::distillation(config.temperature, config.alpha, TEACHER);
-    let mut before = NetworkMeasures::of(&student.graph, config.input_size, file_bytes(&student.graph)?)?;
-    let mut of_teacher = NetworkMeasures::of(&teacher.graph, config.input_size, file_bytes(&teacher.graph)?)?;
-    let n_images = config.data.accuracy_images;
-    let mut first_loss = None;
-    if let Some(test) = &test {
-        before.classify(student, test, n_images, monitor)?;
-        of_teacher.classify(teacher, test, n_images, monitor)?;
-        first_loss = Some(loss(student, &teacher.graph, config, &losses, test, monitor)?);
+    let loss_of = |network: &Network| match gauge.test() {
+        Some(test) => loss(network, &teacher.graph, config, &losses, test, monitor).map(Some),
+        None => Ok(None),
+    };
+    let (before, of_teacher) = (gauge.measure(student, monitor)?, gauge.measure(teacher, monitor)?);
+    let first_loss = loss_of(student)?;
+    let school = School { images: Some(&training), validation: None, runs: runs.as_ref(), monitor };
+    let lesson = |_: &Model| {
+        let (losses, targets) = (Some(losses.clone()), Box::new(teaches(&teacher.graph)?));
+        Ok(Lesson { losses, targets: Some(targets), ..Lesson::default() })
+    };
+    let (taught, history) = school.trained((&student.graph, &[]), &config.training, lesson)?;
+    let network = Network { name: student.name.clone(), ..taught };
+    let after = gauge.measure(&network, monitor)?;
+    let last_loss = loss_of(&network)?;
+    if let Some(output) = &run.output {
+        onnx::export(&network.graph, output)?;
     }
-    let run = student.training(&training, &config.training).losses(losses.clone()).targets(teaches(&teacher.graph)?);
-    let trained = run.run(monitor)?;
-    let network = Network { name: student.name.clone(), ..trained.network().clone() };
-    let mut after = NetworkMeasures::of(&network.graph, config.input_size, file_bytes(&network.graph)?)?;
-    let mut last_loss = None;
-    if let Some(test) = &test {
-        after.classify(&network, test, n_images, monitor)?;
-        last_loss = Some(loss(&network, &teacher.graph, config, &losses, test, monitor)?);
-    }
-    onnx::export(&network.graph, output)?;
     Ok(DistillRecord {
         schema: "skimp.distill/1",
         skimp_version: env!("CARGO_PKG_VERSION"),
@@ -174,7 +178,7 @@ pub fn distill(
         before,
         after,
         losses: first_loss.zip(last_loss).map(|(first, last)| [first, last]),
-        epochs: trained.history().iter().map(|epoch| epoch.train_loss).collect(),
+        epochs: history.iter().map(|epoch| epoch.train_loss).collect(),
     })
 }
 
@@ -208,10 +212,9 @@ fn loss(
     teacher: &Graph,
     config: &DistillConfig,
     losses: &LossSum,
-    test: &Images,
+    (test, n_images): (&Images, usize),
     monitor: &dyn Monitor,
 ) -> Result<LossRecord, StudyError> {
-    let n_images = config.data.accuracy_images.min(test.len());
     let batch_size = config.training.batch_size.min(n_images).max(1);
     let mut teacher = teaches(teacher)?;
     let fitted = TrainConfig { batch_size, ..config.training.clone() };

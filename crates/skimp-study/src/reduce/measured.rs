@@ -6,6 +6,7 @@ use skimp_graph::{Graph, onnx, statistics};
 use skimp_report::table::{Cell, Column, Table};
 
 use crate::error::StudyError;
+use crate::inputs::config::DataConfig;
 use crate::inputs::images::Images;
 use crate::inputs::network::Network;
 use crate::monitor::Monitor;
@@ -40,6 +41,52 @@ pub struct NetworkMeasures {
     pub latency_ms: Option<f64>,
 }
 
+/// How networks are measured: the same for all of a reduction.
+#[derive(Debug)]
+pub(crate) struct Gauge {
+    input_size: Option<[usize; 2]>,
+    test: Option<Images>,
+    n_images: usize,
+}
+
+impl Gauge {
+    /// A gauge that measures accuracy on the first `accuracy_images` of the test split; a note where there is none.
+    pub(crate) fn open(
+        network: &Network,
+        data: Option<&DataConfig>,
+        input_size: Option<[usize; 2]>,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, StudyError> {
+        let n_images = data.map_or(0, |data| data.accuracy_images);
+        let mut test = None;
+        if let Some(data) = data.filter(|_| n_images > 0) {
+            let data = DataConfig { split: skimp_data::Split::Test, ..data.clone() };
+            match Images::open(&data, &network.graph, input_size) {
+                Ok(images) => test = Some(images),
+                Err(error) => {
+                    monitor.note(&format!("accuracy is not measured, the test split cannot be opened: {error}"));
+                }
+            }
+        }
+        Ok(Self { input_size, test, n_images })
+    }
+
+    /// The images of the test split, and on how many of them accuracy is measured.
+    pub(crate) fn test(&self) -> Option<(&Images, usize)> {
+        self.test.as_ref().map(|test| (test, self.n_images.min(test.len())))
+    }
+
+    /// What a network takes, and what it answers.
+    pub(crate) fn measure(&self, network: &Network, monitor: &dyn Monitor) -> Result<NetworkMeasures, StudyError> {
+        let file_bytes = onnx::export_bytes(&network.graph)?.len() as u64;
+        let mut measures = NetworkMeasures::of(&network.graph, self.input_size, file_bytes)?;
+        if let Some((test, n_images)) = self.test() {
+            measures.top1 = Some(network.accuracy(test, n_images, monitor)?.top1);
+        }
+        Ok(measures)
+    }
+}
+
 impl NetworkMeasures {
     /// Counts a network; `input_size` fills in an open height and width.
     pub(crate) fn of(graph: &Graph, input_size: Option<[usize; 2]>, file_bytes: u64) -> Result<Self, StudyError> {
@@ -59,23 +106,6 @@ impl NetworkMeasures {
             latency_ms: None,
         })
     }
-
-    /// Adds the share of images that the network classifies correctly.
-    pub(crate) fn classify(
-        &mut self,
-        network: &Network,
-        images: &Images,
-        n_images: usize,
-        monitor: &dyn Monitor,
-    ) -> Result<(), StudyError> {
-        self.top1 = Some(network.accuracy(images, n_images.min(images.len()), monitor)?.top1);
-        Ok(())
-    }
-}
-
-/// The size of a network's ONNX file.
-pub(crate) fn file_bytes(graph: &Graph) -> Result<u64, StudyError> {
-    Ok(onnx::export_bytes(graph)?.len() as u64)
 }
 
 /// Weights that are zero.

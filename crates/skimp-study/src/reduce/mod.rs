@@ -5,5 +5,6 @@ pub(crate) mod learn;
 pub(crate) mod measured;
 pub(crate) mod prune;
 pub(crate) mod recast;
+pub(crate) mod run;
 pub(crate) mod speed;
 pub(crate) mod steps;

@@ -5,16 +5,17 @@ use std::path::Path;
 use serde::Serialize;
 use skimp_graph::onnx;
 use skimp_reduce::{
-    METHODS, Method, ReduceError, Reduction, Removes, Request, Runtime, RuntimePoint, Scope, Target, methods,
+    Lesson, METHODS, Method, ReduceError, Reduction, Removes, Request, Runtime, RuntimePoint, Scope, Target, methods,
     reestimate,
 };
 use skimp_report::records::ModelRecord;
 use skimp_report::table::{Cell, Column, Table};
+use skimp_train::Model;
 use skimp_train::optimizer::Mask;
-use skimp_train::{LossSum, Model};
 
-use super::learn::{test_images, with_learning};
-use super::measured::{NetworkMeasures, file_bytes, table};
+use super::learn::School;
+use super::measured::{Gauge, NetworkMeasures, table};
+use super::run::{ReduceRun, identity};
 use super::speed::{SpeedRecord, speed};
 use crate::error::StudyError;
 use crate::inputs::config::DataConfig;
@@ -23,7 +24,6 @@ use crate::inputs::network::Network;
 use crate::monitor::Monitor;
 use crate::tabular::Tabular;
 use crate::train::config::TrainConfig;
-use crate::train::trained::model_of;
 
 /// How a network is pruned.
 #[derive(Clone, Debug, Serialize)]
@@ -231,7 +231,8 @@ impl Tabular for PruneRecord {
     }
 }
 
-/// Prunes a network, tunes it, and writes it to `output` as ONNX; without one, nothing is written.
+/// Prunes a network, tunes it, and writes it as ONNX where `run` says: a path, or a [`ReduceRun`] that goes on after it was
+/// stopped. Without a path nothing is written.
 ///
 /// # Errors
 /// [`StudyError::Reduce`] naming the setting, target or node; otherwise the error of the step that failed. Nothing is
@@ -239,12 +240,13 @@ impl Tabular for PruneRecord {
 pub fn prune(
     network: &Network,
     config: &PruneConfig,
-    output: Option<&Path>,
+    run: impl Into<ReduceRun>,
     monitor: &dyn Monitor,
 ) -> Result<PruneRecord, StudyError> {
-    check_use(find(&config.method)?, config, output)?;
-    let (record, pruned) = pruned(network, config, monitor)?;
-    if let Some(output) = output {
+    let run = run.into();
+    check_use(find(&config.method)?, config, run.output.as_deref())?;
+    let (record, pruned) = pruned(network, config, &run, monitor)?;
+    if let Some(output) = &run.output {
         onnx::export(&pruned.graph, output)?;
     }
     Ok(record)
@@ -254,6 +256,7 @@ pub fn prune(
 pub(crate) fn pruned(
     network: &Network,
     config: &PruneConfig,
+    run: &ReduceRun,
     monitor: &dyn Monitor,
 ) -> Result<(PruneRecord, Network), StudyError> {
     let method = find(&config.method)?;
@@ -262,34 +265,35 @@ pub(crate) fn pruned(
         Some(data) => Some(Images::open_for_ranges(data, &network.graph, config.input_size, monitor)?),
         None => None,
     };
-    let test = match (&config.data, &images) {
-        (Some(data), _) if data.accuracy_images > 0 => test_images(data, network, config.input_size, monitor)?,
-        _ => None,
+    let gauge = Gauge::open(network, config.data.as_ref(), config.input_size, monitor)?;
+    let trains = config.finetune > 0 || method.trains();
+    let runs = match images.as_ref().filter(|_| trains) {
+        Some(images) => run.open(&[], || {
+            let images = [Some(("train", images)), gauge.test().map(|(test, _)| ("test", test))];
+            let images = images.into_iter().flatten().collect::<Vec<_>>();
+            identity("prune", config, &config.training, config.data.as_ref(), &[("network", network)], &images)
+        })?,
+        None => None,
     };
+    let test = gauge.test().map(|(test, _)| test);
+    let school = School { images: images.as_ref(), validation: test, runs: runs.as_ref(), monitor };
     monitor.stage(&format!("pruning by {}", config.method), 1);
-    let reduction = reduce(network, method, config, (images.as_ref(), test.as_ref()), monitor)?;
+    let reduction = reduce(network, method, config, &school)?;
     let reduction = match config.batch_norm_images {
         0 => reduction,
-        n => with_learning(&config.training, images.as_ref(), None, monitor, |learning| {
+        n => School { validation: None, ..school }.with_learning(&config.training, |learning| {
             let learning =
                 learning.ok_or(StudyError::ReduceNeedsData { what: "measuring batch normalization again" })?;
             monitor.stage("measuring batch normalization again", 1);
             Ok(Reduction { graph: reestimate(&reduction.graph, learning, n)?, ..reduction })
         })?,
     };
-    let pruned = Network { path: None, name: network.name.clone(), ..Network::from_graph(reduction.graph.clone())? };
-    let pruned = match (config.finetune, &images) {
-        (0, _) => pruned,
-        (_, Some(images)) => tuned(&pruned, config, images, test.as_ref(), &reduction.masks, monitor)?,
-        (_, None) => return Err(StudyError::ReduceNeedsData { what: "fine-tuning" }),
+    let pruned = match config.finetune {
+        0 => Network::from_graph(reduction.graph.clone())?,
+        _ => tuned(&reduction, config, &school)?,
     };
-    let accuracy_images = config.data.as_ref().map_or(0, |data| data.accuracy_images);
-    let mut before = NetworkMeasures::of(&network.graph, config.input_size, file_bytes(&network.graph)?)?;
-    let mut after = NetworkMeasures::of(&pruned.graph, config.input_size, file_bytes(&pruned.graph)?)?;
-    if let Some(test) = &test {
-        before.classify(network, test, accuracy_images, monitor)?;
-        after.classify(&pruned, test, accuracy_images, monitor)?;
-    }
+    let pruned = Network { path: None, name: network.name.clone(), ..pruned };
+    let (mut before, mut after) = (gauge.measure(network, monitor)?, gauge.measure(&pruned, monitor)?);
     let speed = match config.latency_batch {
         Some(batch) => Some(speed(&network.graph, &pruned.graph, batch, config.input_size, monitor)?),
         None => None,
@@ -377,12 +381,11 @@ fn reduce(
     network: &Network,
     method: &dyn Method,
     config: &PruneConfig,
-    (images, test): (Option<&Images>, Option<&Images>),
-    monitor: &dyn Monitor,
+    school: &School<'_>,
 ) -> Result<Reduction, StudyError> {
     let n_test = config.data.as_ref().map(|data| data.accuracy_images);
     let training = TrainConfig { validation_images: n_test, ..config.training.clone() };
-    with_learning(&training, images, test, monitor, |learning| {
+    school.with_learning(&training, |learning| {
         let request = Request {
             target: config.target,
             scope: config.scope,
@@ -397,22 +400,17 @@ fn reduce(
 }
 
 /// The network after some epochs, in which weights that are cut stay zero.
-fn tuned(
-    network: &Network,
-    config: &PruneConfig,
-    images: &Images,
-    test: Option<&Images>,
-    masks: &[(String, Vec<f32>)],
-    monitor: &dyn Monitor,
-) -> Result<Network, StudyError> {
-    let recipe = TrainConfig { epochs: config.finetune, ..config.training.clone() };
-    let model = model_of(&recipe, network, images, &LossSum::cross_entropy(0.0))?;
-    let mut training = network.training(images, &recipe).param_hook(mask(&model, masks));
-    if let Some(test) = test {
-        training = training.validated_on(test);
+fn tuned(reduction: &Reduction, config: &PruneConfig, school: &School<'_>) -> Result<Network, StudyError> {
+    if school.images.is_none() {
+        return Err(StudyError::ReduceNeedsData { what: "fine-tuning" });
     }
-    let tuned = training.run(monitor)?;
-    Ok(tuned.network().clone())
+    let n_test = config.data.as_ref().map(|data| data.accuracy_images);
+    let recipe = TrainConfig { epochs: config.finetune, validation_images: n_test, ..config.training.clone() };
+    let lesson = |model: &Model| {
+        let mask = Box::new(mask(model, &reduction.masks));
+        Ok(Lesson { param_hooks: vec![mask], ..Lesson::default() })
+    };
+    Ok(school.trained((&reduction.graph, &[]), &recipe, lesson)?.0)
 }
 
 /// A hook that keeps weights at zero.

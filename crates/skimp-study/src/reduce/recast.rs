@@ -1,7 +1,5 @@
 //! Recasting: blocks of a network become others, and learn what the old ones answered.
 
-use std::path::Path;
-
 use serde::Serialize;
 use skimp_graph::{Graph, onnx};
 use skimp_reduce::recast::{
@@ -10,8 +8,9 @@ use skimp_reduce::recast::{
 use skimp_report::records::ModelRecord;
 use skimp_report::table::{Cell, Column, Table};
 
-use super::learn::{test_images, with_learning};
-use super::measured::{NetworkMeasures, file_bytes, table};
+use super::learn::School;
+use super::measured::{Gauge, NetworkMeasures, table};
+use super::run::{ReduceRun, identity};
 use crate::error::StudyError;
 use crate::inputs::config::DataConfig;
 use crate::inputs::images::{Images, PREPROCESS_KEY};
@@ -158,7 +157,8 @@ impl Tabular for RecastRecord {
     }
 }
 
-/// Recasts blocks of a network and writes it to `output` as ONNX. With images, each new block and the one behind it learn
+/// Recasts blocks of a network and writes it as ONNX where `run` says: a path, or a [`ReduceRun`] that goes on after it was
+/// stopped. With images, each new block and the one behind it learn
 /// what the old ones answered, and the whole network is tuned at the end; without, they keep their random weights.
 ///
 /// # Errors
@@ -166,11 +166,12 @@ impl Tabular for RecastRecord {
 pub fn recast(
     network: &Network,
     config: &RecastConfig,
-    output: Option<&Path>,
+    run: impl Into<ReduceRun>,
     monitor: &dyn Monitor,
 ) -> Result<RecastRecord, StudyError> {
-    let (record, recast) = recast_network(network, config, monitor)?;
-    if let Some(output) = output {
+    let run = run.into();
+    let (record, recast) = recast_network(network, config, &run, monitor)?;
+    if let Some(output) = &run.output {
         onnx::export(&recast.graph, output)?;
     }
     Ok(record)
@@ -180,32 +181,33 @@ pub fn recast(
 pub(crate) fn recast_network(
     network: &Network,
     config: &RecastConfig,
+    run: &ReduceRun,
     monitor: &dyn Monitor,
 ) -> Result<(RecastRecord, Network), StudyError> {
     let found = blocks(&network.graph)?;
-    let images = match &config.data {
-        Some(data) if !config.blocks.is_empty() => {
-            Some(Images::open_for_ranges(data, &network.graph, config.input_size, monitor)?)
-        }
-        _ => None,
+    let data = config.data.as_ref().filter(|_| !config.blocks.is_empty());
+    let images = match data {
+        Some(data) => Some(Images::open_for_ranges(data, &network.graph, config.input_size, monitor)?),
+        None => None,
     };
-    let n_test = config.data.as_ref().map_or(0, |data| data.accuracy_images);
-    let test = match (&config.data, &images) {
-        (Some(data), Some(_)) if n_test > 0 => test_images(data, network, config.input_size, monitor)?,
-        _ => None,
+    let gauge = Gauge::open(network, data, config.input_size, monitor)?;
+    let test = gauge.test().map(|(test, _)| test);
+    let runs = match &images {
+        Some(images) => run.open(&[], || {
+            let images: Vec<_> =
+                [Some(("train", images)), test.map(|test| ("test", test))].into_iter().flatten().collect();
+            identity("recast", config, &config.training, data, &[("network", network)], &images)
+        })?,
+        None => None,
     };
-    let mut before = NetworkMeasures::of(&network.graph, config.input_size, file_bytes(&network.graph)?)?;
-    let (graph, steps) = recast_graph(network, config, (images.as_ref(), test.as_ref()), monitor)?;
+    let school = School { images: images.as_ref(), validation: test, runs: runs.as_ref(), monitor };
+    let (graph, steps) = recast_graph(network, config, &school)?;
     let graph = match &images {
         Some(images) => graph.with_metadata(PREPROCESS_KEY, images.preprocess_name()),
         None => graph,
     };
     let recast = Network { name: network.name.clone(), ..Network::from_graph(graph)? };
-    let mut after = NetworkMeasures::of(&recast.graph, config.input_size, file_bytes(&recast.graph)?)?;
-    if let Some(test) = &test {
-        before.classify(network, test, n_test, monitor)?;
-        after.classify(&recast, test, n_test, monitor)?;
-    }
+    let (before, after) = (gauge.measure(network, monitor)?, gauge.measure(&recast, monitor)?);
     let block_record = |(number, block): (usize, &Block)| BlockRecord {
         block: number,
         kind: block.kind.to_string(),
@@ -232,16 +234,15 @@ pub(crate) fn recast_network(
 fn recast_graph(
     network: &Network,
     config: &RecastConfig,
-    (images, test): (Option<&Images>, Option<&Images>),
-    monitor: &dyn Monitor,
+    school: &School<'_>,
 ) -> Result<(Graph, Vec<RecastStepRecord>), StudyError> {
     if config.blocks.is_empty() {
         return Ok((network.graph.clone(), Vec::new()));
     }
-    let Some(images) = images else {
+    if school.images.is_none() {
         let recast = rebuilt(&network.graph, &config.blocks, config.into, &config.ratios, config.training.seed)?;
         return Ok((recast.graph, Vec::new()));
-    };
+    }
     let changes = Change::each(&config.blocks, config.into, &config.ratios).map_err(|error| StudyError::Setting {
         setting: "blocks",
         found: error.text,
@@ -256,7 +257,7 @@ fn recast_graph(
     let limited = DataConfig::default().accuracy_images;
     let n_validation = config.data.as_ref().map_or(limited, |data| data.accuracy_images);
     let training = TrainConfig { validation_images: Some(n_validation), ..config.training.clone() };
-    with_learning(&training, Some(images), test, monitor, |learning| {
+    school.with_learning(&training, |learning| {
         let Some(learning) = learning else { return Err(StudyError::ReduceNeedsData { what: "recasting" }) };
         let n_blocks = changes.len();
         let mut steps = Vec::new();
@@ -270,7 +271,7 @@ fn recast_graph(
             steps.push(record);
             let top1 = step.accuracy.map_or(String::new(), |top1| format!(", top-1 {:.2} %", 100.0 * top1));
             let (done, error) = (steps.len(), step.relative_error);
-            monitor.milestone(&format!(
+            school.monitor.milestone(&format!(
                 "block {} ({done} of {n_blocks}): error {error:.4} of the teacher's squares{top1}",
                 record.block
             ));

@@ -8,6 +8,7 @@ use skimp_reduce::{METHODS, Scope, Target, methods};
 
 use super::prune::{PruneConfig, pruned};
 use super::recast::{RecastConfig, recast_network};
+use super::run::ReduceRun;
 use crate::error::StudyError;
 use crate::inputs::config::DataConfig;
 use crate::inputs::network::Network;
@@ -157,12 +158,12 @@ impl StepConfig {
                     training,
                     latency_batch: None,
                 };
-                Ok(pruned(network, &config, monitor)?.1)
+                Ok(pruned(network, &config, &ReduceRun::default(), monitor)?.1)
             }
             Step::Recast(blocks, into) => {
                 let ratios = self.ratios.clone();
                 let config = RecastConfig { blocks, into, ratios, data, input_size, finetune, training };
-                Ok(recast_network(network, &config, monitor)?.1)
+                Ok(recast_network(network, &config, &ReduceRun::default(), monitor)?.1)
             }
         }
     }

@@ -57,6 +57,14 @@ impl<'a> Watch<'a> {
 }
 
 impl Observer for Watch<'_> {
+    fn resumed(&self, step: u64, n_steps: u64) {
+        // A run that had come to its end is only read again.
+        if step < n_steps {
+            self.monitor.note(&format!("going on from step {step} of {n_steps}"));
+            self.begin(step);
+        }
+    }
+
     fn step(&self, report: &StepReport) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if report.epoch != state.epoch {

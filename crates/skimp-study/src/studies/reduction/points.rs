@@ -11,8 +11,7 @@ use crate::error::StudyError;
 use crate::inputs::config::DataConfig;
 use crate::inputs::network::Network;
 use crate::monitor::Monitor;
-use crate::reduce::learn::test_images;
-use crate::reduce::measured::{NetworkMeasures, file_bytes};
+use crate::reduce::measured::{Gauge, NetworkMeasures};
 use crate::reduce::speed::{Effort, speed_with};
 use crate::reduce::steps::{Lesson, StepConfig};
 use crate::simulate::session::{SimulateConfig, simulate};
@@ -140,10 +139,7 @@ impl<'a> ReductionPoints<'a> {
     fn measure(&self, network: &Network, reduced: &Network, monitor: &dyn Monitor) -> Result<Outcome, StudyError> {
         let (plan, config) = (self.plan, &self.plan.reduction);
         let (data, input_size) = (&self.study.data, self.study.network.input_size);
-        let mut measures = NetworkMeasures::of(&reduced.graph, input_size, file_bytes(&reduced.graph)?)?;
-        if let Some(images) = test_images(data, reduced, input_size, monitor)? {
-            measures.classify(reduced, &images, data.accuracy_images, monitor)?;
-        }
+        let measures = Gauge::open(reduced, Some(data), input_size, monitor)?.measure(reduced, monitor)?;
         let latency = if config.latency_batch > 0 {
             let effort = Effort { pairs: (config.pairs, config.pairs), seconds: 0.0 };
             let batch = (config.latency_batch, input_size);
