@@ -24,6 +24,13 @@ pub enum LossKind {
     },
     /// Mean of `(x − target)²` over all elements of a tensor of any shape.
     MeanSquared,
+    /// Mean over images and positions of `(u − v)²`, with `u` and `v` the attention maps of `x` and the target: sums over
+    /// channels of the squares at each position, divided by the map's Euclidean norm. `x` is `[n, c, ...]`; the target has as
+    /// many positions, and channels of its own.
+    ///
+    /// # Source
+    /// Zagoruyko and Komodakis, "Paying More Attention to Attention", ICLR 2017, section 3.1, and the code released with it.
+    Attention,
     /// `Σ_j max(0, 1 − t_j · x_j)²` with `t_j` +1 for the label and −1 for the other classes, over the classes' number.
     ///
     /// # Source
@@ -133,6 +140,7 @@ impl LossSum {
                 LossKind::CrossEntropy { .. }
                 | LossKind::Distillation { .. }
                 | LossKind::MeanSquared
+                | LossKind::Attention
                 | LossKind::SquaredHinge
                 | LossKind::Hinge => {}
             }

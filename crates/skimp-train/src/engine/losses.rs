@@ -43,7 +43,25 @@ impl Prediction<'_> {
         }
     }
 
+    /// A target of as many elements.
     fn tensor<'t>(&self, target: &Target, targets: &Targets<'t>) -> Result<&'t [f32], TrainError> {
+        self.tensor_that(target, targets, |n| n == self.values.len(), "")
+    }
+
+    /// A target of as many positions, with channels of its own.
+    fn map<'t>(&self, target: &Target, targets: &Targets<'t>) -> Result<&'t [f32], TrainError> {
+        let n_positions = self.batch * self.spec.pixels();
+        let fits = |n: usize| n > 0 && n.is_multiple_of(n_positions.max(1));
+        self.tensor_that(target, targets, fits, ", but for the number of channels")
+    }
+
+    fn tensor_that<'t>(
+        &self,
+        target: &Target,
+        targets: &Targets<'t>,
+        fits: impl Fn(usize) -> bool,
+        but: &str,
+    ) -> Result<&'t [f32], TrainError> {
         let Target::Tensor(name) = target else {
             return Err(TrainError::Data {
                 what: format!("loss at \"{}\"", self.spec.name),
@@ -52,9 +70,9 @@ impl Prediction<'_> {
             });
         };
         let found = targets.tensors.iter().find(|(other, _)| other == name).map(|(_, tensor)| *tensor);
-        found.filter(|tensor| tensor.len() == self.values.len()).ok_or_else(|| TrainError::Data {
+        found.filter(|tensor| fits(tensor.len())).ok_or_else(|| TrainError::Data {
             what: format!("target \"{name}\""),
-            expected: format!("{} images of shape {:?}", self.batch, self.spec.dims),
+            expected: format!("{} images of shape {:?}{but}", self.batch, self.spec.dims),
             found: found.map_or_else(|| "nothing".to_owned(), |tensor| format!("{} elements", tensor.len())),
         })
     }
@@ -94,6 +112,10 @@ impl Prediction<'_> {
             LossKind::MeanSquared => {
                 expects_labels(false)?;
                 Ok(self.mean_squared(self.tensor(&term.target, targets)?, &mut push))
+            }
+            LossKind::Attention => {
+                expects_labels(false)?;
+                Ok(self.attention(self.map(&term.target, targets)?, &mut push))
             }
             LossKind::SquaredHinge | LossKind::Hinge => {
                 expects_labels(true)?;
@@ -162,6 +184,38 @@ impl Prediction<'_> {
         loss
     }
 
+    fn attention(&self, target: &[f32], push: &mut impl FnMut(usize, f64)) -> f64 {
+        let (channels, pixels) = (self.spec.channels(), self.spec.pixels());
+        let len = channels * pixels;
+        let target_len = target.len() / self.batch.max(1);
+        let n = (self.batch * pixels) as f64;
+        let square = |x: f32| f64::from(x) * f64::from(x);
+        let mut loss = 0.0;
+        let images = self.values.chunks_exact(len.max(1)).zip(target.chunks_exact(target_len.max(1)));
+        for (image, (x, target)) in images.enumerate() {
+            let mut map: Vec<f64> =
+                x.chunks_exact(channels).map(|pixel| pixel.iter().map(|&x| square(x)).sum()).collect();
+            let mut other = vec![0.0; pixels];
+            for plane in target.chunks_exact(pixels) {
+                other.iter_mut().zip(plane).for_each(|(sum, &x)| *sum += square(x));
+            }
+            let norm = normalize(&mut map);
+            normalize(&mut other);
+            let mut along = 0.0;
+            for (u, v) in map.iter().zip(&other) {
+                loss += (u - v) * (u - v) / n;
+                along += u * 2.0 * (u - v) / n;
+            }
+            for (position, ((u, v), pixel)) in map.iter().zip(&other).zip(x.chunks_exact(channels)).enumerate() {
+                let slope = (2.0 * (u - v) / n - u * along) / norm;
+                for (channel, &x) in pixel.iter().enumerate() {
+                    push(image * len + position * channels + channel, slope * 2.0 * f64::from(x));
+                }
+            }
+        }
+        loss
+    }
+
     fn hinge(&self, labels: &[usize], squared: bool, push: &mut impl FnMut(usize, f64)) -> f64 {
         let classes = self.spec.channels();
         let n = self.values.len() as f64;
@@ -198,6 +252,16 @@ impl Prediction<'_> {
         rows.zip(labels).filter(|(row, label)| best(row) == **label && row.iter().all(|x| !x.is_nan())).count()
     }
 }
+
+/// Divides a map by its Euclidean norm, and gives what it was divided by; a map of zeros stays one.
+fn normalize(map: &mut [f64]) -> f64 {
+    let norm = map.iter().map(|x| x * x).sum::<f64>().sqrt().max(NORM_FLOOR);
+    map.iter_mut().for_each(|x| *x /= norm);
+    norm
+}
+
+/// Maps of a smaller norm count as ones of this norm, as in the released code.
+const NORM_FLOOR: f64 = 1e-12;
 
 /// `ln Σ exp(x / temperature)`.
 fn log_sum_exp(row: &[f32], temperature: f64) -> f64 {
@@ -240,6 +304,35 @@ mod tests {
             for (found, expected) in gradient.iter().zip(&expected.gradient) {
                 assert!((found - expected).abs() <= 1e-7 * expected.abs().max(0.01), "{kind:?}: {found} {expected}");
             }
+        }
+    }
+
+    /// Attention maps of other channels, channels last beside channels first; and of zeros.
+    #[test]
+    fn attention_equals_the_reference() {
+        let (batch, channels, others, pixels) = (3, 4, 7, 6);
+        let spec = TensorSpec { name: "y".into(), dims: vec![channels, 2, 3], needs_grad: true, kept: true };
+        let mut x: Vec<f32> = (0..batch * channels * pixels).map(|i| ((i * 37 % 23) as f32 - 11.0) / 4.0).collect();
+        x[..channels * pixels].fill(0.0);
+        let t: Vec<f32> = (0..batch * others * pixels).map(|i| ((i * 17 % 19) as f32 - 9.0) / 3.0).collect();
+        let first: Vec<f32> = (0..x.len())
+            .map(|i| {
+                let (image, channel, pixel) = (i / (channels * pixels), i / pixels % channels, i % pixels);
+                x[(image * pixels + pixel) * channels + channel]
+            })
+            .collect();
+        let expected = loss::attention(&first, &t, batch, pixels);
+        let term =
+            LossTerm { kind: LossKind::Attention, tensor: None, factor: 1.0, target: Target::Tensor("t".into()) };
+        let mut gradient = vec![0.0; x.len()];
+        let seed = Seed { gradient: &mut gradient, factor: 1.0 };
+        let targets = Targets { labels: &[], tensors: &[("t", &t)] };
+        let value = Prediction { spec: &spec, values: &x, batch }.loss(&term, &targets, Some(seed)).expect("fits");
+        assert!((value - expected.value).abs() < 1e-12 && value > 0.0, "{value} {}", expected.value);
+        for (i, expected) in expected.gradient.iter().enumerate() {
+            let (image, channel, pixel) = (i / (channels * pixels), i / pixels % channels, i % pixels);
+            let found = gradient[(image * pixels + pixel) * channels + channel];
+            assert!((found - expected).abs() < 1e-9, "{i}: {found} {expected}");
         }
     }
 

@@ -132,6 +132,46 @@ pub fn mean_squared<T: Real>(x: &[T], target: &[T]) -> Loss<T> {
     mean_of(x, |idx| target[idx].to_f64(), |x, target| [(x - target) * (x - target), 2.0 * (x - target)])
 }
 
+/// Mean over samples and positions of `(u − v)²`, with `u` and `v` the attention maps of two networks: the sums over channels
+/// of the squares at each position, divided by the map's Euclidean norm (by 1e-12, if it is smaller).
+///
+/// # Shapes
+/// `x`: `[n, c, n_positions]`, `target`: `[n, d, n_positions]`.
+///
+/// # Panics
+/// If the lengths do not fit: callers check.
+///
+/// # Source
+/// Zagoruyko and Komodakis, "Paying More Attention to Attention", ICLR 2017, section 3.1, with p = 2, and the code released
+/// with it: means over channels, which the norm takes away again.
+/// Differs: a mean over positions, as in the code, where the paper has the sum.
+pub fn attention<T: Real>(x: &[T], target: &[T], n: usize, n_positions: usize) -> Loss<T> {
+    assert!(x.len().is_multiple_of(n * n_positions), "whole maps");
+    assert!(target.len().is_multiple_of(n * n_positions), "whole maps");
+    let map = |sample: &[T]| {
+        let mut map = vec![0.0; n_positions];
+        for (idx, value) in sample.iter().enumerate() {
+            map[idx % n_positions] += value.to_f64() * value.to_f64();
+        }
+        let norm = map.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-12);
+        (map.into_iter().map(|x| x / norm).collect::<Vec<f64>>(), norm)
+    };
+    let count = (n * n_positions) as f64;
+    let mut loss = Loss { value: 0.0, gradient: Vec::with_capacity(x.len()) };
+    for (sample, target) in rows(x, x.len() / n).zip(rows(target, target.len() / n)) {
+        let ((u, norm), (v, _)) = (map(sample), map(target));
+        let slopes: Vec<f64> = u.iter().zip(&v).map(|(u, v)| 2.0 * (u - v) / count).collect();
+        loss.value += u.iter().zip(&v).map(|(u, v)| (u - v) * (u - v) / count).sum::<f64>();
+        let along: f64 = slopes.iter().zip(&u).map(|(slope, u)| slope * u).sum();
+        for (idx, value) in sample.iter().enumerate() {
+            let position = idx % n_positions;
+            let by_sum = (slopes[position] - u[position] * along) / norm;
+            loss.gradient.push(T::from_f64(by_sum * 2.0 * value.to_f64()));
+        }
+    }
+    loss
+}
+
 /// Mean over all elements of a hinge with the targets `t = +1` for the label's class and −1 for the others. At the kink
 /// the slope of the linear hinge is 0.
 ///
@@ -196,6 +236,10 @@ mod tests {
                 check(&x, |x| distillation(x, &other, n_classes, temperature, factor))?;
             }
             check(&x, |x| mean_squared(x, &other))?;
+            // As many positions as classes, and the same maps as samples of two channels.
+            check(&x, |x| attention(x, &other, n, n_classes))?;
+            let twice: Vec<f64> = x.iter().flat_map(|&x| [x, 0.5 - x]).collect();
+            check(&twice, |x| attention(x, &other, n, n_classes))?;
             check(&x, |x| hinge(x, &labels, n_classes, Hinge::Linear))?;
             check(&x, |x| hinge(x, &labels, n_classes, Hinge::Squared))?;
         }
@@ -222,6 +266,38 @@ mod tests {
         }
         let same = distillation(&[2.0_f64, 1.0, 0.1], &[2.0, 1.0, 0.1], 3, 4.0, DistillationFactor::One);
         assert!(same.value.abs() < 1e-15);
+    }
+
+    /// What attention does not see: the size of a map, the order of its channels, and what both networks share.
+    #[test]
+    fn attention_is_invariant() {
+        let mut draws = Draws::new(3, stream("attention"));
+        let mut normal = |n: usize| (0..n).map(|_| draws.normal()).collect::<Vec<f64>>();
+        // Two samples, three and five channels, four positions.
+        let (x, t) = (normal(2 * 3 * 4), normal(2 * 5 * 4));
+        let value = |x: &[f64], t: &[f64]| attention(x, t, 2, 4).value;
+        let expected = value(&x, &t);
+        assert!(expected > 1e-3, "{expected}");
+        let scaled: Vec<f64> = x.iter().map(|x| 7.5 * x).collect();
+        let signed: Vec<f64> = x.iter().map(|x| -x).collect();
+        let turned: Vec<f64> =
+            x.chunks(12).flat_map(|sample| [8, 0, 4].iter().flat_map(|&at| sample[at..at + 4].to_vec())).collect();
+        for other in [&scaled, &signed, &turned] {
+            assert!((value(other, &t) - expected).abs() < 1e-12);
+            assert!(value(&x, other).abs() < 1e-12 && value(other, &x).abs() < 1e-12);
+        }
+        let same = attention(&x, &x, 2, 4);
+        assert!(same.value.abs() < 1e-15 && same.gradient.iter().all(|slope| slope.abs() < 1e-15));
+        // A batch twice is the same mean.
+        let twice = |values: &[f64]| [values, values].concat();
+        assert!((attention(&twice(&x), &twice(&t), 4, 4).value - expected).abs() < 1e-12);
+        // By hand: one sample, maps (9, 16) / sqrt(337) and (1, 0).
+        let found = attention(&[3.0_f64, 4.0], &[1.0, 0.0], 1, 2).value;
+        let norm = 337.0_f64.sqrt();
+        let expected = ((9.0 / norm - 1.0).powi(2) + (16.0 / norm).powi(2)) / 2.0;
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        // A map of zeros has no direction, and no gradient.
+        assert!(attention(&[0.0_f64; 4], &[1.0; 4], 1, 4).gradient.iter().all(|slope| slope.abs() < 1e-15));
     }
 
     #[test]
