@@ -6,12 +6,14 @@
 
 mod batch_norm;
 pub mod channels;
+pub mod distill;
 mod error;
 mod filters;
 mod gates;
 mod learning;
 mod method;
 pub mod methods;
+mod parts;
 mod places;
 mod readers;
 pub mod recast;

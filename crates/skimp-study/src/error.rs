@@ -445,12 +445,14 @@ pub enum StudyError {
     #[error(transparent)]
     Reduce(Box<ReduceError>),
     /// There is no such reduction method.
-    #[error("no method \"{name}\"; methods: {}", known.join(", "))]
+    #[error("no method \"{name}\"; {}methods: {}", use_command(*.command), known.join(", "))]
     UnknownMethod {
         /// What was asked for.
         name: String,
         /// The methods.
         known: Vec<&'static str>,
+        /// The command that is called so.
+        command: Option<&'static str>,
     },
     /// A teacher answers with other classes than its student.
     #[error(
@@ -523,6 +525,11 @@ pub enum StudyError {
 
 fn of_network(network: &Option<String>) -> String {
     network.as_ref().map_or_else(String::new, |network| format!(" (of {network})"))
+}
+
+/// What to type instead.
+fn use_command(command: Option<&str>) -> String {
+    command.map_or_else(String::new, |command| format!("it is a command of its own: {command}; "))
 }
 
 fn is_usage(error: &SimError) -> bool {

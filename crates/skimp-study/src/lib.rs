@@ -27,7 +27,7 @@ pub use crate::inputs::describe::{Checked, ClassRecord, DataSetRecord, LeftOutRe
 pub use crate::inputs::images::Images;
 pub use crate::inputs::network::{EmbeddedNetwork, NETWORKS, Network};
 pub use crate::monitor::{Monitor, Silent};
-pub use crate::reduce::distill::{DistillConfig, DistillRecord, LossRecord, distill};
+pub use crate::reduce::distill::{DistillConfig, DistillRecord, HintRecord, LossRecord, distill};
 pub use crate::reduce::measured::NetworkMeasures;
 pub use crate::reduce::prune::{
     GroupRecord, PruneConfig, PruneRecord, RefusedRecord, RuntimePointRecord, RuntimeRecord, prune,
@@ -81,4 +81,5 @@ pub use skimp_data::Split;
 pub use skimp_quant::{
     FirstLayer, LayerChoices, OutputForm, QdqConfig, QuantizationConfig, RangeMethod, Scheme, WeightScales,
 };
+pub use skimp_reduce::distill::Values as DistillValues;
 pub use skimp_reduce::{Scope as PruneScope, Target as PruneTarget};

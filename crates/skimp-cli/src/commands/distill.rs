@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 use clap::{ArgMatches, Args, ValueHint};
-use skimp::{DataConfig, DistillConfig, TrainConfig};
+use skimp::{DataConfig, DistillConfig, DistillValues, TrainConfig};
 
 use crate::common::{Failure, print, render, terminal_width};
 use crate::options::{DataOptions, RecipeOptions, RunOptions};
@@ -33,6 +33,19 @@ struct Lesson {
     /// Share of the teacher's term in the loss; the rest is cross-entropy with the labels
     #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
     alpha: f32,
+    /// First let layers of the student learn a value of the teacher, by names of values or nodes; `auto`: the ends of the
+    /// middle stages
+    #[arg(long, value_name = "STUDENT=TEACHER|auto")]
+    hint: Option<DistillValues>,
+    /// Passes over the training images for the hint [default: --epochs]
+    #[arg(long, value_name = "N", requires = "hint")]
+    hint_epochs: Option<u64>,
+    /// Let attention maps of the student learn from those of the teacher, too; `auto`: at the ends of all stages
+    #[arg(long, value_name = "STUDENT=TEACHER,…|auto")]
+    attention: Option<DistillValues>,
+    /// Factor of each attention term in the loss
+    #[arg(long, value_name = "FACTOR", default_value_t = 1000.0)]
+    beta: f32,
     /// Passes over the training images
     #[arg(long, value_name = "N", default_value_t = 10)]
     epochs: u64,
@@ -60,10 +73,13 @@ impl super::Command for Distill {
             clap::Command::new(self.name()).about("Train a network on the answers of another one").after_help(
                 "The loss is alpha T² KL(teacher || student) at the temperature plus (1 - alpha) times the cross-entropy \
                  with the labels, summed over classes, a mean over images. The teacher answers in inference form for the \
-                 same augmented images and does not change. docs/reduction.md tells more.\n\nExamples:\n  \
+                 same augmented images and does not change. --attention adds the difference of attention maps inside of both \
+                 networks, --hint trains the first layers before all that. docs/reduction.md tells more.\n\nExamples:\n  \
                  skimp distill smaller.onnx --teacher net.onnx --data cifar10:DIR --epochs 5 -o taught.onnx\n  \
                  skimp distill resnet20 --teacher resnet56.onnx --data cifar10:DIR --epochs 60 --temperature 4 --alpha 0.9 \
-                 --learning-rate 0.1 --augment flip --augment crop:pad=4 -o taught.onnx",
+                 --learning-rate 0.1 --augment flip --augment crop:pad=4 -o taught.onnx\n  \
+                 skimp distill resnet20 --teacher resnet56.onnx --data cifar10:DIR --attention auto --alpha 0 --epochs 60 -o taught.onnx\n  \
+                 skimp distill small.onnx --teacher net.onnx --data cifar10:DIR --hint relu3=relu9 --hint-epochs 5 -o taught.onnx",
             ),
         )
     }
@@ -89,6 +105,10 @@ impl super::Command for Distill {
         let config = DistillConfig {
             temperature: lesson.temperature,
             alpha: lesson.alpha,
+            hint: lesson.hint,
+            hint_epochs: lesson.hint_epochs,
+            attention: lesson.attention,
+            beta: lesson.beta,
             data: DataConfig { accuracy_images: lesson.accuracy_images, ..data.ranges_config()? },
             input_size: data.input_size,
             training,

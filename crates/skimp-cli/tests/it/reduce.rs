@@ -55,6 +55,17 @@ fn what_cannot_be_pruned_leaves_no_file() {
     prune("channels=0.5", &["--set", "images=3"], 2, "no settings");
     prune("channels=0.5", &["--finetune", "1"], 2, "--data");
     fails(&["prune", "sample-resnet", "--method", "l1", "--target", "channels=0.5"], 2, "--dry-run");
+    let of = |method: &str, command: &str| {
+        let asked = ["prune", "sample-resnet", "--method", method, "--target", "channels=0.5", "--dry-run"];
+        fails(&asked, 2, &format!("it is a command of its own: {command}; methods: l1"));
+        let listed = json(&["list", "methods"]);
+        let entry = listed["entries"].as_array().expect("entries").iter().find(|entry| entry["name"] == method);
+        assert_eq!(entry.expect("listed")["command"], command, "{method}");
+    };
+    of("distill", "skimp distill");
+    of("hint", "skimp distill --hint");
+    of("attention", "skimp distill --attention");
+    of("recast", "skimp recast");
     fails(&["prune", "sample-resnet", "--method", "apoz", "--target", "channels=0.5", "--dry-run"], 2, "--data");
 }
 
@@ -79,6 +90,52 @@ fn a_student_learns_from_a_teacher() {
     fails(&[&distill[..], &["--temperature", "0"]].concat(), 2, "temperature");
     let other = ["distill", "resnet20:classes=7,channels=1,size=28", "--teacher", "sample-resnet", "--data", "sample"];
     fails(&[&other[..], &["-o", text(&folder.path().join("never.onnx"))]].concat(), 2, "7");
+}
+
+/// A hint before distillation, and attention beside it: every term is told, and nothing of them is in the file.
+#[test]
+fn a_student_learns_from_values_inside_of_a_teacher() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (half, taught) = (folder.path().join("half.onnx"), folder.path().join("taught.onnx"));
+    ok(&["prune", "sample-resnet", "--method", "l2", "--target", "channels=0.5", "-o", text(&half)]);
+    let distill =
+        ["distill", text(&half), "--teacher", "sample-resnet", "--data", "sample", "--accuracy-images", "200"];
+    let asked =
+        ["--hint", "auto", "--attention", "auto", "--epochs", "1", "--hint-epochs", "1", "--train-images", "640"];
+    let record = json(&[&distill[..], &asked, &["-o", text(&taught)]].concat());
+    let hint = &record["hint"];
+    let mse: Vec<f64> =
+        hint["mse"].as_array().expect("three").iter().map(|mse| mse.as_f64().expect("a number")).collect();
+    assert!(mse.len() == 3 && mse[1] < mse[0], "{hint}");
+    assert_eq!(hint["regressor"].as_array().map(Vec::len), Some(4));
+    assert_eq!(record["attention"].as_array().map(Vec::len), Some(3), "{record}");
+    let terms = |at: usize| -> f64 {
+        let terms = record["losses"][at]["attention_terms"].as_array().expect("terms");
+        assert_eq!(terms.len(), 3);
+        terms.iter().map(|term| term.as_f64().expect("a number")).sum()
+    };
+    assert!(terms(1) < terms(0), "{record}");
+    let loss = &record["losses"][1];
+    let total =
+        0.9 * loss["teacher_term"].as_f64().unwrap() + 0.1 * loss["label_term"].as_f64().unwrap() + 1000.0 * terms(1);
+    assert!((total - loss["total"].as_f64().unwrap()).abs() < 1e-4 * total, "{record}");
+    assert_eq!(record["before"]["parameters"], record["after"]["parameters"]);
+    assert_eq!(
+        record["before"]["file_bytes"].as_u64().map(|bytes| bytes / 1000),
+        record["after"]["file_bytes"].as_u64().map(|bytes| bytes / 1000)
+    );
+    let evaluated = json(&["eval", text(&taught), "--data", "sample", "--images", "200"]);
+    assert_eq!(evaluated["top1"], record["after"]["top1"]);
+    let never = folder.path().join("never.onnx");
+    let fails = |more: &[&str], code: i32, message: &str| {
+        fails(&[&distill[..], &["--epochs", "1", "-o", text(&never)], more].concat(), code, message);
+        assert!(!never.exists());
+    };
+    fails(&["--hint", "nothing"], 2, "STUDENT_VALUE=TEACHER_VALUE");
+    fails(&["--hint", "nobody=conv1"], 1, "no value or node \"nobody\"; values between its blocks are");
+    fails(&["--attention", "fc=fc"], 1, "expected maps");
+    fails(&["--attention", "auto", "--beta=-1"], 2, "beta");
+    fails(&["--hint-epochs", "3"], 2, "--hint");
 }
 
 #[test]
@@ -132,7 +189,18 @@ fn killed_runs_end_with_the_same_bits() {
         // The masks of the method are part of its checkpoint; the run of fine-tuning follows.
         &["prune", "sample-resnet", "--method", "gradual", "--target", "sparsity=0.6", "--finetune", "1"],
         &["prune", "sample-resnet", "--method", "taylor", "--target", "channels=0.5", "--finetune", "2"],
-        &["distill", "sample-resnet", "--teacher", "sample-resnet", "--epochs", "3"],
+        &[
+            "distill",
+            "sample-resnet",
+            "--teacher",
+            "sample-resnet",
+            "--epochs",
+            "2",
+            "--hint",
+            "auto",
+            "--attention",
+            "auto",
+        ],
         &["recast", "sample-resnet", "--blocks", "2-3", "--epochs", "1", "--finetune", "1"],
     ];
     let settings: [&[&str]; 4] = [&["--set", "epochs=2"], &[], &[], &[]];

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use skimp_graph::rewrite::{Editor, fold_constants, remove_dead};
+use skimp_graph::rewrite::{fold_constants, remove_dead};
 use skimp_graph::{Graph, Node, ValueId};
-use skimp_train::loader::Loader;
-use skimp_train::{LossKind, LossSum, LossTerm, Target, TargetSource, Teacher};
+use skimp_train::{LossKind, LossSum, LossTerm, Target, Teacher};
 
 use super::student::Student;
 use super::target::Change;
+use crate::parts::{distance, up_to, with_weights};
 use crate::{Learning, Lesson, ReduceError};
 
 /// Name of the teacher's answers among the targets.
@@ -121,7 +121,7 @@ pub fn train(
         };
         let trained = part.train(&network, lesson)?;
         let (mse, relative_error) = distance(&answers, &trained, part.validation.as_ref().unwrap_or(&part.training))?;
-        student.set_graph(with_weights(student.graph(), &trained)?);
+        student.set_graph(with_weights(student.graph(), &trained, |_| false)?);
         let accuracy = learning.accuracy(student.graph())?;
         let record = StepRecord { change, mse, relative_error, accuracy };
         after_step(&record, student.graph())?;
@@ -195,49 +195,4 @@ impl Exercise {
         };
         Ok(Self { network, answers: up_to(teacher, &next.output)?, frozen })
     }
-}
-
-/// The part of a network that makes a value, which is its output.
-fn up_to(graph: &Graph, value: &str) -> Result<Graph, ReduceError> {
-    let mut editor = Editor::new(graph);
-    let Some(id) = editor.value(value) else {
-        let cause = format!("it makes no value \"{value}\": teacher and student have different blocks");
-        return Err(ReduceError::Nothing { network: graph.name().to_owned(), cause });
-    };
-    editor.set_outputs(vec![id])?;
-    Ok(remove_dead(&editor.finish()?))
-}
-
-/// A network with the weights and running statistics of a part of it.
-pub(super) fn with_weights(graph: &Graph, part: &Graph) -> Result<Graph, ReduceError> {
-    let mut editor = Editor::new(graph);
-    for value in part.values() {
-        let Some(tensor) = &value.constant else { continue };
-        let place = editor.value(&value.name).filter(|&id| editor.constant(id).is_some());
-        let Some(id) = place else {
-            let cause = format!("it has no constant \"{}\", which the part of it has", value.name);
-            return Err(ReduceError::Nothing { network: graph.name().to_owned(), cause });
-        };
-        editor.set_constant(id, tensor.clone())?;
-    }
-    Ok(editor.finish()?)
-}
-
-/// Mean squared difference of two networks' outputs over the images, and the same sum over that of the first's squares.
-///
-/// Both in inference form; logits are compared before a final softmax.
-pub(super) fn distance(teacher: &Graph, student: &Graph, images: &Loader) -> Result<(f64, f64), ReduceError> {
-    let mut networks = [Teacher::new(teacher, &[(TEACHER, None)])?, Teacher::new(student, &[(TEACHER, None)])?];
-    let (mut difference, mut squares, mut n_elements) = (0.0, 0.0, 0_usize);
-    for step in 0..images.steps_per_epoch() {
-        let batch = images.batch(step)?;
-        let [teacher, student] = &mut networks;
-        let (teacher, student) = (&teacher.targets(&batch)?[0].1, &student.targets(&batch)?[0].1);
-        for (&t, &s) in teacher.iter().zip(student) {
-            difference += (f64::from(t) - f64::from(s)).powi(2);
-            squares += f64::from(t).powi(2);
-        }
-        n_elements += teacher.len();
-    }
-    Ok((difference / n_elements.max(1) as f64, difference / squares.max(f64::MIN_POSITIVE)))
 }

@@ -14,8 +14,9 @@ use skimp_train::optimizer::OptimizerConfig;
 use skimp_train::trainer::Unobserved;
 use skimp_train::{LossSum, Param};
 
-use super::lesson::{Exercise, distance, with_weights};
+use super::lesson::Exercise;
 use super::*;
+use crate::parts::{distance, with_weights};
 use crate::{Learning, Recipe};
 
 /// The embedded sample's images.
@@ -146,7 +147,7 @@ fn a_copy_differs_by_nothing() {
         let images = loader(0..32);
         let (_, relative) = distance(&exercise.answers, &exercise.network, &images).expect("runs");
         assert!(relative > 0.1, "block {block}: with random weights {relative}");
-        let copied = with_weights(&exercise.network, &exercise.answers).expect("the same constants");
+        let copied = with_weights(&exercise.network, &exercise.answers, |_| false).expect("the same constants");
         let (mse, relative) = distance(&exercise.answers, &copied, &images).expect("runs");
         assert_eq!((mse.to_bits(), relative.to_bits()), (0, 0), "block {block}");
     }

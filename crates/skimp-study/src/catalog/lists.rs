@@ -18,6 +18,7 @@ use skimp_train::schedule::SCHEDULES;
 
 use crate::error::StudyError;
 use crate::inputs::network::NETWORKS;
+use crate::reduce::commands::{OWN_COMMANDS, OwnCommand};
 use crate::studies::STUDY_KINDS;
 use crate::studies::config::StudyConfig;
 use crate::studies::embedded::{STUDIES, embedded_studies};
@@ -92,9 +93,21 @@ impl ListEntry {
             Needs::Training => "training",
         };
         let settings = serde_json::to_value(method.settings()).unwrap_or_default();
-        let told = [("removes", removes.into()), ("needs", needs.into()), ("settings", settings)];
+        let command = "skimp prune --method".into();
+        let told = [("command", command), ("removes", removes.into()), ("needs", needs.into()), ("settings", settings)];
         let told = told.map(|(key, value): (&str, Value)| (key.to_owned(), value));
         Self { facts: Map::from_iter(told), ..Self::new(facts.name, facts.summary, facts.source) }
+    }
+
+    fn own_command(entry: &OwnCommand) -> Self {
+        let told = [
+            ("command", entry.command.into()),
+            ("removes", Value::Null),
+            ("needs", "training".into()),
+            ("settings", Value::Object(Map::new())),
+        ];
+        let facts = told.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        Self { facts, ..Self::new(entry.name, entry.summary, entry.source) }
     }
 
     fn study(study: StudyConfig) -> Self {
@@ -201,7 +214,10 @@ pub fn list(what: &str) -> Result<ListRecord, StudyError> {
             .collect(),
         "studies" => embedded_studies()?.into_iter().map(ListEntry::study).collect(),
         "study-kinds" => STUDY_KINDS.iter().map(|kind| ListEntry::new(kind.name(), kind.summary(), "")).collect(),
-        "methods" => METHODS.iter().map(|method| ListEntry::method(*method)).collect(),
+        "methods" => {
+            let own = OWN_COMMANDS.iter().map(ListEntry::own_command);
+            METHODS.iter().map(|method| ListEntry::method(*method)).chain(own).collect()
+        }
         "optimizers" => OPTIMIZERS.iter().map(|o| ListEntry::new(o.name(), o.summary(), o.source())).collect(),
         "schedules" => SCHEDULES.iter().map(|s| ListEntry::new(s.name(), s.summary(), s.source())).collect(),
         "augmentations" => AUGMENTATIONS.iter().map(|a| ListEntry::new(a.name(), a.summary(), a.source())).collect(),

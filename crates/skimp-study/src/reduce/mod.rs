@@ -1,5 +1,6 @@
 //! Reduction: smaller networks, what they cost and what they bring.
 
+pub(crate) mod commands;
 pub(crate) mod distill;
 pub(crate) mod learn;
 pub(crate) mod measured;

@@ -13,6 +13,7 @@ use skimp_report::table::{Cell, Column, Table};
 use skimp_train::Model;
 use skimp_train::optimizer::Mask;
 
+use super::commands::OWN_COMMANDS;
 use super::learn::School;
 use super::measured::{Gauge, NetworkMeasures, table};
 use super::run::{ReduceRun, identity};
@@ -374,6 +375,7 @@ fn find(name: &str) -> Result<&'static dyn Method, StudyError> {
     methods::find(name).ok_or_else(|| StudyError::UnknownMethod {
         name: name.to_owned(),
         known: METHODS.iter().map(|method| method.facts().name).collect(),
+        command: OWN_COMMANDS.iter().find(|entry| entry.name == name).map(|entry| entry.command),
     })
 }
 
