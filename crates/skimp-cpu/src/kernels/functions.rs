@@ -99,7 +99,7 @@ pub(crate) fn erf<const FMA: bool>(x: f32) -> f32 {
     let coefficients = [-2.139_851_3e-4, 3.214_957e-3, -2.288_997e-2, 1.052_618_5e-1, 6.357_183e-1, 1.285_143_6e-1];
     let large = 1.0 - short_exp::<FMA>(-fused::<FMA>(polynomial::<FMA, 6>(t, coefficients), t, t));
     let s = x * x;
-    let coefficients = [-5.953_8e-4, 4.985_95e-3, -2.676_173e-2, 1.128_168_3e-1, -3.761_248_1e-1, 0.128_379_15];
+    let coefficients = [-5.953_8e-4, 4.985_95e-3, -2.676_173e-2, 1.128_168_3e-1, -0.376_124_8, 0.128_379_15];
     let small = fused::<FMA>(polynomial::<FMA, 6>(s, coefficients), x, x);
     if magnitude < 0.93 { small } else { large.copysign(x) }
 }

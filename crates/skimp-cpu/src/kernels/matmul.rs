@@ -176,11 +176,11 @@ fn run<'a>(
     let run = |(a, matrix, first, y): (&[f32], usize, usize, &mut [f32])| {
         let height = y.len() / n;
         LEFT.with_borrow_mut(|left| {
-            left.clear();
-            left.resize(k * height, 0.0);
-            for (l, column) in left.chunks_exact_mut(height).enumerate() {
-                column.iter_mut().enumerate().for_each(|(row, to)| *to = a[row * k + l]);
+            if left.len() < k * height {
+                left.resize(k * height, 0.0);
             }
+            let left = &mut left[..k * height];
+            pack(a, k, height, left);
             tile(isa, left, right(matrix), height, y);
         });
         finish_rows(isa, epilogue, first, n, y);
@@ -189,6 +189,24 @@ fn run<'a>(
         tiles.into_par_iter().for_each(run);
     } else {
         tiles.into_iter().for_each(run);
+    }
+}
+
+/// Turns `height` rows of `k` elements: of each column the elements lie together.
+fn pack(a: &[f32], k: usize, height: usize, left: &mut [f32]) {
+    const WIDTH: usize = 16;
+    for (row, a) in a.chunks_exact(k.max(1)).enumerate() {
+        let mut parts = a.chunks_exact(WIDTH);
+        for (part, to) in (&mut parts).zip(left.chunks_exact_mut(WIDTH * height)) {
+            for (i, &a) in part.iter().enumerate() {
+                to[i * height + row] = a;
+            }
+        }
+        let rest = parts.remainder();
+        let first = k - rest.len();
+        for (i, &a) in rest.iter().enumerate() {
+            left[(first + i) * height + row] = a;
+        }
     }
 }
 
@@ -209,24 +227,31 @@ fn tile(isa: Isa, left: &[f32], right: &Panels, height: usize, y: &mut [f32]) {
     for first in (0..n).step_by(PANEL) {
         let panel = &right.elements[first * k..][..PANEL * k];
         let width = PANEL.min(n - first);
+        if width == PANEL {
+            rows(isa, left, panel, height, (&mut y[first..], n));
+            continue;
+        }
+        // Whole vectors are written beside the result first.
         let mut partial = [0.0; 14 * PANEL];
-        // Panels of fewer columns are written beside the result first.
-        let (to, stride) = if width == PANEL { (&mut y[first..], n) } else { (&mut partial[..], PANEL) };
-        assert!(to.len() >= (height - 1) * stride + PANEL, "room for whole vectors");
-        match isa {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `detect` found the processor feature, and the assertions above hold.
-            Isa::Avx512 => unsafe { avx512(left, panel, height, (to, stride)) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `detect` found the processor features, and the assertions above hold.
-            Isa::Avx2 => unsafe { avx2(left, panel, height, (to, stride)) },
-            Isa::Portable => portable(left, panel, height, (to, stride)),
+        rows(isa, left, panel, height, (&mut partial, PANEL));
+        for (y, partial) in y.chunks_exact_mut(n).zip(partial.chunks_exact(PANEL)) {
+            y[first..].copy_from_slice(&partial[..width]);
         }
-        if width < PANEL {
-            for (y, partial) in y.chunks_exact_mut(n).zip(partial.chunks_exact(PANEL)) {
-                y[first..].copy_from_slice(&partial[..width]);
-            }
-        }
+    }
+}
+
+/// One tile over the columns of a panel; its rows lie `stride` apart in `to`.
+fn rows(isa: Isa, left: &[f32], panel: &[f32], height: usize, (to, stride): (&mut [f32], usize)) {
+    assert!(left.len() * PANEL == panel.len() * height, "operands of the same depth");
+    assert!(to.len() >= (height - 1) * stride + PANEL, "room for whole vectors");
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `detect` found the processor feature, and the assertions above hold.
+        Isa::Avx512 => unsafe { avx512(left, panel, height, (to, stride)) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `detect` found the processor features, and the assertions above hold.
+        Isa::Avx2 => unsafe { avx2(left, panel, height, (to, stride)) },
+        Isa::Portable => portable(left, panel, height, (to, stride)),
     }
 }
 

@@ -1,10 +1,14 @@
 //! Normalizations and softmax along rows of elements, and over the channels of blocked images.
 //!
-//! Sums have 64 partial sums in a fixed order, and nothing is contracted: all processors give the same bits.
+//! Sums have partial sums in a fixed order, 64 of a row and one for each lane of a block: nothing else decides about bits.
 
-#![allow(unsafe_code, reason = "calls of the code compiled for vector instructions")]
+#![allow(unsafe_code, reason = "vector instructions")]
 #![allow(clippy::needless_range_loop, reason = "constant bounds, which unroll into registers")]
 
+#[cfg(target_arch = "x86_64")]
+use super::lanes::Lanes;
+#[cfg(target_arch = "x86_64")]
+use super::lanes::x86::{Avx2, Avx512};
 use super::{Isa, LANES, Planes, functions};
 use rayon::prelude::*;
 
@@ -132,7 +136,7 @@ pub(crate) fn channel_norm(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `detect` found the processor feature.
         Isa::Avx2 => unsafe { channels_avx2(epsilon, parameters, x, (out, to)) },
-        Isa::Portable => channels::<4>(epsilon, parameters, x, (out, to)),
+        Isa::Portable => channels_portable(epsilon, parameters, x, (out, to)),
     }
 }
 
@@ -141,20 +145,26 @@ pub(crate) fn channel_norm(
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn channels_avx512(epsilon: f32, parameters: (&[f32], &[f32]), x: (&[f32], &Planes), out: (&mut [f32], &Planes)) {
-    channels::<8>(epsilon, parameters, x, out);
+    // SAFETY: the caller's processor.
+    unsafe { channels::<Avx512, 8>(epsilon, parameters, x, out) }
 }
 
 /// # Safety
-/// Needs AVX2.
+/// Needs AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 fn channels_avx2(epsilon: f32, parameters: (&[f32], &[f32]), x: (&[f32], &Planes), out: (&mut [f32], &Planes)) {
-    channels::<4>(epsilon, parameters, x, out);
+    // SAFETY: the caller's processor.
+    unsafe { channels::<Avx2, 2>(epsilon, parameters, x, out) }
 }
 
 /// Normalizes all pixels, `P` at a time.
+///
+/// # Safety
+/// Needs the processor features of `V`.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn channels<const P: usize>(
+unsafe fn channels<V: Lanes, const P: usize>(
     epsilon: f32,
     parameters: (&[f32], &[f32]),
     (x, from): (&[f32], &Planes),
@@ -163,76 +173,135 @@ fn channels<const P: usize>(
     for row in 0..from.height {
         let mut column = 0;
         while column + P <= from.width {
-            pixels::<P>(epsilon, parameters, (x, from), (out, to), [row, column]);
+            // SAFETY: the caller's processor.
+            unsafe { pixels::<V, P>(epsilon, parameters, (x, from), (out, to), [row, column]) };
             column += P;
         }
         while column < from.width {
-            pixels::<1>(epsilon, parameters, (x, from), (out, to), [row, column]);
+            // SAFETY: the caller's processor.
+            unsafe { pixels::<V, 1>(epsilon, parameters, (x, from), (out, to), [row, column]) };
             column += 1;
         }
     }
 }
 
-type Pixels<const P: usize> = [[f32; LANES]; P];
-
-/// `P` pixels of one block.
+/// Pixel `p` of a block, as many lanes as there are channels and zeros.
+///
+/// # Safety
+/// Needs the processor features of `V`.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn load<const P: usize>(x: &[f32], start: usize) -> Pixels<P> {
-    let mut pixels = [[0.0; LANES]; P];
-    for (to, x) in pixels.iter_mut().zip(x[start..start + P * LANES].chunks_exact(LANES)) {
-        to.copy_from_slice(x);
+unsafe fn load<V: Lanes>(x: &[f32], n_lanes: usize, p: usize) -> V {
+    let pixel = &x[p * LANES..(p + 1) * LANES];
+    let mut lanes = [0.0; LANES];
+    if n_lanes < LANES {
+        lanes[..n_lanes].copy_from_slice(&pixel[..n_lanes]);
     }
-    pixels
+    let source = if n_lanes < LANES { &lanes[..] } else { pixel };
+    // SAFETY: the caller's processor; sixteen elements.
+    unsafe { V::load(source.as_ptr()) }
 }
 
-/// Adds `of` what each pixel has in its channels; lanes beyond the last channel do not count.
+/// Normalizes `P` pixels of a row.
+///
+/// # Safety
+/// Needs the processor features of `V`.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn total<const P: usize>(
-    (x, from): (&[f32], &Planes),
-    [row, column]: [usize; 2],
-    of: impl Fn(usize, f32) -> f32,
-) -> [f32; P] {
-    let mut sums: Pixels<P> = [[0.0; LANES]; P];
-    let n_full = from.channels / LANES;
-    for block in 0..n_full {
-        let x: Pixels<P> = load(x, from.at(block, row, column));
-        for p in 0..P {
-            for lane in 0..LANES {
-                sums[p][lane] += of(p, x[p][lane]);
-            }
-        }
-    }
-    for block in n_full..from.n_blocks() {
-        let x: Pixels<P> = load(x, from.at(block, row, column));
-        let n_lanes = from.channels - block * LANES;
-        for p in 0..P {
-            for lane in 0..LANES {
-                sums[p][lane] += if lane < n_lanes { of(p, x[p][lane]) } else { 0.0 };
-            }
-        }
-    }
-    sums.map(joined)
-}
-
-#[inline(always)]
-fn pixels<const P: usize>(
+unsafe fn pixels<V: Lanes, const P: usize>(
     epsilon: f32,
     (scale, shift): (&[f32], &[f32]),
     (x, from): (&[f32], &Planes),
     (out, to): (&mut [f32], &Planes),
-    place: [usize; 2],
+    [row, column]: [usize; 2],
+) {
+    let (n, n_blocks) = (from.channels as f32, from.n_blocks());
+    let block = |block: usize| {
+        let start = from.at(block, row, column);
+        (&x[start..start + P * LANES], LANES.min(from.channels - block * LANES))
+    };
+    let total = |sums: [V; P]| {
+        sums.map(|sum| {
+            let mut lanes = [0.0; LANES];
+            // SAFETY: the caller's processor; sixteen elements.
+            unsafe { sum.store(lanes.as_mut_ptr()) };
+            joined(lanes)
+        })
+    };
+    // SAFETY: the caller's processor, here and below; all slices have sixteen elements.
+    let (zero, one) = unsafe { (V::splat(0.0), V::splat(1.0)) };
+    let mut sums = [zero; P];
+    for idx in 0..n_blocks {
+        let (x, n_lanes) = block(idx);
+        for p in 0..P {
+            // SAFETY: see above.
+            sums[p] = unsafe { sums[p].add(load(x, n_lanes, p)) };
+        }
+    }
+    // SAFETY: see above.
+    let means = total(sums).map(|sum| unsafe { V::splat(-(sum / n)) });
+    let mut squares = [zero; P];
+    for idx in 0..n_blocks {
+        let (x, n_lanes) = block(idx);
+        for p in 0..P {
+            // SAFETY: see above.
+            unsafe {
+                let mut centered = load::<V>(x, n_lanes, p).fused(means[p], one);
+                if n_lanes < LANES {
+                    // Lanes without a channel hold the mean.
+                    let mut lanes = [0.0; LANES];
+                    centered.store(lanes.as_mut_ptr());
+                    centered = load(&lanes, n_lanes, 0);
+                }
+                squares[p] = squares[p].fused(centered, centered);
+            }
+        }
+    }
+    // SAFETY: see above.
+    let factors = total(squares).map(|sum| unsafe { V::splat(1.0 / (sum / n + epsilon).sqrt()) });
+    for idx in 0..n_blocks {
+        let (x, _) = block(idx);
+        let (scale, shift) = (&scale[idx * LANES..][..LANES], &shift[idx * LANES..][..LANES]);
+        let start = to.at(idx, row, column);
+        let y = &mut out[start..start + P * LANES];
+        // SAFETY: see above.
+        let (scale, shift) = unsafe { (V::load(scale.as_ptr()), V::load(shift.as_ptr())) };
+        for p in 0..P {
+            // SAFETY: see above.
+            unsafe {
+                let centered = load::<V>(x, LANES, p).fused(means[p], one);
+                let normal = zero.fused(centered, factors[p]);
+                shift.fused(normal, scale).store(y[p * LANES..(p + 1) * LANES].as_mut_ptr());
+            }
+        }
+    }
+}
+
+/// The safe twin.
+fn channels_portable(
+    epsilon: f32,
+    (scale, shift): (&[f32], &[f32]),
+    (x, from): (&[f32], &Planes),
+    (out, to): (&mut [f32], &Planes),
 ) {
     let n = from.channels as f32;
-    let means: [f32; P] = total((x, from), place, |_, x| x).map(|sum| sum / n);
-    let squares: [f32; P] = total((x, from), place, |p, x| (x - means[p]) * (x - means[p]));
-    let factors = squares.map(|sum| 1.0 / (sum / n + epsilon).sqrt());
-    for block in 0..from.n_blocks() {
-        let x: Pixels<P> = load(x, from.at(block, place[0], place[1]));
-        let (scale, shift) = (&scale[block * LANES..][..LANES], &shift[block * LANES..][..LANES]);
-        let start = to.at(block, place[0], place[1]);
-        for (p, y) in out[start..start + P * LANES].chunks_exact_mut(LANES).enumerate() {
-            for lane in 0..LANES {
-                y[lane] = (x[p][lane] - means[p]) * factors[p] * scale[lane] + shift[lane];
+    for (row, column) in (0..from.height).flat_map(|row| (0..from.width).map(move |column| (row, column))) {
+        let total = |of: &dyn Fn(f32) -> f32| {
+            let mut sums = [0.0; LANES];
+            for block in 0..from.n_blocks() {
+                let pixel = &x[from.at(block, row, column)..][..LANES.min(from.channels - block * LANES)];
+                sums.iter_mut().zip(pixel).for_each(|(sum, &x)| *sum += of(x));
+            }
+            joined(sums)
+        };
+        let mean = total(&|x| x) / n;
+        let factor = 1.0 / (total(&|x| (x - mean) * (x - mean)) / n + epsilon).sqrt();
+        for block in 0..from.n_blocks() {
+            let pixel = &x[from.at(block, row, column)..][..LANES];
+            let parameters = scale[block * LANES..].iter().zip(&shift[block * LANES..]);
+            let y = &mut out[to.at(block, row, column)..][..LANES];
+            for ((y, &x), (&scale, &shift)) in y.iter_mut().zip(pixel).zip(parameters) {
+                *y = (x - mean) * factor * scale + shift;
             }
         }
     }
@@ -319,19 +388,16 @@ mod tests {
             };
             let parameters = (padded(&scale), padded(&shift));
             let function = RowFunction::LayerNorm { epsilon: 1e-5, scale, shift };
-            let mut all = Vec::new();
             for isa in Isa::available() {
                 let mut out = vec![f32::NAN; blocked.len()];
                 let to = (out.as_mut_slice(), &blocked);
                 channel_norm(isa, 1e-5, (&parameters.0, &parameters.1), (&image, &blocked), to);
-                all.push(out);
-            }
-            assert!(all.iter().all(|out| *out == all[0]), "all processors agree");
-            for pixel in 0..height * width {
-                let row: Vec<f32> = (0..channels).map(|c| x[c * height * width + pixel]).collect();
-                for (c, right) in naive(&function, &row).into_iter().enumerate() {
-                    let y = all[0][blocked.at(c / LANES, pixel / width, pixel % width) + c % LANES];
-                    assert!((f64::from(y) - right).abs() < 5e-6, "{channels} channels");
+                for pixel in 0..height * width {
+                    let row: Vec<f32> = (0..channels).map(|c| x[c * height * width + pixel]).collect();
+                    for (c, right) in naive(&function, &row).into_iter().enumerate() {
+                        let y = out[blocked.at(c / LANES, pixel / width, pixel % width) + c % LANES];
+                        assert!((f64::from(y) - right).abs() < 5e-6, "{isa:?}, {channels} channels");
+                    }
                 }
             }
         }
