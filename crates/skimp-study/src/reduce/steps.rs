@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use skimp_reduce::recast::{NewKind, parse_blocks};
-use skimp_reduce::{METHODS, Scope, Target, methods};
+use skimp_reduce::{METHODS, Removes, Scope, Target};
 
 use super::prune::{PruneConfig, pruned};
 use super::recast::{RecastConfig, recast_network};
@@ -62,6 +62,11 @@ fn default_round_to() -> usize {
     8
 }
 
+/// The methods that make a smaller network.
+pub(crate) fn prunes() -> impl Iterator<Item = &'static str> {
+    METHODS.iter().map(|method| method.facts()).filter(|own| own.removes != Removes::Operations).map(|own| own.name)
+}
+
 /// A step that has been understood.
 enum Step {
     Prune(String, Target),
@@ -108,8 +113,8 @@ impl StepConfig {
     fn step(&self) -> Result<Step, String> {
         match (&self.prune, &self.target, &self.blocks, &self.into) {
             (Some(method), Some(target), None, None) => {
-                if methods::find(method).is_none() {
-                    let known: Vec<&str> = METHODS.iter().map(|method| method.facts().name).collect();
+                let known: Vec<&str> = prunes().collect();
+                if !known.contains(&method.as_str()) {
                     return Err(format!("prune is \"{method}\", expected one of: {}", known.join(", ")));
                 }
                 Ok(Step::Prune(method.clone(), Target::from_str(target).map_err(|error| error.to_string())?))
@@ -139,8 +144,11 @@ impl StepConfig {
             expected: "a step as in docs/studies.md".to_owned(),
         })?;
         let epochs = self.epochs.unwrap_or(lesson.run.epochs);
-        let training = TrainConfig { epochs, seed: lesson.seed, ..lesson.run.clone() };
         let data = lesson.data.cloned();
+        // What accuracy is measured on is enough to watch it.
+        let watched = data.as_ref().map(|data| data.accuracy_images);
+        let validation_images = lesson.run.validation_images.or(watched);
+        let training = TrainConfig { epochs, seed: lesson.seed, validation_images, ..lesson.run.clone() };
         let (input_size, finetune) = (lesson.input_size, self.finetune);
         match step {
             Step::Prune(method, target) => {
@@ -182,6 +190,7 @@ mod tests {
         for (text, message) in [
             ("prune = \"l1\"", "a step has prune and target, or blocks and into"),
             ("prune = \"l1\"\ntarget = \"macs=0.5\"\nblocks = \"1\"", "a step has prune and target"),
+            ("prune = \"rnp\"\ntarget = \"macs=0.5\"", "prune is \"rnp\", expected one of: l1"),
             ("prune = \"l9\"\ntarget = \"macs=0.5\"", "prune is \"l9\", expected one of: l1"),
             ("prune = \"l1\"\ntarget = \"macs=2\"", "the fraction that remains"),
             ("blocks = \"x\"\ninto = \"conv\"", "blocks: \"x\""),

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use skimp_quant::QuantizationConfig;
-use skimp_reduce::{METHODS, Removes, methods};
+use skimp_reduce::{Removes, methods};
 use skimp_report::StudyRecord;
 use skimp_report::records::{Assumption, Sections};
 
@@ -17,7 +17,7 @@ use self::points::ReductionPoints;
 use crate::error::StudyError;
 use crate::inputs::images::Images;
 use crate::inputs::network::Network;
-use crate::reduce::steps::StepConfig;
+use crate::reduce::steps::{StepConfig, prunes};
 use crate::simulate::config::AcceleratorConfig;
 use crate::simulate::designs::Designs;
 use crate::simulate::pricing::CostsConfig;
@@ -47,7 +47,8 @@ pub struct ReductionPlan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReductionConfig {
-    /// Methods that each prune the network alone; left out: all that `skimp list methods` shows.
+    /// Methods that each prune the network alone; left out: all of `skimp list methods` that make a smaller
+    /// network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub methods: Option<Vec<String>>,
     /// What methods that remove channels leave.
@@ -148,7 +149,7 @@ struct Variant {
 impl ReductionConfig {
     /// The network as it comes, methods, and variants, in the order of the report.
     fn all(&self) -> Vec<Variant> {
-        let known = || METHODS.iter().map(|method| method.facts().name.to_owned()).collect();
+        let known = || prunes().map(str::to_owned).collect();
         let names: Vec<String> = self.methods.clone().unwrap_or_else(known);
         let of_method = |name: String| {
             let family = match methods::find(&name).map(|method| method.facts().removes) {

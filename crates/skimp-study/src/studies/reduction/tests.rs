@@ -184,7 +184,9 @@ fn methods_are_those_of_the_registry() {
     let text = STUDY.replace("methods = [\"l1\", \"magnitude\"]", "");
     let plan = config(&text).plan.get::<ReductionPlan>().unwrap().clone();
     let labels: Vec<String> = plan.reduction.all().into_iter().map(|variant| variant.label).collect();
-    let names: Vec<&str> = METHODS.iter().map(|method| method.facts().name).collect();
+    // One lets each image skip operations: there is no smaller network.
+    let facts = METHODS.iter().map(|method| method.facts());
+    let names: Vec<&str> = facts.filter(|own| own.name != "rnp").map(|own| own.name).collect();
     assert_eq!(labels[1..=names.len()], names);
 }
 
