@@ -9,6 +9,7 @@ use skimp_graph::{
     rewrite,
 };
 
+use crate::kernels::sparse::Zeros;
 use crate::plan::{Arenas, Packs, Plan, build, is_per_image};
 
 /// Plans kept per graph; one for each image size in use.
@@ -27,6 +28,11 @@ const MAX_PLANS: usize = 8;
 /// The result for an image depends neither on the number of threads nor on the other images of the batch, bit by bit.
 /// It may differ between processors with different vector instructions, and between fused and observed runs, by
 /// rounding.
+///
+/// # Zeros
+/// Convolutions and dense layers with many weights that are zero leave these out where that is faster ([`Zeros`]): the
+/// terms that remain are added in the same order. A product of zero and an infinite or undefined activation is left out
+/// with the others, where the definition has NaN.
 ///
 /// # Examples
 /// ```
@@ -57,9 +63,17 @@ impl CpuExecutor {
     /// # Errors
     /// A node's error where it has only constant inputs and cannot run.
     pub fn new(graph: &Graph) -> Result<Self, GraphError> {
+        Self::with_zeros(graph, Zeros::default())
+    }
+
+    /// The same, with a choice of what becomes of weights that are zero.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_zeros(graph: &Graph, zeros: Zeros) -> Result<Self, GraphError> {
         let prepared = rewrite::prepare(graph);
         let is_same = prepared.nodes() == graph.nodes();
-        let prepared = Runner::new(if is_same { graph } else { &prepared })?;
+        let prepared = Runner::new(if is_same { graph } else { &prepared }, zeros)?;
         Ok(Self { prepared, given: (!is_same).then(|| graph.clone()), observed: OnceLock::new() })
     }
 
@@ -80,13 +94,25 @@ impl CpuExecutor {
         Ok(memory::beside_inputs(&engine.graph, &shapes))
     }
 
+    /// Names of the layers that leave out weights that are zero, for inputs of these shapes.
+    ///
+    /// # Errors
+    /// As [`shape::infer`], where the inputs do not fit the network.
+    pub fn sparse_layers(&self, inputs: &[Vec<usize>]) -> Result<Vec<String>, GraphError> {
+        let engine = &self.prepared.engine;
+        shape::infer(&engine.graph, inputs)?;
+        let planned = engine.planned_for(inputs)?;
+        let plan = planned.as_ref().and_then(|(_, planned)| planned.plan.as_ref());
+        Ok(plan.map(|plan| plan.sparse().to_vec()).unwrap_or_default())
+    }
+
     /// Runs the network as it was given.
     fn observed(&self) -> Result<&Runner, GraphError> {
         let Some(graph) = &self.given else { return Ok(&self.prepared) };
         if let Some(runner) = self.observed.get() {
             return Ok(runner);
         }
-        let runner = Runner::new(graph)?;
+        let runner = Runner::new(graph, self.prepared.engine.zeros)?;
         Ok(self.observed.get_or_init(|| runner))
     }
 }
@@ -100,9 +126,9 @@ struct Runner {
 }
 
 impl Runner {
-    fn new(graph: &Graph) -> Result<Self, GraphError> {
+    fn new(graph: &Graph, zeros: Zeros) -> Result<Self, GraphError> {
         let nodes = graph.nodes().iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { engine: Engine::new(graph, Arc::default())?, nodes })
+        Ok(Self { engine: Engine::new(graph, zeros, Arc::default())?, nodes })
     }
 
     /// Runs every node by itself on the whole batch.
@@ -181,6 +207,7 @@ struct Engine {
     /// For each value, its elements if they do not depend on the inputs.
     constants: Vec<Option<Tensor>>,
     packs: Packs,
+    zeros: Zeros,
     /// Working memory: the engines of single nodes, which run one after another, share that of the whole graph.
     arenas: Arc<Arenas>,
     plans: Mutex<BTreeMap<Vec<Vec<usize>>, Arc<Planned>>>,
@@ -197,7 +224,7 @@ struct Planned {
 }
 
 impl Engine {
-    fn new(graph: &Graph, arenas: Arc<Arenas>) -> Result<Self, GraphError> {
+    fn new(graph: &Graph, zeros: Zeros, arenas: Arc<Arenas>) -> Result<Self, GraphError> {
         let mut constants: Vec<Option<Tensor>> = graph.values().iter().map(|value| value.constant.clone()).collect();
         for node in graph.nodes() {
             let inputs: Vec<Option<&Tensor>> =
@@ -210,7 +237,7 @@ impl Engine {
             }
         }
         let (packs, plans) = (Packs::default(), Mutex::default());
-        Ok(Self { graph: graph.clone(), constants, packs, arenas, plans, sources: Vec::new() })
+        Ok(Self { graph: graph.clone(), constants, packs, zeros, arenas, plans, sources: Vec::new() })
     }
 
     /// An engine for one node of the graph of `whole`, for inputs with the ranks of `computed`.
@@ -240,7 +267,7 @@ impl Engine {
         };
         let outputs = node.outputs.clone();
         let graph = Graph::new(node.name.clone(), inputs, outputs, values, vec![node])?;
-        Ok(Self { sources, ..Self::new(&graph, Arc::clone(&whole.arenas))? })
+        Ok(Self { sources, ..Self::new(&graph, whole.zeros, Arc::clone(&whole.arenas))? })
     }
 
     /// Runs the plan for these inputs; `None` where there is none.
@@ -280,7 +307,7 @@ impl Engine {
         }
         let Ok(inferred) = shape::infer(&self.graph, &shapes) else { return Ok(None) };
         memory::check(&self.graph, &inferred, 1)?;
-        let plan = build(&self.graph, &inferred, &self.constants, &self.packs, &self.arenas)?;
+        let plan = build(&self.graph, &inferred, &self.constants, &self.packs, self.zeros, &self.arenas)?;
         let planned = Arc::new(Planned { plan, shapes: inferred });
         if plans.len() >= MAX_PLANS {
             plans.clear();

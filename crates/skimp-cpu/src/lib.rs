@@ -10,3 +10,4 @@ pub mod nhwc;
 mod plan;
 
 pub use executor::CpuExecutor;
+pub use kernels::sparse::Zeros;

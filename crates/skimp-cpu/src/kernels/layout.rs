@@ -1,6 +1,7 @@
 //! Copies between layouts, and the data movement of Pad, Slice and Concat.
 
-use super::{LANES, Planes};
+use super::transpose::{SIDE, to_columns, to_rows};
+use super::{Isa, LANES, Planes};
 
 /// Copies an image from one layout into another and clears the halo of the copy.
 pub(crate) fn convert(source: &[f32], from: &Planes, target: &mut [f32], to: &Planes) {
@@ -23,6 +24,7 @@ fn copy_rows(source: &[f32], from: &Planes, target: &mut [f32], to: &Planes) {
 }
 
 fn block(source: &[f32], from: &Planes, target: &mut [f32], to: &Planes) {
+    let isa = Isa::detect();
     for channel_block in 0..to.n_blocks() {
         let first = channel_block * LANES;
         let n_lanes = LANES.min(to.channels - first);
@@ -32,7 +34,12 @@ fn block(source: &[f32], from: &Planes, target: &mut [f32], to: &Planes) {
             if n_lanes < LANES {
                 pixels.fill(0.0);
             }
-            for lane in 0..n_lanes {
+            let n_whole = n_lanes / SIDE * SIDE;
+            for lane in (0..n_whole).step_by(SIDE) {
+                let start = from.at(first + lane, row, 0);
+                to_columns(isa, &source[start..], from.plane(), &mut pixels[lane..], LANES, to.width);
+            }
+            for lane in n_whole..n_lanes {
                 let start = from.at(first + lane, row, 0);
                 for (pixel, &x) in pixels.chunks_exact_mut(LANES).zip(&source[start..start + from.width]) {
                     pixel[lane] = x;
@@ -43,13 +50,24 @@ fn block(source: &[f32], from: &Planes, target: &mut [f32], to: &Planes) {
 }
 
 fn unblock(source: &[f32], from: &Planes, target: &mut [f32], to: &Planes) {
-    for channel in 0..to.channels {
-        let (channel_block, lane) = (channel / LANES, channel % LANES);
+    let isa = Isa::detect();
+    for channel_block in 0..from.n_blocks() {
+        let first = channel_block * LANES;
+        let n_lanes = LANES.min(from.channels - first);
+        let n_whole = n_lanes / SIDE * SIDE;
         for row in 0..to.height {
-            let (s, t) = (from.at(channel_block, row, 0), to.at(channel, row, 0));
-            let pixels = source[s..s + from.width * LANES].chunks_exact(LANES);
-            for (y, pixel) in target[t..t + to.width].iter_mut().zip(pixels) {
-                *y = pixel[lane];
+            let start = from.at(channel_block, row, 0);
+            let pixels = &source[start..start + from.width * LANES];
+            for lane in (0..n_whole).step_by(SIDE) {
+                let start = to.at(first + lane, row, 0);
+                to_rows(isa, &pixels[lane..], LANES, &mut target[start..], to.plane(), to.width);
+            }
+            for lane in n_whole..n_lanes {
+                let start = to.at(first + lane, row, 0);
+                let pixels = pixels.chunks_exact(LANES);
+                for (y, pixel) in target[start..start + to.width].iter_mut().zip(pixels) {
+                    *y = pixel[lane];
+                }
             }
         }
     }

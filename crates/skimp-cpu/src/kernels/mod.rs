@@ -16,7 +16,9 @@ pub(crate) mod planar;
 pub(crate) mod pool;
 pub(crate) mod program;
 pub(crate) mod rows;
+pub(crate) mod sparse;
 pub(crate) mod strided;
+pub(crate) mod transpose;
 
 /// Channels in a block, and elements in the vectors that kernels are written in.
 pub(crate) const LANES: usize = 16;

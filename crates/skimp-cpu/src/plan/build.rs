@@ -16,6 +16,9 @@ use crate::kernels::dense::PackedDense;
 use crate::kernels::depthwise::PackedDepthwise;
 use crate::kernels::grouped::PackedGrouped;
 use crate::kernels::matmul::Panels;
+use crate::kernels::sparse::Zeros;
+use crate::kernels::sparse::conv::PackedSparse;
+use crate::kernels::sparse::dense::PackedSparseDense;
 
 /// Weights packed once per graph, shared by the plans for all image sizes. Keyed by node and input block.
 #[derive(Debug, Default)]
@@ -26,6 +29,8 @@ pub(crate) struct Packs {
     pub(super) planar: Shared<(Vec<f32>, Vec<f32>)>,
     pub(super) dense: Shared<PackedDense>,
     pub(super) panels: Shared<Panels>,
+    pub(super) sparse: Shared<PackedSparse>,
+    pub(super) sparse_dense: Shared<PackedSparseDense>,
 }
 
 /// Values made on first use.
@@ -54,7 +59,10 @@ pub(super) struct Builder<'a> {
     pub(super) packs: &'a Packs,
     pub(super) isa: Isa,
     pub(super) cones: Cones<'a>,
+    pub(super) zeros: Zeros,
     pub(super) places: Places<'a>,
+    /// Names of the layers that leave out weights that are zero.
+    pub(super) sparse: Vec<String>,
     steps: Vec<Step>,
 }
 
@@ -68,6 +76,7 @@ pub(crate) fn build(
     shapes: &Shapes,
     constants: &[Option<Tensor>],
     packs: &Packs,
+    zeros: Zeros,
     arenas: &Arc<Arenas>,
 ) -> Result<Option<Plan>, GraphError> {
     let known = known::constants(graph, shapes, constants)?;
@@ -77,7 +86,8 @@ pub(crate) fn build(
     let packs = if grew { &own } else { packs };
     let (constants, needed) = (known.as_slice(), known::needed(graph, &known));
     let (isa, cones, places) = (Isa::detect(), Cones::new(graph, shapes, constants), Places::new(shapes));
-    let mut builder = Builder { graph, shapes, constants, packs, isa, cones, places, steps: Vec::new() };
+    let (sparse, steps) = (Vec::new(), Vec::new());
+    let mut builder = Builder { graph, shapes, constants, packs, isa, cones, zeros, places, sparse, steps };
     let computed = graph.inputs().iter().map(|input| input.value);
     let nodes = graph.nodes().iter().zip(&needed).filter_map(|(node, &needed)| needed.then_some(node));
     let computed = computed.chain(nodes.flat_map(|node| node.outputs.iter().copied()));
@@ -129,7 +139,7 @@ pub(crate) fn build(
             OutputSource::Constant(_) => None,
         })
         .collect();
-    let Builder { places, steps, .. } = builder;
+    let Builder { places, sparse, steps, .. } = builder;
     let mut drafts = places.finish();
     memory::share_in_place(&mut drafts, &steps, &kept);
     let (buffers, arena_len) =
@@ -138,7 +148,7 @@ pub(crate) fn build(
             cause: "its values need more memory than can be addressed".to_owned(),
         })?;
     let graph = graph.name().to_owned();
-    Ok(Some(Plan { graph, steps, buffers, arena_len, inputs, outputs, arenas: Arc::clone(arenas) }))
+    Ok(Some(Plan { graph, steps, buffers, arena_len, inputs, outputs, arenas: Arc::clone(arenas), sparse }))
 }
 
 impl Builder<'_> {

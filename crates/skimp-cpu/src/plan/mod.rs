@@ -27,6 +27,8 @@ use crate::kernels::matmul::Panels;
 use crate::kernels::pool::{PoolKind, PoolShape};
 use crate::kernels::program::Program;
 use crate::kernels::rows::RowFunction;
+use crate::kernels::sparse::conv::{PackedSparse, Phases};
+use crate::kernels::sparse::dense::PackedSparseDense;
 use crate::kernels::strided::Copy;
 use crate::kernels::{Bounds, Isa, Planes};
 
@@ -53,6 +55,8 @@ pub(crate) struct Plan {
     outputs: Vec<PlannedOutput>,
     /// Where working memory comes from.
     arenas: Arc<Arenas>,
+    /// Names of the layers that leave out weights that are zero.
+    sparse: Vec<String>,
 }
 
 /// Where an output comes from.
@@ -129,6 +133,27 @@ enum Step {
         weight: Arc<(Vec<f32>, Vec<f32>)>,
         shape: ConvShape,
         bounds: Bounds,
+        x: BufferId,
+        out: BufferId,
+    },
+    /// Parts an input into the phases that a sparse convolution reads.
+    Part {
+        source: Phases,
+        shape: ConvShape,
+        x: BufferId,
+        out: BufferId,
+    },
+    Sparse {
+        packed: Arc<PackedSparse>,
+        distances: Vec<u32>,
+        shape: ConvShape,
+        bounds: Bounds,
+        x: BufferId,
+        residual: Option<BufferId>,
+        out: BufferId,
+    },
+    SparseDense {
+        packed: Arc<PackedSparseDense>,
         x: BufferId,
         out: BufferId,
     },
@@ -216,6 +241,9 @@ impl Step {
             | Self::Depthwise { out, .. }
             | Self::Grouped { out, .. }
             | Self::Planar { out, .. }
+            | Self::Part { out, .. }
+            | Self::Sparse { out, .. }
+            | Self::SparseDense { out, .. }
             | Self::Dense { out, .. }
             | Self::Pool { out, .. }
             | Self::GlobalPool { out, .. }
@@ -242,7 +270,10 @@ impl Step {
             Self::Depthwise { x, epilogue, out, .. } | Self::Grouped { x, epilogue, out, .. } => {
                 (std::iter::once(*x).chain(operands(epilogue)).collect(), vec![*out])
             }
+            Self::Sparse { x, residual, out, .. } => (std::iter::once(*x).chain(*residual).collect(), vec![*out]),
             Self::Planar { x, out, .. }
+            | Self::Part { x, out, .. }
+            | Self::SparseDense { x, out, .. }
             | Self::Dense { x, out, .. }
             | Self::Pool { x, out, .. }
             | Self::GlobalPool { x, out, .. }

@@ -17,6 +17,8 @@ use crate::kernels::depthwise::PackedDepthwise;
 use crate::kernels::grouped::PackedGrouped;
 use crate::kernels::layout::Region;
 use crate::kernels::pool::{PoolKind, PoolShape};
+use crate::kernels::sparse::conv::{PackedSparse, Phases};
+use crate::kernels::sparse::dense::PackedSparseDense;
 use crate::kernels::{Halo, LANES, affords_padding};
 
 impl Builder<'_> {
@@ -128,12 +130,21 @@ impl Builder<'_> {
                 bias => bias.iter().map(|b| gemm.beta * b).collect(),
             },
         };
-        let packed = self.packs.dense.get_or((idx, 0), || {
-            let element = |i: usize, o: usize| {
-                gemm.alpha * weight[if gemm.trans_b { o * n_inputs + i } else { i * n_outputs + o }]
-            };
-            PackedDense::new(self.isa, [n_inputs, n_outputs], element, |o| bias[o])
-        });
+        let extent = [n_inputs, n_outputs];
+        let element =
+            |i: usize, o: usize| gemm.alpha * weight[if gemm.trans_b { o * n_inputs + i } else { i * n_outputs + o }];
+        let pays = || PackedSparseDense::pays(extent, weight.iter().filter(|&&w| w != 0.0).count());
+        if PackedSparseDense::supports(n_inputs) && self.zeros.are_left_out(pays) {
+            let make = || PackedSparseDense::new(self.isa, extent, element, |o| bias[o]);
+            let packed = self.packs.sparse_dense.get_or((idx, 0), make);
+            self.sparse.push(node.name.clone());
+            let x = self.request(x, Form::Plain);
+            let out = self.place(node.outputs[0], Form::Plain);
+            self.push(Step::SparseDense { packed, x, out });
+            return Some(());
+        }
+        let make = || PackedDense::new(self.isa, extent, element, |o| bias[o]);
+        let packed = self.packs.dense.get_or((idx, 0), make);
         let x = self.request(x, Form::Plain);
         let out = self.place(node.outputs[0], Form::Plain);
         self.push(Step::Dense { packed, x, out });
@@ -307,6 +318,8 @@ impl Builder<'_> {
             ConvKernel::Depthwise
         } else if blocked && PackedGrouped::supports(&shape) {
             ConvKernel::Grouped
+        } else if blocked && self.leaves_out_zeros(node, &shape, [height, width]) {
+            ConvKernel::Sparse
         } else if blocked && PackedConv::supports(&shape) {
             ConvKernel::Blocked
         } else {
@@ -322,8 +335,19 @@ impl Builder<'_> {
             Some((_, ConvKernel::Depthwise | ConvKernel::Grouped)) => {
                 Anchor { adds_residual: false, runs_programs: true }
             }
+            Some((_, ConvKernel::Sparse)) => Anchor { adds_residual: true, runs_programs: false },
             Some((_, ConvKernel::Planar)) | None => Anchor { adds_residual: false, runs_programs: false },
         }
+    }
+
+    /// Whether weights that are zero are left out of a convolution.
+    fn leaves_out_zeros(&self, node: &Node, shape: &ConvShape, [height, width]: [usize; 2]) -> bool {
+        let source = Phases::new(shape, height, width);
+        PackedSparse::supports(shape, &source)
+            && self.zeros.are_left_out(|| {
+                let weight = self.parameter(node, 1).unwrap_or_default();
+                PackedSparse::pays(self.isa, shape, &source, weight.iter().filter(|&&w| w != 0.0).count())
+            })
     }
 
     /// Plans a convolution with what it swallows.
@@ -389,6 +413,34 @@ impl Builder<'_> {
                 let out = self.place(out, Form::Blocked);
                 self.push(Step::Convolve { packed, shape, bounds, x, residual, epilogue, out });
             }
+            ConvKernel::Sparse => {
+                let packed = self.packs.sparse.get_or((chain.conv, 0), || {
+                    let (weight, bias) = folded();
+                    PackedSparse::new(isa, &shape, &weight, &bias)
+                });
+                self.sparse.push(node.name.clone());
+                let source = Phases::new(&shape, height, width);
+                let distances = packed.distances(&source);
+                let residual = chain.residual.map(|id| self.request(id, Form::Plain));
+                let parted = if shape.strides == [1, 1] {
+                    let form = if self.places.get(x, Form::Plain).is_some() { Form::Plain } else { Form::Blocked };
+                    let from = self.request(x, form);
+                    if form == Form::Plain && halo == Halo::default() {
+                        from
+                    } else {
+                        let padded = self.places.padded(x, halo);
+                        self.push(Step::Convert { x: from, out: padded });
+                        padded
+                    }
+                } else {
+                    let from = self.request(x, Form::Plain);
+                    let parted = self.places.scratch(source.planes);
+                    self.push(Step::Part { source, shape, x: from, out: parted });
+                    parted
+                };
+                let out = self.place(out, Form::Plain);
+                self.push(Step::Sparse { packed, distances, shape, bounds, x: parted, residual, out });
+            }
             ConvKernel::Planar => {
                 let weight = self.packs.planar.get_or((chain.conv, 0), folded);
                 let x = self.request(x, Form::Plain);
@@ -436,7 +488,9 @@ enum ConvKernel {
     Depthwise,
     /// [`PackedGrouped`].
     Grouped,
-    /// [`PackedConv`], the only one that adds a residual.
+    /// [`PackedSparse`], which adds a residual and runs no programs.
+    Sparse,
+    /// [`PackedConv`], which adds a residual.
     Blocked,
     /// The plain loop, for any shape and without a halo.
     Planar,

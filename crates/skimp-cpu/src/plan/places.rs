@@ -70,6 +70,11 @@ impl<'a> Places<'a> {
         self.draft(Planes { halo, ..self.layout(id, Form::Plain) }, Memory::Own)
     }
 
+    /// A new buffer of this layout for one reader.
+    pub(super) fn scratch(&mut self, planes: Planes) -> BufferId {
+        self.draft(planes, Memory::Own)
+    }
+
     /// The buffer of a value in a form that it has already.
     pub(super) fn get(&self, id: ValueId, form: Form) -> Option<BufferId> {
         self.places.get(&(id, form)).copied()

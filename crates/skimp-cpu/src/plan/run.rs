@@ -29,6 +29,11 @@ impl Around<'_> {
 }
 
 impl Plan {
+    /// Names of the layers that leave out weights that are zero, in the order in which they run.
+    pub(crate) fn sparse(&self) -> &[String] {
+        &self.sparse
+    }
+
     /// Bytes of working memory for one image.
     pub(crate) fn arena_bytes(&self) -> u64 {
         (self.arena_len as u64).saturating_mul(std::mem::size_of::<f32>() as u64)
@@ -175,6 +180,11 @@ impl Plan {
             Step::Planar { weight, shape, bounds, x, .. } => {
                 planar::convolve(shape, *bounds, (&weight.0, &weight.1), image(*x), out.0, parallel);
             }
+            Step::Part { source, shape, x, .. } => source.part(shape, image(*x), out.0),
+            Step::Sparse { packed, distances, shape, bounds, x, residual, .. } => {
+                packed.run(shape, *bounds, image(*x), distances, out.0, residual.map(image), parallel);
+            }
+            Step::SparseDense { packed, x, .. } => packed.run(image(*x).0, out.0, parallel),
             Step::Dense { packed, x, .. } => packed.run(image(*x).0, out.0, parallel),
             Step::Pool { shape, kind, x, .. } => pool::pool(shape, *kind, image(*x), out, parallel),
             Step::GlobalPool { kind, x, .. } => pool::global(*kind, image(*x).0, image(*x).1, out.0),

@@ -2,6 +2,7 @@
 
 mod operators;
 mod random;
+mod sparse;
 mod special;
 mod trained;
 
