@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use skimp_graph::networks::{self, Weights};
 use skimp_graph::{Graph, onnx, rewrite};
+use skimp_reduce::weights::compressed;
 use skimp_report::records::{InputDigest, ModelRecord};
 
 use crate::error::StudyError;
@@ -50,7 +51,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Opens an ONNX file by path, or an embedded or [built-in](networks) network by name. A file of that name wins, then
+    /// Opens an ONNX file, or one with coded weights (`.skz`), by path, or an embedded or [built-in](networks) network by name. A file of that name wins, then
     /// an embedded network.
     ///
     /// Built-in networks get the initial weights of seed 0.
@@ -156,7 +157,16 @@ impl Network {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         });
-        let graph = onnx::import_bytes_for(bytes, folder, &origin.display().to_string(), extents)?;
+        let origin = origin.display().to_string();
+        let graph = if compressed::is_compressed(&bytes) {
+            let graph = compressed::decode(&bytes, &origin)?;
+            match extents {
+                [] => graph,
+                extents => onnx::import_bytes_for(onnx::export_bytes(&graph)?.into(), folder, &origin, extents)?,
+            }
+        } else {
+            onnx::import_bytes_for(bytes, folder, &origin, extents)?
+        };
         Ok(Self { graph, name, path, sha256, size_bytes, is_untrained: false })
     }
 
@@ -217,12 +227,18 @@ impl Network {
         }
     }
 
-    /// Writes the network as plain ONNX.
+    /// Writes the network as plain ONNX, or with coded weights ([`skimp_reduce::weights::compressed`]) to a file whose name
+    /// ends in `.skz`, which [`open`](Self::open) reads as well.
     ///
     /// # Errors
-    /// [`StudyError::Graph`] if the file cannot be written.
+    /// [`StudyError::Graph`] or [`StudyError::Io`] if the file cannot be written.
     pub fn export(&self, path: &Path) -> Result<(), StudyError> {
-        Ok(onnx::export(&self.graph, path)?)
+        if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("skz")) {
+            return Ok(onnx::export(&self.graph, path)?);
+        }
+        let bytes = compressed::encode(&self.graph)?.bytes;
+        let written = skimp_files::write(path, |file| file.write_all(&bytes));
+        written.map_err(|source| StudyError::Io { path: path.to_owned(), source })
     }
 }
 

@@ -210,10 +210,16 @@ fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3))
 }
 
+/// Whether a file begins as those of [`encode`] do.
+pub fn is_compressed(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
 /// Reads a network; `name` stands for the file in errors.
 ///
 /// # Errors
-/// [`GraphError::InvalidFile`] with what is wrong, or as [`onnx::import_bytes`].
+/// [`GraphError::InvalidFile`] with what is wrong, [`GraphError::Memory`] where its tensors take more memory than the run
+/// may, or as [`onnx::import_bytes`].
 pub fn decode(bytes: &[u8], name: &str) -> Result<Graph, GraphError> {
     let invalid = |cause: &str| GraphError::InvalidFile { path: name.into(), cause: cause.to_owned() };
     let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| invalid("is no compressed network (SKZ1)"))?;
@@ -233,6 +239,7 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<Graph, GraphError> {
         graph.inputs().iter().map(|input| (graph.value(input.value).name.as_str(), input)).collect();
     let mut values = graph.values().to_vec();
     let mut coded: Vec<ValueId> = Vec::new();
+    let mut held = Vec::new();
     for _ in 0..n_tensors {
         let tensor_name = from.name().ok_or_else(early)?;
         let of = |cause: &str| invalid(&format!("tensor \"{tensor_name}\": {cause}"));
@@ -247,6 +254,11 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<Graph, GraphError> {
             .collect();
         let shape = shape.ok_or_else(|| of("its extents are open"))?;
         let n = shape.iter().try_fold(1_usize, |n, &extent| n.checked_mul(extent)).ok_or_else(|| of("is too large"))?;
+        if input.dtype != DType::F32 || coded.contains(&input.value) {
+            return Err(of("is no tensor of f32 that is coded once"));
+        }
+        let bytes = skimp_memory::bytes_of::<f32>(n as u64);
+        held.push(skimp_memory::reserve(bytes, || format!("tensor \"{tensor_name}\" of {name}"))?);
         let elements = from.tensor(n).ok_or_else(|| of("its codes do not fit"))?;
         values[input.value.0].constant = Some(Tensor::from_f32(shape, elements));
         coded.push(input.value);
