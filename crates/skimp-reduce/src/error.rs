@@ -35,6 +35,9 @@ pub enum ReduceError {
         /// How far it got.
         reached: String,
     },
+    /// What a target names could not be measured.
+    #[error(transparent)]
+    Measure(Box<dyn std::error::Error + Send + Sync>),
     /// A method does not take that target.
     #[error("method {method} takes {expected}, found target {target}")]
     WrongTarget {

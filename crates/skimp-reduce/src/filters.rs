@@ -1,12 +1,14 @@
 //! From scores of channels to a smaller network: what all methods that remove channels share.
 
+use std::collections::BTreeMap;
+
 use skimp_graph::rewrite::trial_shapes;
 use skimp_graph::statistics::{self, Statistics};
 use skimp_graph::{Graph, GraphError};
 
 use crate::channels::{Channels, Gone};
 use crate::settings;
-use crate::{GroupChange, Method, ReduceError, Reduction, Refusal, Request, Scope, Target};
+use crate::{GroupChange, Measured, Method, Quantity, ReduceError, Reduction, Refusal, Request, Scope, Target};
 
 /// For each group the score of each unit: the lowest ones go first. A group without scores stays.
 pub(crate) type Scores = Vec<Option<Vec<f64>>>;
@@ -33,9 +35,11 @@ impl Ranking for Scores {
 /// With a global ranking every group keeps this share.
 const FLOOR: f64 = 0.1;
 
-/// Steps of the search for the fraction that meets a target of operations or parameters: fractions are multiples of
-/// 2^-12.
-const SEARCH_STEPS: u32 = 12;
+/// Steps of the search for the fraction that meets a target that is counted: fractions are multiples of 2^-12.
+const COUNTED_STEPS: u32 = 12;
+
+/// Steps of the search where each network is measured: fractions are multiples of 2^-5.
+const MEASURED_STEPS: u32 = 5;
 
 /// The channels that go.
 #[derive(Debug)]
@@ -43,19 +47,35 @@ pub(crate) struct Chosen<'g> {
     pub(crate) channels: Channels<'g>,
     pub(crate) gone: Gone,
     pub(crate) unscored: Vec<Refusal>,
+    /// What was measured to find them.
+    measured: Option<String>,
 }
 
 impl Chosen<'_> {
     /// What became of the network, of which `graph` is left.
     pub(crate) fn reduction(self, graph: Graph, request: &Request<'_>, mut notes: Vec<String>) -> Reduction {
-        let Self { channels, gone, unscored } = self;
+        let Self { channels, gone, unscored, measured } = self;
         let refused = channels.refused().iter().cloned().chain(unscored).collect();
         if gone.iter().all(Vec::is_empty) {
             notes = vec![format!("target {}: nothing goes, the network is as it was", request.target)];
         }
+        notes.extend(measured);
+        notes.extend(inexact(&channels, &gone));
         let (groups, masks) = (changes(&channels, &gone), Vec::new());
         Reduction { graph, masks, groups, refused, notes, runtime: None }
     }
+}
+
+/// Where removed is not masked.
+fn inexact(channels: &Channels<'_>, gone: &Gone) -> Option<String> {
+    let nodes = channels.inexact(gone);
+    let how_many = match nodes.as_slice() {
+        [] => return None,
+        [_] => "one node".to_owned(),
+        nodes => format!("{} nodes", nodes.len()),
+    };
+    let names = nodes.join(", ");
+    Some(format!("removed is not masked: statistics run over fewer channels than before in {how_many} ({names})"))
 }
 
 /// Removes the channels with the lowest scores.
@@ -81,14 +101,16 @@ pub(crate) fn choose<'g, R: Ranking>(
     if let Target::Sparsity(_) = request.target {
         return Err(ReduceError::WrongTarget {
             method: method.facts().name.to_owned(),
-            expected: "channels=, macs= or params= (what remains)".to_owned(),
+            expected:
+                "channels=, macs=, params=, activations=, latency=, cycles@DESIGN= or energy@DESIGN= (what remains)"
+                    .to_owned(),
             target: request.target.to_string(),
         });
     }
     let channels = analyze(graph, request)?;
     let (ranking, unscored) = rank(&channels)?;
-    let gone = Plan { channels: &channels, ranking, request }.gone()?;
-    Ok(Chosen { channels, gone, unscored })
+    let (gone, measured) = Plan { channels: &channels, ranking, request }.gone()?;
+    Ok(Chosen { channels, gone, unscored, measured })
 }
 
 /// The channels of a network, of which some must be able to go.
@@ -99,7 +121,7 @@ pub(crate) fn analyze<'g>(graph: &'g Graph, request: &Request<'_>) -> Result<Cha
             return Err(ReduceError::Node { network: graph.name().to_owned(), node: name.clone(), cause });
         }
     }
-    let channels = Channels::of(graph, |layer| request.keeps(layer))?;
+    let channels = Channels::with(graph, request.masking, |layer| request.keeps(layer))?;
     if channels.groups().is_empty() {
         let reasons: Vec<String> = channels
             .refused()
@@ -128,43 +150,93 @@ struct Plan<'c, 'g, R> {
     request: &'c Request<'c>,
 }
 
+/// What is known of a network that was tried.
+#[derive(Clone, Debug)]
+struct Tried {
+    /// What remains.
+    ratio: f64,
+    is_met: bool,
+    text: String,
+}
+
 impl<R: Ranking> Plan<'_, '_, R> {
-    fn gone(&self) -> Result<Gone, ReduceError> {
+    /// What goes, and what was measured on the way.
+    fn gone(&self) -> Result<(Gone, Option<String>), ReduceError> {
         let graph = self.channels.graph();
-        match self.request.target {
-            Target::Channels(fraction) => Ok(self.at(fraction)),
-            Target::Sparsity(_) => Ok(self.at(1.0)),
-            Target::Macs(fraction) => self.search(fraction, counts(graph)?.macs, |counts| counts.macs),
-            Target::Parameters(fraction) => {
-                self.search(fraction, counts(graph)?.parameters, |counts| counts.parameters)
-            }
+        let counted = |fraction: f64, count: fn(&Statistics) -> u64| {
+            let before = count(&counts(graph)?);
+            let limit = (before as f64 * fraction).floor() as u64;
+            let found = self.search(COUNTED_STEPS, |gone| {
+                let found = count(&counts(&self.channels.remove(gone)?)?);
+                let ratio = found as f64 / before.max(1) as f64;
+                Ok(Tried { ratio, is_met: found <= limit, text: format!("{found} of {before}, {ratio:.4}") })
+            });
+            Ok((found?, None))
+        };
+        match &self.request.target {
+            Target::Channels(fraction) => Ok((self.at(*fraction), None)),
+            Target::Sparsity(_) => Ok((self.at(1.0), None)),
+            Target::Macs(fraction) => counted(*fraction, |counts| counts.macs),
+            Target::Parameters(fraction) => counted(*fraction, |counts| counts.parameters),
+            Target::Activations(fraction) => counted(*fraction, |counts| counts.activation_sum),
+            Target::Measured(quantity, fraction) => self.measured(quantity, *fraction),
         }
     }
 
-    /// The largest fraction of channels of which a count is at most `fraction` of what it was.
-    fn search(&self, fraction: f64, before: u64, count: fn(&Statistics) -> u64) -> Result<Gone, ReduceError> {
-        let limit = (before as f64 * fraction).floor() as u64;
-        let n = 1_u64 << SEARCH_STEPS;
-        let mut reached = before;
+    /// What goes so that at most `fraction` of a quantity remains, measured on few networks.
+    fn measured(&self, quantity: &Quantity, fraction: f64) -> Result<(Gone, Option<String>), ReduceError> {
+        if fraction >= 1.0 {
+            return Ok((self.at(1.0), None));
+        }
+        let measure = self.request.measure.ok_or_else(|| ReduceError::Target {
+            target: self.request.target.to_string(),
+            cause: format!("nothing here measures {quantity}"),
+            reached: "nothing".to_owned(),
+        })?;
+        let channels = self.channels.groups().iter().map(|group| group.units.len()).sum::<usize>();
+        let mut all = Vec::new();
+        let gone = self.search(MEASURED_STEPS, |gone| {
+            let n_gone = gone.iter().map(Vec::len).sum::<usize>();
+            if n_gone == 0 {
+                return Ok(Tried { ratio: 1.0, is_met: false, text: "all of it".to_owned() });
+            }
+            let Measured { ratio, text } = measure(&self.channels.remove(gone)?).map_err(ReduceError::Measure)?;
+            let kept = 100.0 * (channels - n_gone) as f64 / channels as f64;
+            all.push(format!("{text} with {kept:.1} % of the channels that may go"));
+            Ok(Tried { ratio, is_met: ratio <= fraction, text })
+        })?;
+        Ok((gone, Some(format!("{quantity} remains, as measured: {}", all.join("; ")))))
+    }
+
+    /// The largest fraction of channels, in multiples of 2^-`steps`, whose network meets the target. What goes is tried
+    /// once, however many fractions lead there.
+    fn search(
+        &self,
+        steps: u32,
+        mut attempt: impl FnMut(&Gone) -> Result<Tried, ReduceError>,
+    ) -> Result<Gone, ReduceError> {
+        let n = 1_u64 << steps;
+        let mut tried: BTreeMap<Gone, Tried> = BTreeMap::new();
         // `low` meets the target, `high` does not.
-        let (mut low, mut high) = (None, n + 1);
-        let mut at = |step: u64| -> Result<Option<Gone>, ReduceError> {
-            let gone = self.at(step as f64 / n as f64);
-            let found = count(&counts(&self.channels.remove(&gone)?)?);
-            reached = reached.min(found);
-            Ok((found <= limit).then_some(gone))
-        };
-        let mut first = 0;
+        let (mut low, mut first, mut high) = (None, 0, n + 1);
         while first + 1 < high {
             let step = u64::midpoint(first, high);
-            match at(step)? {
-                Some(gone) => (first, low) = (step, Some(gone)),
-                None => high = step,
+            let gone = self.at(step as f64 / n as f64);
+            let found = match tried.get(&gone) {
+                Some(found) => found.clone(),
+                None => attempt(&gone)?,
+            };
+            if found.is_met {
+                (first, low) = (step, Some(gone.clone()));
+            } else {
+                high = step;
             }
+            tried.insert(gone, found);
         }
         if let Some(gone) = low {
             return Ok(gone);
         }
+        let best = tried.values().min_by(|a, b| a.ratio.total_cmp(&b.ratio));
         Err(ReduceError::Target {
             target: self.request.target.to_string(),
             cause: format!(
@@ -172,7 +244,7 @@ impl<R: Ranking> Plan<'_, '_, R> {
                 self.request.round_to,
                 self.channels.refused().len()
             ),
-            reached: format!("{reached} of {before}, {:.4}", reached as f64 / before.max(1) as f64),
+            reached: best.map_or_else(|| "nothing".to_owned(), |tried| tried.text.clone()),
         })
     }
 

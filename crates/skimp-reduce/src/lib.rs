@@ -28,8 +28,8 @@ pub use batch_norm::reestimate;
 pub use error::ReduceError;
 pub use learning::{Learning, Lesson, Recipe};
 pub use method::{
-    GroupChange, Method, MethodFacts, Needs, Reduction, Refusal, Removes, Request, Runtime, RuntimePoint, Scope,
-    Target, TargetError,
+    GroupChange, Measure, Measured, Method, MethodFacts, Needs, Quantity, Reduction, Refusal, Removes, Request,
+    Runtime, RuntimePoint, Scope, Target, TargetError,
 };
 pub use methods::METHODS;
 pub use runs::Runs;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use skimp_graph::Graph;
 
+use crate::channels::Masking;
 use crate::{Learning, ReduceError};
 
 /// What a method takes away.
@@ -45,7 +46,7 @@ pub struct MethodFacts {
 }
 
 /// How much shall remain.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Target {
     /// This fraction of every group's channels remains.
     Channels(f64),
@@ -53,38 +54,69 @@ pub enum Target {
     Macs(f64),
     /// This fraction of the parameters remains, at most.
     Parameters(f64),
+    /// This fraction of the elements that layers which multiply put out remains, at most.
+    Activations(f64),
+    /// This fraction of something that only a measurement tells remains, at most.
+    Measured(Quantity, f64),
     /// This fraction of the weights becomes zero.
     Sparsity(f64),
 }
 
+/// What only a measurement tells of a network: [`Request::measure`] takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// Time of a batch on this machine.
+    Latency,
+    /// Cycles of a simulated design.
+    Cycles {
+        /// Its name.
+        design: String,
+    },
+    /// Energy of a simulated design.
+    Energy {
+        /// Its name.
+        design: String,
+    },
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latency => f.write_str("latency"),
+            Self::Cycles { design } => write!(f, "cycles@{design}"),
+            Self::Energy { design } => write!(f, "energy@{design}"),
+        }
+    }
+}
+
 /// Names of the targets, as written.
-const TARGETS: [&str; 4] = ["channels", "macs", "params", "sparsity"];
+const TARGETS: [&str; 8] =
+    ["channels", "macs", "params", "activations", "latency", "cycles@DESIGN", "energy@DESIGN", "sparsity"];
 
 impl Target {
     /// The fraction.
-    pub fn fraction(self) -> f64 {
-        match self {
-            Self::Channels(fraction) | Self::Macs(fraction) | Self::Parameters(fraction) | Self::Sparsity(fraction) => {
-                fraction
-            }
-        }
-    }
-
-    /// What it counts, as written.
-    pub fn name(self) -> &'static str {
-        let [channels, macs, params, sparsity] = TARGETS;
-        match self {
-            Self::Channels(_) => channels,
-            Self::Macs(_) => macs,
-            Self::Parameters(_) => params,
-            Self::Sparsity(_) => sparsity,
+    pub fn fraction(&self) -> f64 {
+        match *self {
+            Self::Channels(fraction)
+            | Self::Macs(fraction)
+            | Self::Parameters(fraction)
+            | Self::Activations(fraction)
+            | Self::Measured(_, fraction)
+            | Self::Sparsity(fraction) => fraction,
         }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.name(), self.fraction())
+        match self {
+            Self::Channels(fraction) => write!(f, "channels={fraction}"),
+            Self::Macs(fraction) => write!(f, "macs={fraction}"),
+            Self::Parameters(fraction) => write!(f, "params={fraction}"),
+            Self::Activations(fraction) => write!(f, "activations={fraction}"),
+            Self::Measured(quantity, fraction) => write!(f, "{quantity}={fraction}"),
+            Self::Sparsity(fraction) => write!(f, "sparsity={fraction}"),
+        }
     }
 }
 
@@ -101,17 +133,25 @@ pub struct TargetError {
 impl FromStr for Target {
     type Err = TargetError;
 
-    /// `channels=0.5`, `macs=0.5` and `params=0.5` say what remains, `sparsity=0.9` how much becomes zero.
+    /// `channels=0.5`, `macs=0.5`, `cycles@DESIGN=0.5` and so on say what remains, `sparsity=0.9` how much becomes zero.
     fn from_str(text: &str) -> Result<Self, TargetError> {
         let invalid = |expected: String| TargetError { text: text.to_owned(), expected };
         let named = || invalid(format!("NAME=FRACTION, NAME one of: {}", TARGETS.join(", ")));
         let (name, value) = text.split_once('=').ok_or_else(named)?;
         let fraction: f64 = value.parse().map_err(|_| named())?;
-        let (target, range): (Self, _) = match name {
-            "channels" => (Self::Channels(fraction), fraction > 0.0 && fraction <= 1.0),
-            "macs" => (Self::Macs(fraction), fraction > 0.0 && fraction <= 1.0),
-            "params" => (Self::Parameters(fraction), fraction > 0.0 && fraction <= 1.0),
-            "sparsity" => (Self::Sparsity(fraction), (0.0..1.0).contains(&fraction)),
+        let remains = fraction > 0.0 && fraction <= 1.0;
+        let (name, design) =
+            name.split_once('@').map_or((name, None), |(name, design)| (name, Some(design.to_owned())));
+        let (target, range) = match (name, design.filter(|design| !design.is_empty())) {
+            ("cycles", Some(design)) => (Self::Measured(Quantity::Cycles { design }, fraction), remains),
+            ("energy", Some(design)) => (Self::Measured(Quantity::Energy { design }, fraction), remains),
+            (_, Some(_)) => return Err(named()),
+            ("channels", None) => (Self::Channels(fraction), remains),
+            ("macs", None) => (Self::Macs(fraction), remains),
+            ("params", None) => (Self::Parameters(fraction), remains),
+            ("activations", None) => (Self::Activations(fraction), remains),
+            ("latency", None) => (Self::Measured(Quantity::Latency, fraction), remains),
+            ("sparsity", None) => (Self::Sparsity(fraction), (0.0..1.0).contains(&fraction)),
             _ => return Err(named()),
         };
         let expected = match target {
@@ -121,6 +161,20 @@ impl FromStr for Target {
         if range { Ok(target) } else { Err(invalid(expected.to_owned())) }
     }
 }
+
+/// What a measurement found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// What the network takes, over what the one before it took.
+    pub ratio: f64,
+    /// The same in words, with whatever makes it believable.
+    pub text: String,
+}
+
+/// Measures a [`Quantity`] of a smaller network.
+///
+/// Its error, of whatever type, comes back as [`ReduceError::Measure`].
+pub type Measure<'a> = dyn Fn(&Graph) -> Result<Measured, Box<dyn std::error::Error + Send + Sync>> + Sync + 'a;
 
 /// Which channels are compared with each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -134,22 +188,41 @@ pub enum Scope {
 }
 
 /// What is asked of a method.
-#[derive(Debug)]
 pub struct Request<'a> {
     /// How much shall remain.
     pub target: Target,
+    /// Measures what a [`Target::Measured`] names.
+    pub measure: Option<&'a Measure<'a>>,
     /// Which channels are compared with each other.
     pub scope: Scope,
     /// Layers that stay as they are, by name; `*` at the end stands for any rest.
     pub keep: &'a [String],
     /// Kept channels go to the nearest multiple of this, ties up, never to none.
     pub round_to: usize,
+    /// What becomes of channels that statistics run over.
+    pub masking: Masking,
     /// The method's own settings; it refuses those that it does not know.
     pub settings: &'a toml::Table,
     /// Seed of everything random.
     pub seed: u64,
     /// What to learn from, for methods that need it.
     pub learning: Option<&'a Learning<'a>>,
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { target, measure: _, scope, keep, round_to, masking, settings, seed, learning } = self;
+        f.debug_struct("Request")
+            .field("target", target)
+            .field("scope", scope)
+            .field("keep", keep)
+            .field("round_to", round_to)
+            .field("masking", masking)
+            .field("settings", settings)
+            .field("seed", seed)
+            .field("learning", learning)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Request<'a> {

@@ -34,7 +34,8 @@ struct What {
     /// How channels or weights are ranked (see `skimp list methods`)
     #[arg(long, value_name = "NAME", value_parser = Known(|| skimp::names("methods")), hide_possible_values = true)]
     method: String,
-    /// What remains, as a fraction: channels=0.5, macs=0.5 or params=0.5; or how much becomes zero: sparsity=0.9
+    /// What remains, as a fraction: channels=, macs=, params=, activations=, latency= (measured here), cycles@DESIGN=,
+    /// energy@DESIGN= (see `skimp list accelerators`); or how much becomes zero: sparsity=0.9
     #[arg(long, value_name = "WHAT=FRACTION")]
     target: PruneTarget,
     /// Compare the channels of each group (uniform), or of the whole network (global)
@@ -46,6 +47,9 @@ struct What {
     /// Kept channels go to the nearest multiple of this, ties up, never to none
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     round_to: u16,
+    /// Let channels go that statistics run over (layer and group normalization, softmax): removed is not masked there
+    #[arg(long)]
+    inexact: bool,
     /// A setting of the method, repeatable (`skimp list methods --format json` names them)
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     settings: Vec<(String, toml::Value)>,
@@ -96,7 +100,7 @@ impl super::Command for Prune {
     }
 
     fn output(&self) -> &'static str {
-        "File of the pruned network (ONNX); `-` is stdout"
+        "File of the pruned network: ONNX, or with coded weights (.skz); `-` is stdout"
     }
 
     fn arguments(&self) -> clap::Command {
@@ -104,12 +108,15 @@ impl super::Command for Prune {
             clap::Command::new(self.name()).about("Remove channels of a network, or set weights to zero").after_help(
                 "Channels are removed for real, in every layer that makes or reads them: the result is plain ONNX, \
                  smaller and faster everywhere. Layers that depend on each other lose the same channels; a layer that \
-                 can lose none is listed with the reason. Weights become zero in place: shapes, and so dense kernels, stay \
-                 as they are. The table shows the network before and after; docs/reduction.md explains every column.\n\n\
+                 can lose none is listed with the reason. Weights become zero in place: shapes stay as they are, and \
+                 skimp leaves zeros out of layers in which that is faster. The table shows the network before and after; docs/reduction.md explains every column.\n\n\
                  Examples:\n  \
                  skimp prune net.onnx --method l1 --target channels=0.5 -o smaller.onnx\n  \
                  skimp prune net.onnx --method l1 --target macs=0.5 --scope global --keep conv1 --latency --dry-run\n  \
+                 skimp prune net.onnx --method l1 --target latency=0.6 -o faster.onnx\n  \
+                 skimp prune net.onnx --method l1 --target cycles@systolic=0.5 -o leaner.onnx\n  \
                  skimp prune net.onnx --method apoz --target channels=0.7 --data cifar10:DIR --finetune 2 --resume -o smaller.onnx\n  \
+                 skimp prune net.onnx --method deep-compression --target sparsity=0.8 -o small.skz\n  \
                  skimp prune resnet50 --method fpgm --target channels=0.5 -o half.onnx --format json",
             ),
         )
@@ -140,6 +147,7 @@ impl super::Command for Prune {
             scope: what.scope,
             keep: what.keep,
             round_to: usize::from(what.round_to),
+            inexact: what.inexact,
             settings: what.settings.into_iter().collect(),
             data: images,
             input_size: data.input_size,

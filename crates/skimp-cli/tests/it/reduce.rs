@@ -40,6 +40,54 @@ fn a_pruned_network_is_smaller_and_learns_again() {
 }
 
 #[test]
+fn targets_are_measured() {
+    let prune = ["prune", "sample-resnet", "--method", "l1", "--round-to", "1", "--dry-run"];
+    let share = |record: &serde_json::Value| {
+        let of = |when: &str| record[when]["activation_elements"].as_u64().expect("counted") as f64;
+        of("after") / of("before")
+    };
+    let record = json(&[&prune[..], &["--target", "activations=0.5"]].concat());
+    assert!(share(&record) <= 0.5, "{record}");
+    for (target, data) in [("cycles@systolic=0.6", None), ("energy@eyeriss=0.7", Some("sample"))] {
+        let data: Vec<&str> = data.map(|data| ["--data", data]).into_iter().flatten().collect();
+        let record = json(&[&prune[..], &["--target", target], &data].concat());
+        let name = target.split('=').next().unwrap_or_default();
+        let note = record["notes"][0].as_str().expect("a note");
+        assert!(note.starts_with(&format!("{name} remains, as measured: ")), "{note}");
+        assert!(record["after"]["macs"].as_u64() < record["before"]["macs"].as_u64());
+    }
+    let asked = |target| [&prune[..], &["--target", target]].concat();
+    fails(&asked("cycles@eyeriss=0.5"), 2, "--data");
+    fails(&asked("energy@nothing=0.5"), 2, "nothing");
+    fails(&asked("cycles=0.5"), 2, "cycles@DESIGN");
+}
+
+#[test]
+fn compressed_networks_are_networks() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [packed, plain] = ["small.skz", "small.onnx"].map(|name| folder.path().join(name));
+    let prune = ["prune", "sample-resnet", "--method", "deep-compression", "--target", "sparsity=0.6"];
+    ok(&[&prune[..], &["-o", text(&packed)]].concat());
+    ok(&[&prune[..], &["-o", text(&plain)]].concat());
+    let size = |path: &std::path::Path| std::fs::metadata(path).expect("a file").len();
+    assert!(2 * size(&packed) < size(&plain), "{} {}", size(&packed), size(&plain));
+    let evaluated = |path| json(&["eval", text(path), "--data", "sample", "--images", "200"])["top1"].clone();
+    assert_eq!(evaluated(&packed), evaluated(&plain));
+    let total = |path| json(&["inspect", text(path)])["total"].clone();
+    assert_eq!(total(&packed), total(&plain));
+    // Damaged ones are refused with their name.
+    let mut bytes = std::fs::read(&packed).expect("a file");
+    for length in [4, 100, bytes.len() - 1] {
+        std::fs::write(&plain, &bytes[..length]).expect("written");
+        fails(&["inspect", text(&plain)], 1, "small.onnx");
+    }
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&plain, &bytes).expect("written");
+    fails(&["inspect", text(&plain)], 1, "check sum");
+}
+
+#[test]
 fn what_cannot_be_pruned_leaves_no_file() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("never.onnx");

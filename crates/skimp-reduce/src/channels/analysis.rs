@@ -18,6 +18,7 @@ use skimp_graph::rewrite::{batch_shapes, trial_shapes};
 use skimp_graph::shape::Shapes;
 use skimp_graph::{Graph, GraphError, Node, Op, Pad, PadMode, Tensor, ValueId, reference};
 
+use super::Masking;
 use super::classes::{Classes, FIXED, Fixed, Label};
 use super::labelling::Labelling;
 
@@ -67,11 +68,14 @@ pub(super) struct Labels<'g> {
     pub(super) layers: Vec<Option<Layer>>,
     /// How often each value is used by nodes.
     n_uses: Vec<usize>,
+    masking: Masking,
+    /// Nodes whose statistics run over channels that may go.
+    pub(super) inexact: Vec<usize>,
 }
 
 impl<'g> Labels<'g> {
     /// Follows all labels; layers for which `keeps` holds make channels that stay.
-    pub(super) fn of(graph: &'g Graph, keeps: impl Fn(&str) -> bool) -> Result<Self, GraphError> {
+    pub(super) fn of(graph: &'g Graph, masking: Masking, keeps: impl Fn(&str) -> bool) -> Result<Self, GraphError> {
         let shapes = trial_shapes(graph)?;
         let shapes_of_two = batch_shapes(graph, 2)
             .ok()
@@ -80,7 +84,9 @@ impl<'g> Labels<'g> {
         let of = vec![Vec::new(); graph.values().len()];
         let layers = vec![None; graph.nodes().len()];
         let (classes, makes, reads) = (Classes::new(), Vec::new(), Vec::new());
-        let mut labels = Self { graph, shapes, shapes_of_two, of, classes, makes, reads, layers, n_uses };
+        let inexact = Vec::new();
+        let mut labels =
+            Self { graph, shapes, shapes_of_two, of, classes, makes, reads, layers, n_uses, masking, inexact };
         for idx in 0..graph.nodes().len() {
             let outputs = labels.node(idx, &keeps);
             for (&id, labellings) in graph.nodes()[idx].outputs.iter().zip(outputs) {
@@ -345,10 +351,32 @@ impl<'g> Labels<'g> {
                 labelling.axes.iter().map(|&axis| node.op.carries(rank, axis)).collect();
             match axes {
                 Ok(axes) => carried.push(Labelling { axes, ..labelling }),
+                Err(_) if self.masking == Masking::Inexact && runs_statistics(&node.op) => {
+                    if let Op::GroupNormalization(normalization) = &node.op {
+                        self.unite_groups(idx, &labelling, normalization.groups);
+                    }
+                    if self.inexact.last() != Some(&idx) {
+                        self.inexact.push(idx);
+                    }
+                    carried.push(labelling);
+                }
                 Err(reason) => self.fix_labelling(&labelling, idx, reason),
             }
         }
         carried
+    }
+
+    /// Makes labels one that lie at the same place of every group of channels.
+    fn unite_groups(&mut self, idx: usize, labelling: &Labelling, groups: usize) {
+        if labelling.axes != [1] {
+            self.fix_labelling(labelling, idx, "channels of its groups lie along other axes, too");
+            return;
+        }
+        let per_group = labelling.labels.len() / groups.max(1);
+        for (channel, &label) in labelling.labels.iter().enumerate().skip(per_group) {
+            let first = labelling.labels[channel % per_group];
+            self.unite(label, first, idx, "every group must keep as many channels");
+        }
     }
 
     /// An operator that moves elements: it is run on the labels.
@@ -558,6 +586,11 @@ impl<'g> Labels<'g> {
             self.fix_value(id, idx, reason);
         }
     }
+}
+
+/// Whether an operator keeps elements where they are, by statistics that it makes of them.
+pub(super) fn runs_statistics(op: &Op) -> bool {
+    matches!(op, Op::LayerNormalization(_) | Op::GroupNormalization(_) | Op::Softmax(_) | Op::LogSoftmax(_))
 }
 
 fn weight_is_shared(labels: &Labels<'_>, node: &Node, input: usize) -> bool {

@@ -20,6 +20,16 @@ use crate::Refusal;
 
 pub use self::analysis::Slice;
 
+/// What becomes of channels that statistics run over: those of layer and group normalization, softmax.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Masking {
+    /// They stay: without some of them the others would change, and removed would not be masked.
+    #[default]
+    Exact,
+    /// They may go, and the statistics run over those that are left.
+    Inexact,
+}
+
 /// Channels that stay or go together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
@@ -109,7 +119,15 @@ impl<'g> Channels<'g> {
     /// # Errors
     /// What is wrong with the network's shapes.
     pub fn of(graph: &'g Graph, keeps: impl Fn(&str) -> bool) -> Result<Self, GraphError> {
-        let labels = Labels::of(graph, keeps)?;
+        Self::with(graph, Masking::Exact, keeps)
+    }
+
+    /// The same, with a choice of what becomes of channels that statistics run over.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn with(graph: &'g Graph, masking: Masking, keeps: impl Fn(&str) -> bool) -> Result<Self, GraphError> {
+        let labels = Labels::of(graph, masking, keeps)?;
         let groups = grouped(&labels);
         let refused = refused(&labels, &groups);
         let numbered = groups.iter().enumerate().flat_map(|(group, held)| {
@@ -157,6 +175,16 @@ impl<'g> Channels<'g> {
         let axes = held.op.weight_axes(input, tensor.shape().len())?;
         let axis = if reads { axes.inputs? } else { axes.outputs? };
         Some(Weight { id, tensor, axis, groups: held.op.groups() })
+    }
+
+    /// Names of the nodes whose statistics run over fewer channels without these units.
+    pub fn inexact(&self, gone: &Gone) -> Vec<String> {
+        let (labels, classes) = (&self.labels, self.classes(gone));
+        let loses = |&&node: &&usize| {
+            let outputs = labels.graph.nodes()[node].outputs.iter().flat_map(|id| &labels.of[id.0]);
+            outputs.flat_map(|held| &held.labels).any(|&label| classes.contains(&labels.classes.root(label)))
+        };
+        labels.inexact.iter().filter(loses).map(|&node| labels.graph.nodes()[node].name.clone()).collect()
     }
 
     /// The classes of all units that go.

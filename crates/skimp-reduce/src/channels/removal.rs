@@ -4,7 +4,7 @@ use skimp_graph::ops::Class;
 use skimp_graph::rewrite::{Edge, Editor};
 use skimp_graph::{DType, Data, Graph, Node, Op, Tensor, ValueId};
 
-use super::analysis::is_moved;
+use super::analysis::{is_moved, runs_statistics};
 use super::moves::{Left, all_whole, fit};
 use super::{Channels, Gone};
 use crate::ReduceError;
@@ -159,12 +159,44 @@ impl Channels<'_> {
         if constants.is_empty() {
             return Ok(());
         }
+        if runs_statistics(&node.op) {
+            return self.cut_scales(editor, node, &constants, output);
+        }
         for (axis, kept) in output.kept.iter().enumerate() {
             let Some(kept) = kept else { continue };
             let hands_on = node.op.parameter_axis(constants[0], 1, output.shape.len(), axis).is_ok();
             if hands_on {
                 editor.keep_channels(&node.name, axis, kept)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Scales and shifts of an operator whose statistics run over what is cut: one for each channel of axis 1, or for each
+    /// element of the last axes.
+    fn cut_scales(
+        &self,
+        editor: &mut Editor<'_>,
+        node: &Node,
+        constants: &[usize],
+        output: &Left,
+    ) -> Result<(), ReduceError> {
+        let graph = self.labels.graph;
+        for &input in constants {
+            let Some(whole) = node.inputs[input].and_then(|id| graph.constant(id)) else { continue };
+            let first = match &node.op {
+                Op::GroupNormalization(_) => 1,
+                _ => output.shape.len().saturating_sub(whole.shape().len()),
+            };
+            let mut cut = whole.clone();
+            for (axis, kept) in output.kept.iter().enumerate().skip(first) {
+                let Some(kept) = kept else { continue };
+                if cut.shape().get(axis - first) == Some(&output.shape[axis]) {
+                    cut = cut.keep(axis - first, kept);
+                }
+            }
+            let id = editor.add_constant(&format!("{}.input{input}", node.name), cut);
+            editor.set_input(&node.name, input, Some(id))?;
         }
         Ok(())
     }

@@ -58,8 +58,8 @@ impl<'a> Start<'a> {
 /// # Errors
 /// [`ReduceError::WrongTarget`] for another target.
 pub fn sparsity_target(method: &str, request: &Request<'_>) -> Result<f64, ReduceError> {
-    match request.target {
-        Target::Sparsity(fraction) => Ok(fraction),
+    match &request.target {
+        Target::Sparsity(fraction) => Ok(*fraction),
         target => Err(ReduceError::WrongTarget {
             method: method.to_owned(),
             expected: "sparsity, the fraction of the weights that become zero".to_owned(),
@@ -114,7 +114,7 @@ pub fn reduction(graph: Graph, found: Found, masks: Vec<Vec<f32>>, notes: Vec<St
         ));
     }
     let speed = "Shapes stay: dense kernels take as long as before, and a plain ONNX file is as large as before. Sparse \
-                 kernels, zero-skipping hardware and compressed files gain.";
+                 kernels (skimp's own run where they pay), zero-skipping hardware and compressed files gain.";
     let notes = [first + ".", speed.to_owned()].into_iter().chain(notes).collect();
     let masks = found.tensors.into_iter().map(|tensor| tensor.name).zip(masks).collect();
     Reduction { graph, masks, groups: Vec::new(), refused: found.refused, notes, runtime: None }

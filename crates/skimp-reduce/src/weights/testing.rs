@@ -11,6 +11,7 @@ use skimp_train::loader::{LastBatch, Loader, LoaderConfig, Order};
 use skimp_train::optimizer::OptimizerConfig;
 use skimp_train::trainer::Unobserved;
 
+use crate::channels::Masking;
 use crate::{Learning, Method, Recipe, ReduceError, Reduction, Request, Scope, Target};
 
 pub(crate) fn window(kernel: usize, stride: usize, pad: usize) -> Window {
@@ -113,7 +114,17 @@ pub(crate) fn learning() -> Learning<'static> {
 /// A request without settings.
 pub(crate) fn request(target: Target) -> Request<'static> {
     static NONE: LazyLock<toml::Table> = LazyLock::new(toml::Table::new);
-    Request { target, scope: Scope::Uniform, keep: &[], round_to: 8, settings: &NONE, seed: 5, learning: None }
+    Request {
+        target,
+        measure: None,
+        scope: Scope::Uniform,
+        keep: &[],
+        round_to: 8,
+        masking: Masking::Exact,
+        settings: &NONE,
+        seed: 5,
+        learning: None,
+    }
 }
 
 /// Runs a method for a sparsity; `settings` are TOML.

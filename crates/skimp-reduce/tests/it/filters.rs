@@ -1,12 +1,16 @@
 //! Filter pruning: what goes, how much, and what is refused.
 
 use skimp_graph::networks::{self, Weights};
-use skimp_graph::ops::Flatten;
+use skimp_graph::ops::{Conv, Flatten, GroupNormalization, LayerNormalization};
+use skimp_graph::reference::Reference;
 use skimp_graph::rewrite::{Editor, trial_shapes};
 use skimp_graph::statistics::{self, Statistics};
-use skimp_graph::{DType, Dim, Gemm, Graph, GraphBuilder, Op, Tensor};
-use skimp_reduce::channels::{Channels, Gone};
-use skimp_reduce::{METHODS, Needs, ReduceError, Reduction, Removes, Request, Scope, Target, methods};
+use skimp_graph::testing::random_tensor;
+use skimp_graph::{AutoPad, DType, Dim, Executor, Gemm, Graph, GraphBuilder, Op, Tensor, Window};
+use skimp_reduce::channels::{Channels, Gone, Masking};
+use skimp_reduce::{
+    METHODS, Measure, Measured, Needs, ReduceError, Reduction, Removes, Request, Scope, Target, methods,
+};
 
 fn counts(graph: &Graph) -> Statistics {
     statistics::compute(graph, &trial_shapes(graph).expect("valid"))
@@ -23,7 +27,17 @@ fn reduce(
     let keep: Vec<String> = keep.iter().map(|&layer| layer.to_owned()).collect();
     let settings = toml::Table::new();
     let target: Target = target.parse().expect("a target");
-    let request = Request { target, scope, keep: &keep, round_to, settings: &settings, seed: 0, learning: None };
+    let request = Request {
+        target,
+        measure: None,
+        scope,
+        keep: &keep,
+        round_to,
+        masking: Masking::Exact,
+        settings: &settings,
+        seed: 0,
+        learning: None,
+    };
     methods::find(name).expect("registered").reduce(graph, &request)
 }
 
@@ -214,4 +228,173 @@ fn what_cannot_be_is_refused_and_says_why() {
     // All channels of a network are none too few.
     let same = reduce("l2", &graph, "channels=1", &[], 8, Scope::Uniform).expect("valid");
     assert!(same.graph == graph && same.notes.len() == 1, "{:?}", same.notes);
+}
+
+#[test]
+fn activations_meet_their_target() {
+    let graph = networks::build("resnet20", Weights::Seeded(2)).expect("valid");
+    let before = counts(&graph).activation_sum;
+    let reduced = reduce("l1", &graph, "activations=0.5", &[], 1, Scope::Uniform).expect("valid");
+    let share = counts(&reduced.graph).activation_sum as f64 / before as f64;
+    assert!(share <= 0.5 && share > 0.47, "{share}");
+}
+
+#[test]
+fn what_is_measured_is_searched_with_few_measurements() {
+    let graph = networks::build("resnet20", Weights::Seeded(2)).expect("valid");
+    let before = counts(&graph).macs as f64;
+    let measurements = std::sync::atomic::AtomicUsize::new(0);
+    let ordering = std::sync::atomic::Ordering::Relaxed;
+    let measure = |graph: &Graph| {
+        measurements.fetch_add(1, ordering);
+        // Something that counts stand in for, and that no less than a tenth is left of.
+        let ratio = 0.1 + 0.9 * counts(graph).macs as f64 / before;
+        Ok(Measured { ratio, text: format!("{ratio:.3}") })
+    };
+    let settings = toml::Table::new();
+    let reduce = |target: &str, measure: Option<&Measure<'_>>| {
+        let target: Target = target.parse().expect("a target");
+        let scope = Scope::Uniform;
+        let request = Request {
+            target,
+            measure,
+            scope,
+            keep: &[],
+            round_to: 1,
+            masking: Masking::Exact,
+            settings: &settings,
+            seed: 0,
+            learning: None,
+        };
+        methods::find("l1").expect("registered").reduce(&graph, &request)
+    };
+    let reduced = reduce("cycles@some-design=0.5", Some(&measure)).expect("met");
+    let share = 0.1 + 0.9 * counts(&reduced.graph).macs as f64 / before;
+    assert!(share <= 0.5 && share > 0.45, "{share}");
+    assert!(measurements.load(ordering) <= 6, "few measurements");
+    assert!(reduced.notes[0].starts_with("cycles@some-design remains, as measured: "), "{:?}", reduced.notes);
+    // What cannot be met says how far it got; what nobody measures is no target.
+    let error = reduce("latency=0.05", Some(&measure)).unwrap_err().to_string();
+    assert!(error.starts_with("target latency=0.05: ") && error.contains("the most that was reached: 0.10"), "{error}");
+    let error = reduce("energy@some-design=0.5", None).unwrap_err().to_string();
+    assert!(error.contains("nothing here measures energy@some-design"), "{error}");
+    // A failed measurement comes back as it is.
+    let fails = |_: &Graph| Err("out of paper".into());
+    let error = reduce("latency=0.5", Some(&fails)).unwrap_err();
+    assert!(matches!(error, ReduceError::Measure(_)) && error.to_string() == "out of paper", "{error}");
+    // All of it needs no measurement.
+    let whole = reduce("latency=1", Some(&fails)).expect("met");
+    assert!(whole.groups.iter().all(|group| group.removed.is_empty()));
+}
+
+#[test]
+fn targets_read_as_they_are_written() {
+    for text in ["channels=0.5", "activations=0.25", "latency=0.5", "cycles@a-b=0.5", "energy@x=1", "sparsity=0"] {
+        assert_eq!(text.parse::<Target>().expect(text).to_string(), text);
+    }
+    for text in ["cycles=0.5", "cycles@=0.5", "latency@x=0.5", "macs@x=0.5", "energy@x=0", "activations=2", "macs=nan"]
+    {
+        assert!(text.parse::<Target>().is_err(), "{text}");
+    }
+}
+
+/// A perceptron with a layer normalization between its layers, and convolutions with a group normalization.
+fn normalized() -> [Graph; 2] {
+    let weight = |name: &str, shape: Vec<usize>| random_tensor(4, name, shape, 0.0, 1.0);
+    let mut perceptron = GraphBuilder::new("perceptron");
+    let x = perceptron.input("x", DType::F32, vec![Dim::Free("N".into()), Dim::Fixed(6)]);
+    let [w1, w2] = [("w1", [6, 16]), ("w2", [16, 3])].map(|(name, shape)| {
+        let tensor = weight(name, shape.to_vec());
+        perceptron.constant(name, tensor)
+    });
+    let [scale, shift] = ["scale", "shift"].map(|name| {
+        let tensor = weight(name, vec![16]);
+        perceptron.constant(name, tensor)
+    });
+    let y = perceptron.node("first", Op::MatMul, &[x, w1]);
+    let normalization = LayerNormalization { axis: -1, epsilon: 1e-5 };
+    let y = perceptron.node("norm", Op::LayerNormalization(normalization), &[y, scale, shift]);
+    let y = perceptron.node("second", Op::MatMul, &[y, w2]);
+    perceptron.output(y);
+
+    let mut convolutions = GraphBuilder::new("convolutions");
+    let x = convolutions.input("x", DType::F32, [1, 2, 5, 5].map(Dim::Fixed).to_vec());
+    let [w1, w2] = [("w1", [16, 2, 1, 1]), ("w2", [3, 16, 1, 1])].map(|(name, shape)| {
+        let tensor = weight(name, shape.to_vec());
+        convolutions.constant(name, tensor)
+    });
+    let [scale, shift] = ["scale", "shift"].map(|name| {
+        let tensor = weight(name, vec![16]);
+        convolutions.constant(name, tensor)
+    });
+    let window = || Window {
+        kernel: vec![1; 2],
+        strides: vec![1; 2],
+        dilations: vec![1; 2],
+        pads_begin: vec![0; 2],
+        pads_end: vec![0; 2],
+        auto_pad: AutoPad::NotSet,
+        ceil_mode: false,
+    };
+    let conv = || Op::Conv(Conv { window: window(), groups: 1 });
+    let y = convolutions.node("first", conv(), &[x, w1]);
+    let normalization = GroupNormalization { groups: 4, epsilon: 1e-5 };
+    let y = convolutions.node("norm", Op::GroupNormalization(normalization), &[y, scale, shift]);
+    let y = convolutions.node("second", conv(), &[y, w2]);
+    convolutions.output(y);
+    [perceptron, convolutions].map(|builder| builder.build().expect("well-formed"))
+}
+
+#[test]
+fn channels_under_statistics_go_when_asked() {
+    for graph in normalized() {
+        let settings = toml::Table::new();
+        let request = |masking| Request {
+            target: Target::Channels(0.5),
+            measure: None,
+            scope: Scope::Uniform,
+            keep: &[],
+            round_to: 1,
+            masking,
+            settings: &settings,
+            seed: 0,
+            learning: None,
+        };
+        let reduce = |masking| methods::find("l1").expect("registered").reduce(&graph, &request(masking));
+        let error = reduce(Masking::Exact).unwrap_err().to_string();
+        assert!(error.contains("its statistics run over them"), "{error}");
+        let reduced = reduce(Masking::Inexact).expect("asked for");
+        let group = &reduced.groups[0];
+        assert_eq!((group.before, group.after), (16, 8), "{}", graph.name());
+        assert!(reduced.notes[0].contains("removed is not masked") && reduced.notes[0].contains("norm"));
+        // What the smaller network computes is what a normalization of what is left computes.
+        let kept: Vec<usize> = (0..16).filter(|channel| !group.removed.contains(channel)).collect();
+        let constant = |graph: &Graph, name: &str, input: usize| {
+            let node = graph.nodes().iter().find(|node| node.name == name).expect("kept");
+            graph.constant(node.inputs[input].expect("given")).expect("a constant").clone()
+        };
+        let out_axis = if graph.name() == "perceptron" { 1 } else { 0 };
+        for (name, input, axis) in [("first", 1, out_axis), ("norm", 1, 0), ("norm", 2, 0), ("second", 1, 1 - out_axis)]
+        {
+            assert_eq!(
+                constant(&reduced.graph, name, input),
+                constant(&graph, name, input).keep(axis, &kept),
+                "{} {name}",
+                graph.name()
+            );
+        }
+        if graph.name() == "convolutions" {
+            let per_group: Vec<usize> = (0..4).map(|at| kept.iter().filter(|&&c| c / 4 == at).count()).collect();
+            assert_eq!(per_group, [2; 4]);
+        }
+        let extents = trial_shapes(&reduced.graph).expect("valid");
+        let shape = extents.shape(graph_input(&reduced.graph)).to_vec();
+        let x = [random_tensor(1, "x", shape, 0.0, 1.0)];
+        let output = Reference::new(&reduced.graph).run(&x).expect("runs");
+        assert!(output[0].as_f32().expect("floats").iter().all(|y| y.is_finite()));
+    }
+}
+
+fn graph_input(graph: &Graph) -> skimp_graph::ValueId {
+    graph.inputs()[0].value
 }

@@ -6,6 +6,7 @@ use skimp_data::{Dataset, InputSpec, Split};
 use skimp_graph::ops::{Conv, Flatten};
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{DType, Dim, Gemm, Graph, GraphBuilder, Op, ValueId, Window};
+use skimp_reduce::channels::Masking;
 use skimp_reduce::{Learning, METHODS, Method, Needs, Recipe, ReduceError, Reduction, Removes, Request, Scope, Target};
 use skimp_train::LossSum;
 use skimp_train::augment::Augment;
@@ -63,7 +64,17 @@ fn reduce(
     let learning = learning.filter(|_| needs);
     method.reduce(
         graph,
-        &Request { target, scope: Scope::Uniform, keep, round_to: 1, settings: &settings, seed: 3, learning },
+        &Request {
+            target,
+            measure: None,
+            scope: Scope::Uniform,
+            keep,
+            round_to: 1,
+            masking: Masking::Exact,
+            settings: &settings,
+            seed: 3,
+            learning,
+        },
     )
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use skimp_data::{Dataset, InputSpec, Split};
 use skimp_graph::onnx;
+use skimp_reduce::channels::Masking;
 use skimp_reduce::{Learning, Recipe, Request, Scope, Target, methods};
 use skimp_train::LossSum;
 use skimp_train::augment::Augment;
@@ -55,9 +56,11 @@ fn moving_the_weights_that_stay_helps() {
         let settings: toml::Table = toml::from_str(settings).expect("valid");
         let request = Request {
             target: Target::Sparsity(sparsity),
+            measure: None,
             scope: Scope::Uniform,
             keep: &[],
             round_to: 8,
+            masking: Masking::Exact,
             settings: &settings,
             seed: 1,
             learning: Some(&learning).filter(|_| method != "deep-compression"),

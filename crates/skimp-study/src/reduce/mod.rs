@@ -9,3 +9,4 @@ pub(crate) mod recast;
 pub(crate) mod run;
 pub(crate) mod speed;
 pub(crate) mod steps;
+pub(crate) mod target;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use skimp_graph::onnx;
+use skimp_reduce::channels::Masking;
 use skimp_reduce::{
     Lesson, METHODS, Method, ReduceError, Reduction, Removes, Request, Runtime, RuntimePoint, Scope, Target, methods,
     reestimate,
@@ -18,6 +18,7 @@ use super::learn::School;
 use super::measured::{Gauge, NetworkMeasures, table};
 use super::run::{ReduceRun, identity};
 use super::speed::{SpeedRecord, speed};
+use super::target::Meter;
 use crate::error::StudyError;
 use crate::inputs::config::DataConfig;
 use crate::inputs::images::Images;
@@ -31,7 +32,7 @@ use crate::train::config::TrainConfig;
 pub struct PruneConfig {
     /// The method, as `skimp list methods` names it.
     pub method: String,
-    /// What shall remain, such as `channels=0.5`, `macs=0.5`, `params=0.5`; or `sparsity=0.9`.
+    /// What shall remain, such as `channels=0.5`, `macs=0.5`, `latency=0.5` or `cycles@DESIGN=0.5`; or `sparsity=0.9`.
     #[serde(serialize_with = "as_text")]
     pub target: Target,
     /// Which channels are compared with each other.
@@ -41,6 +42,9 @@ pub struct PruneConfig {
     pub keep: Vec<String>,
     /// Kept channels go to the nearest multiple of this.
     pub round_to: usize,
+    /// Whether channels that statistics run over may go, too: layer and group normalization, softmax.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub inexact: bool,
     /// Settings of the method.
     #[serde(skip_serializing_if = "toml::Table::is_empty")]
     pub settings: toml::Table,
@@ -232,8 +236,8 @@ impl Tabular for PruneRecord {
     }
 }
 
-/// Prunes a network, tunes it, and writes it as ONNX where `run` says: a path, or a [`ReduceRun`] that goes on after it was
-/// stopped. Without a path nothing is written.
+/// Prunes a network, tunes it, and writes it as [`Network::export`] does where `run` says: a path, or a [`ReduceRun`] that goes
+/// on after it was stopped. Without a path nothing is written.
 ///
 /// # Errors
 /// [`StudyError::Reduce`] naming the setting, target or node; otherwise the error of the step that failed. Nothing is
@@ -246,9 +250,15 @@ pub fn prune(
 ) -> Result<PruneRecord, StudyError> {
     let run = run.into();
     check_use(find(&config.method)?, config, run.output.as_deref())?;
-    let (record, pruned) = pruned(network, config, &run, monitor)?;
-    if let Some(output) = &run.output {
-        onnx::export(&pruned.graph, output)?;
+    let (mut record, pruned) = pruned(network, config, &run, monitor)?;
+    if let Some(path) = &run.output {
+        pruned.export(path)?;
+        let (size, plain) = (std::fs::metadata(path).map_or(0, |found| found.len()), record.after.file_bytes);
+        if size != plain && size > 0 {
+            let note = format!("{} takes {size} bytes, as plain ONNX {plain}", path.display());
+            monitor.note(&note);
+            record.notes.push(note);
+        }
     }
     Ok(record)
 }
@@ -357,10 +367,21 @@ fn check_use(method: &dyn Method, config: &PruneConfig, output: Option<&Path>) -
 /// What the measured times say that may surprise.
 fn remark(speed: &SpeedRecord, method: &dyn Method) -> Option<String> {
     match (speed.verdict, method.facts().removes) {
-        ("faster", _) | (_, Removes::Operations) => None,
-        (_, Removes::Weights) => {
-            Some("zeros alone do not make dense kernels faster: shapes are what they were".to_owned())
+        (_, Removes::Operations) => None,
+        (verdict, Removes::Weights) => {
+            let outcome = if verdict == "faster" { "" } else { ", which made no network faster that could be told" };
+            Some(match speed.sparse_layers.as_slice() {
+                [] => "zeros alone do not make dense kernels faster, and in no layer are there enough of them for a sparse \
+                       kernel"
+                    .to_owned(),
+                [one] => format!("layer \"{one}\" ran on a sparse kernel, without its zeros{outcome}"),
+                [first, .., last] => format!(
+                    "{} layers from \"{first}\" to \"{last}\" ran on sparse kernels, without their zeros{outcome}",
+                    speed.sparse_layers.len()
+                ),
+            })
         }
+        ("faster", Removes::Channels) => None,
         ("slower", Removes::Channels) => {
             Some("the smaller network is slower here: other widths (--round-to) may suit the kernels better".to_owned())
         }
@@ -388,16 +409,25 @@ fn reduce(
     let n_test = config.data.as_ref().map(|data| data.accuracy_images);
     let training = TrainConfig { validation_images: n_test, ..config.training.clone() };
     school.with_learning(&training, |learning| {
+        let meter = Meter::of(network, config, school.monitor)?;
+        let measure = |graph: &skimp_graph::Graph| meter.measure(graph).map_err(Into::into);
         let request = Request {
-            target: config.target,
+            target: config.target.clone(),
+            measure: Some(&measure),
             scope: config.scope,
             keep: &config.keep,
             round_to: config.round_to,
+            masking: if config.inexact { Masking::Inexact } else { Masking::Exact },
             settings: &config.settings,
             seed: config.training.seed,
             learning,
         };
-        Ok(method.reduce(&network.graph, &request)?)
+        method.reduce(&network.graph, &request).map_err(|error| match error {
+            ReduceError::Measure(cause) => {
+                cause.downcast::<StudyError>().map_or_else(|cause| ReduceError::Measure(cause).into(), |error| *error)
+            }
+            error => error.into(),
+        })
     })
 }
 

@@ -22,6 +22,11 @@ pub(crate) struct Effort {
     pub(crate) seconds: f64,
 }
 
+impl Effort {
+    /// For one network of a search.
+    pub(crate) const BRIEF: Self = Self { pairs: (15, 100), seconds: 2.0 };
+}
+
 impl Default for Effort {
     fn default() -> Self {
         Self { pairs: (15, 100), seconds: 6.0 }
@@ -50,6 +55,9 @@ pub struct SpeedRecord {
     pub interval: [f64; 2],
     /// What may be said: `faster`, `slower`, or `no difference` where the interval holds 1.
     pub verdict: &'static str,
+    /// Layers of the network after that left out weights that are zero.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sparse_layers: Vec<String>,
     /// Times of every pair in milliseconds, before and after.
     pub times_ms: Vec<[f64; 2]>,
 }
@@ -108,8 +116,19 @@ pub(crate) fn speed_with(
         _ => "no difference",
     };
     let threads = rayon::current_num_threads();
-    let (pairs, speed_up) = (times.len(), before_ms / after_ms);
-    Ok(SpeedRecord { batch, threads, pairs, before_ms, after_ms, speed_up, interval, verdict, times_ms: times })
+    let shapes: Vec<Vec<usize>> = new_inputs.iter().map(|input| input.shape().to_vec()).collect();
+    Ok(SpeedRecord {
+        batch,
+        threads,
+        pairs: times.len(),
+        before_ms,
+        after_ms,
+        speed_up: before_ms / after_ms,
+        interval,
+        verdict,
+        sparse_layers: new.sparse_layers(&shapes)?,
+        times_ms: times,
+    })
 }
 
 fn inputs(graph: &Graph, batch: usize, input_size: Option<[usize; 2]>) -> Result<Vec<Tensor>, StudyError> {

@@ -158,6 +158,7 @@ impl StepConfig {
                     scope: self.scope,
                     keep: self.keep.clone(),
                     round_to: self.round_to,
+                    inexact: false,
                     settings: self.set.clone(),
                     data,
                     input_size,

@@ -73,9 +73,9 @@ impl Topology {
     ///
     /// # Errors
     /// As [`export_topology`].
-    pub(crate) fn of(network: &Network) -> Result<Self, StudyError> {
+    pub(crate) fn of(network: &Network, input_size: Option<[usize; 2]>) -> Result<Self, StudyError> {
         let (name, path) = (network.name.clone(), PathBuf::from(format!("{}.csv", network.name)));
-        let layers = parse(export_topology(network, None)?.as_bytes(), &path)?;
+        let layers = parse(export_topology(network, input_size)?.as_bytes(), &path)?;
         Ok(Self { name, path, sha256: network.sha256.clone(), layers })
     }
 

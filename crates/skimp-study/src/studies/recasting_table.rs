@@ -196,7 +196,7 @@ impl RowPoints<'_> {
     fn counts(&self, network: &Network, monitor: &dyn Monitor) -> Result<Counts, StudyError> {
         let accelerator = &self.plan.recasting_table.accelerator;
         let own = std::slice::from_ref(accelerator);
-        let (topology, quantization) = (Topology::of(network)?, QuantizationConfig::default());
+        let (topology, quantization) = (Topology::of(network, None)?, QuantizationConfig::default());
         let costs = CostsConfig::default();
         let priced = simulate_topology(&topology, &quantization, &self.plan.designs, own, &costs, None, monitor)?;
         let layers = priced.record.accelerators.iter().flat_map(|accelerator| &accelerator.layers);

@@ -90,6 +90,7 @@ fn each_reduction_is_that_of_its_own_command() {
             scope: skimp_reduce::Scope::default(),
             keep: Vec::new(),
             round_to: 8,
+            inexact: false,
             settings: toml::Table::new(),
             data: Some(DataConfig { accuracy_images: 60, ..data.clone() }),
             input_size: None,
