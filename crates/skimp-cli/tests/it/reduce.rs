@@ -115,6 +115,24 @@ fn what_cannot_be_pruned_leaves_no_file() {
     of("attention", "skimp distill --attention");
     of("recast", "skimp recast");
     fails(&["prune", "sample-resnet", "--method", "apoz", "--target", "channels=0.5", "--dry-run"], 2, "--data");
+    let rnp = ["prune", "sample-resnet", "--method", "rnp", "--target", "macs=0.5", "-o", text(&file)];
+    fails(&rnp, 2, "there is no smaller one");
+    assert!(!file.exists());
+}
+
+#[test]
+fn images_skip_operations() {
+    let rnp = ["prune", "sample-resnet", "--method", "rnp", "--target", "macs=1", "--data", "sample", "--dry-run"];
+    let short = ["--set", "penalties=[0.1, 5]", "--train-images", "128", "--accuracy-images", "64"];
+    let record = json(&[&rnp[..], &short].concat());
+    let (runtime, whole) = (&record["runtime"], record["before"]["macs"].as_f64().expect("a number"));
+    assert_eq!(runtime["macs"], record["before"]["macs"]);
+    let points = runtime["points"].as_array().expect("points");
+    assert_eq!(points.len(), 2);
+    for point in points {
+        let macs = point["macs"].as_f64().expect("a number");
+        assert!(macs > 0.0 && macs <= whole && point["top1"].is_f64() && point["whole_top1"].is_f64(), "{point}");
+    }
 }
 
 #[test]
