@@ -34,6 +34,7 @@ pub use crate::reduce::prune::{
 };
 pub use crate::reduce::recast::{BlockRecord, RecastConfig, RecastRecord, RecastStepRecord, recast};
 pub use crate::reduce::run::ReduceRun;
+pub use crate::reduce::sensitivity::{SensitivityCurve, SensitivityPoint, SensitivityRecord, sensitivity};
 pub use crate::reduce::speed::SpeedRecord;
 pub use crate::reduce::steps::StepConfig;
 pub use crate::schema::{fields_of, words_of, words_of_key};

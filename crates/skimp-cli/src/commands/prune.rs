@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::anyhow;
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueHint};
 use skimp::{PruneConfig, PruneScope, PruneTarget, ReduceRun, Tabular};
 
@@ -36,8 +37,8 @@ struct What {
     method: String,
     /// What remains, as a fraction: channels=, macs=, params=, activations=, latency= (measured here), cycles@DESIGN=,
     /// energy@DESIGN= (see `skimp list accelerators`); or how much becomes zero: sparsity=0.9
-    #[arg(long, value_name = "WHAT=FRACTION")]
-    target: PruneTarget,
+    #[arg(long, value_name = "WHAT=FRACTION", required_unless_present = "sensitivity")]
+    target: Option<PruneTarget>,
     /// Compare the channels of each group (uniform), or of the whole network (global)
     #[arg(long, value_name = "SCOPE", value_parser = choice::<PruneScope>(), default_value = "uniform")]
     scope: PruneScope,
@@ -53,6 +54,10 @@ struct What {
     /// A setting of the method, repeatable (`skimp list methods --format json` names them)
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     settings: Vec<(String, toml::Value)>,
+    /// Measure instead how accuracy falls where one layer alone is pruned to fractions that remain, without training;
+    /// --output names an HTML page [fractions where none are given: 0.9 to 0.1]
+    #[arg(long, value_name = "F,…", value_delimiter = ',', num_args = 0.., require_equals = true, conflicts_with_all = ["target", "dry_run"])]
+    sensitivity: Option<Vec<f64>>,
     /// Show the plan and its effect, write nothing
     #[arg(long)]
     dry_run: bool,
@@ -84,6 +89,9 @@ struct Measures {
     latency: Option<u16>,
 }
 
+/// Fractions at which sensitivity is measured where none are given.
+const FRACTIONS: [f64; 9] = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1];
+
 /// `KEY=VALUE`, the value as TOML has it; a bare word is a text.
 fn setting(text: &str) -> Result<(String, toml::Value), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("\"{text}\", expected KEY=VALUE"))?;
@@ -100,7 +108,7 @@ impl super::Command for Prune {
     }
 
     fn output(&self) -> &'static str {
-        "File of the pruned network: ONNX, or with coded weights (.skz); `-` is stdout"
+        "File of the pruned network: ONNX, or with coded weights (.skz); `-` is stdout; with --sensitivity a page (HTML)"
     }
 
     fn arguments(&self) -> clap::Command {
@@ -117,6 +125,7 @@ impl super::Command for Prune {
                  skimp prune net.onnx --method l1 --target cycles@systolic=0.5 -o leaner.onnx\n  \
                  skimp prune net.onnx --method apoz --target channels=0.7 --data cifar10:DIR --finetune 2 --resume -o smaller.onnx\n  \
                  skimp prune net.onnx --method deep-compression --target sparsity=0.8 -o small.skz\n  \
+                 skimp prune net.onnx --method l1 --sensitivity --data cifar10:DIR -o sensitivity.html\n  \
                  skimp prune resnet50 --method fpgm --target channels=0.5 -o half.onnx --format json",
             ),
         )
@@ -126,7 +135,7 @@ impl super::Command for Prune {
         let (arguments, global) = super::parsed::<Arguments>(matches)?;
         let Arguments { model, data, what, tuning, place, measures } = arguments;
         let output = match (global.output.as_deref(), what.dry_run) {
-            (None, false) => {
+            (None, false) if what.sensitivity.is_none() => {
                 return Err(Failure::usage(anyhow!(
                     "skimp prune needs --output OUT.onnx, or --dry-run to write nothing"
                 )));
@@ -141,12 +150,15 @@ impl super::Command for Prune {
         } else {
             None
         };
+        // Nothing is pruned to this target where sensitivity is measured.
+        let target = what.target.unwrap_or(PruneTarget::Channels(1.0));
+        let is_fine = what.sensitivity.is_some() && matches.value_source("round_to") == Some(ValueSource::DefaultValue);
         let config = PruneConfig {
             method: what.method,
-            target: what.target,
+            target,
             scope: what.scope,
             keep: what.keep,
-            round_to: usize::from(what.round_to),
+            round_to: if is_fine { 1 } else { usize::from(what.round_to) },
             inexact: what.inexact,
             settings: what.settings.into_iter().collect(),
             data: images,
@@ -157,6 +169,15 @@ impl super::Command for Prune {
             latency_batch: measures.latency.map(usize::from),
         };
         let bars = global.bars();
+        if let Some(kept) = what.sensitivity {
+            let kept = if kept.is_empty() { FRACTIONS.to_vec() } else { kept };
+            if on_stdout {
+                return Err(Failure::usage(anyhow!("the page of --sensitivity needs a file: give --output PAGE.html")));
+            }
+            let record = skimp::sensitivity(&network, &config, &kept, output, &bars)?;
+            drop(bars);
+            return print(&render(&record, global.format, terminal_width())?);
+        }
         if on_stdout {
             // What is beside a temporary file is lost with it.
             let folder = place.folder.clone();

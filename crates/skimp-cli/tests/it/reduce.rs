@@ -135,6 +135,37 @@ fn images_skip_operations() {
     }
 }
 
+/// Every group of layers alone, for channels and for weights, as a table, JSON and a page.
+#[test]
+fn sensitivity_is_told_layer_by_layer() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let page = folder.path().join("sensitivity.html");
+    let asked = |method: &'static str, fractions: &'static str| {
+        vec!["prune", "sample-resnet", "--method", method, fractions, "--data", "sample", "--accuracy-images", "100"]
+    };
+    let record = json(&[&asked("l1", "--sensitivity=1,0.5,0.1")[..], &["-o", text(&page)]].concat());
+    assert_eq!(record["schema"], "skimp.sensitivity/1");
+    let curves = record["curves"].as_array().expect("curves");
+    assert!(curves.len() >= 4, "{record}");
+    let mut fell = 0;
+    for curve in curves {
+        let point = |at: usize, what: &str| curve["points"][at][what].as_f64().expect("a number");
+        // All of it is the network as it is.
+        assert_eq!((point(0, "kept"), &curve["points"][0]["top1"]), (1.0, &record["top1"]), "{curve}");
+        assert!((point(1, "kept") - 0.5).abs() < 0.05 && point(2, "kept") < 0.2, "{curve}");
+        fell += i32::from(point(2, "top1") < point(0, "top1"));
+    }
+    assert!(fell > 2, "{record}");
+    let html = std::fs::read_to_string(&page).expect("written");
+    assert!(html.contains("fraction kept") && html.contains("conv1") && html.contains("Sensitivity of sample-resnet"));
+    // Weights: a curve for each layer that has some; the first one alone at 0.5 is half of its weights.
+    let table = ok(&asked("magnitude", "--sensitivity=0.5"));
+    assert!(table.contains("0.5 kept") && table.contains("block1_conv1") && table.contains("fc"), "{table}");
+    fails(&asked("gradual", "--sensitivity=0.5"), 2, "take a method that needs none");
+    fails(&asked("l1", "--sensitivity=1.5"), 2, "above 0 and at most 1");
+    fails(&["prune", "sample-resnet", "--method", "l1", "--sensitivity"], 2, "--data");
+}
+
 #[test]
 fn a_student_learns_from_a_teacher() {
     let folder = tempfile::tempdir().expect("a temporary folder");

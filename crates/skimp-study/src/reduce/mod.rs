@@ -7,6 +7,7 @@ pub(crate) mod measured;
 pub(crate) mod prune;
 pub(crate) mod recast;
 pub(crate) mod run;
+pub(crate) mod sensitivity;
 pub(crate) mod speed;
 pub(crate) mod steps;
 pub(crate) mod target;

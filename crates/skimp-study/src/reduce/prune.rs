@@ -392,7 +392,7 @@ fn remark(speed: &SpeedRecord, method: &dyn Method) -> Option<String> {
 }
 
 /// The method of that name.
-fn find(name: &str) -> Result<&'static dyn Method, StudyError> {
+pub(super) fn find(name: &str) -> Result<&'static dyn Method, StudyError> {
     methods::find(name).ok_or_else(|| StudyError::UnknownMethod {
         name: name.to_owned(),
         known: METHODS.iter().map(|method| method.facts().name).collect(),
@@ -400,7 +400,7 @@ fn find(name: &str) -> Result<&'static dyn Method, StudyError> {
     })
 }
 
-fn reduce(
+pub(super) fn reduce(
     network: &Network,
     method: &dyn Method,
     config: &PruneConfig,
