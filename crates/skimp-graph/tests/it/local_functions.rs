@@ -93,7 +93,7 @@ fn endless_calls_and_other_operator_sets_are_refused() {
     let model = Model::new(18).input("x", FLOAT, &[Is(2)]).raw_node(&call("f", &["x"], &["y"], &[])).output("y");
     let endless = function("f", &["x"], &["y"], &[], &[call("f", &["x"], &["y"], &[])]);
     let error = import_with(&model, &[endless]).expect_err("it never ends").to_string();
-    assert!(error.contains("deep"), "{error}");
+    assert!(error.contains("function \"f\" calls itself") && error.len() < 120, "{error}");
     let older = function("f", &["x"], &["y"], &[], &[node("Relu", &["x"], &["y"], &[])]);
     let error = import_with(&Model { opset: 17, ..model }, &[older]).expect_err("two operator sets").to_string();
     assert!(error.contains("operator set 18") && error.contains("onnx.inliner"), "{error}");

@@ -17,13 +17,14 @@ pub(super) fn inline(graph: &mut GraphProto, functions: &[FunctionProto], opset:
     if functions.is_empty() {
         return Ok(());
     }
-    let mut inliner = Inliner { functions: HashMap::new(), names: HashSet::new(), n_nodes: 0, opset };
+    let mut inliner =
+        Inliner { functions: HashMap::new(), names: HashSet::new(), n_nodes: 0, calling: Vec::new(), opset };
     for function in functions {
         let domain = if is_default_domain(&function.domain) { "" } else { &function.domain };
         inliner.functions.insert((domain, &function.name, &function.overload), function);
     }
     inliner.take_names(graph);
-    inliner.graph(graph, 0)
+    inliner.graph(graph)
 }
 
 struct Inliner<'f> {
@@ -31,10 +32,12 @@ struct Inliner<'f> {
     /// Names of values that are taken.
     names: HashSet<String>,
     n_nodes: usize,
+    /// The functions that are being put in place, outermost first, and the nodes that call them.
+    calling: Vec<(&'f FunctionProto, String)>,
     opset: i64,
 }
 
-impl Inliner<'_> {
+impl<'f> Inliner<'f> {
     fn take_names(&mut self, graph: &GraphProto) {
         self.names.extend(scope::own(graph).into_iter().map(str::to_owned));
         for inner in graph.node.iter().flat_map(|node| &node.attribute).filter_map(|attribute| attribute.g.as_deref()) {
@@ -42,17 +45,17 @@ impl Inliner<'_> {
         }
     }
 
-    fn graph(&mut self, graph: &mut GraphProto, depth: usize) -> Result<(), GraphError> {
+    fn graph(&mut self, graph: &mut GraphProto) -> Result<(), GraphError> {
         let nodes = std::mem::take(&mut graph.node);
-        graph.node = self.nodes(nodes, depth)?;
+        graph.node = self.nodes(nodes)?;
         Ok(())
     }
 
-    fn nodes(&mut self, nodes: Vec<NodeProto>, depth: usize) -> Result<Vec<NodeProto>, GraphError> {
+    fn nodes(&mut self, nodes: Vec<NodeProto>) -> Result<Vec<NodeProto>, GraphError> {
         let mut out = Vec::with_capacity(nodes.len());
         for (idx, mut node) in nodes.into_iter().enumerate() {
             for inner in node.attribute.iter_mut().filter_map(|attribute| attribute.g.as_deref_mut()) {
-                self.graph(inner, depth)?;
+                self.graph(inner)?;
             }
             let domain = if is_default_domain(&node.domain) { "" } else { &node.domain };
             let key = (domain, node.op_type.as_str(), node.overload.as_str());
@@ -61,8 +64,10 @@ impl Inliner<'_> {
                     if node.name.is_empty() {
                         node.name = format!("{}_{idx}", node.op_type);
                     }
-                    let body = self.call(&node, function, depth)?;
-                    out.extend(self.nodes(body, depth + 1)?);
+                    let body = self.call(&node, function)?;
+                    self.calling.push((function, node.name));
+                    out.extend(self.nodes(body)?);
+                    self.calling.pop();
                 }
                 None => out.push(node),
             }
@@ -71,10 +76,15 @@ impl Inliner<'_> {
     }
 
     /// The nodes that a call stands for.
-    fn call(&mut self, node: &NodeProto, function: &FunctionProto, depth: usize) -> Result<Vec<NodeProto>, GraphError> {
+    fn call(&mut self, node: &NodeProto, function: &'f FunctionProto) -> Result<Vec<NodeProto>, GraphError> {
         let invalid = |cause: String| GraphError::invalid_node(&node.name, &node.op_type, cause);
         self.n_nodes += function.node.len();
-        if depth >= DEEPEST || self.n_nodes > MOST_NODES {
+        if self.calling.iter().any(|(outer, _)| std::ptr::eq(*outer, function)) {
+            let (outermost, call) = &self.calling[0];
+            let cause = format!("the file's function \"{}\" calls itself, which never ends", function.name);
+            return Err(GraphError::invalid_node(call, &outermost.name, cause));
+        }
+        if self.calling.len() >= DEEPEST || self.n_nodes > MOST_NODES {
             return Err(invalid(format!(
                 "functions of the file call each other more than {DEEPEST} deep, or become more than {MOST_NODES} nodes"
             )));
