@@ -43,6 +43,8 @@ pub fn is_quantized(graph: &Graph) -> bool {
 ///
 /// A `Clip` of codes between the two conversions (QCDQ form) leaves codes of fewer bits.
 ///
+/// Transposes that change the order of axes and change it back are left out first ([`rewrite::cancel_transposes`]).
+///
 /// Everything else runs on real numbers, between conversions ([`IntegerGraph::float_nodes`]). Codes have 8 or 16 bits.
 /// Weights have their zero points taken off: int8 with zero point 0 stays 8 bits wide, anything that reaches beyond ±127
 /// takes 9 ([`MacLayer::weight_bits`](super::MacLayer::weight_bits)).
@@ -64,7 +66,7 @@ pub fn lower(graph: &Graph) -> Result<IntegerGraph, GraphError> {
         })?,
     };
     let widths = Widths::of(graph);
-    let graph = rewrite::simplify(graph);
+    let graph = rewrite::cancel_transposes(&rewrite::simplify(graph));
     let patterns = Patterns::find(&graph, widths)?;
     let needed = needed(&graph, &patterns);
     let mut lowering = Lowering {
