@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use skimp_digital::tetris::blocking::{Accumulation, Goal, Nest, Problem, PsumRule, Score, Tariff, best, exhaustive};
-use skimp_digital::tetris::{Engine, TETRIS, TETRIS_L1, bypass};
+use skimp_digital::tetris::{TETRIS, TETRIS_L1, Vaults, bypass};
 use skimp_sim::{Accelerator, LayerWorkload};
 use skimp_testkit::{VGG16_CONVOLUTIONS, VGG16_DENSE};
 
@@ -84,16 +84,16 @@ fn networks(criterion: &mut Criterion) {
         for search in ["exhaustive", "bypass"] {
             let settings = toml::Table::from_iter([("search".to_owned(), search.into())]);
             let engine = || model.engine(&settings).unwrap_or_else(|error| panic!("{error}"));
-            let cycles = |engine: &Engine, layer: &LayerWorkload| {
+            let cycles = |engine: &Vaults, layer: &LayerWorkload| {
                 engine.simulate_layer(black_box(layer), None).map_or(0, |result| result.total_cycles())
             };
             group.bench_function(BenchmarkId::new(search, name), |b| {
-                let all = |engine: Engine| layers.iter().map(|layer| cycles(&engine, layer)).sum::<u64>();
+                let all = |engine: Vaults| layers.iter().map(|layer| cycles(&engine, layer)).sum::<u64>();
                 b.iter_batched(engine, all, BatchSize::PerIteration);
             });
             group.bench_function(BenchmarkId::new(format!("{search}-each-layer"), name), |b| {
                 let engines = || layers.iter().map(|_| engine()).collect::<Vec<_>>();
-                let all = |engines: Vec<Engine>| {
+                let all = |engines: Vec<Vaults>| {
                     engines.iter().zip(&layers).map(|(engine, layer)| cycles(engine, layer)).sum::<u64>()
                 };
                 b.iter_batched(engines, all, BatchSize::PerIteration);

@@ -101,10 +101,10 @@ impl Function for AddRelu {
 ///
 /// # Panics
 /// If the lengths do not agree.
-pub fn add(a: &[f32], b: &[f32], activation: super::Activation, y: &mut [f32], workspace: &mut Workspace) {
+pub fn add(a: &[f32], b: &[f32], activation: super::Rectifier, y: &mut [f32], workspace: &mut Workspace) {
     match activation {
-        super::Activation::Identity => zip(workspace.isa, Add, a, b, y),
-        super::Activation::Relu => zip(workspace.isa, AddRelu, a, b, y),
+        super::Rectifier::Identity => zip(workspace.isa, Add, a, b, y),
+        super::Rectifier::Relu => zip(workspace.isa, AddRelu, a, b, y),
     }
 }
 

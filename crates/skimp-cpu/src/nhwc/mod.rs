@@ -31,7 +31,7 @@ pub use self::arith::{Arithmetic, ChunkedSum, Overflow};
 pub use self::conv::{Zeros, conv_forward, conv_input_grad, conv_input_grad_with, skips_zeros};
 pub use self::elementwise::{accumulate, add, bias_grad, nchw_to_nhwc, nhwc_to_nchw, relu_backward, relu_forward};
 pub use self::norm::{
-    Activation, BatchNorm, NormGrads, NormTensors, batch_norm_backward, batch_norm_forward, batch_statistics,
+    BatchNorm, NormGrads, NormTensors, Rectifier, batch_norm_backward, batch_norm_forward, batch_statistics,
 };
 pub use self::pool::{
     Divisor, PoolShape, average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward,

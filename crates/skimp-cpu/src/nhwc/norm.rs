@@ -24,7 +24,7 @@ const RANGE_ROWS: usize = 64;
 
 /// What follows the normalization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Activation {
+pub enum Rectifier {
     /// Nothing.
     Identity,
     /// `max(x, 0)`; its gradient passes where the output is positive.
@@ -185,7 +185,7 @@ pub fn batch_norm_forward(
     norm: &BatchNorm<'_>,
     x: &[f32],
     residual: Option<&[f32]>,
-    activation: Activation,
+    activation: Rectifier,
     y: &mut [f32],
     workspace: &mut Workspace,
 ) {
@@ -224,7 +224,7 @@ struct Normalize<'a> {
     mean: &'a [f32],
     factor: &'a [f32],
     shift: &'a [f32],
-    activation: Activation,
+    activation: Rectifier,
     y: &'a mut [f32],
 }
 
@@ -233,7 +233,7 @@ impl Task for Normalize<'_> {
     unsafe fn run<A: Arith>(self, _: A) {
         let row = self.mean.len();
         // NaN passes any floor.
-        let floor = if self.activation == Activation::Relu { 0.0 } else { f32::NEG_INFINITY };
+        let floor = if self.activation == Rectifier::Relu { 0.0 } else { f32::NEG_INFINITY };
         let constants = || self.mean.iter().zip(self.factor).zip(self.shift);
         for (idx, (y, x)) in self.y.chunks_mut(row).zip(self.x.chunks(row)).enumerate() {
             match self.residual {
@@ -259,7 +259,7 @@ impl Task for Normalize<'_> {
 
 /// Gradients of a batch normalization over the statistics of its own batch.
 ///
-/// With `dz = dy` where the activation passes (for [`Activation::Relu`]: where `y > 0`), else 0, and
+/// With `dz = dy` where the activation passes (for [`Rectifier::Relu`]: where `y > 0`), else 0, and
 /// `x̂ = (x − mean) · inverse_deviation`: `dshift = Σ dz`, `dscale = Σ dz · x̂`, `residual_grad = dz`, and
 /// `dx = scale · inverse_deviation · (dz − dshift / m − x̂ · dscale / m)` over the `m` pixels.
 ///
@@ -279,14 +279,14 @@ impl Task for Normalize<'_> {
 pub fn batch_norm_backward(
     norm: &BatchNorm<'_>,
     tensors: &NormTensors<'_>,
-    activation: Activation,
+    activation: Rectifier,
     grads: NormGrads<'_>,
     workspace: &mut Workspace,
 ) {
     let NormTensors { x, y, dy } = *tensors;
     let NormGrads { dx, residual_grad, dscale, dshift } = grads;
     let c = norm.check(x.len());
-    let is_relu = activation == Activation::Relu;
+    let is_relu = activation == Rectifier::Relu;
     assert!(dy.len() == x.len() && dx.len() == x.len() && (!is_relu || y.len() == x.len()), "tensors of one shape");
     assert!(residual_grad.as_ref().is_none_or(|r| r.len() == x.len()), "tensors of one shape");
     assert!(dscale.len() == c && dshift.len() == c, "one gradient per channel");

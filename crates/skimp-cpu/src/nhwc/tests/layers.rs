@@ -42,7 +42,7 @@ fn moments(x: &[f32], c: usize) -> (Vec<f64>, Vec<f64>) {
 struct Case {
     c: usize,
     pixels: usize,
-    activation: Activation,
+    activation: Rectifier,
     has_residual: bool,
     offset: f32,
     seed: u64,
@@ -76,7 +76,7 @@ fn check_norm(case: &Case) -> Result<(), TestCaseError> {
         .map(|i| {
             let v = (x[i] - mean[i % c]) * (inverse[i % c] * scale[i % c]) + shift[i % c];
             let v = residual.map_or(v, |residual| v + residual[i]);
-            if activation == Activation::Relu { v.max(0.0) } else { v }
+            if activation == Rectifier::Relu { v.max(0.0) } else { v }
         })
         .collect();
     differences("normalized", &y, &expected)?;
@@ -90,7 +90,7 @@ fn check_norm(case: &Case) -> Result<(), TestCaseError> {
         [dx, dscale, dshift, dz].concat()
     });
     let dz: Vec<f64> =
-        (0..len).map(|i| if activation == Activation::Identity || y[i] > 0.0 { dy[i].into() } else { 0.0 }).collect();
+        (0..len).map(|i| if activation == Rectifier::Identity || y[i] > 0.0 { dy[i].into() } else { 0.0 }).collect();
     let normal = |i: usize| (f64::from(x[i]) - f64::from(mean[i % c])) * f64::from(inverse[i % c]);
     let sum = |channel: usize, f: &dyn Fn(usize) -> f64| (channel..len).step_by(c).map(f).sum::<f64>();
     let dscale: Vec<f64> = (0..c).map(|channel| sum(channel, &|i| dz[i] * normal(i))).collect();
@@ -208,7 +208,7 @@ proptest! {
         offset in prop_oneof![Just(0.0_f32), Just(30.0)],
         seed in 0_u64..1000,
     ) {
-        let activation = if relu { Activation::Relu } else { Activation::Identity };
+        let activation = if relu { Rectifier::Relu } else { Rectifier::Identity };
         check_norm(&Case { c, pixels, activation, has_residual, offset, seed })?;
     }
 
@@ -274,10 +274,8 @@ fn elementwise_passes_match_their_definitions() {
         expect(&|ws| filled(&|y| relu_backward(&a, &b, y, &mut Workspace::with_isa(ws.isa))), &|a, b| {
             if a > 0.0 { b } else { 0.0 }
         });
-        expect(&|ws| filled(&|y| add(&a, &b, Activation::Identity, y, &mut Workspace::with_isa(ws.isa))), &|a, b| {
-            a + b
-        });
-        expect(&|ws| filled(&|y| add(&a, &b, Activation::Relu, y, &mut Workspace::with_isa(ws.isa))), &|a, b| {
+        expect(&|ws| filled(&|y| add(&a, &b, Rectifier::Identity, y, &mut Workspace::with_isa(ws.isa))), &|a, b| a + b);
+        expect(&|ws| filled(&|y| add(&a, &b, Rectifier::Relu, y, &mut Workspace::with_isa(ws.isa))), &|a, b| {
             (a + b).max(0.0)
         });
         let sum = everywhere(|ws| {

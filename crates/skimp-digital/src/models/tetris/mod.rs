@@ -103,11 +103,11 @@ pub static TETRIS_L1: Tetris = Tetris {
 };
 
 impl Tetris {
-    /// The engine with `overrides` on top of the preset.
+    /// The system with `overrides` on top of the preset.
     ///
     /// # Errors
     /// As [`AcceleratorModel::configure`].
-    pub fn engine(&self, overrides: &Table) -> Result<Engine, SimError> {
+    pub fn engine(&self, overrides: &Table) -> Result<Vaults, SimError> {
         let resolved = resolve_config(self.preset, overrides)?;
         let config = Config::new(&resolved)?;
         // Words per cycle times bytes per word times MHz is 10^6 bytes per second.
@@ -120,7 +120,7 @@ impl Tetris {
                            hops between vaults, static power",
             ..Facts::new(self.name, resolved, config.clock_mhz, config.costs.clone())
         };
-        Ok(Engine { facts, config, plans: Mutex::default() })
+        Ok(Vaults { facts, config, plans: Mutex::default() })
     }
 }
 
@@ -146,9 +146,9 @@ impl AcceleratorModel for Tetris {
     }
 }
 
-/// A configured system of engines.
+/// A configured system: one engine in each vault of the memory.
 #[derive(Debug)]
-pub struct Engine {
+pub struct Vaults {
     facts: Facts,
     config: Config,
     /// Networks repeat layers, and a layer meets many images: each shape is searched once.
@@ -184,7 +184,7 @@ struct Events {
     hops: u128,
 }
 
-impl Engine {
+impl Vaults {
     fn run(&self, layer: &LayerWorkload, layout: Option<&Partition>) -> Result<(LayerResult, Partition), SimError> {
         layer.check()?;
         let bits = layer.weight_bits.max(layer.activation_bits);
@@ -344,7 +344,7 @@ impl Engine {
     }
 }
 
-impl Accelerator for Engine {
+impl Accelerator for Vaults {
     fn facts(&self) -> &Facts {
         &self.facts
     }

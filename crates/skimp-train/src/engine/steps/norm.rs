@@ -1,8 +1,7 @@
 //! Batch normalization, with the addition and the ReLU behind it where the network has them.
 
 use skimp_cpu::nhwc::{
-    Activation, AlignedVec, BatchNorm, NormGrads, NormTensors, batch_norm_backward, batch_norm_forward,
-    batch_statistics,
+    AlignedVec, BatchNorm, NormGrads, NormTensors, Rectifier, batch_norm_backward, batch_norm_forward, batch_statistics,
 };
 
 use super::range_norm::{Extremes, Slope};
@@ -23,7 +22,7 @@ pub(crate) struct Norm {
     pub(super) variance_buffer: usize,
     pub(super) epsilon: f32,
     pub(super) momentum: f32,
-    pub(super) activation: Activation,
+    pub(super) activation: Rectifier,
     mean: Vec<f32>,
     variance: Vec<f32>,
     inverse: Vec<f32>,
@@ -51,7 +50,7 @@ impl Norm {
             variance_buffer,
             epsilon,
             momentum,
-            activation: if relu { Activation::Relu } else { Activation::Identity },
+            activation: if relu { Rectifier::Relu } else { Rectifier::Identity },
             mean: zeros(),
             variance: zeros(),
             inverse: zeros(),
@@ -111,7 +110,7 @@ fn range(run: &Run<'_>) -> Option<(usize, RangeConstant)> {
 
 impl Step for Norm {
     fn keeps(&self) -> Keeps {
-        Keeps { inputs: true, outputs: self.activation == Activation::Relu }
+        Keeps { inputs: true, outputs: self.activation == Rectifier::Relu }
     }
 
     fn forward(&mut self, place: &Place, run: &mut Run<'_>) -> Result<(), TrainError> {
@@ -163,7 +162,7 @@ impl Step for Norm {
         };
         let (x, dy) = (tensors.value(x_id, *batch), tensors.grad(y_id, *batch));
         // Without a ReLU the output need not live on.
-        let y = if self.activation == Activation::Relu { tensors.value(y_id, *batch) } else { &[] };
+        let y = if self.activation == Rectifier::Relu { tensors.value(y_id, *batch) } else { &[] };
         let grads = NormGrads {
             dx: if direct { &mut dx_memory[..len] } else { &mut spare[..len] },
             residual_grad: residual_port.map(|_| &mut residual_memory[..len]),
