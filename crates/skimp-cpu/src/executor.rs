@@ -10,7 +10,7 @@ use skimp_graph::{
 };
 
 use crate::kernels::sparse::Zeros;
-use crate::plan::{Arenas, Packs, Plan, build, is_per_image};
+use crate::plan::{Arenas, Packs, Plan, build};
 
 /// Plans kept per graph; one for each image size in use.
 const MAX_PLANS: usize = 8;
@@ -292,7 +292,7 @@ impl Engine {
         let Some(planned) = self.planned(single.collect())? else { return Ok(None) };
         if n_images > 1 {
             let is_constant: Vec<bool> = self.constants.iter().map(Option::is_some).collect();
-            if !is_per_image(&self.graph, &planned.shapes, &is_constant, n_images) {
+            if !shape::images_stay_apart(&self.graph, &planned.shapes, &is_constant, n_images) {
                 return Ok(None);
             }
         }

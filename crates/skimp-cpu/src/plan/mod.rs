@@ -1,6 +1,5 @@
 //! A plan: the steps, the memory and the packed weights for running one graph on images of one size.
 
-mod batch;
 mod build;
 mod cones;
 mod fuse;
@@ -15,7 +14,6 @@ use std::sync::Arc;
 
 use skimp_graph::{Op, Tensor};
 
-pub(crate) use self::batch::is_per_image;
 pub(crate) use self::build::{Packs, build};
 pub(crate) use self::memory::Arenas;
 use crate::kernels::conv::{ConvShape, PackedConv};

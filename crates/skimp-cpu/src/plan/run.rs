@@ -88,8 +88,8 @@ impl Plan {
         }
         drop(images);
         let with_batch = |shape: &[usize]| match shape.split_first() {
-            Some((_, rest)) if n_images != 1 => std::iter::once(n_images).chain(rest.iter().copied()).collect(),
-            _ => shape.to_vec(),
+            Some((&rows, rest)) => std::iter::once(rows * n_images).chain(rest.iter().copied()).collect(),
+            None => Vec::new(),
         };
         Ok(self
             .outputs

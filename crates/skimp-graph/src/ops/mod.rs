@@ -232,6 +232,12 @@ pub(crate) trait Operator: Debug {
         None
     }
 
+    /// The operator for any batch where its attributes name one: the first output's extents in `output` are those of one
+    /// batch, made from a first input of those in `input`. `None` where they do not name it.
+    fn with_any_batch(&self, _input: &[usize], _output: &[usize]) -> Option<Op> {
+        None
+    }
+
     /// Whether the output is the input's elements in the same order, so that both can share their storage.
     fn renames(&self) -> bool {
         false
@@ -536,6 +542,12 @@ impl Op {
     /// How exactly it computes.
     pub fn rounding(&self) -> Rounding {
         self.operator().rounding()
+    }
+
+    /// The operator for any batch where its attributes name one; `None` where they do not. Given are the extents of its
+    /// first input and output for one batch.
+    pub fn with_any_batch(&self, input: &[usize], output: &[usize]) -> Option<Self> {
+        self.operator().with_any_batch(input, output)
     }
 
     /// Whether the output is the input's elements in the same order, so that both can share their storage.

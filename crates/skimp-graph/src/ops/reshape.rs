@@ -70,6 +70,17 @@ impl Operator for Reshape {
         true
     }
 
+    fn with_any_batch(&self, input: &[usize], output: &[usize]) -> Option<Op> {
+        let (first, rest) = self.shape.split_first()?;
+        let batch = match (*first > 0, rest.contains(&-1)) {
+            (true, false) => -1,
+            (true, true) if input.first() == output.first() && !self.allow_zero => 0,
+            _ => return None,
+        };
+        let shape = std::iter::once(batch).chain(rest.iter().copied()).collect();
+        Some(Op::Reshape(Self { shape, allow_zero: self.allow_zero }))
+    }
+
     fn rounding(&self) -> Rounding {
         Rounding::Exact
     }

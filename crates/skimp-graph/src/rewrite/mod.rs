@@ -2,10 +2,11 @@
 //!
 //! Every rewrite keeps the graph's inputs and outputs with their names and order, and the names of the values and
 //! nodes that remain; value ids change. [`fold_constants`], [`remove_identities`], [`remove_dead`] and [`cancel_transposes`]
-//! keep every result bit for bit; [`fold_batch_norm`] and [`fold_arithmetic`] keep it up to
+//! keep every result bit for bit, as [`free_batch`] does for every image; [`fold_batch_norm`] and [`fold_arithmetic`] keep it up to
 //! rounding, [`fold_pads`] up to the sign of a zero.
 
 mod arithmetic;
+mod batch;
 mod batch_norm;
 mod block;
 mod channels;
@@ -22,6 +23,7 @@ mod tests;
 use crate::Graph;
 
 pub use arithmetic::fold_arithmetic;
+pub use batch::free_batch;
 pub use batch_norm::{BatchNormFolding, FoldedBatchNorm, KeptBatchNorm, KeptReason, fold_batch_norm};
 pub use channels::spread;
 pub use constants::fold_constants;

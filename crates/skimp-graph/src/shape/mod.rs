@@ -4,6 +4,7 @@
 //! [`output_shapes`] does so for one operator. Every engine gets its shapes here, so that all agree with the reference
 //! interpreter. The arithmetic is checked: a network that asks for the absurd gets an error that names the node.
 
+mod apart;
 mod axes;
 mod images;
 mod window;
@@ -13,6 +14,7 @@ use std::ops::Index;
 
 use crate::{DType, Dim, Graph, GraphError, GraphInput, Op, Tensor, ValueId};
 
+pub use apart::images_stay_apart;
 pub use axes::{MatMulOperands, broadcast, matmul_operands, normalized_axes, normalized_axis};
 pub use images::ImageAxes;
 pub use skimp_shape::{LayerShape, Padding, ShapeError, ShapeSpec, WindowAxis};

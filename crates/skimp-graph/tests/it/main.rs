@@ -7,6 +7,7 @@ mod compare;
 mod control;
 mod external_data;
 mod forms;
+mod free_batch;
 mod functions;
 mod hostile;
 mod local_functions;

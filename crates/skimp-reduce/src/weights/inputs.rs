@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use skimp_cpu::CpuExecutor;
-use skimp_graph::rewrite::Editor;
+use skimp_graph::rewrite::free_batch;
 use skimp_graph::shape::window_axes;
 use skimp_graph::{AutoPad, Dim, Executor, Gemm, Graph, GraphError, Node, Op, Tensor, ValueId, ops};
 
@@ -392,21 +392,11 @@ fn with_open_batch(graph: &Graph) -> Result<(Graph, Option<usize>), ReduceError>
         let cause = format!("{} inputs, expected one that takes images", graph.inputs().len());
         return Err(ReduceError::Nothing { network: graph.name().to_owned(), cause });
     };
-    let mut dims = input.dims.clone();
-    let fixed = match dims.first_mut() {
-        Some(batch) => match std::mem::replace(batch, Dim::Free("N".to_owned())) {
-            Dim::Fixed(n) => Some(n),
-            Dim::Free(_) => None,
-        },
-        None => None,
-    };
-    let mut editor = Editor::new(graph);
-    editor.set_input_dims(0, dims)?;
-    match (editor.finish(), fixed) {
-        (Ok(open), _) => Ok((open, None)),
-        (Err(_), Some(n)) => Ok((graph.clone(), Some(n))),
-        (Err(error), None) => Err(error.into()),
-    }
+    Ok(match (input.dims.first(), free_batch(graph)) {
+        (Some(Dim::Fixed(_)), Some(open)) => (open, None),
+        (Some(Dim::Fixed(n)), None) => (graph.clone(), Some(*n)),
+        _ => (graph.clone(), None),
+    })
 }
 
 #[cfg(test)]

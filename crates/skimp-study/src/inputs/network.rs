@@ -1,5 +1,6 @@
 //! Networks: files by path, embedded and built-in ones by name.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -128,6 +129,15 @@ impl Network {
         let (sha256, size_bytes) = (hex(&Sha256::digest(&bytes)), bytes.len() as u64);
         let name = graph.name().to_owned();
         Ok(Self { graph, name, path: None, sha256, size_bytes, is_untrained: false })
+    }
+
+    /// The network for batches of any size, where it fixes one and its images stay apart
+    /// ([`rewrite::free_batch`]); else the network itself. Answers are the same.
+    pub(crate) fn for_any_batch(&self) -> Cow<'_, Self> {
+        match rewrite::free_batch(&self.graph) {
+            Some(graph) => Cow::Owned(Self { graph, ..self.clone() }),
+            None => Cow::Borrowed(self),
+        }
     }
 
     /// A built-in network. Its digest is of what decides it: its name, settings and weights.

@@ -190,6 +190,7 @@ impl Topology {
 /// [`StudyError`] naming the file, node, layer or setting; [`skimp_sim::SimError::NotExact`] if what a design
 /// works out contradicts the network.
 pub fn simulate(network: &Network, config: &SimulateConfig, monitor: &dyn Monitor) -> Result<Priced, StudyError> {
+    let network = &*network.for_any_batch();
     let images = Images::open(&config.data, &network.graph, config.input_size)?;
     let (simulated, _) = simulate_on(network, &images, config, monitor)?;
     simulated.price(&config.costs)

@@ -185,6 +185,7 @@ pub fn evaluate(
     config: &EvaluateConfig,
     monitor: &dyn Monitor,
 ) -> Result<EvaluateRecord, StudyError> {
+    let network = &*network.for_any_batch();
     let images = Images::open(&config.data, &network.graph, config.input_size)?;
     let n_images = images.limited(config.data.accuracy_images, "images to evaluate")?;
     images.note_preprocess(&config.data, &network.graph, monitor);

@@ -178,7 +178,7 @@ impl StudyPlan for WidthsPlan {
     }
 
     fn run(&self, study: &StudyHeader, desk: &Desk<'_>) -> Result<StudyRecord, StudyError> {
-        let network = Network::open(&study.network.model)?;
+        let network = Network::open(&study.network.model)?.for_any_batch().into_owned();
         if is_quantized(&network.graph) {
             // Its file says its widths: every row would be the same.
             return Err(StudyError::AlreadyQuantized { network: network.name });

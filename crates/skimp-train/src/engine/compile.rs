@@ -111,7 +111,8 @@ fn with_free_batch(graph: &Graph, options: &ModelOptions) -> Result<(Graph, Vec<
         shape.push(extent);
     }
     let batch = std::iter::once(Dim::Free("N".to_owned()));
-    let mut editor = Editor::new(graph);
+    let any_batch = rewrite::free_batch(graph);
+    let mut editor = Editor::new(any_batch.as_ref().unwrap_or(graph));
     editor.set_input_dims(0, batch.chain(shape[1..].iter().map(|&extent| Dim::Fixed(extent))).collect())?;
     Ok((editor.finish()?, shape))
 }

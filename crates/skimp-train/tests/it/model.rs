@@ -1,8 +1,9 @@
 //! The engine against the reference operators.
 
 use skimp_graph::ops;
+use skimp_graph::rewrite::Editor;
 use skimp_graph::testing::random_tensor;
-use skimp_graph::{Executor, Graph, Op, Slice, Tensor, reference};
+use skimp_graph::{Dim, Executor, Graph, Op, Slice, Tensor, reference};
 use skimp_train::reference::loss;
 use skimp_train::{LossSum, Mode, Model, ModelOptions, Targets, TrainError, policy};
 
@@ -263,4 +264,31 @@ fn networks_that_do_not_fit_are_told() {
         fail(&graph, &ModelOptions::default()),
         "node \"turn\" (Slice): cannot be trained: it moves elements between the images of a batch"
     );
+}
+
+/// What exporters write where nobody asks for a batch: an input for one image, and a `Reshape` that says so.
+#[test]
+fn a_batch_fixed_at_one_does_not_hinder() {
+    let network = |batch: Dim, first: i64| {
+        let (mut net, x) = Net::new("flat", &[2, 4, 4]);
+        let y = net.conv("conv", x, [3, 2], nets::window(3, 1, 1), 1);
+        let y = net.op("relu", Op::Relu, &[y]);
+        let y = net.op("reshape", Op::Reshape(ops::Reshape { shape: vec![first, 48], allow_zero: false }), &[y]);
+        let weight = net.constant("dense.weight", &[48, 5], 0.0, 0.2);
+        let y = net.op("dense", Op::MatMul, &[y, weight]);
+        let graph = net.finish(y);
+        let mut editor = Editor::new(&graph);
+        let dims = [batch].into_iter().chain(graph.inputs()[0].dims[1..].iter().cloned()).collect();
+        editor.set_input_dims(0, dims).expect("an input");
+        editor.finish().expect("fits")
+    };
+    let (fixed, free) = (network(Dim::Fixed(1), 1), network(Dim::Free("N".to_owned()), -1));
+    let images = images(&free, 6);
+    let logits = [&fixed, &free].map(|graph| {
+        let mut model = Model::new(graph, &ModelOptions { batch: 6, ..ModelOptions::default() }).expect("trains");
+        model.forward(&images, 6, STEP, &mut *policy::create("fp32").expect("registered")).expect("fits");
+        assert_eq!(model.to_graph().expect("well-formed").inputs(), graph.inputs());
+        model.logits().to_vec()
+    });
+    assert_eq!(logits[0], logits[1]);
 }

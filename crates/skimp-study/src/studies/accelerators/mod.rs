@@ -98,6 +98,7 @@ impl AcceleratorsPlan {
     fn run_with(&self, study: &StudyHeader, desk: &Desk<'_>, extra: Extra<'_>) -> Result<StudyRecord, StudyError> {
         let mut clock = Clock::default();
         let network = clock.time("load the network", || Network::open(&study.network.model))?;
+        let network = network.for_any_batch().into_owned();
         let images = Images::open(&study.data, &network.graph, study.network.input_size)?;
         let inputs = Inputs { network, images };
         // Labels that the network does not know say nothing of it.
