@@ -2,7 +2,7 @@
 
 use skimp_cpu::CpuExecutor;
 use skimp_data::Batch;
-use skimp_graph::rewrite::Editor;
+use skimp_graph::rewrite::{Editor, free_batch};
 use skimp_graph::{Dim, Executor, Graph, GraphError, Op, Tensor, ValueId};
 
 use crate::TrainError;
@@ -40,7 +40,8 @@ impl Teacher {
         let [input] = graph.inputs() else {
             return Err(error(format!("{} inputs, expected one", graph.inputs().len())));
         };
-        let mut editor = Editor::new(graph);
+        let any_batch = free_batch(graph);
+        let mut editor = Editor::new(any_batch.as_ref().unwrap_or(graph));
         let find = |name: &str| editor.value(name).ok_or_else(|| error(format!("it has no value \"{name}\"")));
         let ids = values.iter().map(|(_, value)| value.map_or_else(|| Ok(logits(graph)), find));
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
