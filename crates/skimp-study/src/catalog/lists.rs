@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use skimp_analog::{DEVICES, Device};
 use skimp_data::{DATASETS, PRESETS};
 use skimp_digital::ACCELERATORS;
 use skimp_digital::costs::{COST_TABLES, named_or_written};
@@ -36,6 +37,7 @@ pub static LISTS: &[&str] = &[
     "operators",
     "formats",
     "methods",
+    "devices",
     "optimizers",
     "schedules",
     "augmentations",
@@ -108,6 +110,12 @@ impl ListEntry {
         ];
         let facts = told.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         Self { facts, ..Self::new(entry.name, entry.summary, entry.source) }
+    }
+
+    fn device(device: &Device) -> Self {
+        let cell = device.cell(&toml::Table::new()).ok().and_then(|cell| serde_json::to_value(cell).ok());
+        let facts = cell.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+        Self { facts, ..Self::new(device.name, device.summary, "") }
     }
 
     fn study(study: StudyConfig) -> Self {
@@ -187,6 +195,7 @@ pub fn names(what: &str) -> Vec<&'static str> {
         "studies" => STUDIES.iter().map(|(name, _)| *name).collect(),
         "study-kinds" => STUDY_KINDS.iter().map(|kind| kind.name()).collect(),
         "methods" => METHODS.iter().map(|method| method.facts().name).collect(),
+        "devices" => DEVICES.iter().map(|device| device.name).collect(),
         "optimizers" => OPTIMIZERS.iter().map(|entry| entry.name()).collect(),
         "schedules" => SCHEDULES.iter().map(|entry| entry.name()).collect(),
         "augmentations" => AUGMENTATIONS.iter().map(|entry| entry.name()).collect(),
@@ -218,6 +227,7 @@ pub fn list(what: &str) -> Result<ListRecord, StudyError> {
             let own = OWN_COMMANDS.iter().map(ListEntry::own_command);
             METHODS.iter().map(|method| ListEntry::method(*method)).chain(own).collect()
         }
+        "devices" => DEVICES.iter().map(ListEntry::device).collect(),
         "optimizers" => OPTIMIZERS.iter().map(|o| ListEntry::new(o.name(), o.summary(), o.source())).collect(),
         "schedules" => SCHEDULES.iter().map(|s| ListEntry::new(s.name(), s.summary(), s.source())).collect(),
         "augmentations" => AUGMENTATIONS.iter().map(|a| ListEntry::new(a.name(), a.summary(), a.source())).collect(),
