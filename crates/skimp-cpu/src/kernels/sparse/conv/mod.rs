@@ -190,7 +190,9 @@ impl PackedSparse {
         };
         let per_input = if shape.strides == [1, 1] { PER_ELEMENT } else { PER_ELEMENT_OF_A_PHASE };
         let moved = per_input * n_inputs + PER_ELEMENT * product(&[shape.out_channels, p, q]);
-        per_pixel * product(&[n_weights, n_pixels]) + moved < MARGIN * dense
+        // Few output channels fill the dense kernel's vectors in part; that alone is no reason.
+        let has_zeros = 2.0 * n_weights as f64 <= product(&[shape.out_channels, shape.in_channels, n_taps]);
+        has_zeros && per_pixel * product(&[n_weights, n_pixels]) + moved < MARGIN * dense
     }
 
     /// Packs `[k][c][r][s]` weights.
