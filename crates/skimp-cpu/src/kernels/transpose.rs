@@ -113,8 +113,8 @@ mod tests {
                     for column in 0..from_step {
                         let (at, expected) = (row * from_step + column, from[row * from_step + column]);
                         if column < SIDE {
-                            assert_eq!(to[column * to_step + row], expected, "{isa:?} {rows}");
-                            assert_eq!(back[at], expected, "{isa:?} {rows}");
+                            assert_eq!(to[column * to_step + row].to_bits(), expected.to_bits(), "{isa:?} {rows}");
+                            assert_eq!(back[at].to_bits(), expected.to_bits(), "{isa:?} {rows}");
                         } else {
                             assert!(back[at].is_nan(), "what lies beside stays");
                         }
