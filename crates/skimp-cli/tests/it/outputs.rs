@@ -295,6 +295,8 @@ fn one_run_at_a_time_writes_a_folder() {
     let held = std::fs::File::create(&path).unwrap();
     held.lock().unwrap();
     fails(&train, 1, "another run writes here");
+    // Not only closed: a process that another test starts right now has the file open, too, until it runs its program.
+    held.unlock().unwrap();
     drop(held);
     // Left by a run that was killed: in nobody's way, and gone afterwards, as are its temporary files.
     #[cfg(target_os = "linux")]

@@ -57,7 +57,7 @@ fn targets_are_measured() {
         assert!(record["after"]["macs"].as_u64() < record["before"]["macs"].as_u64());
     }
     let asked = |target| [&prune[..], &["--target", target]].concat();
-    fails(&asked("cycles@eyeriss=0.5"), 2, "--data");
+    fails(&asked("cycles@compend=0.5"), 2, "--data");
     fails(&asked("energy@nothing=0.5"), 2, "nothing");
     fails(&asked("cycles=0.5"), 2, "cycles@DESIGN");
 }
