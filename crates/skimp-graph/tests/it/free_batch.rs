@@ -14,9 +14,9 @@ fn with_batch_of(graph: &Graph, inputs: &[Tensor]) -> Graph {
         if let (Some(dim), Some(&n)) = (dims.first_mut(), tensor.shape().first()) {
             *dim = Dim::Fixed(n);
         }
-        editor.set_input_dims(idx, dims).unwrap();
+        editor.set_input_dims(idx, dims).expect("an input");
     }
-    editor.finish().unwrap()
+    editor.finish().expect("it fits")
 }
 
 /// Two tensors, one behind the other.
@@ -29,7 +29,8 @@ fn stacked(a: &Tensor, b: &Tensor) -> Tensor {
     });
     let y = builder.node("stack", Op::Concat(ops::Concat { axis: 0 }), &inputs);
     builder.output(y);
-    Reference::new(&builder.build().unwrap()).run(&[a.clone(), b.clone()]).unwrap().remove(0)
+    let graph = builder.build().expect("well-formed");
+    Reference::new(&graph).run(&[a.clone(), b.clone()]).expect("it runs").remove(0)
 }
 
 fn bits(x: &Tensor) -> String {
