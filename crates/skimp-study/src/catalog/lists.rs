@@ -142,7 +142,9 @@ fn shown(fact: &Value) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => match other.as_f64() {
-            Some(number) if (1e-2..1e5).contains(&number.abs()) => format!("{number}"),
+            Some(number) if number.abs() < f64::MIN_POSITIVE || (1e-2..1e5).contains(&number.abs()) => {
+                format!("{number}")
+            }
             Some(number) => format!("{number:.4e}"),
             None => other.to_string(),
         },
