@@ -1,7 +1,7 @@
 """Filter pruning of ResNet-50 by skimp beside Torch-Pruning, from a network to an ONNX file, in alternation.
 
     cargo build --release -p skimp-cli
-    python3 crates/skimp-reduce/benches/torch_pruning.py [--skimp target/release/skimp] [--rounds 3]
+    python3 crates/skimp-reduce/benches/beside_torch_pruning.py [--skimp target/release/skimp] [--rounds 3]
 
 Both halve the channels of every group by the l1 norm of its filters, widths a multiple of 8, without training. skimp reads an
 ONNX file and writes one; Torch-Pruning prunes torchvision's model and writes it with torch's exporter, which is what its users
@@ -31,7 +31,7 @@ def prune_by_torch(path):
     torch.manual_seed(1)
     model = torchvision.models.resnet50(weights=None).eval()
     image = torch.randn(1, 3, 224, 224)
-    pruner = torch_pruning.pruner.MagnitudePruner(
+    pruner = torch_pruning.MagnitudePruner(
         model, image, importance=torch_pruning.importance.MagnitudeImportance(p=1), pruning_ratio=0.5,
         ignored_layers=[model.fc], round_to=8)
     pruner.step()
