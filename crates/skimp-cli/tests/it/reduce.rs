@@ -359,3 +359,38 @@ fn checkpoints_of_other_reductions_are_refused() {
     ok(&[&tune[..], &["-o", text(&plain)]].concat());
     assert!(plain.exists() && !folder.path().join("plain.train").exists());
 }
+
+/// A reduced network is an ordinary file: a new process reads it, and onnxruntime gives the same outputs.
+#[test]
+fn reduced_networks_run_in_onnxruntime() {
+    let Some(python) = skimp_testkit::python("onnxruntime to run reduced networks") else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [x, y] = ["x.npy", "y.npy"].map(|name| folder.path().join(name));
+    let draw =
+        "import sys, numpy; numpy.save(sys.argv[1], numpy.random.default_rng(1).standard_normal((3, 1, 28, 28), 'f4'))";
+    let compare = "import sys, numpy, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1], providers=['CPUExecutionProvider'])
+want = session.run(None, {session.get_inputs()[0].name: numpy.load(sys.argv[2])})[0]
+got = numpy.load(sys.argv[3])
+assert got.shape == want.shape
+off = abs(got - want).max() / max(1, abs(want).max())
+assert off < 1e-5, off";
+    let run = |program: &str, arguments: &[&Path]| {
+        let output = Command::new(&python).args(["-c", program]).args(arguments).output().expect("Python starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    run(draw, &[&x]);
+    let prune = ["prune", "sample-resnet", "--method"];
+    let recast = ["recast", "sample-resnet", "--blocks", "1", "--into", "conv", "--structure-only"];
+    let ways: [(&str, Vec<&str>); 3] = [
+        ("half", [&prune[..], &["l1", "--target", "channels=0.5"]].concat()),
+        ("sparse", [&prune[..], &["magnitude", "--target", "sparsity=0.9"]].concat()),
+        ("plain", recast.to_vec()),
+    ];
+    for (name, way) in ways {
+        let file = folder.path().join(format!("{name}.onnx"));
+        ok(&[&way[..], &["-o", text(&file)]].concat());
+        ok(&["run", text(&file), "--input", text(&x), "-o", text(&y), "--force"]);
+        run(compare, &[&file, &x, &y]);
+    }
+}
