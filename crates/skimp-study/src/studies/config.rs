@@ -56,6 +56,19 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl StudyHeader {
+    /// Whether there are images to measure accuracy on.
+    ///
+    /// # Errors
+    /// The cause, where there are none.
+    pub(crate) fn check_accuracy_images(&self) -> Result<(), String> {
+        match self.data.accuracy_images {
+            0 => {
+                Err("data.accuracy_images is 0, expected the number of images that accuracy is measured on".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The heading, of a network and data of these names.
     pub(crate) fn title_of(&self, network: &str, data: &str) -> String {
         self.title.replace("{network}", network).replace("{data}", data)

@@ -15,7 +15,7 @@ use crate::schema::fields_of;
 use crate::simulate::designs::Designs;
 use crate::store::desk::Desk;
 use crate::studies::config::StudyHeader;
-use crate::studies::published::PublishedConfig;
+use crate::studies::published::{NO_FIGURE, PublishedConfig};
 
 /// One kind of study: the keys and tables of a study file that are its own, as a type, and what becomes of them. It is
 /// registered as [`KindOf`] that type.
@@ -41,11 +41,17 @@ pub trait StudyPlan: Clone + Debug + PartialEq + Serialize + DeserializeOwned + 
     /// The cause.
     fn check(&self, study: &StudyHeader) -> Result<(), String>;
 
-    /// Checks a published figure: whether a study of this kind has a figure of that name to set beside it.
+    /// Checks a published figure: whether a study of this kind has a figure of that name to set beside it. As it stands: a
+    /// kind without figures of its own.
     ///
     /// # Errors
     /// The cause, without the figure's name.
-    fn check_published(&self, figure: &PublishedConfig) -> Result<(), String>;
+    fn check_published(&self, figure: &PublishedConfig) -> Result<(), String> {
+        match figure.ours.as_str() {
+            NO_FIGURE => Ok(()),
+            other => Err(format!("ours is \"{other}\", expected \"{NO_FIGURE}\"")),
+        }
+    }
 
     /// Takes in the files that the plan names, relative to `folder`, and the `designs` that its names stand for: a resolved
     /// configuration needs no other file.

@@ -25,7 +25,6 @@ use crate::store::point::{Point, Points, slugs};
 use crate::store::queue::Bench;
 use crate::studies::config::StudyHeader;
 use crate::studies::kind::StudyPlan;
-use crate::studies::published::{NO_FIGURE, PublishedConfig};
 use crate::studies::ranks::rank_correlation;
 use crate::train::config::TrainConfig;
 
@@ -320,13 +319,6 @@ impl StudyPlan for RecastingTablePlan {
             }
         }
         Ok(())
-    }
-
-    fn check_published(&self, figure: &PublishedConfig) -> Result<(), String> {
-        match figure.ours.as_str() {
-            NO_FIGURE => Ok(()),
-            other => Err(format!("ours is \"{other}\", expected \"{NO_FIGURE}\"")),
-        }
     }
 
     fn read_files(&mut self, designs: &Designs, folder: &std::path::Path) -> Result<(), StudyError> {

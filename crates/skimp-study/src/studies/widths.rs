@@ -18,7 +18,6 @@ use crate::store::point::{Point, Points};
 use crate::store::queue::Bench;
 use crate::studies::config::StudyHeader;
 use crate::studies::kind::StudyPlan;
-use crate::studies::published::{NO_FIGURE, PublishedConfig};
 
 /// What a study of widths asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -162,19 +161,7 @@ impl StudyPlan for WidthsPlan {
             return Err(format!("widths.allowed_loss_points is {found}, expected a number of points of at least 0"));
         }
         self.quantization.check().map_err(|error| format!("quantization: {error}"))?;
-        match study.data.accuracy_images {
-            0 => {
-                Err("data.accuracy_images is 0, expected the number of images that accuracy is measured on".to_owned())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_published(&self, figure: &PublishedConfig) -> Result<(), String> {
-        match figure.ours.as_str() {
-            NO_FIGURE => Ok(()),
-            other => Err(format!("ours is \"{other}\", expected \"{NO_FIGURE}\"")),
-        }
+        study.check_accuracy_images()
     }
 
     fn run(&self, study: &StudyHeader, desk: &Desk<'_>) -> Result<StudyRecord, StudyError> {

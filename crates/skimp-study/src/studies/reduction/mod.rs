@@ -24,7 +24,6 @@ use crate::simulate::pricing::CostsConfig;
 use crate::store::desk::Desk;
 use crate::studies::config::StudyHeader;
 use crate::studies::kind::StudyPlan;
-use crate::studies::published::{NO_FIGURE, PublishedConfig};
 use crate::train::config::TrainConfig;
 
 /// What a study of reductions asks for.
@@ -223,19 +222,7 @@ impl StudyPlan for ReductionPlan {
     fn check(&self, study: &StudyHeader) -> Result<(), String> {
         self.reduction.check()?;
         self.quantization.check().map_err(|error| format!("quantization: {error}"))?;
-        match study.data.accuracy_images {
-            0 => {
-                Err("data.accuracy_images is 0, expected the number of images that accuracy is measured on".to_owned())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_published(&self, figure: &PublishedConfig) -> Result<(), String> {
-        match figure.ours.as_str() {
-            NO_FIGURE => Ok(()),
-            other => Err(format!("ours is \"{other}\", expected \"{NO_FIGURE}\"")),
-        }
+        study.check_accuracy_images()
     }
 
     fn read_files(&mut self, designs: &Designs, folder: &Path) -> Result<(), StudyError> {
