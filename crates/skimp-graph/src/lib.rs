@@ -4,6 +4,7 @@
 //! [`Tensor`]. [`Executor`] is the seam that every engine implements. The reference interpreters here are the
 //! specification: naive, safe, single-threaded. This crate does no terminal or network I/O.
 
+pub mod binary;
 mod builder;
 mod error;
 mod executor;

@@ -2,11 +2,13 @@
 //!
 //! They stand here, not in a test, because the tests of every engine use them. Nothing here is for production.
 
+mod binary;
 mod cases;
 mod graphs;
 mod layers;
 mod random;
 
+pub use binary::random_binary_network;
 pub use cases::{Case, cases};
 pub(crate) use cases::{case, f, t};
 pub use graphs::{ElementTypes, RandomGraph, random_graph, random_graph_of};

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr, reason = "tests report what they skip and what they measure")]
 
+mod binary;
 mod build;
 mod compare;
 mod control;

@@ -1,0 +1,232 @@
+//! Which values are bits, and which nodes are layers on them.
+
+use std::sync::Arc;
+
+use super::steps::{self, Steps};
+use super::{Alphabet, BinaryLayout, BitPadding, Step};
+use crate::shape::Shapes;
+use crate::{AutoPad, DType, Graph, Node, Op, PadMode, Tensor, ValueId, Window};
+
+/// What there is in a graph.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// What the bits of a value are, if it is two-valued.
+    pub(super) alphabets: Vec<Option<Alphabet>>,
+    /// The step that makes the bits, if one does, and of which value.
+    pub(super) steps: Vec<Option<(ValueId, Step)>>,
+    /// For each node that multiplies, the layer on bits, or why it is none.
+    pub(super) macs: Vec<Option<Result<Mac, String>>>,
+}
+
+/// A layer on bits without what becomes of its sums.
+#[derive(Clone, Debug)]
+pub(super) struct Mac {
+    pub(super) input: ValueId,
+    pub(super) alphabet: Alphabet,
+    pub(super) layout: BinaryLayout,
+    pub(super) window: Window,
+    pub(super) padding: BitPadding,
+    pub(super) weight_shape: [usize; 4],
+    pub(super) weight: Arc<[i8]>,
+    pub(super) scales: Vec<f64>,
+    pub(super) bias: Vec<f64>,
+}
+
+impl Found {
+    pub(super) fn of(graph: &Graph, shapes: &Shapes) -> Self {
+        let n = graph.values().len();
+        let mut found = Self { alphabets: vec![None; n], steps: vec![None; n], macs: vec![None; graph.nodes().len()] };
+        let steps = steps::find(graph, shapes);
+        let producers = graph.producers();
+        for (idx, node) in graph.nodes().iter().enumerate() {
+            match node.op {
+                Op::Conv(_) | Op::Gemm(_) | Op::MatMul => {
+                    found.macs[idx] = Some(found.mac(graph, shapes, &producers, node));
+                }
+                _ => found.bits(shapes, node, &steps),
+            }
+        }
+        found
+    }
+
+    fn bits(&mut self, shapes: &Shapes, node: &Node, steps: &[Option<Steps>]) {
+        let &[output] = node.outputs.as_slice() else { return };
+        if let Some(step) = &steps[output.0] {
+            let is_f32 = shapes.get(step.source).is_some_and(|source| source.dtype == DType::F32);
+            if let Some((alphabet, bits)) =
+                step.numbers().filter(|_| is_f32).and_then(|x| two_valued(step.threshold, x))
+            {
+                self.alphabets[output.0] = Some(alphabet);
+                self.steps[output.0] = Some((step.source, bits));
+            }
+            return;
+        }
+        let hands_on = moves(&node.op) || (matches!(node.op, Op::MaxPool(_)) && shapes.shape(output).len() == 4);
+        if let (true, Some(&Some(input))) = (hands_on, node.inputs.first()) {
+            self.alphabets[output.0] = self.alphabets[input.0];
+        }
+    }
+
+    /// The bits behind a value that perhaps is padded: its source, the pads of the spatial axes, and what they hold.
+    fn padded_bits(
+        &self,
+        graph: &Graph,
+        producers: &[Option<usize>],
+        value: ValueId,
+    ) -> Result<(ValueId, Alphabet, Option<Pads>), String> {
+        if let Some(alphabet) = self.alphabets[value.0] {
+            return Ok((value, alphabet, None));
+        }
+        let real = || "its input has more than two values".to_owned();
+        let node = producers[value.0].map(|idx| &graph.nodes()[idx]).ok_or_else(real)?;
+        let (Op::Pad(pad), Some(&Some(source))) = (&node.op, node.inputs.first()) else { return Err(real()) };
+        let alphabet = self.alphabets[source.0].ok_or_else(real)?;
+        let spatial = |pads: &[i64]| -> Option<Vec<usize>> {
+            let [0, 0, pads @ ..] = pads else { return None };
+            pads.iter().map(|&pad| usize::try_from(pad).ok()).collect()
+        };
+        let (Some(begin), Some(end)) = (spatial(&pad.begin), spatial(&pad.end)) else {
+            return Err("the padding of its input is not that of height and width".to_owned());
+        };
+        if pad.mode != PadMode::Constant {
+            return Err("its input is padded with what is there".to_owned());
+        }
+        let same = |bit: bool| pad.value.to_bits() == alphabet.value(bit).to_bits();
+        let padding = if pad.value.abs() < f32::MIN_POSITIVE {
+            BitPadding::Zero
+        } else if same(true) || same(false) {
+            BitPadding::Bit(same(true))
+        } else {
+            return Err(format!("its input is padded with {}, which no bit is", pad.value));
+        };
+        Ok((source, alphabet, Some(Pads { begin, end, padding })))
+    }
+
+    fn mac(&self, graph: &Graph, shapes: &Shapes, producers: &[Option<usize>], node: &Node) -> Result<Mac, String> {
+        let operand = |idx: usize| node.inputs.get(idx).copied().flatten();
+        let input = operand(0).ok_or("it has no input")?;
+        let weight = operand(1).and_then(|id| graph.constant(id)).ok_or("its weight is computed")?;
+        let bias = operand(2);
+        let constant_bias = bias.map(|id| graph.constant(id).ok_or("its bias is computed")).transpose()?;
+        let (source, alphabet, pads) = self.padded_bits(graph, producers, input)?;
+        let (window, layout, outputs_first, factor, beta) = match &node.op {
+            Op::Conv(conv) => {
+                if conv.groups != 1 {
+                    return Err(format!("it has {} groups", conv.groups));
+                }
+                if conv.window.kernel.len() != 2 {
+                    return Err(format!("it has {} spatial axes", conv.window.kernel.len()));
+                }
+                (conv.window.clone(), BinaryLayout::Planes, true, 1.0, 1.0)
+            }
+            Op::Gemm(gemm) if !gemm.trans_a => {
+                (Window::pointwise(2), BinaryLayout::Rows, gemm.trans_b, gemm.alpha, gemm.beta)
+            }
+            Op::MatMul if shapes.shape(input).len() == 2 && weight.shape().len() == 2 => {
+                (Window::pointwise(2), BinaryLayout::Rows, false, 1.0, 1.0)
+            }
+            _ => return Err("it is no product of rows with a matrix".to_owned()),
+        };
+        let (window, padding) = joined(window, pads)?;
+        let weight_shape = match *weight.shape() {
+            [k, c, r, s] => [k, c, r, s],
+            [k, c] if outputs_first => [k, c, 1, 1],
+            [c, k] => [k, c, 1, 1],
+            _ => return Err(format!("its weight has {} axes", weight.shape().len())),
+        };
+        let (signs, magnitudes) = signs(weight, weight_shape, outputs_first)?;
+        let unit = f64::from(factor) * f64::from(alphabet.scale);
+        if !(unit.is_finite() && unit > 0.0) {
+            return Err(format!("its factor is {factor}"));
+        }
+        let bias = match constant_bias {
+            None => vec![0.0; weight_shape[0]],
+            Some(bias) => {
+                per_filter(bias, weight_shape[0], beta).ok_or("its bias is not one number for each filter")?
+            }
+        };
+        // 0 is what a neuron gives that does not fire.
+        let padding = if alphabet.is_signed || padding != BitPadding::Zero { padding } else { BitPadding::Bit(false) };
+        let scales = magnitudes.iter().map(|&magnitude| unit * f64::from(magnitude)).collect();
+        let mac = Mac { input: source, alphabet, layout, window, padding, weight_shape, weight: signs, scales, bias };
+        Ok(mac)
+    }
+}
+
+/// Padding that stands in front of a layer.
+struct Pads {
+    begin: Vec<usize>,
+    end: Vec<usize>,
+    padding: BitPadding,
+}
+
+/// A window with the padding in front of it, and what it holds.
+fn joined(mut window: Window, pads: Option<Pads>) -> Result<(Window, BitPadding), String> {
+    let Some(pads) = pads else { return Ok((window, BitPadding::Zero)) };
+    let own = |window: &Window| window.pads_begin.iter().chain(&window.pads_end).any(|&pad| pad > 0);
+    let has_own = matches!(window.auto_pad, AutoPad::SameUpper | AutoPad::SameLower) || own(&window);
+    if has_own && (pads.padding != BitPadding::Zero || window.auto_pad != AutoPad::NotSet) {
+        return Err("it is padded twice, with different numbers".to_owned());
+    }
+    window.auto_pad = AutoPad::NotSet;
+    for (axis, (begin, end)) in pads.begin.iter().zip(&pads.end).enumerate() {
+        window.pads_begin[axis] += begin;
+        window.pads_end[axis] += end;
+    }
+    Ok((window, pads.padding))
+}
+
+/// Signs and the magnitude of each filter, filters first.
+fn signs(weight: &Tensor, [k, c, r, s]: [usize; 4], outputs_first: bool) -> Result<(Arc<[i8]>, Vec<f32>), String> {
+    let data = weight.as_f32().ok_or_else(|| format!("its weight is of type {}", weight.dtype()))?;
+    let n = c * r * s;
+    let at = |filter: usize, idx: usize| if outputs_first { data[filter * n + idx] } else { data[idx * k + filter] };
+    let (mut signs, mut magnitudes) = (Vec::with_capacity(data.len()), Vec::with_capacity(k));
+    for filter in 0..k {
+        let magnitude = if n == 0 { 1.0 } else { at(filter, 0).abs() };
+        if !(magnitude.is_finite() && magnitude > 0.0) {
+            return Err("its weights are not of one magnitude in each filter".to_owned());
+        }
+        for idx in 0..n {
+            let weight = at(filter, idx);
+            if weight.abs().to_bits() != magnitude.to_bits() {
+                return Err("its weights are not of one magnitude in each filter".to_owned());
+            }
+            signs.push(if weight > 0.0 { 1 } else { -1 });
+        }
+        magnitudes.push(magnitude);
+    }
+    Ok((signs.into(), magnitudes))
+}
+
+/// A bias as one number for each filter.
+fn per_filter(bias: &Tensor, k: usize, factor: f32) -> Option<Vec<f64>> {
+    let data = bias.as_f32()?;
+    let scaled = |x: &f32| f64::from(factor) * f64::from(*x);
+    match *bias.shape() {
+        [] | [1] | [1, 1] => Some(vec![scaled(data.first()?); k]),
+        [n] | [1, n] if n == k => Some(data.iter().map(scaled).collect()),
+        _ => None,
+    }
+}
+
+/// The alphabet of a step's numbers, and its bits.
+fn two_valued(threshold: f32, [below, at, above]: [f32; 3]) -> Option<(Alphabet, Step)> {
+    let (low, high) = (below.min(above), below.max(above));
+    let is_signed = low.to_bits() == (-high).to_bits();
+    let is_spike = low.abs() < f32::MIN_POSITIVE;
+    if !(high.is_finite() && high > 0.0 && (is_signed || is_spike)) {
+        return None;
+    }
+    let bit = |x: f32| {
+        let is_same = |other: f32| (x - other).abs() < f32::MIN_POSITIVE;
+        if is_same(high) { Some(true) } else { is_same(low).then_some(false) }
+    };
+    let step = Step { threshold, below: bit(below)?, at: bit(at) };
+    Some((Alphabet { is_signed, scale: high }, step))
+}
+
+/// Whether an operator only renames or reorders axes.
+pub(super) fn moves(op: &Op) -> bool {
+    matches!(op, Op::Flatten(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::Identity)
+}

@@ -1,0 +1,141 @@
+use super::{BinaryKind, BinaryOp, BinaryOutput, BinaryReference, BitPadding, BitPool, Threshold, lower};
+use crate::reference::Reference;
+use crate::testing::random_binary_network;
+use crate::{DType, Dim, Executor as _, Gemm, Graph, GraphBuilder, Op, Tensor, ops};
+
+fn rows(build: impl FnOnce(&mut GraphBuilder, crate::ValueId) -> crate::ValueId, n: usize) -> Graph {
+    let mut builder = GraphBuilder::new("rows");
+    let x = builder.input("x", DType::F32, vec![Dim::Free("N".to_owned()), Dim::Fixed(n)]);
+    let y = build(&mut builder, x);
+    builder.output(y);
+    builder.build().unwrap()
+}
+
+fn dense(builder: &mut GraphBuilder, name: &str, x: crate::ValueId, weight: &[f32], bias: &[f32]) -> crate::ValueId {
+    let n = weight.len() / bias.len();
+    let weight = builder.constant(format!("{name}.w"), Tensor::from_f32(vec![bias.len(), n], weight.to_vec()));
+    let bias = builder.constant(format!("{name}.b"), Tensor::from_f32(vec![bias.len()], bias.to_vec()));
+    let op = Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true });
+    builder.node(name, op, &[x, weight, bias])
+}
+
+#[test]
+fn random_networks_compute_what_the_float_reference_computes() {
+    let (mut n_layers, mut n_folded, mut n_each) = (0, 0, 0);
+    for seed in 0..400 {
+        let (graph, inputs) = random_binary_network(seed);
+        let binary = lower(&graph).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let expected = Reference::new(&graph).run(&inputs).unwrap();
+        let found = BinaryReference::new(&binary).run(&inputs).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(found, expected, "seed {seed}");
+        n_layers += binary.layers().count();
+        n_folded += binary.layers().filter(|(_, layer)| matches!(layer.output, BinaryOutput::Bits(..))).count();
+        n_each += binary.nodes.iter().filter(|node| matches!(node.op, BinaryOp::Pool(_, BitPool::Each(_)))).count();
+    }
+    // Most layers end in bits; pools behind a batch norm that turns the sign are among them.
+    assert!(n_layers > 800 && n_folded * 2 > n_layers, "{n_folded} of {n_layers} layers");
+    assert!(n_each > 20, "{n_each} pools that join by channel");
+}
+
+/// Sheet vector: gamma 0.8, beta -0.3, mean 4.2, sigma 2.5 is a threshold of 5.1375, so that 6 fires and 5 does not.
+#[test]
+fn a_batch_norm_becomes_an_integer_threshold() {
+    let of = |gamma: f32| {
+        let graph = rows(
+            |builder, x| {
+                let x = builder.node("in", Op::Sign, &[x]);
+                let x = builder.node("spikes", Op::Relu, &[x]);
+                let y = dense(builder, "fc", x, &[1.0; 12], &[0.0]);
+                let vector = |builder: &mut GraphBuilder, name: &str, x: f32| {
+                    builder.constant(name, Tensor::from_f32(vec![1], vec![x]))
+                };
+                let parameters = [("gamma", gamma), ("beta", -0.3), ("mean", 4.2), ("variance", 6.25)];
+                let [gamma, beta, mean, variance] = parameters.map(|(name, x)| vector(builder, name, x));
+                let op = Op::BatchNormalization(ops::BatchNormalization { epsilon: 0.0 });
+                let y = builder.node("bn", op, &[y, gamma, beta, mean, variance]);
+                let y = builder.node("sign", Op::Sign, &[y]);
+                dense(builder, "out", y, &[1.0], &[0.0])
+            },
+            12,
+        );
+        let binary = lower(&graph).unwrap();
+        let (_, layer) = binary.layers().next().unwrap();
+        let BinaryOutput::Bits(_, thresholds) = layer.output.clone() else { panic!("no bits") };
+        thresholds
+    };
+    assert_eq!(of(0.8), [Threshold::AtLeast(6)]);
+    // -0.8 (u - 4.2) / 2.5 - 0.3 >= 0 is u <= 3.2625.
+    assert_eq!(of(-0.8), [Threshold::AtMost(3)]);
+    assert_eq!(of(0.0), [Threshold::NEVER]);
+}
+
+#[test]
+fn a_sign_of_zero_stays_a_third_value() {
+    // Sums of two signs are -2, 0 or 2: the Sign of a 0 is 0, which no bit holds.
+    let graph = |bias: f32| {
+        rows(
+            |builder, x| {
+                let x = builder.node("in", Op::Sign, &[x]);
+                let y = dense(builder, "fc", x, &[1.0, 1.0], &[bias]);
+                let y = builder.node("sign", Op::Sign, &[y]);
+                dense(builder, "out", y, &[1.0], &[0.0])
+            },
+            2,
+        )
+    };
+    let thresholds = |graph: &Graph| {
+        let binary = lower(graph).unwrap();
+        let outputs: Vec<BinaryOutput> = binary.layers().map(|(_, layer)| layer.output.clone()).collect();
+        outputs
+    };
+    assert_eq!(thresholds(&graph(0.0))[0], BinaryOutput::Real);
+    // With an odd bias no sum is 0, as with a half.
+    for bias in [1.0, 0.5] {
+        assert!(matches!(thresholds(&graph(bias))[0], BinaryOutput::Bits(..)), "{bias}");
+    }
+    let binary = lower(&graph(0.0)).unwrap();
+    let input = |x: [f32; 2]| [Tensor::from_f32(vec![1, 2], x.to_vec())];
+    let run = |x| BinaryReference::new(&binary).run(&input(x));
+    assert_eq!(run([1.0, 2.0]).unwrap()[0].as_f32().unwrap(), [1.0]);
+    let error = run([1.0, -2.0]).unwrap_err().to_string();
+    assert!(error.contains("\"sign\"") && error.contains("third value"), "{error}");
+    let error = run([1.0, 0.0]).unwrap_err().to_string();
+    assert!(error.contains("\"in\""), "{error}");
+}
+
+#[test]
+fn what_is_not_binary_is_named_with_the_reason() {
+    let graph = rows(|builder, x| dense(builder, "fc", x, &[1.0, -1.0], &[0.0]), 2);
+    let error = lower(&graph).unwrap_err().to_string();
+    assert!(error.contains("\"fc\"") && error.contains("more than two values"), "{error}");
+    let graph = rows(
+        |builder, x| {
+            let x = builder.node("in", Op::Sign, &[x]);
+            dense(builder, "fc", x, &[1.0, -0.5], &[0.0])
+        },
+        2,
+    );
+    let error = lower(&graph).unwrap_err().to_string();
+    assert!(error.contains("one magnitude"), "{error}");
+}
+
+#[test]
+fn kinds_and_padding_follow_the_alphabet() {
+    let mut paddings = std::collections::BTreeSet::new();
+    for seed in 0..60 {
+        let (graph, _) = random_binary_network(seed);
+        let binary = lower(&graph).unwrap();
+        for (node, layer) in binary.layers() {
+            let BinaryKind::Bits(alphabet) = binary.values[node.inputs[0].0].kind else { panic!("real input") };
+            assert_eq!(alphabet, layer.input);
+            let padding = match layer.padding {
+                BitPadding::Zero => "zero",
+                BitPadding::Bit(true) => "set",
+                BitPadding::Bit(false) => "clear",
+            };
+            assert!(alphabet.is_signed || padding != "zero", "0 is a bit of spikes");
+            paddings.insert(padding);
+        }
+    }
+    assert_eq!(paddings.len(), 3);
+}
