@@ -1,8 +1,9 @@
 //! Fast CPU kernels and executors, checked against the reference interpreters.
 //!
-//! [`CpuExecutor`] runs f32 networks; [`integer`] holds the exact integer kernels, [`nhwc`] the training kernels. The only crate with `unsafe` code:
+//! [`CpuExecutor`] runs f32 networks, [`binary`] packed bits; [`integer`] holds the exact integer kernels, [`nhwc`] the training kernels. The only crate with `unsafe` code:
 //! in kernel modules, each with a safe twin that it is tested against.
 
+pub mod binary;
 mod executor;
 pub mod integer;
 mod kernels;

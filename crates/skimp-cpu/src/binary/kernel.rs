@@ -1,0 +1,156 @@
+//! Counts of bits in which activations and weights differ, or meet.
+
+/// Eight words, one for each of eight filters; a cache line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub(super) struct Words(pub(super) [u64; 8]);
+
+/// Eight integers, one for each of eight filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub(super) struct Eight(pub(super) [i64; 8]);
+
+impl Eight {
+    pub(super) const ZERO: Self = Self([0; 8]);
+}
+
+/// An instruction set that this machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Isa(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Isa {
+    /// All instruction sets of this machine, the slowest first. The first is the portable one.
+    pub(super) fn available() -> Vec<Self> {
+        #[allow(unused_mut, reason = "only x86-64 has more than one")]
+        let mut sets = vec![Self(Kind::Portable)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") {
+                sets.push(Self(Kind::Avx2));
+            }
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vpopcntdq") {
+                sets.push(Self(Kind::Avx512));
+            }
+        }
+        sets
+    }
+
+    /// The fastest instruction set of this machine.
+    pub(super) fn best() -> Self {
+        Self::available().last().copied().unwrap_or(Self(Kind::Portable))
+    }
+}
+
+/// Pixels that a call of the widest kernel takes.
+pub(super) const TILE: usize = 8;
+
+/// The activations of an image: words of 64 channels, and where each output's window lies in them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Windows<'a> {
+    pub(super) words: &'a [u64],
+    /// Where the stretches of a window begin, from its first word on.
+    pub(super) stretches: &'a [usize],
+    /// Words of a stretch.
+    pub(super) len: usize,
+    /// Whether set bits are counted that activations and weights share (spikes), not those in which they differ.
+    pub(super) is_spikes: bool,
+}
+
+/// For each of `P` windows that begin at `bases`, and each of eight filters, the number of bits in which activations and
+/// weights differ, or that they share. `weights` holds the words of a window one after the other.
+///
+/// # Panics
+/// If a window does not lie in the words, or the weights have another length.
+#[inline]
+#[cfg_attr(target_arch = "x86_64", allow(unsafe_code, reason = "calls into detected instruction sets"))]
+pub(super) fn counts<const P: usize>(
+    isa: Isa,
+    windows: &Windows<'_>,
+    bases: [usize; P],
+    weights: &[Words],
+) -> [Eight; P] {
+    check(windows, &bases, weights);
+    match isa.0 {
+        Kind::Portable => portable(windows, bases, weights),
+        // SAFETY: an `Isa` of this kind exists only where the features were detected; the extents were checked above.
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx2 => unsafe { super::x86::avx2(windows, bases, weights) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx512 => unsafe { super::x86::avx512(windows, bases, weights) },
+    }
+}
+
+fn check(windows: &Windows<'_>, bases: &[usize], weights: &[Words]) {
+    assert_eq!(weights.len(), windows.stretches.len() * windows.len, "weights and windows have one length");
+    let last = windows.stretches.iter().max().map_or(0, |last| last + windows.len);
+    assert!(bases.iter().all(|base| base + last <= windows.words.len()), "windows lie in the image");
+}
+
+/// Where counts become bits: set where `2 · count − offset − shift ≤ limit`, turned round where `flip` has a bit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits<'a> {
+    /// For each of `P` windows.
+    pub(super) offsets: &'a [Eight],
+    pub(super) limit: &'a Eight,
+    pub(super) flip: u8,
+}
+
+/// As [`counts`], compared with limits: a byte for each window. `shifts` are taken off beside the offsets; `offset_idx` says
+/// which offsets are each window's.
+#[inline]
+#[cfg_attr(target_arch = "x86_64", allow(unsafe_code, reason = "calls into detected instruction sets"))]
+pub(super) fn fires<const P: usize>(
+    isa: Isa,
+    windows: &Windows<'_>,
+    bases: [usize; P],
+    weights: &[Words],
+    limits: &Limits<'_>,
+    offset_idx: [usize; P],
+    shifts: [i64; P],
+) -> [u8; P] {
+    check(windows, &bases, weights);
+    assert!(offset_idx.iter().all(|&idx| idx < limits.offsets.len()), "every window has offsets");
+    match isa.0 {
+        // SAFETY: an `Isa` of this kind exists only where the features were detected; the extents were checked above.
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx512 => unsafe { super::x86::avx512_fires(windows, bases, weights, limits, offset_idx, shifts) },
+        _ => {
+            let counts = counts(isa, windows, bases, weights);
+            std::array::from_fn(|p| {
+                let offsets = &limits.offsets[offset_idx[p]];
+                let mut byte = 0;
+                for f in 0..8 {
+                    let value = 2 * counts[p].0[f] - offsets.0[f] - shifts[p];
+                    byte |= u8::from(value <= limits.limit.0[f]) << f;
+                }
+                byte ^ limits.flip
+            })
+        }
+    }
+}
+
+fn portable<const P: usize>(windows: &Windows<'_>, bases: [usize; P], weights: &[Words]) -> [Eight; P] {
+    let mut counts = [Eight::ZERO; P];
+    for (stretch, weights) in windows.stretches.iter().zip(weights.chunks_exact(windows.len.max(1))) {
+        for (i, weights) in weights.iter().enumerate() {
+            for p in 0..P {
+                let word = windows.words[bases[p] + stretch + i];
+                for f in 0..8 {
+                    let bits = if windows.is_spikes { word & weights.0[f] } else { word ^ weights.0[f] };
+                    counts[p].0[f] += i64::from(bits.count_ones());
+                }
+            }
+        }
+    }
+    counts
+}

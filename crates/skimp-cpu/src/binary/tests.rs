@@ -1,0 +1,70 @@
+use skimp_graph::binary::{BinaryReference, lower};
+use skimp_graph::testing::random_binary_network;
+
+use super::BinaryExecutor;
+use super::kernel::{Isa, Windows, Words, counts};
+
+/// Random binary networks hold every kind of node, layer, padding and threshold. Their parts in floating point are drawn so that
+/// a difference in rounding flips no bit, or none that was seen in these seeds.
+#[test]
+fn every_instruction_set_gives_what_the_reference_gives() {
+    for seed in 0..300 {
+        let (graph, inputs) = random_binary_network(seed);
+        let binary = lower(&graph).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let expected = BinaryReference::new(&binary).run(&inputs).expect("it runs");
+        for isa in Isa::available() {
+            let executor = BinaryExecutor::with_isa(binary.clone(), isa).expect("a sound network");
+            let found = executor.run(&inputs).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_eq!(found.shape(), expected.shape(), "seed {seed}");
+                let pairs = found.as_f32().expect("f32").iter().zip(expected.as_f32().expect("f32"));
+                let far = pairs.filter(|(a, b)| (*a - *b).abs() > 1e-5 * b.abs().max(1.0)).count();
+                assert_eq!(far, 0, "seed {seed}, {isa:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn images_do_not_depend_on_the_batch_they_are_in() {
+    for seed in 300..360 {
+        let (graph, inputs) = random_binary_network(seed);
+        let executor = BinaryExecutor::new(lower(&graph).expect("binary")).expect("a sound network");
+        let whole = executor.run(&inputs).expect("it runs");
+        let n = inputs[0].shape()[0];
+        for image in 0..n {
+            let alone = executor.run(&[inputs[0].keep(0, &[image])]).expect("it runs");
+            assert_eq!(alone[0], whole[0].keep(0, &[image]), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn counts_are_those_of_bits_one_by_one() {
+    let words: Vec<u64> = (0..200_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(i as u32)).collect();
+    let weights: Vec<Words> =
+        (0..140).map(|i| Words(std::array::from_fn(|f| words[(i * 7 + f * 13) % words.len()].rotate_left(9)))).collect();
+    for is_spikes in [false, true] {
+        for (stretches, len) in [(vec![0, 70, 120], 3), (vec![5], 70), (vec![0, 1], 1), (vec![0], 0)] {
+            let windows = Windows { words: &words, stretches: &stretches, len, is_spikes };
+            let weights = &weights[..stretches.len() * len];
+            let bases = [0, 1, 17, 40, 3, 3, 60, 2];
+            let expected = bases.map(|base| {
+                let mut sums = [0_i64; 8];
+                for (i, weights) in weights.iter().enumerate() {
+                    let word = words[base + stretches[i / len] + i % len];
+                    for (f, weight) in weights.0.iter().enumerate() {
+                        for bit in 0..64 {
+                            let (a, w) = (word >> bit & 1, weight >> bit & 1);
+                            sums[f] += if is_spikes { a & w } else { a ^ w } as i64;
+                        }
+                    }
+                }
+                sums
+            });
+            for isa in Isa::available() {
+                assert_eq!(counts(isa, &windows, bases, weights).map(|counts| counts.0), expected, "{isa:?}");
+            }
+        }
+    }
+}
