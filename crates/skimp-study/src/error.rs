@@ -362,6 +362,14 @@ pub enum StudyError {
         /// The network.
         network: String,
     },
+    /// No layer of the network multiplies bits.
+    #[error("network \"{network}\" is not binary: {cause}; `skimp train --quantizer bnn` trains one")]
+    NotBinary {
+        /// The network.
+        network: String,
+        /// What keeps its layers from being binary.
+        cause: String,
+    },
     /// The network is in QDQ form already.
     #[error("network \"{network}\" is quantized already")]
     AlreadyQuantized {
@@ -579,6 +587,7 @@ impl StudyError {
             | StudyError::Answers(_)
             | StudyError::NamedPreprocess { .. }
             | StudyError::NotQuantized { .. }
+            | StudyError::NotBinary { .. }
             | StudyError::AlreadyQuantized { .. }
             | StudyError::TeacherDiffers { .. }
             | StudyError::UnknownMethod { .. }

@@ -17,8 +17,8 @@ struct Arguments {
     /// Evaluate the first N images only
     #[arg(long, value_name = "N", alias = "limit")]
     images: Option<usize>,
-    /// Which engine computes; `integer` quantizes a network first that is not quantized yet [default: integer for a
-    /// quantized network (QDQ), else cpu]
+    /// Which engine computes; `integer` quantizes a network first that is not quantized yet, `binary` packs what multiplies bits
+    /// [default: integer for a quantized network (QDQ), else cpu]
     #[arg(long, value_parser = choice::<Engine>(), value_name = "ENGINE")]
     engine: Option<Engine>,
     #[command(flatten)]
@@ -38,7 +38,8 @@ impl super::Command for Eval {
             clap::Command::new(self.name()).about("Measure a network's accuracy on a data set").after_help(
                 "Accuracies in JSON are fractions.\n\nExamples:\n  skimp eval sample-resnet --data sample\n  \
                  skimp eval net.onnx --data cifar10:DIR --preprocess imagenet --format json\n  \
-                 skimp eval net.onnx --data cifar10:DIR --engine integer --weight-bits 8 --activation-bits 8",
+                 skimp eval net.onnx --data cifar10:DIR --engine integer --weight-bits 8 --activation-bits 8\n  \
+                 skimp eval bnn.onnx --data cifar10:DIR --engine binary",
             ),
         )
     }

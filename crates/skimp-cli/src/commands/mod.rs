@@ -1,5 +1,6 @@
 //! Every command, one file each.
 
+mod binarize;
 mod completions;
 mod data;
 mod distill;
@@ -45,6 +46,7 @@ pub(crate) static COMMANDS: &[&dyn Command] = &[
     &distill::Distill,
     &recast::Recast,
     &quantize::Quantize,
+    &binarize::Binarize,
     &train::Train,
     &simulate::Simulate,
     &report::Report,

@@ -1,6 +1,7 @@
 //! The command as users meet it: stdout, stderr, exit code, files.
 
 mod bad_input;
+mod binary;
 mod commands;
 mod data;
 mod designs;

@@ -106,13 +106,11 @@ impl BinaryExecutor {
 
     fn node(&self, idx: usize, node: &BinaryNode, inputs: &[&Held]) -> Result<Vec<Held>, GraphError> {
         let output = match (&node.op, &self.nodes[idx]) {
-            (BinaryOp::Binarize(step), _) => binarized(node, real(node, inputs[0])?, *step)?,
+            (BinaryOp::Binarize(step), _) => binarized(self.isa, node, real(node, inputs[0])?, *step)?,
             (BinaryOp::Layer(layer), Node::Layer(prepared)) => {
                 self.layer(node, layer, prepared, planes(node, inputs[0])?)?
             }
-            (BinaryOp::Pool(window, pool), _) => {
-                Held::Planes(pooled(node, planes(node, inputs[0])?, window, pool)?)
-            }
+            (BinaryOp::Pool(window, pool), _) => Held::Planes(pooled(node, planes(node, inputs[0])?, window, pool)?),
             (BinaryOp::Move(op), _) => moved(node, op, inputs[0])?,
             (BinaryOp::Unpack, _) => {
                 let BinaryKind::Bits(alphabet) = self.graph.values[node.inputs[0].0].kind else {
@@ -187,8 +185,8 @@ fn held(bits: BitTensor) -> Held {
     Planes::of(&bits).map_or_else(|| Held::Bits(bits), Held::Planes)
 }
 
-fn binarized(node: &BinaryNode, x: &Tensor, step: Step) -> Result<Held, GraphError> {
-    match Planes::of_real(&node.name, x, step) {
+fn binarized(isa: Isa, node: &BinaryNode, x: &Tensor, step: Step) -> Result<Held, GraphError> {
+    match Planes::of_real(isa, &node.name, x, step) {
         Some(planes) => planes.map(Held::Planes),
         None => Ok(held(step.bits(&node.name, x)?)),
     }

@@ -23,6 +23,7 @@ enum Kind {
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// With the byte instructions and the count of bits in words.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -37,7 +38,11 @@ impl Isa {
             if is_x86_feature_detected!("avx2") {
                 sets.push(Self(Kind::Avx2));
             }
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vpopcntdq") {
+            if is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512vpopcntdq")
+            {
                 sets.push(Self(Kind::Avx512));
             }
         }
@@ -135,6 +140,31 @@ pub(super) fn fires<const P: usize>(
                 }
                 byte ^ limits.flip
             })
+        }
+    }
+}
+
+/// For each of up to eight rows of numbers, a bit in each byte where the number is above `threshold`, or at it with `is_at_above`.
+///
+/// # Panics
+/// If there are more than eight rows, or one is not as long as `bytes`.
+#[cfg_attr(target_arch = "x86_64", allow(unsafe_code, reason = "calls into detected instruction sets"))]
+pub(super) fn above(isa: Isa, rows: &[&[f32]], threshold: f32, is_at_above: bool, bytes: &mut [u8]) {
+    assert!(rows.len() <= 8 && rows.iter().all(|row| row.len() == bytes.len()), "eight rows at most, of one length");
+    match isa.0 {
+        // SAFETY: an `Isa` of this kind exists only where the features were detected; the extents were checked above.
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx512 => unsafe { super::x86::avx512_above(rows, threshold, is_at_above, bytes) },
+        _ => {
+            bytes.fill(0);
+            for (j, row) in rows.iter().enumerate() {
+                let bits = bytes.iter_mut().zip(*row);
+                if is_at_above {
+                    bits.for_each(|(byte, &x)| *byte |= u8::from(x >= threshold) << j);
+                } else {
+                    bits.for_each(|(byte, &x)| *byte |= u8::from(x > threshold) << j);
+                }
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A binary layer with packed weights.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 use skimp_graph::binary::{BinaryLayer, BinaryOutput, BitPadding, Threshold};
@@ -27,6 +28,8 @@ pub(super) struct Prepared {
     /// Set bits of the weights of each tap, for eight filters at a time.
     tap_counts: Vec<Eight>,
     bits: Option<BitLimits>,
+    /// For inputs of each height and width.
+    geometries: Mutex<BTreeMap<[usize; 2], Arc<Geometry>>>,
 }
 
 /// Thresholds of a layer in the kernel's terms.
@@ -67,28 +70,23 @@ impl Prepared {
             BinaryOutput::Real => None,
             BinaryOutput::Bits(_, thresholds) => Some(BitLimits::new(thresholds, is_spikes)),
         };
-        Self {
-            isa,
-            channels,
-            kernel,
-            filters,
-            is_spikes,
-            padding: layer.padding,
-            weights,
-            tap_counts,
-            bits,
-        }
+        let (padding, geometries) = (layer.padding, Mutex::default());
+        Self { isa, channels, kernel, filters, is_spikes, padding, weights, tap_counts, bits, geometries }
+    }
+
+    fn geometry(&self, shape: &LayerShape, x: &Planes) -> Arc<Geometry> {
+        let mut known = self.geometries.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(x.extents).or_insert_with(|| Arc::new(Geometry::new(self, shape, x))))
     }
 
     pub(super) fn run(&self, layer: &BinaryLayer, shape: &LayerShape, x: &Planes) -> Result<Made, GraphError> {
-        let geometry = Geometry::new(self, shape, x);
+        let geometry = self.geometry(shape, x);
         let images = geometry.images(self, x);
         let n_windows = geometry.bases.len();
         let groups = self.filters.div_ceil(EIGHT);
-        let classes = geometry.classes(self);
         let group_len = self.kernel[0] * self.kernel[1] * self.channels.div_ceil(WORD);
         let weights = |group: usize| &self.weights[group * group_len..][..group_len];
-        let offsets = |group: usize| &classes[group * geometry.n_classes..][..geometry.n_classes];
+        let offsets = |group: usize| &geometry.offsets[group * geometry.n_classes..][..geometry.n_classes];
         if n_windows == 0 || groups == 0 || x.n == 0 {
             return Ok(self.empty(layer, shape, x.n));
         }
@@ -97,8 +95,7 @@ impl Prepared {
             // One group of one image; small layers run on one thread.
             let work = |(at, bytes): (usize, &mut [u8])| {
                 let (image, group) = (at / groups, at % groups);
-                let limits =
-                    Limits { offsets: offsets(group), limit: &bits.limits[group], flip: bits.flips[group] };
+                let limits = Limits { offsets: offsets(group), limit: &bits.limits[group], flip: bits.flips[group] };
                 geometry.fires(self, &images[image], weights(group), &limits, bytes);
             };
             let pieces = planes.bytes.par_chunks_mut(n_windows).enumerate();
@@ -109,7 +106,8 @@ impl Prepared {
         let per_image = self.filters * n_windows;
         for (image, reals) in reals.chunks_exact_mut(per_image).enumerate() {
             let work = |(group, reals): (usize, &mut [f32])| {
-                geometry.reals(self, layer, &images[image], weights(group), offsets(group), group, reals);
+                let filters = Filters { prepared: self, weights: weights(group), offsets: offsets(group), group };
+                geometry.reals(layer, &filters, &images[image], reals);
             };
             let pieces = reals.par_chunks_mut(EIGHT * n_windows).enumerate();
             pieces.with_min_len(self.least_pieces(n_windows, group_len)).for_each(work);
@@ -163,6 +161,7 @@ impl BitLimits {
 }
 
 /// Where windows lie in an image with its padding.
+#[derive(Debug)]
 struct Geometry {
     /// Extents of the padded image.
     height: usize,
@@ -179,6 +178,8 @@ struct Geometry {
     n_classes: usize,
     /// For each class, whether each tap lies in the image.
     inside: Vec<Vec<bool>>,
+    /// For eight filters at a time and each class, what is taken off twice the count.
+    offsets: Vec<Eight>,
 }
 
 impl Geometry {
@@ -222,6 +223,7 @@ impl Geometry {
             class_of: Vec::new(),
             n_classes: 1,
             inside: vec![vec![true; r * s]],
+            offsets: Vec::new(),
         };
         let has_zeros = prepared.padding == BitPadding::Zero && !prepared.is_spikes && (height, width) != (h, w);
         if has_zeros {
@@ -229,6 +231,7 @@ impl Geometry {
         } else {
             geometry.class_of = vec![0; p * q];
         }
+        geometry.offsets = geometry.offsets(prepared);
         geometry
     }
 
@@ -249,8 +252,7 @@ impl Geometry {
         self.n_classes = self.inside.len();
     }
 
-    /// For eight filters at a time and each class, what is taken off twice the count.
-    fn classes(&self, prepared: &Prepared) -> Vec<Eight> {
+    fn offsets(&self, prepared: &Prepared) -> Vec<Eight> {
         let n_taps = prepared.kernel[0] * prepared.kernel[1];
         let groups = prepared.filters.div_ceil(EIGHT);
         let mut classes = Vec::with_capacity(groups * self.n_classes);
@@ -281,7 +283,8 @@ impl Geometry {
             _ => vec![0; self.n_words],
         };
         let image = |image: usize| {
-            let mut words: Vec<u64> = fill.iter().copied().cycle().take(self.height * self.width * self.n_words).collect();
+            let mut words: Vec<u64> =
+                fill.iter().copied().cycle().take(self.height * self.width * self.n_words).collect();
             let planes = &x.bytes[image * depth * area..][..depth * area];
             for row in 0..h {
                 let first = ((row + self.before[0]) * self.width + self.before[1]) * self.n_words;
@@ -357,30 +360,46 @@ impl Geometry {
         kernel::fires(isa, windows, bases, weights, limits, classes, shifts)
     }
 
-    /// Real sums of up to eight filters of one image.
-    #[allow(clippy::too_many_arguments, reason = "one group of one image, all of it borrowed")]
-    fn reals(
+    /// Real sums of the filters of a group in one image.
+    fn reals(&self, layer: &BinaryLayer, filters: &Filters<'_>, image: &Image, reals: &mut [f32]) {
+        let n = self.bases.len();
+        let n_whole = n - n % TILE;
+        for first in (0..n_whole).step_by(TILE) {
+            self.real_tile::<TILE>(layer, filters, image, first, reals);
+        }
+        for first in n_whole..n {
+            self.real_tile::<1>(layer, filters, image, first, reals);
+        }
+    }
+
+    fn real_tile<const P: usize>(
         &self,
-        prepared: &Prepared,
         layer: &BinaryLayer,
+        filters: &Filters<'_>,
         image: &Image,
-        weights: &[Words],
-        offsets: &[Eight],
-        group: usize,
+        first: usize,
         reals: &mut [f32],
     ) {
-        let windows = self.windows(prepared, image);
-        let n = self.bases.len();
-        for first in 0..n {
-            let [counts] = kernel::counts(prepared.isa, &windows, [self.bases[first]], weights);
-            let offset = &offsets[self.class_of[first]];
-            for (lane, reals) in reals.chunks_exact_mut(n).enumerate() {
-                let value = 2 * counts.0[lane] - offset.0[lane] - image.shift(first);
-                let sum = if prepared.is_spikes { value } else { -value };
-                reals[first] = layer.real(group * EIGHT + lane, sum as i32);
+        let windows = self.windows(filters.prepared, image);
+        let bases: [usize; P] = std::array::from_fn(|p| self.bases[first + p]);
+        let counts = kernel::counts(filters.prepared.isa, &windows, bases, filters.weights);
+        for (lane, reals) in reals.chunks_exact_mut(self.bases.len()).enumerate() {
+            for (p, real) in reals[first..first + P].iter_mut().enumerate() {
+                let offset = filters.offsets[self.class_of[first + p]].0[lane];
+                let value = 2 * counts[p].0[lane] - offset - image.shift(first + p);
+                let sum = if filters.prepared.is_spikes { value } else { -value };
+                *real = layer.real(filters.group * EIGHT + lane, sum as i32);
             }
         }
     }
+}
+
+/// Up to eight filters of a layer.
+struct Filters<'a> {
+    prepared: &'a Prepared,
+    weights: &'a [Words],
+    offsets: &'a [Eight],
+    group: usize,
 }
 
 /// One image as words.

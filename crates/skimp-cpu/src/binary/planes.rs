@@ -3,6 +3,8 @@
 use skimp_graph::binary::{BitTensor, Step};
 use skimp_graph::{GraphError, Tensor};
 
+use super::kernel::{self, Isa};
+
 /// Bits of `n` images: for each image and eight channels a plane of bytes, the first channel in the lowest bit. Bits of channels
 /// that there are not are 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +46,7 @@ impl Planes {
     }
 
     /// Real numbers `[n, c]` or `[n, c, h, w]` as bits; `None` for other ranks.
-    pub(super) fn of_real(node: &str, x: &Tensor, step: Step) -> Option<Result<Self, GraphError>> {
+    pub(super) fn of_real(isa: Isa, node: &str, x: &Tensor, step: Step) -> Option<Result<Self, GraphError>> {
         let (n, channels, extents, is_flat) = layout(x.shape())?;
         let data = x.as_f32()?;
         if step.at.is_none() && data.iter().any(|&x| x >= step.threshold && x <= step.threshold) {
@@ -63,14 +65,9 @@ impl Planes {
         for (plane, bytes) in planes.bytes.chunks_exact_mut(area).enumerate() {
             let (image, first) = (plane / depth, plane % depth * EIGHT);
             let n_used = EIGHT.min(channels - first);
-            for j in 0..n_used {
-                let x = &data[(image * channels + first + j) * area..][..area];
-                if is_at_above {
-                    bytes.iter_mut().zip(x).for_each(|(byte, &x)| *byte |= u8::from(x >= step.threshold) << j);
-                } else {
-                    bytes.iter_mut().zip(x).for_each(|(byte, &x)| *byte |= u8::from(x > step.threshold) << j);
-                }
-            }
+            let row = |j: usize| &data[(image * channels + first + j.min(n_used - 1)) * area..][..area];
+            let rows: [&[f32]; EIGHT] = std::array::from_fn(row);
+            kernel::above(isa, &rows[..n_used], step.threshold, is_at_above, bytes);
             let flip = flip & used(n_used);
             bytes.iter_mut().for_each(|byte| *byte ^= flip);
         }

@@ -2,7 +2,7 @@ use skimp_graph::binary::{BinaryReference, lower};
 use skimp_graph::testing::random_binary_network;
 
 use super::BinaryExecutor;
-use super::kernel::{Isa, Windows, Words, counts};
+use super::kernel::{Isa, Windows, Words, above, counts};
 
 /// Random binary networks hold every kind of node, layer, padding and threshold. Their parts in floating point are drawn so that
 /// a difference in rounding flips no bit, or none that was seen in these seeds.
@@ -42,8 +42,9 @@ fn images_do_not_depend_on_the_batch_they_are_in() {
 #[test]
 fn counts_are_those_of_bits_one_by_one() {
     let words: Vec<u64> = (0..200_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(i as u32)).collect();
-    let weights: Vec<Words> =
-        (0..140).map(|i| Words(std::array::from_fn(|f| words[(i * 7 + f * 13) % words.len()].rotate_left(9)))).collect();
+    let weights: Vec<Words> = (0..140)
+        .map(|i| Words(std::array::from_fn(|f| words[(i * 7 + f * 13) % words.len()].rotate_left(9))))
+        .collect();
     for is_spikes in [false, true] {
         for (stretches, len) in [(vec![0, 70, 120], 3), (vec![5], 70), (vec![0, 1], 1), (vec![0], 0)] {
             let windows = Windows { words: &words, stretches: &stretches, len, is_spikes };
@@ -64,6 +65,32 @@ fn counts_are_those_of_bits_one_by_one() {
             });
             for isa in Isa::available() {
                 assert_eq!(counts(isa, &windows, bases, weights).map(|counts| counts.0), expected, "{isa:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_become_bits_one_by_one() {
+    for n in [0, 1, 7, 16, 33, 100] {
+        for n_rows in [1, 5, 8] {
+            let number = |row: usize, at: usize| match (row * 31 + at * 17) % 11 {
+                0 => 0.5,
+                1 => f32::NAN,
+                2 => f32::INFINITY,
+                rest => rest as f32 - 5.0,
+            };
+            let rows: Vec<Vec<f32>> = (0..n_rows).map(|row| (0..n).map(|at| number(row, at)).collect()).collect();
+            let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+            for is_at_above in [false, true] {
+                let bit = |x: f32| x > 0.5 || (is_at_above && x >= 0.5);
+                let expected: Vec<u8> =
+                    (0..n).map(|at| (0..n_rows).map(|j| u8::from(bit(rows[j][at])) << j).sum()).collect();
+                for isa in Isa::available() {
+                    let mut bytes = vec![0xaa; n];
+                    above(isa, &rows, 0.5, is_at_above, &mut bytes);
+                    assert_eq!(bytes, expected, "{isa:?}");
+                }
             }
         }
     }

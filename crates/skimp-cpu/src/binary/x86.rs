@@ -35,11 +35,7 @@ macro_rules! accumulate {
 /// # Safety
 /// The machine has AVX-512 F and VPOPCNTDQ, the windows lie in the words, and the weights are as long as a window.
 #[target_feature(enable = "avx512f,avx512vpopcntdq")]
-pub(super) unsafe fn avx512<const P: usize>(
-    windows: &Windows<'_>,
-    bases: [usize; P],
-    weights: &[Words],
-) -> [Eight; P] {
+pub(super) unsafe fn avx512<const P: usize>(windows: &Windows<'_>, bases: [usize; P], weights: &[Words]) -> [Eight; P] {
     let acc = if windows.is_spikes {
         accumulate!(windows, bases, weights, P, _mm512_and_si512)
     } else {
@@ -131,4 +127,34 @@ pub(super) unsafe fn avx2<const P: usize>(windows: &Windows<'_>, bases: [usize; 
         }
     }
     counts
+}
+
+/// For each of up to eight rows of numbers, a bit in each byte where the number is above `threshold`, or at it with `is_at_above`.
+///
+/// # Safety
+/// The machine has AVX-512 F, BW and VL, and every row is as long as `bytes`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(super) unsafe fn avx512_above(rows: &[&[f32]], threshold: f32, is_at_above: bool, bytes: &mut [u8]) {
+    const LANES: usize = 16;
+    let limit = _mm512_set1_ps(threshold);
+    let n = bytes.len();
+    let mut at = 0;
+    while at < n {
+        let n_left = (n - at).min(LANES);
+        let used = if n_left == LANES { u16::MAX } else { (1 << n_left) - 1 };
+        let mut sums = _mm_setzero_si128();
+        for (j, row) in rows.iter().enumerate() {
+            // SAFETY: lanes that are not `used` are not read.
+            let x = unsafe { _mm512_maskz_loadu_ps(used, row.as_ptr().add(at)) };
+            let above = if is_at_above {
+                _mm512_mask_cmp_ps_mask::<_CMP_GE_OQ>(used, x, limit)
+            } else {
+                _mm512_mask_cmp_ps_mask::<_CMP_GT_OQ>(used, x, limit)
+            };
+            sums = _mm_or_si128(sums, _mm_maskz_set1_epi8(above, (1_u8 << j).cast_signed()));
+        }
+        // SAFETY: lanes that are not `used` are not written.
+        unsafe { _mm_mask_storeu_epi8(bytes.as_mut_ptr().add(at).cast(), used, sums) };
+        at += n_left;
+    }
 }

@@ -96,13 +96,18 @@ fn is_monotone(op: &Op, input: usize) -> bool {
 }
 
 impl Chain {
-    /// Thresholds and what follows on bits; nothing where the chain cannot be computed channel by channel, or a sum may fall
-    /// on a threshold where the step has a third value.
+    /// Thresholds and what follows on bits; nothing where the chain cannot be computed channel by channel.
     pub(super) fn folded(&self, graph: &Graph, mac: &Mac, step: Step) -> Option<Folded> {
         let run = Run { graph, mac, links: &self.links, step };
-        let thresholds = run.thresholds()?;
+        let thresholds = run.thresholds()?.into_iter().collect::<Option<_>>()?;
         let behind = run.behind()?;
         Some(Folded { mac_idx: self.mac_idx, thresholds, behind })
+    }
+
+    /// Whether a sum may fall on the threshold, where the step has a third value.
+    pub(super) fn has_third_value(&self, graph: &Graph, mac: &Mac, step: Step) -> bool {
+        let run = Run { graph, mac, links: &self.links, step };
+        step.at.is_none() && run.thresholds().is_some_and(|thresholds| thresholds.contains(&None))
     }
 }
 
@@ -184,7 +189,8 @@ impl Run<'_> {
         self.bits(&self.through(self.links, self.reals(sums))?)
     }
 
-    fn thresholds(&self) -> Option<Vec<Threshold>> {
+    /// For each filter its threshold, `None` where a sum may give a third value; nothing where the chain cannot be computed.
+    fn thresholds(&self) -> Option<Vec<Option<Threshold>>> {
         let fan_in = i32::try_from(self.mac.weight_shape[1..].iter().product::<usize>()).ok()?;
         // Sums of signs are as odd as their number is, unless zeros are among them.
         let has_zeros = self.mac.padding == BitPadding::Zero && has_pads(&self.mac.window);
@@ -208,20 +214,19 @@ impl Run<'_> {
             }
         }
         let is_third = |x: f32| self.step.at.is_none() && x >= self.step.threshold && x <= self.step.threshold;
-        (0..n)
-            .map(|k| {
-                let ((x_low, bit_low), (x_high, bit_high)) = (at_low[k], at_high[k]);
-                if is_third(x_low) || is_third(x_high) {
-                    return None;
-                }
-                Some(match (bit_low, bit_high) {
-                    (false, true) => Threshold::AtLeast(high[k]),
-                    (true, false) => Threshold::AtMost(low[k]),
-                    (true, true) => Threshold::ALWAYS,
-                    (false, false) => Threshold::NEVER,
-                })
+        let threshold = |k: usize| {
+            let ((x_low, bit_low), (x_high, bit_high)) = (at_low[k], at_high[k]);
+            if is_third(x_low) || is_third(x_high) {
+                return None;
+            }
+            Some(match (bit_low, bit_high) {
+                (false, true) => Threshold::AtLeast(high[k]),
+                (true, false) => Threshold::AtMost(low[k]),
+                (true, true) => Threshold::ALWAYS,
+                (false, false) => Threshold::NEVER,
             })
-            .collect()
+        };
+        Some((0..n).map(threshold).collect())
     }
 
     fn behind(&self) -> Option<Vec<(usize, Behind)>> {

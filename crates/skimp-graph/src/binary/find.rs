@@ -1,7 +1,9 @@
 //! Which values are bits, and which nodes are layers on them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::chain;
 use super::steps::{self, Steps};
 use super::{Alphabet, BinaryLayout, BitPadding, Step};
 use crate::shape::Shapes;
@@ -16,6 +18,8 @@ pub(super) struct Found {
     pub(super) steps: Vec<Option<(ValueId, Step)>>,
     /// For each node that multiplies, the layer on bits, or why it is none.
     pub(super) macs: Vec<Option<Result<Mac, String>>>,
+    /// Signs of sums that may be 0: they have three values.
+    three_valued: BTreeSet<ValueId>,
 }
 
 /// A layer on bits without what becomes of its sums.
@@ -35,7 +39,12 @@ pub(super) struct Mac {
 impl Found {
     pub(super) fn of(graph: &Graph, shapes: &Shapes) -> Self {
         let n = graph.values().len();
-        let mut found = Self { alphabets: vec![None; n], steps: vec![None; n], macs: vec![None; graph.nodes().len()] };
+        let mut found = Self {
+            alphabets: vec![None; n],
+            steps: vec![None; n],
+            macs: vec![None; graph.nodes().len()],
+            three_valued: BTreeSet::new(),
+        };
         let steps = steps::find(graph, shapes);
         let producers = graph.producers();
         for (idx, node) in graph.nodes().iter().enumerate() {
@@ -43,27 +52,44 @@ impl Found {
                 Op::Conv(_) | Op::Gemm(_) | Op::MatMul => {
                     found.macs[idx] = Some(found.mac(graph, shapes, &producers, node));
                 }
-                _ => found.bits(shapes, node, &steps),
+                _ => found.bits(graph, shapes, &producers, node, &steps),
             }
         }
         found
     }
 
-    fn bits(&mut self, shapes: &Shapes, node: &Node, steps: &[Option<Steps>]) {
+    fn bits(
+        &mut self,
+        graph: &Graph,
+        shapes: &Shapes,
+        producers: &[Option<usize>],
+        node: &Node,
+        steps: &[Option<Steps>],
+    ) {
         let &[output] = node.outputs.as_slice() else { return };
         if let Some(step) = &steps[output.0] {
             let is_f32 = shapes.get(step.source).is_some_and(|source| source.dtype == DType::F32);
             if let Some((alphabet, bits)) =
                 step.numbers().filter(|_| is_f32).and_then(|x| two_valued(step.threshold, x))
             {
-                self.alphabets[output.0] = Some(alphabet);
-                self.steps[output.0] = Some((step.source, bits));
+                let chain = chain::behind_layer(graph, shapes, producers, self, step.source);
+                let mac = |idx: usize| self.macs[idx].as_ref().and_then(|mac| mac.as_ref().ok());
+                let layer = chain.as_ref().and_then(|chain| Some((chain, mac(chain.mac_idx)?)));
+                if layer.is_some_and(|(chain, mac)| chain.has_third_value(graph, mac, bits)) {
+                    self.three_valued.insert(output);
+                } else {
+                    self.alphabets[output.0] = Some(alphabet);
+                    self.steps[output.0] = Some((step.source, bits));
+                }
             }
             return;
         }
         let hands_on = moves(&node.op) || (matches!(node.op, Op::MaxPool(_)) && shapes.shape(output).len() == 4);
         if let (true, Some(&Some(input))) = (hands_on, node.inputs.first()) {
             self.alphabets[output.0] = self.alphabets[input.0];
+            if self.three_valued.contains(&input) {
+                self.three_valued.insert(output);
+            }
         }
     }
 
@@ -77,7 +103,10 @@ impl Found {
         if let Some(alphabet) = self.alphabets[value.0] {
             return Ok((value, alphabet, None));
         }
-        let real = || "its input has more than two values".to_owned();
+        let third =
+            "its input is the Sign of sums that may be 0, a third value beside -1 and 1 (export Where(x >= 0, 1, -1))";
+        let real = || if self.three_valued.contains(&value) { third } else { "its input has more than two values" };
+        let real = || real().to_owned();
         let node = producers[value.0].map(|idx| &graph.nodes()[idx]).ok_or_else(real)?;
         let (Op::Pad(pad), Some(&Some(source))) = (&node.op, node.inputs.first()) else { return Err(real()) };
         let alphabet = self.alphabets[source.0].ok_or_else(real)?;

@@ -83,24 +83,24 @@ fn a_sign_of_zero_stays_a_third_value() {
             2,
         )
     };
-    let thresholds = |graph: &Graph| {
-        let binary = lower(graph).unwrap();
-        let outputs: Vec<BinaryOutput> = binary.layers().map(|(_, layer)| layer.output.clone()).collect();
-        outputs
-    };
-    assert_eq!(thresholds(&graph(0.0))[0], BinaryOutput::Real);
-    // With an odd bias no sum is 0, as with a half.
-    for bias in [1.0, 0.5] {
-        assert!(matches!(thresholds(&graph(bias))[0], BinaryOutput::Bits(..)), "{bias}");
-    }
     let binary = lower(&graph(0.0)).unwrap();
+    assert_eq!(binary.layers().map(|(_, layer)| layer.output.clone()).collect::<Vec<_>>(), [BinaryOutput::Real]);
+    let [(name, reason)] = binary.float_layers.as_slice() else { panic!("{:?}", binary.float_layers) };
+    assert!(name == "out" && reason.contains("a third value"), "{name}: {reason}");
     let input = |x: [f32; 2]| [Tensor::from_f32(vec![1, 2], x.to_vec())];
     let run = |x| BinaryReference::new(&binary).run(&input(x));
     assert_eq!(run([1.0, 2.0]).unwrap()[0].as_f32().unwrap(), [1.0]);
-    let error = run([1.0, -2.0]).unwrap_err().to_string();
-    assert!(error.contains("\"sign\"") && error.contains("third value"), "{error}");
+    assert_eq!(run([1.0, -2.0]).unwrap()[0].as_f32().unwrap(), [0.0]);
+    // Of real numbers one does not know: the run says so.
     let error = run([1.0, 0.0]).unwrap_err().to_string();
-    assert!(error.contains("\"in\""), "{error}");
+    assert!(error.contains("\"in\"") && error.contains("third value"), "{error}");
+    // With an odd bias no sum is 0, as with a half.
+    for bias in [1.0, 0.5] {
+        let binary = lower(&graph(bias)).unwrap();
+        let (_, first) = binary.layers().next().unwrap();
+        assert!(matches!(first.output, BinaryOutput::Bits(..)), "{bias}");
+        assert_eq!(binary.layers().count(), 2);
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@ use skimp_numerics::rng::{Draws, stream};
 
 use super::layers::random_tensor;
 use crate::ops;
-use crate::{DType, Dim, Gemm, Graph, GraphBuilder, Op, Pad, PadMode, Tensor, ValueId, Window};
+use crate::rewrite::{Edge, Editor};
+use crate::{DType, Dim, Gemm, Graph, GraphBuilder, GraphError, Op, Pad, PadMode, Tensor, ValueId, Window};
 
 /// A small random network of binary and real layers, and an input: a batch of 1 to 3 images.
 ///
@@ -239,4 +240,36 @@ impl Generator {
             self.node(Op::MatMul, &[x, weight])
         }
     }
+}
+
+/// A network with the signs of its weights, and for each rectifier what gives 1 from 0 on and −1 below, or 0 with `spikes`.
+///
+/// # Errors
+/// As [`Editor::finish`](crate::rewrite::Editor::finish).
+pub fn binarized(graph: &Graph, spikes: bool) -> Result<Graph, GraphError> {
+    let mut editor = Editor::new(graph);
+    for node in graph.nodes() {
+        match node.op {
+            Op::Conv(_) | Op::Gemm(_) | Op::MatMul => {
+                let Some((id, weight)) = node.inputs[1].and_then(|id| Some((id, graph.constant(id)?))) else {
+                    continue;
+                };
+                let signs = weight.as_f32().unwrap_or_default();
+                let signs = signs.iter().map(|&w| if w >= 0.0 { 1.0 } else { -1.0 }).collect();
+                editor.set_constant(id, Tensor::from_f32(weight.shape().to_vec(), signs))?;
+            }
+            Op::Relu => {
+                editor.replace_op(&node.name, Op::Sign)?;
+                let name = |part: &str| format!("{}.{part}", node.name);
+                let half = editor.add_constant(&name("half"), Tensor::from_f32(vec![1], vec![0.5]));
+                let shifted = editor.insert(Edge::Value(node.outputs[0]), &name("shifted"), Op::Add, &[Some(half)])?;
+                let signs = editor.insert(Edge::Value(shifted), &name("signs"), Op::Sign, &[])?;
+                if spikes {
+                    editor.insert(Edge::Value(signs), &name("spikes"), Op::Relu, &[])?;
+                }
+            }
+            _ => {}
+        }
+    }
+    editor.finish()
 }

@@ -246,9 +246,15 @@ impl Network {
         if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("skz")) {
             return Ok(onnx::export(&self.graph, path)?);
         }
-        let bytes = compressed::encode(&self.graph)?.bytes;
+        self.write_coded(path).map(|_| ())
+    }
+
+    /// Writes the network with coded weights, and says what takes how much.
+    pub(crate) fn write_coded(&self, path: &Path) -> Result<compressed::Sizes, StudyError> {
+        let compressed::Compressed { bytes, sizes } = compressed::encode(&self.graph)?;
         let written = skimp_files::write(path, |file| file.write_all(&bytes));
-        written.map_err(|source| StudyError::Io { path: path.to_owned(), source })
+        written.map_err(|source| StudyError::Io { path: path.to_owned(), source })?;
+        Ok(sizes)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use skimp_data::InputSpec;
+use skimp_graph::binary::BinaryGraph;
 use skimp_graph::{Graph, Node, Op, ValueId, shape, statistics};
 use skimp_quant::QuantizedLayer;
 use skimp_report::records::{Coverage, LeftOut};
@@ -32,8 +33,13 @@ impl NetworkWork {
     /// # Errors
     /// The node's error if the shapes do not fit.
     pub(crate) fn new(network: &Network, input: InputSpec) -> Result<Self, StudyError> {
+        Self::on(network, Some((input.height, input.width)))
+    }
+
+    /// As [`new`](Self::new), with height and width where the network leaves them open.
+    pub(crate) fn on(network: &Network, size: Option<(usize, usize)>) -> Result<Self, StudyError> {
         let graph = &network.graph;
-        let inputs = shape::bind(graph, 1, Some((input.height, input.width)))?;
+        let inputs = shape::bind(graph, 1, size)?;
         let n_images = inputs.first().and_then(|shape| shape.first()).map_or(1, |&n| n.max(1) as u64);
         let shapes = shape::infer(graph, &inputs)?;
         let fixed = fixed_values(graph);
@@ -75,6 +81,15 @@ impl NetworkWork {
     pub(crate) fn in_integers<'l>(&self, layers: impl IntoIterator<Item = &'l str>) -> Coverage {
         let layers: HashSet<&str> = layers.into_iter().collect();
         self.covered(0, |name| layers.contains(name), |_| None)
+    }
+
+    /// The part that runs on packed bits.
+    pub(crate) fn in_bits(&self, binary: &BinaryGraph) -> Coverage {
+        let layers: HashSet<&str> = binary.layers().map(|(node, _)| node.name.as_str()).collect();
+        let reasons: HashMap<&str, &str> =
+            binary.float_layers.iter().map(|(name, reason)| (name.as_str(), reason.as_str())).collect();
+        let reason = |name: &str| Some((*reasons.get(name).unwrap_or(&"it has no form on bits")).to_owned());
+        self.covered(0, |name| layers.contains(name), reason)
     }
 
     /// The part that `simulated` layers cover; of the others among `quantized`, `reasons` say why the run leaves them out.

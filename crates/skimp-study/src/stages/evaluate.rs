@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use skimp_cpu::CpuExecutor;
+use skimp_cpu::binary::BinaryExecutor;
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_data::Split;
 use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
 use skimp_graph::reference::Reference;
-use skimp_graph::{Executor, GraphError, Tensor};
+use skimp_graph::{Executor, GraphError, Tensor, binary};
 use skimp_quant::QuantizationConfig;
 use skimp_report::records::{Accuracy, Coverage, DataRecord, ModelRecord};
 use skimp_report::table::{Cell, Column, Table};
@@ -33,6 +34,8 @@ pub enum Engine {
     Cpu,
     /// Integers: a network in QDQ form as its scales and zero points say, any other one exactly, after quantization.
     Integer,
+    /// Packed bits where weights and activations have two values; the rest in f32.
+    Binary,
 }
 
 impl Engine {
@@ -42,6 +45,7 @@ impl Engine {
             Engine::Reference => "reference",
             Engine::Cpu => "cpu",
             Engine::Integer => "integer",
+            Engine::Binary => "binary",
         }
     }
 }
@@ -86,6 +90,9 @@ pub struct EvaluateRecord {
     /// The part of the network's work that ran in integers, for the integer engine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_integers: Option<Coverage>,
+    /// The part of the network's work that ran on packed bits, for the binary engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_bits: Option<Coverage>,
     /// What to know before believing the accuracy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -105,6 +112,8 @@ pub struct EvaluateRecord {
     pub seconds: f64,
     /// Images per second.
     pub images_per_second: f64,
+    /// The same under its short name.
+    pub images_per_s: f64,
 }
 
 impl Tabular for EvaluateRecord {
@@ -126,6 +135,13 @@ impl Tabular for EvaluateRecord {
             Cell::real(self.images_per_second, 0),
         ];
         let mut tables = Vec::new();
+        if let Some(coverage) = &self.in_bits {
+            columns.push(Column::number("bit_percent", "on packed bits", "% of MACs"));
+            row.push(coverage.percent_text().into());
+            if !coverage.is_whole() {
+                tables.push(left_out_table(coverage, "that ran in 32-bit floating point"));
+            }
+        }
         if let Some(coverage) = &self.in_integers {
             columns.push(Column::number("integer_percent", "in integers", "% of MACs"));
             row.push(coverage.percent_text().into());
@@ -161,6 +177,9 @@ pub(crate) fn classify(
 /// as its scales and zero points say; f32 for others. A note says so where the choice is not obvious.
 fn suited(network: &Network, monitor: &dyn Monitor) -> Engine {
     if !is_quantized(&network.graph) {
+        if binary::lower(&network.graph).is_ok() {
+            monitor.note("layers of the network multiply bits: --engine binary runs them packed");
+        }
         return Engine::Cpu;
     }
     match lower(&network.graph) {
@@ -195,7 +214,7 @@ pub fn evaluate(
     network.note_untrained(monitor);
     let start = std::time::Instant::now();
     let mut requantization = None;
-    let (mut in_integers, mut float_answers) = (None, None);
+    let (mut in_integers, mut in_bits, mut float_answers) = (None, None, None);
     let engine = config.engine.unwrap_or_else(|| suited(network, monitor));
     let tally = match engine {
         Engine::Integer if is_quantized(&network.graph) => {
@@ -214,6 +233,13 @@ pub fn evaluate(
             let work = NetworkWork::new(network, images.input())?;
             in_integers = Some(work.in_integers(quantized.integer.graph.multipliers()));
             quantized.classify(&images, n_images, monitor)?
+        }
+        Engine::Binary => {
+            let lowered = binary::lower(&network.graph)?;
+            in_bits = Some(NetworkWork::new(network, images.input())?.in_bits(&lowered));
+            let executor = BinaryExecutor::new(lowered)?;
+            monitor.stage("classifying images", n_images as u64);
+            classify(&images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?
         }
         Engine::Reference | Engine::Cpu => {
             let executor = float_executor(network, engine)?;
@@ -237,6 +263,7 @@ pub fn evaluate(
         requantization,
         output_name: images.answers().name.clone(),
         in_integers,
+        in_bits,
         warnings,
         images: tally.images,
         correct: tally.top1,
@@ -245,6 +272,7 @@ pub fn evaluate(
         top5: accuracy.top5,
         seconds,
         images_per_second: tally.images as f64 / seconds,
+        images_per_s: tally.images as f64 / seconds,
     })
 }
 
@@ -289,6 +317,6 @@ fn warnings(network: &Network, images: &Images, tally: Tally, float: Option<Tall
 pub(crate) fn float_executor(network: &Network, engine: Engine) -> Result<Box<dyn Executor>, StudyError> {
     Ok(match engine {
         Engine::Reference => Box::new(Reference::new(&network.graph)),
-        Engine::Cpu | Engine::Integer => Box::new(CpuExecutor::new(&network.graph)?),
+        Engine::Cpu | Engine::Integer | Engine::Binary => Box::new(CpuExecutor::new(&network.graph)?),
     })
 }

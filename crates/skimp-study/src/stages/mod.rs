@@ -1,5 +1,6 @@
 //! What is done to one network: counting, running, measuring, quantizing.
 
+pub(crate) mod binarized;
 pub(crate) mod coverage;
 pub(crate) mod evaluate;
 pub(crate) mod fidelity;

@@ -4,10 +4,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+use skimp_cpu::binary::BinaryExecutor;
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_data::{DataError, npy};
 use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
-use skimp_graph::{DType, Data, Dim, Executor, GraphError, Tensor};
+use skimp_graph::{DType, Data, Dim, Executor, GraphError, Tensor, binary};
 use skimp_report::write_atomic;
 
 use crate::error::StudyError;
@@ -133,7 +134,7 @@ impl Network {
     ///
     /// # Errors
     /// [`StudyError::NotQuantized`] for the integer engine on a float network; [`StudyError::Graph`] naming the input that does
-    /// not fit, or the node.
+    /// not fit, or the node, or why no layer multiplies bits.
     pub fn run(&self, engine: Engine, inputs: &[Tensor]) -> Result<Vec<Tensor>, StudyError> {
         self.compile(engine)?.run(inputs)
     }
@@ -148,6 +149,7 @@ impl Network {
         self.check_engine(engine)?;
         let ready = match engine {
             Engine::Integer => Ready::Integers(Box::new(IntegerExecutor::new(&lower(&self.graph)?)?)),
+            Engine::Binary => Ready::Bits(Box::new(BinaryExecutor::new(binary::lower(&self.graph)?)?)),
             Engine::Reference | Engine::Cpu => Ready::Floats(float_executor(self, engine)?),
         };
         let names = self.output_names().into_iter().map(str::to_owned).collect();
@@ -173,6 +175,7 @@ pub struct Compiled {
 enum Ready {
     Floats(Box<dyn Executor>),
     Integers(Box<IntegerExecutor>),
+    Bits(Box<BinaryExecutor>),
 }
 
 impl Compiled {
@@ -190,6 +193,7 @@ impl Compiled {
         Ok(match &self.ready {
             Ready::Floats(executor) => executor.run(inputs)?,
             Ready::Integers(executor) => executor.run(inputs)?,
+            Ready::Bits(executor) => executor.run(inputs)?,
         })
     }
 }

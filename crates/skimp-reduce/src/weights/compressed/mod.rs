@@ -1,16 +1,17 @@
 //! Networks as files of shared weights: Deep Compression's third stage and its container.
 //!
 //! [`encode`] writes weight tensors of few different values as codes of a code book with relative indices, both Huffman
-//! coded; [`decode`] gives the same network, bit for bit. Everything else, and tensors of many values, are stored as ONNX
-//! stores them.
+//! coded, and those that are ±1 times one number, for all or for each filter, as one bit a weight; [`decode`] gives the same
+//! network, bit for bit. Everything else, and tensors of many values, are stored as ONNX stores them.
 //!
 //! # The container
 //! All numbers are little-endian. `SKZ1`, the number of coded tensors (u32), the length of the skeleton (u64) and the
 //! skeleton: an ONNX model in which each coded tensor is an input behind the network's own, with its name and extents.
 //! Then, for each coded tensor: length of its name (u16) and the name; bits of an index (u8); number of values (u16) and
 //! the values (f32); number of entries (u64); and twice, for the codes and for the gaps: number of code lengths (u16), the
-//! lengths (u8 each), number of bits (u64), the bits, most significant first, in whole bytes. At the end the FNV-1a hash
-//! (u64) of all that comes before it.
+//! lengths (u8 each), number of bits (u64), the bits, most significant first, in whole bytes. Of a tensor of signs, behind its
+//! name: 255 (u8), number of magnitudes (u32) and the magnitudes (f32), one or one for each filter, and a bit for each weight,
+//! set where it is positive, least significant first, in whole bytes. At the end the FNV-1a hash (u64) of all that comes before it.
 //!
 //! An entry is a gap, the zeros before a weight, and the weight's code. Where more zeros follow than a gap can say
 //! (`2^bits - 1`), they are bridged by an entry of the greatest gap and a zero, whose code is the number of values. Zeros
@@ -18,6 +19,7 @@
 
 mod huffman;
 mod sharing;
+mod signs;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +28,7 @@ use skimp_graph::{DType, Dim, Graph, GraphError, GraphInput, Tensor, Value, Valu
 use self::huffman::{Reader, Writer, lengths};
 pub use self::sharing::sharing_rate;
 pub(crate) use self::sharing::{Shared, share};
+use self::signs::Signs;
 use super::tensors::{WeightTensor, find};
 
 /// Different values, beside zero, up to which a tensor is coded.
@@ -35,6 +38,15 @@ const MAX_VALUES: usize = 1 << 12;
 const INDEX_BITS: [u8; 2] = [8, 5];
 
 const MAGIC: &[u8; 4] = b"SKZ1";
+
+/// In place of the bits of an index: the tensor is one of signs.
+const SIGNS: u8 = 255;
+
+/// How a tensor is coded.
+enum Coded {
+    Signs(Signs),
+    Shared(Shared),
+}
 
 /// A network as a file.
 #[derive(Clone, Debug)]
@@ -101,8 +113,13 @@ impl Sizes {
 /// Differs: the zero that bridges a gap has a code of its own.
 pub fn encode(graph: &Graph) -> Result<Compressed, GraphError> {
     let found = find(graph, |_| false);
-    let coded = |tensor: &WeightTensor| Some((tensor.clone(), Shared::exact(tensor.elements(graph), MAX_VALUES)?));
-    let coded: Vec<(WeightTensor, Shared)> = found.tensors.iter().filter_map(coded).collect();
+    let coded = |tensor: &WeightTensor| {
+        let elements = tensor.elements(graph);
+        let signs = Signs::exact(elements, tensor.shape.first().copied().unwrap_or(1)).map(Coded::Signs);
+        let coded = signs.or_else(|| Shared::exact(elements, MAX_VALUES).map(Coded::Shared))?;
+        Some((tensor.clone(), coded))
+    };
+    let coded: Vec<(WeightTensor, Coded)> = found.tensors.iter().filter_map(coded).collect();
     let skeleton = onnx::export_bytes(&skeleton(graph, &coded)?)?;
     let mut bytes = MAGIC.to_vec();
     bytes.extend((coded.len() as u32).to_le_bytes());
@@ -110,8 +127,11 @@ pub fn encode(graph: &Graph) -> Result<Compressed, GraphError> {
     bytes.extend(&skeleton);
     let mut tensors = Vec::with_capacity(coded.len());
     let n_before = bytes.len();
-    for (tensor, shared) in &coded {
-        tensors.push(write_tensor(&mut bytes, tensor, shared));
+    for (tensor, coded) in &coded {
+        tensors.push(match coded {
+            Coded::Signs(signs) => write_signs(&mut bytes, tensor, signs),
+            Coded::Shared(shared) => write_tensor(&mut bytes, tensor, shared),
+        });
     }
     let n_coded = bytes.len() - n_before;
     bytes.extend(hash(&bytes).to_le_bytes());
@@ -121,7 +141,7 @@ pub fn encode(graph: &Graph) -> Result<Compressed, GraphError> {
 }
 
 /// The network with inputs in place of the coded tensors.
-fn skeleton(graph: &Graph, coded: &[(WeightTensor, Shared)]) -> Result<Graph, GraphError> {
+fn skeleton(graph: &Graph, coded: &[(WeightTensor, Coded)]) -> Result<Graph, GraphError> {
     let mut values = graph.values().to_vec();
     let mut inputs = graph.inputs().to_vec();
     for (tensor, _) in coded {
@@ -159,15 +179,40 @@ fn entries(codes: &[Option<u16>], n_values: usize, index_bits: u8) -> Vec<(usize
     entries
 }
 
+fn write_name(bytes: &mut Vec<u8>, name: &str) {
+    let name = &name.as_bytes()[..name.len().min(usize::from(u16::MAX))];
+    bytes.extend((name.len() as u16).to_le_bytes());
+    bytes.extend(name);
+}
+
+fn write_signs(bytes: &mut Vec<u8>, tensor: &WeightTensor, signs: &Signs) -> TensorSizes {
+    let start = bytes.len();
+    write_name(bytes, &tensor.name);
+    bytes.push(SIGNS);
+    bytes.extend((signs.scales.len() as u32).to_le_bytes());
+    signs.scales.iter().for_each(|scale| bytes.extend(scale.to_le_bytes()));
+    bytes.extend(&signs.bits);
+    let n_weights = tensor.len();
+    TensorSizes {
+        layer: tensor.layer.clone(),
+        n_weights,
+        n_kept: n_weights,
+        n_bridges: 0,
+        n_values: 2 * signs.scales.len(),
+        index_bits: 0,
+        dense_bits: 32 * n_weights,
+        pruned_bits: 32 * n_weights,
+        shared_bits: n_weights + 32 * signs.scales.len(),
+        coded_bits: 8 * (bytes.len() - start),
+    }
+}
+
 fn write_tensor(bytes: &mut Vec<u8>, tensor: &WeightTensor, shared: &Shared) -> TensorSizes {
     let start = bytes.len();
     let index_bits = INDEX_BITS[usize::from(tensor.shape.len() <= 2)];
     let n_values = shared.book.len();
     let entries = entries(&shared.codes, n_values, index_bits);
-    let name = tensor.name.as_bytes();
-    let name = &name[..name.len().min(usize::from(u16::MAX))];
-    bytes.extend((name.len() as u16).to_le_bytes());
-    bytes.extend(name);
+    write_name(bytes, &tensor.name);
     bytes.push(index_bits);
     bytes.extend((n_values as u16).to_le_bytes());
     shared.book.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
@@ -306,6 +351,9 @@ impl<'a> Bytes<'a> {
     /// The `n` elements of a tensor, from behind its name.
     fn tensor(&mut self, n: usize) -> Option<Vec<f32>> {
         let [index_bits] = self.array()?;
+        if index_bits == SIGNS {
+            return self.signs(n);
+        }
         let n_values = self.u16()?;
         let mut book = Vec::with_capacity(n_values);
         for _ in 0..n_values {
@@ -330,6 +378,14 @@ impl<'a> Bytes<'a> {
         Some(elements)
     }
 
+    fn signs(&mut self, n: usize) -> Option<Vec<f32>> {
+        let n_scales = self.u32()? as usize;
+        let scales = self.take(n_scales.checked_mul(4)?)?.as_chunks::<4>().0.iter().copied();
+        let scales = scales.map(f32::from_le_bytes).collect();
+        let bits = self.take(n.div_ceil(8))?.to_vec();
+        Signs { scales, bits }.weights(n)
+    }
+
     fn symbols(&mut self, n: usize, n_symbols: usize) -> Option<Vec<usize>> {
         let n_used = self.u16()?;
         let lengths = self.take(n_used).filter(|lengths| lengths.len() <= n_symbols)?;
@@ -344,8 +400,8 @@ impl<'a> Bytes<'a> {
 
 #[cfg(test)]
 mod tests {
-    use skimp_graph::testing::random_tensor;
-    use skimp_graph::{Executor, reference};
+    use skimp_graph::testing::{binarized, random_tensor};
+    use skimp_graph::{Executor, networks, reference};
 
     use super::*;
     use crate::weights::select::{cut_smallest, magnitudes};
@@ -416,6 +472,27 @@ mod tests {
         assert_eq!(fc.pruned_bits, (fc.n_kept + fc.n_bridges) * 37);
         assert_eq!(fc.shared_bits, (fc.n_kept + fc.n_bridges) * 9 + 32 * fc.n_values);
         assert!(fc.coded_bits < fc.shared_bits && fc.shared_bits < fc.pruned_bits && fc.pruned_bits < fc.dense_bits);
+    }
+
+    #[test]
+    fn a_binary_network_takes_one_bit_a_weight() {
+        let graph = networks::build("conv4-fc2:widths=8-8-16-16-64", networks::Weights::Seeded(1)).unwrap();
+        let graph = binarized(&graph, false).unwrap();
+        let Compressed { bytes, sizes } = encode(&graph).unwrap();
+        let sorted = |graph: &Graph| {
+            let mut bits = bits(graph);
+            bits.sort();
+            bits
+        };
+        assert_eq!(sorted(&decode(&bytes, "binary.skz").unwrap()), sorted(&graph));
+        assert!(sizes.file_bytes * 20 < sizes.onnx_bytes, "{sizes:?}");
+        assert!(sizes.tensors.iter().all(|tensor| tensor.coded_bits < tensor.n_weights + 8 * 40), "{sizes:?}");
+        // A byte of signs more than there are.
+        let mut long = bytes.clone();
+        long.truncate(bytes.len() - 8);
+        long.push(0);
+        long.extend(hash(&long).to_le_bytes());
+        assert!(decode(&long, "long.skz").unwrap_err().to_string().contains("goes on"));
     }
 
     #[test]
