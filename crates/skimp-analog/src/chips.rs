@@ -3,7 +3,7 @@
 //! A chip is a number under a seed. What is drawn for a cell depends on seed, chip, tile and the cell's place alone; what a
 //! read adds, on the read's number too. So chips can be made again, in any order, on any thread.
 
-use skimp_numerics::rng::{Key, stream};
+use skimp_numerics::rng::{self, Draws, Key, random_u64, stream};
 
 use crate::{Array, Cell};
 
@@ -21,18 +21,20 @@ impl Chip {
     /// chip. `ln R` is normal around the state's median; cells that are stuck have the state that they are stuck at.
     pub fn program(self, cell: &Cell, states: &[bool], tile: u64) -> Vec<f64> {
         let mut draws = self.draws(stream("analog/program"), tile, 0);
-        let programmed = |&is_low: &bool| {
-            // Two draws for each cell, whatever the settings: a setting changes no other cell.
-            let (normal, fault) = (draws.normal(), f64::from(draws.uniform(0.0, 1.0)));
-            let is_low = match fault {
-                fault if fault < cell.stuck_at_lrs => true,
-                fault if fault < cell.stuck_at_lrs + cell.stuck_at_hrs => false,
-                _ => is_low,
-            };
-            let (ohm, spread) = if is_low { (cell.lrs_ohm, cell.lrs_spread) } else { (cell.hrs_ohm, cell.hrs_spread) };
-            (-spread * normal).exp() / ohm
+        states.iter().map(|&is_low| Self::programmed(cell, is_low, &mut draws)).collect()
+    }
+
+    /// Conductance of the next cell.
+    pub(crate) fn programmed(cell: &Cell, is_low: bool, draws: &mut Draws) -> f64 {
+        // Two draws for each cell, whatever the settings: a setting changes no other cell.
+        let (normal, fault) = (draws.normal(), f64::from(draws.uniform(0.0, 1.0)));
+        let is_low = match fault {
+            fault if fault < cell.stuck_at_lrs => true,
+            fault if fault < cell.stuck_at_lrs + cell.stuck_at_hrs => false,
+            _ => is_low,
         };
-        states.iter().map(programmed).collect()
+        let (ohm, spread) = if is_low { (cell.lrs_ohm, cell.lrs_spread) } else { (cell.hrs_ohm, cell.hrs_spread) };
+        (-spread * normal).exp() / ohm
     }
 
     /// Currents in amperes of the columns of one read, where wires have no resistance: every cell has a deviation of its own,
@@ -61,9 +63,8 @@ impl Chip {
         currents
     }
 
-    fn draws(self, stream: u64, tile: u64, read: u64) -> skimp_numerics::rng::Draws {
-        let of_chip =
-            skimp_numerics::rng::random_u64(self.seed, skimp_numerics::rng::stream("analog/chip"), self.number);
+    fn draws(self, stream: u64, tile: u64, read: u64) -> Draws {
+        let of_chip = random_u64(self.seed, rng::stream("analog/chip"), self.number);
         Key { seed: of_chip, stream, step: tile, image: read }.draws()
     }
 }

@@ -67,6 +67,22 @@ pub enum AnalogError {
         /// What was asked for.
         tolerance: f64,
     },
+    /// A layer or a tile without extent.
+    #[error("tiles of a layer: {what} is 0, expected at least 1")]
+    Tiling {
+        /// Which extent.
+        what: &'static str,
+    },
+    /// Weights or inputs that do not fit a layer.
+    #[error("{what}: found {found}, expected {expected}")]
+    Count {
+        /// What is counted.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there should be.
+        expected: usize,
+    },
     /// Levels that cannot be told apart.
     #[error("{what}: {found}, expected {expected}")]
     Levels {

@@ -10,15 +10,19 @@
 mod array;
 mod cells;
 mod chips;
+mod crossbar;
 mod error;
 mod readout;
+mod tiles;
 mod wires;
 mod xnor;
 
 pub use array::Array;
 pub use cells::{Cell, DEVICES, Device, find};
 pub use chips::Chip;
+pub use crossbar::{Crossbar, ReadNoise, Synapse};
 pub use error::AnalogError;
 pub use readout::{CONVERTERS, Conversion, Converter, Levels, Node, SenseAmplifier};
+pub use tiles::Tiling;
 pub use wires::{Read, TOLERANCE, WiredArray, Wires};
 pub use xnor::Xnor;
