@@ -117,21 +117,9 @@ impl Crossbar {
         self.add_rows(active, sums);
     }
 
-    /// Four rows at a time: the order of sums depends on the active inputs alone.
-    fn add_rows(&self, active: &[(usize, f32)], sums: &mut [f32]) {
-        let k = self.tiling.outputs();
-        let row = |idx: usize| &self.off[idx * k..(idx + 1) * k];
-        let mut blocks = active.chunks_exact(4);
-        for block in &mut blocks {
-            let [(a, x), (b, y), (c, z), (d, w)] = [block[0], block[1], block[2], block[3]];
-            let rows = row(a).iter().zip(row(b)).zip(row(c).iter().zip(row(d)));
-            for (sum, ((a, b), (c, d))) in sums.iter_mut().zip(rows) {
-                *sum += (x * a + y * b) + (z * c + w * d);
-            }
-        }
-        for &(idx, x) in blocks.remainder() {
-            sums.iter_mut().zip(row(idx)).for_each(|(sum, off)| *sum += x * off);
-        }
+    /// Adds what active inputs add beside inactive ones, less the ideal.
+    pub fn add_rows(&self, active: &[(usize, f32)], sums: &mut [f32]) {
+        add_rows(&self.off, active, sums);
     }
 
     /// What a read adds, where `power` is the sum of the squares of what the inputs that drive a row count: of
@@ -166,6 +154,24 @@ impl Crossbar {
         }
         let column_tile = output / self.tiling.columns();
         own + noise.shared * normal(of_read, stream("analog/crossbar/shared"), place(column_tile))
+    }
+}
+
+/// Adds the rows of a matrix `[inputs, sums]` that are active, each times what it counts. Four rows at a time: the order of the
+/// additions depends on the active inputs alone.
+pub fn add_rows(matrix: &[f32], active: &[(usize, f32)], sums: &mut [f32]) {
+    let k = sums.len();
+    let row = |idx: usize| &matrix[idx * k..(idx + 1) * k];
+    let mut blocks = active.chunks_exact(4);
+    for block in &mut blocks {
+        let [(a, x), (b, y), (c, z), (d, w)] = [block[0], block[1], block[2], block[3]];
+        let rows = row(a).iter().zip(row(b)).zip(row(c).iter().zip(row(d)));
+        for (sum, ((a, b), (c, d))) in sums.iter_mut().zip(rows) {
+            *sum += (x * a + y * b) + (z * c + w * d);
+        }
+    }
+    for &(idx, x) in blocks.remainder() {
+        sums.iter_mut().zip(row(idx)).for_each(|(sum, off)| *sum += x * off);
     }
 }
 

@@ -20,7 +20,7 @@ mod xnor;
 pub use array::Array;
 pub use cells::{Cell, DEVICES, Device, find};
 pub use chips::Chip;
-pub use crossbar::{Crossbar, ReadNoise, Synapse};
+pub use crossbar::{Crossbar, ReadNoise, Synapse, add_rows};
 pub use error::AnalogError;
 pub use readout::{CONVERTERS, Conversion, Converter, Levels, Node, SenseAmplifier};
 pub use tiles::Tiling;

@@ -13,6 +13,9 @@ use crate::{
 /// [`LayerResult::mapping`].
 pub const GIVEN_MAPPINGS: &str = "mappings";
 
+/// The setting by which a design of samples (chips that differ in what programming left in them) takes the number of one.
+pub const CHIP: &str = "chip";
+
 /// An entry of a registry: what an accelerator is called, where it comes from, and how one is made.
 pub trait AcceleratorModel: fmt::Debug + Send + Sync {
     /// Name, kebab-case; also the prefix of its settings on the command line.

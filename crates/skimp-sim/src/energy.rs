@@ -77,22 +77,29 @@ impl Energy {
         let operations: Scopes = result.operations.iter().map(|done| done.operation.scope()).collect();
         // A sum over the chip says nothing of the scopes that the design has.
         let known = |activity: &&crate::Activity| table.prices == Priced::Components || activity.scope != Scope::Chip;
-        let mut components = Scopes::NONE;
+        // What a table prices at 0 it leaves out: an omission, not a finding.
+        let has_price = |keys: &[(&'static str, u64)]| {
+            keys.iter()
+                .any(|(key, _)| table.energy_pj(key).or_else(|_| table.power_mw(key)).is_ok_and(|price| price > 0.0))
+        };
+        let (mut components, mut free) = (Scopes::NONE, Scopes::NONE);
         for activity in result.activity.iter().filter(known) {
-            components = components.union(activity.includes);
+            let is_priced = has_price(&activity.dynamic) || has_price(&activity.leakage);
+            let scopes = if is_priced { &mut components } else { &mut free };
+            *scopes = scopes.union(activity.includes);
             if !activity.dynamic.is_empty() {
-                components = components.with(activity.scope);
+                *scopes = scopes.with(activity.scope);
             }
             if !activity.leakage.is_empty() {
                 let chip = activity.scope == Scope::Chip;
-                components = components.with(if chip { Scope::Chip } else { Scope::Static });
+                *scopes = scopes.with(if chip { Scope::Chip } else { Scope::Static });
             }
         }
         let priced = match table.prices {
             Priced::Components => components,
             Priced::Operations => operations,
         };
-        Coverage { priced, left_out: components.union(operations).union(not_counted).without(priced) }
+        Coverage { priced, left_out: components.union(free).union(operations).union(not_counted).without(priced) }
     }
 
     /// Energy by scope in nanojoules, in the order of [`Scope::ALL`]; scopes without a component are left out.

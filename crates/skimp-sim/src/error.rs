@@ -124,6 +124,17 @@ pub enum SimError {
         /// Name of the layer.
         layer: String,
     },
+    /// A generic table for a design of which no operation is one that it prices.
+    #[error(
+        "{design}: cost table {table:?} prices arithmetic and memories, of which nothing is known in this design; take its own table \
+         (--costs paper) or one of its components"
+    )]
+    ComponentsOnly {
+        /// Name of the table.
+        table: String,
+        /// Label of the design.
+        design: String,
+    },
     /// A layer whose numbers contradict each other.
     #[error("layer {layer:?}: {reason}")]
     InvalidLayer {
@@ -236,6 +247,7 @@ impl SimError {
             | SimError::CostTable { .. }
             | SimError::MissingCost { .. }
             | SimError::OperationsOnly { .. }
+            | SimError::ComponentsOnly { .. }
             | SimError::InvalidLayer { .. }
             | SimError::Unsupported { .. }
             | SimError::TraceRequired { .. }

@@ -58,6 +58,20 @@ pub struct Facts {
     pub exploits: Vec<&'static str>,
     /// What else a reader should know of this configuration, one remark each.
     pub remarks: Vec<String>,
+    /// Whether only a table of its own components can price it: its operations are none that a generic table knows.
+    pub own_costs_only: bool,
+    /// What keeps it from computing what the integer network computes, each with the settings that rule it out; empty where
+    /// nothing does, or where the parts cannot be told apart.
+    pub non_idealities: Vec<NonIdeality>,
+}
+
+/// Something that is not ideal in a design.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NonIdeality {
+    /// What it is called.
+    pub name: &'static str,
+    /// Settings under which it is not there.
+    pub without: Table,
 }
 
 impl Facts {
@@ -78,6 +92,8 @@ impl Facts {
             needs: Needs::Shape,
             exploits: Vec::new(),
             remarks: Vec::new(),
+            own_costs_only: false,
+            non_idealities: Vec::new(),
         }
     }
 

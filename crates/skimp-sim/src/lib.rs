@@ -29,14 +29,14 @@ mod why;
 mod workload;
 
 pub use accelerator::{
-    Accelerator, AcceleratorModel, ComparisonRow, Configured, GIVEN_MAPPINGS, Provenance, Searchable,
+    Accelerator, AcceleratorModel, CHIP, ComparisonRow, Configured, GIVEN_MAPPINGS, Provenance, Searchable,
 };
 pub use cost::{CostEntry, CostTable, CostUnit, Priced};
 pub use counts::{Counts, EXECUTED_MACS, IDLE_SLOTS, SKIPPED_MACS, Statistic};
 pub use effect::{LayerEffect, Tuner};
 pub use energy::{ComponentEnergy, Energy};
 pub use error::{SimError, TraceError};
-pub use facts::{Facts, Needs};
+pub use facts::{Facts, Needs, NonIdeality};
 pub use finding::{Basis, Finding, Found, Quantity};
 pub use moment::{Moment, TimedTrace};
 pub use operation::{Dram, Level, Operation, OperationCount};

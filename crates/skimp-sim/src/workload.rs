@@ -37,6 +37,16 @@ pub enum Nonlinearity {
     Relu,
     /// max(x, 0) with an upper bound (ReLU6 and the like).
     ClippedRelu,
+    /// The sign alone: all that counts of a sum is whether it is below 0.
+    Sign,
+}
+
+impl Nonlinearity {
+    /// Whether negative outputs become 0.
+    #[must_use]
+    pub fn is_relu(self) -> bool {
+        matches!(self, Nonlinearity::Relu | Nonlinearity::ClippedRelu)
+    }
 }
 
 /// One convolution or dense layer as an accelerator sees it.

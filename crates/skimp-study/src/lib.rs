@@ -39,6 +39,7 @@ pub use crate::reduce::speed::SpeedRecord;
 pub use crate::reduce::steps::StepConfig;
 pub use crate::schema::{fields_of, words_of, words_of_key};
 pub use crate::simulate::accelerators::accelerator_configs;
+pub use crate::simulate::chips::ChipsConfig;
 pub use crate::simulate::config::{AcceleratorConfig, LayersConfig, PresetOrigin};
 pub use crate::simulate::designs::{Design, Designs};
 pub use crate::simulate::priced::Priced;

@@ -19,6 +19,7 @@ fn main() -> anyhow::Result<()> {
         accelerators,
         costs: Default::default(),
         allowed_loss_points: 1.0,
+        chips: None,
         dump: None,
         trace: None,
     };

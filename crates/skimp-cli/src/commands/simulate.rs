@@ -25,6 +25,12 @@ struct Arguments {
     /// Images on which approximate accelerators are judged; 0 for none
     #[arg(long, value_name = "N", default_value_t = 200)]
     accuracy_images: usize,
+    /// Chips of designs with resistive cells that are judged on --accuracy-images, side by side: mean and 95 % interval
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    chips: Option<u32>,
+    /// Also judge the chips with each non-ideality alone, and without each
+    #[arg(long, requires = "chips")]
+    attribution: bool,
     #[command(flatten)]
     tuning: TuningOptions,
     #[command(flatten)]
@@ -77,6 +83,8 @@ impl super::Command for Simulate {
                      --report out\n  \
                      skimp simulate net.onnx --accelerator compend --data imagenet:DIR --preset compend=chip.toml \\\n      \
                      --set compend.costs=mine.toml --dump DIR\n  \
+                     skimp simulate binary.onnx --accelerator bsnn-tile,xnor-rram,isaac --data mnist:DIR --chips 100 --attribution \\\n      \
+                     --set bsnn-tile.on_off_ratio=20\n  \
                      skimp simulate topology.csv --accelerator systolic --set systolic.rows=8 --trace timeline.json",
             ),
         )
@@ -102,6 +110,14 @@ impl super::Command for Simulate {
         if skimp::Topology::is_named(&arguments.model) {
             return topology(&arguments, &global, &accelerators, &costs);
         }
+        if arguments.chips.is_some() && arguments.accuracy_images == 0 {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--chips needs images that judge them: --accuracy-images 0, expected at least 1"
+            )));
+        }
+        let chips = arguments
+            .chips
+            .map(|count| skimp::ChipsConfig { count: count as usize, attribution: arguments.attribution });
         let network = skimp::Network::open(&arguments.model)?;
         global.tells(&network);
         // External data of the network are inputs, too.
@@ -117,6 +133,7 @@ impl super::Command for Simulate {
             accelerators,
             costs,
             allowed_loss_points: arguments.allowed_loss_points,
+            chips,
             dump: arguments.dump.clone(),
             trace: arguments.trace.clone(),
         };
@@ -153,6 +170,9 @@ fn topology(
     }
     if arguments.report.is_some() {
         return Err(Failure::usage(anyhow::anyhow!("--report: a topology has no network and no data to report on")));
+    }
+    if arguments.chips.is_some() {
+        return Err(Failure::usage(anyhow::anyhow!("--chips: a topology has no images that judge chips")));
     }
     if arguments.images != 1 {
         return Err(Failure::usage(anyhow::anyhow!("--images {}: a topology runs once", arguments.images)));

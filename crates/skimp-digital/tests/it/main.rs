@@ -1,6 +1,7 @@
 //! Integration tests of the digital accelerators.
 
 #[cfg(test)]
+mod crossbars;
 mod docs;
 #[cfg(test)]
 mod effects;

@@ -101,7 +101,7 @@ pub(crate) fn section() -> String {
     let mut page = String::from(
         "\n## Power at peak\n\nOn-chip power of a layer that keeps every unit busy, beside the published power of the chip: by the design's own \
          table, and by the common one (`horowitz-45nm`), which prices arithmetic, registers, buffers and on-chip memory of every \
-         design at 45 nm and leaves out networks, control, clock and leakage. Designs whose power no source at hand states are \
+         design at 45 nm and leaves out networks, control, clock and leakage; of resistive cells and converters it knows nothing. Designs whose power no source at hand states are \
          priced by the common table only.\n\n\
          | design | published, mW | own table, mW | ratio | common table, mW | ratio | why they differ |\n\
          |---|--:|--:|--:|--:|--:|---|\n",
@@ -118,8 +118,8 @@ pub(crate) fn section() -> String {
             published.map_or_else(|| "not at hand".to_owned(), |row| format!("{} ({})", row.milliwatts, row.source)),
             if has_own { milliwatts(own) } else { "none".to_owned() },
             if has_own { ratio(own) } else { String::new() },
-            milliwatts(common),
-            ratio(common),
+            if common > 0.0 { milliwatts(common) } else { "none".to_owned() },
+            if common > 0.0 { ratio(common) } else { String::new() },
             published.map_or("", |row| row.remark),
         )
         .unwrap();

@@ -6,6 +6,7 @@
 //! Fields that may be missing are `Option` and left out of the JSON when they are `None`.
 
 mod accuracy;
+mod chips;
 mod comparison;
 mod coverage;
 mod finding;
@@ -19,6 +20,7 @@ mod training;
 mod upgrade;
 
 pub use self::accuracy::{Accuracy, AccuracyRecord, VariantAccuracy};
+pub use self::chips::{AttributionRecord, ChipsRecord};
 pub use self::comparison::{AcceleratorFigures, Comparison, ComparisonRecord};
 pub use self::coverage::{Coverage, LeftOut};
 pub use self::finding::{Distribution, FindingKind, FindingRecord, Verdict, finding};

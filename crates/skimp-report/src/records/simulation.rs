@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Coverage, FindingRecord, SectionRecord};
+use super::{ChipsRecord, Coverage, FindingRecord, SectionRecord};
 use crate::{ReportError, number};
 
 /// The schema of [`SimulationRecord`].
@@ -217,6 +217,9 @@ pub struct AcceleratorRecord {
     /// Accuracy, where the accelerator changes values and labeled images were run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<EffectAccuracy>,
+    /// Accuracy of several chips, for a design that has samples, where they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chips: Option<ChipsRecord>,
     /// The search that found the accelerator's parameters, if there was one; on other images than those of `accuracy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tuning: Option<TuningRecord>,

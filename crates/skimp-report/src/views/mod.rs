@@ -1,5 +1,6 @@
 //! Records as tables for people and programs.
 
+mod chips;
 mod findings;
 mod other_layers;
 mod precision;
@@ -11,6 +12,7 @@ pub(crate) use self::precision::mean_curve;
 pub(crate) use self::simulation::{coverage_text, energy_text, fitted, words, words_for_count};
 pub(crate) use self::study::{accuracy_cells, provenance_words};
 
+pub use self::chips::{attribution_table, chips_table};
 pub use self::findings::{distributions_table, facts_table, findings_table, layer_findings_table};
 pub use self::other_layers::{other_layers_note, other_layers_table};
 pub use self::precision::{casts_table, curves_table, precision_table};

@@ -2,6 +2,7 @@
 
 use indexmap::IndexSet;
 
+use super::chips::{attribution_table, chips_table};
 use super::findings::{findings_table, state_keys, state_word, value_cell, value_columns};
 use super::{accuracy_cells, other_layers_note, other_layers_table};
 use crate::records::{AcceleratorRecord, Breakdown, Coverage, LayerRecord, LeftOut, SimulationRecord, scope_words};
@@ -260,7 +261,13 @@ pub fn simulation_text(simulation: &SimulationRecord, width: Option<usize>) -> S
             tables.push(layer_energy(accelerator).to_text(width));
         }
         let more = [layer_why(accelerator), findings_table(accelerator)];
-        tables.extend(more.iter().filter(|table| !table.rows.is_empty()).map(|table| table.to_text(width)));
+        let parts = accelerator.chips.as_ref().map(|chips| attribution_table(&accelerator.label, chips));
+        let more = more.iter().chain(&parts);
+        tables.extend(more.filter(|table| !table.rows.is_empty()).map(|table| table.to_text(width)));
+    }
+    let chips = chips_table(simulation);
+    if !chips.rows.is_empty() {
+        tables.push(chips.to_text(width));
     }
     tables.push(totals_table(simulation).to_text(width) + &energy_text(simulation, width));
     if !simulation.other_layers.is_empty() {

@@ -241,6 +241,7 @@ fn accelerator(
         layers,
         shape_layers: Vec::new(),
         other_layers: Vec::new(),
+        chips: None,
         tuning: None,
         accuracy: None,
         total: AcceleratorTotal {

@@ -97,6 +97,7 @@ impl<'a> Meter<'a> {
                     accelerators: vec![design.clone()],
                     costs: CostsConfig::Auto,
                     allowed_loss_points: 1.0,
+                    chips: None,
                     dump: None,
                     trace: None,
                 };

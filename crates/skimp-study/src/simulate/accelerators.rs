@@ -313,6 +313,7 @@ mod tests {
             accelerators: vec![config],
             costs: CostsConfig::Auto,
             allowed_loss_points: 1.0,
+            chips: None,
             dump: None,
             trace: None,
         };

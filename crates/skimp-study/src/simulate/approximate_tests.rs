@@ -33,6 +33,7 @@ fn config(model: &str, settings: &[&str], data: DataConfig) -> SimulateConfig {
         accelerators: accelerator_configs(&Designs::embedded(), &[model.to_owned()], &[], &settings).unwrap(),
         costs: CostsConfig::Auto,
         allowed_loss_points: 1.0,
+        chips: None,
         dump: None,
         trace: None,
     }

@@ -178,6 +178,7 @@ fn every_design(layers: LayersConfig) -> SimulateConfig {
         accelerators: accelerator_configs(&Designs::embedded(), &names, &[], &[]).unwrap(),
         costs: CostsConfig::Auto,
         allowed_loss_points: 1.0,
+        chips: None,
         dump: None,
         trace: None,
     }

@@ -167,7 +167,7 @@ fn write_layer(
         "activation_scale": layer.scales.activation,
         "weight_scales": layer.scales.weights,
         "residual": layer.scales.residual,
-        "relu": workload.nonlinearity != skimp_sim::Nonlinearity::None,
+        "relu": workload.nonlinearity.is_relu(),
         "negative_sums_unseen": { "holds": unseen, "reason": reason },
     });
     let text = format!("{description:#}\n");

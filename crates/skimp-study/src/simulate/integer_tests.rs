@@ -58,6 +58,7 @@ fn run_at(network: &Network, models: &[String], quantization: QuantizationConfig
         accelerators: accelerator_configs(&Designs::embedded(), models, &[], &[]).unwrap(),
         costs: CostsConfig::Auto,
         allowed_loss_points: 1.0,
+        chips: None,
         dump: None,
         trace: None,
     };

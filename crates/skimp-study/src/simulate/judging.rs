@@ -10,6 +10,20 @@ use crate::simulate::runs::DesignRun;
 use crate::simulate::tuning::{TuningImages, tuned};
 use crate::stages::quantized::Quantized;
 
+impl<'a> Judge<'a> {
+    /// On `accuracy_images` of the images' settings.
+    pub(crate) fn of(quantized: &'a Quantized, images: &'a Images, layers: &'a [SimulatedLayer]) -> Self {
+        let data = images.config();
+        Self {
+            executor: &quantized.executor,
+            images,
+            layers,
+            range: 0..data.accuracy_images.min(images.len()),
+            judge_by: data.judge_by,
+        }
+    }
+}
+
 /// Searches parameters for the designs that ask for it, on images that do not judge them, and measures the accuracy of
 /// those that change values on `accuracy_images` of the images' settings. Exact designs run nothing.
 pub(crate) fn judge(
@@ -19,14 +33,7 @@ pub(crate) fn judge(
     runs: &mut [DesignRun],
     monitor: &dyn Monitor,
 ) -> Result<(), StudyError> {
-    let data = images.config();
-    let judge = Judge {
-        executor: &quantized.executor,
-        images,
-        layers,
-        range: 0..data.accuracy_images.min(images.len()),
-        judge_by: data.judge_by,
-    };
+    let judge = Judge::of(quantized, images, layers);
     tune(quantized, &judge, runs, monitor)?;
     let accelerators = runs.iter().map(|run| run.design().accelerator()).collect::<Result<Vec<_>, _>>()?;
     let accuracies = judge.accuracies(&accelerators, monitor)?;

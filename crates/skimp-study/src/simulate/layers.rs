@@ -125,8 +125,7 @@ impl SimulatedLayer {
                 weights.iter().copied().map(n_one_bits).sum(),
                 weights.len() as u64 * magnitude_bits(workload.weight_bits, true),
             )),
-            output_density: (workload.nonlinearity != Nonlinearity::None)
-                .then(|| share(self.n_positive_outputs, self.n_outputs)),
+            output_density: workload.nonlinearity.is_relu().then(|| share(self.n_positive_outputs, self.n_outputs)),
             negative_sums_unseen: match &workload.negatives {
                 NegativeSums::Unseen => Verdict::yes(),
                 obstacle => Verdict::no(obstacle.to_string()),
@@ -299,6 +298,7 @@ fn nonlinearity(geometry: &LayerGeometry<'_>) -> Nonlinearity {
         Activation::Relu => Nonlinearity::Relu,
         Activation::Clamp { .. } if starts_at_zero => Nonlinearity::ClippedRelu,
         Activation::None if starts_at_zero => Nonlinearity::Relu,
-        Activation::Clamp { .. } | Activation::None | Activation::Sign => Nonlinearity::None,
+        Activation::Sign => Nonlinearity::Sign,
+        Activation::Clamp { .. } | Activation::None => Nonlinearity::None,
     }
 }

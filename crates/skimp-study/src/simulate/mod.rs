@@ -3,6 +3,7 @@
 pub(crate) mod accelerators;
 #[cfg(test)]
 mod approximate_tests;
+pub(crate) mod chips;
 pub(crate) mod config;
 #[cfg(test)]
 mod coverage_tests;

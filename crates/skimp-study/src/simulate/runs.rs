@@ -1,6 +1,6 @@
 //! One design at work on the layers of a network.
 
-use skimp_report::records::{EffectAccuracy, TuningRecord};
+use skimp_report::records::{ChipsRecord, EffectAccuracy, TuningRecord};
 use skimp_sim::{
     Accelerator, GIVEN_MAPPINGS, LayerResult, LayerTrace, LayerWorkload, OtherLayer, OtherOutcome, TimelineSpan,
 };
@@ -31,6 +31,7 @@ pub struct DesignRun {
     by_shape: Vec<(u64, LayerResult)>,
     timeline: Timeline,
     pub(crate) accuracy: Option<EffectAccuracy>,
+    pub(crate) chips: Option<ChipsRecord>,
     pub(crate) tuning: Option<TuningRecord>,
 }
 
@@ -44,6 +45,7 @@ impl DesignRun {
             others: Vec::new(),
             by_shape: Vec::new(),
             accuracy: None,
+            chips: None,
             tuning: None,
         }
     }

@@ -13,9 +13,11 @@ use crate::inputs::config::{DataConfig, JudgeBy};
 use crate::inputs::images::Images;
 use crate::inputs::network::Network;
 use crate::monitor::{Monitor, step};
+use crate::simulate::chips::{self, ChipsConfig};
 use crate::simulate::config::{AcceleratorConfig, LayersConfig};
 use crate::simulate::designs::{Design, Designs};
 use crate::simulate::dump::{self, Dump};
+use crate::simulate::effects::Judge;
 use crate::simulate::judging::judge;
 use crate::simulate::layers::{NetworkLayers, SimulatedLayer};
 use crate::simulate::priced::Priced;
@@ -47,6 +49,8 @@ pub struct SimulateConfig {
     pub costs: CostsConfig,
     /// Points of top-1 accuracy that an approximate accelerator may lose before what it saves is void.
     pub allowed_loss_points: f64,
+    /// How many chips of designs that have samples are measured on `accuracy_images`; `None` for the one of their settings.
+    pub chips: Option<ChipsConfig>,
     /// Where to write what the models saw of the first image.
     pub dump: Option<PathBuf>,
     /// Where to write the timeline of the first image as Chrome trace JSON.
@@ -222,6 +226,12 @@ pub(crate) fn simulate_on(
     let mut runs: Vec<DesignRun> = designs.iter().map(|design| DesignRun::new(design, workloads.len())).collect();
     check(&runs, &workloads, &config.layers, &quantized.config, monitor)?;
     judge(&quantized, images, &layers.simulated, &mut runs, monitor)?;
+    if let Some(chips) = config.chips {
+        let judge = Judge::of(&quantized, images, &layers.simulated);
+        for run in &mut runs {
+            run.chips = chips::sample(&judge, &config.designs, run.design(), chips, monitor)?;
+        }
+    }
 
     let dump = config.dump.as_deref().map(|folder| Dump::open(folder, &layers.simulated)).transpose()?;
     monitor.stage("simulating layers", (n_images * workloads.len()) as u64);

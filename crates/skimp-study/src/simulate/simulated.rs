@@ -5,7 +5,9 @@ use skimp_report::records::{
     AcceleratorRecord, AcceleratorTotal, Breakdown, Coverage, FactsRecord, LayerRecord, LayerStatistics, LeftOut,
     OtherLayerRecord,
 };
-use skimp_sim::{Accelerator, CostTable, Energy, Found, LayerResult, OtherLayer, OtherOutcome, RunTotals, Work};
+use skimp_sim::{
+    Accelerator, CostTable, Energy, Found, LayerResult, OtherLayer, OtherOutcome, RunTotals, SimError, Work,
+};
 
 use crate::error::StudyError;
 use crate::simulate::layers::{NetworkLayers, SimulatedLayer};
@@ -65,7 +67,13 @@ impl Simulated {
     /// [`StudyError::Sim`] if there is no such table, or if it has no price for something that a design counted.
     pub fn price(&self, costs: &CostsConfig) -> Result<Priced, StudyError> {
         let configs: Vec<_> = self.runs.iter().map(|run| run.design().config().clone()).collect();
-        self.priced(&costs.tables(&configs)?)
+        let mut tables = costs.tables(&configs)?;
+        if costs.is_auto() {
+            // Beside others a design that no generic table knows keeps its own; the record says that they do not compare.
+            let own = self.runs.iter().map(|run| run.design().facts().own_costs_only);
+            tables.iter_mut().zip(own).filter(|(_, own)| *own).for_each(|(table, _)| *table = None);
+        }
+        self.priced(&tables)
     }
 
     /// As [`price`](Self::price), every design by this table.
@@ -138,6 +146,10 @@ impl Simulated {
         let accelerator = run.design().accelerator()?;
         let facts = accelerator.facts();
         let table = table.unwrap_or(&facts.costs);
+        if facts.own_costs_only && table.prices == skimp_sim::Priced::Operations {
+            let design = run.design().label().to_owned();
+            return Err(SimError::ComponentsOnly { table: table.name.clone(), design }.into());
+        }
         let price = |result: &LayerResult| {
             Energy::price(result, table, facts.clock_mhz).map_err(|error| error.of_design(facts.name))
         };
@@ -196,6 +208,7 @@ impl Simulated {
             shape_layers: by_shape.collect::<Result<_, StudyError>>()?,
             other_layers: beside,
             accuracy: run.accuracy.clone(),
+            chips: run.chips.clone(),
             tuning: run.tuning.clone(),
             total: AcceleratorTotal {
                 cycles: totals.cycles,

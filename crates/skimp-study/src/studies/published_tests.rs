@@ -36,6 +36,7 @@ fn vgg16(accelerators: &[(&str, &str)]) -> Option<Vec<AcceleratorRecord>> {
         accelerators: accelerators.iter().map(config).collect(),
         costs: CostsConfig::Auto,
         allowed_loss_points: 1.0,
+        chips: None,
         dump: None,
         trace: None,
     };

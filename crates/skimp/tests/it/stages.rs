@@ -37,6 +37,7 @@ fn at_once(data: DataConfig, layers: LayersConfig, accelerators: Vec<Accelerator
         accelerators,
         costs: costs.parse().unwrap(),
         allowed_loss_points: 1.0,
+        chips: None,
         dump: None,
         trace: None,
     };

@@ -57,7 +57,7 @@ mod statistics;
 
 use skimp_sim::{
     Accelerator, Activity, ComparisonRow, Configured, EXECUTED_MACS, Facts, IDLE_SLOTS, LayerResult, LayerTrace,
-    LayerWorkload, Nonlinearity, OperationCount, OtherLayer, OtherOutcome, Provenance, Scope, SimError, TraceError,
+    LayerWorkload, OperationCount, OtherLayer, OtherOutcome, Provenance, Scope, SimError, TraceError,
 };
 use toml::Table;
 
@@ -156,7 +156,7 @@ impl Chip {
                 let coded = run_length_words(activation.iter().map(|&code| code == 0));
                 zeros.coding.ifmap = MapCoding::run_lengths(coded, layer.shape.input_count());
             }
-            let positive_only = layer.nonlinearity != Nonlinearity::None;
+            let positive_only = layer.nonlinearity.is_relu();
             match trace.output_sums() {
                 Ok(sums) => {
                     let coded = run_length_words(sums.iter().map(|&sum| sum == 0 || positive_only && sum < 0));

@@ -7,9 +7,9 @@ use crate::html::notes::noted;
 use crate::records::SimulationRecord;
 use crate::table::Table;
 use crate::views::{
-    comparison_table, coverage_text, cycles_table, distributions_table, energy_note, energy_table, energy_text,
-    events_table, facts_table, figures_table, layer_findings_table, left_out_table, other_layers_note,
-    other_layers_table, totals_table,
+    attribution_table, chips_table, comparison_table, coverage_text, cycles_table, distributions_table, energy_note,
+    energy_table, energy_text, events_table, facts_table, figures_table, layer_findings_table, left_out_table,
+    other_layers_note, other_layers_table, totals_table,
 };
 
 /// Text as a sentence begins.
@@ -46,6 +46,15 @@ impl Section for Accelerators {
                 ));
                 if !simulated.is_whole() {
                     html.push_str(&left_out_table(simulated, "not simulated").to_html());
+                }
+            }
+            let chips = chips_table(simulation);
+            if !chips.rows.is_empty() {
+                html.push_str(&chips.to_html());
+            }
+            for accelerator in &simulation.accelerators {
+                if let Some(chips) = accelerator.chips.as_ref().filter(|chips| !chips.attribution.is_empty()) {
+                    html.push_str(&attribution_table(&accelerator.label, chips).to_html());
                 }
             }
             if !simulation.other_layers.is_empty() {

@@ -169,6 +169,7 @@ impl<'a> AcceleratorPoints<'a> {
             accelerators: designs.iter().map(|&design| plan.accelerators[design].clone()).collect(),
             costs: plan.costs.clone(),
             allowed_loss_points: plan.allowed_loss_points,
+            chips: None,
             dump: self.extra.dump.map(Path::to_owned),
             trace: self.extra.trace.map(Path::to_owned),
         };

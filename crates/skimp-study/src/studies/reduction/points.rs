@@ -160,6 +160,7 @@ impl<'a> ReductionPoints<'a> {
                 accelerators: config.accelerators.clone(),
                 costs: plan.costs.clone(),
                 allowed_loss_points: skimp_report::SimulationRecord::default_allowed_loss_points(),
+                chips: None,
                 dump: None,
                 trace: None,
             };
