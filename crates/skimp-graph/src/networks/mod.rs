@@ -19,6 +19,7 @@ mod conv4;
 mod densenet;
 mod layers;
 mod lenet;
+mod mlp;
 mod mobilenet;
 mod resnet;
 mod sample_resnet;
@@ -39,6 +40,7 @@ pub use settings::{Setting, Settings};
 /// Every family of networks, in the order `skimp list networks` prints them.
 static FAMILIES: &[&[NetworkDefinition]] = &[
     lenet::NETWORKS,
+    mlp::NETWORKS,
     sample_resnet::NETWORKS,
     conv4::NETWORKS,
     vgg_small::NETWORKS,

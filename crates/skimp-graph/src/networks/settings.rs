@@ -103,6 +103,16 @@ impl Settings {
             .ok_or_else(|| self.bad_value(name, value, &format!("{N} numbers from 1 to 1000000, like 64-128")))
     }
 
+    /// A setting that is any number of numbers with dashes between them, `none` for none.
+    pub(super) fn list(&self, name: &str) -> Result<Vec<usize>, GraphError> {
+        let value = self.own(name);
+        if value == "none" {
+            return Ok(Vec::new());
+        }
+        let numbers = value.split('-').map(|number| self.positive(name, number)).collect::<Result<Vec<usize>, _>>();
+        numbers.map_err(|_| self.bad_value(name, value, "none, or numbers from 1 to 1000000, like 512-256"))
+    }
+
     fn bad_value(&self, name: &str, value: &str, expected: &str) -> GraphError {
         self.invalid(format!("{name} is \"{value}\", expected {expected}"))
     }

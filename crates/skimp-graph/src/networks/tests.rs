@@ -22,6 +22,8 @@ fn networks_have_their_well_known_counts() {
     let cases: &[(&str, [u64; 5])] = &[
         ("lenet-300-100", [266_200, 266_610, 266_200, 0, 410]),
         ("lenet-5", [430_500, 431_080, 2_293_000, 1_888_000, 15_230]),
+        ("mlp", [535_040, 536_596, 535_040, 0, 778]),
+        ("mlp:widths=none,batch-norm=false", [7_840, 7_850, 7_840, 0, 10]),
         ("conv4-fc2", [4_459_200, 4_460_106, 100_340_736, 96_141_312, 197_130]),
         ("conv4-fc2:batch-norm=true", [4_459_200, 4_461_002, 100_340_736, 96_141_312, 197_130]),
         ("vgg-small", [14_022_016, 14_029_716, 616_966_144, 607_518_720, 460_810]),
@@ -124,6 +126,10 @@ fn bad_names_and_settings_are_errors() {
         (
             "conv4-fc2:widths=1-2-3-4",
             "network \"conv4-fc2\": widths is \"1-2-3-4\", expected 5 numbers from 1 to 1000000, like 64-128",
+        ),
+        (
+            "mlp:widths=512-",
+            "network \"mlp\": widths is \"512-\", expected none, or numbers from 1 to 1000000, like 512-256",
         ),
         ("lenet-300-100:size=999999", "network \"lenet-300-100\": more than 2^32 parameters"),
         (
