@@ -15,6 +15,7 @@ pub mod log;
 mod loss;
 pub mod optimizer;
 pub mod policy;
+pub mod quantizer;
 pub mod reference;
 pub mod schedule;
 pub mod spec;

@@ -11,6 +11,7 @@ use skimp_graph::{DType, Dim, Gemm, Graph, Node, Op, Tensor, ValueId};
 use super::step::{GradMode, Place, Planned, Port, Step};
 use super::steps::activation::Activation;
 use super::steps::arithmetic::Binary;
+use super::steps::codes::Codes;
 use super::steps::dropout::Dropout;
 use super::steps::gather::Gather;
 use super::steps::linear::Linear;
@@ -21,6 +22,7 @@ use super::tensors::{TensorId, TensorSpec};
 use super::{Buffer, ModelOptions, Param, ParamRole, Storage, fuse};
 use crate::TrainError;
 use crate::policy::{Site, SiteKind};
+use crate::quantizer::{ActivationStep, output_channels};
 use crate::reference::has_gradient;
 
 /// A compiled network, without memory for its tensors.
@@ -32,8 +34,8 @@ pub(super) struct Compiled {
     pub(super) specs: Vec<TensorSpec>,
     pub(super) params: Vec<Param>,
     pub(super) buffers: Vec<Buffer>,
-    /// The graph's constants behind parameters and buffers.
-    pub(super) param_values: Vec<ValueId>,
+    /// The graph's constants behind parameters and buffers; none behind a step between codes.
+    pub(super) param_values: Vec<Option<ValueId>>,
     pub(super) buffer_values: Vec<ValueId>,
     pub(super) input: TensorId,
     pub(super) logits: TensorId,
@@ -159,7 +161,7 @@ struct Compiler<'a> {
     steps: Vec<Planned>,
     params: Vec<Param>,
     buffers: Vec<Buffer>,
-    param_values: Vec<ValueId>,
+    param_values: Vec<Option<ValueId>>,
     buffer_values: Vec<ValueId>,
     param_of: BTreeMap<ValueId, usize>,
     buffer_of: BTreeMap<ValueId, usize>,
@@ -232,6 +234,18 @@ impl<'a> Compiler<'a> {
         if all_dynamic {
             let inputs: Vec<&TensorSpec> =
                 dynamic.iter().filter_map(|id| self.tensors[id.0].map(|t| &self.specs[t.0])).collect();
+            if let (Some(codes), [_]) = (self.options.codes.get(&node.name), inputs.as_slice()) {
+                let param = self.step_param(idx, &[codes.first()]);
+                // Ranges that are measured no optimizer moves.
+                self.params[param].set_trainable(!matches!(codes.step, ActivationStep::Range { .. }));
+                return self.push(
+                    idx,
+                    SiteKind::Elementwise,
+                    &dynamic,
+                    vec![param],
+                    Box::new(Codes::new(*codes, param)),
+                );
+            }
             let same_shape = inputs.iter().all(|spec| spec.dims == inputs[0].dims);
             if let Some(activation) = Activation::of(&node.op, self.options.sign) {
                 return self.push(idx, SiteKind::Elementwise, &dynamic, Vec::new(), Box::new(activation));
@@ -300,7 +314,14 @@ impl<'a> Compiler<'a> {
                 params.push(self.param(idx, id, role, storage)?);
             }
         }
-        let linear = Linear::new(shape, params[0], params.get(1).copied(), self.options.zero_errors);
+        let mut linear = Linear::new(shape, params[0], params.get(1).copied(), self.options.zero_errors);
+        if let Some(&form) = self.options.weights.get(&node.name) {
+            let weight = &self.params[params[0]];
+            let steps = form.learns_step().then(|| form.first_steps(weight.values(), output_channels(weight)));
+            let steps = steps.map(|steps| self.step_param(idx, &steps));
+            params.extend(steps);
+            linear.quantize(form, steps);
+        }
         let x: Vec<ValueId> = node.inputs[0].into_iter().collect();
         self.push(idx, kind, &x, params, Box::new(linear))
     }
@@ -328,6 +349,9 @@ impl<'a> Compiler<'a> {
                 }),
             };
             sources.push(source);
+        }
+        if self.options.weights.contains_key(&node.name) {
+            return Err(self.error(node, "its weight cannot be quantized in this form"));
         }
         let kind = match node.op {
             Op::Conv(_) => SiteKind::Conv,
@@ -463,9 +487,17 @@ impl<'a> Compiler<'a> {
         let (tensor, elements) = self.f32_constant(node, id)?;
         let param = Param::new(name, role, tensor.shape().to_vec(), storage, elements, idx);
         self.param_of.insert(id, self.params.len());
-        self.param_values.push(id);
+        self.param_values.push(Some(id));
         self.params.push(param);
         Ok(self.params.len() - 1)
+    }
+
+    /// A parameter that the graph does not have: steps between codes.
+    fn step_param(&mut self, idx: usize, values: &[f32]) -> usize {
+        let name = format!("{}.step", self.graph.nodes()[idx].name);
+        self.params.push(Param::new(name, ParamRole::Step, vec![values.len()], Storage::Graph, values, idx));
+        self.param_values.push(None);
+        self.params.len() - 1
     }
 
     /// The buffer of a constant, made on first use.

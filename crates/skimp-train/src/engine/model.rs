@@ -29,7 +29,7 @@ pub struct Model {
     workspace: Workspace,
     params: Vec<Param>,
     buffers: Vec<Buffer>,
-    param_values: Vec<ValueId>,
+    param_values: Vec<Option<ValueId>>,
     buffer_values: Vec<ValueId>,
     input: TensorId,
     logits: TensorId,
@@ -442,8 +442,10 @@ impl Model {
             let shape = self.graph.constant(id).map(|tensor| tensor.shape().to_vec()).unwrap_or_default();
             editor.set_constant(id, Tensor::from_f32(shape, elements))
         };
-        for (param, &id) in self.params.iter().zip(&self.param_values) {
-            set(id, param.graph_values())?;
+        for (param, id) in self.params.iter().zip(&self.param_values) {
+            if let &Some(id) = id {
+                set(id, param.graph_values())?;
+            }
         }
         for (buffer, &id) in self.buffers.iter().zip(&self.buffer_values) {
             set(id, buffer.values.clone())?;

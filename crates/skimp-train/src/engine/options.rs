@@ -1,7 +1,10 @@
 //! How a network is compiled and run.
 
+use std::collections::BTreeMap;
+
 use skimp_cpu::nhwc::Zeros;
 
+use crate::quantizer::{ActivationCodes, WeightForm};
 use crate::reference::SignTraining;
 
 /// Settings of a [`Model`](super::Model).
@@ -21,6 +24,12 @@ pub struct ModelOptions {
     pub batch_norm_momentum: f32,
     /// Values and gradient of `Sign`. An exported graph has ONNX's `Sign`, whatever is set here.
     pub sign: SignTraining,
+    /// What stands for the weight of a convolution or dense layer, by the name of its node; layers that are not named take
+    /// their weight as it is. An exported graph has the weight that learns.
+    pub weights: BTreeMap<String, WeightForm>,
+    /// Nodes of one input whose output is rounded to codes, by name. Their operator (`Clip` or `Identity`) is what an
+    /// exported graph has.
+    pub codes: BTreeMap<String, ActivationCodes>,
     /// Whether input gradients of convolutions skip zero errors. The results have the same bits; other settings than
     /// [`Zeros::Auto`] are there to measure with.
     pub zero_errors: Zeros,
@@ -36,6 +45,8 @@ impl Default for ModelOptions {
             output: None,
             batch_norm_momentum: 0.1,
             sign: SignTraining::default(),
+            weights: BTreeMap::new(),
+            codes: BTreeMap::new(),
             zero_errors: Zeros::Auto,
         }
     }

@@ -13,6 +13,8 @@ pub enum ParamRole {
     Shift,
     /// Slope of a PRelu.
     Slope,
+    /// Step between two codes of a quantizer, or the range of its codes.
+    Step,
 }
 
 /// The order in which a parameter's elements lie in [`Param::values`] and [`Param::grad`].

@@ -20,6 +20,7 @@ pub mod loss;
 mod moves;
 mod normalize;
 mod pool;
+pub mod quantize;
 mod real;
 mod settings;
 

@@ -3,6 +3,7 @@
 use skimp_numerics::rng;
 
 use crate::policy::BatchNormKind;
+use crate::quantizer::Surrogate;
 
 /// How operators behave in training.
 ///
@@ -80,6 +81,8 @@ pub enum SignEstimator {
         /// Slope of the pass band.
         slope: f64,
     },
+    /// The error passes times a surrogate gradient.
+    Surrogate(Surrogate),
 }
 
 impl Default for SignEstimator {
@@ -118,6 +121,7 @@ impl SignTraining {
             SignEstimator::Identity => 1.0,
             SignEstimator::Clipped { slope } if x.abs() <= 1.0 => slope,
             SignEstimator::Clipped { .. } => 0.0,
+            SignEstimator::Surrogate(surrogate) => surrogate.slope(x),
         }
     }
 }

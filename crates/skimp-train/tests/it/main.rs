@@ -10,6 +10,7 @@ mod nets;
 mod oracle;
 mod policies;
 mod pytorch;
+mod quantizers;
 mod random;
 mod steps;
 mod trained;

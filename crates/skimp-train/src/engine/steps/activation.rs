@@ -105,6 +105,9 @@ impl Activation {
                     let slope = slope as f32;
                     map2(dx, dy, kept, |dy, x| if x.abs() <= 1.0 { slope * dy } else { 0.0 });
                 }
+                SignEstimator::Surrogate(surrogate) => {
+                    map2(dx, dy, kept, |dy, x| (f64::from(dy) * surrogate.slope(f64::from(x))) as f32);
+                }
             },
         }
     }
@@ -163,12 +166,14 @@ impl Step for Activation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quantizer::Surrogate;
     use crate::reference::{self, Call, Training, View};
 
     #[test]
     fn activations_equal_the_reference() {
         let onnx = SignTraining::default();
         let plus_minus_one = SignTraining { values: SignValues::PlusMinusOne, estimator: SignEstimator::Identity };
+        let atan = Surrogate::named("atan").expect("registered");
         let cases = [
             (Op::Relu, onnx),
             (Op::LeakyRelu(ops::LeakyRelu { alpha: 0.1 }), onnx),
@@ -181,6 +186,7 @@ mod tests {
             (Op::Sign, onnx),
             (Op::Sign, plus_minus_one),
             (Op::Sign, SignTraining::BINARY_SIGMOID),
+            (Op::Sign, SignTraining { estimator: SignEstimator::Surrogate(atan), ..plus_minus_one }),
         ];
         // Kinks among them: 0, ±0.5, ±1, ±2, ±3.
         let x: Vec<f32> = (-40..=40).map(|i| i as f32 / 8.0).collect();

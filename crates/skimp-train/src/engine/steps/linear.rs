@@ -7,6 +7,7 @@ use crate::engine::hooks::HookPlace;
 use crate::engine::kernels::copy;
 use crate::engine::step::{Keeps, Place, Run, Step};
 use crate::policy::{Contraction, Operand, Pass, Policy, Role, Site};
+use crate::quantizer::WeightForm;
 
 /// A convolution; a dense layer is one of a single pixel.
 #[derive(Debug)]
@@ -21,19 +22,40 @@ pub(crate) struct Linear {
     weights: Vec<f32>,
     biases: Vec<f32>,
     error: Vec<f32>,
+    form: Option<Form>,
+}
+
+/// What stands for the weight.
+#[derive(Debug)]
+struct Form {
+    form: WeightForm,
+    /// The parameter of learned steps.
+    steps: Option<usize>,
+    /// The factor of each output channel in this pass.
+    scales: Vec<f32>,
 }
 
 /// A tensor's matrix: rows, columns, and the axis that the GEMM sums over.
-type Form = (usize, usize, Contraction);
+type Matrix = (usize, usize, Contraction);
 
 impl Linear {
     pub(crate) fn new(shape: ConvShape, weight: usize, bias: Option<usize>, zero_errors: Zeros) -> Self {
         let empty = Vec::new;
         let (activation, weights, biases, error) = (empty(), empty(), empty(), empty());
-        Self { shape, weight, bias, zero_errors, activation, weights, biases, error }
+        Self { shape, weight, bias, zero_errors, activation, weights, biases, error, form: None }
     }
 
-    fn activation_form(&self, n: usize, pass: Pass) -> Form {
+    /// Lets `form` stand for the weight; `steps` is the parameter of learned steps.
+    pub(crate) fn quantize(&mut self, form: WeightForm, steps: Option<usize>) {
+        self.form = Some(Form { form, steps, scales: Vec::new() });
+    }
+
+    /// Whether products read a copy of the weight.
+    fn copies_weight(&self, site: &Site, run: &Run<'_>, casts: bool) -> bool {
+        casts || self.form.is_some() || run.hooks.acts(site, HookPlace::Weight)
+    }
+
+    fn activation_form(&self, n: usize, pass: Pass) -> Matrix {
         let rows = n * self.shape.h * self.shape.w;
         let contraction = match pass {
             Pass::Forward => Contraction::Columns { run: self.shape.group_c() },
@@ -42,7 +64,7 @@ impl Linear {
         (rows, self.shape.c, contraction)
     }
 
-    fn error_form(&self, n: usize, pass: Pass) -> Form {
+    fn error_form(&self, n: usize, pass: Pass) -> Matrix {
         let rows = n * self.shape.p() * self.shape.q();
         let contraction = match pass {
             Pass::InputGrad => Contraction::Columns { run: self.shape.group_k() },
@@ -52,7 +74,7 @@ impl Linear {
     }
 
     /// Weights lie `[tap][channel of a group][output channel]`, all groups' output channels in a row.
-    fn weight_form(&self, pass: Pass) -> Form {
+    fn weight_form(&self, pass: Pass) -> Matrix {
         let (group_c, group_k) = (self.shape.group_c(), self.shape.group_k());
         let contraction = match pass {
             // A sum over the output channels of one group; of a single one, where blocks hold one element either way.
@@ -68,7 +90,7 @@ fn rounded(
     policy: &mut dyn Policy,
     site: &Site,
     (role, pass): (Role, Pass),
-    (rows, columns, contraction): Form,
+    (rows, columns, contraction): Matrix,
     from: &[f32],
     to: &mut Vec<f32>,
 ) {
@@ -92,7 +114,7 @@ impl Step for Linear {
         let casts = |policy: &dyn Policy, role| policy.casts(site, role, pass);
         let cast_x = casts(run.policy, Role::Activation);
         let cast_w = casts(run.policy, Role::Weight);
-        let copy_w = cast_w || run.hooks.acts(site, HookPlace::Weight);
+        let copy_w = self.copies_weight(site, run, cast_w);
         let cast_b = self.bias.filter(|_| casts(run.policy, Role::Bias));
         if cast_x {
             let (form, to) = (self.activation_form(n, pass), &mut self.activation);
@@ -148,6 +170,7 @@ impl Step for Linear {
         let arithmetic = run.policy.arithmetic(site, pass);
         let cast_result = casts(run.policy, Role::WeightGradient, pass);
         let (rows, columns, _) = self.weight_form(Pass::Forward);
+        let mut steps_grad = Vec::new();
         run.param_grad(self.weight, |values, run| {
             let x = if cast_x { &self.activation[..shape.x_len()] } else { run.tensors.value(x_id, n) };
             let dy = if cast_e { &self.error[..shape.y_len()] } else { run.tensors.grad(y_id, n) };
@@ -156,7 +179,13 @@ impl Step for Linear {
                 let (role, contraction) = (Role::WeightGradient, Contraction::None);
                 run.policy.cast(site, Operand { role, pass, values, rows, columns, contraction });
             }
+            if let Some(Form { form, scales, .. }) = &self.form {
+                steps_grad = form.gradient(run.params[self.weight].values(), scales, values);
+            }
         });
+        if let Some(steps) = self.form.as_ref().and_then(|form| form.steps) {
+            run.param_grad(steps, |grad, _| grad.copy_from_slice(&steps_grad));
+        }
         Ok(())
     }
 }
@@ -168,7 +197,14 @@ impl Linear {
         let from = run.params[self.weight].values();
         self.weights.resize(from.len(), 0.0);
         let values = self.weights.as_mut_slice();
-        copy(values, from);
+        match &mut self.form {
+            None => copy(values, from),
+            Some(Form { form, steps, scales }) => {
+                let learned = steps.map_or(&[][..], |steps| run.params[steps].values());
+                *scales = form.scales(from, columns, learned);
+                form.quantize(from, scales, values);
+            }
+        }
         run.hooks.apply(site, HookPlace::Weight, run.mode, values);
         if casts {
             run.policy.cast(site, Operand { role: Role::Weight, pass, values, rows, columns, contraction });
@@ -186,7 +222,7 @@ impl Linear {
         }
         let is_shared = run.policy.shares(site, Role::Weight);
         let cast_w = run.policy.casts(site, Role::Weight, if is_shared { Pass::Forward } else { pass });
-        let copy_w = cast_w || run.hooks.acts(site, HookPlace::Weight);
+        let copy_w = self.copies_weight(site, run, cast_w);
         if copy_w && !is_shared {
             self.copy_weight(site, run, pass, cast_w);
         }

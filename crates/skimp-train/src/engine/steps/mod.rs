@@ -2,6 +2,7 @@
 
 pub(super) mod activation;
 pub(super) mod arithmetic;
+pub(super) mod codes;
 pub(super) mod dropout;
 pub(super) mod gather;
 pub(super) mod linear;
