@@ -87,7 +87,8 @@ impl super::Command for Train {
                  skimp train sample-resnet --data sample --epochs 5 --lr 0.05 --momentum 0.9 -o net.onnx\n  \
                  skimp train resnet20 --data cifar10:DIR --epochs 160 --batch-size 128 --lr 0.1 --schedule step:at=80/120 \
                  --weight-decay 1e-4 --augment flip --augment crop:pad=4 --resume -o resnet20.onnx\n  \
-                 skimp train net.onnx --data cifar10:DIR --preprocess imagenet --epochs 2 --lr 0.001 -o tuned.onnx",
+                 skimp train net.onnx --data cifar10:DIR --preprocess imagenet --epochs 2 --lr 0.001 -o tuned.onnx\n  \
+                 skimp train conv4-fc2 --quantizer bnn --data cifar10:DIR --optimizer adam --lr 0.001 -o bnn.onnx",
             ),
         )
     }
@@ -178,7 +179,7 @@ impl Settings for TrainConfig {
         Setting::new("optimizer", "NAME[:KEYS]", "Update rule, such as sgd:momentum=0.9 (see `skimp list optimizers`)")
             .words(|| skimp::names("optimizers")),
         Setting::new("weight_decay", "L", "Weight decay"),
-        Setting::new("no_decay", "KIND,…", "Parameters that do not decay, a list of: weight, bias, scale, shift, slope"),
+        Setting::new("no_decay", "KIND,…", "Parameters that do not decay, a list of: weight, bias, scale, shift, slope, step"),
         Setting::new("clip_norm", "NORM", "Scale gradients down to this norm, all together"),
         Setting::new("clip_value", "LIMIT", "Cut each gradient to this magnitude"),
         Setting::new(
@@ -188,6 +189,12 @@ impl Settings for TrainConfig {
         ),
         Setting::new("precision", "POLICY[:KEYS]", "Number formats and arithmetic (see `skimp list policies`)")
             .words(|| skimp::names("policies")),
+        Setting::new(
+            "quantizer",
+            "NAME[:KEYS]",
+            "Form of the trained network: bnn, bsnn, … (see `skimp list quantizers`) [default: as it is]",
+        )
+        .words(|| skimp::names("quantizers")),
         Setting::new("freeze", "NAME", "Parameter that stays as it is, repeatable; a `*` at the end stands for any ending"),
         Setting::new(
             "batch_norm_momentum",

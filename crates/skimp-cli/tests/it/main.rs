@@ -9,6 +9,7 @@ mod flags;
 mod memory;
 mod outputs;
 mod quantize;
+mod quantizers;
 mod real_data;
 mod reduce;
 mod run;

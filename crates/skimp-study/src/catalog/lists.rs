@@ -15,6 +15,7 @@ use skimp_train::augment::AUGMENTATIONS;
 use skimp_train::log::LOG_FORMATS;
 use skimp_train::optimizer::OPTIMIZERS;
 use skimp_train::policy::POLICIES;
+use skimp_train::quantizer::{QUANTIZERS, QuantizerEntry};
 use skimp_train::schedule::SCHEDULES;
 
 use crate::error::StudyError;
@@ -42,6 +43,7 @@ pub static LISTS: &[&str] = &[
     "schedules",
     "augmentations",
     "policies",
+    "quantizers",
     "logs",
 ];
 
@@ -116,6 +118,19 @@ impl ListEntry {
         let cell = device.cell(&toml::Table::new()).ok().and_then(|cell| serde_json::to_value(cell).ok());
         let facts = cell.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
         Self { facts, ..Self::new(device.name, device.summary, "") }
+    }
+
+    fn quantizer(quantizer: &dyn QuantizerEntry) -> Self {
+        let settings: Vec<String> =
+            quantizer.switches().iter().map(|switch| format!("{}={}", switch.name, switch.default)).collect();
+        let told = [
+            ("weights", quantizer.weights().to_owned()),
+            ("activations", quantizer.activations().to_owned()),
+            ("precision", if quantizer.name() == "float" { "any" } else { "fp32" }.to_owned()),
+            ("settings", settings.join(", ")),
+        ];
+        let facts = told.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        Self { facts, ..Self::new(quantizer.name(), quantizer.summary(), quantizer.source()) }
     }
 
     fn study(study: StudyConfig) -> Self {
@@ -202,6 +217,7 @@ pub fn names(what: &str) -> Vec<&'static str> {
         "schedules" => SCHEDULES.iter().map(|entry| entry.name()).collect(),
         "augmentations" => AUGMENTATIONS.iter().map(|entry| entry.name()).collect(),
         "policies" => POLICIES.iter().map(|entry| entry.name()).collect(),
+        "quantizers" => QUANTIZERS.iter().map(|entry| entry.name()).collect(),
         "logs" => LOG_FORMATS.iter().map(|entry| entry.name()).collect(),
         "formats" => FORMATS.iter().map(|entry| entry.name).collect(),
         _ => Vec::new(),
@@ -234,6 +250,7 @@ pub fn list(what: &str) -> Result<ListRecord, StudyError> {
         "schedules" => SCHEDULES.iter().map(|s| ListEntry::new(s.name(), s.summary(), s.source())).collect(),
         "augmentations" => AUGMENTATIONS.iter().map(|a| ListEntry::new(a.name(), a.summary(), a.source())).collect(),
         "policies" => POLICIES.iter().map(|p| ListEntry::new(p.name(), p.summary(), p.source())).collect(),
+        "quantizers" => QUANTIZERS.iter().map(|q| ListEntry::quantizer(*q)).collect(),
         "logs" => LOG_FORMATS.iter().map(|l| ListEntry::new(l.name(), l.summary(), l.source())).collect(),
         "operators" => operators().map(listed_operator).collect(),
         "formats" => FORMATS.iter().map(|format| ListEntry::format(format)).collect(),

@@ -382,7 +382,7 @@ impl<'a> Exam<'a> {
         let images = in_order(config, test, n_images)?;
         let fitted = TrainConfig { batch_size: images.batch_len(0), ..config.training.clone() };
         let network = Network::from_graph(self.student(graph)?)?;
-        let mut model = model_of(&fitted, &network, test, &self.losses)?;
+        let mut model = model_of(&fitted, (&network, None), test, &self.losses)?;
         let mut policy = policy::create(&config.training.precision)?;
         let (mut terms, mut total) = (vec![0.0; self.losses.terms.len()], 0.0);
         monitor.stage("measuring the loss", n_images as u64);

@@ -36,7 +36,8 @@ impl School<'_> {
         config: &TrainConfig,
         work: impl FnOnce(Option<&Learning<'_>>) -> Result<T, StudyError>,
     ) -> Result<T, StudyError> {
-        let Checked { augment, trainer } = config.check()?;
+        config.check_plain("a reduction")?;
+        let Checked { augment, trainer, .. } = config.check()?;
         let Some(images) = self.images else { return work(None) };
         let n_images = config.images.unwrap_or(usize::MAX).min(images.len());
         let fitted = TrainConfig { batch_size: config.batch_size.min(n_images.max(1)), ..config.clone() };

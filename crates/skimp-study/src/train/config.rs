@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use skimp_train::augment::Augment;
 use skimp_train::log::LOG_FORMATS;
 use skimp_train::optimizer::{GradientClip, OptimizerConfig};
+use skimp_train::quantizer::{self, Quantizer};
 use skimp_train::schedule::Schedule;
 use skimp_train::spec::{Spec, SpecError};
 use skimp_train::trainer::TrainerConfig;
@@ -51,7 +52,7 @@ pub struct TrainConfig {
     pub optimizer: String,
     /// Weight decay.
     pub weight_decay: f64,
-    /// Kinds of parameters that do not decay: `weight`, `bias`, `scale`, `shift`, `slope`.
+    /// Kinds of parameters that do not decay: `weight`, `bias`, `scale`, `shift`, `slope`, `step`.
     pub no_decay: Vec<String>,
     /// Greatest norm of all gradients together.
     pub clip_norm: Option<f64>,
@@ -63,6 +64,9 @@ pub struct TrainConfig {
     pub augment: Vec<String>,
     /// The precision policy, `NAME[:switch=value,...]`.
     pub precision: String,
+    /// The form of the trained network, `NAME[:setting=value,...]`; the network's own where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantizer: Option<String>,
     /// Parameters that stay as they are: names, or beginnings of names that end in `*`.
     pub freeze: Vec<String>,
     /// Share of the new batch in batch normalization's running statistics.
@@ -97,6 +101,7 @@ impl Default for TrainConfig {
             loss: "cross-entropy".to_owned(),
             augment: Vec::new(),
             precision: "fp32".to_owned(),
+            quantizer: None,
             freeze: Vec::new(),
             batch_norm_momentum: 0.1,
             seed: 0,
@@ -142,6 +147,7 @@ pub(crate) struct Checked {
     pub(crate) augment: Augment,
     /// Without checkpoints.
     pub(crate) trainer: TrainerConfig,
+    pub(crate) quantizer: Option<Quantizer>,
 }
 
 /// Most epochs of a run, so that steps can be counted.
@@ -154,6 +160,18 @@ impl TrainConfig {
     /// [`StudyError::Setting`], [`StudyError::Count`] or [`StudyError::Train`] naming the setting.
     pub fn check_settings(&self) -> Result<(), StudyError> {
         self.check().map(drop)
+    }
+
+    /// Checks that no quantizer is asked for, where `what` trains the network as it is.
+    pub(crate) fn check_plain(&self, what: &str) -> Result<(), StudyError> {
+        match &self.quantizer {
+            None => Ok(()),
+            Some(found) => Err(StudyError::Setting {
+                setting: "quantizer",
+                found: found.clone(),
+                expected: format!("none: {what} trains the network as it is"),
+            }),
+        }
     }
 
     /// Understands every text before anything is opened.
@@ -185,17 +203,23 @@ impl TrainConfig {
             seed: self.seed,
             checkpoints: None,
         };
-        Ok(Checked { augment, trainer })
+        let quantizer = self.quantizer.as_deref().map(quantizer::create).transpose()?;
+        if let Some(quantizer) = &quantizer {
+            let policy = self.precision.split(':').next().unwrap_or_default();
+            quantizer.check_precision(policy)?;
+        }
+        Ok(Checked { augment, trainer, quantizer })
     }
 }
 
 /// Every kind of parameter, as written.
-const ROLES: [(&str, ParamRole); 5] = [
+const ROLES: [(&str, ParamRole); 6] = [
     ("weight", ParamRole::Weight),
     ("bias", ParamRole::Bias),
     ("scale", ParamRole::Scale),
     ("shift", ParamRole::Shift),
     ("slope", ParamRole::Slope),
+    ("step", ParamRole::Step),
 ];
 
 fn role(name: &str) -> Result<ParamRole, StudyError> {

@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use skimp_files::Lock;
-use skimp_graph::onnx;
+use skimp_graph::{Graph, onnx};
 use skimp_report::records::{Assumption, Sections, TRAINING_RUN, TrainingRecord, TrainingStart};
 use skimp_report::{StudyRecord, check_folder, refresh_study, write_atomic, write_study};
 use skimp_train::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use skimp_train::loader::Loader;
+use skimp_train::quantizer::Quantizer;
 use skimp_train::trainer::{
     CheckpointConfig, EpochRecord, Evaluation, Trainer, TrainerConfig, evaluate, folder_beside,
 };
@@ -59,14 +60,14 @@ pub struct TrainRun {
 /// # Errors
 /// [`StudyError`] naming the setting, file, image, layer or tensor. The last good checkpoint stays in all cases.
 pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Result<TrainRecord, StudyError> {
-    let Checked { augment, trainer } = config.check()?;
+    let Checked { augment, trainer, quantizer } = config.check()?;
     let mut policy = policy::create(&config.precision)?;
     let logs = config::log_formats(&run.logs)?;
     let folder = run.folder.clone().unwrap_or_else(|| folder_beside(&run.output));
     let _locks = open_folder(&folder, run)?;
     let checkpoint = earlier_checkpoint(&folder, run)?;
 
-    let network = Network::open_for_training(&config.network, config.seed)?;
+    let network = prepared(Network::open_for_training(&config.network, config.seed)?, quantizer.as_ref())?;
     // External data of the network are inputs, too.
     skimp_files::check(&run.output).map_err(failed(&run.output))?;
     monitor.stage("opening the data", 1);
@@ -74,7 +75,7 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
     let config = &data.resolved(config);
     let config = &fitting(config, &data, monitor);
     let (training, validation) = data.loaders(config, augment)?;
-    let mut model = new_model(config, &network, &data)?;
+    let mut model = new_model(config, (&network, quantizer.as_ref()), &data)?;
     freeze(&mut model, &config.freeze)?;
     let before = match &validation {
         Some(validation) if !network.is_untrained => {
@@ -101,7 +102,11 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
         CheckpointConfig { folder: folder.clone(), every_steps: run.checkpoint_every, config: identity.table()? };
     let trainer = TrainerConfig { checkpoints: Some(checkpoints), ..trainer };
     let report = study_of(config, &network, &identity)?;
+    let hook = quantizer.as_ref().map(|quantizer| quantizer.hook(&model)).transpose()?.flatten();
     let mut trainer = Trainer::new(&mut model, &mut *policy, trainer, training, validation)?;
+    if let Some(hook) = hook {
+        trainer.optimizer_mut().add_hook(hook);
+    }
     if let Some(checkpoint) = checkpoint {
         let (path, written) = (checkpoint.path().to_owned(), checkpoint.config().clone());
         trainer.resume(checkpoint)?;
@@ -121,7 +126,7 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
     }
     let history = trainer.run(&watch)?.to_vec();
 
-    let trained = model.to_graph()?.with_metadata(PREPROCESS_KEY, data.preprocess.as_str());
+    let trained = exported(&model, quantizer.as_ref())?.with_metadata(PREPROCESS_KEY, data.preprocess.as_str());
     let bytes = onnx::export_bytes(&trained)?;
     write_atomic(&run.output, &bytes)?;
     let record = TrainingRecord { epochs: history.iter().map(record::epoch).collect(), ..record };
@@ -251,14 +256,38 @@ pub(crate) fn freeze(model: &mut Model, patterns: &[String]) -> Result<(), Study
     Ok(())
 }
 
+/// The network that is trained for `network`.
+pub(crate) fn prepared(network: Network, quantizer: Option<&Quantizer>) -> Result<Network, StudyError> {
+    Ok(match quantizer {
+        Some(quantizer) => Network { graph: quantizer.prepare(&network.graph)?, ..network },
+        None => network,
+    })
+}
+
+/// The trained network in the form of its quantizer.
+pub(crate) fn exported(model: &Model, quantizer: Option<&Quantizer>) -> Result<Graph, StudyError> {
+    Ok(match quantizer {
+        Some(quantizer) => quantizer.export(model)?,
+        None => model.to_graph()?,
+    })
+}
+
 /// The network compiled for training.
-pub(crate) fn new_model(config: &TrainConfig, network: &Network, data: &Data) -> Result<Model, StudyError> {
+pub(crate) fn new_model(
+    config: &TrainConfig,
+    (network, quantizer): (&Network, Option<&Quantizer>),
+    data: &Data,
+) -> Result<Model, StudyError> {
     let options = ModelOptions {
         batch: config.batch_size,
         input_size: Some(vec![data.input.channels, data.input.height, data.input.width]),
         batch_norm_momentum: config.batch_norm_momentum,
         output: data.answers.chosen().map(str::to_owned),
         ..ModelOptions::default()
+    };
+    let options = match quantizer {
+        Some(quantizer) => quantizer.options(&network.graph, options)?,
+        None => options,
     };
     Ok(Model::new(&network.graph, &options)?)
 }

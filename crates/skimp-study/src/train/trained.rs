@@ -5,12 +5,14 @@ use std::sync::Arc;
 use skimp_train::augment::Augment;
 use skimp_train::loader::{LastBatch, Loader, LoaderConfig, Order};
 use skimp_train::optimizer::ParamHook;
+use skimp_train::quantizer::Quantizer;
 use skimp_train::trainer::{EpochRecord, Trainer, TrainerConfig};
 use skimp_train::{LossSum, Model, ModelOptions, TargetSource, TensorHook, policy};
 
 use super::config::{Checked, TrainConfig};
-use super::freeze;
+
 use super::observe::Watch;
+use super::{exported, freeze, prepared};
 use crate::error::StudyError;
 use crate::inputs::images::{Images, PREPROCESS_KEY};
 use crate::inputs::network::Network;
@@ -91,12 +93,13 @@ impl Training {
     /// [`StudyError`] naming the setting, image, layer or tensor.
     pub fn run(self, monitor: &dyn Monitor) -> Result<Trained, StudyError> {
         let Self { network, config, training, validation, losses, targets, hooks, param_hooks } = self;
-        let Checked { augment, trainer } = config.check()?;
+        let Checked { augment, trainer, quantizer } = config.check()?;
+        let network = prepared(network, quantizer.as_ref())?;
         let losses = losses.unwrap_or_else(|| trainer.losses.clone());
         let mut policy = policy::create(&config.precision)?;
         let n_images = config.images.unwrap_or(usize::MAX).min(training.len());
         let config = TrainConfig { batch_size: config.batch_size.min(n_images.max(1)), ..config };
-        let mut model = model_of(&config, &network, &training, &losses)?;
+        let mut model = model_of(&config, (&network, quantizer.as_ref()), &training, &losses)?;
         freeze(&mut model, &config.freeze)?;
         hooks.into_iter().for_each(|hook| model.add_hook(hook));
         let n_validation = config.validation_images.unwrap_or(usize::MAX);
@@ -106,15 +109,16 @@ impl Training {
         let training_loader = loader(&config, &training, n_images, Order::Shuffled, augment)?;
         let steps_per_epoch = training_loader.steps_per_epoch();
         let trainer = TrainerConfig { losses, ..trainer };
+        let hook = quantizer.as_ref().map(|quantizer| quantizer.hook(&model)).transpose()?.flatten();
         let mut trainer = Trainer::new(&mut model, &mut *policy, trainer, training_loader, validation)?;
-        param_hooks.into_iter().for_each(|hook| trainer.optimizer_mut().add_hook(hook));
+        hook.into_iter().chain(param_hooks).for_each(|hook| trainer.optimizer_mut().add_hook(hook));
         if let Some(targets) = targets {
             trainer.set_targets(targets);
         }
         let watch = Watch::new(monitor, Vec::new(), &|_| Ok(()), config.epochs, steps_per_epoch);
         watch.begin(0);
         let history = trainer.run(&watch)?.to_vec();
-        let graph = model.to_graph()?.with_metadata(PREPROCESS_KEY, training.preprocess_name());
+        let graph = exported(&model, quantizer.as_ref())?.with_metadata(PREPROCESS_KEY, training.preprocess_name());
         let network = Network { name: network.name, ..Network::from_graph(graph)? };
         Ok(Trained { network, history })
     }
@@ -122,7 +126,7 @@ impl Training {
 
 pub(crate) fn model_of(
     config: &TrainConfig,
-    network: &Network,
+    (network, quantizer): (&Network, Option<&Quantizer>),
     images: &Images,
     losses: &LossSum,
 ) -> Result<Model, StudyError> {
@@ -134,6 +138,10 @@ pub(crate) fn model_of(
         output: images.answers().chosen().map(str::to_owned),
         keep: losses.terms.iter().filter_map(|term| term.tensor.clone()).collect(),
         ..ModelOptions::default()
+    };
+    let options = match quantizer {
+        Some(quantizer) => quantizer.options(&network.graph, options)?,
+        None => options,
     };
     Ok(Model::new(&network.graph, &options)?)
 }

@@ -99,6 +99,7 @@ impl PrecisionConfig {
             let keys = "network, data, preprocess, input_size, output_name, precision and seed";
             return Err(format!("[training.run] sets one of {keys}, which the study gives elsewhere"));
         }
+        run.check_plain("the study").map_err(|error| format!("[training.run] {error}"))?;
         Ok(())
     }
 }
@@ -151,7 +152,7 @@ fn run(training: &PrecisionConfig, study: &StudyHeader, desk: &Desk<'_>) -> Resu
     let identity = Identity::new(&base, &network, &data)?;
     monitor.advance(1);
     let (loader, validation) = data.loaders(&base, base.check()?.augment)?;
-    let model = new_model(&base, &network, &data)?;
+    let model = new_model(&base, (&network, None), &data)?;
     let mut record = PrecisionRecord {
         baseline: training.baseline.clone(),
         seeds: training.seeds.clone(),

@@ -132,10 +132,10 @@ impl PrecisionPoints<'_> {
     /// Trains from the initial weights of its seed, or from its checkpoint. Divergence is a result, not an error.
     fn train(&self, idx: usize, bench: &Bench<'_, Self>) -> Result<Outcome, StudyError> {
         let config = &self.runs[idx].config;
-        let Checked { augment, trainer } = config.check()?;
+        let Checked { augment, trainer, .. } = config.check()?;
         let (network, data) = self.runs[idx].inputs(self.data)?;
         let (loader, validation) = data.loaders(config, augment)?;
-        let mut model = new_model(config, &network, &data)?;
+        let mut model = new_model(config, (&network, None), &data)?;
         freeze(&mut model, &config.freeze)?;
         let mut precision = policy::create(&config.precision)?;
         let (mut checkpoints, mut checkpoint) = (None, None);
