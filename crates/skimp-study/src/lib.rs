@@ -66,6 +66,7 @@ pub use crate::store::queue::{Bench, Workspace};
 pub use crate::store::{KeptPoint, Store};
 pub use crate::studies::STUDY_KINDS;
 pub use crate::studies::accelerators::{AcceleratorsPlan, ComparisonConfig, simulate_report};
+pub use crate::studies::binary_table::{BinaryTableConfig, BinaryTablePlan, QuantizerRowConfig, TableNetworkConfig};
 pub use crate::studies::config::{STUDY_SCHEMA, StudyConfig, StudyHeader};
 pub use crate::studies::embedded::{StudyOverrides, embedded_studies};
 pub use crate::studies::kind::{KindOf, Plan, StudyKind, StudyPlan};

@@ -21,6 +21,8 @@ pub(crate) static STUDIES: &[(&str, &str)] = &[
     ("reduction", include_str!("../../../../configs/studies/reduction.toml")),
     ("reduction-cifar10", include_str!("../../../../configs/studies/reduction-cifar10.toml")),
     ("composition", include_str!("../../../../configs/studies/composition.toml")),
+    ("binary-table", include_str!("../../../../configs/studies/binary-table.toml")),
+    ("binary-table-cifar10", include_str!("../../../../configs/studies/binary-table-cifar10.toml")),
     ("low-precision-cifar10", include_str!("../../../../configs/studies/low-precision-cifar10.toml")),
 ];
 

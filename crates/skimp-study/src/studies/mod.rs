@@ -1,6 +1,7 @@
 //! Studies: a file, a kind, a record, a report.
 
 pub(crate) mod accelerators;
+pub(crate) mod binary_table;
 pub(crate) mod config;
 pub(crate) mod embedded;
 #[cfg(test)]
@@ -27,4 +28,5 @@ pub static STUDY_KINDS: &[&dyn StudyKind] = &[
     &KindOf::<widths::WidthsPlan>::ENTRY,
     &KindOf::<recasting_table::RecastingTablePlan>::ENTRY,
     &KindOf::<reduction::ReductionPlan>::ENTRY,
+    &KindOf::<binary_table::BinaryTablePlan>::ENTRY,
 ];
