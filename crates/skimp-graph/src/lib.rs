@@ -18,6 +18,7 @@ pub mod ops;
 pub mod reference;
 pub mod rewrite;
 pub mod shape;
+pub mod spiking;
 pub mod statistics;
 mod tensor;
 pub mod testing;

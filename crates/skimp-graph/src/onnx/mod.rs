@@ -121,7 +121,7 @@ pub struct KnownOperator {
 /// those that it only evaluates.
 pub fn operators() -> impl Iterator<Item = KnownOperator> {
     let known = |domain, name, treatment| KnownOperator { domain, name, treatment };
-    let own = ops::ENTRIES.iter().map(move |entry| known("", entry.name, "imported and exported"));
+    let own = ops::ENTRIES.iter().map(move |entry| known(entry.domain, entry.name, "imported and exported"));
     let expanded = functions::all().map(move |(domain, name)| known(domain, name, "expanded into others at import"));
     let evaluated = calculations::CALCULATIONS.iter().map(|calculation| calculation.name());
     let evaluated = evaluated.filter(|name| ops::find(name).is_none());

@@ -62,6 +62,8 @@ use crate::{DType, Data, GraphError};
 pub(crate) use self::slice::SliceBounds;
 pub use body::Body;
 pub use channels::WeightAxes;
+pub use neuron::{FirstSpike, Reset, ResetTime};
+pub(crate) use neuron::{MOST_STEPS, STATE};
 pub use pad::PadMode;
 pub use recurrent::{Direction, Gate, GateFunction, Recurrence};
 pub use scatter::Reduction;
@@ -330,6 +332,9 @@ pub(crate) trait Definition: Operator + Sized {
     /// Its name in ONNX.
     const NAME: &'static str;
 
+    /// The operator set that it is of; empty for ONNX's own.
+    const DOMAIN: &'static str = "";
+
     /// Every attribute of every version of the operator. A node with another one is refused.
     const ATTRIBUTES: &'static [&'static str] = &[];
 
@@ -346,6 +351,7 @@ pub(crate) trait Definition: Operator + Sized {
 
 /// An operator in the registry.
 pub(crate) struct Entry {
+    pub(crate) domain: &'static str,
     pub(crate) name: &'static str,
     pub(crate) attributes: &'static [&'static str],
     pub(crate) import: fn(&NodeView<'_>, &mut Importer) -> Result<(), GraphError>,
@@ -355,13 +361,25 @@ pub(crate) struct Entry {
 
 impl Entry {
     const fn of<D: Definition>() -> Self {
-        Self { name: D::NAME, attributes: D::ATTRIBUTES, import: D::import, draw: D::draw, cases: D::cases }
+        Self {
+            domain: D::DOMAIN,
+            name: D::NAME,
+            attributes: D::ATTRIBUTES,
+            import: D::import,
+            draw: D::draw,
+            cases: D::cases,
+        }
     }
 }
 
-/// The operator of that ONNX name.
+/// ONNX's own operator of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Entry> {
-    ENTRIES.iter().find(|entry| entry.name == name)
+    find_in("", name)
+}
+
+/// The operator of that domain and name.
+pub(crate) fn find_in(domain: &str, name: &str) -> Option<&'static Entry> {
+    ENTRIES.iter().find(|entry| entry.domain == domain && entry.name == name)
 }
 
 /// Makes the modules, the enum, its dispatch and the registry. `module: Name` is an operator without attributes,
@@ -515,6 +533,7 @@ operators! {
     r#if: If(If),
     r#loop: Loop(Loop),
     scan: Scan(Scan),
+    neuron: Neuron(Neuron),
 }
 
 impl Op {

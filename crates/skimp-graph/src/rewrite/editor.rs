@@ -472,7 +472,7 @@ impl<'g> Editor<'g> {
 }
 
 /// `base`, or `base` with the lowest number behind it that makes it unique.
-pub(super) fn free_name(base: &str, taken: &HashSet<&str>) -> String {
+pub(crate) fn free_name(base: &str, taken: &HashSet<&str>) -> String {
     let numbered = (2_u64..).map(|i| format!("{base}.{i}"));
     let mut names = std::iter::once(base.to_owned()).chain(numbered);
     names.find(|name| !taken.contains(name.as_str())).expect("there are more numbers than names")

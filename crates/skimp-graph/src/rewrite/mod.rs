@@ -29,6 +29,7 @@ pub use channels::spread;
 pub use constants::fold_constants;
 pub(crate) use constants::folded;
 pub use dead::remove_dead;
+pub(crate) use editor::free_name;
 pub use editor::{Edge, Editor, batch_shapes, trial_shapes};
 pub use identities::remove_identities;
 pub use layout::cancel_transposes;

@@ -17,4 +17,5 @@ mod node_cases;
 mod qonnx;
 mod round_trip;
 mod shape_arithmetic;
+mod spiking;
 mod surgery;

@@ -20,6 +20,8 @@ pub(crate) struct Context {
 /// The ONNX form of one operator: its attributes, and the tensors it takes as inputs after those of the graph node.
 #[derive(Debug)]
 pub(crate) struct Form {
+    /// The operator set that it is of; empty for ONNX's own.
+    pub(crate) domain: &'static str,
     pub(crate) op_type: &'static str,
     /// Oldest operator set that has this form.
     pub(crate) since: i64,
@@ -32,7 +34,13 @@ pub(crate) struct Form {
 
 impl Form {
     pub(crate) fn new(op_type: &'static str) -> Self {
-        Self { op_type, since: 7, attributes: Vec::new(), parameters: Vec::new(), bodies: Vec::new() }
+        Self { domain: "", op_type, since: 7, attributes: Vec::new(), parameters: Vec::new(), bodies: Vec::new() }
+    }
+
+    /// Is of this operator set.
+    pub(crate) fn domain(mut self, domain: &'static str) -> Self {
+        self.domain = domain;
+        self
     }
 
     /// Needs at least this operator set.

@@ -5,7 +5,7 @@
 mod body;
 mod form;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,9 @@ use crate::{DType, Dim, Graph, GraphError, Node, Tensor, ValueId};
 
 /// The oldest operator set that files are written in.
 const BASE_OPSET: i64 = 13;
+
+/// The version of skimp's own operator set.
+const OWN_OPSET: i64 = 1;
 
 /// The IR version that goes with it and with all newer operator sets up to [`MAX_OPSET`].
 const IR_VERSION: i64 = 8;
@@ -77,7 +80,7 @@ impl<'a> Model<'a> {
                 producer_version: env!("CARGO_PKG_VERSION").to_owned(),
                 doc_string: String::new(),
                 graph: None,
-                opset_import: vec![OperatorSetIdProto { domain: String::new(), version: opset }],
+                opset_import: opset_imports(&nodes, opset),
                 metadata_props: metadata.map(|(key, value)| StringStringEntryProto { key, value }).collect(),
                 functions: Vec::new(),
             },
@@ -168,6 +171,26 @@ pub(crate) fn dtypes(graph: &Graph) -> Result<Vec<Option<DType>>, GraphError> {
     Ok(dtypes)
 }
 
+/// The operator sets of nodes, those in graphs of nodes included.
+fn opset_imports(nodes: &[NodeProto], opset: i64) -> Vec<OperatorSetIdProto> {
+    fn collect<'a>(nodes: &'a [NodeProto], domains: &mut BTreeSet<&'a str>) {
+        for node in nodes {
+            domains.insert(&node.domain);
+            node.attribute
+                .iter()
+                .filter_map(|attribute| attribute.g.as_deref())
+                .for_each(|g| collect(&g.node, domains));
+        }
+    }
+    let mut domains = BTreeSet::from([""]);
+    collect(nodes, &mut domains);
+    let of = |domain: &str| OperatorSetIdProto {
+        domain: domain.to_owned(),
+        version: if domain.is_empty() { opset } else { OWN_OPSET },
+    };
+    domains.into_iter().map(of).collect()
+}
+
 /// The oldest operator set, at least [`BASE_OPSET`], that has every node's form.
 fn opset(graph: &Graph, dtypes: &[Option<DType>]) -> Result<i64, GraphError> {
     let mut opset = BASE_OPSET;
@@ -229,6 +252,7 @@ fn node_proto(
         input,
         output: node.outputs.iter().map(|&id| name_of(id)).collect(),
         name: node.name.clone(),
+        domain: form.domain.to_owned(),
         op_type: form.op_type.to_owned(),
         attribute,
         ..NodeProto::default()

@@ -24,6 +24,7 @@ pub(crate) use scope::Given;
 
 use super::proto::{GraphProto, ModelProto, NodeProto, SparseTensorProto, ValueInfoProto};
 use super::{MAX_OPSET, MIN_OPSET, calculations, dtype, functions};
+use crate::spiking::Temporal;
 use crate::{DType, Dim, Graph, GraphError, ops, topology};
 
 /// Decodes a model. `file` names it in errors.
@@ -97,7 +98,9 @@ pub(crate) fn import(
     let doc = if doc_string.is_empty() { model_doc } else { doc_string };
     let graph = importer.finish(name, &outputs)?.with_doc(doc);
     let graph = metadata.into_iter().fold(graph, |graph, entry| graph.with_metadata(entry.key, entry.value));
-    Ok(if half.is_empty() { graph } else { graph.with_metadata(super::WIDENED_KEY, half.join(",")) })
+    let graph = if half.is_empty() { graph } else { graph.with_metadata(super::WIDENED_KEY, half.join(",")) };
+    Temporal::of(&graph)?;
+    Ok(graph)
 }
 
 /// The extents of an input, with open ones as given under its name, or for any input without one.
@@ -152,6 +155,11 @@ pub(crate) fn import_node(node: &NodeView<'_>, importer: &mut Importer) -> Resul
     if let Some(function) = functions::find(node.domain(), node.op_type()) {
         node.check_attributes(function.attributes)?;
         return function.import(node, importer);
+    }
+    if !node.domain().is_empty() {
+        let operator = ops::find_in(node.domain(), node.op_type()).ok_or_else(|| node.unsupported("operator"))?;
+        node.check_attributes(operator.attributes)?;
+        return (operator.import)(node, importer);
     }
     let (calculation, operator) = (calculations::find(node.op_type()), ops::find(node.op_type()));
     if let Some(calculation) = calculation

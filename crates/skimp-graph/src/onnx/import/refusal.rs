@@ -21,7 +21,7 @@ fn is_known(node: &NodeProto) -> bool {
     if is_default_domain(&node.domain) {
         ops::find(name).is_some() || calculations::find(name).is_some() || functions::find("", name).is_some()
     } else {
-        functions::find(&node.domain, name).is_some()
+        functions::find(&node.domain, name).is_some() || ops::find_in(&node.domain, name).is_some()
     }
 }
 
