@@ -370,6 +370,22 @@ pub enum StudyError {
         /// What keeps its layers from being binary.
         cause: String,
     },
+    /// A NIR file, or a network that is to become one.
+    #[error(transparent)]
+    Nir(#[from] skimp_nir::NirError),
+    /// What was asked of a spiking network takes networks of one step.
+    #[error(
+        "network \"{network}\" spikes over time steps ({steps}), which {what} does not take: skimp run, skimp eval and skimp \
+         inspect do"
+    )]
+    Spiking {
+        /// The network.
+        network: String,
+        /// Its time steps.
+        steps: usize,
+        /// What does not take it.
+        what: &'static str,
+    },
     /// The network is in QDQ form already.
     #[error("network \"{network}\" is quantized already")]
     AlreadyQuantized {
@@ -588,6 +604,7 @@ impl StudyError {
             | StudyError::NamedPreprocess { .. }
             | StudyError::NotQuantized { .. }
             | StudyError::NotBinary { .. }
+            | StudyError::Spiking { .. }
             | StudyError::AlreadyQuantized { .. }
             | StudyError::TeacherDiffers { .. }
             | StudyError::UnknownMethod { .. }
@@ -630,6 +647,7 @@ impl StudyError {
             | StudyError::Report(_)
             | StudyError::Kept { .. }
             | StudyError::Interrupted
+            | StudyError::Nir(_)
             | StudyError::InterruptedRuns { .. } => false,
         }
     }

@@ -58,6 +58,9 @@ pub use crate::stages::qdq::{
 };
 pub use crate::stages::quantized::{Calibrated, Quantized};
 pub use crate::stages::run::{Compiled, RunConfig, input_files, n_chosen_outputs, open_for_run, run_network};
+pub use crate::stages::spiking::{
+    ConvertSnnConfig, ConvertSnnRecord, ConvertedSnn, NeuronRecord, SpikingPoint, convert_snn,
+};
 pub use crate::stages::topology::{Topology, export_topology, inspect_topology};
 pub use crate::store::desk::Desk;
 pub use crate::store::folder::FolderStore;
@@ -82,6 +85,7 @@ pub use crate::train::record::{OutputRecord, TrainRecord};
 pub use crate::train::trained::{Trained, Training};
 pub use crate::train::{TrainRun, train};
 pub use skimp_data::Split;
+pub use skimp_nir::{NirError, Reading as NirReading};
 pub use skimp_quant::{
     FirstLayer, LayerChoices, OutputForm, QdqConfig, QuantizationConfig, RangeMethod, Scheme, WeightScales,
 };

@@ -2,6 +2,7 @@
 
 mod binarize;
 mod completions;
+mod convert_snn;
 mod data;
 mod distill;
 mod eval;
@@ -47,6 +48,7 @@ pub(crate) static COMMANDS: &[&dyn Command] = &[
     &recast::Recast,
     &quantize::Quantize,
     &binarize::Binarize,
+    &convert_snn::ConvertSnn,
     &train::Train,
     &simulate::Simulate,
     &report::Report,

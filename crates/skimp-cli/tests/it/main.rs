@@ -13,6 +13,7 @@ mod quantizers;
 mod real_data;
 mod reduce;
 mod run;
+mod spiking;
 mod study;
 mod tables;
 mod topology;

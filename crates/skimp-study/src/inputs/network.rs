@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use skimp_graph::networks::{self, Weights};
+use skimp_graph::spiking::Temporal;
 use skimp_graph::{Graph, onnx, rewrite};
 use skimp_reduce::weights::compressed;
 use skimp_report::records::{InputDigest, ModelRecord};
@@ -178,6 +179,22 @@ impl Network {
             onnx::import_bytes_for(bytes, folder, &origin, extents)?
         };
         Ok(Self { graph, name, path, sha256, size_bytes, is_untrained: false })
+    }
+
+    /// How it runs over time; `None` for a network that runs once.
+    ///
+    /// # Errors
+    /// [`StudyError::Graph`] naming a key of its metadata and what may stand under it.
+    pub fn temporal(&self) -> Result<Option<Temporal>, StudyError> {
+        Ok(Temporal::of(&self.graph)?)
+    }
+
+    /// Refuses a network that runs over time for `what` takes one step only.
+    pub(crate) fn check_one_step(&self, what: &'static str) -> Result<(), StudyError> {
+        match self.temporal()? {
+            Some(Temporal { steps, .. }) => Err(StudyError::Spiking { network: self.name.clone(), steps, what }),
+            None => Ok(()),
+        }
     }
 
     /// Names of its inputs, in order.

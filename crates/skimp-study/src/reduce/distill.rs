@@ -201,6 +201,8 @@ pub fn distill(
     monitor: &dyn Monitor,
 ) -> Result<DistillRecord, StudyError> {
     let run = run.into();
+    student.check_one_step("distillation")?;
+    teacher.check_one_step("distillation")?;
     for (setting, value, range) in [("temperature", config.temperature, 1e-3..=1e3), ("alpha", config.alpha, 0.0..=1.0)]
     {
         if !range.contains(&value) {

@@ -249,6 +249,7 @@ pub fn prune(
     monitor: &dyn Monitor,
 ) -> Result<PruneRecord, StudyError> {
     let run = run.into();
+    network.check_one_step("pruning")?;
     check_use(find(&config.method)?, config, run.output.as_deref())?;
     let (mut record, pruned) = pruned(network, config, &run, monitor)?;
     if let Some(path) = &run.output {

@@ -170,6 +170,7 @@ pub fn recast(
     monitor: &dyn Monitor,
 ) -> Result<RecastRecord, StudyError> {
     let run = run.into();
+    network.check_one_step("recasting")?;
     let (record, recast) = recast_network(network, config, &run, monitor)?;
     if let Some(output) = &run.output {
         onnx::export(&recast.graph, output)?;

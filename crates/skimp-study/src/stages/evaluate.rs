@@ -7,13 +7,14 @@ use skimp_cpu::integer::IntegerExecutor;
 use skimp_data::Split;
 use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
 use skimp_graph::reference::Reference;
-use skimp_graph::{Executor, GraphError, Tensor, binary};
+use skimp_graph::spiking::TimeLoop;
+use skimp_graph::{Executor, Graph, GraphError, Tensor, binary};
 use skimp_quant::QuantizationConfig;
 use skimp_report::records::{Accuracy, Coverage, DataRecord, ModelRecord};
 use skimp_report::table::{Cell, Column, Table};
 use skimp_report::views::left_out_table;
 
-use crate::error::StudyError;
+use crate::error::{AnswerFault, StudyError};
 use crate::inputs::answers::{Tally, chance_warning};
 use crate::inputs::config::DataConfig;
 use crate::inputs::images::Images;
@@ -22,6 +23,7 @@ use crate::monitor::{Monitor, step};
 use crate::stages::coverage::NetworkWork;
 use crate::stages::qdq;
 use crate::stages::quantized::Quantized;
+use crate::stages::spiking;
 use crate::tabular::Tabular;
 
 /// Which engine computes.
@@ -85,6 +87,12 @@ pub struct EvaluateRecord {
     /// How accumulators become codes, for the integer engine on a network in QDQ form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requantization: Option<&'static str>,
+    /// Time steps of a spiking network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_steps: Option<usize>,
+    /// Spikes of all neurons over all time steps, of a spiking network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spikes_per_image: Option<f64>,
     /// The network's output that held the answers.
     pub output_name: String,
     /// The part of the network's work that ran in integers, for the integer engine.
@@ -134,6 +142,11 @@ impl Tabular for EvaluateRecord {
             Cell::real(self.seconds, 2),
             Cell::real(self.images_per_second, 0),
         ];
+        if let (Some(steps), Some(spikes)) = (self.time_steps, self.spikes_per_image) {
+            columns.push(Column::number("time_steps", "time", "steps"));
+            columns.push(Column::number("spikes_per_image", "spikes", "1/image"));
+            row.extend([(steps as u64).into(), Cell::real(spikes, 0)]);
+        }
         let mut tables = Vec::new();
         if let Some(coverage) = &self.in_bits {
             columns.push(Column::number("bit_percent", "on packed bits", "% of MACs"));
@@ -215,6 +228,7 @@ pub fn evaluate(
     let start = std::time::Instant::now();
     let mut requantization = None;
     let (mut in_integers, mut in_bits, mut float_answers) = (None, None, None);
+    let (mut time_steps, mut spikes_per_image) = (None, None);
     let engine = config.engine.unwrap_or_else(|| suited(network, monitor));
     let tally = match engine {
         Engine::Integer if is_quantized(&network.graph) => {
@@ -235,11 +249,19 @@ pub fn evaluate(
             quantized.classify(&images, n_images, monitor)?
         }
         Engine::Binary => {
+            network.check_one_step("the binary engine")?;
             let lowered = binary::lower(&network.graph)?;
             in_bits = Some(NetworkWork::new(network, images.input())?.in_bits(&lowered));
             let executor = BinaryExecutor::new(lowered)?;
             monitor.stage("classifying images", n_images as u64);
             classify(&images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?
+        }
+        Engine::Reference | Engine::Cpu if network.temporal()?.is_some() => {
+            let mut measured = spiking::measure(network, engine, &images, n_images, &[], monitor)?;
+            let point = measured.pop().ok_or(AnswerFault::NoOutput)?;
+            time_steps = Some(point.steps);
+            spikes_per_image = Some(point.spikes_per_image);
+            point.tally
         }
         Engine::Reference | Engine::Cpu => {
             let executor = float_executor(network, engine)?;
@@ -261,6 +283,8 @@ pub fn evaluate(
         weight_bits: bits(config.quantization.weight_bits),
         activation_bits: bits(config.quantization.activation_bits),
         requantization,
+        time_steps,
+        spikes_per_image,
         output_name: images.answers().name.clone(),
         in_integers,
         in_bits,
@@ -315,8 +339,16 @@ fn warnings(network: &Network, images: &Images, tally: Tally, float: Option<Tall
 
 /// A float engine for `network`.
 pub(crate) fn float_executor(network: &Network, engine: Engine) -> Result<Box<dyn Executor>, StudyError> {
+    match network.temporal()? {
+        Some(temporal) => Ok(Box::new(TimeLoop::new(&network.graph, temporal, |step| one_step(step, engine))?)),
+        None => one_step(&network.graph, engine),
+    }
+}
+
+/// A float engine for a graph that runs once.
+pub(crate) fn one_step(graph: &Graph, engine: Engine) -> Result<Box<dyn Executor>, StudyError> {
     Ok(match engine {
-        Engine::Reference => Box::new(Reference::new(&network.graph)),
-        Engine::Cpu | Engine::Integer | Engine::Binary => Box::new(CpuExecutor::new(&network.graph)?),
+        Engine::Reference => Box::new(Reference::new(graph)),
+        Engine::Cpu | Engine::Integer | Engine::Binary => Box::new(CpuExecutor::new(graph)?),
     })
 }

@@ -44,6 +44,7 @@ pub(crate) fn calibrate(
     detail: Detail,
     monitor: &dyn Monitor,
 ) -> Result<(Calibration, Tally), StudyError> {
+    network.check_one_step("the integer engine")?;
     let executor = CpuExecutor::new(&network.graph)?;
     let mut calibrator = Calibrator::with_detail(&network.graph, detail);
     monitor.stage("calibrating", n_images as u64);

@@ -55,6 +55,7 @@ impl Calibrated {
         monitor: &dyn Monitor,
     ) -> Result<Self, StudyError> {
         let preprocess = images.preprocess_name().to_owned();
+        network.check_one_step("the integer engine")?;
         if is_quantized(&network.graph) {
             let network = network.clone();
             return Ok(Self { network, ranges: None, answers: Tally::default(), preprocess });

@@ -157,6 +157,9 @@ impl Network {
     }
 
     fn check_engine(&self, engine: Engine) -> Result<(), StudyError> {
+        if engine == Engine::Integer {
+            self.check_one_step("the integer engine")?;
+        }
         if engine == Engine::Integer && !is_quantized(&self.graph) {
             return Err(StudyError::NotQuantized { network: self.name.clone() });
         }

@@ -67,7 +67,9 @@ pub fn train(config: &TrainConfig, run: &TrainRun, monitor: &dyn Monitor) -> Res
     let _locks = open_folder(&folder, run)?;
     let checkpoint = earlier_checkpoint(&folder, run)?;
 
-    let network = prepared(Network::open_for_training(&config.network, config.seed)?, quantizer.as_ref())?;
+    let network = Network::open_for_training(&config.network, config.seed)?;
+    network.check_one_step("training")?;
+    let network = prepared(network, quantizer.as_ref())?;
     // External data of the network are inputs, too.
     skimp_files::check(&run.output).map_err(failed(&run.output))?;
     monitor.stage("opening the data", 1);
