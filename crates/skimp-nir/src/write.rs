@@ -189,10 +189,13 @@ impl Work<'_> {
                     .ok_or_else(|| no_form("its factor has the axis of the images"))?;
                 typed("Scale").with("scale", Field::floats(&target, scale))
             }
-            _ => {
-                return Err(no_form(
-                    "there are neurons, convolutions over one and two axes, dense layers, factors, sums of computed values, average pools and flattening",
-                ));
+            // What the file format has no word for is refused by name, a new operator too.
+            other => {
+                return Err(no_form(&format!(
+                    "it has neurons, convolutions over one and two axes, dense layers, factors, sums of computed values, \
+                     average pools and flattening, no {} as this one is",
+                    other.name()
+                )));
             }
         };
         self.put(node, (x, y), made);
@@ -259,11 +262,11 @@ impl Work<'_> {
                 .with("v_threshold", field(threshold.clone()))
                 .with("v_reset", field(all(f64::from(neuron.reset_value))))
         };
-        let is_whole = leak.iter().all(|&leak| leak == 1.0);
-        if is_whole && neuron.current_leak == 0.0 {
+        let keeps_all = leak.iter().all(is_whole);
+        if keeps_all && neuron.current_leak == 0.0 {
             return Ok(common("IF").with("r", field(all(gain / dt))));
         }
-        if leak.iter().any(|&leak| leak == 1.0) {
+        if leak.iter().any(is_whole) {
             return Err(no_form(
                 "NIR has no neuron with a current, or leaks of each neuron, that keeps all of its potential",
             ));
@@ -285,6 +288,11 @@ impl Work<'_> {
             .with("w_in", field(all(1.0 / fall)))
             .with("v_leak", v_leak))
     }
+}
+
+/// Whether a leak leaves all of a potential.
+fn is_whole(leak: &f64) -> bool {
+    leak.to_bits() == 1.0_f64.to_bits()
 }
 
 fn typed(kind: &str) -> Group {

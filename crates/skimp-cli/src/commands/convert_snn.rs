@@ -50,7 +50,8 @@ struct Arguments {
     /// Images that set the thresholds, the first ones of the training split where there is one
     #[arg(long, value_name = "N", default_value_t = 256, help_heading = "Thresholds")]
     calibration_images: usize,
-    /// Maximum pools are refused, or become average pools, which changes the network
+    /// Maximum pools, but for those behind a first layer, are refused, become average pools, or pool currents before the
+    /// neuron; the latter two change the network
     #[arg(long, value_name = "WAY", default_value = "refuse", help_heading = "Network",
         value_parser = one_of(&MaxPools::ALL, MaxPools::name))]
     max_pools: MaxPools,

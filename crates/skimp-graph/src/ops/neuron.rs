@@ -275,15 +275,21 @@ impl Neuron {
         for _ in 0..n_states {
             outputs.push(call.allocate(x.len())?);
         }
-        let parameters = parameter(THRESHOLD, self.threshold).zip(parameter(LEAK, self.leak));
-        for (idx, (&x, (threshold, leak))) in x.iter().zip(parameters).enumerate() {
+        let mut step = |idx: usize, x: T, parameters: [T; 2]| {
             let states = [v.map_or(T::bound(self.initial), |v| v[idx]), c.map_or(T::ZERO, |c| c[idx])];
-            let (spike, states) = self.step(x, [threshold, leak], states);
+            let (spike, states) = self.step(x, parameters, states);
             outputs[0].push(spike);
             for (output, state) in outputs[1..].iter_mut().zip(states) {
                 output.push(state);
             }
+        };
+        if call.optional(THRESHOLD).is_none() && call.optional(LEAK).is_none() {
+            let parameters = [T::bound(self.threshold), T::bound(self.leak)];
+            x.iter().enumerate().for_each(|(idx, &x)| step(idx, x, parameters));
+            return Ok(outputs);
         }
+        let parameters = parameter(THRESHOLD, self.threshold).zip(parameter(LEAK, self.leak));
+        x.iter().zip(parameters).enumerate().for_each(|(idx, (&x, (threshold, leak)))| step(idx, x, [threshold, leak]));
         Ok(outputs)
     }
 }

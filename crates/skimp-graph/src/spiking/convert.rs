@@ -29,25 +29,30 @@ impl Coding {
     }
 }
 
-/// What becomes of maximum pools. (The greatest of several rates is not the rate of the greatest: a pool of spikes fires
-/// whenever one of them does.)
+/// What becomes of maximum pools behind rectifiers. (The greatest of several rates is not the rate of the greatest: a pool of
+/// spikes fires whenever one of them does.)
+///
+/// Where currents are the same in each step, as in a first layer with direct input, a pool before the neuron is exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaxPools {
-    /// They are refused.
+    /// They are refused, but for those that can go before the neuron exactly.
     Refuse,
     /// They become average pools.
     Average,
+    /// They pool the currents before the neuron. The mean of the greatest current of each step is at least the greatest mean.
+    Before,
 }
 
 impl MaxPools {
-    /// Both ways.
-    pub const ALL: [Self; 2] = [Self::Refuse, Self::Average];
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Refuse, Self::Average, Self::Before];
 
     /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Refuse => "refuse",
             Self::Average => "average",
+            Self::Before => "before",
         }
     }
 }
@@ -119,6 +124,8 @@ pub fn convert(
         parts: Parts::new(graph),
         conversion,
         is_constant: constants(graph),
+        is_steady: steady(graph, conversion.input),
+        pooled: HashSet::new(),
         notes: Vec::new(),
         neurons: Vec::new(),
         factors: HashMap::new(),
@@ -160,6 +167,17 @@ fn constants(graph: &Graph) -> Vec<bool> {
     constants
 }
 
+/// Which values are the same in each step: those that no neuron is before.
+fn steady(graph: &Graph, input: InputCoding) -> Vec<bool> {
+    let mut steady = vec![true; graph.values().len()];
+    graph.inputs().iter().for_each(|given| steady[given.value.0] = input == InputCoding::Direct);
+    for node in graph.nodes() {
+        let is_steady = !rectifies(&node.op) && node.inputs.iter().flatten().all(|id| steady[id.0]);
+        node.outputs.iter().for_each(|id| steady[id.0] = is_steady);
+    }
+    steady
+}
+
 /// Whether a node becomes a neuron.
 fn rectifies(op: &Op) -> bool {
     match op {
@@ -190,6 +208,10 @@ struct Work<'g> {
     parts: Parts,
     conversion: &'g Conversion,
     is_constant: Vec<bool>,
+    /// Which values are the same in each step.
+    is_steady: Vec<bool>,
+    /// Pools that stand before neurons now.
+    pooled: HashSet<ValueId>,
     notes: Vec<String>,
     neurons: Vec<(String, f32)>,
     /// Of a value that is spikes, or means of them, times a factor: the spikes and the factor.
@@ -216,6 +238,9 @@ impl Work<'_> {
         if rectifies(&node.op) {
             return self.rectifier(node, (x, y), greatest, waits);
         }
+        if self.pooled.contains(&y) {
+            return Ok(());
+        }
         let mut node = node.clone();
         match &node.op {
             Op::Softmax(_) | Op::LogSoftmax(_) if self.graph.outputs().contains(&y) => {
@@ -227,9 +252,10 @@ impl Work<'_> {
                 node.op = Op::Identity;
             }
             Op::MaxPool(_) | Op::GlobalMaxPool => {
-                if self.conversion.max_pools == MaxPools::Refuse {
+                if self.conversion.max_pools != MaxPools::Average {
                     let feature = "a maximum of spikes is no spike of the maximum; --max-pools average puts an average pool in \
-                                   its place, which changes the network";
+                                   its place, --max-pools before pools currents where it stands behind a rectifier; both change \
+                                   the network";
                     return Err(GraphError::unsupported_node(&node.name, node.op.name(), feature));
                 }
                 self.notes.push(format!("{} ({}) has become an average pool", node.name, node.op.name()));
@@ -287,7 +313,9 @@ impl Work<'_> {
         greatest: &dyn Fn(&str) -> Option<f32>,
         waits: &HashMap<String, usize>,
     ) -> Result<(), GraphError> {
-        let known = greatest(&self.graph.value(y).name).filter(|value| value.is_finite() && *value > 0.0);
+        let pool = self.pool_behind(x, y);
+        let known = greatest(&self.graph.value(pool.as_ref().map_or(y, |pool| pool.outputs[0])).name)
+            .filter(|value| value.is_finite() && *value > 0.0);
         let mut value = known.unwrap_or(1.0);
         if let Op::Clip(clip) = &node.op {
             value = clip.max.map_or(value, |max| value.min(max));
@@ -298,6 +326,16 @@ impl Work<'_> {
                 node.op.name(),
                 "a rectifier that lets nothing through",
             ));
+        }
+        let mut x = self.scaled(x);
+        let mut y = y;
+        if let Some(pool) = pool {
+            let currents = self.parts.value(&format!("{}.currents", pool.name), None);
+            let (inputs, outputs) = (vec![Some(x)], vec![currents]);
+            self.parts.nodes.push(Node { name: pool.name, op: pool.op, inputs, outputs });
+            y = pool.outputs[0];
+            x = currents;
+            self.pooled.insert(y);
         }
         let conversion = self.conversion;
         let neuron = match conversion.coding {
@@ -319,7 +357,6 @@ impl Work<'_> {
                 ..Neuron::default()
             },
         };
-        let x = self.scaled(x);
         let spikes = self.parts.value(&format!("{}.spikes", self.graph.value(y).name), None);
         let (inputs, outputs) = (vec![Some(x)], vec![spikes]);
         self.parts.nodes.push(Node { name: node.name.clone(), op: Op::Neuron(neuron), inputs, outputs });
@@ -329,6 +366,21 @@ impl Work<'_> {
             self.scaled(y);
         }
         Ok(())
+    }
+
+    /// The pool that alone takes what a rectifier of `x` makes, if it may go before it.
+    fn pool_behind(&self, x: ValueId, y: ValueId) -> Option<Node> {
+        let goes_before = match self.conversion.max_pools {
+            MaxPools::Refuse => self.is_steady[x.0],
+            MaxPools::Average => false,
+            MaxPools::Before => true,
+        };
+        if !goes_before || self.graph.outputs().contains(&y) {
+            return None;
+        }
+        let mut readers = self.graph.nodes().iter().filter(|node| node.inputs.contains(&Some(y)));
+        let pool = readers.next().filter(|_| readers.next().is_none())?;
+        (matches!(pool.op, Op::MaxPool(_) | Op::GlobalMaxPool) && pool.outputs.len() == 1).then(|| pool.clone())
     }
 
     /// The node with values in the place of spikes.

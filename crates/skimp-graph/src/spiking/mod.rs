@@ -18,7 +18,7 @@ pub use input::InputCoding;
 pub use join::{Join, Joined};
 pub use plain::plain;
 pub use stepped::{State, Stepped};
-pub use time_loop::{Step, TimeLoop};
+pub use time_loop::{Show, Step, TimeLoop};
 
 use crate::ops::MOST_STEPS;
 use crate::{Graph, GraphError, Op};

@@ -357,6 +357,31 @@ fn layers_wait_for_those_before() {
     assert_eq!((temporal.steps, temporal.join), (13, Join::Sum));
 }
 
+/// The first layer's currents are the same in each step: a pool goes before its neurons, and nothing is lost.
+#[test]
+fn pools_of_steady_currents_go_before_the_neuron() {
+    let mut builder = GraphBuilder::new("pooled");
+    let dims = [None, Some(2), Some(6), Some(6)].map(|n| n.map_or(Dim::Free("N".to_owned()), Dim::Fixed));
+    let x = builder.input("x", DType::F32, dims.to_vec());
+    let weight = builder.constant("w", Tensor::from_f32(vec![4, 2, 3, 3], numbers(72, 1)));
+    let y = builder.node("conv", Op::Conv(Conv { window: Window::padded(&[3, 3], &[1, 1]), groups: 1 }), &[x, weight]);
+    let y = builder.node("relu", Op::Relu, &[y]);
+    let window = Window { strides: vec![2, 2], ..Window::padded(&[2, 2], &[0, 0]) };
+    let y = builder.node("max", Op::MaxPool(ops::MaxPool { window }), &[y]);
+    let y = builder.node("pool", Op::GlobalAveragePool, &[y]);
+    builder.output(y);
+    let graph = builder.build().unwrap();
+    for coding in Coding::ALL {
+        let (error, _) = error(&graph, &Conversion { steps: 512, coding, ..CONVERSION });
+        assert!(error < 0.005, "{coding:?}: {error}");
+    }
+    let random = Conversion { input: InputCoding::Bernoulli, ..CONVERSION };
+    assert!(convert(&graph, &random, &|_| None).unwrap_err().to_string().contains("--max-pools before"));
+    let before = convert(&graph, &Conversion { max_pools: MaxPools::Before, ..random }, &|_| None).unwrap().graph;
+    let order: Vec<&str> = before.nodes().iter().map(|node| node.op.name()).collect();
+    assert_eq!(order[..3], ["Conv", "MaxPool", "Neuron"]);
+}
+
 #[test]
 fn what_cannot_spike_is_named() {
     let unknown = |_: &str| None;

@@ -28,6 +28,12 @@ pub struct Step<'a> {
     pub spikes: &'a [Tensor],
 }
 
+/// Called with what each step gave.
+pub type Show<'a> = dyn FnMut(Step<'_>) -> Result<(), GraphError> + 'a;
+
+/// Runs one step.
+type Run<'a> = dyn FnMut(&[Tensor]) -> Result<Vec<Tensor>, GraphError> + 'a;
+
 impl TimeLoop {
     /// Of a network that runs over time as `temporal` says; `engine` makes the executor of one step.
     ///
@@ -78,20 +84,11 @@ impl TimeLoop {
     ///
     /// # Errors
     /// As [`Executor::run`]; what `show` returns.
-    pub fn for_each_step(
-        &self,
-        inputs: &[Tensor],
-        show: &mut dyn FnMut(Step<'_>) -> Result<(), GraphError>,
-    ) -> Result<(), GraphError> {
+    pub fn for_each_step(&self, inputs: &[Tensor], show: &mut Show<'_>) -> Result<(), GraphError> {
         self.steps(inputs, show, &mut |inputs| self.engine.run(inputs))
     }
 
-    fn steps(
-        &self,
-        inputs: &[Tensor],
-        show: &mut dyn FnMut(Step<'_>) -> Result<(), GraphError>,
-        run: &mut dyn FnMut(&[Tensor]) -> Result<Vec<Tensor>, GraphError>,
-    ) -> Result<(), GraphError> {
+    fn steps(&self, inputs: &[Tensor], show: &mut Show<'_>, run: &mut Run<'_>) -> Result<(), GraphError> {
         let temporal = self.temporal;
         let mut timed = Vec::with_capacity(inputs.len());
         for (tensor, input) in inputs.iter().zip(self.network.inputs()) {

@@ -23,15 +23,16 @@ struct Setting {
 fn setting(name: &str) -> Setting {
     let (class, keys) = name.split_once(':').unwrap_or((name, ""));
     let keys: BTreeMap<&str, &str> = keys.split(':').filter_map(|key| key.split_once('=')).collect();
-    let number = |key: &str| keys.get(key).map(|value| value.parse::<f32>().unwrap());
-    let reset =
-        keys.get("reset").map_or(Reset::Zero, |name| Reset::ALL.into_iter().find(|r| r.name() == *name).unwrap());
+    let number = |key: &str| keys.get(key).map(|value| value.parse::<f32>().expect("a number"));
+    let reset = keys
+        .get("reset")
+        .map_or(Reset::Zero, |name| Reset::ALL.into_iter().find(|r| r.name() == *name).expect("a reset"));
     let neuron = match class {
         "snntorch.Leaky" | "snntorch.Synaptic" => {
             let is_synaptic = class.ends_with("Synaptic");
             let is_delayed = number("delay") == Some(1.0);
             Neuron {
-                leak: number("beta").unwrap(),
+                leak: number("beta").expect("a leak"),
                 current_leak: number("alpha").unwrap_or(0.0),
                 is_strict: true,
                 reset: if is_synaptic && reset == Reset::Zero { Reset::Clear } else { reset },
@@ -78,16 +79,16 @@ fn network(neuron: Neuron) -> Graph {
     let x = builder.input("x", DType::F32, vec![Dim::Fixed(1)]);
     let outputs = builder.node_with_outputs("neuron", Op::Neuron(neuron), &[x], neuron.n_outputs());
     outputs.into_iter().for_each(|id| builder.output(id));
-    builder.build().unwrap()
+    builder.build().expect("a neuron is a graph")
 }
 
 fn columns(text: &str) -> Vec<(String, Vec<f32>)> {
     let mut lines = text.lines().filter(|line| !line.starts_with('#'));
-    let names = lines.next().unwrap().split(',');
+    let names = lines.next().expect("a line of names").split(',');
     let mut columns: Vec<_> = names.map(|name| (name.to_owned(), Vec::new())).collect();
     for line in lines {
         for (value, (_, column)) in line.split(',').zip(&mut columns) {
-            column.push(value.parse().unwrap());
+            column.push(value.parse().expect("a number"));
         }
     }
     columns

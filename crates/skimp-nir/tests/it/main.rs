@@ -15,7 +15,7 @@ const READING: Reading =
 
 fn conv_snn() -> Vec<u8> {
     let mut bytes = Vec::new();
-    GzDecoder::new(&include_bytes!("../data/conv_snn.nir.gz")[..]).read_to_end(&mut bytes).unwrap();
+    GzDecoder::new(&include_bytes!("../data/conv_snn.nir.gz")[..]).read_to_end(&mut bytes).expect("a case that works");
     bytes
 }
 
@@ -24,13 +24,17 @@ fn engine(graph: &Graph) -> Result<Box<dyn Executor>, GraphError> {
 }
 
 fn indices(text: &str) -> Vec<usize> {
-    text.split_whitespace().map(|index| index.parse().unwrap()).collect()
+    text.split_whitespace().map(|index| index.parse().expect("a case that works")).collect()
 }
 
 /// Input, hidden and output spikes of each step.
 fn expected() -> Vec<[Vec<usize>; 3]> {
     let lines = include_str!("../data/conv_snn.txt").lines().filter(|line| !line.starts_with('#'));
-    lines.map(|line| <[Vec<usize>; 3]>::try_from(line.split(';').map(indices).collect::<Vec<_>>()).unwrap()).collect()
+    lines
+        .map(|line| {
+            <[Vec<usize>; 3]>::try_from(line.split(';').map(indices).collect::<Vec<_>>()).expect("a case that works")
+        })
+        .collect()
 }
 
 /// What the network spikes on the inputs of the file, as in [`expected`].
@@ -41,17 +45,24 @@ fn spikes(graph: &Graph) -> Vec<[Vec<usize>; 3]> {
         ones.iter().for_each(|&one| x[16 * step + one] = 1.0);
     }
     let x = Tensor::from_f32(vec![expected.len(), 1, 1, 4, 4], x);
-    let temporal = Temporal::of(graph).unwrap().unwrap();
+    let temporal = Temporal::of(graph).expect("a case that works").expect("a case that works");
     let mut found = Vec::new();
     let ones = |tensor: &Tensor| -> Vec<usize> {
-        tensor.as_f32().unwrap().iter().enumerate().filter(|(_, x)| **x > 0.0).map(|(idx, _)| idx).collect()
+        tensor
+            .as_f32()
+            .expect("a case that works")
+            .iter()
+            .enumerate()
+            .filter(|(_, x)| **x > 0.0)
+            .map(|(idx, _)| idx)
+            .collect()
     };
-    let run = TimeLoop::watched(graph, temporal, engine).unwrap();
+    let run = TimeLoop::watched(graph, temporal, engine).expect("a case that works");
     run.for_each_step(&[x], &mut |step| {
         found.push([expected[step.step][0].clone(), ones(&step.spikes[0]), ones(&step.spikes[1])]);
         Ok(())
     })
-    .unwrap();
+    .expect("a case that works");
     found
 }
 
@@ -107,7 +118,7 @@ fn several() -> Graph {
     let leaky = Neuron { leak: 0.5, rest: 0.125, threshold: 0.25, reset_value: 0.0625, ..neuron };
     let y = builder.node("lif", Op::Neuron(leaky), &[y]);
     builder.output(y);
-    builder.build().unwrap()
+    builder.build().expect("a case that works")
 }
 
 #[test]

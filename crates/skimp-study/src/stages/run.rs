@@ -160,6 +160,9 @@ impl Network {
         if engine == Engine::Integer {
             self.check_one_step("the integer engine")?;
         }
+        if engine == Engine::Binary {
+            self.check_one_step("the binary engine")?;
+        }
         if engine == Engine::Integer && !is_quantized(&self.graph) {
             return Err(StudyError::NotQuantized { network: self.name.clone() });
         }

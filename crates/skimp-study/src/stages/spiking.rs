@@ -276,9 +276,9 @@ fn check(config: &ConvertSnnConfig) -> Result<(), StudyError> {
     };
     let steps = std::iter::once(&config.conversion.steps).chain(&config.sweep);
     for &steps in steps {
-        if let Err(error) = Temporal::new(steps) {
+        if Temporal::new(steps).is_err() {
             let flag = if steps == config.conversion.steps { "--steps" } else { "--sweep" };
-            return setting(flag, steps.to_string(), &error);
+            return setting(flag, steps.to_string(), "1 to 1048576 time steps");
         }
     }
     if !(config.percentile > 0.0 && config.percentile <= 100.0) {
@@ -317,14 +317,18 @@ fn converted(
     Ok((made, network))
 }
 
+/// Accuracy before, and of every number of steps.
 type Points = (Option<Accuracy>, Vec<SpikingPoint>);
+
+/// Makes the network of a conversion.
+type Convert<'a> = dyn Fn(&Conversion) -> Result<(Converted, Network), StudyError> + 'a;
 
 /// Accuracy before, and of every number of steps.
 fn accuracies(
     network: &Network,
     whole: &Network,
     config: &ConvertSnnConfig,
-    spiking: &dyn Fn(&Conversion) -> Result<(Converted, Network), StudyError>,
+    spiking: &Convert<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Points, StudyError> {
     if config.data.accuracy_images == 0 {
