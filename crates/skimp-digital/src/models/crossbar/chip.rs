@@ -7,7 +7,7 @@ use skimp_analog::{Chip, Crossbar, Levels, Synapse, Tiling, add_rows};
 use skimp_numerics::rng::{normal, random_u64, stream};
 use skimp_sim::{LayerEffect, LayerTrace, LayerWorkload, Nonlinearity, SimError};
 
-use super::counts::Constants;
+use super::counts::{Channels, Constants};
 use super::inputs::windows;
 use super::{Combine, Fabric, Inputs, Placing, WideInput};
 
@@ -22,6 +22,7 @@ pub(in crate::models) struct ChipEffect {
 #[derive(Debug)]
 struct OnChip {
     crossbar: Crossbar,
+    channels: Channels,
     /// Of each row tile and output: what its sense amplifier is off by, in units of a weight.
     offsets: Vec<f32>,
     /// Of each row tile and what senses its columns: levels with their offsets.
@@ -72,7 +73,8 @@ impl LayerEffect for ChipEffect {
     fn sums(&self, layer: &LayerWorkload, operands: &LayerTrace, sums: &mut [i64]) -> Result<(), SimError> {
         let codes = operands.activation()?;
         let inputs = Inputs::of(layer, &codes, self.fabric.wide_input);
-        let (chip, constants) = (self.on_chip(layer, inputs)?, Constants::of(&self.fabric, layer, inputs)?);
+        let chip = self.on_chip(layer, inputs)?;
+        let constants = Constants::of(&self.fabric, &chip.channels, chip.crossbar.tiling().row_tiles(), inputs);
         let read = Read { fabric: &self.fabric, layer, chip: &chip, constants, inputs, bias: operands.bias()? };
         let positions = layer.shape.p() * layer.shape.q();
         let image = operands.moment().image.wrapping_mul(1 << 16).wrapping_add(operands.moment().step);
@@ -121,7 +123,7 @@ struct Read<'a> {
     fabric: &'a Fabric,
     layer: &'a LayerWorkload,
     chip: &'a OnChip,
-    constants: Constants,
+    constants: Constants<'a>,
     inputs: Inputs,
     bias: Arc<[i64]>,
 }
@@ -152,7 +154,7 @@ impl Read<'_> {
         let decides = self.layer.nonlinearity == Nonlinearity::Sign;
         let clips = decides && !matches!(inputs, Inputs::Words(_));
         for output in 0..k {
-            let unit = constants.units[output];
+            let unit = constants.unit(output);
             let sum = &mut sums[at(output)];
             let mut off =
                 gain * f64::from(scratch.sums[output]) + inputs.span() * f64::from(chip.offsets[output]) * gain;
@@ -235,7 +237,7 @@ impl Read<'_> {
         self.partial(scratch, number, |row_tile, partial| {
             for (output, (vote, &partial)) in votes.iter_mut().zip(partial).enumerate() {
                 let offset = f64::from(self.chip.offsets[row_tile * k + output]);
-                let share = starts[at(output)] as f64 / self.constants.units[output] / tiles as f64;
+                let share = starts[at(output)] as f64 / self.constants.unit(output) / tiles as f64;
                 let gain = self.fabric.gain(self.inputs).max(1.0);
                 let sum = self.of_signs(row_tile, output, partial) + gain * self.inputs.span() * offset + share;
                 *vote += i64::from(sum >= 0.0);
@@ -244,7 +246,7 @@ impl Read<'_> {
         for (output, vote) in votes.into_iter().enumerate() {
             // Half of the votes are enough.
             let doubled = 2 * vote - tiles as i64;
-            let of_sum = (doubled as f64 + 0.5) * self.constants.units[output];
+            let of_sum = (doubled as f64 + 0.5) * self.constants.unit(output);
             sums[at(output)] = if of_sum > 0.0 { (of_sum as i64).max(1) } else { (of_sum.floor() as i64).min(-1) };
         }
     }
@@ -283,7 +285,7 @@ impl Read<'_> {
         }
         scratch.active = all;
         for (output, total) in totals.into_iter().enumerate() {
-            let sum = starts[at(output)] + (total * self.constants.units[output]).round() as i64;
+            let sum = starts[at(output)] + (total * self.constants.unit(output)).round() as i64;
             let decides = self.layer.nonlinearity == Nonlinearity::Sign;
             sums[at(output)] = if decides && sum == 0 { 1 } else { sum };
         }
@@ -340,7 +342,7 @@ impl OnChip {
                 }
             }
         }
-        Ok(Self { crossbar, offsets, levels, weights: sums, signs })
+        Ok(Self { channels: Channels::of(fabric, layer)?, crossbar, offsets, levels, weights: sums, signs })
     }
 }
 

@@ -193,43 +193,60 @@ fn thresholds(
         return Ok(());
     }
     let bias = trace.bias()?;
-    let constants = Constants::of(fabric, layer, inputs)?;
+    let channels = Channels::of(fabric, layer)?;
+    let constants = Constants::of(fabric, &channels, fabric.tiling(layer)?.row_tiles(), inputs);
     let outside = bias.iter().enumerate().filter(|&(k, &bias)| constants.clipped(k, bias).abs() > 0.0).count();
     let found = Found::Share { part: outside as u64, whole: bias.len() as u64 };
     result.findings.push(Finding::new(&OUTSIDE, found));
     Ok(())
 }
 
-/// What a layer's thresholds are on rows of cells.
+/// What of a layer's weights its thresholds depend on, worked out once.
 #[derive(Clone, Debug)]
-pub(in crate::models) struct Constants {
-    /// Codes that one weight counts, of each output.
-    pub(in crate::models) units: Vec<f64>,
-    /// Sum of the weights of each output.
-    pub(in crate::models) weights: Vec<f64>,
+pub(in crate::models) struct Channels {
+    /// The one magnitude of the weights of each output.
+    magnitudes: Vec<i64>,
+    /// Sum of the signs of the weights of each output.
+    signs: Vec<f64>,
+}
+
+impl Channels {
+    pub(in crate::models) fn of(fabric: &Fabric, layer: &LayerWorkload) -> Result<Self, SimError> {
+        let sum = |channel: &[i32]| channel.iter().map(|w| f64::from(w.signum())).sum::<f64>();
+        let channels = fabric.weights(layer)?.chunks_exact(layer.shape.inputs_per_output().max(1));
+        Ok(Self { magnitudes: fabric.magnitudes(layer)?, signs: channels.map(sum).collect() })
+    }
+}
+
+/// What a layer's thresholds are on rows of cells.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::models) struct Constants<'c> {
+    channels: &'c Channels,
+    unit: i64,
     gain: f64,
     reach: f64,
 }
 
-impl Constants {
-    pub(in crate::models) fn of(fabric: &Fabric, layer: &LayerWorkload, inputs: Inputs) -> Result<Self, SimError> {
-        let tiling = fabric.tiling(layer)?;
-        let units = fabric.magnitudes(layer)?.into_iter().map(|m| (m * inputs.unit()) as f64).collect();
-        let sum = |channel: &[i32]| channel.iter().map(|w| f64::from(w.signum())).sum::<f64>();
-        let weights = fabric.weights(layer)?.chunks_exact(tiling.inputs()).map(sum).collect();
+impl<'c> Constants<'c> {
+    pub(in crate::models) fn of(fabric: &Fabric, channels: &'c Channels, row_tiles: usize, inputs: Inputs) -> Self {
         let reach = match fabric.bias {
             BiasReach::Ideal => f64::INFINITY,
             BiasReach::OneTile => fabric.bias_rows as f64,
-            BiasReach::EveryTile => (fabric.bias_rows * tiling.row_tiles()) as f64,
+            BiasReach::EveryTile => (fabric.bias_rows * row_tiles) as f64,
         };
-        Ok(Self { units, weights, gain: fabric.gain(inputs), reach })
+        Self { channels, unit: inputs.unit(), gain: fabric.gain(inputs), reach }
+    }
+
+    /// Codes that one weight counts of output `k`.
+    pub(in crate::models) fn unit(&self, k: usize) -> f64 {
+        (self.channels.magnitudes[k] * self.unit) as f64
     }
 
     /// By how much the sum of output `k`, in units of a weight, moves because bias rows reach no further. A neuron fires where
     /// sum and bias are 0 or more, and sums are whole: so much of the bias as is not counts for nothing.
     pub(in crate::models) fn clipped(&self, k: usize, bias: i64) -> f64 {
-        let of_signs = if self.gain > 1.0 { self.weights[k] } else { 0.0 };
-        let rows = ((bias as f64 / self.units[k] - of_signs) / self.gain).floor();
+        let of_signs = if self.gain > 1.0 { self.channels.signs[k] } else { 0.0 };
+        let rows = ((bias as f64 / self.unit(k) - of_signs) / self.gain).floor();
         self.gain * (rows.clamp(-self.reach, self.reach) - rows)
     }
 }
