@@ -71,6 +71,7 @@ pub use crate::studies::STUDY_KINDS;
 pub use crate::studies::accelerators::{AcceleratorsPlan, ComparisonConfig, simulate_report};
 pub use crate::studies::binary_table::{BinaryTableConfig, BinaryTablePlan, QuantizerRowConfig, TableNetworkConfig};
 pub use crate::studies::config::{STUDY_SCHEMA, StudyConfig, StudyHeader};
+pub use crate::studies::crossbars::{BrainConfig, CrossbarsConfig, CrossbarsPlan, PublishedChip, SweepConfig};
 pub use crate::studies::embedded::{StudyOverrides, embedded_studies};
 pub use crate::studies::kind::{KindOf, Plan, StudyKind, StudyPlan};
 pub use crate::studies::precision::{PolicyConfig, PrecisionConfig, PrecisionPlan};

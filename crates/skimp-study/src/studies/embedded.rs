@@ -23,6 +23,9 @@ pub(crate) static STUDIES: &[(&str, &str)] = &[
     ("composition", include_str!("../../../../configs/studies/composition.toml")),
     ("binary-table", include_str!("../../../../configs/studies/binary-table.toml")),
     ("binary-table-cifar10", include_str!("../../../../configs/studies/binary-table-cifar10.toml")),
+    ("one-pops-per-watt", include_str!("../../../../configs/studies/one-pops-per-watt.toml")),
+    ("analog-comparison", include_str!("../../../../configs/studies/analog-comparison.toml")),
+    ("device-sweep", include_str!("../../../../configs/studies/device-sweep.toml")),
     ("low-precision-cifar10", include_str!("../../../../configs/studies/low-precision-cifar10.toml")),
 ];
 

@@ -3,6 +3,7 @@
 pub(crate) mod accelerators;
 pub(crate) mod binary_table;
 pub(crate) mod config;
+pub(crate) mod crossbars;
 pub(crate) mod embedded;
 #[cfg(test)]
 mod honest_tests;
@@ -29,4 +30,5 @@ pub static STUDY_KINDS: &[&dyn StudyKind] = &[
     &KindOf::<recasting_table::RecastingTablePlan>::ENTRY,
     &KindOf::<reduction::ReductionPlan>::ENTRY,
     &KindOf::<binary_table::BinaryTablePlan>::ENTRY,
+    &KindOf::<crossbars::CrossbarsPlan>::ENTRY,
 ];
