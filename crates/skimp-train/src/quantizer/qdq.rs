@@ -155,8 +155,7 @@ fn coded(builder: &mut GraphBuilder, name: &str, stored: Stored, x: ValueId) -> 
     let inputs: Vec<ValueId> = std::iter::once(x).chain(parameters.iter().copied()).collect();
     let mut codes = builder.node(format!("{name}.quantize"), quantize, &inputs);
     let [low, high] = stored.codes.ends();
-    let of_type = [stored.code_type().min() as f32, stored.code_type().max() as f32];
-    if [low, high] != of_type {
+    if (low as i32, high as i32) != (stored.code_type().min(), stored.code_type().max()) {
         let clip = Op::Clip(ops::Clip { min: Some(low), max: Some(high) });
         codes = builder.node(format!("{name}.clip"), clip, &[codes]);
     }

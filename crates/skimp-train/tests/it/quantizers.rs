@@ -175,7 +175,7 @@ fn exported_networks_have_plain_thresholds() {
         let n_packed = packed.nodes.iter().filter(|node| matches!(node.op, binary::BinaryOp::Layer(_))).count();
         assert_eq!(n_packed, if n_real == 0 { 4 } else { 3 }, "{text}");
         let images = Tensor::from_f32(vec![BATCH, 3, 8, 8], images(7));
-        let found = binary::BinaryReference::new(&packed).run(&[images.clone()]).expect("runs").remove(0);
+        let found = binary::BinaryReference::new(&packed).run(std::slice::from_ref(&images)).expect("runs").remove(0);
         assert_eq!(found.as_f32().expect("f32"), reference_run(&exported, images), "{text}");
     }
 }
