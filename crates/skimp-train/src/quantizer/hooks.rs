@@ -8,6 +8,8 @@ use crate::{Model, Param};
 pub(crate) struct Rule {
     /// The update is multiplied by this.
     pub(crate) rate: Option<f32>,
+    /// Greatest share of itself by which an update changes a value.
+    pub(crate) share: Option<f32>,
     /// Values stay within.
     pub(crate) limits: [f32; 2],
     /// Columns whose means are taken away after each update.
@@ -24,7 +26,8 @@ pub(crate) struct Centered {
 }
 
 impl Rule {
-    pub(crate) const NONE: Self = Self { rate: None, limits: [f32::NEG_INFINITY, f32::INFINITY], center: None };
+    pub(crate) const NONE: Self =
+        Self { rate: None, share: None, limits: [f32::NEG_INFINITY, f32::INFINITY], center: None };
 }
 
 /// Scaled rates and limits of latent weights.
@@ -54,7 +57,7 @@ impl Latent {
 
 impl ParamHook for Latent {
     fn before_update(&mut self, of: UpdateOf, param: &mut Param) {
-        if self.rules[of.param].rate.is_some() {
+        if self.rules[of.param].rate.is_some() || self.rules[of.param].share.is_some() {
             let before = &mut self.before[of.param];
             before.clear();
             before.extend_from_slice(param.values());
@@ -70,6 +73,11 @@ impl ParamHook for Latent {
         if let Some(rate) = rule.rate {
             for (value, before) in values.iter_mut().zip(&self.before[of.param]) {
                 *value = before + rate * (*value - before);
+            }
+        }
+        if let Some(share) = rule.share {
+            for (value, &before) in values.iter_mut().zip(&self.before[of.param]).filter(|(_, before)| **before > 0.0) {
+                *value = value.clamp(before * (1.0 - share), before * (1.0 + share));
             }
         }
         if let Some(Centered { columns, inputs }) = rule.center {

@@ -60,6 +60,9 @@ pub static QUANTIZERS: &[&dyn QuantizerEntry] = &[
 const INPUT_CODES: &str = "input.codes";
 const INPUT_BITS: u32 = 8;
 
+/// The greatest share by which one update changes a step between codes: Adam moves all numbers alike, and steps are small.
+const STEP_SHARE: f32 = 0.01;
+
 /// Key of an exported network's metadata under which its quantizer stands.
 pub const QUANTIZER_KEY: &str = "skimp.quantizer";
 
@@ -227,6 +230,7 @@ impl Quantizer {
                 let Latents { clip, glorot, center, .. } = self.latents;
                 return Rule {
                     rate: glorot.then(|| (fans / 1.5).sqrt()),
+                    share: None,
                     limits: [-clip, clip],
                     center: center.then_some(Centered { columns, inputs }),
                 };
@@ -239,7 +243,7 @@ impl Quantizer {
                 return Rule { limits: [0.0, f32::INFINITY], ..Rule::NONE };
             }
             if param.role() == crate::ParamRole::Step {
-                return Rule { limits: [1e-8, f32::INFINITY], ..Rule::NONE };
+                return Rule { share: Some(STEP_SHARE), limits: [1e-8, f32::INFINITY], ..Rule::NONE };
             }
             Rule::NONE
         };

@@ -380,12 +380,20 @@ fn onnxruntime_gives_the_same_answers() {
         let numbers = |words: &[[u8; 4]]| words.iter().map(|&word| f32::from_le_bytes(word)).collect::<Vec<f32>>();
         // Rank, four extents and the images, then rank, two extents and the answers to two images.
         let images = Tensor::from_f32(vec![2, 3, 8, 8], numbers(&words[5..5 + 384]));
-        let (found, expected) = (numbers(&words[5 + 384 + 3..]), reference_run(&graph, images));
+        let found = numbers(&words[5 + 384 + 3..]);
+        let is_coded = text.starts_with("int");
+        // onnxruntime joins layers on codes and rounds their biases, as integers do.
+        let expected = if is_coded {
+            let lowered = integer::lower(&graph).expect("a QDQ network");
+            let engine = integer::IntegerReference::new(&lowered).expect("valid");
+            engine.run(&[images]).expect("runs").remove(0).into_f32().expect("f32")
+        } else {
+            reference_run(&graph, images)
+        };
         let largest = expected.iter().fold(1.0_f32, |max, x| max.max(x.abs()));
-        // A code at a near-tie falls either way, and the last layers carry it on.
-        let allowed = if text.starts_with("int") { 0.1 } else { 1e-4 } * largest;
-        for (found, expected) in found.iter().zip(&expected) {
-            assert!((found - expected).abs() <= allowed, "{text}: {found}, expected {expected}");
-        }
+        let allowed = if is_coded { 0.02 } else { 1e-4 } * largest;
+        let n_off = found.iter().zip(&expected).filter(|(a, b)| (**a - **b).abs() > allowed).count();
+        // A code at a near-tie falls either way; real sums are in another order and decide the same.
+        assert!(n_off <= if is_coded { 2 } else { 0 }, "{text}: {found:?}, expected {expected:?}");
     }
 }
