@@ -14,6 +14,9 @@ mod read;
 mod units;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::NirError;
 pub use read::{Reading, read};
 pub use write::{Written, write};

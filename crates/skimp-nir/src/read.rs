@@ -276,7 +276,7 @@ impl Work<'_> {
             }
             "I" | "LI" | "CubaLI" | "IF" | "LIF" | "CubaLIF" => self.neuron(node, x)?,
             "Delay" => return Err(node.wrong("delays are not supported")),
-            "" => return Err(node.wrong("has no \"type\"")),
+            "" => return Err(node.wrong("has no \"type\" (a name with \"/\" becomes groups inside of groups)")),
             _ => return Err(node.wrong("this type of node is not supported")),
         };
         self.values.insert(node.name.to_owned(), made);
@@ -381,6 +381,12 @@ impl Work<'_> {
         window.dilations = node.counts("dilation", n, Some(1))?;
         match node.group.text("padding") {
             Some("valid") => {}
+            Some("same") if window.strides.iter().any(|&stride| stride > 1) => {
+                // torch refuses it, nir keeps the extents, others divide them.
+                return Err(
+                    node.wrong("\"padding\" is \"same\" with a stride, which is read in several ways: write counts")
+                );
+            }
             Some("same") => {
                 let total = |axis: usize| window.dilations[axis] * kernel[axis].saturating_sub(1);
                 window.pads_begin = (0..n).map(|axis| total(axis) / 2).collect();
