@@ -101,7 +101,7 @@ fn settings_that_cannot_be_are_named() {
     with(&["--steps", "0"], 2, "--steps \"0\"");
     with(&["--sweep", "4,0"], 2, "--sweep \"0\"");
     with(&["--percentile", "0"], 2, "--percentile");
-    with(&["--fraction", "-1"], 2, "--fraction");
+    with(&["--fraction", "0"], 2, "--fraction \"0\"");
     with(&["--initial", "1"], 2, "--initial");
     with(&["--plain"], 2, "--plain");
     with(&["--delay", "2"], 2, "--delay");
