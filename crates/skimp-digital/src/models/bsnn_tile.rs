@@ -121,6 +121,7 @@ struct Config {
     levels: Placing,
     levels_bits: u32,
     wide_levels_bits: u32,
+    levels_spread: f64,
     event_driven: bool,
     sense_offset: f64,
     read_ns: f64,
@@ -137,7 +138,12 @@ fn build(name: &'static str, resolved: Table, summary: &str) -> Result<Configure
         Outputs::Single => (Synapse::Single, config.columns_per_tile),
         Outputs::Differential => (Synapse::Differential, config.columns_per_tile / 2),
     };
-    let rule = LevelRule { bits: config.levels_bits, wide_bits: config.wide_levels_bits, placing: config.levels };
+    let rule = LevelRule {
+        bits: config.levels_bits,
+        wide_bits: config.wide_levels_bits,
+        placing: config.levels,
+        spread: config.levels_spread,
+    };
     let fabric = Fabric {
         name,
         synapse,

@@ -8,7 +8,8 @@
 //! one after another through the shared converter; a window takes `columns_per_sense` cycles (times the bits of a wider input).
 //!
 //! - Thresholds of the levels follow the sums of independent signs (`quantile`, `lloyd-max`), or stand at equal steps (`linear`);
-//!   a level stands for the mean of what it holds, rounded. Offsets are drawn once for each comparator of a chip.
+//!   a level stands for the mean of what it holds, rounded. Sums of a trained network are wider than those: `levels_spread` says
+//!   by how much. Thresholds from a network's own sums are not made here. Offsets are drawn once for each comparator of a chip.
 //! - Inputs of several bits, as the first layer has them, are read bit by bit, each bit twice: upper rows, then lower ones, the second
 //!   read subtracted. So are inputs of 0 and 1.
 //! - Thresholds of neurons are numbers beside the array: nothing clips them. The last layer's sums are compared as numbers.
@@ -72,6 +73,7 @@ struct Config {
     levels: Placing,
     levels_bits: u32,
     wide_levels_bits: u32,
+    levels_spread: f64,
     sense_offset: f64,
     read_ns: f64,
     seed: i64,
@@ -96,6 +98,7 @@ fn build(resolved: Table) -> Result<Configured, SimError> {
             bits: config.levels_bits,
             wide_bits: config.wide_levels_bits,
             placing: config.levels,
+            spread: config.levels_spread,
         }),
         columns_per_sense: config.columns_per_sense as usize,
         offset: config.sense_offset,

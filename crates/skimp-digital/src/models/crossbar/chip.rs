@@ -9,7 +9,7 @@ use skimp_sim::{LayerEffect, LayerTrace, LayerWorkload, Nonlinearity, SimError};
 
 use super::counts::{Channels, Constants};
 use super::inputs::windows;
-use super::{Combine, Fabric, Inputs, Placing, WideInput};
+use super::{Combine, Fabric, Inputs, LevelRule, Placing, WideInput};
 
 /// Sums as the tiles of a chip give them.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl LayerEffect for ChipEffect {
             scratch.take(inputs, window);
             let at = |k: usize| k * positions + position;
             match (&self.fabric.combine, &starts) {
-                (Combine::Current, _) | (_, None) => read.whole(&mut scratch, number, |k| at(k), sums),
+                (Combine::Current, _) | (_, None) => read.whole(&mut scratch, number, at, sums),
                 (Combine::Majority, Some(starts)) => read.votes(&mut scratch, number, (|k| at(k), starts), sums),
                 (Combine::Adder(_), Some(starts)) => read.added(&mut scratch, number, (|k| at(k), starts), sums),
             }
@@ -334,7 +334,7 @@ impl OnChip {
             for row_tile in 0..row_tiles {
                 let rows = tiling.rows().min(n - row_tile * tiling.rows());
                 let signs = fabric.synapse == Synapse::Xnor && inputs.are_signs();
-                let of_tile = placed(rule.placing, rule.bits_of(inputs), signs, rows).map_err(refused)?;
+                let of_tile = placed(rule, rule.bits_of(inputs), signs, rows).map_err(refused)?;
                 for group in 0..groups {
                     let first = (row_tile * groups + group) << rule.bits_of(inputs);
                     let thresholds = of_tile.thresholds().len();
@@ -348,10 +348,10 @@ impl OnChip {
 
 /// Levels of the sums of `rows` synapses: of signs, if pairs of cells count matches, else of weights of which half are active.
 /// Enough levels for every sum have one for each.
-fn placed(placing: Placing, bits: u32, signs: bool, rows: usize) -> Result<Levels, skimp_analog::AnalogError> {
-    let samples = || sums_of(signs, rows);
+fn placed(rule: LevelRule, bits: u32, signs: bool, rows: usize) -> Result<Levels, skimp_analog::AnalogError> {
+    let samples = || sums_of(signs, rows).into_iter().map(|sum| sum * rule.spread).collect::<Vec<_>>();
     let whole = (2 * rows + 1).next_power_of_two();
-    match placing {
+    match rule.placing {
         _ if 1 << bits >= whole => {
             let low = -(rows as f64) - 0.5;
             Levels::linear(low, low + whole as f64, whole.trailing_zeros())

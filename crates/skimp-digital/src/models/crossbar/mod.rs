@@ -27,7 +27,7 @@ pub(super) enum Combine {
 }
 
 /// The levels of a converter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct LevelRule {
     /// Its bits.
     pub(super) bits: u32,
@@ -35,6 +35,8 @@ pub(super) struct LevelRule {
     pub(super) wide_bits: u32,
     /// Where its thresholds are.
     pub(super) placing: Placing,
+    /// How much wider sums are taken to be than those of independent terms.
+    pub(super) spread: f64,
 }
 
 impl LevelRule {
