@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use skimp_graph::binary::{
-    BinaryGraph, BinaryKind, BinaryLayer, BinaryLayout, BinaryNode, BinaryOp, BitPool, BitTensor, Step,
+    BinaryGraph, BinaryKind, BinaryLayer, BinaryLayout, BinaryNode, BinaryOp, BinaryTensor, BitNeuron, BitPool,
+    BitTensor, Step,
 };
 use skimp_graph::reference::evaluate;
-use skimp_graph::shape::window_axes;
-use skimp_graph::{Executor as _, GraphError, Op, Tensor, Window, ops};
+use skimp_graph::shape::{LayerShape, window_axes};
+use skimp_graph::{Executor, GraphError, Observer, Op, Tensor, Window, ops};
 
+use super::events::PreparedEvents;
 use super::kernel::Isa;
 use super::layer::{Made, Prepared};
+use super::neuron;
 use super::planes::Planes;
 use crate::CpuExecutor;
 
@@ -31,10 +34,15 @@ pub struct BinaryExecutor {
 #[derive(Debug)]
 enum Node {
     /// For each kernel that it was run as, the layer with packed weights.
-    Layer(Mutex<BTreeMap<[usize; 2], Arc<Prepared>>>),
+    Layer(Ready<Prepared>),
+    /// The same of a layer of real weights.
+    Events(Ready<PreparedEvents>),
     Float(Box<CpuExecutor>),
     Other,
 }
+
+/// What was made ready, for each kernel that it was run as.
+type Ready<T> = Mutex<BTreeMap<[usize; 2], Arc<T>>>;
 
 #[derive(Clone, Debug)]
 enum Held {
@@ -57,6 +65,7 @@ impl BinaryExecutor {
         let nodes = graph.nodes.iter().map(|node| {
             Ok(match &node.op {
                 BinaryOp::Layer(_) => Node::Layer(Mutex::default()),
+                BinaryOp::Events(_) => Node::Events(Mutex::default()),
                 BinaryOp::Float(part) => Node::Float(Box::new(CpuExecutor::new(part)?)),
                 _ => Node::Other,
             })
@@ -74,11 +83,7 @@ impl BinaryExecutor {
         &self.graph
     }
 
-    /// Runs the network on `inputs` and returns its outputs, both in order.
-    ///
-    /// # Errors
-    /// As [`BinaryReference::run`](skimp_graph::binary::BinaryReference::run).
-    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, GraphError> {
+    fn run_nodes(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, GraphError> {
         let graph = &self.graph;
         graph.check_inputs(inputs)?;
         let mut values: Vec<Option<Held>> = vec![None; graph.values.len()];
@@ -110,6 +115,14 @@ impl BinaryExecutor {
             (BinaryOp::Layer(layer), Node::Layer(prepared)) => {
                 self.layer(node, layer, prepared, planes(node, inputs[0])?)?
             }
+            (BinaryOp::Events(layer), Node::Events(prepared)) => {
+                let x = planes(node, inputs[0])?;
+                let shape = layer.shape_on(&node.name, &x.shape())?;
+                let (kernel, channels) = kernel_on(layer.layout, &shape, x);
+                let ready = ready(prepared, kernel, || PreparedEvents::new(layer, channels, kernel, self.isa));
+                Held::Real(ready.run(layer, &shape, x))
+            }
+            (BinaryOp::Neuron(neuron), _) => return self.neuron(node, neuron, inputs),
             (BinaryOp::Pool(window, pool), _) => Held::Planes(pooled(node, planes(node, inputs[0])?, window, pool)?),
             (BinaryOp::Move(op), _) => moved(node, op, inputs[0])?,
             (BinaryOp::Unpack, _) => {
@@ -130,27 +143,65 @@ impl BinaryExecutor {
         Ok(vec![output])
     }
 
+    fn neuron(&self, node: &BinaryNode, neuron: &BitNeuron, inputs: &[&Held]) -> Result<Vec<Held>, GraphError> {
+        let inputs: Vec<&Tensor> = inputs.iter().map(|input| real(node, input)).collect::<Result<_, _>>()?;
+        if let Some((spikes, state)) = neuron::step(self.isa, neuron, &inputs) {
+            return Ok(vec![Held::Planes(spikes), Held::Real(state)]);
+        }
+        let outputs = neuron.step(&node.name, &inputs)?.into_iter().map(|output| match output {
+            BinaryTensor::Bits(bits) => held(bits),
+            BinaryTensor::Real(tensor) => Held::Real(tensor),
+        });
+        Ok(outputs.collect())
+    }
+
     fn layer(
         &self,
         node: &BinaryNode,
         layer: &BinaryLayer,
-        prepared: &Mutex<BTreeMap<[usize; 2], Arc<Prepared>>>,
+        prepared: &Ready<Prepared>,
         x: &Planes,
     ) -> Result<Held, GraphError> {
         let shape = layer.shape_on(&node.name, &x.shape())?;
+        let (kernel, channels) = kernel_on(layer.layout, &shape, x);
         let is_rows = layer.layout == BinaryLayout::Rows;
-        let (kernel, channels) = if is_rows { (x.extents, x.channels) } else { ([shape.r(), shape.s()], shape.c()) };
-        let ready = {
-            let mut known = prepared.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(
-                known.entry(kernel).or_insert_with(|| Arc::new(Prepared::new(layer, channels, kernel, self.isa))),
-            )
-        };
+        let ready = ready(prepared, kernel, || Prepared::new(layer, channels, kernel, self.isa));
         Ok(match ready.run(layer, &shape, x)? {
             Made::Bits(planes) => Held::Planes(Planes { is_flat: is_rows, ..planes }),
             Made::Real(tensor) => Held::Real(tensor),
         })
     }
+}
+
+/// The kernel that a layer is run as, and its channels: a dense layer on flat planes takes all of them at once.
+fn kernel_on(layout: BinaryLayout, shape: &LayerShape, x: &Planes) -> ([usize; 2], usize) {
+    match layout {
+        BinaryLayout::Rows => (x.extents, x.channels),
+        BinaryLayout::Planes => ([shape.r(), shape.s()], shape.c()),
+    }
+}
+
+impl Executor for BinaryExecutor {
+    fn name(&self) -> &'static str {
+        "binary"
+    }
+
+    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, GraphError> {
+        self.run_nodes(inputs)
+    }
+
+    /// Is refused: thresholds and packed bits stand in for most values of the network.
+    fn run_observed(&self, _inputs: &[Tensor], _observer: &mut Observer<'_>) -> Result<Vec<Tensor>, GraphError> {
+        Err(GraphError::InvalidGraph {
+            graph: self.graph.name.clone(),
+            cause: "values inside of it do not exist on packed bits; another engine shows them".to_owned(),
+        })
+    }
+}
+
+fn ready<T>(known: &Ready<T>, kernel: [usize; 2], make: impl FnOnce() -> T) -> Arc<T> {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(known.entry(kernel).or_insert_with(|| Arc::new(make())))
 }
 
 fn broken(node: &BinaryNode, cause: &str) -> GraphError {

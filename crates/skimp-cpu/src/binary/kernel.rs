@@ -1,4 +1,6 @@
-//! Counts of bits in which activations and weights differ, or meet.
+//! Counts of bits in which activations and weights differ, or meet; what spikes add; potentials.
+
+use super::neuron::{Plain, PlainReset};
 
 /// Eight words, one for each of eight filters; a cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +166,87 @@ pub(super) fn above(isa: Isa, rows: &[&[f32]], threshold: f32, is_at_above: bool
                 } else {
                     bits.for_each(|(byte, &x)| *byte |= u8::from(x > threshold) << j);
                 }
+            }
+        }
+    }
+}
+
+/// Filters of a block of [`add_rows`].
+pub(super) const BLOCK: usize = 64;
+
+/// A number for each filter of a block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C, align(64))]
+pub(super) struct Sums(pub(super) [f32; BLOCK]);
+
+impl Sums {
+    pub(super) const ZERO: Self = Self([0.0; BLOCK]);
+}
+
+/// Adds the rows `channels` to `sums`: those at even places to the sums as they are, those at odd places to sums of their own,
+/// which come on top at the end.
+///
+/// # Panics
+/// If a channel has no row.
+#[cfg_attr(target_arch = "x86_64", allow(unsafe_code, reason = "calls into detected instruction sets"))]
+pub(super) fn add_rows(isa: Isa, rows: &[Sums], channels: &[u32], sums: &mut Sums) {
+    // Channels ascend.
+    assert!(channels.last().is_none_or(|last| (*last as usize) < rows.len()), "every channel has a row");
+    debug_assert!(channels.is_sorted());
+    match isa.0 {
+        // SAFETY: an `Isa` of this kind exists only where the features were detected; the channels ascend, and the last one has
+        // a row.
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx512 => unsafe { super::x86::avx512_add_rows(rows, channels, sums) },
+        _ => {
+            let mut odd = Sums::ZERO;
+            let (pairs, rest) = channels.as_chunks::<2>();
+            let add = |sums: &mut Sums, channel: u32| {
+                sums.0.iter_mut().zip(rows[channel as usize].0).for_each(|(sum, weight)| *sum += weight);
+            };
+            for &[a, b] in pairs {
+                add(sums, a);
+                add(&mut odd, b);
+            }
+            rest.iter().for_each(|&channel| add(sums, channel));
+            sums.0.iter_mut().zip(odd.0).for_each(|(sum, odd)| *sum += odd);
+        }
+    }
+}
+
+/// One step of the neurons of one channel: potentials `next` from `v` and inputs `x`, and a bit `j` in each byte for a spike.
+///
+/// # Panics
+/// If the slices differ in length, or there is no such bit.
+#[allow(clippy::too_many_arguments, reason = "one pass over five arrays")]
+#[cfg_attr(target_arch = "x86_64", allow(unsafe_code, reason = "calls into detected instruction sets"))]
+pub(super) fn integrate(
+    isa: Isa,
+    neuron: Plain,
+    threshold: f32,
+    x: &[f32],
+    v: &[f32],
+    next: &mut [f32],
+    bytes: &mut [u8],
+    j: usize,
+) {
+    let n = x.len();
+    assert!(v.len() == n && next.len() == n && bytes.len() == n && j < 8, "arrays of one length, eight bits");
+    match isa.0 {
+        // SAFETY: an `Isa` of this kind exists only where the features were detected; the lengths were checked above.
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx512 => unsafe { super::x86::avx512_integrate(neuron, threshold, x, v, next, bytes, j) },
+        _ => {
+            for (((&x, &v), next), byte) in x.iter().zip(v).zip(next).zip(bytes) {
+                let u = neuron.leak * v + neuron.gain * x;
+                let fires = if neuron.is_strict { u > threshold } else { u >= threshold };
+                *next = match neuron.reset {
+                    _ if !fires => u,
+                    PlainReset::None => u,
+                    PlainReset::Subtract => u - threshold,
+                    PlainReset::To(value) => value,
+                };
+                *byte |= u8::from(fires) << j;
             }
         }
     }

@@ -1,5 +1,8 @@
 use skimp_graph::binary::{BinaryReference, lower};
-use skimp_graph::testing::random_binary_network;
+use skimp_graph::reference::Reference;
+use skimp_graph::spiking::{Temporal, TimeLoop};
+use skimp_graph::testing::{random_binary_network, random_spiking_network};
+use skimp_graph::{Executor, Graph, GraphError};
 
 use super::BinaryExecutor;
 use super::kernel::{Isa, Windows, Words, above, counts};
@@ -92,6 +95,23 @@ fn numbers_become_bits_one_by_one() {
                     assert_eq!(bytes, expected, "{isa:?}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn spiking_networks_over_time_are_those_of_the_reference() {
+    for seed in 0..150 {
+        let (graph, inputs) = random_spiking_network(seed);
+        let temporal = Temporal::new(5).expect("five steps");
+        let reference = |step: &Graph| -> Result<Box<dyn Executor>, GraphError> { Ok(Box::new(Reference::new(step))) };
+        let expected = TimeLoop::new(&graph, temporal, reference).expect("a network").run(&inputs).expect("it runs");
+        for isa in Isa::available() {
+            let bits = |step: &Graph| -> Result<Box<dyn Executor>, GraphError> {
+                Ok(Box::new(BinaryExecutor::with_isa(lower(step)?, isa)?))
+            };
+            let found = TimeLoop::new(&graph, temporal, bits).expect("a network").run(&inputs).expect("it runs");
+            assert_eq!(found, expected, "seed {seed}, {isa:?}");
         }
     }
 }

@@ -3,7 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use super::kernel::{Eight, Limits, Windows, Words};
+use super::kernel::{BLOCK, Eight, Limits, Sums, Windows, Words};
+use super::neuron::{Plain, PlainReset};
 
 /// Counts in one register for each window, of eight filters.
 macro_rules! accumulate {
@@ -155,6 +156,93 @@ pub(super) unsafe fn avx512_above(rows: &[&[f32]], threshold: f32, is_at_above: 
         }
         // SAFETY: lanes that are not `used` are not written.
         unsafe { _mm_mask_storeu_epi8(bytes.as_mut_ptr().add(at).cast(), used, sums) };
+        at += n_left;
+    }
+}
+
+/// Registers of a block.
+const REGISTERS: usize = BLOCK / 16;
+
+/// # Safety
+/// The machine has AVX-512 F, and every channel has a row.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn avx512_add_rows(rows: &[Sums], channels: &[u32], sums: &mut Sums) {
+    let mut even = [_mm512_setzero_ps(); REGISTERS];
+    let mut odd = [_mm512_setzero_ps(); REGISTERS];
+    let out = sums.0.as_mut_ptr();
+    for (i, even) in even.iter_mut().enumerate() {
+        // SAFETY: a block has as many numbers as its registers, 64-aligned.
+        *even = unsafe { _mm512_load_ps(out.add(16 * i)) };
+    }
+    let (pairs, rest) = channels.as_chunks::<2>();
+    let row = |channel: u32| {
+        // SAFETY: the caller knows that every channel has a row.
+        unsafe { rows.as_ptr().add(channel as usize).cast::<f32>() }
+    };
+    for &[a, b] in pairs {
+        let (a, b) = (row(a), row(b));
+        for i in 0..REGISTERS {
+            // SAFETY: a row is a block, 64-aligned.
+            even[i] = _mm512_add_ps(even[i], unsafe { _mm512_load_ps(a.add(16 * i)) });
+            // SAFETY: as above.
+            odd[i] = _mm512_add_ps(odd[i], unsafe { _mm512_load_ps(b.add(16 * i)) });
+        }
+    }
+    for &channel in rest {
+        let a = row(channel);
+        for (i, even) in even.iter_mut().enumerate() {
+            // SAFETY: as above.
+            *even = _mm512_add_ps(*even, unsafe { _mm512_load_ps(a.add(16 * i)) });
+        }
+    }
+    for i in 0..REGISTERS {
+        // SAFETY: as above.
+        unsafe { _mm512_store_ps(out.add(16 * i), _mm512_add_ps(even[i], odd[i])) };
+    }
+}
+
+/// # Safety
+/// The machine has AVX-512 F, BW and VL, and the slices have one length.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(super) unsafe fn avx512_integrate(
+    neuron: Plain,
+    threshold: f32,
+    x: &[f32],
+    v: &[f32],
+    next: &mut [f32],
+    bytes: &mut [u8],
+    j: usize,
+) {
+    const LANES: usize = 16;
+    let (leak, gain, limit) = (_mm512_set1_ps(neuron.leak), _mm512_set1_ps(neuron.gain), _mm512_set1_ps(threshold));
+    let bit = (1_u8 << j).cast_signed();
+    let n = x.len();
+    let mut at = 0;
+    while at < n {
+        let n_left = (n - at).min(LANES);
+        let used = if n_left == LANES { u16::MAX } else { (1 << n_left) - 1 };
+        // SAFETY: lanes that are not `used` are not read.
+        let (x, v) = unsafe {
+            (_mm512_maskz_loadu_ps(used, x.as_ptr().add(at)), _mm512_maskz_loadu_ps(used, v.as_ptr().add(at)))
+        };
+        let u = _mm512_add_ps(_mm512_mul_ps(leak, v), _mm512_mul_ps(gain, x));
+        let fires = if neuron.is_strict {
+            _mm512_mask_cmp_ps_mask::<_CMP_GT_OQ>(used, u, limit)
+        } else {
+            _mm512_mask_cmp_ps_mask::<_CMP_GE_OQ>(used, u, limit)
+        };
+        let behind = match neuron.reset {
+            PlainReset::None => u,
+            PlainReset::Subtract => _mm512_mask_sub_ps(u, fires, u, limit),
+            PlainReset::To(value) => _mm512_mask_mov_ps(u, fires, _mm512_set1_ps(value)),
+        };
+        // SAFETY: lanes that are not `used` are neither read nor written.
+        unsafe {
+            _mm512_mask_storeu_ps(next.as_mut_ptr().add(at), used, behind);
+            let target = bytes.as_mut_ptr().add(at).cast::<i8>();
+            let before = _mm_maskz_loadu_epi8(used, target);
+            _mm_mask_storeu_epi8(target, used, _mm_or_si128(before, _mm_maskz_set1_epi8(fires, bit)));
+        }
         at += n_left;
     }
 }

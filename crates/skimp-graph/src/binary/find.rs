@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::chain;
 use super::steps::{self, Steps};
-use super::{Alphabet, BinaryLayout, BitPadding, Step};
+use super::{Alphabet, BinaryLayout, BitPadding, EventLayer, Step};
+use crate::ops::{Neuron, STATE};
 use crate::shape::Shapes;
 use crate::{AutoPad, DType, Graph, Node, Op, PadMode, Tensor, ValueId, Window};
 
@@ -18,8 +19,12 @@ pub(super) struct Found {
     pub(super) steps: Vec<Option<(ValueId, Step)>>,
     /// For each node that multiplies, the layer on bits, or why it is none.
     pub(super) macs: Vec<Option<Result<Mac, String>>>,
+    /// For each node that multiplies spikes by real numbers, the layer and its input.
+    pub(super) events: Vec<Option<(ValueId, EventLayer)>>,
     /// Signs of sums that may be 0: they have three values.
     three_valued: BTreeSet<ValueId>,
+    /// Bits that are spikes of neurons over time.
+    spikes: BTreeSet<ValueId>,
 }
 
 /// A layer on bits without what becomes of its sums.
@@ -43,15 +48,20 @@ impl Found {
             alphabets: vec![None; n],
             steps: vec![None; n],
             macs: vec![None; graph.nodes().len()],
+            events: vec![None; graph.nodes().len()],
             three_valued: BTreeSet::new(),
+            spikes: BTreeSet::new(),
         };
         let steps = steps::find(graph, shapes);
         let producers = graph.producers();
         for (idx, node) in graph.nodes().iter().enumerate() {
             match node.op {
                 Op::Conv(_) | Op::Gemm(_) | Op::MatMul => {
-                    found.macs[idx] = Some(found.mac(graph, shapes, &producers, node));
+                    let form = found.form(graph, shapes, &producers, node);
+                    found.events[idx] = form.as_ref().ok().and_then(|form| found.event(form));
+                    found.macs[idx] = Some(form.and_then(|form| form.mac()));
                 }
+                Op::Neuron(neuron) => found.neuron(graph, node, &neuron),
                 _ => found.bits(graph, shapes, &producers, node, &steps),
             }
         }
@@ -67,6 +77,9 @@ impl Found {
         steps: &[Option<Steps>],
     ) {
         let &[output] = node.outputs.as_slice() else { return };
+        if node.inputs.first().copied().flatten().is_some_and(|input| self.spikes.contains(&input)) && moves(&node.op) {
+            self.spikes.insert(output);
+        }
         if let Some(step) = &steps[output.0] {
             let is_f32 = shapes.get(step.source).is_some_and(|source| source.dtype == DType::F32);
             if let Some((alphabet, bits)) =
@@ -83,6 +96,10 @@ impl Found {
                 }
             }
             return;
+        }
+        let is_pool = matches!(node.op, Op::MaxPool(_));
+        if is_pool && node.inputs.first().copied().flatten().is_some_and(|input| self.spikes.contains(&input)) {
+            self.spikes.insert(output);
         }
         let hands_on = moves(&node.op) || (matches!(node.op, Op::MaxPool(_)) && shapes.shape(output).len() == 4);
         if let (true, Some(&Some(input))) = (hands_on, node.inputs.first()) {
@@ -131,12 +148,27 @@ impl Found {
         Ok((source, alphabet, Some(Pads { begin, end, padding })))
     }
 
-    fn mac(&self, graph: &Graph, shapes: &Shapes, producers: &[Option<usize>], node: &Node) -> Result<Mac, String> {
+    /// A neuron over time fires or does not; one that tells a value by its time gives that value.
+    fn neuron(&mut self, graph: &Graph, node: &Node, neuron: &Neuron) {
+        let parameters = node.inputs.iter().take(STATE).skip(1).flatten();
+        let all_known = parameters.into_iter().all(|id| graph.constant(*id).is_some());
+        if let (Some(&output), None, true) = (node.outputs.first(), neuron.first_spike, all_known) {
+            self.alphabets[output.0] = Some(Alphabet { is_signed: false, scale: 1.0 });
+            self.spikes.insert(output);
+        }
+    }
+
+    fn form<'g>(
+        &self,
+        graph: &'g Graph,
+        shapes: &Shapes,
+        producers: &[Option<usize>],
+        node: &Node,
+    ) -> Result<Form<'g>, String> {
         let operand = |idx: usize| node.inputs.get(idx).copied().flatten();
         let input = operand(0).ok_or("it has no input")?;
         let weight = operand(1).and_then(|id| graph.constant(id)).ok_or("its weight is computed")?;
-        let bias = operand(2);
-        let constant_bias = bias.map(|id| graph.constant(id).ok_or("its bias is computed")).transpose()?;
+        let bias = operand(2).map(|id| graph.constant(id).ok_or("its bias is computed")).transpose()?;
         let (source, alphabet, pads) = self.padded_bits(graph, producers, input)?;
         let (window, layout, outputs_first, factor, beta) = match &node.op {
             Op::Conv(conv) => {
@@ -157,28 +189,62 @@ impl Found {
             _ => return Err("it is no product of rows with a matrix".to_owned()),
         };
         let (window, padding) = joined(window, pads)?;
+        // 0 is what a neuron gives that does not fire.
+        let padding = if alphabet.is_signed || padding != BitPadding::Zero { padding } else { BitPadding::Bit(false) };
         let weight_shape = match *weight.shape() {
             [k, c, r, s] => [k, c, r, s],
             [k, c] if outputs_first => [k, c, 1, 1],
             [c, k] => [k, c, 1, 1],
             _ => return Err(format!("its weight has {} axes", weight.shape().len())),
         };
-        let (signs, magnitudes) = signs(weight, weight_shape, outputs_first)?;
         let unit = f64::from(factor) * f64::from(alphabet.scale);
         if !(unit.is_finite() && unit > 0.0) {
             return Err(format!("its factor is {factor}"));
         }
-        let bias = match constant_bias {
+        let bias = match bias {
             None => vec![0.0; weight_shape[0]],
             Some(bias) => {
                 per_filter(bias, weight_shape[0], beta).ok_or("its bias is not one number for each filter")?
             }
         };
-        // 0 is what a neuron gives that does not fire.
-        let padding = if alphabet.is_signed || padding != BitPadding::Zero { padding } else { BitPadding::Bit(false) };
+        Ok(Form { source, alphabet, layout, window, padding, weight, weight_shape, outputs_first, unit, bias })
+    }
+
+    /// The layer of real weights on spikes of neurons over time.
+    fn event(&self, form: &Form<'_>) -> Option<(ValueId, EventLayer)> {
+        let is_plain = form.padding == BitPadding::Bit(false) && !form.alphabet.is_signed;
+        let data = form.weight.as_f32().filter(|_| is_plain && self.spikes.contains(&form.source))?;
+        let [k, c, r, s] = form.weight_shape;
+        let n = c * r * s;
+        let weight =
+            if form.outputs_first { data.into() } else { (0..k * n).map(|at| data[at % n * k + at / n]).collect() };
+        let (layout, window, bias) = (form.layout, form.window.clone(), form.bias.clone());
+        let layer = EventLayer { layout, window, weight_shape: form.weight_shape, weight, unit: form.unit, bias };
+        Some((form.source, layer))
+    }
+}
+
+/// A layer on bits, whatever its weights are.
+struct Form<'g> {
+    source: ValueId,
+    alphabet: Alphabet,
+    layout: BinaryLayout,
+    window: Window,
+    padding: BitPadding,
+    weight: &'g Tensor,
+    weight_shape: [usize; 4],
+    outputs_first: bool,
+    unit: f64,
+    bias: Vec<f64>,
+}
+
+impl Form<'_> {
+    /// With weights of one magnitude in each filter.
+    fn mac(self) -> Result<Mac, String> {
+        let Self { source, alphabet, layout, window, padding, weight, weight_shape, outputs_first, unit, bias } = self;
+        let (signs, magnitudes) = signs(weight, weight_shape, outputs_first)?;
         let scales = magnitudes.iter().map(|&magnitude| unit * f64::from(magnitude)).collect();
-        let mac = Mac { input: source, alphabet, layout, window, padding, weight_shape, weight: signs, scales, bias };
-        Ok(mac)
+        Ok(Mac { input: source, alphabet, layout, window, padding, weight_shape, weight: signs, scales, bias })
     }
 }
 

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::{self, Behind, Folded};
 use super::find::{Found, Mac, moves};
-use super::{BinaryGraph, BinaryKind, BinaryLayer, BinaryNode, BinaryOp, BinaryOutput, BinaryValue, BitPool, Step};
+use super::{
+    BinaryGraph, BinaryKind, BinaryLayer, BinaryNode, BinaryOp, BinaryOutput, BinaryValue, BitNeuron, BitPool, Step,
+};
+use crate::ops::{LEAK, Neuron, STATE, THRESHOLD};
 use crate::rewrite::{cancel_transposes, simplify, trial_shapes};
 use crate::shape::Shapes;
 use crate::{Dim, Graph, GraphError, GraphInput, Node, Op, Value, ValueId};
@@ -22,7 +25,7 @@ pub fn lower(graph: &Graph) -> Result<BinaryGraph, GraphError> {
     let shapes = trial_shapes(&graph)?;
     let producers = graph.producers();
     let found = Found::of(&graph, &shapes);
-    if !found.macs.iter().flatten().any(Result::is_ok) {
+    if !found.macs.iter().flatten().any(Result::is_ok) && found.events.iter().flatten().next().is_none() {
         return Err(not_binary(&graph, &found));
     }
     let mut plan = Plan::new(&graph);
@@ -60,14 +63,18 @@ enum Bits {
     Binarize(ValueId, Step),
     Move(Op),
     Pool(crate::Window),
+    Neuron(Neuron),
 }
 
 /// How a value comes to be as real numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Real {
     Layer,
+    Events,
     Unpack,
     Float,
+    /// The state of a neuron whose spikes are bits.
+    Neuron,
 }
 
 /// What is needed of each value.
@@ -77,6 +84,8 @@ struct Plan<'a> {
     needs_real: Vec<bool>,
     bits: Vec<Option<Bits>>,
     real: Vec<Option<Real>>,
+    /// Nodes that are neurons whose spikes are bits.
+    bit_neurons: BTreeSet<usize>,
 }
 
 impl<'a> Plan<'a> {
@@ -87,13 +96,25 @@ impl<'a> Plan<'a> {
         for output in graph.outputs() {
             needs_real[output.0] = true;
         }
-        Self { graph, needs_bits: vec![false; n], needs_real, bits: none(), real: vec![None; n] }
+        Self {
+            graph,
+            needs_bits: vec![false; n],
+            needs_real,
+            bits: none(),
+            real: vec![None; n],
+            bit_neurons: BTreeSet::new(),
+        }
     }
 
     /// Goes through the nodes from the last one on: whoever reads a value has said what it needs.
     fn demand(&mut self, shapes: &Shapes, producers: &[Option<usize>], found: &Found) {
         let graph = self.graph;
         for (idx, node) in graph.nodes().iter().enumerate().rev() {
+            if let (Op::Neuron(_), true) = (&node.op, self.needs_bits[node.outputs[0].0]) {
+                self.bit_neurons.insert(idx);
+                self.demand_neuron(node);
+                continue;
+            }
             for &output in &node.outputs {
                 if self.needs_real[output.0] {
                     self.demand_real(found, idx, node, output);
@@ -106,6 +127,7 @@ impl<'a> Plan<'a> {
                             .and_then(|mac| mac.as_ref().ok())
                             .map(|mac| (mac.input, true)),
                         Bits::Binarize(source, _) => Some((*source, false)),
+                        Bits::Neuron(_) => None,
                         Bits::Move(_) | Bits::Pool(_) => node.inputs.first().copied().flatten().map(|id| (id, true)),
                     };
                     match source {
@@ -119,6 +141,21 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// A neuron whose spikes some layer takes as bits.
+    fn demand_neuron(&mut self, node: &Node) {
+        let Op::Neuron(neuron) = node.op else { return };
+        self.bits[node.outputs[0].0] = Some(Bits::Neuron(neuron));
+        if self.needs_real[node.outputs[0].0] {
+            self.real[node.outputs[0].0] = Some(Real::Unpack);
+        }
+        for output in &node.outputs[1..] {
+            self.real[output.0] = Some(Real::Neuron);
+        }
+        for id in node.inputs.iter().flatten() {
+            self.needs_real[id.0] |= self.graph.constant(*id).is_none();
+        }
+    }
+
     fn demand_real(&mut self, found: &Found, idx: usize, node: &Node, output: ValueId) {
         let real = match &found.macs[idx] {
             // Bits that some layer needs anyway.
@@ -126,6 +163,12 @@ impl<'a> Plan<'a> {
             Some(Ok(mac)) => {
                 self.needs_bits[mac.input.0] = true;
                 Real::Layer
+            }
+            _ if found.events[idx].is_some() => {
+                if let Some((input, _)) = &found.events[idx] {
+                    self.needs_bits[input.0] = true;
+                }
+                Real::Events
             }
             _ => {
                 for id in node.inputs.iter().flatten() {
@@ -258,7 +301,14 @@ impl<'a> Emission<'a> {
                     self.push(&node.name, BinaryOp::Unpack, vec![input], vec![id]);
                     self.reals[output.0] = Some(id);
                 }
-                Some(Real::Float) | None => {}
+                Some(Real::Events) => {
+                    let (input, layer) = self.found.events[idx].clone().ok_or_else(|| self.broken(output))?;
+                    let input = self.bits_of(input)?;
+                    let id = self.value(output, BinaryKind::Real);
+                    self.push(&node.name, BinaryOp::Events(Box::new(layer)), vec![input], vec![id]);
+                    self.reals[output.0] = Some(id);
+                }
+                Some(Real::Float | Real::Neuron) | None => {}
             }
         }
         Ok(())
@@ -273,6 +323,7 @@ impl<'a> Emission<'a> {
                 self.bits[output.0] = Some(id);
                 return Ok(());
             }
+            Bits::Neuron(neuron) => return self.emit_neuron(node, neuron),
             Bits::Binarize(source, step) => (&node.name, BinaryOp::Binarize(step), self.real_of(source)?),
             Bits::Move(op) => (&node.name, BinaryOp::Move(op), self.bits_of(self.first_input(node, output)?)?),
             Bits::Pool(window) => {
@@ -283,6 +334,36 @@ impl<'a> Emission<'a> {
         self.push(name, op, vec![input], vec![id]);
         self.bits[output.0] = Some(id);
         Ok(())
+    }
+
+    fn emit_neuron(&mut self, node: &Node, neuron: Neuron) -> Result<(), GraphError> {
+        let graph = self.graph;
+        let parameter = |idx: usize| node.inputs.get(idx).copied().flatten().and_then(|id| graph.constant(id)).cloned();
+        let bit_neuron = BitNeuron { neuron, threshold: parameter(THRESHOLD), leak: parameter(LEAK) };
+        let states = node.inputs.iter().skip(STATE).flatten();
+        let read = node.inputs.iter().take(1).flatten().chain(states);
+        let inputs = read.map(|id| self.real_or_part(*id)).collect::<Result<_, _>>()?;
+        let mut outputs = Vec::with_capacity(node.outputs.len());
+        for (idx, &output) in node.outputs.iter().enumerate() {
+            let is_spike = idx == 0;
+            let alphabet = super::Alphabet { is_signed: false, scale: 1.0 };
+            let id = self.value(output, if is_spike { BinaryKind::Bits(alphabet) } else { BinaryKind::Real });
+            let known = if is_spike { &mut self.bits } else { &mut self.reals };
+            known[output.0] = Some(id);
+            outputs.push(id);
+        }
+        self.push(&node.name, BinaryOp::Neuron(Box::new(bit_neuron)), inputs, outputs);
+        Ok(())
+    }
+
+    fn real_or_part(&mut self, id: ValueId) -> Result<ValueId, GraphError> {
+        if let Some(constant) = self.graph.constant(id) {
+            return Err(GraphError::InvalidGraph {
+                graph: self.graph.name().to_owned(),
+                cause: format!("a neuron reads a constant of shape {:?}", constant.shape()),
+            });
+        }
+        self.real_of(id)
     }
 
     fn emit_folded(&mut self, folded: &Folded, alphabet: super::Alphabet) -> Result<ValueId, GraphError> {
@@ -391,6 +472,7 @@ impl<'a> Emission<'a> {
         };
         self.graph.outputs().contains(&id)
             || self.binarized.contains(&id)
+            || self.consumers[id.0].iter().any(|idx| self.plan.bit_neurons.contains(idx))
             || self.consumers[id.0].iter().any(|idx| is_float(idx) && !part.contains(idx))
     }
 

@@ -1,6 +1,9 @@
 //! The exact interpreter of binary networks: the specification of binary execution.
 
-use super::{BinaryGraph, BinaryKind, BinaryLayer, BinaryNode, BinaryOp, BinaryOutput, BitPadding, BitPool};
+use super::{
+    BinaryGraph, BinaryKind, BinaryLayer, BinaryNode, BinaryOp, BinaryOutput, BitNeuron, BitPadding, BitPool,
+    EventLayer,
+};
 use crate::reference::{Reference, evaluate};
 use crate::shape::{LayerShape, window_axes};
 use crate::{Executor as _, GraphError, Op, Tensor, Window, ops};
@@ -118,6 +121,15 @@ impl<'g> BinaryReference<'g> {
                 BinaryTensor::Bits(step.bits(&node.name, x)?)
             }
             BinaryOp::Layer(layer) => self.layer(node_idx, node, layer, bits(node, inputs[0])?, sums)?,
+            BinaryOp::Events(layer) => {
+                let input = bits(node, inputs[0])?;
+                let shape = layer.shape_on(&node.name, &input.shape)?;
+                BinaryTensor::Real(Tensor::from_f32(layer.output_shape(&shape), layer.outputs(&shape, input)))
+            }
+            BinaryOp::Neuron(neuron) => {
+                let inputs: Vec<&Tensor> = inputs.iter().map(|input| real(node, input)).collect::<Result<_, _>>()?;
+                return neuron.step(&node.name, &inputs);
+            }
             BinaryOp::Pool(window, pool) => BinaryTensor::Bits(pooled(node, bits(node, inputs[0])?, window, pool)?),
             BinaryOp::Move(op) => BinaryTensor::Bits(moved(node, op, bits(node, inputs[0])?)?),
             BinaryOp::Unpack => {
@@ -200,6 +212,52 @@ impl BinaryLayer {
             }
         }
         sums
+    }
+}
+
+impl EventLayer {
+    /// What the layer gives, in row-major order of the output.
+    pub fn outputs(&self, shape: &LayerShape, input: &BitTensor) -> Vec<f32> {
+        let (rows, cols) = (shape.rows(), shape.cols());
+        let mut outputs = Vec::with_capacity(shape.n() * shape.k() * shape.p() * shape.q());
+        for (n, k) in (0..shape.n()).flat_map(|n| (0..shape.k()).map(move |k| (n, k))) {
+            for (p, q) in (0..shape.p()).flat_map(|p| (0..shape.q()).map(move |q| (p, q))) {
+                let mut sum = self.bias[k];
+                for c in 0..shape.c() {
+                    for (r, s) in (0..shape.r()).flat_map(|r| (0..shape.s()).map(move |s| (r, s))) {
+                        let (Some(h), Some(w)) = (rows.read(p, r), cols.read(q, s)) else { continue };
+                        if input.bits[((n * shape.c() + c) * shape.h() + h) * shape.w() + w] {
+                            let at = ((k * shape.c() + c) * shape.r() + r) * shape.s() + s;
+                            sum += self.unit * f64::from(self.weight[at]);
+                        }
+                    }
+                }
+                outputs.push(sum as f32);
+            }
+        }
+        outputs
+    }
+}
+
+impl BitNeuron {
+    /// One step, as the operator's reference computes it: bits, and the state behind the step where it is returned.
+    ///
+    /// # Errors
+    /// As [`evaluate`].
+    pub fn step(&self, node: &str, inputs: &[&Tensor]) -> Result<Vec<BinaryTensor>, GraphError> {
+        let parameters = [self.threshold.as_ref(), self.leak.as_ref()];
+        let states = inputs.iter().skip(1).map(|state| Some(*state));
+        let operands: Vec<Option<&Tensor>> =
+            [inputs.first().copied()].into_iter().chain(parameters).chain(states).collect();
+        let outputs = evaluate(&Op::Neuron(self.neuron), node, &operands)?;
+        let numbered = outputs.into_iter().enumerate().map(|(idx, output)| match (idx, output.as_f32()) {
+            (0, Some(spikes)) => {
+                let bits = spikes.iter().map(|&spike| spike > 0.0).collect();
+                BinaryTensor::Bits(BitTensor { shape: output.shape().to_vec(), bits })
+            }
+            _ => BinaryTensor::Real(output),
+        });
+        Ok(numbered.collect())
     }
 }
 

@@ -1,6 +1,7 @@
 use super::{BinaryKind, BinaryOp, BinaryOutput, BinaryReference, BitPadding, BitPool, Threshold, lower};
 use crate::reference::Reference;
-use crate::testing::random_binary_network;
+use crate::spiking::Stepped;
+use crate::testing::{random_binary_network, random_spiking_network};
 use crate::{DType, Dim, Executor as _, Gemm, Graph, GraphBuilder, Op, Tensor, ops};
 
 fn rows(build: impl FnOnce(&mut GraphBuilder, crate::ValueId) -> crate::ValueId, n: usize) -> Graph {
@@ -138,4 +139,31 @@ fn kinds_and_padding_follow_the_alphabet() {
         }
     }
     assert_eq!(paddings.len(), 3);
+}
+
+#[test]
+fn a_step_of_random_spiking_networks_is_that_of_the_float_reference() {
+    let (mut n_layers, mut n_events) = (0, 0);
+    for seed in 0..200 {
+        let (graph, inputs) = random_spiking_network(seed);
+        let stepped = Stepped::new(&graph).unwrap();
+        let binary = lower(&stepped.graph).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        n_layers += binary.layers().count();
+        n_events += binary.event_layers().count();
+        let shapes = crate::shape::infer(&graph, &[inputs[0].shape().to_vec()]).unwrap();
+        let initial = stepped.states.iter().map(|state| {
+            let shape = shapes.shape(state.like).to_vec();
+            let n = shape.iter().product();
+            Tensor::from_f32(shape, vec![state.initial; n])
+        });
+        let mut states: Vec<Tensor> = initial.collect();
+        for step in 0..4 {
+            let operands = [&inputs[..], &states].concat();
+            let expected = Reference::new(&stepped.graph).run(&operands).unwrap();
+            let found = BinaryReference::new(&binary).run(&operands).unwrap();
+            assert_eq!(found, expected, "seed {seed}, step {step}");
+            states = expected[graph.outputs().len()..].to_vec();
+        }
+    }
+    assert!(n_layers > 100 && n_events > 100, "{n_layers} {n_events}");
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::ops::{self, Neuron};
 use crate::shape::{LayerShape, window_axes};
-use crate::{Graph, GraphError, GraphInput, Op, ValueId, Window, ops};
+use crate::{Graph, GraphError, GraphInput, Op, Tensor, ValueId, Window};
 
 /// What the two states of a bit stand for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,6 +101,39 @@ pub struct BinaryLayer {
     pub output: BinaryOutput,
 }
 
+/// A convolution or dense layer of real weights on spikes: each spike adds the weights that it meets.
+/// `y[k] = (bias[k] + Σ unit · weight) as f32` over the inputs that fire.
+///
+/// # Shapes
+/// As [`BinaryLayer`]'s. Padding holds no spikes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventLayer {
+    /// How activations and outputs lie.
+    pub layout: BinaryLayout,
+    /// Spatial window, two axes.
+    pub window: Window,
+    /// Extents of the weight: k, c, r, s.
+    pub weight_shape: [usize; 4],
+    /// The weights, row-major. Cloning shares them.
+    pub weight: Arc<[f32]>,
+    /// What a spike counts.
+    pub unit: f64,
+    /// Real number that is added to each filter's sum before it is rounded.
+    pub bias: Vec<f64>,
+}
+
+/// Neurons over time whose spikes are bits; one step of them. Inputs and outputs of the node are those of
+/// [`Neuron`](crate::ops::Neuron) without parameters: what comes in, and the state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BitNeuron {
+    /// The neuron.
+    pub neuron: Neuron,
+    /// Thresholds, in the place of the neuron's.
+    pub threshold: Option<Tensor>,
+    /// Leaks, in the place of the neuron's.
+    pub leak: Option<Tensor>,
+}
+
 /// What becomes of a binary layer's sums.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BinaryOutput {
@@ -137,6 +171,10 @@ pub enum BinaryOp {
     Binarize(Step),
     /// A layer on bits.
     Layer(Box<BinaryLayer>),
+    /// A layer of real weights on spikes.
+    Events(Box<EventLayer>),
+    /// One time step of spiking neurons: real numbers to bits.
+    Neuron(Box<BitNeuron>),
     /// The greatest of a window of bits; padding never wins.
     Pool(Window, BitPool),
     /// A move of bits that only renames or reorders axes: Flatten, Reshape, Transpose, Squeeze, Unsqueeze, Identity, Dropout.
@@ -201,6 +239,8 @@ impl BinaryOp {
         match self {
             Self::Binarize(_) => "Binarize",
             Self::Layer(_) => "BinaryLayer",
+            Self::Events(_) => "EventLayer",
+            Self::Neuron(_) => "Neuron",
             Self::Pool(..) => "BitPool",
             Self::Move(op) => op.name(),
             Self::Unpack => "Unpack",
@@ -210,6 +250,14 @@ impl BinaryOp {
 }
 
 impl BinaryGraph {
+    /// The layers of real weights on spikes with their nodes, in order.
+    pub fn event_layers(&self) -> impl Iterator<Item = (&BinaryNode, &EventLayer)> {
+        self.nodes.iter().filter_map(|node| match &node.op {
+            BinaryOp::Events(layer) => Some((node, &**layer)),
+            _ => None,
+        })
+    }
+
     /// The layers on bits with their nodes, in order.
     pub fn layers(&self) -> impl Iterator<Item = (&BinaryNode, &BinaryLayer)> {
         self.nodes.iter().filter_map(|node| match &node.op {
@@ -225,27 +273,12 @@ impl BinaryLayer {
     /// # Errors
     /// [`GraphError::InvalidNode`], naming `node`, if the input does not fit the layer.
     pub fn shape_on(&self, node: &str, input: &[usize]) -> Result<LayerShape, GraphError> {
-        let invalid = |cause: String| GraphError::invalid_node(node, "BinaryLayer", cause);
-        let [k, depth, _, _] = self.weight_shape;
-        let (n, c, spatial) = match (input, self.layout) {
-            (&[n, c], BinaryLayout::Rows) => (n, c, [1, 1]),
-            (&[n, c, h, w], BinaryLayout::Planes) => (n, c, [h, w]),
-            _ => return Err(invalid(format!("input has shape {input:?}, which is not that of its layout"))),
-        };
-        if c != depth {
-            return Err(invalid(format!("input has {c} channels, expected {depth}")));
-        }
-        let op = Op::Conv(ops::Conv { window: self.window.clone(), groups: 1 });
-        let axes = window_axes(&op, node, &self.window, &spatial)?;
-        LayerShape::from_axes(n, [c, k], 1, [axes[0], axes[1]]).map_err(|error| invalid(error.to_string()))
+        self.layout.shape_on(node, input, self.weight_shape, &self.window)
     }
 
     /// Shape of the output whose extents are `shape`.
     pub fn output_shape(&self, shape: &LayerShape) -> Vec<usize> {
-        match self.layout {
-            BinaryLayout::Rows => vec![shape.n(), shape.k()],
-            BinaryLayout::Planes => vec![shape.n(), shape.k(), shape.p(), shape.q()],
-        }
+        self.layout.output_shape(shape)
     }
 
     /// Inputs of each output.
@@ -261,5 +294,51 @@ impl BinaryLayer {
     /// Elements of one channel of one image.
     pub fn plane_len(output_shape: &[usize]) -> usize {
         output_shape.iter().skip(2).product()
+    }
+}
+
+impl EventLayer {
+    /// Extents on an input of shape `input`.
+    ///
+    /// # Errors
+    /// As [`BinaryLayer::shape_on`].
+    pub fn shape_on(&self, node: &str, input: &[usize]) -> Result<LayerShape, GraphError> {
+        self.layout.shape_on(node, input, self.weight_shape, &self.window)
+    }
+
+    /// Shape of the output whose extents are `shape`.
+    pub fn output_shape(&self, shape: &LayerShape) -> Vec<usize> {
+        self.layout.output_shape(shape)
+    }
+}
+
+impl BinaryLayout {
+    fn shape_on(
+        self,
+        node: &str,
+        input: &[usize],
+        weight_shape: [usize; 4],
+        window: &Window,
+    ) -> Result<LayerShape, GraphError> {
+        let invalid = |cause: String| GraphError::invalid_node(node, "BinaryLayer", cause);
+        let [k, depth, _, _] = weight_shape;
+        let (n, c, spatial) = match (input, self) {
+            (&[n, c], BinaryLayout::Rows) => (n, c, [1, 1]),
+            (&[n, c, h, w], BinaryLayout::Planes) => (n, c, [h, w]),
+            _ => return Err(invalid(format!("input has shape {input:?}, which is not that of its layout"))),
+        };
+        if c != depth {
+            return Err(invalid(format!("input has {c} channels, expected {depth}")));
+        }
+        let op = Op::Conv(ops::Conv { window: window.clone(), groups: 1 });
+        let axes = window_axes(&op, node, window, &spatial)?;
+        LayerShape::from_axes(n, [c, k], 1, [axes[0], axes[1]]).map_err(|error| invalid(error.to_string()))
+    }
+
+    fn output_shape(self, shape: &LayerShape) -> Vec<usize> {
+        match self {
+            Self::Rows => vec![shape.n(), shape.k()],
+            Self::Planes => vec![shape.n(), shape.k(), shape.p(), shape.q()],
+        }
     }
 }

@@ -63,7 +63,7 @@ pub(crate) use self::slice::SliceBounds;
 pub use body::Body;
 pub use channels::WeightAxes;
 pub use neuron::{FirstSpike, Reset, ResetTime};
-pub(crate) use neuron::{MOST_STEPS, STATE};
+pub(crate) use neuron::{LEAK, MOST_STEPS, STATE, THRESHOLD};
 pub use pad::PadMode;
 pub use recurrent::{Direction, Gate, GateFunction, Recurrence};
 pub use scatter::Reduction;

@@ -21,6 +21,20 @@ pub fn random_binary_network(seed: u64) -> (Graph, Vec<Tensor>) {
     Generator { seed, draws, builder, n: 0, is_spikes: false }.generate()
 }
 
+/// A small random spiking network of two to three layers, and an input: a batch of 1 to 3 images.
+///
+/// It draws neurons of every reset, with thresholds and leaks as attributes or for each channel, weights ±1 or multiples of 1/8,
+/// pools on spikes and in front of neurons, biases. All numbers are multiples of 1/64, so that no engine rounds a sum in the
+/// first steps.
+///
+/// # Determinism
+/// A pure function of the seed.
+pub fn random_spiking_network(seed: u64) -> (Graph, Vec<Tensor>) {
+    let draws = Draws::new(seed, stream("testing/random_spiking_network"));
+    let builder = GraphBuilder::new(format!("spiking{seed}"));
+    Generator { seed, draws, builder, n: 0, is_spikes: true }.generate_spiking()
+}
+
 #[derive(Clone, Copy)]
 struct Feature {
     value: ValueId,
@@ -55,6 +69,102 @@ impl Generator {
         let shape = [batch, shape[0], shape[1], shape[2]].to_vec();
         let input = random_tensor(self.seed, "x", shape, 0.0, 1.0);
         (self.builder.build().expect("the generator builds well-formed graphs"), vec![input])
+    }
+
+    fn generate_spiking(mut self) -> (Graph, Vec<Tensor>) {
+        let batch = self.draws.between(1, 3);
+        let shape = [self.draws.between(1, 4), self.draws.between(4, 9), self.draws.between(4, 9)];
+        let dims = [Dim::Free("N".to_owned())].into_iter().chain(shape.map(Dim::Fixed)).collect();
+        let mut x = Feature { value: self.builder.input("x", DType::F32, dims), shape };
+        for layer in 0..self.draws.between(1, 3) {
+            x = self.spiking_conv(x, layer);
+            if self.draws.chance(0.2) {
+                x = self.pool(x);
+            }
+            let [k, _, _] = x.shape;
+            x.value = self.neuron(x.value, &[k, 1, 1]);
+            if self.draws.chance(0.2) {
+                x = self.pool(x);
+            }
+        }
+        let mut y = self.node(Op::Flatten(ops::Flatten { axis: 1 }), &[x.value]);
+        let mut width: usize = x.shape.iter().product();
+        if self.draws.chance(0.5) {
+            y = self.spiking_dense(y, width, 20);
+            y = self.neuron(y, &[20]);
+            width = 20;
+        }
+        let y = self.spiking_dense(y, width, 10);
+        self.builder.output(y);
+        let shape: Vec<usize> = [batch].into_iter().chain(shape).collect();
+        let data = (0..shape.iter().product()).map(|_| self.eighths(16)).collect();
+        let graph = self.builder.build().expect("the generator builds well-formed graphs");
+        (graph, vec![Tensor::from_f32(shape, data)])
+    }
+
+    /// A multiple of 1/8 between ± `most` of them.
+    fn eighths(&mut self, most: usize) -> f32 {
+        (self.draws.between(0, 2 * most) as f32 - most as f32) / 8.0
+    }
+
+    fn spiking_weights(&mut self, n_filters: usize, per_filter: usize) -> Vec<f32> {
+        if self.draws.chance(0.5) {
+            return self.signs(n_filters, per_filter);
+        }
+        (0..n_filters * per_filter).map(|_| self.eighths(8)).collect()
+    }
+
+    fn spiking_conv(&mut self, x: Feature, layer: usize) -> Feature {
+        let [c, h, w] = x.shape;
+        let kernel = self.draws.between(1, h.min(w).min(3));
+        let pad = if self.draws.chance(0.6) { kernel / 2 } else { 0 };
+        let k = self.draws.between(1, 70);
+        let data = if layer == 0 {
+            (0..k * c * kernel * kernel).map(|_| self.eighths(8)).collect()
+        } else {
+            self.spiking_weights(k, c * kernel * kernel)
+        };
+        let weight = self.constant(vec![k, c, kernel, kernel], data);
+        let mut inputs = vec![x.value, weight];
+        if self.draws.chance(0.5) {
+            let bias = (0..k).map(|_| self.eighths(4)).collect();
+            inputs.push(self.constant(vec![k], bias));
+        }
+        let window = Window::padded(&[kernel; 2], &[pad; 2]);
+        let value = self.node(Op::Conv(ops::Conv { window, groups: 1 }), &inputs);
+        let extent = |n: usize| n + 2 * pad - kernel + 1;
+        Feature { value, shape: [k, extent(h), extent(w)] }
+    }
+
+    fn spiking_dense(&mut self, x: ValueId, inputs: usize, outputs: usize) -> ValueId {
+        let data = self.spiking_weights(outputs, inputs);
+        let weight = self.constant(vec![outputs, inputs], data);
+        self.node(Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true }), &[x, weight])
+    }
+
+    fn neuron(&mut self, x: ValueId, channels: &[usize]) -> ValueId {
+        let n: usize = channels.iter().product();
+        let reset_time = match self.draws.below(4) {
+            0 => ops::ResetTime::NextStep,
+            _ => ops::ResetTime::SameStep,
+        };
+        let neuron = ops::Neuron {
+            threshold: 1.0 + self.eighths(4),
+            leak: if self.draws.chance(0.5) { 1.0 } else { 0.5 },
+            gain: if self.draws.chance(0.8) { 1.0 } else { 0.5 },
+            reset: ops::Reset::ALL[self.draws.below(ops::Reset::ALL.len())],
+            reset_time,
+            is_strict: self.draws.chance(0.3),
+            initial: if self.draws.chance(0.7) { 0.0 } else { 0.5 },
+            current_leak: if self.draws.chance(0.1) { 0.5 } else { 0.0 },
+            ..ops::Neuron::default()
+        };
+        let mut inputs = vec![x];
+        if self.draws.chance(0.4) {
+            let thresholds = (0..n).map(|_| 1.0 + self.eighths(6)).collect();
+            inputs.push(self.constant(channels.to_vec(), thresholds));
+        }
+        self.node(Op::Neuron(neuron), &inputs)
     }
 
     fn name(&mut self, kind: &str) -> String {

@@ -8,7 +8,7 @@ mod graphs;
 mod layers;
 mod random;
 
-pub use binary::{binarized, random_binary_network};
+pub use binary::{binarized, random_binary_network, random_spiking_network};
 pub use cases::{Case, cases};
 pub(crate) use cases::{case, f, t};
 pub use graphs::{ElementTypes, RandomGraph, random_graph, random_graph_of};

@@ -85,7 +85,8 @@ impl NetworkWork {
 
     /// The part that runs on packed bits.
     pub(crate) fn in_bits(&self, binary: &BinaryGraph) -> Coverage {
-        let layers: HashSet<&str> = binary.layers().map(|(node, _)| node.name.as_str()).collect();
+        let events = binary.event_layers().map(|(node, _)| node.name.as_str());
+        let layers: HashSet<&str> = binary.layers().map(|(node, _)| node.name.as_str()).chain(events).collect();
         let reasons: HashMap<&str, &str> =
             binary.float_layers.iter().map(|(name, reason)| (name.as_str(), reason.as_str())).collect();
         let reason = |name: &str| Some((*reasons.get(name).unwrap_or(&"it has no form on bits")).to_owned());
