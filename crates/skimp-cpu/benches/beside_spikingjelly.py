@@ -138,20 +138,25 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         spiking_file(folder / "net.onnx", weights, found, given.steps)
-        np.save(folder / "x.npy", image)
-        command = [given.skimp, folder / "net.onnx", folder / "x.npy", folder / "y.npy", "--binary", "--threads", "1"]
+        image.tofile(folder / "x.f32")
+        command = [given.skimp, folder / "net.onnx", "--packed", "--threads", "1", "--input", folder / "x.f32"]
+        command += ["--output", folder / "y.f32", "--serve"]
         ours, theirs = [], []
-        for round_idx in range(given.rounds):
-            output = subprocess.run([*map(str, command), "--repeats", "5"], check=True, capture_output=True, text=True).stdout
-            ours.append(float(output.split()[-1]))
-            functional.reset_net(torch.nn.ModuleList(nodes))
-            start = time.process_time()
-            forward(tensors, nodes, x, given.steps)
-            theirs.append(time.process_time() - start)
-            if round_idx == 0:
-                y = np.load(folder / "y.npy")
-                equal = np.mean(np.isclose(y, expected.numpy(), rtol=1e-5, atol=1e-5))
-                print(f"outputs that are equal within 1e-5: {100 * equal:.0f} %")
+        with subprocess.Popen(
+            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        ) as engine:
+            for _ in range(given.rounds):
+                engine.stdin.write("\n")
+                engine.stdin.flush()
+                ours.append(float(engine.stdout.readline()))
+                functional.reset_net(torch.nn.ModuleList(nodes))
+                start = time.process_time()
+                forward(tensors, nodes, x, given.steps)
+                theirs.append(time.process_time() - start)
+            engine.stdin.close()
+        y = np.fromfile(folder / "y.f32", np.float32)
+        equal = np.mean(np.isclose(y, expected.numpy().ravel(), rtol=1e-5, atol=1e-5))
+        print(f"outputs that are equal within 1e-5: {100 * equal:.0f} %")
         a, b = statistics.median(ours), statistics.median(theirs)
         print(f"skimp {1e3 * a:.2f} ms, spikingjelly {1e3 * b:.2f} ms of CPU for {given.steps} steps: {b / a:.1f}x")
 

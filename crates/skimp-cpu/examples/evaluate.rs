@@ -1,11 +1,11 @@
 //! Runs an ONNX network on the CPU executor (one in QDQ form on the 8-bit executor) and prints how fast.
 //!
 //! ```text
-//! evaluate MODEL.onnx [--threads N] [--batch N] [--size HxW] [--repeat N] [--input X.f32 [--output Y.f32]]
+//! evaluate MODEL.onnx [--packed] [--threads N] [--batch N] [--size HxW] [--repeat N] [--input X.f32 [--output Y.f32]]
 //! evaluate MODEL.onnx --cifar10 test_batch.bin --scale S --mean R,G,B --std R,G,B [--limit N]
 //! ```
 //!
-//! The first form runs synthetic images, or raw little-endian f32 of the network's input shape, and prints the fastest
+//! With `--packed` layers on bits run packed. The first form runs synthetic images, or raw little-endian f32 of the network's input shape, and prints the fastest
 //! and the median time. With `--serve` it runs once for every line on stdin and prints the seconds, which is how
 //! `benches/onnxruntime_compare.py` alternates it with onnxruntime. The second form prints the share of records of a
 //! CIFAR-10 file that the network gets right, `(pixel * scale - mean) / std` as input.
@@ -16,9 +16,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use skimp_cpu::CpuExecutor;
+use skimp_cpu::binary::BinaryExecutor;
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
-use skimp_graph::{Executor, Tensor, onnx, shape};
+use skimp_graph::spiking::{Temporal, TimeLoop};
+use skimp_graph::{Executor, Graph, GraphError, Tensor, binary, onnx, shape};
 
 /// A record of a CIFAR-10 file: one label, 32 x 32 pixels of red, then green, then blue.
 const RECORD: usize = 1 + 3 * 32 * 32;
@@ -33,6 +35,7 @@ struct Arguments {
     input: Option<PathBuf>,
     output: Option<PathBuf>,
     serve: bool,
+    is_packed: bool,
     cifar10: Option<PathBuf>,
     scale: f64,
     mean: Vec<f64>,
@@ -40,13 +43,28 @@ struct Arguments {
     limit: usize,
 }
 
+/// The executor of a network: the f32 one, or the one on packed bits; of each time step where it spikes.
+fn executor(graph: &Graph, is_packed: bool) -> Result<Box<dyn Executor>> {
+    let one_step = |step: &Graph| -> Result<Box<dyn Executor>, GraphError> {
+        Ok(if is_packed {
+            Box::new(BinaryExecutor::new(binary::lower(step)?)?)
+        } else {
+            Box::new(CpuExecutor::new(step)?)
+        })
+    };
+    Ok(match Temporal::of(graph)? {
+        Some(temporal) => Box::new(TimeLoop::new(graph, temporal, one_step)?),
+        None => one_step(graph)?,
+    })
+}
+
 fn main() -> Result<()> {
     let arguments = parse(std::env::args().skip(1))?;
     rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global()?;
     let graph = onnx::import(&arguments.model)?;
-    let executor = CpuExecutor::new(&graph)?;
+    let executor = executor(&graph, arguments.is_packed)?;
     if let Some(path) = &arguments.cifar10 {
-        return accuracy(&executor, path, &arguments);
+        return accuracy(&*executor, path, &arguments);
     }
     let shapes = shape::bind(&graph, arguments.batch, arguments.size)?;
     let inputs: Vec<Tensor> = match &arguments.input {
@@ -101,7 +119,7 @@ fn synthetic(shape: Vec<usize>) -> Tensor {
     Tensor::from_f32(shape, (0..n).map(|i: usize| (i.wrapping_mul(2_654_435_761) >> 7 & 0xFF) as f32 / 256.0).collect())
 }
 
-fn accuracy(executor: &CpuExecutor, path: &PathBuf, arguments: &Arguments) -> Result<()> {
+fn accuracy(executor: &dyn Executor, path: &PathBuf, arguments: &Arguments) -> Result<()> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
     let records: Vec<&[u8]> = bytes.chunks_exact(RECORD).take(arguments.limit).collect();
     let mut n_right = 0;
@@ -138,6 +156,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments> {
         input: None,
         output: None,
         serve: false,
+        is_packed: false,
         cifar10: None,
         scale: 1.0 / 255.0,
         mean: vec![0.0; 3],
@@ -146,8 +165,12 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments> {
     };
     let list = |value: &str| value.split(',').map(|x| Ok(x.parse()?)).collect::<Result<Vec<f64>>>();
     while let Some(flag) = arguments.next() {
-        if flag == "--serve" {
-            parsed.serve = true;
+        match flag.as_str() {
+            "--serve" => parsed.serve = true,
+            "--packed" => parsed.is_packed = true,
+            _ => {}
+        }
+        if matches!(flag.as_str(), "--serve" | "--packed") {
             continue;
         }
         let value = arguments.next().with_context(|| format!("{flag} needs a value"))?;

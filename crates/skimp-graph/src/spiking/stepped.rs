@@ -48,6 +48,8 @@ impl Stepped {
 
     fn build(graph: &Graph, is_watched: bool) -> Result<Self, GraphError> {
         let shapes = trial_shapes(graph)?;
+        let is_fixed =
+            graph.inputs().iter().all(|input| input.dims.iter().skip(1).all(|dim| matches!(dim, Dim::Fixed(_))));
         let mut names: HashSet<String> = graph.values().iter().map(|value| value.name.clone()).collect();
         let mut parts = Parts {
             inputs: graph.inputs().to_vec(),
@@ -72,7 +74,11 @@ impl Stepped {
                 let feature = format!("element type {} over several time steps", tensor_type.dtype);
                 return Err(GraphError::unsupported_node(&node.name, node.op.name(), feature));
             }
-            parts.give_state(node, neuron, (x, tensor_type.shape.len()), &mut names);
+            // Where the network fixes all but the batch, the state's extents follow.
+            let extents = tensor_type.shape.iter().enumerate();
+            let dims =
+                extents.map(|(axis, &n)| if is_fixed && axis > 0 { Dim::Fixed(n) } else { Dim::Free(String::new()) });
+            parts.give_state(node, neuron, x, dims.collect(), &mut names);
         }
         let outputs = [graph.outputs(), &spikes, &parts.outputs].concat();
         let stepped = Graph::new(graph.name(), parts.inputs, outputs, parts.values, nodes)?;
@@ -90,13 +96,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn give_state(
-        &mut self,
-        node: &mut Node,
-        neuron: Neuron,
-        (x, rank): (ValueId, usize),
-        names: &mut HashSet<String>,
-    ) {
+    fn give_state(&mut self, node: &mut Node, neuron: Neuron, x: ValueId, dims: Vec<Dim>, names: &mut HashSet<String>) {
         node.inputs.resize(STATE, None);
         let labels = ["potential", if neuron.first_spike.is_some() { "step" } else { "current" }];
         for (initial, label) in neuron.initial_states().zip(labels) {
@@ -107,8 +107,7 @@ impl Parts {
                 node.outputs.push(self.value(&format!("{}.{label}.next", node.name), names));
             }
             let behind = node.outputs[place];
-            let dims = vec![Dim::Free(String::new()); rank];
-            self.inputs.push(GraphInput { value: before, dtype: DType::F32, dims });
+            self.inputs.push(GraphInput { value: before, dtype: DType::F32, dims: dims.clone() });
             self.outputs.push(behind);
             self.states.push(State { initial, like: x });
         }

@@ -7,7 +7,7 @@ use skimp_cpu::integer::IntegerExecutor;
 use skimp_data::Split;
 use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
 use skimp_graph::reference::Reference;
-use skimp_graph::spiking::TimeLoop;
+use skimp_graph::spiking::{Stepped, TimeLoop};
 use skimp_graph::{Executor, Graph, GraphError, Tensor, binary};
 use skimp_quant::QuantizationConfig;
 use skimp_report::records::{Accuracy, Coverage, DataRecord, ModelRecord};
@@ -248,22 +248,25 @@ pub fn evaluate(
             in_integers = Some(work.in_integers(quantized.integer.graph.multipliers()));
             quantized.classify(&images, n_images, monitor)?
         }
-        Engine::Binary => {
-            network.check_one_step("the binary engine")?;
+        Engine::Binary if network.temporal()?.is_none() => {
             let lowered = binary::lower(&network.graph)?;
             in_bits = Some(NetworkWork::new(network, images.input())?.in_bits(&lowered));
             let executor = BinaryExecutor::new(lowered)?;
             monitor.stage("classifying images", n_images as u64);
             classify(&images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?
         }
-        Engine::Reference | Engine::Cpu if network.temporal()?.is_some() => {
+        Engine::Reference | Engine::Cpu | Engine::Binary if network.temporal()?.is_some() => {
+            if engine == Engine::Binary {
+                let lowered = binary::lower(&Stepped::new(&network.graph)?.graph)?;
+                in_bits = Some(NetworkWork::new(network, images.input())?.in_bits(&lowered));
+            }
             let mut measured = spiking::measure(network, engine, &images, n_images, &[], monitor)?;
             let point = measured.pop().ok_or(AnswerFault::NoOutput)?;
             time_steps = Some(point.steps);
             spikes_per_image = Some(point.spikes_per_image);
             point.tally
         }
-        Engine::Reference | Engine::Cpu => {
+        Engine::Reference | Engine::Cpu | Engine::Binary => {
             let executor = float_executor(network, engine)?;
             monitor.stage("classifying images", n_images as u64);
             classify(&images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?
@@ -349,6 +352,7 @@ pub(crate) fn float_executor(network: &Network, engine: Engine) -> Result<Box<dy
 pub(crate) fn one_step(graph: &Graph, engine: Engine) -> Result<Box<dyn Executor>, StudyError> {
     Ok(match engine {
         Engine::Reference => Box::new(Reference::new(graph)),
-        Engine::Cpu | Engine::Integer | Engine::Binary => Box::new(CpuExecutor::new(graph)?),
+        Engine::Binary => Box::new(BinaryExecutor::new(binary::lower(graph)?)?),
+        Engine::Cpu | Engine::Integer => Box::new(CpuExecutor::new(graph)?),
     })
 }

@@ -4,11 +4,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use skimp_cpu::binary::BinaryExecutor;
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_data::{DataError, npy};
 use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
-use skimp_graph::{DType, Data, Dim, Executor, GraphError, Tensor, binary};
+use skimp_graph::{DType, Data, Dim, Executor, GraphError, Tensor};
 use skimp_report::write_atomic;
 
 use crate::error::StudyError;
@@ -149,8 +148,7 @@ impl Network {
         self.check_engine(engine)?;
         let ready = match engine {
             Engine::Integer => Ready::Integers(Box::new(IntegerExecutor::new(&lower(&self.graph)?)?)),
-            Engine::Binary => Ready::Bits(Box::new(BinaryExecutor::new(binary::lower(&self.graph)?)?)),
-            Engine::Reference | Engine::Cpu => Ready::Floats(float_executor(self, engine)?),
+            Engine::Reference | Engine::Cpu | Engine::Binary => Ready::Floats(float_executor(self, engine)?),
         };
         let names = self.output_names().into_iter().map(str::to_owned).collect();
         Ok(Compiled { ready, output_names: names })
@@ -159,9 +157,6 @@ impl Network {
     fn check_engine(&self, engine: Engine) -> Result<(), StudyError> {
         if engine == Engine::Integer {
             self.check_one_step("the integer engine")?;
-        }
-        if engine == Engine::Binary {
-            self.check_one_step("the binary engine")?;
         }
         if engine == Engine::Integer && !is_quantized(&self.graph) {
             return Err(StudyError::NotQuantized { network: self.name.clone() });
@@ -181,7 +176,6 @@ pub struct Compiled {
 enum Ready {
     Floats(Box<dyn Executor>),
     Integers(Box<IntegerExecutor>),
-    Bits(Box<BinaryExecutor>),
 }
 
 impl Compiled {
@@ -199,7 +193,6 @@ impl Compiled {
         Ok(match &self.ready {
             Ready::Floats(executor) => executor.run(inputs)?,
             Ready::Integers(executor) => executor.run(inputs)?,
-            Ready::Bits(executor) => executor.run(inputs)?,
         })
     }
 }
