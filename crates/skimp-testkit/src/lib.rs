@@ -68,6 +68,9 @@ fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// Designs that take networks of weights ±1 only; tests that run every design on some other network leave them out.
+pub const BINARY_DESIGNS: [&str; 3] = ["bsnn-tile", "bsnn-tile-calibrated", "xnor-rram"];
+
 #[cfg(test)]
 mod tests {
     use super::*;

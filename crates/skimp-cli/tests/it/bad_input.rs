@@ -17,7 +17,7 @@ fn wrong_usage_exits_with_2() {
     fails(
         &["eval", "sample-resnet", "--data", "sample", "--engine", "gpu"],
         2,
-        "[possible values: reference, cpu, integer]",
+        "[possible values: reference, cpu, integer, binary]",
     );
     fails(
         &["eval", "sample-resnet", "--data", "sample", "--engine", "integer", "--weight-bits", "17"],

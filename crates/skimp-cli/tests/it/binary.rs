@@ -12,7 +12,8 @@ fn data() -> Option<(String, String)> {
 #[test]
 fn a_binary_network_gives_the_same_answers_on_bits() {
     let Some((network, cifar)) = data() else { return };
-    let evaluated = |engine: &str| json(&["eval", &network, "--data", &cifar, "--engine", engine]);
+    let evaluated =
+        |engine: &str| json(&["eval", &network, "--data", &cifar, "--preprocess", "cnv", "--engine", engine]);
     let (bits, floats) = (evaluated("binary"), evaluated("cpu"));
     assert_eq!(bits["correct"], 7922);
     assert_eq!(bits["correct"], floats["correct"]);
@@ -20,6 +21,8 @@ fn a_binary_network_gives_the_same_answers_on_bits() {
     let left_out = bits["in_bits"]["left_out"].as_array().expect("a list");
     assert_eq!(left_out.len(), 1, "the first layer: {left_out:?}");
     assert!(bits["images_per_s"].as_f64() > Some(0.0));
+    // Other pixels than it was trained on: the sign of a sum that is exactly 0 is no bit.
+    fails(&["eval", &network, "--data", &cifar, "--engine", "binary"], 1, "third value");
 }
 
 #[test]
@@ -33,7 +36,8 @@ fn a_packed_network_is_a_network() {
     assert!(20 * after <= before, "{before} {after}");
     assert_eq!(std::fs::metadata(&packed).expect("a file").len(), after);
     let correct = |path: &str| {
-        json(&["eval", path, "--data", &cifar, "--images", "500", "--engine", "binary"])["correct"].clone()
+        let data = ["--data", &cifar, "--preprocess", "cnv", "--images", "500"];
+        json(&[&["eval", path, "--engine", "binary"][..], &data].concat())["correct"].clone()
     };
     assert_eq!(correct(text(&packed)), correct(&network));
     let macs = |path: &str| json(&["inspect", path])["total"].clone();

@@ -27,8 +27,8 @@ fn rates_come_close_to_the_network() {
     assert!(spikes[0] > 0.0 && spikes[1] > spikes[0] && spikes[2] > spikes[1], "{spikes:?}");
 
     // The file says how it runs.
-    for engine in ["cpu", "reference"] {
-        let images = if engine == "cpu" { "100" } else { "10" };
+    for engine in ["cpu", "binary", "reference"] {
+        let images = if engine == "reference" { "10" } else { "100" };
         let eval = json(&["eval", text(&file), "--data", "sample", "--images", images, "--engine", engine]);
         assert_eq!(eval["time_steps"], 64);
         if engine == "cpu" {
@@ -111,6 +111,6 @@ fn settings_that_cannot_be_are_named() {
     fails(
         &["convert-snn", "alexnet", "--data", "sample", "-o", "never.onnx", "--steps", "4"],
         1,
-        "has no spiking form",
+        "a maximum of spikes is no spike of the maximum",
     );
 }

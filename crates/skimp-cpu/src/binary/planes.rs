@@ -1,5 +1,7 @@
 //! Bits of images in planes of eight channels.
 
+use std::cmp::Ordering;
+
 use skimp_graph::binary::{BitTensor, Step};
 use skimp_graph::{GraphError, Tensor};
 
@@ -49,7 +51,7 @@ impl Planes {
     pub(super) fn of_real(isa: Isa, node: &str, x: &Tensor, step: Step) -> Option<Result<Self, GraphError>> {
         let (n, channels, extents, is_flat) = layout(x.shape())?;
         let data = x.as_f32()?;
-        if step.at.is_none() && data.iter().any(|&x| x >= step.threshold && x <= step.threshold) {
+        if step.at.is_none() && data.iter().any(|x| x.partial_cmp(&step.threshold) == Some(Ordering::Equal)) {
             // The reference says what is wrong.
             return Some(step.bits(node, x).map(|bits| Self::of(&bits).unwrap_or_else(|| Self::new(0, 0, [1, 1]))));
         }

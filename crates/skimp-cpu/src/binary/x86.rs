@@ -105,13 +105,13 @@ pub(super) unsafe fn avx2<const P: usize>(windows: &Windows<'_>, bases: [usize; 
                 for j in i..i + n {
                     // SAFETY: `j` is below the length of a stretch.
                     let a = _mm256_set1_epi64x(unsafe { row.add(j).read() }.cast_signed());
-                    for half in 0..2 {
+                    for (half, narrow) in narrow.iter_mut().enumerate() {
                         // SAFETY: the weights have as many entries as the stretches have words; an entry is two halves.
                         let w = unsafe { _mm256_load_si256(weight.cast::<__m256i>().add(half)) };
                         let bits = if windows.is_spikes { _mm256_and_si256(a, w) } else { _mm256_xor_si256(a, w) };
                         let lows = _mm256_shuffle_epi8(nibbles, _mm256_and_si256(bits, low));
                         let highs = _mm256_shuffle_epi8(nibbles, _mm256_and_si256(_mm256_srli_epi16::<4>(bits), low));
-                        narrow[half] = _mm256_add_epi8(narrow[half], _mm256_add_epi8(lows, highs));
+                        *narrow = _mm256_add_epi8(*narrow, _mm256_add_epi8(lows, highs));
                     }
                     // SAFETY: at most one past the end, as above.
                     weight = unsafe { weight.add(1) };

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod crossbars;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod effects;
