@@ -1,6 +1,6 @@
 //! Spiking networks in NIR files (the Neuromorphic Intermediate Representation), in and out.
 //!
-//! [`read`] makes a graph of one time step out of a file, and [`write`] the other way round. NIR states differential equations: how
+//! [`read`] makes a graph of one time step out of a file, and [`write()`] the other way round. NIR states differential equations: how
 //! long a time step is and what a spike takes off the potential it does not say, so that [`Reading`] must. This crate
 //! touches no files, only their bytes (HDF5).
 //!
