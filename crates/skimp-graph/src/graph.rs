@@ -26,6 +26,39 @@ pub struct GraphInput {
     pub dims: Vec<Dim>,
 }
 
+impl GraphInput {
+    /// The tensors of a lowered network's inputs with the values that they bind, in order.
+    ///
+    /// # Errors
+    /// [`GraphError::InvalidInput`] if their number, or an element type or an extent that is fixed, is another one.
+    pub(crate) fn bind<'n, 't>(
+        network: &str,
+        inputs: &[Self],
+        name: impl Fn(ValueId) -> &'n str,
+        tensors: &'t [Tensor],
+    ) -> Result<Vec<(ValueId, &'t Tensor)>, GraphError> {
+        if tensors.len() != inputs.len() {
+            let cause = format!("{} inputs, expected {}", tensors.len(), inputs.len());
+            return Err(GraphError::InvalidInput { input: network.to_owned(), cause });
+        }
+        let mut bound = Vec::with_capacity(inputs.len());
+        for (input, tensor) in inputs.iter().zip(tensors) {
+            let fits = tensor.shape().len() == input.dims.len()
+                && tensor.shape().iter().zip(&input.dims).all(|(&extent, dim)| match dim {
+                    Dim::Fixed(fixed) => extent == *fixed,
+                    Dim::Free(_) => true,
+                });
+            if !fits || tensor.dtype() != input.dtype {
+                let (found, expected) = (tensor.dtype(), input.dtype);
+                let cause = format!("given as {found} {:?}, expected {expected} {:?}", tensor.shape(), input.dims);
+                return Err(GraphError::InvalidInput { input: name(input.value).to_owned(), cause });
+            }
+            bound.push((input.value, tensor));
+        }
+        Ok(bound)
+    }
+}
+
 /// A tensor-valued edge of the graph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Value {

@@ -7,7 +7,6 @@ use skimp_graph::binary::{
     BinaryGraph, BinaryKind, BinaryLayer, BinaryLayout, BinaryNode, BinaryOp, BinaryTensor, BitNeuron, BitPool,
     BitTensor, Step,
 };
-use skimp_graph::reference::evaluate;
 use skimp_graph::shape::{LayerShape, window_axes};
 use skimp_graph::{Executor, GraphError, Observer, Op, Tensor, Window, ops};
 
@@ -261,12 +260,7 @@ fn moved(node: &BinaryNode, op: &Op, x: &Held) -> Result<Held, GraphError> {
     {
         return Ok(Held::Planes(Planes { is_flat: true, ..planes.clone() }));
     }
-    let x = bits(node, x)?;
-    let failed = || broken(node, "moves no bits");
-    let tensor = Tensor::new(x.shape, x.bits.into()).ok_or_else(failed)?;
-    let output = evaluate(op, &node.name, &[Some(&tensor)])?.into_iter().next().ok_or_else(failed)?;
-    let bits = output.elements::<bool>().ok_or_else(failed)?.to_vec();
-    Ok(held(BitTensor { shape: output.shape().to_vec(), bits }))
+    Ok(held(bits(node, x)?.moved(&node.name, op)?))
 }
 
 fn pooled(node: &BinaryNode, x: &Planes, window: &Window, pool: &BitPool) -> Result<Planes, GraphError> {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::reference::{Reference, evaluate};
 use crate::shape::{LayerShape, window_axes};
-use crate::{Executor as _, GraphError, Op, Tensor, Window, ops};
+use crate::{Executor as _, GraphError, GraphInput, Op, Tensor, Window, ops};
 
 /// Bits and their extents.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,20 @@ pub struct BitTensor {
     pub shape: Vec<usize>,
     /// Row-major.
     pub bits: Vec<bool>,
+}
+
+impl BitTensor {
+    /// The bits behind an operator that only renames or reorders axes; `node` names it in errors.
+    ///
+    /// # Errors
+    /// As [`evaluate`].
+    pub fn moved(&self, node: &str, op: &Op) -> Result<Self, GraphError> {
+        let failed = || GraphError::invalid_node(node, op.name(), "moves no bits");
+        let tensor = Tensor::new(self.shape.clone(), self.bits.clone().into()).ok_or_else(failed)?;
+        let output = evaluate(op, node, &[Some(&tensor)])?.into_iter().next().ok_or_else(failed)?;
+        let bits = output.elements::<bool>().ok_or_else(failed)?.to_vec();
+        Ok(Self { shape: output.shape().to_vec(), bits })
+    }
 }
 
 /// What a value is at run time.
@@ -131,7 +145,7 @@ impl<'g> BinaryReference<'g> {
                 return neuron.step(&node.name, &inputs);
             }
             BinaryOp::Pool(window, pool) => BinaryTensor::Bits(pooled(node, bits(node, inputs[0])?, window, pool)?),
-            BinaryOp::Move(op) => BinaryTensor::Bits(moved(node, op, bits(node, inputs[0])?)?),
+            BinaryOp::Move(op) => BinaryTensor::Bits(bits(node, inputs[0])?.moved(&node.name, op)?),
             BinaryOp::Unpack => {
                 let BinaryKind::Bits(alphabet) = self.graph.values[node.inputs[0].0].kind else {
                     return Err(GraphError::invalid_node(&node.name, "Unpack", "its input is real, expected bits"));
@@ -302,24 +316,7 @@ impl BinaryGraph {
     /// # Errors
     /// [`GraphError::InvalidInput`].
     pub fn check_inputs(&self, inputs: &[Tensor]) -> Result<(), GraphError> {
-        let invalid = |input: &str, cause: String| GraphError::InvalidInput { input: input.to_owned(), cause };
-        if inputs.len() != self.inputs.len() {
-            let cause = format!("{} tensors given, expected {}", inputs.len(), self.inputs.len());
-            return Err(invalid(&self.name, cause));
-        }
-        for (input, tensor) in self.inputs.iter().zip(inputs) {
-            let fits = input.dims.len() == tensor.shape().len()
-                && input.dims.iter().zip(tensor.shape()).all(|(dim, &n)| match dim {
-                    crate::Dim::Fixed(extent) => *extent == n,
-                    crate::Dim::Free(_) => true,
-                });
-            if tensor.dtype() != input.dtype || !fits {
-                let (found, shape) = (tensor.dtype(), tensor.shape());
-                let cause = format!("{found} of shape {shape:?} given, expected {} of {:?}", input.dtype, input.dims);
-                return Err(invalid(&self.values[input.value.0].name, cause));
-            }
-        }
-        Ok(())
+        GraphInput::bind(&self.name, &self.inputs, |id| &self.values[id.0].name, inputs).map(|_| ())
     }
 
     /// An output as a tensor.
@@ -376,13 +373,4 @@ fn pooled(node: &BinaryNode, x: &BitTensor, window: &Window, pool: &BitPool) -> 
         }
     }
     Ok(BitTensor { shape: vec![n, channels, axes[0].output, axes[1].output], bits })
-}
-
-fn moved(node: &BinaryNode, op: &Op, x: &BitTensor) -> Result<BitTensor, GraphError> {
-    let failed = || GraphError::invalid_node(&node.name, op.name(), "moves no bits");
-    let tensor = Tensor::new(x.shape.clone(), x.bits.clone().into()).ok_or_else(failed)?;
-    // Moves that no engine but this one makes take one input; the others are constants of the operator.
-    let output = evaluate(op, &node.name, &[Some(&tensor)])?.into_iter().next().ok_or_else(failed)?;
-    let bits = output.elements::<bool>().ok_or_else(failed)?.to_vec();
-    Ok(BitTensor { shape: output.shape().to_vec(), bits })
 }

@@ -1,7 +1,7 @@
 //! The seam between an integer network and the engines that run it.
 
 use super::{CodeTensor, IntegerGraph, MacLayer};
-use crate::{GraphError, Tensor, ValueId, shape::LayerShape};
+use crate::{GraphError, GraphInput, Tensor, ValueId, shape::LayerShape};
 
 /// What a value holds while a network runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,25 +130,7 @@ impl IntegerGraph {
     /// # Errors
     /// [`GraphError::InvalidInput`] if there are too many or too few, one has another element type, or a fixed extent differs.
     pub fn bind<'t>(&self, inputs: &'t [Tensor]) -> Result<Vec<(ValueId, &'t Tensor)>, GraphError> {
-        if inputs.len() != self.inputs.len() {
-            let cause = format!("{} inputs, expected {}", inputs.len(), self.inputs.len());
-            return Err(GraphError::InvalidInput { input: self.name.clone(), cause });
-        }
-        let mut bound = Vec::with_capacity(inputs.len());
-        for (input, tensor) in self.inputs.iter().zip(inputs) {
-            let fits = tensor.shape().len() == input.dims.len()
-                && tensor.shape().iter().zip(&input.dims).all(|(&extent, dim)| match dim {
-                    crate::Dim::Fixed(fixed) => extent == *fixed,
-                    crate::Dim::Free(_) => true,
-                });
-            if !fits || tensor.dtype() != input.dtype {
-                let (found, expected) = (tensor.dtype(), input.dtype);
-                let cause = format!("given as {found} {:?}, expected {expected} {:?}", tensor.shape(), input.dims);
-                return Err(GraphError::InvalidInput { input: self.values[input.value.0].name.clone(), cause });
-            }
-            bound.push((input.value, tensor));
-        }
-        Ok(bound)
+        GraphInput::bind(&self.name, &self.inputs, |id| &self.values[id.0].name, inputs)
     }
 
     /// The tensor of output `id`, which is no codes.
