@@ -1,35 +1,12 @@
-// Theme, charts and printing of a report. Runs after Chart.js, which defines `Chart`. Loads nothing.
+// Charts and printing of a report. Runs after page.js, which defines `skimp`, and Chart.js, which defines `Chart`.
 (() => {
   "use strict";
-  const root = document.documentElement;
-  const body = document.body;
+  const { root, body, failed, color, element, format } = skimp;
   const PRINT_WIDTH = 680; // pixels of an A4 or Letter page within 15 mm margins
   const PRINT_HEIGHT = 680; // what the shorter of the two leaves below heading, caption and legend
   const NARROW = 640; // below this width bars lie down, so that their names stay readable
   const MANY = 24; // and above this count of them, too
 
-  // Browser tests read these attributes.
-  const failed = (error) => {
-    const text = String((error && error.stack) || error);
-    body.dataset.errors = body.dataset.errors ? `${body.dataset.errors}\n${text}` : text;
-  };
-  window.addEventListener("error", (event) => failed(event.error || event.message));
-  window.addEventListener("securitypolicyviolation", (event) => failed(`blocked: ${event.violatedDirective}`));
-
-  const color = (name) => getComputedStyle(root).getPropertyValue(name).trim();
-  const element = (tag, attributes = {}, ...children) => {
-    const node = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-    node.append(...children);
-    return node;
-  };
-
-  // Four significant digits, without the locale.
-  const format = (value) => {
-    if (value === 0) return "0";
-    const digits = 3 - Math.floor(Math.log10(Math.abs(value)));
-    return value.toFixed(Math.min(Math.max(digits, 0), 6));
-  };
   const letter = (idx) => String.fromCharCode(65 + idx);
   const shorten = (text, most) => (text.length > most ? `…${text.slice(1 - most)}` : text);
 
@@ -353,38 +330,6 @@
     body.dataset.overflowPx = String(Math.max(0, root.scrollWidth - root.clientWidth));
   };
 
-  // System, light, dark. The choice outlives the page where the browser lets files store anything.
-  const themes = ["system", "light", "dark"];
-  const stored = () => {
-    try {
-      return localStorage.getItem("skimp-theme") || "system";
-    } catch {
-      return "system";
-    }
-  };
-  const button = document.getElementById("theme");
-  const apply = (theme) => {
-    if (theme === "system") delete root.dataset.theme;
-    else root.dataset.theme = theme;
-    button.textContent = `Theme: ${theme}`;
-  };
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    const current = root.dataset.theme || "system";
-    const next = themes[(themes.indexOf(current) + 1) % themes.length];
-    try {
-      localStorage.setItem("skimp-theme", next);
-    } catch {
-      // Not stored: the choice holds for this view.
-    }
-    apply(next);
-    drawAll();
-  });
-  // `#dark` and `#light` force a theme, for links and screenshots.
-  const forced = location.hash.slice(1);
-  const theme = themes.includes(forced) ? forced : stored();
-  apply(themes.includes(theme) ? theme : "system");
-
   if (typeof Chart === "undefined") {
     failed("the chart library did not run");
     return;
@@ -399,7 +344,7 @@
   }
   drawAll();
 
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll());
+  skimp.onTheme(() => drawAll());
   // Chart.js follows the width by itself; only the direction of the bars is ours.
   let width = window.innerWidth;
   window.addEventListener("resize", () => {
@@ -407,14 +352,5 @@
     width = window.innerWidth;
     drawAll();
   });
-  let before;
-  window.addEventListener("beforeprint", () => {
-    before = root.dataset.theme;
-    root.dataset.theme = "light";
-    drawAll(true);
-  });
-  window.addEventListener("afterprint", () => {
-    apply(before || "system");
-    drawAll();
-  });
+  skimp.onPrint((printing) => drawAll(printing));
 })();

@@ -3,7 +3,10 @@
 /// Style of the page.
 pub(super) const CSS: &str = include_str!("../../assets/report.css");
 
-/// Behavior of the page: theme, charts, printing.
+/// Behavior of every page: errors, colors, theme, printing.
+pub(super) const PAGE_SCRIPT: &str = include_str!("../../assets/page.js");
+
+/// Behavior of a study's page: charts.
 pub(super) const SCRIPT: &str = include_str!("../../assets/report.js");
 
 /// Chart.js as its authors built it; see `assets/chartjs/README.md`.
@@ -34,7 +37,7 @@ mod tests {
 
     #[test]
     fn scripts_do_not_end_their_element() {
-        for script in [chart_js(), SCRIPT] {
+        for script in [chart_js(), PAGE_SCRIPT, SCRIPT] {
             assert!(!script.contains("</script") && !script.contains("<!--"));
         }
         assert!(chart_js().len() > 200_000 && !chart_js().contains("sourceMappingURL"));

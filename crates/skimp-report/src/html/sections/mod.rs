@@ -20,6 +20,8 @@ mod tables;
 mod training;
 mod unread;
 
+pub(super) use self::provenance::inputs_and_configuration;
+
 use crate::StudyRecord;
 use crate::table::Table;
 

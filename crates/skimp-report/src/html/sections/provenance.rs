@@ -4,6 +4,7 @@ use super::Section;
 use crate::StudyRecord;
 use crate::html::escape;
 use crate::number;
+use crate::records::InputDigest;
 use crate::table::{Cell, Column, Table};
 
 /// Resolved configuration, digests of the inputs, timings.
@@ -25,15 +26,7 @@ impl Section for ProvenanceSection {
             study.seed,
             escape(&study.schema)
         );
-        if !study.inputs.is_empty() {
-            html.push_str(&inputs(study).to_html());
-        }
-        if !study.config_toml.is_empty() {
-            html.push_str(&format!(
-                "<h3>Resolved configuration</h3>\n<pre tabindex=\"0\"><code>{}</code></pre>\n",
-                escape(&study.config_toml)
-            ));
-        }
+        html.push_str(&inputs_and_configuration(&study.inputs, &study.config_toml));
         if !study.timings.is_empty() {
             html.push_str(&timings(study).to_html());
         }
@@ -41,14 +34,26 @@ impl Section for ProvenanceSection {
     }
 }
 
-fn inputs(study: &StudyRecord) -> Table {
+/// What was read and the resolved configuration, where there is any.
+pub(in crate::html) fn inputs_and_configuration(digests: &[InputDigest], config_toml: &str) -> String {
+    let mut html = if digests.is_empty() { String::new() } else { inputs(digests).to_html() };
+    if !config_toml.is_empty() {
+        html.push_str(&format!(
+            "<h3>Resolved configuration</h3>\n<pre tabindex=\"0\"><code>{}</code></pre>\n",
+            escape(config_toml)
+        ));
+    }
+    html
+}
+
+fn inputs(digests: &[InputDigest]) -> Table {
     let columns = vec![
         Column::text("input", "input"),
         Column::number("size_bytes", "size", "bytes"),
         Column::text("sha256", "SHA-256"),
     ];
     let mut table = Table::new("Inputs that were read", columns);
-    for input in &study.inputs {
+    for input in digests {
         table.row(vec![input.path.clone().into(), input.size_bytes.into(), input.sha256.clone().into()]);
     }
     table
