@@ -2,6 +2,7 @@
 //!
 //! [`SimulationRecord`] holds what accelerators did with a network, [`StudyRecord`] a whole study. [`write_study`]
 //! turns a study into a folder of files, [`html::render`] into one self-contained page, [`views`] into tables.
+//! [`SweepRecord`] holds the points of a sweep, which [`html::render_sweep`] makes a page to explore.
 //! This crate takes records and knows nothing of the simulators that fill them; it prints nothing and reads no
 //! environment.
 
@@ -17,5 +18,5 @@ mod writers;
 pub use error::ReportError;
 pub use files::write_atomic;
 pub use indexmap::IndexMap;
-pub use records::{SimulationRecord, StudyRecord};
+pub use records::{SimulationRecord, StudyRecord, SweepRecord};
 pub use writers::{OutputFile, WRITERS, Writer, check_folder, refresh_study, write_study};

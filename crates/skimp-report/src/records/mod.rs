@@ -15,6 +15,7 @@ mod precision;
 mod sections;
 mod simulation;
 mod study;
+mod sweep;
 mod tables;
 mod training;
 mod upgrade;
@@ -34,6 +35,10 @@ pub use self::simulation::{
 };
 pub use self::study::{
     Assumption, InputDigest, Provenance, PublishedFigure, STUDY_SCHEMA, StudyRecord, TRAINING_RUN, Timing,
+};
+pub use self::sweep::{
+    AxisColumn, FigureColumn, ObjectiveRecord, PointStatus, SWEEP_SCHEMA, SlowLayer, SweepPoint, SweepRecord,
+    WhyColumns,
 };
 pub use self::tables::{ChartRecord, CloudRecord, ColumnRecord, PointRecord, TableRecord, TablesRecord};
 pub use self::training::{TrainingEpoch, TrainingRecord, TrainingStart};

@@ -4,5 +4,7 @@
 
 mod browser;
 mod demo;
+mod demo_sweep;
 mod html;
 mod records;
+mod sweep_html;

@@ -1,0 +1,194 @@
+//! The points of a sweep as one page to explore.
+
+mod data;
+mod front;
+
+use indexmap::IndexMap;
+
+use self::front::pareto_front;
+use super::escape;
+use super::page::Page;
+use super::sections::inputs_and_configuration;
+use crate::number;
+use crate::records::{FigureColumn, ObjectiveRecord, PointStatus, SweepRecord};
+use crate::table::{Align, Cell, Column, Table};
+use crate::views::words_for_count;
+
+/// Rows of the front's table at most, here and in the script.
+const MOST_ROWS: usize = 500;
+
+/// The page. It loads nothing, and without scripts it still has the front, the counts and the reasons.
+pub fn render_sweep(record: &SweepRecord) -> String {
+    let mut sections = vec![("summary", "Summary".to_owned(), summary(record))];
+    if let Some(table) = front_table(record) {
+        sections.push(("front", "Pareto front".to_owned(), table));
+    }
+    if let Some(table) = reasons(record) {
+        sections.push(("left-out", "Infeasible and failed points".to_owned(), table));
+    }
+    sections.push(("provenance", "Configuration and inputs".to_owned(), provenance(record)));
+    Page {
+        version: record.skimp_version.clone(),
+        kind: "skimp sweep",
+        name: record.name.clone(),
+        title: record.title.clone(),
+        facts: facts(record),
+        sections,
+        css: "",
+        foot: "This file is complete: it loads nothing.",
+        scripts: Vec::new(),
+    }
+    .html()
+}
+
+fn facts(record: &SweepRecord) -> Vec<(&'static str, String)> {
+    let varied: Vec<&str> = record.axes.iter().map(|axis| axis.key.as_str()).collect();
+    vec![
+        ("points", number::count(record.n_points() as u64)),
+        ("varied", data::labels(&varied).join(", ")),
+        ("objectives", record.objectives.iter().map(objective_words).collect::<Vec<_>>().join(", ")),
+        ("constraints", record.constraints.join(", ")),
+        ("seed", record.seed.to_string()),
+    ]
+}
+
+fn objective_words(objective: &ObjectiveRecord) -> String {
+    format!("{} {}", if objective.maximize { "high" } else { "low" }, objective.name)
+}
+
+/// The first two objectives that have figures.
+fn pair(record: &SweepRecord) -> Option<[(&ObjectiveRecord, &FigureColumn); 2]> {
+    let mut found = record.objectives.iter().filter_map(|one| Some((one, record.figure(&one.name)?)));
+    Some([found.next()?, found.next()?])
+}
+
+/// The front of the first two objectives, among points that keep every constraint.
+fn front(record: &SweepRecord) -> Option<Vec<usize>> {
+    let [x, y] = pair(record)?;
+    let figure = |column: &FigureColumn| {
+        let of =
+            |(idx, value): (usize, &Option<f64>)| value.filter(|_| record.status.get(idx) == Some(&PointStatus::Ok));
+        column.values.iter().enumerate().map(of).collect::<Vec<_>>()
+    };
+    Some(pareto_front(&figure(x.1), &figure(y.1), [x.0.maximize, y.0.maximize]))
+}
+
+/// The counts in a sentence.
+fn summary_sentence(record: &SweepRecord) -> String {
+    let n = record.n_points();
+    let (infeasible, failed) = (record.n_with(PointStatus::Infeasible), record.n_with(PointStatus::Failed));
+    let mut sentence = format!("{} ran", words_for_count((n - failed.min(n)) as u64, "point"));
+    if failed > 0 {
+        sentence.push_str(&format!(", {} could not", number::count(failed as u64)));
+    }
+    if infeasible > 0 {
+        sentence.push_str(&format!("; {} of them violate a constraint", number::count(infeasible as u64)));
+    }
+    if let (Some(front), Some([x, y])) = (front(record), pair(record)) {
+        let of = format!("{} and {}", objective_words(x.0), objective_words(y.0));
+        let verb = if front.len() == 1 { "is" } else { "are" };
+        sentence.push_str(&format!(". {} {verb} on the Pareto front of {of}", number::count(front.len() as u64)));
+    }
+    sentence + "."
+}
+
+fn summary(record: &SweepRecord) -> String {
+    let own = match record.summary.as_str() {
+        "" => String::new(),
+        text => format!("<p>{}</p>\n", escape(text)),
+    };
+    format!("<p class=\"lead\">{}</p>\n{own}", escape(&summary_sentence(record)))
+}
+
+/// The points of the front: figures, then what was varied.
+fn front_table(record: &SweepRecord) -> Option<String> {
+    let front = front(record)?;
+    let [x, y] = pair(record)?;
+    let caption = format!(
+        "Front of {} and {}: no other point that keeps the constraints is as good in both and better in one{}",
+        objective_words(x.0),
+        objective_words(y.0),
+        if front.len() > MOST_ROWS {
+            format!("; the first {MOST_ROWS} of {} points", front.len())
+        } else {
+            String::new()
+        }
+    );
+    let mut columns = vec![Column::text("point_id", "point")];
+    let right =
+        |name: &str, unit: &str| Column { unit: unit.to_owned(), align: Align::Right, ..Column::text(name, name) };
+    columns.extend(record.figures.iter().map(|figure| right(&figure.name, &figure.unit)));
+    let keys: Vec<&str> = record.axes.iter().map(|axis| axis.key.as_str()).collect();
+    columns.extend(data::labels(&keys).iter().map(|label| Column::text(label.as_str(), label.as_str())));
+    let mut table = Table::new(caption, columns);
+    for &idx in front.iter().take(MOST_ROWS) {
+        let mut row = vec![Cell::from(record.point_ids[idx].as_str())];
+        let figure = |column: &FigureColumn| column.values.get(idx).copied().flatten().map(significant);
+        row.extend(record.figures.iter().map(|column| Cell::from(figure(column))));
+        row.extend(record.axes.iter().map(|axis| Cell::from(axis.values.get(idx).map(data::shown))));
+        table.row(row);
+    }
+    Some(table.to_html())
+}
+
+/// Four significant digits.
+fn significant(value: f64) -> String {
+    let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
+    if (-4..15).contains(&magnitude) {
+        number::fixed(value, (3 - magnitude).max(0) as usize)
+    } else {
+        format!("{value:.3e}")
+    }
+}
+
+/// How many points have no place on a front, by reason.
+fn reasons(record: &SweepRecord) -> Option<String> {
+    let mut counts: IndexMap<(PointStatus, &str), u64> = IndexMap::new();
+    for (&status, reason) in record.status.iter().zip(&record.reasons) {
+        if status != PointStatus::Ok {
+            *counts.entry((status, reason)).or_default() += 1;
+        }
+    }
+    counts.sort_by(|_, a, _, b| b.cmp(a));
+    let columns = vec![
+        Column::text("status", "status"),
+        Column::number("points", "points", ""),
+        Column::text("reason", "reason"),
+    ];
+    let mut table = Table::new("Points that violate a constraint (infeasible) or could not run (failed)", columns);
+    for ((status, reason), n) in &counts {
+        let reason = if reason.is_empty() { "no reason given" } else { reason };
+        table.row(vec![status.word().into(), (*n).into(), reason.into()]);
+    }
+    (!counts.is_empty()).then(|| table.to_html())
+}
+
+fn provenance(record: &SweepRecord) -> String {
+    let mut html = format!(
+        "<p>skimp {}, seed {}, record schema <code>{}</code>.</p>\n",
+        escape(&record.skimp_version),
+        record.seed,
+        escape(&record.schema)
+    );
+    html.extend(record.provenance.iter().map(|line| format!("<p>{}</p>\n", escape(line))));
+    html + &inputs_and_configuration(&record.inputs, &record.config_toml)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_digits_are_shown() {
+        for (value, expected) in [
+            (0.0, "0.000"),
+            (1234.56, "1,235"),
+            (0.012_341, "0.01234"),
+            (-9.9996, "-10.000"),
+            (3.2e9, "3,200,000,000"),
+            (1.5e-9, "1.500e-9"),
+        ] {
+            assert_eq!(significant(value), expected);
+        }
+    }
+}
