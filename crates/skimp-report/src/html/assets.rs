@@ -9,6 +9,24 @@ pub(super) const PAGE_SCRIPT: &str = include_str!("../../assets/page.js");
 /// Behavior of a study's page: charts.
 pub(super) const SCRIPT: &str = include_str!("../../assets/report.js");
 
+/// Style of a sweep's page besides.
+pub(super) const EXPLORER_CSS: &str = include_str!("../../assets/explorer.css");
+
+/// Behavior of a sweep's page: one scope, a file for each of its parts.
+pub(super) const EXPLORER_SCRIPT: &str = concat!(
+    "(() => {\n\"use strict\";\n",
+    include_str!("../../assets/explorer/data.js"),
+    include_str!("../../assets/explorer/filter.js"),
+    include_str!("../../assets/explorer/state.js"),
+    include_str!("../../assets/explorer/scatter.js"),
+    include_str!("../../assets/explorer/parallel.js"),
+    include_str!("../../assets/explorer/table.js"),
+    include_str!("../../assets/explorer/detail.js"),
+    include_str!("../../assets/explorer/exports.js"),
+    include_str!("../../assets/explorer/main.js"),
+    "})();\n"
+);
+
 /// Chart.js as its authors built it; see `assets/chartjs/README.md`.
 const CHART_JS: &str = include_str!("../../assets/chartjs/chart.umd.min.js");
 
@@ -37,7 +55,7 @@ mod tests {
 
     #[test]
     fn scripts_do_not_end_their_element() {
-        for script in [chart_js(), PAGE_SCRIPT, SCRIPT] {
+        for script in [chart_js(), PAGE_SCRIPT, SCRIPT, EXPLORER_SCRIPT] {
             assert!(!script.contains("</script") && !script.contains("<!--"));
         }
         assert!(chart_js().len() > 200_000 && !chart_js().contains("sourceMappingURL"));

@@ -3,7 +3,7 @@
 //! Without a browser on the `PATH` the tests say so and pass.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use skimp_report::records::LayersRecord;
 use skimp_report::{SimulationRecord, StudyRecord, html};
@@ -24,47 +24,61 @@ fn browser() -> Option<PathBuf> {
 }
 
 /// A folder with a report in it and a browser to open it.
-struct Session {
+pub(crate) struct Session {
     browser: PathBuf,
     folder: tempfile::TempDir,
 }
 
 impl Session {
     fn open(study: &StudyRecord) -> Option<Self> {
+        Self::with_page(&html::render(study))
+    }
+
+    /// With that text as `report.html`; nothing without a browser.
+    pub(crate) fn with_page(page: &str) -> Option<Self> {
         let browser = browser()?;
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("report.html"), html::render(study)).unwrap();
+        std::fs::write(folder.path().join("report.html"), page).unwrap();
         Some(Self { browser, folder })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn run(&self, page: &str, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, page: &str, arguments: &[&str]) -> Output {
         let profile = tempfile::tempdir_in(self.folder.path()).unwrap();
-        let output = Command::new(&self.browser)
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-            .args(["--disable-dev-shm-usage", "--hide-scrollbars", "--allow-file-access-from-files"])
-            .arg("--virtual-time-budget=5000")
-            .arg(format!("--user-data-dir={}", profile.path().display()))
-            .args(arguments)
-            .arg(format!("file://{}", self.path(page).display()))
-            .output()
-            .unwrap();
+        let output =
+            self.command(page, profile.path()).arg("--virtual-time-budget=5000").args(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output
     }
 
+    /// A browser that goes on in real time until it is killed.
+    pub(crate) fn start(&self, page: &str, arguments: &[&str]) -> Child {
+        self.command(page, &self.path("profile")).args(arguments).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn command(&self, page: &str, profile: &Path) -> Command {
+        let address = format!("file://{}", self.path(page).display());
+        let mut command = Command::new(&self.browser);
+        command
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            .args(["--disable-dev-shm-usage", "--hide-scrollbars", "--allow-file-access-from-files"])
+            .arg(format!("--user-data-dir={}", profile.display()))
+            .arg(address);
+        command
+    }
+
     /// The document after the scripts ran.
-    fn dom(&self, page: &str, width: u32) -> String {
+    pub(crate) fn dom(&self, page: &str, width: u32) -> String {
         let output = self.run(page, &["--dump-dom", &format!("--window-size={width},900")]);
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// A frame of that width around the report: browsers do not make windows as narrow as a phone.
-    fn frame(&self, width: u32) -> String {
+    pub(crate) fn frame(&self, width: u32) -> String {
         let name = format!("frame-{width}.html");
         let page = format!(
             "<!DOCTYPE html><body style=\"margin:0\"><iframe id=\"frame\" src=\"report.html\" \
@@ -77,7 +91,7 @@ impl Session {
 }
 
 /// The value of a `data-` attribute of the document's body.
-fn attribute(dom: &str, name: &str) -> Option<String> {
+pub(crate) fn attribute(dom: &str, name: &str) -> Option<String> {
     let body = &dom[dom.find("<body")?..];
     let body = &body[..body.find('>')?];
     let value = body.split_once(&format!("{name}=\""))?.1;
@@ -90,7 +104,7 @@ fn assert_drawn(dom: &str, what: &str) {
     assert_eq!(attribute(dom, "data-overflow-px").as_deref(), Some("0"), "{what}");
 }
 
-fn assert_picture(path: &Path) {
+pub(crate) fn assert_picture(path: &Path) {
     let bytes = std::fs::read(path).unwrap();
     assert!(bytes.starts_with(b"\x89PNG"), "{}", path.display());
     // An empty page of this size compresses to a few kilobytes.

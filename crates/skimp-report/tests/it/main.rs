@@ -7,4 +7,5 @@ mod demo;
 mod demo_sweep;
 mod html;
 mod records;
+mod sweep_browser;
 mod sweep_html;

@@ -11,14 +11,16 @@ fn counts_and_front_are_said_without_scripts() {
     let (infeasible, failed) = (record.n_with(PointStatus::Infeasible), record.n_with(PointStatus::Failed));
     assert!(infeasible > 5 && failed > 5);
     let page = render_sweep(&record);
-    let ran = format!("{} points ran, {failed} could not; {infeasible} of them violate a constraint.", 300 - failed);
+    let ok = 300 - failed - infeasible;
+    let ran =
+        format!("{ok} of 300 points ran within the constraints, {infeasible} violate one, {failed} could not run.");
     assert!(page.contains(&ran), "{ran}");
     assert!(page.contains("are on the Pareto front of low latency and low energy."));
     assert!(page.contains("layer block3.conv1: a tile takes 16 KiB, more than the buffer"));
     for id in ["summary", "front", "left-out", "provenance"] {
         assert_eq!(page.matches(&format!("<section id=\"{id}\"")).count(), 1, "{id}");
     }
-    assert_eq!(page.matches("<table").count(), page.matches("<caption>").count());
+    assert_eq!(page.matches("<table").count(), page.matches("<caption").count());
 }
 
 #[test]
@@ -33,7 +35,8 @@ fn a_sweep_without_points_or_objectives_is_a_page() {
 
 #[test]
 fn nothing_is_loaded() {
-    let page = render_sweep(&demo_sweep::sweep(50)).to_lowercase();
+    // Saved files are addresses within the page.
+    let page = render_sweep(&demo_sweep::sweep(50)).replace("ObjectURL(", "").to_lowercase();
     assert!(page.contains("default-src 'none'"));
     for forbidden in
         ["<link", "<img", "<iframe", "<object", "<embed", "<base", "@import", "url(", "src=", "fetch(", "://"]

@@ -1,6 +1,113 @@
-//! Values and names of a sweep as text.
+//! The points as the page's script reads them: by column, each text once.
 
+use indexmap::{IndexMap, IndexSet};
+use serde::Serialize;
 use serde_json::Value;
+
+use crate::records::{AxisColumn, PointStatus, SweepRecord};
+
+/// All that the script reads.
+#[derive(Serialize)]
+pub(super) struct Data<'a> {
+    name: &'a str,
+    base: &'a str,
+    ids: &'a [String],
+    /// 0: ok, 1: infeasible, 2: failed.
+    status: Vec<u8>,
+    reasons: Texts<'a>,
+    axes: Vec<Axis<'a>>,
+    figures: Vec<Figure<'a>>,
+    layers: &'a [String],
+    bounds: &'a [String],
+    /// Per point: layer, bound, share in ten-thousandths; flat.
+    why: Vec<Vec<u32>>,
+}
+
+/// Texts, each once, and the one of each point.
+#[derive(Serialize)]
+struct Texts<'a> {
+    texts: IndexSet<&'a str>,
+    at: Vec<usize>,
+}
+
+/// What was varied. Values are texts, so that all digits survive the script.
+#[derive(Serialize)]
+struct Axis<'a> {
+    key: &'a str,
+    label: String,
+    /// Whether all values are numbers.
+    number: bool,
+    /// The values for people and CSV.
+    levels: Vec<String>,
+    /// The values for TOML, where they differ.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    toml: Vec<String>,
+    /// Index of each point's value; -1 where it has none.
+    at: Vec<i64>,
+}
+
+/// What was found.
+#[derive(Serialize)]
+struct Figure<'a> {
+    name: &'a str,
+    unit: &'a str,
+    /// Whether more is better; none where the sweep does not seek it.
+    maximize: Option<bool>,
+    values: Vec<Option<f64>>,
+}
+
+impl<'a> Data<'a> {
+    /// The data of a sweep.
+    pub(super) fn of(record: &'a SweepRecord) -> Self {
+        let n = record.n_points();
+        let mut texts = IndexSet::new();
+        let at = (0..n).map(|idx| texts.insert_full(record.reasons.get(idx).map_or("", String::as_str)).0).collect();
+        let labels = labels(&record.axes.iter().map(|axis| axis.key.as_str()).collect::<Vec<_>>());
+        let figure = |figure: &'a crate::records::FigureColumn| Figure {
+            name: &figure.name,
+            unit: &figure.unit,
+            maximize: record.objectives.iter().find(|one| one.name == figure.name).map(|one| one.maximize),
+            values: (0..n).map(|idx| figure.values.get(idx).copied().flatten()).collect(),
+        };
+        let why = |idx| record.why.points.get(idx).map(Vec::as_slice).unwrap_or_default();
+        let flat = |&(layer, bound, share): &_| [layer, bound, f64::round(share * 1e4) as u32];
+        Self {
+            name: &record.name,
+            base: &record.base_toml,
+            ids: &record.point_ids,
+            status: (0..n).map(|idx| code(record.status.get(idx))).collect(),
+            reasons: Texts { texts, at },
+            axes: record.axes.iter().zip(labels).map(|(axis, label)| Axis::of(axis, label, n)).collect(),
+            figures: record.figures.iter().map(figure).collect(),
+            layers: &record.why.layers,
+            bounds: &record.why.bounds,
+            why: (0..n).map(|idx| why(idx).iter().flat_map(flat).collect()).collect(),
+        }
+    }
+}
+
+impl<'a> Axis<'a> {
+    fn of(axis: &'a AxisColumn, label: String, n: usize) -> Self {
+        let mut levels: IndexMap<String, &Value> = IndexMap::new();
+        let mut at: Vec<i64> = Vec::with_capacity(n);
+        for idx in 0..n {
+            let value = axis.values.get(idx).unwrap_or(&Value::Null);
+            at.push(if value.is_null() { -1 } else { levels.insert_full(toml(value), value).0 as i64 });
+        }
+        let number = !levels.is_empty() && levels.values().all(|value| value.is_number());
+        let shown: Vec<String> = levels.values().map(|value| shown(value)).collect();
+        let toml: Vec<String> = levels.into_keys().collect();
+        Self { key: &axis.key, label, number, at, toml: if toml == shown { Vec::new() } else { toml }, levels: shown }
+    }
+}
+
+fn code(status: Option<&PointStatus>) -> u8 {
+    match status {
+        None | Some(PointStatus::Ok) => 0,
+        Some(PointStatus::Infeasible) => 1,
+        Some(PointStatus::Failed) => 2,
+    }
+}
 
 /// A value for people and for CSV: texts as they are.
 pub(super) fn shown(value: &Value) -> String {
@@ -9,6 +116,25 @@ pub(super) fn shown(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// A value as TOML. Numbers have the fewest digits that read back as the same bits, and stay whole or real as they are.
+fn toml(value: &Value) -> String {
+    match value {
+        Value::Null => "\"\"".to_owned(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::String(text) => text_as_toml(text),
+        Value::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
+        Value::Object(entries) => {
+            let entries = entries.iter().map(|(key, value)| format!("{} = {}", text_as_toml(key), toml(value)));
+            format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// A basic string: JSON's escapes are TOML's, but TOML forbids DEL, too.
+fn text_as_toml(text: &str) -> String {
+    Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }
 
 /// Keys without the path that others do not need to tell them apart: `accelerator.set.units` is `units` where no other
@@ -27,11 +153,32 @@ pub(super) fn labels(keys: &[&str]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn labels_are_short_and_distinct() {
         let keys = ["accelerator.set.units", "quantization.weight_bits", "noise.set.units", "seed", "seed"];
         assert_eq!(labels(&keys), ["accelerator.set.units", "weight_bits", "noise.set.units", "seed", "seed"]);
+    }
+
+    #[test]
+    fn values_are_toml() {
+        for value in [
+            json!(8),
+            json!(8.0),
+            json!(1e300),
+            json!(0.1),
+            json!(-1.5e-9),
+            json!(true),
+            json!("a\"b\\c\n\u{7f}\u{1b}</script>"),
+            json!([1, "a", [2.5]]),
+            json!({"a b": 1, "c": {"d": "e"}}),
+        ] {
+            let text = format!("value = {}\n", toml(&value));
+            let read: toml::Table = text.parse().unwrap();
+            assert_eq!(serde_json::to_value(&read["value"]).unwrap(), value, "{text}");
+        }
     }
 }

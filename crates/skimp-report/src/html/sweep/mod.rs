@@ -6,9 +6,9 @@ mod front;
 use indexmap::IndexMap;
 
 use self::front::pareto_front;
-use super::escape;
 use super::page::Page;
 use super::sections::inputs_and_configuration;
+use super::{assets, escape, inline_json};
 use crate::number;
 use crate::records::{FigureColumn, ObjectiveRecord, PointStatus, SweepRecord};
 use crate::table::{Align, Cell, Column, Table};
@@ -20,8 +20,11 @@ const MOST_ROWS: usize = 500;
 /// The page. It loads nothing, and without scripts it still has the front, the counts and the reasons.
 pub fn render_sweep(record: &SweepRecord) -> String {
     let mut sections = vec![("summary", "Summary".to_owned(), summary(record))];
-    if let Some(table) = front_table(record) {
-        sections.push(("front", "Pareto front".to_owned(), table));
+    let has_columns = !(record.axes.is_empty() && record.figures.is_empty());
+    if record.n_points() > 0 && has_columns {
+        sections.push(("explore", "Explore".to_owned(), explorer(record)));
+        let table = front_table(record).unwrap_or_default();
+        sections.push(("front", "Pareto front".to_owned(), format!("<div id=\"front-table\">{table}</div>\n")));
     }
     if let Some(table) = reasons(record) {
         sections.push(("left-out", "Infeasible and failed points".to_owned(), table));
@@ -34,9 +37,13 @@ pub fn render_sweep(record: &SweepRecord) -> String {
         title: record.title.clone(),
         facts: facts(record),
         sections,
-        css: "",
+        css: assets::EXPLORER_CSS,
         foot: "This file is complete: it loads nothing.",
-        scripts: Vec::new(),
+        scripts: if record.n_points() > 0 && has_columns {
+            vec![assets::EXPLORER_SCRIPT.to_owned()]
+        } else {
+            Vec::new()
+        },
     }
     .html()
 }
@@ -77,12 +84,20 @@ fn front(record: &SweepRecord) -> Option<Vec<usize>> {
 fn summary_sentence(record: &SweepRecord) -> String {
     let n = record.n_points();
     let (infeasible, failed) = (record.n_with(PointStatus::Infeasible), record.n_with(PointStatus::Failed));
-    let mut sentence = format!("{} ran", words_for_count((n - failed.min(n)) as u64, "point"));
-    if failed > 0 {
-        sentence.push_str(&format!(", {} could not", number::count(failed as u64)));
-    }
+    let ok = n.saturating_sub(infeasible + failed) as u64;
+    let mut sentence = match (infeasible, failed) {
+        (0, 0) => format!("{} ran", words_for_count(n as u64, "point")),
+        _ if record.constraints.is_empty() && infeasible == 0 => {
+            format!("{} of {} ran", number::count(ok), words_for_count(n as u64, "point"))
+        }
+        _ => format!("{} of {} ran within the constraints", number::count(ok), words_for_count(n as u64, "point")),
+    };
     if infeasible > 0 {
-        sentence.push_str(&format!("; {} of them violate a constraint", number::count(infeasible as u64)));
+        let verb = if infeasible == 1 { "violates" } else { "violate" };
+        sentence.push_str(&format!(", {} {verb} one", number::count(infeasible as u64)));
+    }
+    if failed > 0 {
+        sentence.push_str(&format!(", {} could not run", number::count(failed as u64)));
     }
     if let (Some(front), Some([x, y])) = (front(record), pair(record)) {
         let of = format!("{} and {}", objective_words(x.0), objective_words(y.0));
@@ -99,6 +114,18 @@ fn summary(record: &SweepRecord) -> String {
     };
     format!("<p class=\"lead\">{}</p>\n{own}", escape(&summary_sentence(record)))
 }
+
+/// The controls and pictures, which the script fills, and the points that it reads.
+fn explorer(record: &SweepRecord) -> String {
+    format!(
+        "<noscript><p>The pictures and the table of all points need JavaScript. The front of the first two objectives is \
+         in the table below.</p></noscript>\n{EXPLORER}<script type=\"application/json\" id=\"data\">{}</script>\n",
+        inline_json(&data::Data::of(record))
+    )
+}
+
+/// What the script fills.
+const EXPLORER: &str = include_str!("../../../assets/explorer.html");
 
 /// The points of the front: figures, then what was varied.
 fn front_table(record: &SweepRecord) -> Option<String> {
@@ -160,7 +187,8 @@ fn reasons(record: &SweepRecord) -> Option<String> {
         let reason = if reason.is_empty() { "no reason given" } else { reason };
         table.row(vec![status.word().into(), (*n).into(), reason.into()]);
     }
-    (!counts.is_empty()).then(|| table.to_html())
+    let button = "<button type=\"button\" hidden data-filter=\"not status = ok\">Show these points</button>\n";
+    (!counts.is_empty()).then(|| table.to_html() + button)
 }
 
 fn provenance(record: &SweepRecord) -> String {
