@@ -9,6 +9,8 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum, ValueHint};
 use skimp::{Monitor as _, Preprocess, Size, StudyError, Tabular};
 
+pub(crate) use skimp::flags::input_size;
+
 use crate::progress::Bars;
 
 /// A failure and its exit code.
@@ -256,18 +258,6 @@ impl TypedValueParser for Known {
 pub(crate) fn costs() -> impl TypedValueParser<Value = skimp::CostsConfig> {
     let words = || [&["auto", "common", "paper"][..], &skimp::names("costs")].concat();
     Known(words).map(skimp::CostsConfig::from)
-}
-
-/// `N` or `HxW`.
-pub(crate) fn input_size(text: &str) -> Result<[usize; 2], String> {
-    let extent = |text: &str| match text.parse::<usize>() {
-        Ok(n) if n > 0 && n <= 1 << 16 => Ok(n),
-        _ => Err(format!("\"{text}\" is not an extent from 1 to 65536; expected N or HxW")),
-    };
-    match text.split_once(['x', 'X']) {
-        Some((height, width)) => Ok([extent(height)?, extent(width)?]),
-        None => extent(text).map(|n| [n, n]),
-    }
 }
 
 /// Reads `--preprocess`, checked while the command line is read.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use skimp::flags::{DataFlags, TuningFlags};
 use skimp::{DataConfig, JudgeBy, QuantizationConfig, ReduceRun, Split, TrainConfig};
 
 use crate::common::{Failure, Known, Preprocessing, input_size};
@@ -24,11 +25,10 @@ pub(crate) struct TuningOptions {
 }
 
 impl TuningOptions {
-    /// Puts what was given on top of `data`.
-    pub(crate) fn apply(&self, data: &mut DataConfig) {
-        data.tuning_images = self.tuning_images.unwrap_or(data.tuning_images);
-        data.tuning_split = self.tuning_split.or(data.tuning_split);
-        data.judge_by = self.judge_by.unwrap_or(data.judge_by);
+    /// As the façade has them.
+    pub(crate) fn flags(&self) -> TuningFlags {
+        let Self { tuning_images, tuning_split, judge_by } = *self;
+        TuningFlags { tuning_images, tuning_split, judge_by }
     }
 }
 
@@ -141,32 +141,32 @@ impl DataOptions {
         self.data.is_some()
     }
 
-    /// As a configuration of images that set ranges, of the training split unless another one was named.
-    pub(crate) fn ranges_config(&self) -> Result<DataConfig, Failure> {
-        let split = self.split.unwrap_or(Split::Train);
-        Ok(DataConfig { split, ..self.config(0, 0)? })
-    }
-
     /// The data set as it was named.
     pub(crate) fn set(&self) -> Option<&str> {
         self.data.as_deref()
     }
 
-    /// As a configuration over `images` traced and `accuracy_images` evaluated images.
-    pub(crate) fn config(&self, images: usize, accuracy_images: usize) -> Result<DataConfig, Failure> {
-        let set = self.data.clone().ok_or_else(|| {
-            Failure::usage(anyhow::anyhow!("a network needs --data NAME[:DIR] (see `skimp list datasets`)"))
-        })?;
-        Ok(DataConfig {
-            set,
-            split: self.split.unwrap_or_default(),
+    /// As the façade has them.
+    pub(crate) fn flags(&self) -> DataFlags {
+        DataFlags {
+            data: self.data.clone(),
+            held: None,
+            split: self.split,
             preprocess: self.preprocess.clone(),
+            input_size: self.input_size,
             seed: self.seed,
             output_name: self.output_name.clone(),
-            images,
-            accuracy_images,
-            ..DataConfig::default()
-        })
+        }
+    }
+
+    /// As a configuration of images that set ranges, of the training split unless another one was named.
+    pub(crate) fn ranges_config(&self) -> Result<DataConfig, Failure> {
+        Ok(self.flags().ranges_config(0)?)
+    }
+
+    /// As a configuration over `images` traced and `accuracy_images` evaluated images.
+    pub(crate) fn config(&self, images: usize, accuracy_images: usize) -> Result<DataConfig, Failure> {
+        Ok(self.flags().config(images, accuracy_images)?)
     }
 }
 
@@ -194,10 +194,6 @@ impl Settings for QuantizationConfig {
             "Feed a signed network input as it is, or shifted to be non-negative (exact; allows END in the first layer)",
         ),
     ];
-
-    fn fault(&self) -> Option<String> {
-        self.check().err().map(|error| error.to_string())
-    }
 }
 
 /// Widths and calibration of the integer network.

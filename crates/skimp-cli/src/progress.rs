@@ -58,14 +58,7 @@ pub(crate) fn aside(text: &str) {
 
 /// Prints an error and its causes.
 pub(crate) fn complain(error: &anyhow::Error) {
-    let mut message = error.to_string();
-    for cause in error.chain().skip(1) {
-        let cause = cause.to_string();
-        // Library messages already quote their cause; print only what is new.
-        if !message.contains(&cause) {
-            message = format!("{message}: {cause}");
-        }
-    }
+    let message = skimp::error_text(error.as_ref());
     warn(&format!("error: {message}"));
 }
 

@@ -5,9 +5,8 @@ use std::marker::PhantomData;
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use serde::Serialize;
 use serde::de::{DeserializeOwned, IntoDeserializer};
-use toml::{Table, Value};
+use toml::Value;
 
 /// A setting as a flag. The flag is the key with dashes.
 #[derive(Clone, Copy, Debug)]
@@ -49,20 +48,12 @@ impl Setting {
     }
 }
 
-/// A configuration whose keys are flags.
-pub(crate) trait Settings: Clone + Default + Serialize + DeserializeOwned + Send + Sync + 'static {
+/// A configuration whose keys are flags, with what help says of them.
+pub(crate) trait Settings: skimp::flags::Settings {
     /// Where the flags stand in help.
     const HEADING: &'static str;
     /// The flags, in the order of help.
     const FLAGS: &'static [Setting];
-
-    /// What is wrong with values that the types allow.
-    fn fault(&self) -> Option<String>;
-
-    /// The keys as they are where nothing is given.
-    fn defaults() -> Table {
-        Table::try_from(Self::default()).unwrap_or_default()
-    }
 }
 
 /// The flags of a configuration, for a command's arguments.
@@ -118,7 +109,9 @@ impl<C: Settings> clap::FromArgMatches for SettingFlags<C> {
                 table.insert(setting.key.to_owned(), value);
             }
         }
-        read(table).map(Self).map_err(|cause| clap::Error::raw(clap::error::ErrorKind::ValueValidation, cause + "\n"))
+        C::read(table)
+            .map(Self)
+            .map_err(|cause| clap::Error::raw(clap::error::ErrorKind::ValueValidation, cause + "\n"))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -131,15 +124,6 @@ fn elements(value: Value) -> Vec<Value> {
     match value {
         Value::Array(values) => values,
         value => vec![value],
-    }
-}
-
-/// The configuration of a table, or what is wrong with it.
-fn read<C: Settings>(table: Table) -> Result<C, String> {
-    let config: C = table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
-    match config.fault() {
-        Some(fault) => Err(fault),
-        None => Ok(config),
     }
 }
 
@@ -172,40 +156,6 @@ impl<C> Reads<C> {
     }
 }
 
-impl<C: Settings> Reads<C> {
-    fn value(&self, text: &str) -> Result<Value, String> {
-        let mut table = C::defaults();
-        let key = self.setting.key;
-        let default = table.get(key).cloned();
-        let candidates: Vec<Value> = match default {
-            Some(Value::Integer(_)) => vec![Value::Integer(text.parse().map_err(|error| format!("{error}"))?)],
-            Some(Value::Float(_)) => vec![Value::Float(text.parse().map_err(|error| format!("{error}"))?)],
-            Some(Value::String(_)) => vec![Value::String(text.to_owned())],
-            Some(Value::Array(_)) => vec![Value::Array(vec![Value::String(text.to_owned())])],
-            // No default tells the type: the one that the configuration takes.
-            _ => {
-                let integer = text.parse().map(Value::Integer).ok();
-                let float = text.parse().map(Value::Float).ok();
-                [integer, float, Some(Value::String(text.to_owned()))].into_iter().flatten().collect()
-            }
-        };
-        let words = skimp::words_of_key::<C>(key);
-        if !words.is_empty() && !words.contains(&text) {
-            return Err(format!("expected one of: {}", words.join(", ")));
-        }
-        let mut cause = String::new();
-        for value in candidates {
-            table.insert(key.to_owned(), value.clone());
-            match read::<C>(table.clone()) {
-                Ok(_) => return Ok(value),
-                Err(fault) if cause.is_empty() => cause = fault,
-                Err(_) => {}
-            }
-        }
-        Err(cause)
-    }
-}
-
 impl<C: Settings> TypedValueParser for Reads<C> {
     type Value = Value;
 
@@ -215,8 +165,8 @@ impl<C: Settings> TypedValueParser for Reads<C> {
         argument: Option<&Arg>,
         value: &std::ffi::OsStr,
     ) -> Result<Value, clap::Error> {
-        let this = self.clone();
-        StringValueParser::new().try_map(move |text| this.value(&text)).parse_ref(command, argument, value)
+        let key = self.setting.key;
+        StringValueParser::new().try_map(move |text| C::from_text(key, &text)).parse_ref(command, argument, value)
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {

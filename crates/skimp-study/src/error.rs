@@ -284,6 +284,9 @@ pub enum StudyError {
     /// No network was named.
     #[error("no network given; use --network MODEL.onnx")]
     NoNetwork,
+    /// No data set was named.
+    #[error("a network needs --data NAME[:DIR] (see `skimp list datasets`)")]
+    NoData,
     /// There is neither a file nor a network of that name.
     #[error("{name}: no such file, and no network of that name (there are: {})", known.join(", "))]
     UnknownNetwork {
@@ -593,6 +596,7 @@ impl StudyError {
             | StudyError::Count { .. }
             | StudyError::Threads { .. }
             | StudyError::NoNetwork
+            | StudyError::NoData
             | StudyError::UnknownNetwork { .. }
             | StudyError::NoSuchFile { .. }
             | StudyError::UnknownOutput { .. }

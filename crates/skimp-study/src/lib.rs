@@ -22,7 +22,7 @@ pub use crate::catalog::lists::{LISTS, ListEntry, ListRecord, list, names};
 pub use crate::catalog::show::{SHOWN, SettingRecord, SettingsRecord, ShowRecord, settings, show, shown_names};
 pub use crate::catalog::support::{DesignSupport, SupportRecord, SupportVerdict, UnknownOperatorRecord, support};
 pub use crate::error::{AnswerFault, InputFault, LabelFault, StudyError, ValidationFault};
-pub use crate::inputs::config::{DataConfig, JudgeBy, NetworkConfig};
+pub use crate::inputs::config::{DataConfig, HeldData, JudgeBy, NetworkConfig};
 pub use crate::inputs::describe::{Checked, ClassRecord, DataSetRecord, LeftOutRecord, SplitRecord, describe_data};
 pub use crate::inputs::images::Images;
 pub use crate::inputs::network::{EmbeddedNetwork, NETWORKS, Network};

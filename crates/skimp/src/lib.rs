@@ -36,6 +36,7 @@
 //! Programs to begin with are in `examples/programs`. The crates below are re-exported under short names for those who need
 //! more than the stages.
 
+pub mod flags;
 mod progress;
 mod threads;
 
@@ -144,4 +145,20 @@ pub fn mapping_text(record: &SimulationRecord, width: Option<usize>) -> String {
 /// [`StudyError::Report`] if the table cannot be written.
 pub fn study_csv(record: &StudyRecord) -> Result<String, StudyError> {
     Ok(skimp_report::views::study_csv(record)?)
+}
+
+/// An error with its causes, as the command line prints it.
+#[must_use]
+pub fn error_text(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        // Library messages already quote their cause; add only what is new.
+        if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+        source = error.source();
+    }
+    message
 }

@@ -43,10 +43,6 @@ impl Settings for QdqConfig {
         Setting::new("output_form", "FORM", "Outputs: dequantized codes, or scaled accumulators of a last layer")
             .alias(&["outputs"]),
     ];
-
-    fn fault(&self) -> Option<String> {
-        self.check().err().map(|error| error.to_string())
-    }
 }
 
 #[derive(Args, Debug)]

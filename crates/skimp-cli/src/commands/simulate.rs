@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, ValueHint};
-use skimp::{DataConfig, SimulateConfig, SimulationRecord};
+use skimp::flags::SimulateFlags;
+use skimp::{DataConfig, SimulationRecord};
 
 use crate::common::{Failure, Format, Global, Known, costs};
 use crate::options::{DataOptions, QuantizationOptions, TuningOptions};
@@ -23,7 +24,7 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = DataConfig::default().images)]
     images: usize,
     /// Images on which approximate accelerators are judged; 0 for none
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = SimulateFlags::default().accuracy_images)]
     accuracy_images: usize,
     /// Chips of designs with resistive cells that are judged on --accuracy-images, side by side: mean and 95 % interval
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -110,33 +111,11 @@ impl super::Command for Simulate {
         if skimp::Topology::is_named(&arguments.model) {
             return topology(&arguments, &global, &accelerators, &costs);
         }
-        if arguments.chips.is_some() && arguments.accuracy_images == 0 {
-            return Err(Failure::usage(anyhow::anyhow!(
-                "--chips needs images that judge them: --accuracy-images 0, expected at least 1"
-            )));
-        }
-        let chips = arguments
-            .chips
-            .map(|count| skimp::ChipsConfig { count: count as usize, attribution: arguments.attribution });
         let network = skimp::Network::open(&arguments.model)?;
         global.tells(&network);
         // External data of the network are inputs, too.
         global.check_output()?;
-        let mut data = arguments.data.config(arguments.images, arguments.accuracy_images)?;
-        arguments.tuning.apply(&mut data);
-        let config = SimulateConfig {
-            data,
-            input_size: arguments.data.input_size,
-            quantization: arguments.quantization.0,
-            layers: skimp::LayersConfig::default(),
-            designs,
-            accelerators,
-            costs,
-            allowed_loss_points: arguments.allowed_loss_points,
-            chips,
-            dump: arguments.dump.clone(),
-            trace: arguments.trace.clone(),
-        };
+        let config = arguments.flags().config(designs)?;
         let bars = global.bars();
         if let Some(folder) = &arguments.report {
             let record = skimp::simulate_report(&arguments.model, &config, folder, &bars)?;
@@ -146,6 +125,28 @@ impl super::Command for Simulate {
         let simulation = skimp::simulate(&network, &config, &bars)?;
         drop(bars);
         emit(&arguments, &global, &simulation.record)
+    }
+}
+
+impl Arguments {
+    /// As the façade has them.
+    fn flags(&self) -> SimulateFlags {
+        SimulateFlags {
+            accelerator: self.accelerator.clone(),
+            data: self.data.flags(),
+            images: self.images,
+            accuracy_images: self.accuracy_images,
+            chips: self.chips.map(|count| count as usize),
+            attribution: self.attribution,
+            tuning: self.tuning.flags(),
+            quantization: self.quantization.0,
+            costs: self.costs.clone(),
+            allowed_loss_points: self.allowed_loss_points,
+            preset: self.preset.clone(),
+            set: self.set.clone(),
+            dump: self.dump.clone(),
+            trace: self.trace.clone(),
+        }
     }
 }
 

@@ -101,7 +101,7 @@ impl super::Command for Study {
             overrides.own.insert("allowed_loss_points".to_owned(), points.into());
         }
         let mut config = skimp::StudyConfig::open(&arguments.study, &overrides)?;
-        arguments.tuning.apply(&mut config.header.data);
+        arguments.tuning.flags().apply(&mut config.header.data);
         global.reads(&config.header.network.model);
         global.reads_data(Some(&config.header.data.set));
         let folder = global.output.clone().unwrap_or_else(|| PathBuf::from("skimp-study"));

@@ -203,8 +203,4 @@ impl Settings for TrainConfig {
         ),
         Setting::new("seed", "SEED", "Seed of initial weights, order, augmentation, dropout and rounding"),
     ];
-
-    fn fault(&self) -> Option<String> {
-        self.check_settings().err().map(|error| error.to_string())
-    }
 }

@@ -2,8 +2,10 @@
 //!
 //! Defaults live here and nowhere else, so the resolved configuration of a run is complete.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
-use skimp_data::Split;
+use skimp_data::{DataError, Dataset, Split};
 
 /// Where the network comes from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +25,9 @@ pub struct NetworkConfig {
 pub struct DataConfig {
     /// `NAME[:DIR]`; empty where the command line has to give it.
     pub set: String,
+    /// Images that the program holds, which are taken instead of a set that is opened; `set` is what records call them.
+    #[serde(skip)]
+    pub held: Option<HeldData>,
     /// Part of the set.
     pub split: Split,
     /// Preprocessing: a name, or `key=value,…`. `None`: what the network names, else the
@@ -53,6 +58,7 @@ impl Default for DataConfig {
     fn default() -> Self {
         Self {
             set: String::new(),
+            held: None,
             split: Split::Test,
             preprocess: None,
             seed: None,
@@ -63,6 +69,41 @@ impl Default for DataConfig {
             judge_by: JudgeBy::Labels,
             output_name: None,
         }
+    }
+}
+
+impl DataConfig {
+    /// The images of a split.
+    pub(crate) fn open(&self, split: Split) -> Result<Arc<Dataset>, DataError> {
+        match &self.held {
+            Some(HeldData(held)) => Ok(Arc::clone(held)),
+            None => Ok(Arc::new(Dataset::open(&self.set, split)?)),
+        }
+    }
+}
+
+/// A data set that a program holds: the same images, whichever split is asked for. A clone shares it.
+#[derive(Clone, Debug)]
+pub struct HeldData(Arc<Dataset>);
+
+impl HeldData {
+    /// Holds `dataset`, of [`Dataset::from_arrays`] or [`Dataset::from_source`].
+    #[must_use]
+    pub fn new(dataset: Dataset) -> Self {
+        Self(Arc::new(dataset))
+    }
+
+    /// The data set.
+    #[must_use]
+    pub fn dataset(&self) -> &Dataset {
+        &self.0
+    }
+}
+
+/// The same one.
+impl PartialEq for HeldData {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 

@@ -68,7 +68,7 @@ impl Images {
     /// [`StudyError::Data`] naming the data set, its file or the preprocessing; [`StudyError::Input`] if the network does
     /// not take images, or not of that size.
     pub fn open(config: &DataConfig, graph: &Graph, input_size: Option<[usize; 2]>) -> Result<Self, StudyError> {
-        Self::of(Dataset::open(&config.set, config.split)?, config, graph, input_size)
+        Self::of_shared(config.open(config.split)?, config, graph, input_size)
     }
 
     /// As [`open`](Self::open), of a data set that is open already: [`Dataset::from_arrays`], say. `config.set` is what
@@ -78,6 +78,15 @@ impl Images {
     /// As [`open`](Self::open).
     pub fn of(
         dataset: Dataset,
+        config: &DataConfig,
+        graph: &Graph,
+        input_size: Option<[usize; 2]>,
+    ) -> Result<Self, StudyError> {
+        Self::of_shared(Arc::new(dataset), config, graph, input_size)
+    }
+
+    fn of_shared(
+        dataset: Arc<Dataset>,
         config: &DataConfig,
         graph: &Graph,
         input_size: Option<[usize; 2]>,
@@ -94,7 +103,7 @@ impl Images {
             Some(Dim::Free(_)) | None => None,
         };
         let answers = AnswerOutput::choose(graph, input, dataset.n_classes(), config.output_name.as_deref())?;
-        let (dataset, config) = (Arc::new(dataset), config.clone());
+        let config = config.clone();
         Ok(Self { dataset, config, preprocess_name, preprocess, input, axes, order, fixed_batch, answers })
     }
 
@@ -128,7 +137,7 @@ impl Images {
         let Some(split) = split.filter(|&split| split != self.config.split && self.has_splits()) else {
             return Ok(None);
         };
-        let dataset = match Dataset::open(&self.config.set, split) {
+        let dataset = match self.config.open(split) {
             Ok(dataset) => dataset,
             Err(absent @ (DataError::MissingSplit { .. } | DataError::MissingFile { .. })) => {
                 let own = self.config.split.name();
@@ -139,7 +148,7 @@ impl Images {
         };
         let order = self.config.seed.map(|seed| permutation(seed, CHOICE_STREAM, dataset.len()).into());
         let config = DataConfig { split, ..self.config.clone() };
-        Ok(Some(Self { dataset: Arc::new(dataset), config, order, ..self.clone() }))
+        Ok(Some(Self { dataset, config, order, ..self.clone() }))
     }
 
     /// Says that the first `n` images set the ranges where accuracy may be measured on the same ones.
