@@ -68,11 +68,17 @@ fn test(root: &std::path::Path) -> Result<()> {
     let python = match tools::python(root) {
         Ok(python) => Some(python),
         Err(error) => {
-            tools::say(&format!("note: tests against onnxruntime will be skipped: {error:#}"));
+            tools::say(&format!(
+                "note: tests against onnxruntime and those of the Python package will be skipped: {error:#}"
+            ));
             None
         }
     };
     let python = python.map(|path| path.display().to_string());
     let env: Vec<(&str, &str)> = python.iter().map(|path| ("SKIMP_PYTHON", path.as_str())).collect();
-    tools::cargo(root, &["test", "--workspace"], &env)
+    tools::cargo(root, &["test", "--workspace"], &env)?;
+    match &python {
+        Some(python) => tools::python_package(root, std::path::Path::new(python)),
+        None => Ok(()),
+    }
 }

@@ -68,6 +68,40 @@ pub(crate) fn python(root: &Path) -> Result<PathBuf> {
     environment(root, "python", "requirements-test.txt")
 }
 
+/// Runs the tests of the Python package on the module as `cargo test` has built it: no release build, which
+/// `pip install .` is.
+pub(crate) fn python_package(root: &Path, python: &Path) -> Result<()> {
+    // With the features of the other tests, so that nothing else is built.
+    cargo(root, &["build", "--workspace", "--lib", "--tests"], &[])?;
+    let package = root.join("target/python-package/skimp");
+    if package.exists() {
+        std::fs::remove_dir_all(&package).with_context(|| package.display().to_string())?;
+    }
+    copy_folder(&root.join("python/skimp"), &package)?;
+    let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let built = root.join("target/debug").join(format!("{prefix}skimp_native{suffix}"));
+    std::fs::copy(&built, package.join("_native.abi3.so")).with_context(|| built.display().to_string())?;
+    say("running the tests of the Python package");
+    let mut tests = Command::new(python);
+    tests.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"]).current_dir(root);
+    run(tests.env("PYTHONPATH", root.join("target/python-package")).env("PYTHONDONTWRITEBYTECODE", "1"))
+}
+
+/// Copies a folder, but for what Python keeps in it.
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to).with_context(|| to.display().to_string())?;
+    for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let path = entry?.path();
+        let file = path.file_name().map(|name| to.join(name)).context("a file without a name")?;
+        if path.is_dir() && !path.ends_with("__pycache__") {
+            copy_folder(&path, &file)?;
+        } else if path.is_file() {
+            std::fs::copy(&path, file).with_context(|| path.display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
 /// The interpreter of a virtual environment in target/, made from a list of requirements where it is missing or out of date.
 fn environment(root: &Path, name: &str, requirements: &str) -> Result<PathBuf> {
     let folder = root.join("target").join(name);

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::Repository;
 
 /// ARCHITECTURE.md is read by every contributor.
-const MAX_ARCHITECTURE_LINES: usize = 91;
+const MAX_ARCHITECTURE_LINES: usize = 93;
 
 pub(super) fn check(repository: &Repository, violations: &mut Vec<String>) -> Result<()> {
     let n_lines = repository.architecture.lines().count();

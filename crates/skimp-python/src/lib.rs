@@ -1,0 +1,31 @@
+//! The Python module of skimp: what the package `skimp` (in `python/`) is made of.
+//!
+//! Classes and functions here take checked Python objects and give opaque ones; names, signatures and documentation for
+//! people are the package's. Work runs without the interpreter's lock and ends when Python has a signal to handle.
+
+mod arrays;
+mod commands;
+mod errors;
+mod network;
+mod options;
+mod record;
+mod work;
+
+use pyo3::prelude::*;
+
+/// The native part of the package `skimp`.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::arrays::Arrays;
+    #[pymodule_export]
+    use crate::commands::{listed, set_memory, set_threads, study};
+    #[pymodule_export]
+    use crate::network::Network;
+    #[pymodule_export]
+    use crate::record::Record;
+
+    /// Version of the program.
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+}

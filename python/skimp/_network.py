@@ -1,0 +1,192 @@
+"""Networks, and what is done with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Union
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skimp import _native
+from skimp._arrays import as_input
+from skimp._native import Arrays
+from skimp._options import Presets, Settings, path, presets, settings, texts, words
+from skimp.errors import UsageError
+from skimp.records import EvaluateRecord, InspectRecord, SimulationRecord
+
+Data = Union[str, Arrays]
+"""A data set: ``"sample"``, ``"cifar10:DIR"`` and so on (see :func:`skimp.list`), or :func:`skimp.arrays`."""
+
+Engine = Literal["reference", "cpu", "integer", "binary"]
+InputSize = Union[int, str, "tuple[int, int]"]
+Split = Literal["test", "train"]
+
+
+def load(model: str | os.PathLike[str]) -> Network:
+    """Opens an ONNX file, a packed one (``.skz``), or an embedded or built-in network by its name.
+
+    Built-in networks have the initial weights of seed 0.
+    """
+    return Network(_native.Network(os.fspath(model)))
+
+
+class Network:
+    """A network, as :func:`load` opens it. What an engine prepares to run it is kept.
+
+    Keyword arguments have the names and the defaults of the command line's flags; ``None`` is such a default. Work runs
+    without the interpreter's lock, and ends at Ctrl-C.
+    """
+
+    def __init__(self, native: _native.Network) -> None:
+        self._native = native
+
+    @property
+    def name(self) -> str:
+        """Short name: of the embedded or built-in network, or the file's stem."""
+        return self._native.name
+
+    @property
+    def path(self) -> Path | None:
+        """The file; ``None`` for an embedded or built-in network."""
+        return self._native.path
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file; of name, settings and seed for a built-in network."""
+        return self._native.sha256
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the weights are initial ones, so that answers mean nothing."""
+        return self._native.is_untrained
+
+    @property
+    def inputs(self) -> dict[str, tuple[np.dtype[Any], tuple[int | str | None, ...]]]:
+        """Element type and extents of each input; a name, or ``None``, for an extent that is left open."""
+        return {name: (np.dtype(dtype), tuple(extents)) for name, dtype, extents in self._native.inputs}
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the outputs."""
+        return self._native.outputs
+
+    def __repr__(self) -> str:
+        extents = (f"{name} [{', '.join(map(str, dims))}]" for name, (_, dims) in self.inputs.items())
+        return f"<skimp.Network {self.name}: {', '.join(extents)} -> {', '.join(self.outputs)}>"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the network as plain ONNX, or with coded weights to a file whose name ends in ``.skz``."""
+        self._native.save(os.fspath(path))
+
+    def inspect(self, *, input_size: InputSize | None = None) -> InspectRecord:
+        """Layers, shapes, parameters, MACs and activation sizes, of one image (``skimp inspect``)."""
+        return InspectRecord(self._native.inspect({"input_size": input_size}))
+
+    def run(
+        self,
+        inputs: ArrayLike | Mapping[str, ArrayLike],
+        *,
+        outputs: str | Iterable[str] | None = None,
+        engine: Engine = "cpu",
+    ) -> Any:
+        """Runs the network on an array (batch first), as the network wants it: no preprocessing is done (``skimp run``).
+
+        Several inputs are given as ``{name: array}``. The result is an array, or ``{name: array}`` where there are several
+        outputs or ``outputs`` names several.
+
+        Arrays enter by one copy, those of another element type or with strides by one more; results leave without any.
+        """
+        known = self._native.inputs
+        names = [name for name, _, _ in known]
+        if isinstance(inputs, Mapping):
+            given = dict(inputs)
+        elif len(known) == 1:
+            given = {names[0]: inputs}
+        else:
+            raise UsageError(f"the network has {len(known)} inputs: give them as {{name: array}}, names: {', '.join(names)}")
+        if set(given) != set(names):
+            raise UsageError(f"inputs {', '.join(map(repr, given))}, expected: {', '.join(map(repr, names))}")
+        chosen = self.outputs if outputs is None else texts(outputs)
+        for name in chosen:
+            if name not in self.outputs:
+                there = ", ".join(self.outputs)
+                raise UsageError(f'the network has no output "{name}" (there are: {there})')
+        arrays = [as_input(given[name], dtype, name) for name, dtype, _ in known]
+        found = dict(zip(self.outputs, self._native.run(arrays, {"engine": engine}), strict=True))
+        if len(chosen) == 1:
+            return found[chosen[0]]
+        return {name: found[name] for name in chosen}
+
+    def evaluate(
+        self,
+        *,
+        data: Data | None = None,
+        split: Split | None = None,
+        preprocess: str | None = None,
+        input_size: InputSize | None = None,
+        seed: int | None = None,
+        output_name: str | None = None,
+        images: int | None = None,
+        engine: Engine | None = None,
+        weight_bits: int | None = None,
+        activation_bits: int | None = None,
+        weight_scales: str | None = None,
+        calibration: str | None = None,
+        calibration_images: int | None = None,
+        calibration_split: Split | None = None,
+        first_layer: str | None = None,
+    ) -> EvaluateRecord:
+        """Accuracy on a data set (``skimp eval``)."""
+        return EvaluateRecord(self._native.evaluate(given(locals())))
+
+    def simulate(
+        self,
+        *,
+        accelerator: str | Iterable[str],
+        data: Data | None = None,
+        split: Split | None = None,
+        preprocess: str | None = None,
+        input_size: InputSize | None = None,
+        seed: int | None = None,
+        output_name: str | None = None,
+        images: int | None = None,
+        accuracy_images: int | None = None,
+        chips: int | None = None,
+        attribution: bool = False,
+        tuning_images: int | None = None,
+        tuning_split: Split | None = None,
+        judge_by: Literal["labels", "answers"] | None = None,
+        weight_bits: int | None = None,
+        activation_bits: int | None = None,
+        weight_scales: str | None = None,
+        calibration: str | None = None,
+        calibration_images: int | None = None,
+        calibration_split: Split | None = None,
+        first_layer: str | None = None,
+        costs: str | os.PathLike[str] | None = None,
+        allowed_loss_points: float | None = None,
+        preset: Presets = (),
+        set: Settings = (),
+        report: str | os.PathLike[str] | None = None,
+        dump: str | os.PathLike[str] | None = None,
+        trace: str | os.PathLike[str] | None = None,
+    ) -> SimulationRecord:
+        """Accelerators on the network and real images (``skimp simulate``).
+
+        ``accelerator`` is ``"compend"``, ``"a=compend,b=compend"``, or a list of such words; ``set`` changes their settings:
+        ``{"a": {"end": False}}``.
+        """
+        options = given(locals())
+        options["accelerator"] = words(accelerator)
+        options["preset"] = presets(preset)
+        options["set"] = settings(set)
+        options["costs"] = path(costs)
+        return SimulationRecord(self._native.simulate(options))
+
+
+def given(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those of a call's arguments that say something."""
+    return {name: value for name, value in arguments.items() if name != "self" and value is not None}

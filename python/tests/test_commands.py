@@ -1,0 +1,91 @@
+"""What the command line can, Python can, with the same results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import skimp
+
+Cli = Callable[..., Any]
+
+
+def test_simulate_is_the_command_line(network: skimp.Network, cli: Cli) -> None:
+    record = network.simulate(accelerator="compend", data="sample", images=1)
+    assert record.to_dict() == cli("simulate", "sample-resnet", "--accelerator", "compend", "--data", "sample", "--images", "1")
+
+
+def test_settings_are_those_of_the_command_line(network: skimp.Network, cli: Cli) -> None:
+    words = ["--accelerator", "on=compend,off=compend,dadiannao", "--set", "off.end=false", "--set", "dadiannao.tiles=2"]
+    expected = cli("simulate", "sample-resnet", *words, "--data", "sample", "--weight-bits", "6", "--costs", "paper")
+    wanted = {"accelerator": ["on=compend", "off=compend", "dadiannao"], "weight_bits": np.int64(6), "costs": "paper"}
+    for settings in (
+        {"off": {"end": False}, "dadiannao.tiles": 2},
+        ["off.end=false", "dadiannao.tiles=2"],
+    ):
+        assert network.simulate(data="sample", set=settings, **wanted).to_dict() == expected  # type: ignore[arg-type]
+
+
+def test_inspect_and_lists_are_the_command_lines(network: skimp.Network, cli: Cli) -> None:
+    assert network.inspect().to_dict() == cli("inspect", "sample-resnet")
+    for what in ("accelerators", "datasets", "networks", "costs"):
+        assert skimp.list(what).to_dict() == cli("list", what)
+    assert skimp.settings("compend").to_dict() == cli("list", "settings", "compend")
+
+
+@pytest.mark.parametrize("options", [{}, {"engine": "integer", "weight_bits": 4, "calibration": "percentile:99.9"}])
+def test_evaluate_is_the_command_line(network: skimp.Network, cli: Cli, options: dict[str, Any]) -> None:
+    found = network.evaluate(data="sample", images=50, **options).to_dict()
+    words = [word for key, value in options.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+    expected = cli("eval", "sample-resnet", "--data", "sample", "--images", "50", *words)
+    for timing in ("seconds", "images_per_second", "images_per_s"):
+        assert found.pop(timing) > 0 and expected.pop(timing) > 0
+    assert found == expected
+
+
+def test_run_is_the_command_line(network: skimp.Network, cli: Cli, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).normal(size=(3, 1, 28, 28)).astype(np.float32)
+    np.save(tmp_path / "x.npy", images)
+    with pytest.raises(ValueError):  # it prints nothing
+        cli("run", "sample-resnet", "--input", f"{tmp_path}/x.npy", "--output", f"{tmp_path}/y.npy")
+    logits = network.run(images)
+    np.testing.assert_array_equal(logits, np.load(tmp_path / "y.npy"))
+    assert logits.dtype == np.float32 and logits.flags.writeable
+    [name] = network.outputs
+    [given] = network.inputs
+    np.testing.assert_array_equal(network.run({given: images}, outputs=[name]), logits)
+    # Strides, and numbers that are rounded.
+    flipped = np.ascontiguousarray(images[..., ::-1])[..., ::-1]
+    np.testing.assert_array_equal(network.run(flipped), logits)
+    np.testing.assert_array_equal(network.run(images.astype(np.float64).tolist()), logits)
+
+
+def test_networks_are_saved_and_read(network: skimp.Network, tmp_path: Path) -> None:
+    network.save(tmp_path / "copy.onnx")
+    copy = skimp.load(tmp_path / "copy.onnx")
+    assert (copy.name, copy.path) == ("copy", tmp_path / "copy.onnx")
+    images = np.zeros((1, 1, 28, 28), np.float32)
+    np.testing.assert_array_equal(copy.run(images), network.run(images))
+    assert "sample-resnet" in repr(network)
+
+
+def test_reports_are_written(network: skimp.Network, tmp_path: Path) -> None:
+    record = network.simulate(accelerator="compend", data="sample", report=tmp_path / "out")
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert record.accelerators[0].label == "compend"
+
+
+def test_studies_are_the_command_lines(cli: Cli, tmp_path: Path) -> None:
+    record = skimp.study("sample", output=tmp_path / "python", accuracy_images=50)
+    assert (tmp_path / "python" / "report.html").is_file()
+    expected = cli("study", "sample", "--accuracy-images", "50", "-o", f"{tmp_path}/cli")
+    found = record.to_dict()
+    assert found.keys() == expected.keys()
+    assert found["sections"]["simulation"] == expected["sections"]["simulation"]
+    with pytest.raises(skimp.errors.UsageError, match="no embedded study of that name"):
+        skimp.study("samples", output=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
