@@ -44,8 +44,10 @@ const drawLegend = () => {
   };
   const entries = coloring.entries.filter((entry) => sizes[entry.bin] || coloring.column?.isText);
   const items = entries.map((entry) => element("li", {}, swatch(entry), `${entry.label} `, element("span", { class: "count" }, count(sizes[entry.bin]))));
-  const bad = data.status.filter((status) => status === INFEASIBLE).length;
-  if (bad) items.push(element("li", {}, swatch({ shape: CROSS, rgb: rgb(color("--bad")) }), "infeasible ", element("span", { class: "count" }, count(bad))));
+  for (const [status, words, shape] of [[INFEASIBLE, "infeasible ", CROSS], [FAILED, "failed (lines only) ", BAR]]) {
+    const many = data.status.filter((one) => one === status).length;
+    if (many) items.push(element("li", {}, swatch({ shape, rgb: rgb(color("--bad")) }), words, element("span", { class: "count" }, count(many))));
+  }
   const name = coloring.column ? `Color: ${titled(coloring.column)}` : "Color";
   legend.replaceChildren(element("span", { class: "name" }, name), element("ul", {}, ...items));
 };

@@ -3,14 +3,14 @@
 const parallel = new Surface(byId("parallel"));
 const MOST_AXES = 8; // at the start; more are offered below the picture
 const BAD_BIN = BINS; // infeasible and failed points
-const LINE_BINS = BINS + 1;
+const LINE_BINS = BINS + 1; // an even number: two of them are looked at together
 
 const lines = {
   columns: [...axes.filter((axis) => axis.distinct > 1 || (axis.distinct > 0 && axis.missing > 0)).slice(0, MOST_AXES - 2),
     ...figures.filter((figure) => figure.maximize !== null).slice(0, 4)],
   spots: [], // per column and point, device pixels along the axis
   counts: null,
-  rest: null, // lines of all points, counted once per layout
+  inked: [],
 };
 if (lines.columns.length < 2) lines.columns = columns.slice(0, MOST_AXES);
 
@@ -48,9 +48,10 @@ const layLines = () => {
     return spots;
   });
   lines.counts = new Uint16Array(w * h * LINE_BINS);
-  lines.rest = new Uint16Array(w * h);
-  countLines(lines.rest, 1, () => 0, () => true);
-  lines.total = new Float32Array(w * h);
+  // The pixels on which any line lies: no others need be looked at again.
+  const all = new Uint16Array(w * h);
+  countLines(all, 1, () => 0, () => true);
+  lines.inked = Int32Array.from(all.keys()).filter((pixel) => all[pixel]);
 };
 
 // Counts the lines of the points that `passes` into `counts`, `size` numbers a pixel.
@@ -90,47 +91,46 @@ const countLines = (counts, size, binOf, passes) => {
 
 const drawLines = () => {
   if (lines.columns.length < 2) return;
-  const { counts, rest, total } = lines;
+  const { counts } = lines;
   counts.fill(0);
   const binOf = (idx) => (data.status[idx] === OK ? coloring.bins[idx] : BAD_BIN);
   countLines(counts, LINE_BINS, binOf, (idx) => passing[idx] === 1);
   const colors = [...coloring.rgb, rgb(color("--bad"))];
-  let most = 1;
-  for (let pixel = 0, at = 0; pixel < total.length; pixel += 1, at += LINE_BINS) {
-    let sum = 0;
-    if (rest[pixel]) for (let bin = 0; bin < LINE_BINS; bin += 1) sum += counts[at + bin];
-    total[pixel] = sum;
-    if (sum > most) most = sum;
-  }
   const image = parallel.blank();
   const pixels = image.data;
   const { paper, ink } = parallel;
-  // One line is plain to see, thousands on one pixel are full.
+  // One line is plain to see; where a tenth of them meet, the color is full.
   const least = nPassing > 2000 ? 0.14 : nPassing > 200 ? 0.4 : 0.75;
-  const rise = most > 1 ? (1 - least) / Math.log(most) : 0;
-  for (let pixel = 0, at = 0; pixel < total.length; pixel += 1, at += LINE_BINS) {
-    if (!rest[pixel]) continue;
+  const rise = (1 - least) / Math.log(Math.max(nPassing / 10, 2));
+  const pairs = new Uint32Array(counts.buffer);
+  const half = LINE_BINS / 2;
+  const dim = paper.map((part, idx) => part + (ink[idx] - part) * 0.13);
+  for (const pixel of lines.inked) {
     const to = 4 * pixel;
-    const sum = total[pixel];
-    if (!sum) {
-      for (let part = 0; part < 3; part += 1) pixels[to + part] = paper[part] + (ink[part] - paper[part]) * 0.13;
+    const first = pixel * half;
+    let any = 0;
+    for (let idx = 0; idx < half; idx += 1) any |= pairs[first + idx];
+    if (!any) {
+      [pixels[to], pixels[to + 1], pixels[to + 2]] = dim;
       continue;
     }
-    let [red, green, blue] = [0, 0, 0];
+    let [sum, red, green, blue] = [0, 0, 0, 0];
+    const at = pixel * LINE_BINS;
     for (let bin = 0; bin < LINE_BINS; bin += 1) {
       const many = counts[at + bin];
       if (!many) continue;
       const own = colors[bin];
+      sum += many;
       red += many * own[0];
       green += many * own[1];
       blue += many * own[2];
     }
-    const alpha = least + rise * Math.log(sum);
+    const alpha = Math.min(least + rise * Math.log(sum), 1);
     pixels[to] = paper[0] + (red / sum - paper[0]) * alpha;
     pixels[to + 1] = paper[1] + (green / sum - paper[1]) * alpha;
     pixels[to + 2] = paper[2] + (blue / sum - paper[2]) * alpha;
   }
-  parallel.context.putImageData(image, 0, 0);
+  parallel.show(image);
   drawAxes();
 };
 
@@ -141,7 +141,7 @@ const label = (context, text, x, y, align, baseline = "middle") => {
   context.textAlign = align;
   context.textBaseline = baseline;
   context.lineJoin = "round";
-  context.lineWidth = 3;
+  context.lineWidth = 4;
   context.strokeStyle = color("--background");
   context.strokeText(text, x, y);
   context.fillText(text, x, y);
@@ -174,7 +174,6 @@ const drawAxes = () => {
       label(context, shorten(context, title, room * Math.min(lines.gap, 190) - 8), x, y, side);
     }
     context.font = `10.5px ${font}`;
-    context.fillStyle = muted;
     const marks = column.isText && column.levels.length > 12 ? [] : ticks(column, lines.lying ? 3 : 6);
     const fewRanks = !column.isText && column.ranks && column.ranks.length <= 6 ? column.ranks : marks;
     let free = -Infinity;
@@ -216,8 +215,9 @@ const strokeLine = (context, idx, width, paint) => {
 const MOST_STROKES = 100;
 const drawParallelOverlay = () => {
   const { above: context, width, height } = parallel;
+  if (printing) return;
   context.clearRect(0, 0, width, height);
-  if (lines.columns.length < 2 || printing) return;
+  if (lines.columns.length < 2) return;
   const [text, link, paper] = [color("--text"), color("--link"), color("--background")];
   let strokes = 0;
   for (const idx of state.marked) {

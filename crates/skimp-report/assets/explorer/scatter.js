@@ -37,6 +37,17 @@ class Surface {
     return image;
   }
 
+  // Pixels that are put on a canvas do not print, pictures that are drawn on it do.
+  show(image) {
+    if (!printing) {
+      this.context.putImageData(image, 0, 0);
+      return;
+    }
+    const sheet = element("canvas", { width: String(this.w), height: String(this.h) });
+    sheet.getContext("2d").putImageData(image, 0, 0);
+    this.context.drawImage(sheet, 0, 0, this.width, this.height);
+  }
+
   // Where the pointer is, in CSS pixels of the plot.
   at(event) {
     const box = this.over.getBoundingClientRect();
@@ -55,7 +66,7 @@ const SHAPES = [
   (x, y) => Math.abs(y) < 0.42 && Math.abs(x) < 1.2,
   (x, y) => Math.min(Math.abs(x - y), Math.abs(x + y)) < 0.5 && Math.max(Math.abs(x), Math.abs(y)) < 1,
 ];
-const CROSS = 7;
+const [BAR, CROSS] = [6, 7];
 const masks = new Map();
 const maskOf = (shape, radius) => {
   const key = `${shape} ${radius}`;
@@ -138,7 +149,7 @@ const wish = (column) => (column.maximize === null ? "" : column.maximize ? ", m
 const drawScatter = () => {
   const [x, y] = [columns[state.x], columns[state.y]];
   const narrow = !printing && scatter.plot.clientWidth < 480;
-  scatter.resize(printing ? 400 : Math.round(Math.min(460, Math.max(300, scatter.plot.clientWidth * 0.62))));
+  scatter.resize(printing ? 330 : Math.round(Math.min(460, Math.max(300, scatter.plot.clientWidth * 0.62))));
   const { width, height, scale } = scatter;
   const box = { left: narrow ? 50 : 64, right: width - 14, top: 24, bottom: height - 46 };
   scatter.box = box;
@@ -180,7 +191,7 @@ const drawScatter = () => {
     }
   }
   const { context } = scatter;
-  context.putImageData(image, 0, 0);
+  scatter.show(image);
   context.fillStyle = color("--text");
   context.font = `11px ${FONT()}`;
   context.textAlign = "center";
@@ -214,9 +225,11 @@ const ring = (context, x, y, radius, width, paint) => {
 };
 
 const drawScatterOverlay = () => {
-  const { above: context, width, height } = scatter;
+  const { width, height } = scatter;
+  // On paper there is one canvas: to clear the one above would clear the page beneath it.
+  const context = printing ? scatter.context : scatter.above;
   const [text, link, paper] = [color("--text"), color("--link"), color("--background")];
-  context.clearRect(0, 0, width, height);
+  if (!printing) context.clearRect(0, 0, width, height);
   if (front.length) {
     // Steps: what the front's points beat lies on the worse side of them.
     context.beginPath();
@@ -336,7 +349,10 @@ const listenToScatter = () => {
     }
     const [x, y] = scatter.at(event);
     const found = nearestSpot(x, y, 20);
-    if (found >= 0) {
+    if (found < 0) {
+      state.pinned = false;
+      pick(-1);
+    } else {
       pick(found, true);
       if (event.shiftKey || event.ctrlKey || event.metaKey) mark(found);
     }

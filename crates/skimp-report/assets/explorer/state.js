@@ -40,10 +40,11 @@ const findFront = () => {
 };
 
 // Colors of a column: at most eight, and one for points without a value. Numbers get a ramp that darkens or lightens
-// evenly (viridis, without the end that the background swallows), words the palette of Okabe and Ito and a shape each.
+// evenly (viridis, without the end that the background swallows), words the palette of Okabe and Ito and a shape each. Its
+// vermilion is left to points that violate a constraint or failed.
 const BINS = 9;
 const VIRIDIS = [[68, 1, 84], [70, 50, 126], [54, 92, 141], [39, 127, 142], [31, 161, 135], [74, 193, 109], [160, 218, 57], [253, 231, 37]];
-const PALETTE = [5, 0, 3, 1, 2, 4, 7];
+const PALETTE = [5, 1, 3, 2, 4, 7];
 const rgb = (text) => {
   const hex = text.replace("#", "");
   return [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16));
