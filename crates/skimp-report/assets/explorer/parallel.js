@@ -10,6 +10,7 @@ const lines = {
     ...figures.filter((figure) => figure.maximize !== null).slice(0, 4)],
   spots: [], // per column and point, device pixels along the axis
   counts: null,
+  counted: new Uint8Array(n), // whose lines are in `counts`
   inked: [],
 };
 if (lines.columns.length < 2) lines.columns = columns.slice(0, MOST_AXES);
@@ -50,12 +51,12 @@ const layLines = () => {
   lines.counts = new Uint16Array(w * h * LINE_BINS);
   // The pixels on which any line lies: no others need be looked at again.
   const all = new Uint16Array(w * h);
-  countLines(all, 1, () => 0, () => true);
+  countLines(all, 1, 1, () => 0, () => true);
   lines.inked = Int32Array.from(all.keys()).filter((pixel) => all[pixel]);
 };
 
-// Counts the lines of the points that `passes` into `counts`, `size` numbers a pixel.
-const countLines = (counts, size, binOf, passes) => {
+// Adds `amount` to `counts`, `size` numbers a pixel, along the lines of the points that `passes`.
+const countLines = (counts, size, amount, binOf, passes) => {
   const { scale, w } = parallel;
   const [strideAcross, strideAlong] = lines.lying ? [w * size, size] : [size, w * size];
   const at = lines.columns.map((_, idx) => Math.round(lines.across(idx) * scale));
@@ -81,7 +82,7 @@ const countLines = (counts, size, binOf, passes) => {
       let b = b0 + 0.5;
       // The last pixel belongs to the next pair.
       for (let step = 0; step < steps; step += 1) {
-        counts[(a | 0) * strideAcross + (b | 0) * strideAlong + bin] += 1;
+        counts[(a | 0) * strideAcross + (b | 0) * strideAlong + bin] += amount;
         a += stepA;
         b += stepB;
       }
@@ -89,12 +90,20 @@ const countLines = (counts, size, binOf, passes) => {
   }
 };
 
-const drawLines = () => {
+// `fresh` where places or colors changed; else only lines that come or go are counted, which gives the same counts.
+const drawLines = (fresh) => {
   if (lines.columns.length < 2) return;
-  const { counts } = lines;
-  counts.fill(0);
+  const { counts, counted } = lines;
+  let going = 0;
+  for (let idx = 0; idx < n; idx += 1) going += counted[idx] && !passing[idx] ? 1 : 0;
+  if (fresh || going > nPassing) {
+    counts.fill(0);
+    counted.fill(0);
+  }
   const binOf = (idx) => (data.status[idx] === OK ? coloring.bins[idx] : BAD_BIN);
-  countLines(counts, LINE_BINS, binOf, (idx) => passing[idx] === 1);
+  countLines(counts, LINE_BINS, 1, binOf, (idx) => passing[idx] && !counted[idx]);
+  countLines(counts, LINE_BINS, -1, binOf, (idx) => counted[idx] && !passing[idx]);
+  counted.set(passing);
   const colors = [...coloring.rgb, rgb(color("--bad"))];
   const image = parallel.blank();
   const pixels = image.data;

@@ -126,7 +126,7 @@ const flush = () => {
     if (colors) drawLegend();
     if (selection || axesChanged || colors) drawScatter();
     if (layout) layLines();
-    if (selection || colors || layout) drawLines();
+    if (selection || colors || layout) drawLines(colors || layout);
     if (selection || sorted) listRows();
     if (axesChanged || (selection && state.shownFront)) listFront();
     if (!scrolled || selection || axesChanged || colors || layout || current || marks) drawOverlays();

@@ -314,6 +314,25 @@ fn keys_walk_mark_and_go_back() {
     assert_eq!((&found["last"], &found["inSight"]), (&json!("p00399"), &json!("p00399")));
 }
 
+/// A selection draws the same lines whichever selections came before.
+#[test]
+fn lines_do_not_depend_on_the_way() {
+    let record = demo_sweep::sweep(600);
+    let script = "const picture = () => inside.querySelector('#parallel .base').toDataURL();
+        const pictures = [];
+        for (const filter of ['energy < 1', 'energy < 0.6 or stripes', 'not compend', '', 'status = failed', 'latency > 3']) {
+          await type('filter', filter);
+          const way = picture();
+          await type('color', byId('color').value, 'change');
+          pictures.push([way === picture(), way.length]);
+        }
+        return pictures;";
+    let Some(found) = look(&record, script) else { return };
+    let pictures = found.as_array().unwrap();
+    assert!(pictures.iter().all(|picture| picture[0] == true), "{found}");
+    assert!(pictures.iter().any(|picture| picture[1] != pictures[0][1]), "{found}");
+}
+
 /// A point that is pointed at is shown, one that is clicked on stays, and a click on nothing lets it go.
 #[test]
 fn points_are_shown_where_they_are_pointed_at() {
