@@ -69,7 +69,7 @@ const columns = [
 ];
 const axes = columns.filter((column) => column.isAxis);
 const figures = columns.filter((column) => !column.isAxis);
-const titled = (column) => (column.unit ? `${column.label} (${column.unit})` : column.label);
+const titled = (column) => (column.unit && column.unit !== column.label ? `${column.label} (${column.unit})` : column.label);
 
 // A point's value for people, and with all digits for programs.
 const shown = (column, idx) => {

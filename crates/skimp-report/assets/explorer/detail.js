@@ -22,15 +22,15 @@ const showPoint = () => {
   pairs("Configuration", axes, (column) => (column.at[idx] < 0 ? "not set" : column.levels[column.at[idx]]));
   const why = data.why[idx];
   if (why.length) {
-    const list = element("ul", { class: "why" });
-    for (let at = 0; at < why.length; at += 3) {
-      const [layer, bound, share] = why.slice(at, at + 3);
+    const items = why.map(([layer, share, ...bounds]) => {
       const bar = element("span", { class: "bar", "aria-hidden": "true" });
       bar.style.setProperty("--share", `${share / 100}%`);
-      const bounded = data.bounds[bound] ? `, bound by ${data.bounds[bound]}` : "";
-      list.append(element("li", {}, bar, `${data.layers[layer]}: ${percent(share)} of cycles${bounded}`));
-    }
-    parts.push(element("h4", {}, "Slowest layers"), list);
+      const item = element("li", {}, bar, element("strong", {}, data.layers[layer]), `: ${percent(share)} of all cycles`);
+      if (bounds.length === 1) item.append(`, bound by ${data.bounds[bounds[0]]}`);
+      else if (bounds.length) item.append(element("ul", {}, ...bounds.map((bound) => element("li", {}, data.bounds[bound]))));
+      return item;
+    });
+    parts.push(element("h4", {}, "Slowest layers"), element("ul", { class: "why" }, ...items));
   }
   const button = element("button", { type: "button" }, state.marked.has(idx) ? "Unmark" : "Mark");
   button.addEventListener("click", () => {

@@ -29,7 +29,7 @@ pub struct SweepRecord {
     pub summary: String,
     /// The resolved sweep file as TOML. With the inputs of [`Self::inputs`] it repeats the sweep.
     pub config_toml: String,
-    /// A sweep file without points or axes: with `[[points]]` tables behind it, whose quoted keys are those of
+    /// A sweep file without points of its own: with `[[points]]` tables behind it, whose quoted keys are those of
     /// [`Self::axes`], it runs just these points. Empty: the report offers no such file.
     pub base_toml: String,
     /// The seed of every random stream.
@@ -74,9 +74,9 @@ pub struct ObjectiveRecord {
 /// One thing that was varied.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AxisColumn {
-    /// Dotted key of the resolved configuration, such as `accelerator.set.units`.
+    /// Name, as sweep files have it: a dotted key of the resolved configuration, such as `accelerator.set.units`, or an own one.
     pub key: String,
-    /// Number, text or truth value per point; null where the point does not set the key.
+    /// Number, text, truth value, list or table per point, as a sweep file has it; null where the point does not set the key.
     pub values: Vec<Value>,
 }
 
@@ -120,7 +120,7 @@ impl PointStatus {
 pub struct WhyColumns {
     /// Names of layers.
     pub layers: Vec<String>,
-    /// What bounds a layer, in words, such as `weight bandwidth`.
+    /// What bounds a layer, in words, such as `weight bandwidth`; several are told apart by semicolons.
     pub bounds: Vec<String>,
     /// Per point its slowest layers, slowest first: index of the layer, index of what bounds it, share of the point's
     /// cycles from 0 to 1. Empty where nothing is known.
@@ -151,7 +151,7 @@ pub struct SlowLayer {
     pub layer: String,
     /// Share of the point's cycles, from 0 to 1.
     pub share: f64,
-    /// What bounds it, in words; may be empty.
+    /// What bounds it, in words; several are told apart by semicolons. May be empty.
     pub bound: String,
 }
 

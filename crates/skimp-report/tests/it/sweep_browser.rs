@@ -305,7 +305,7 @@ fn keys_walk_mark_and_go_back() {
     assert_eq!(found["found"], json!([ids[0], ids[1], ids[0], last, ids[0]]));
     assert_eq!(found["marked"], "Save 1 marked point as CSV");
     let why = found["why"].as_str().unwrap();
-    for words in ["ok, on the front", "Slowest layers", "% of cycles, bound by", "Configuration", "buffer_kib"] {
+    for words in ["ok, on the front", "Slowest layers", "% of all cycles, bound by", "Configuration", "buffer_kib"] {
         assert!(why.contains(words), "{words}: {why}");
     }
     assert_eq!(found["gone"], Value::Null);

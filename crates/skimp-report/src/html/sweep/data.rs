@@ -18,9 +18,10 @@ pub(super) struct Data<'a> {
     axes: Vec<Axis<'a>>,
     figures: Vec<Figure<'a>>,
     layers: &'a [String],
-    bounds: &'a [String],
-    /// Per point: layer, bound, share in ten-thousandths; flat.
-    why: Vec<Vec<u32>>,
+    /// What bounds layers, part by part: texts that differ in one part share the others.
+    bounds: IndexSet<&'a str>,
+    /// Per point and layer: layer, share in ten-thousandths, then what bounds it.
+    why: Vec<Vec<Vec<usize>>>,
 }
 
 /// Texts, each once, and the one of each point.
@@ -69,8 +70,14 @@ impl<'a> Data<'a> {
             maximize: record.objectives.iter().find(|one| one.name == figure.name).map(|one| one.maximize),
             values: (0..n).map(|idx| figure.values.get(idx).copied().flatten()).collect(),
         };
+        let mut bounds = IndexSet::new();
+        let parts: Vec<Vec<usize>> =
+            record.why.bounds.iter().map(|text| parts(text).map(|part| bounds.insert_full(part).0).collect()).collect();
+        let slow = |&(layer, bound, share): &(u32, u32, f64)| {
+            let own = parts.get(bound as usize).into_iter().flatten();
+            [layer as usize, f64::round(share * 1e4) as usize].into_iter().chain(own.copied()).collect()
+        };
         let why = |idx| record.why.points.get(idx).map(Vec::as_slice).unwrap_or_default();
-        let flat = |&(layer, bound, share): &_| [layer, bound, f64::round(share * 1e4) as u32];
         Self {
             name: &record.name,
             base: &record.base_toml,
@@ -80,8 +87,8 @@ impl<'a> Data<'a> {
             axes: record.axes.iter().zip(labels).map(|(axis, label)| Axis::of(axis, label, n)).collect(),
             figures: record.figures.iter().map(figure).collect(),
             layers: &record.why.layers,
-            bounds: &record.why.bounds,
-            why: (0..n).map(|idx| why(idx).iter().flat_map(flat).collect()).collect(),
+            why: (0..n).map(|idx| why(idx).iter().map(slow).collect()).collect(),
+            bounds,
         }
     }
 }
@@ -99,6 +106,11 @@ impl<'a> Axis<'a> {
         let toml: Vec<String> = levels.into_keys().collect();
         Self { key: &axis.key, label, number, at, toml: if toml == shown { Vec::new() } else { toml }, levels: shown }
     }
+}
+
+/// The parts of what bounds a layer: `a; b` has two.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(';').map(str::trim).filter(|part| !part.is_empty())
 }
 
 fn code(status: Option<&PointStatus>) -> u8 {

@@ -3,7 +3,7 @@
 mod data;
 mod front;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use self::front::pareto_front;
 use super::page::Page;
@@ -168,27 +168,52 @@ fn significant(value: f64) -> String {
     }
 }
 
-/// How many points have no place on a front, by reason.
+/// How many points have no place on a front, by reason. Reasons that differ in numbers only are one row.
 fn reasons(record: &SweepRecord) -> Option<String> {
-    let mut counts: IndexMap<(PointStatus, &str), u64> = IndexMap::new();
+    let mut groups: IndexMap<(PointStatus, String), (u64, IndexSet<&str>)> = IndexMap::new();
     for (&status, reason) in record.status.iter().zip(&record.reasons) {
         if status != PointStatus::Ok {
-            *counts.entry((status, reason)).or_default() += 1;
+            let (points, texts) = groups.entry((status, without_numbers(reason))).or_default();
+            *points += 1;
+            texts.insert(reason);
         }
     }
-    counts.sort_by(|_, a, _, b| b.cmp(a));
+    groups.sort_by(|_, a, _, b| b.0.cmp(&a.0));
     let columns = vec![
         Column::text("status", "status"),
         Column::number("points", "points", ""),
         Column::text("reason", "reason"),
     ];
     let mut table = Table::new("Points that violate a constraint (infeasible) or could not run (failed)", columns);
-    for ((status, reason), n) in &counts {
-        let reason = if reason.is_empty() { "no reason given" } else { reason };
-        table.row(vec![status.word().into(), (*n).into(), reason.into()]);
+    for ((status, _), (points, texts)) in groups.iter().take(MOST_ROWS) {
+        let reason = match texts.first() {
+            None | Some(&"") => "no reason given".to_owned(),
+            Some(first) if texts.len() == 1 => (*first).to_owned(),
+            Some(first) => format!("{first}; other points with other numbers"),
+        };
+        table.row(vec![status.word().into(), (*points).into(), reason.into()]);
+    }
+    if groups.len() > MOST_ROWS {
+        let rest = groups.values().skip(MOST_ROWS).map(|(points, _)| points).sum::<u64>();
+        table.footer.push(vec!["others".into(), rest.into(), "reasons of the other points: in the table above".into()]);
     }
     let button = "<button type=\"button\" hidden data-filter=\"not status = ok\">Show these points</button>\n";
-    (!counts.is_empty()).then(|| table.to_html() + button)
+    (!groups.is_empty()).then(|| table.to_html() + button)
+}
+
+/// A text with `#` for each number.
+fn without_numbers(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut last = ' ';
+    for character in text.chars() {
+        let is_number = character.is_ascii_digit() || (matches!(character, '.' | ',') && last == '#');
+        let character = if is_number { '#' } else { character };
+        if !(character == '#' && last == '#') {
+            masked.push(character);
+        }
+        last = character;
+    }
+    masked
 }
 
 fn provenance(record: &SweepRecord) -> String {
@@ -205,6 +230,24 @@ fn provenance(record: &SweepRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_that_differ_in_numbers_are_one() {
+        let reason = |area: &str| format!("area is {area} mm2, the sweep wants area <= 60");
+        assert_eq!(without_numbers(&reason("70.77")), without_numbers(&reason("1,234.5")));
+        assert_ne!(without_numbers("layer conv_a: 3 x 3"), without_numbers("layer conv_b: 3 x 3"));
+        let reasons = [reason("70.77"), reason("81.5"), "does not fit".to_owned()];
+        let mut record = SweepRecord::default();
+        record.extend(reasons.into_iter().enumerate().map(|(idx, reason)| crate::records::SweepPoint {
+            id: idx.to_string(),
+            status: PointStatus::Infeasible,
+            reason,
+            ..Default::default()
+        }));
+        let html = super::reasons(&record).unwrap();
+        assert_eq!(html.matches("<tr>").count(), 3, "{html}");
+        assert!(html.contains(">2</td><td>area is 70.77 mm2"), "{html}");
+    }
 
     #[test]
     fn four_digits_are_shown() {
