@@ -86,6 +86,7 @@ const say = () => {
   byId("toml").textContent = `Save ${phrase} as a sweep file`;
   byId("csv").disabled = byId("toml").disabled = many === 0;
   byId("mark-front").disabled = shownOnFront === 0;
+  byId("mark-best").disabled = !data.best.some((idx) => passing[idx]);
   byId("unmark").disabled = state.marked.size === 0;
   byId("reset").disabled = !state.brushes.size && !state.filter && !byId("filter").value;
 };
@@ -121,6 +122,13 @@ const listen = () => {
   });
   byId("mark-front").addEventListener("click", () => {
     front.filter((idx) => passing[idx]).forEach((idx) => state.marked.add(idx));
+    changed("marks");
+  });
+  const sought = figures.filter((column) => column.maximize !== null).length;
+  byId("mark-best").hidden = sought < 3;
+  byId("mark-best").textContent = `Mark the front of all ${sought} objectives`;
+  byId("mark-best").addEventListener("click", () => {
+    data.best.filter((idx) => passing[idx]).forEach((idx) => state.marked.add(idx));
     changed("marks");
   });
   byId("unmark").addEventListener("click", () => {

@@ -160,7 +160,10 @@ const drawAxes = () => {
   const { context, width } = parallel;
   const font = FONT();
   const [text, muted] = [color("--text"), color("--muted")];
-  const hasNone = lines.columns.some((column) => column.missing);
+  const titles = lines.columns.map((column) => `${titled(column)}${column.log ? ", log" : ""}`);
+  context.font = `600 11px ${font}`;
+  // Every other title stands higher where they do not fit beside each other.
+  const rooms = titles.some((title) => context.measureText(title).width > Math.min(lines.gap, 190) - 8) ? 2 : 1;
   lines.columns.forEach((column, axis) => {
     const [x0, y0] = pointAt(axis, lines.start);
     const [x1, y1] = pointAt(axis, lines.end);
@@ -172,23 +175,21 @@ const drawAxes = () => {
     context.stroke();
     context.fillStyle = text;
     context.font = `600 11px ${font}`;
-    const title = `${titled(column)}${column.log ? ", log" : ""}`;
+    const title = titles[axis];
     if (lines.lying) label(context, shorten(context, title, width - 30), 8, lines.across(axis) - 22, "left");
     else {
-      // Every other title stands higher where they are close.
-      const room = lines.gap < 96 && lines.columns.length > 1 ? 2 : 1;
-      const y = room === 2 && axis % 2 ? 12 : 28;
+      const y = rooms === 2 && axis % 2 ? 12 : 28;
       const side = axis === 0 ? "left" : axis === lines.columns.length - 1 ? "right" : "center";
       const x = side === "left" ? 4 : side === "right" ? width - 4 : lines.across(axis);
-      label(context, shorten(context, title, room * Math.min(lines.gap, 190) - 8), x, y, side);
+      label(context, shorten(context, title, rooms * Math.min(lines.gap, 190) - 8), x, y, side);
     }
     context.font = `10.5px ${font}`;
     const marks = column.isText && column.levels.length > 12 ? [] : ticks(column, lines.lying ? 3 : 6);
-    const fewRanks = !column.isText && column.ranks && column.ranks.length <= 6 ? column.ranks : marks;
+    const values = !column.isText && column.ranks && column.ranks.length <= 10 ? column.ranks : marks;
     let free = -Infinity;
-    for (const value of fewRanks) {
+    for (const value of values) {
       const [x, y] = pointAt(axis, lines.along(place(column, value)));
-      const most = lines.lying ? (lines.end - lines.start) / Math.max(fewRanks.length, 1) - 4 : lines.gap - 16;
+      const most = lines.lying ? (lines.end - lines.start) / Math.max(values.length, 1) - 4 : lines.gap - 16;
       const words = shorten(context, tickText(column, value), Math.max(most, 24));
       if (lines.lying) {
         const half = context.measureText(words).width / 2;
@@ -196,13 +197,17 @@ const drawAxes = () => {
         if (middle - half < free) continue;
         label(context, words, middle, y + 11, "center");
         free = middle + half + 4;
-      } else if (axis === lines.columns.length - 1) label(context, words, x - 5, y, "right");
-      else label(context, words, x + 5, y, "left");
+      } else {
+        // From the bottom up.
+        if (-y < free) continue;
+        if (axis === lines.columns.length - 1) label(context, words, x - 5, y, "right");
+        else label(context, words, x + 5, y, "left");
+        free = -y + 11;
+      }
     }
-    if (hasNone && column.missing) {
+    if (column.missing) {
       const [x, y] = pointAt(axis, lines.none);
-      if (lines.lying) label(context, "none", x, y + 11, "center");
-      else label(context, "none", x, y + 11, "center");
+      label(context, "none", x, y + 11, "center");
     }
   });
 };

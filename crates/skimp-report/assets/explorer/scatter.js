@@ -135,8 +135,9 @@ const ticks = (column, most) => {
 const tickText = (column, value) => {
   if (column.isText) return column.levels[value];
   const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e6 || size < 1e-3)) return String(Number(value.toPrecision(4))).includes("e") || size >= 1e6 ? value.toExponential().replace("e+", "e") : String(Number(value.toPrecision(4)));
-  return String(Number(value.toPrecision(4)));
+  if (Number.isInteger(value) && size < 1e7) return String(value);
+  const short = Number(value.toPrecision(4));
+  return size >= 1e6 || size < 1e-3 ? short.toExponential().replace("e+", "e") : String(short);
 };
 const shorten = (context, text, width) => {
   if (context.measureText(text).width <= width) return text;

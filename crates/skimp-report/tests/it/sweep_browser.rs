@@ -109,24 +109,42 @@ fn ties(n: u64, seed: u64, maximize: [bool; 2]) -> SweepRecord {
     record
 }
 
-/// By the definition, each point against each.
+/// By the definition, each point against each, over the first figures: those of the objectives.
 fn naive_front(record: &SweepRecord) -> Vec<String> {
-    let signed = |idx: usize, axis: usize| {
-        let value = record.figures[axis].values[idx].filter(|value| value.is_finite())?;
-        Some(if record.objectives[axis].maximize { -value } else { value })
+    let signed = |idx: usize| {
+        let values = record.objectives.iter().zip(&record.figures).map(|(objective, figure)| {
+            let value = figure.values[idx].filter(|value| value.is_finite())?;
+            Some(if objective.maximize { -value } else { value })
+        });
+        values.collect::<Option<Vec<f64>>>()
     };
-    let pairs: Vec<(usize, f64, f64)> = (0..record.n_points())
+    let points: Vec<(usize, Vec<f64>)> = (0..record.n_points())
         .filter(|&idx| record.status[idx] == PointStatus::Ok)
-        .filter_map(|idx| Some((idx, signed(idx, 0)?, signed(idx, 1)?)))
+        .filter_map(|idx| Some((idx, signed(idx)?)))
         .collect();
-    let beats = |a: &(usize, f64, f64), b: &(usize, f64, f64)| a.1 <= b.1 && a.2 <= b.2 && (a.1 < b.1 || a.2 < b.2);
-    let mut front: Vec<String> = pairs
+    let beats = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| a <= b) && a.iter().zip(b).any(|(a, b)| a < b);
+    let mut front: Vec<String> = points
         .iter()
-        .filter(|point| !pairs.iter().any(|other| beats(other, point)))
-        .map(|&(idx, ..)| record.point_ids[idx].clone())
+        .filter(|(_, own)| !points.iter().any(|(_, other)| beats(other, own)))
+        .map(|(idx, _)| record.point_ids[*idx].clone())
         .collect();
     front.sort();
     front
+}
+
+#[test]
+fn the_front_of_all_objectives_can_be_marked() {
+    let record = demo_sweep::sweep(500);
+    let script = "byId('mark-best').click(); await drawn();
+        return [byId('mark-best').textContent, byId('csv').textContent, await saved('csv')];";
+    let Some(found) = look(&record, script) else { return };
+    let expected = naive_front(&record);
+    assert_eq!(found[0], "Mark the front of all 3 objectives");
+    assert_eq!(found[1], format!("Save {} marked points as CSV", expected.len()));
+    let saved = found[2].as_str().unwrap().lines().skip(1).map(|line| line.split(',').next().unwrap());
+    assert_eq!(saved.collect::<Vec<_>>(), expected);
+    let stated = format!("{} are on that of all 3 objectives.", expected.len());
+    assert!(render_sweep(&record).contains(&stated), "{stated}");
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(super) struct Data<'a> {
     reasons: Texts<'a>,
     axes: Vec<Axis<'a>>,
     figures: Vec<Figure<'a>>,
+    /// Points on the front of all objectives.
+    best: Vec<usize>,
     layers: &'a [String],
     /// What bounds layers, part by part: texts that differ in one part share the others.
     bounds: IndexSet<&'a str>,
@@ -59,7 +61,7 @@ struct Figure<'a> {
 
 impl<'a> Data<'a> {
     /// The data of a sweep.
-    pub(super) fn of(record: &'a SweepRecord) -> Self {
+    pub(super) fn of(record: &'a SweepRecord, best: Vec<usize>) -> Self {
         let n = record.n_points();
         let mut texts = IndexSet::new();
         let at = (0..n).map(|idx| texts.insert_full(record.reasons.get(idx).map_or("", String::as_str)).0).collect();
@@ -86,6 +88,7 @@ impl<'a> Data<'a> {
             reasons: Texts { texts, at },
             axes: record.axes.iter().zip(labels).map(|(axis, label)| Axis::of(axis, label, n)).collect(),
             figures: record.figures.iter().map(figure).collect(),
+            best,
             layers: &record.why.layers,
             why: (0..n).map(|idx| why(idx).iter().map(slow).collect()).collect(),
             bounds,

@@ -63,21 +63,15 @@ fn objective_words(objective: &ObjectiveRecord) -> String {
     format!("{} {}", if objective.maximize { "high" } else { "low" }, objective.name)
 }
 
-/// The first two objectives that have figures.
-fn pair(record: &SweepRecord) -> Option<[(&ObjectiveRecord, &FigureColumn); 2]> {
-    let mut found = record.objectives.iter().filter_map(|one| Some((one, record.figure(&one.name)?)));
-    Some([found.next()?, found.next()?])
+/// The objectives that have figures.
+fn sought(record: &SweepRecord) -> Vec<(&ObjectiveRecord, &FigureColumn)> {
+    record.objectives.iter().filter_map(|one| Some((one, record.figure(&one.name)?))).collect()
 }
 
-/// The front of the first two objectives, among points that keep every constraint.
-fn front(record: &SweepRecord) -> Option<Vec<usize>> {
-    let [x, y] = pair(record)?;
-    let figure = |column: &FigureColumn| {
-        let of =
-            |(idx, value): (usize, &Option<f64>)| value.filter(|_| record.status.get(idx) == Some(&PointStatus::Ok));
-        column.values.iter().enumerate().map(of).collect::<Vec<_>>()
-    };
-    Some(pareto_front(&figure(x.1), &figure(y.1), [x.0.maximize, y.0.maximize]))
+/// The front of these objectives, among points that keep every constraint.
+fn front(record: &SweepRecord, objectives: &[(&ObjectiveRecord, &FigureColumn)]) -> Vec<usize> {
+    let figures: Vec<_> = objectives.iter().map(|(one, figure)| (figure.values.as_slice(), one.maximize)).collect();
+    pareto_front(&figures, |idx| record.status.get(idx) == Some(&PointStatus::Ok))
 }
 
 /// The counts in a sentence.
@@ -99,10 +93,15 @@ fn summary_sentence(record: &SweepRecord) -> String {
     if failed > 0 {
         sentence.push_str(&format!(", {} could not run", number::count(failed as u64)));
     }
-    if let (Some(front), Some([x, y])) = (front(record), pair(record)) {
+    let sought = sought(record);
+    if let [x, y, rest @ ..] = sought.as_slice() {
         let of = format!("{} and {}", objective_words(x.0), objective_words(y.0));
-        let verb = if front.len() == 1 { "is" } else { "are" };
-        sentence.push_str(&format!(". {} {verb} on the Pareto front of {of}", number::count(front.len() as u64)));
+        let are = |n: usize| format!("{} {}", number::count(n as u64), if n == 1 { "is" } else { "are" });
+        sentence.push_str(&format!(". {} on the Pareto front of {of}", are(front(record, &sought[..2]).len())));
+        if !rest.is_empty() {
+            let all = are(front(record, &sought).len());
+            sentence.push_str(&format!(", {all} on that of all {} objectives", sought.len()));
+        }
     }
     sentence + "."
 }
@@ -120,7 +119,7 @@ fn explorer(record: &SweepRecord) -> String {
     format!(
         "<noscript><p>The pictures and the table of all points need JavaScript. The front of the first two objectives is \
          in the table below.</p></noscript>\n{EXPLORER}<script type=\"application/json\" id=\"data\">{}</script>\n",
-        inline_json(&data::Data::of(record))
+        inline_json(&data::Data::of(record, front(record, &sought(record))))
     )
 }
 
@@ -129,8 +128,9 @@ const EXPLORER: &str = include_str!("../../../assets/explorer.html");
 
 /// The points of the front: figures, then what was varied.
 fn front_table(record: &SweepRecord) -> Option<String> {
-    let front = front(record)?;
-    let [x, y] = pair(record)?;
+    let sought = sought(record);
+    let [x, y, ..] = sought.as_slice() else { return None };
+    let front = front(record, &sought[..2]);
     let caption = format!(
         "Front of {} and {}: no other point that keeps the constraints is as good in both and better in one{}",
         objective_words(x.0),
