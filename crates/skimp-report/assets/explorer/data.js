@@ -64,11 +64,13 @@ const columns = [
       isAxis: false,
       isText: false,
       maximize: figure.maximize,
+      rank: figure.rank,
       values: Float64Array.from(figure.values, (value) => (value === null ? NaN : value)),
     })),
 ];
 const axes = columns.filter((column) => column.isAxis);
 const figures = columns.filter((column) => !column.isAxis);
+const sought = figures.filter((column) => column.rank !== null).sort((a, b) => a.rank - b.rank);
 const titled = (column) => (column.unit && column.unit !== column.label ? `${column.label} (${column.unit})` : column.label);
 
 // A point's value for people, and with all digits for programs.

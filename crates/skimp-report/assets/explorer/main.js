@@ -5,7 +5,6 @@ const fillChoices = () => {
     if (!list.length) return [];
     return [element("optgroup", { label: name }, ...list.map((column) => option(columns.indexOf(column), titled(column))))];
   };
-  const sought = figures.filter((column) => column.maximize !== null);
   const others = figures.filter((column) => column.maximize === null && column.distinct > 0);
   const numbers = axes.filter((column) => !column.isText && column.distinct > 0);
   const choices = () => [...group("Objectives", sought), ...group("Other figures, less is better", others), ...group("Varied, less is better", numbers)];
@@ -14,10 +13,9 @@ const fillChoices = () => {
   byId("color").replaceChildren(option(-1, "nothing"), ...group("Varied", axes.filter((column) => column.distinct > 0)), ...group("Figures", figures.filter((column) => column.distinct > 0)));
   const offered = [...sought, ...others, ...numbers];
   const varied = axes.filter((column) => column.distinct > 1);
-  const third = offered.filter((column) => !column.isAxis)[2];
   state.x = columns.indexOf(offered[0]);
   state.y = columns.indexOf(offered[1] || offered[0]);
-  state.color = columns.indexOf(third && third.maximize !== null ? third : varied.find((column) => column.isText) || varied[0] || third);
+  state.color = columns.indexOf(sought[2] || varied.find((column) => column.isText) || varied[0]);
   for (const name of ["x", "y", "color"]) {
     byId(name).value = String(state[name]);
     byId(name).addEventListener("change", () => {
@@ -124,9 +122,8 @@ const listen = () => {
     front.filter((idx) => passing[idx]).forEach((idx) => state.marked.add(idx));
     changed("marks");
   });
-  const sought = figures.filter((column) => column.maximize !== null).length;
-  byId("mark-best").hidden = sought < 3;
-  byId("mark-best").textContent = `Mark the front of all ${sought} objectives`;
+  byId("mark-best").hidden = sought.length < 3;
+  byId("mark-best").textContent = `Mark the front of all ${sought.length} objectives`;
   byId("mark-best").addEventListener("click", () => {
     data.best.filter((idx) => passing[idx]).forEach((idx) => state.marked.add(idx));
     changed("marks");

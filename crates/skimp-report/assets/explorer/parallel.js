@@ -7,7 +7,7 @@ const LINE_BINS = BINS + 1; // an even number: two of them are looked at togethe
 
 const lines = {
   columns: [...axes.filter((axis) => axis.distinct > 1 || (axis.distinct > 0 && axis.missing > 0)).slice(0, MOST_AXES - 2),
-    ...figures.filter((figure) => figure.maximize !== null).slice(0, 4)],
+    ...sought.slice(0, 4)],
   spots: [], // per column and point, device pixels along the axis
   counts: null,
   counted: new Uint8Array(n), // whose lines are in `counts`

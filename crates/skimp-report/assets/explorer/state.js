@@ -82,16 +82,19 @@ const recolor = () => {
       colors.push(rgb(color("--c6")));
     }
   } else {
-    const { ranks } = column;
-    const few = ranks && ranks.length < BINS;
-    const size = few ? ranks.length : BINS - 1;
+    // The ends are those of the points that keep the constraints: what they differ in is asked.
+    const kept = column.values.filter((value, idx) => data.status[idx] === OK && !Number.isNaN(value));
+    const own = kept.length ? finish({ values: kept, isText: false }) : column;
+    const few = own.ranks && own.ranks.length < BINS;
+    const size = few ? own.ranks.length : BINS - 1;
     for (let idx = 0; idx < n; idx += 1) {
       const value = column.values[idx];
       if (Number.isNaN(value)) continue;
-      coloring.bins[idx] = few ? ranks.indexOf(value) : Math.min(Math.floor(place(column, value) * size), size - 1);
+      const bin = few ? own.ranks.findLastIndex((rank) => rank <= value) : Math.floor(place(own, value) * size);
+      coloring.bins[idx] = Math.min(Math.max(bin, 0) || 0, size - 1);
     }
-    const edges = Array.from({ length: size + 1 }, (_, idx) => digits(unplace(column, idx / size)));
-    labels = few ? ranks.map(digits) : Array.from({ length: size }, (_, idx) => `${edges[idx]} to ${edges[idx + 1]}`);
+    const edges = Array.from({ length: size + 1 }, (_, idx) => digits(unplace(own, idx / size)));
+    labels = few ? own.ranks.map(digits) : Array.from({ length: size }, (_, idx) => `${edges[idx]} to ${edges[idx + 1]}`);
     colors = labels.map((_, idx) => ramp(labels.length > 1 ? idx / (labels.length - 1) : 0.5));
   }
   coloring.entries = labels.map((label, idx) => ({ label, bin: idx, shape: column?.isText ? idx : 0 }));

@@ -2,7 +2,7 @@
 const table = byId("points");
 const rows = { order: [], from: 0, height: 28, focus: -1 };
 const head = table.tHead.rows[0];
-const rowColumns = [...figures, ...axes];
+const rowColumns = [...sought, ...figures.filter((figure) => figure.rank === null), ...axes];
 
 const buildHead = () => {
   head.replaceChildren(element("th", { scope: "col" }, element("span", { class: "hidden" }, "marked")));

@@ -132,6 +132,24 @@ fn naive_front(record: &SweepRecord) -> Vec<String> {
     front
 }
 
+/// The page begins with the first two objectives as the sweep has them, whatever the order of the figures, with and without
+/// scripts.
+#[test]
+fn objectives_keep_their_order() {
+    let mut record = demo_sweep::sweep(300);
+    record.objectives.reverse();
+    let script = "const text = (id) => byId(id).selectedOptions[0].textContent;
+        return [text('x'), text('y'), text('color'), frontIds()];";
+    let Some(found) = look(&record, script) else { return };
+    assert_eq!((&found[0], &found[1], &found[2]), (&json!("top1 (%)"), &json!("energy (mJ)"), &json!("latency (ms)")));
+    let page = render_sweep(&record);
+    let stated = &page[page.find("id=\"front-table\"").unwrap()..];
+    let heads = stated[..stated.find("</table>").unwrap()].split("<th scope=\"row\">").skip(1);
+    let ids: Vec<&str> = heads.map(|head| &head[..head.find('<').unwrap()]).collect();
+    assert!(ids.len() > 3);
+    assert_eq!(found[3], json!(ids));
+}
+
 #[test]
 fn the_front_of_all_objectives_can_be_marked() {
     let record = demo_sweep::sweep(500);

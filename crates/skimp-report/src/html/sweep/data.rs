@@ -4,7 +4,7 @@ use indexmap::{IndexMap, IndexSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::records::{AxisColumn, PointStatus, SweepRecord};
+use crate::records::{AxisColumn, FigureColumn, PointStatus, SweepRecord};
 
 /// All that the script reads.
 #[derive(Serialize)]
@@ -56,6 +56,8 @@ struct Figure<'a> {
     unit: &'a str,
     /// Whether more is better; none where the sweep does not seek it.
     maximize: Option<bool>,
+    /// Place among the objectives.
+    rank: Option<usize>,
     values: Vec<Option<f64>>,
 }
 
@@ -66,11 +68,15 @@ impl<'a> Data<'a> {
         let mut texts = IndexSet::new();
         let at = (0..n).map(|idx| texts.insert_full(record.reasons.get(idx).map_or("", String::as_str)).0).collect();
         let labels = labels(&record.axes.iter().map(|axis| axis.key.as_str()).collect::<Vec<_>>());
-        let figure = |figure: &'a crate::records::FigureColumn| Figure {
-            name: &figure.name,
-            unit: &figure.unit,
-            maximize: record.objectives.iter().find(|one| one.name == figure.name).map(|one| one.maximize),
-            values: (0..n).map(|idx| figure.values.get(idx).copied().flatten()).collect(),
+        let figure = |figure: &'a FigureColumn| {
+            let rank = record.objectives.iter().position(|one| one.name == figure.name);
+            Figure {
+                name: &figure.name,
+                unit: &figure.unit,
+                maximize: rank.map(|rank| record.objectives[rank].maximize),
+                rank,
+                values: (0..n).map(|idx| figure.values.get(idx).copied().flatten()).collect(),
+            }
         };
         let mut bounds = IndexSet::new();
         let parts: Vec<Vec<usize>> =
