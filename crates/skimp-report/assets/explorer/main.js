@@ -84,6 +84,7 @@ const say = () => {
   byId("toml").textContent = `Save ${phrase} as a sweep file`;
   byId("csv").disabled = byId("toml").disabled = many === 0;
   byId("mark-front").disabled = shownOnFront === 0;
+  byId("mark-front").textContent = `Mark the front of ${x === y ? x.label : `${x.label} and ${y.label}`}`;
   byId("mark-best").disabled = !data.best.some((idx) => passing[idx]);
   byId("unmark").disabled = state.marked.size === 0;
   byId("reset").disabled = !state.brushes.size && !state.filter && !byId("filter").value;

@@ -4,6 +4,7 @@ const parallel = new Surface(byId("parallel"));
 const MOST_AXES = 8; // at the start; more are offered below the picture
 const BAD_BIN = BINS; // infeasible and failed points
 const LINE_BINS = BINS + 1; // an even number: two of them are looked at together
+const Counts = n < 65536 ? Uint16Array : Uint32Array;
 
 const lines = {
   columns: [...axes.filter((axis) => axis.distinct > 1 || (axis.distinct > 0 && axis.missing > 0)).slice(0, MOST_AXES - 2),
@@ -48,9 +49,9 @@ const layLines = () => {
     }
     return spots;
   });
-  lines.counts = new Uint16Array(w * h * LINE_BINS);
+  lines.counts = new Counts(w * h * LINE_BINS);
   // The pixels on which any line lies: no others need be looked at again.
-  const all = new Uint16Array(w * h);
+  const all = new Counts(w * h);
   countLines(all, 1, 1, () => 0, () => true);
   lines.inked = Int32Array.from(all.keys()).filter((pixel) => all[pixel]);
 };
@@ -112,7 +113,7 @@ const drawLines = (fresh) => {
   const least = nPassing > 2000 ? 0.14 : nPassing > 200 ? 0.4 : 0.75;
   const rise = (1 - least) / Math.log(Math.max(nPassing / 10, 2));
   const pairs = new Uint32Array(counts.buffer);
-  const half = LINE_BINS / 2;
+  const half = (LINE_BINS * counts.BYTES_PER_ELEMENT) / 4;
   const dim = paper.map((part, idx) => part + (ink[idx] - part) * 0.13);
   for (const pixel of lines.inked) {
     const to = 4 * pixel;
