@@ -217,6 +217,12 @@ pub trait Accelerator: fmt::Debug + Send + Sync {
         self.facts().losses(result)
     }
 
+    /// Whether it does the same with every image: [`simulate_layer`](Self::simulate_layer) asks no trace for anything. One
+    /// image then stands for many.
+    fn is_same_for_all_images(&self) -> bool {
+        false
+    }
+
     /// What it does to the values of a network; `None` on exact accelerators.
     fn effect(&self) -> Option<&dyn LayerEffect> {
         None

@@ -79,6 +79,11 @@ impl Counts {
         self.0.iter().copied()
     }
 
+    /// Multiplies each count.
+    pub fn scale(&mut self, n: u64) {
+        self.0.iter_mut().for_each(|(_, count)| *count *= n);
+    }
+
     /// Adds each count of `other`.
     pub fn merge(&mut self, other: &Counts) {
         for (statistic, count) in other.iter() {

@@ -98,6 +98,23 @@ impl Finding {
         }
     }
 
+    /// The same finding of `n` images that all showed it.
+    pub fn scale(&mut self, n: u64) {
+        match &mut self.found {
+            Found::Count(count) => *count *= n,
+            Found::Share { part, whole } => {
+                *part *= n;
+                *whole *= n;
+            }
+            Found::Agreement { compared, different } => {
+                *compared *= n;
+                *different *= n;
+            }
+            Found::Distribution { counts, .. } => counts.iter_mut().for_each(|count| *count *= n),
+            Found::AtWork | Found::Off(_) => {}
+        }
+    }
+
     /// Adds `more` findings to `findings`: each quantity stands once.
     pub fn merge_all(findings: &mut Vec<Finding>, more: &[Finding]) {
         for finding in more {

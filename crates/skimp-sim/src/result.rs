@@ -144,6 +144,25 @@ impl LayerResult {
     }
 }
 
+impl LayerResult {
+    /// The sum of `n` such results, of as many images that all did the same; `n` of at least 1.
+    #[must_use]
+    pub fn times(mut self, n: u64) -> Self {
+        let scale = |counts: &mut Vec<(&'static str, u64)>| counts.iter_mut().for_each(|(_, count)| *count *= n);
+        self.images *= n;
+        self.macs *= n;
+        self.cycles.scale(n);
+        self.events.scale(n);
+        for activity in &mut self.activity {
+            scale(&mut activity.dynamic);
+            scale(&mut activity.leakage);
+        }
+        self.operations.iter_mut().for_each(|done| done.count *= n);
+        self.findings.iter_mut().for_each(|finding| finding.scale(n));
+        self
+    }
+}
+
 fn add_keyed(totals: &mut Vec<(&'static str, u64)>, more: &[(&'static str, u64)]) {
     for &(key, count) in more {
         match totals.iter_mut().find(|(known, _)| *known == key) {

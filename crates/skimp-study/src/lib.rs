@@ -28,20 +28,21 @@ pub use crate::inputs::images::Images;
 pub use crate::inputs::network::{EmbeddedNetwork, NETWORKS, Network};
 pub use crate::monitor::{Monitor, Silent};
 pub use crate::reduce::distill::{DistillConfig, DistillRecord, HintRecord, LossRecord, distill};
-pub use crate::reduce::measured::NetworkMeasures;
+pub use crate::reduce::measured::{NetworkMeasures, parameters};
 pub use crate::reduce::prune::{
     GroupRecord, PruneConfig, PruneRecord, RefusedRecord, RuntimePointRecord, RuntimeRecord, prune,
 };
 pub use crate::reduce::recast::{BlockRecord, RecastConfig, RecastRecord, RecastStepRecord, recast};
 pub use crate::reduce::run::ReduceRun;
 pub use crate::reduce::sensitivity::{SensitivityCurve, SensitivityPoint, SensitivityRecord, sensitivity};
-pub use crate::reduce::speed::SpeedRecord;
-pub use crate::reduce::steps::StepConfig;
+pub use crate::reduce::speed::{SpeedRecord, latency_ms};
+pub use crate::reduce::steps::{StepConfig, reduce_steps};
 pub use crate::schema::{fields_of, words_of, words_of_key};
 pub use crate::simulate::accelerators::accelerator_configs;
 pub use crate::simulate::chips::ChipsConfig;
 pub use crate::simulate::config::{AcceleratorConfig, LayersConfig, PresetOrigin};
 pub use crate::simulate::designs::{Design, Designs};
+pub use crate::simulate::figures::{DesignFigures, SlowLayer};
 pub use crate::simulate::priced::Priced;
 pub use crate::simulate::pricing::CostsConfig;
 pub use crate::simulate::runs::DesignRun;

@@ -110,6 +110,10 @@ impl Accelerator for Chip {
         ])
     }
 
+    fn is_same_for_all_images(&self) -> bool {
+        true
+    }
+
     fn simulate_layer(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         layer.check()?;
         let cycles = layer.shape.n() as u64 * self.node.dense_cycles(layer);

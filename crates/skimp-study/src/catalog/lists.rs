@@ -74,7 +74,8 @@ pub struct ListEntry {
 }
 
 impl ListEntry {
-    fn new(name: impl Into<String>, summary: impl Into<String>, source: impl Into<String>) -> Self {
+    /// A name and a line.
+    pub fn new(name: impl Into<String>, summary: impl Into<String>, source: impl Into<String>) -> Self {
         Self { name: name.into(), summary: summary.into(), source: source.into(), facts: Map::new() }
     }
 

@@ -363,6 +363,20 @@ impl Images {
         Tensor::from_f32(vec![n, height, width, channels], turned)
     }
 
+    /// Bytes that images of one size take in memory, about; 0 for those that are read one by one.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.dataset.image_shape().map_or(0, |shape| shape.iter().product::<usize>() as u64 * self.len() as u64)
+    }
+
+    /// The data set, its part and the SHA-256 digest of its content.
+    ///
+    /// # Errors
+    /// [`StudyError::Data`] if its files cannot be read.
+    pub fn input_digest(&self) -> Result<InputDigest, StudyError> {
+        Ok(self.digest(&self.record()?))
+    }
+
     /// What a record says of the data.
     pub(crate) fn record(&self) -> Result<DataRecord, StudyError> {
         Ok(DataRecord {

@@ -141,6 +141,13 @@ impl Network {
         }
     }
 
+    /// The network for batches of any size, where it fixes one and its images stay apart; else the same network. Answers are
+    /// the same.
+    #[must_use]
+    pub fn any_batch(&self) -> Self {
+        self.for_any_batch().into_owned()
+    }
+
     /// A built-in network. Its digest is of what decides it: its name, settings and weights.
     fn build(text: &str, weights: Weights) -> Result<Self, StudyError> {
         let graph = networks::build(text, weights)?;
@@ -244,6 +251,12 @@ impl Network {
     /// calibrated, quantized and simulated. Names, inputs and outputs are the same.
     pub(crate) fn prepared(&self) -> Self {
         Self { graph: rewrite::prepare(&self.graph), ..self.clone() }
+    }
+
+    /// The file, or what stands in its place, and its SHA-256 digest.
+    #[must_use]
+    pub fn input_digest(&self) -> InputDigest {
+        self.digest()
     }
 
     pub(crate) fn digest(&self) -> InputDigest {

@@ -108,6 +108,16 @@ impl NetworkMeasures {
     }
 }
 
+/// Elements of all parameters of a network; 0 where its shapes cannot be told.
+#[must_use]
+pub fn parameters(network: &Network) -> u64 {
+    let constants = network.graph.values().len();
+    (0..constants)
+        .filter_map(|idx| network.graph.constant(skimp_graph::ValueId(idx)))
+        .map(|tensor| tensor.shape().iter().product::<usize>() as u64)
+        .sum()
+}
+
 /// Weights that are zero.
 fn zeros(graph: &Graph) -> u64 {
     let zeros = |tensor: &skimp_graph::Tensor| {

@@ -62,6 +62,37 @@ pub struct SpeedRecord {
     pub times_ms: Vec<[f64; 2]>,
 }
 
+/// Median time of one batch of zeros on the f32 engine, in milliseconds, measured here on the threads of the caller.
+///
+/// # Errors
+/// [`StudyError::Graph`] if the network cannot run.
+pub fn latency_ms(
+    graph: &Graph,
+    batch: usize,
+    input_size: Option<[usize; 2]>,
+    monitor: &dyn Monitor,
+) -> Result<f64, StudyError> {
+    let Effort { pairs: (least, most), seconds } = Effort::BRIEF;
+    let executor = CpuExecutor::new(graph)?;
+    let inputs = inputs(graph, batch, input_size)?;
+    monitor.stage("measuring the network", least as u64);
+    let begun = Instant::now();
+    let mut times = Vec::new();
+    for run in 0..WARM_UP + most {
+        let start = Instant::now();
+        executor.run(&inputs)?;
+        if run >= WARM_UP {
+            times.push(1e3 * start.elapsed().as_secs_f64());
+        }
+        step(monitor, u64::from(times.len() <= least))?;
+        if times.len() >= least && begun.elapsed().as_secs_f64() > seconds {
+            break;
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
 /// Measures both networks on a batch of zeros, on the threads of the caller.
 pub(crate) fn speed(
     before: &Graph,

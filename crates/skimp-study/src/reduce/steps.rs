@@ -178,6 +178,24 @@ impl StepConfig {
     }
 }
 
+/// The network that reductions make of `network`, one after another; `training` says how those that learn do it, on the
+/// training split of `data`.
+///
+/// # Errors
+/// [`StudyError::Setting`] if a step is none, [`StudyError::Reduce`] naming what does not fit, otherwise the error of what
+/// failed.
+pub fn reduce_steps(
+    network: &Network,
+    steps: &[StepConfig],
+    data: &DataConfig,
+    input_size: Option<[usize; 2]>,
+    training: &TrainConfig,
+    monitor: &dyn Monitor,
+) -> Result<Network, StudyError> {
+    let lesson = Lesson { data: Some(data), input_size, run: training, seed: training.seed };
+    steps.iter().try_fold(network.clone(), |network, step| step.apply(&network, &lesson, monitor))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -107,7 +107,7 @@ impl AcceleratorConfig {
     ///
     /// # Errors
     /// [`StudyError`] naming the file and what is wrong in it.
-    pub(crate) fn read_files(&mut self, designs: &Designs, folder: &Path) -> Result<(), StudyError> {
+    pub fn read_files(&mut self, designs: &Designs, folder: &Path) -> Result<(), StudyError> {
         inline_costs(&mut self.set, folder)?;
         if let Some(preset) = self.preset.take() {
             let named = designs.models().iter().find(|model| preset.to_str() == Some(model.name()));

@@ -10,7 +10,8 @@ mod coverage_tests;
 pub(crate) mod designs;
 pub(crate) mod dump;
 pub(crate) mod effects;
-pub(crate) mod findings;
+pub(crate) mod figures;
+mod findings;
 #[cfg(test)]
 mod integer_tests;
 pub(crate) mod judging;

@@ -139,6 +139,17 @@ impl DesignRun {
         Ok(())
     }
 
+    /// Whether every image gives the same.
+    pub(crate) fn is_same_for_all_images(&self) -> bool {
+        self.design.accelerator().is_ok_and(Accelerator::is_same_for_all_images)
+    }
+
+    /// Takes what layer `idx` did on one image for all of `n_images`.
+    pub(crate) fn repeat(&mut self, idx: usize, n_images: usize) {
+        let one = self.results[idx].take();
+        self.results[idx] = one.map(|result| result.times(n_images as u64));
+    }
+
     /// Runs the layers without a matrix of weights on `n_images`, whose values do not matter.
     pub(crate) fn simulate_others(&mut self, layers: &[OtherLayer], n_images: usize) -> Result<(), StudyError> {
         let over_images = |one: LayerResult| {

@@ -66,6 +66,11 @@ impl Simulated {
     /// # Errors
     /// [`StudyError::Sim`] if there is no such table, or if it has no price for something that a design counted.
     pub fn price(&self, costs: &CostsConfig) -> Result<Priced, StudyError> {
+        self.priced(&self.tables(costs)?)
+    }
+
+    /// The table that prices each design; `None` where it is the design's own.
+    pub(crate) fn tables(&self, costs: &CostsConfig) -> Result<Vec<Option<CostTable>>, StudyError> {
         let configs: Vec<_> = self.runs.iter().map(|run| run.design().config().clone()).collect();
         let mut tables = costs.tables(&configs)?;
         if costs.is_auto() {
@@ -73,7 +78,7 @@ impl Simulated {
             let own = self.runs.iter().map(|run| run.design().facts().own_costs_only);
             tables.iter_mut().zip(own).filter(|(_, own)| *own).for_each(|(table, _)| *table = None);
         }
-        self.priced(&tables)
+        Ok(tables)
     }
 
     /// As [`price`](Self::price), every design by this table.

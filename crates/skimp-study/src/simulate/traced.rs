@@ -97,6 +97,12 @@ impl Traced {
         self.n_images
     }
 
+    /// Bytes that it keeps.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.n_images as u64 * self.layers.simulated.iter().map(SimulatedLayer::bytes_per_image).sum::<u64>()
+    }
+
     /// The layers as designs see them, in order.
     pub fn layers(&self) -> impl Iterator<Item = &LayerWorkload> {
         self.layers.simulated.iter().map(|layer| &layer.operands.workload)
@@ -130,14 +136,27 @@ impl Traced {
         judge(&self.quantized, &self.images, layers, &mut runs, monitor)?;
         monitor.stage("simulating layers", (self.n_images * layers.len()) as u64);
         session::begin(&mut runs, &workloads, &self.layers.others, self.n_images)?;
+        // What needs no values does the same with every image.
+        let is_same: Vec<bool> = runs.iter().map(DesignRun::is_same_for_all_images).collect();
         for (idx, (workload, images)) in workloads.iter().zip(&*self.traces).enumerate() {
-            for operands in images {
+            for (image, operands) in images.iter().enumerate() {
                 let trace = LayerTrace::new(workload, operands.clone());
-                let simulate = |run: &mut DesignRun| run.simulate(idx, workload, Some(&trace), Timed::No);
+                let simulate = |(run, &same): (&mut DesignRun, &bool)| match image {
+                    1.. if same => Ok(()),
+                    _ => run.simulate(idx, workload, Some(&trace), Timed::No),
+                };
                 // Of several errors the first design's.
-                let outcomes: Vec<_> = runs.par_iter_mut().map(simulate).collect();
-                outcomes.into_iter().collect::<Result<(), _>>()?;
+                match &mut runs[..] {
+                    [run] => simulate((run, &is_same[0]))?,
+                    runs => {
+                        let outcomes: Vec<_> = runs.par_iter_mut().zip(&is_same).map(simulate).collect();
+                        outcomes.into_iter().collect::<Result<(), _>>()?;
+                    }
+                }
                 step(monitor, 1)?;
+            }
+            for (run, _) in runs.iter_mut().zip(&is_same).filter(|(_, same)| **same) {
+                run.repeat(idx, images.len());
             }
         }
         let seed = self.images.config().seed.unwrap_or(0);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_graph::integer::{IntegerEngine, IntegerGraph, is_quantized};
-use skimp_graph::{GraphError, Tensor};
+use skimp_graph::{GraphError, Tensor, shape, statistics};
 use skimp_quant::{
     Calibration, Detail, LayerChoices, QdqConfig, QuantizationConfig, QuantizationReport, QuantizedLayer,
 };
@@ -47,6 +47,34 @@ impl Network {
 }
 
 impl Calibrated {
+    /// The ranges that `config` asks for, on its images and of its split, fit for any method and any widths.
+    ///
+    /// # Errors
+    /// As [`Network::calibrate`]; [`StudyError::Quant`] naming a setting.
+    pub fn for_config(
+        network: &Network,
+        images: &Images,
+        config: &QuantizationConfig,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, StudyError> {
+        Self::on_images_of(network, images, config, Detail::Histogram, monitor)
+    }
+
+    fn on_images_of(
+        network: &Network,
+        images: &Images,
+        config: &QuantizationConfig,
+        detail: Detail,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, StudyError> {
+        if is_quantized(&network.graph) {
+            return Self::new(network, images, 0, Detail::Extremes, monitor);
+        }
+        config.check()?;
+        let others = images.for_ranges(config.calibration_split, monitor)?;
+        Self::new(network, others.as_ref().unwrap_or(images), config.calibration_images, detail, monitor)
+    }
+
     fn new(
         network: &Network,
         images: &Images,
@@ -137,14 +165,26 @@ impl Quantized {
         config: &QuantizationConfig,
         monitor: &dyn Monitor,
     ) -> Result<Self, StudyError> {
-        if is_quantized(&network.graph) {
-            return Calibrated::new(network, images, 0, Detail::Extremes, monitor)?.quantize(config, monitor);
+        Calibrated::on_images_of(network, images, config, Detail::of(config.calibration), monitor)?
+            .quantize(config, monitor)
+    }
+
+    /// Bytes that its parameters take: the codes of each integer layer's weights side by side at their width, in whole
+    /// bytes, and 4 for each other parameter, biases among them.
+    ///
+    /// # Errors
+    /// [`StudyError::Graph`] if the network's shapes cannot be told.
+    pub fn model_bytes(&self, input_size: Option<[usize; 2]>) -> Result<u64, StudyError> {
+        let graph = &self.network.graph;
+        let extents = shape::bind(graph, 1, input_size.map(|[height, width]| (height, width)))?;
+        let parameters = statistics::compute(graph, &shape::infer(graph, &extents)?).parameters;
+        let (mut codes, mut bytes) = (0_u64, 0_u64);
+        for (_, layer) in self.integer.graph.layers() {
+            let n = layer.weight.len() as u64;
+            codes += n;
+            bytes += (n * u64::from(layer.weight_bits)).div_ceil(8);
         }
-        config.check()?;
-        let detail = Detail::of(config.calibration);
-        let others = images.for_ranges(config.calibration_split, monitor)?;
-        let images = others.as_ref().unwrap_or(images);
-        Calibrated::new(network, images, config.calibration_images, detail, monitor)?.quantize(config, monitor)
+        Ok(bytes + 4 * parameters.saturating_sub(codes))
     }
 
     /// The float network, or the one in QDQ form, that it is made of.

@@ -281,6 +281,10 @@ impl Accelerator for Chip {
         layer.simulate_product(self)
     }
 
+    fn is_same_for_all_images(&self) -> bool {
+        !self.config.zero_gating && !self.config.compression
+    }
+
     fn simulate_layer(&self, layer: &LayerWorkload, trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         let unsupported = |what: String| SimError::Unsupported { layer: layer.name.clone(), accelerator: NAME, what };
         layer.check()?;

@@ -270,6 +270,10 @@ impl Accelerator for SystolicArray {
         layer.simulate_product(self)
     }
 
+    fn is_same_for_all_images(&self) -> bool {
+        true
+    }
+
     fn simulate_layer(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         layer.check()?;
         let found = self.array.evaluate(layer);

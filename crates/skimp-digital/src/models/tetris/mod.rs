@@ -353,6 +353,10 @@ impl Accelerator for Vaults {
         self.config.given.check_network(layers)
     }
 
+    fn is_same_for_all_images(&self) -> bool {
+        true
+    }
+
     fn simulate_layer(&self, layer: &LayerWorkload, _trace: Option<&LayerTrace>) -> Result<LayerResult, SimError> {
         Ok(self.run(layer, None)?.0)
     }
