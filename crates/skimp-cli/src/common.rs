@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum, ValueHint};
-use skimp::{Monitor as _, Preprocess, Size, StudyError, Tabular};
+use skimp::{Monitor as _, Preprocess, Size, StudyError, SweepError, Tabular};
 
 pub(crate) use skimp::flags::input_size;
 
@@ -29,6 +29,13 @@ impl Failure {
 
 impl From<StudyError> for Failure {
     fn from(error: StudyError) -> Self {
+        let exit_code = if error.is_usage() { 2 } else { 1 };
+        Self { error: error.into(), exit_code }
+    }
+}
+
+impl From<SweepError> for Failure {
+    fn from(error: SweepError) -> Self {
         let exit_code = if error.is_usage() { 2 } else { 1 };
         Self { error: error.into(), exit_code }
     }

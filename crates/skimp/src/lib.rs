@@ -36,6 +36,7 @@
 //! Programs to begin with are in `examples/programs`. The crates below are re-exported under short names for those who need
 //! more than the stages.
 
+mod catalog;
 pub mod flags;
 mod progress;
 mod threads;
@@ -52,8 +53,10 @@ pub use skimp_reduce as reduction;
 pub use skimp_report as reporting;
 pub use skimp_sim as sim;
 pub use skimp_study::*;
+pub use skimp_sweep as sweeps;
 pub use skimp_train as training;
 
+pub use crate::catalog::{list, lists, names, show, shown_names};
 pub use crate::progress::{Callback, Cancel, Progress};
 pub use crate::threads::{MAX_THREADS, set_threads, threads, with_threads};
 pub use skimp_data::{DataError, Dataset, Preprocess, Samples};
@@ -61,6 +64,7 @@ pub use skimp_graph::{Graph, GraphError, Tensor};
 pub use skimp_quant::QuantError;
 pub use skimp_report::{ReportError, SimulationRecord, StudyRecord};
 pub use skimp_sim::{CostTable, SimError};
+pub use skimp_sweep::{SweepConfig, SweepError, SweepRun, SweepSummary, sweep};
 pub use skimp_train::TrainError;
 
 pub use skimp_files::is_waiting;
@@ -116,11 +120,19 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StudyError> {
     Ok(skimp_report::write_atomic(path, bytes)?)
 }
 
-/// The HTML report of a finished study, from its results.json or its folder.
+/// The HTML report of a finished study, from its results.json or its folder, or of a sweep, from its folder.
 ///
 /// # Errors
-/// [`StudyError`] if the file cannot be read or is no study record.
-pub fn report(results: &Path) -> Result<String, StudyError> {
+/// [`StudyError`] if the file cannot be read or is no study record; [`SweepError`] if a sweep's store cannot be read.
+pub fn report(results: &Path) -> Result<String, SweepError> {
+    if results.join(sweeps::STORE_FILE).is_file() || results.file_name().is_some_and(|name| name == sweeps::STORE_FILE)
+    {
+        return Ok(skimp_report::html::render_sweep(&sweeps::stored_sweep(results)?));
+    }
+    Ok(study_report(results)?)
+}
+
+fn study_report(results: &Path) -> Result<String, StudyError> {
     let path = if results.is_dir() { results.join("results.json") } else { results.to_owned() };
     let text = skimp_files::read_to_string(&path, skimp_memory::budget().0)
         .map_err(|source| StudyError::Io { path: path.clone(), source })?;

@@ -20,7 +20,7 @@ struct Arguments {
 }
 
 fn what() -> impl TypedValueParser<Value = String> {
-    PossibleValuesParser::new(skimp::LISTS.iter().chain([&SETTINGS]))
+    PossibleValuesParser::new(skimp::lists().into_iter().chain([SETTINGS]))
 }
 
 /// The command.

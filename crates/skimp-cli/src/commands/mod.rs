@@ -17,6 +17,7 @@ mod run;
 mod show;
 mod simulate;
 mod study;
+mod sweep;
 mod train;
 
 use clap::{ArgMatches, Args, FromArgMatches};
@@ -40,6 +41,7 @@ pub(crate) trait Command: Sync {
 /// Every verb, in the order of `skimp --help`.
 pub(crate) static COMMANDS: &[&dyn Command] = &[
     &study::Study,
+    &sweep::Sweep,
     &inspect::Inspect,
     &run::Run,
     &eval::Eval,

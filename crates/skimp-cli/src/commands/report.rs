@@ -8,7 +8,7 @@ use crate::common::Failure;
 
 #[derive(Args, Debug)]
 struct Arguments {
-    /// The results.json of a study, or its folder
+    /// The results.json of a study, or its folder; or the folder of a sweep
     #[arg(value_name = "RESULTS", value_hint = ValueHint::AnyPath)]
     results: PathBuf,
 }

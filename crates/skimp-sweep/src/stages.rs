@@ -1,0 +1,240 @@
+//! A point as a path through stages, each worked out once for all points that share what it depends on.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use skimp_report::records::InputDigest;
+use skimp_study::{
+    Calibrated, DataConfig, Design, DesignFigures, Images, JudgeBy, Monitor, Network, Quantized, Simulated, StudyError,
+    Traced, TrainConfig, latency_ms, reduce_steps,
+};
+
+use crate::cache::Cache;
+use crate::point::PointConfig;
+
+/// What stages keep in memory together unless a run says otherwise.
+pub const DEFAULT_CACHE_BYTES: u64 = 1 << 30;
+
+/// A network with its images.
+#[derive(Clone, Debug)]
+struct Opened {
+    network: Arc<Network>,
+    images: Arc<Images>,
+    digests: Arc<Vec<InputDigest>>,
+}
+
+/// What the stages made so far.
+#[derive(Debug)]
+pub(crate) struct Stages {
+    networks: Cache<Arc<Network>>,
+    opened: Cache<Opened>,
+    calibrated: Cache<Arc<Calibrated>>,
+    quantized: Cache<Arc<Quantized>>,
+    accuracies: Cache<f64>,
+    traced: Cache<Arc<Traced>>,
+    simulated: Cache<Arc<Simulated>>,
+    latencies: Cache<f64>,
+}
+
+/// Results made, and how often one that was there was taken instead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StageCount {
+    /// The stage.
+    pub stage: &'static str,
+    /// Results that were worked out.
+    pub made: u64,
+    /// Times that one was there.
+    pub shared: u64,
+}
+
+/// Keys of the stages of a point: each holds all that the stage depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Keys {
+    network: String,
+    opened: String,
+    calibrated: String,
+    quantized: String,
+    pub(crate) traced: String,
+    pub(crate) simulated: String,
+}
+
+/// What a stage depends on, as text. A configuration has a form in JSON; were it not so, no two points would share.
+fn key<T: Serialize>(parts: &T) -> String {
+    serde_json::to_string(parts).unwrap_or_else(|error| error.to_string())
+}
+
+impl Keys {
+    pub(crate) fn of(config: &PointConfig) -> Self {
+        let PointConfig { network, reduction, training, data, quantization, layers, accelerator, .. } = config;
+        // Ranges depend on the images, not on how many others are simulated or judged.
+        let default = DataConfig::default();
+        let ranges = DataConfig {
+            images: default.images,
+            accuracy_images: default.accuracy_images,
+            tuning_images: default.tuning_images,
+            tuning_split: None,
+            judge_by: JudgeBy::default(),
+            ..data.clone()
+        };
+        // What a step needs of images to learn.
+        let lesson = (!reduction.is_empty()).then_some((reduction, training, data));
+        let reduced = key(&(network, lesson));
+        let opened = key(&(&reduced, data));
+        let calibrated = key(&(&reduced, ranges, quantization.calibration_images, quantization.calibration_split));
+        let quantized = key(&(&calibrated, quantization));
+        let traced = key(&(&quantized, data, layers));
+        let simulated = key(&(&traced, &accelerator.model, &accelerator.set));
+        Self { network: reduced, opened, calibrated, quantized, traced, simulated }
+    }
+}
+
+/// What a point came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Brought {
+    pub(crate) figures: DesignFigures,
+    pub(crate) top1: Option<f64>,
+    pub(crate) model_bytes: u64,
+    pub(crate) measured_latency: Option<f64>,
+}
+
+impl Stages {
+    /// Stages that keep `bytes` together: half for traces, the rest for networks and their codes.
+    pub(crate) fn new(bytes: u64) -> Self {
+        // Of small things very many.
+        let small = bytes / 64;
+        Self {
+            networks: Cache::new(bytes / 8),
+            opened: Cache::new(bytes / 8),
+            calibrated: Cache::new(bytes / 8),
+            quantized: Cache::new(bytes / 8),
+            accuracies: Cache::new(small),
+            traced: Cache::new(bytes / 2),
+            simulated: Cache::new(small),
+            latencies: Cache::new(small),
+        }
+    }
+
+    fn network(&self, keys: &Keys, config: &PointConfig, monitor: &dyn Monitor) -> Result<Arc<Network>, StudyError> {
+        let bytes = |network: &Arc<Network>| 4 * skimp_study::parameters(network);
+        let plain = key(&(&config.network, Option::<()>::None));
+        let open = || Ok::<_, StudyError>(Arc::new(Network::open(&config.network.model)?.any_batch()));
+        let network = self.networks.get(&plain, open, bytes)?;
+        if config.reduction.is_empty() {
+            return Ok(network);
+        }
+        let reduce = || {
+            let training = config.training.clone().unwrap_or_else(|| TrainConfig {
+                // A reduction that learns says for how long; how it does has the defaults of `skimp prune`.
+                data: config.data.set.clone(),
+                ..TrainConfig::default()
+            });
+            let input_size = config.network.input_size;
+            reduce_steps(&network, &config.reduction, &config.data, input_size, &training, monitor).map(Arc::new)
+        };
+        self.networks.get(&keys.network, reduce, bytes)
+    }
+
+    fn opened(&self, keys: &Keys, config: &PointConfig, monitor: &dyn Monitor) -> Result<Opened, StudyError> {
+        let open = || {
+            let network = self.network(keys, config, monitor)?;
+            let images = Images::open(&config.data, &network.graph, config.network.input_size)?;
+            let digests = vec![network.input_digest(), images.input_digest()?];
+            Ok::<_, StudyError>(Opened { network, images: Arc::new(images), digests: Arc::new(digests) })
+        };
+        self.opened.get(&keys.opened, open, |opened| opened.images.bytes())
+    }
+
+    fn quantized(
+        &self,
+        keys: &Keys,
+        config: &PointConfig,
+        opened: &Opened,
+        monitor: &dyn Monitor,
+    ) -> Result<Arc<Quantized>, StudyError> {
+        let bytes = 4 * skimp_study::parameters(&opened.network);
+        let calibrate =
+            || Calibrated::for_config(&opened.network, &opened.images, &config.quantization, monitor).map(Arc::new);
+        let quantize = || {
+            let calibrated = self.calibrated.get(&keys.calibrated, calibrate, |_| bytes)?;
+            calibrated.quantize(&config.quantization, monitor).map(Arc::new)
+        };
+        // Codes, and their forms for kernels.
+        self.quantized.get(&keys.quantized, quantize, |_| 2 * bytes)
+    }
+
+    /// The shared stages of a point, up to the trace, so that points that share it find it.
+    pub(crate) fn prepare(
+        &self,
+        keys: &Keys,
+        config: &PointConfig,
+        monitor: &dyn Monitor,
+    ) -> Result<Arc<Traced>, StudyError> {
+        let opened = self.opened(keys, config, monitor)?;
+        let quantized = self.quantized(keys, config, &opened, monitor)?;
+        let trace = || quantized.trace(&opened.images, config.data.images, &config.layers, monitor).map(Arc::new);
+        self.traced.get(&keys.traced, trace, |traced| traced.bytes())
+    }
+
+    /// Works out a point.
+    pub(crate) fn run(
+        &self,
+        keys: &Keys,
+        config: &PointConfig,
+        design: &Design,
+        measure_latency: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<Brought, StudyError> {
+        let traced = self.prepare(keys, config, monitor)?;
+        let simulate = || traced.simulate(std::slice::from_ref(design), monitor).map(Arc::new);
+        // A layer's result has some hundred bytes of counts.
+        let bytes = |simulated: &Arc<Simulated>| {
+            2048 * simulated.runs().iter().map(|run| run.results().count() as u64).sum::<u64>()
+        };
+        let simulated = self.simulated.get(&keys.simulated, simulate, bytes)?;
+        let mut all = simulated.figures(&config.costs)?;
+        let figures = all.swap_remove(0);
+        let opened = self.opened(keys, config, monitor)?;
+        let quantized = traced.quantized();
+        let top1 = match &figures.accuracy {
+            Some(accuracy) => Some(accuracy.top1),
+            None if config.data.accuracy_images > 0 => {
+                let n_images = config.data.accuracy_images.min(opened.images.len());
+                let judge = || quantized.accuracy(&opened.images, n_images, monitor).map(|accuracy| accuracy.top1);
+                Some(self.accuracies.get(&key(&(&keys.quantized, n_images)), judge, |_| 64)?)
+            }
+            None => None,
+        };
+        let measured_latency = match measure_latency {
+            true => {
+                let measure = || latency_ms(&opened.network.graph, 1, config.network.input_size, monitor);
+                Some(self.latencies.get(&keys.network, measure, |_| 64)?)
+            }
+            false => None,
+        };
+        Ok(Brought { figures, top1, model_bytes: quantized.model_bytes(config.network.input_size)?, measured_latency })
+    }
+
+    /// Digests of what a point reads: the network before any reduction, and the images.
+    pub(crate) fn digests(
+        &self,
+        config: &PointConfig,
+        monitor: &dyn Monitor,
+    ) -> Result<Arc<Vec<InputDigest>>, StudyError> {
+        // Figures of images that are given, whatever else a point asks of them.
+        let plain = PointConfig { reduction: Vec::new(), training: None, ..config.clone() };
+        Ok(self.opened(&Keys::of(&plain), &plain, monitor)?.digests)
+    }
+
+    /// What each stage made and shared.
+    pub(crate) fn counts(&self) -> Vec<StageCount> {
+        let count = |stage, (made, shared)| StageCount { stage, made, shared };
+        vec![
+            count("network", self.networks.counts()),
+            count("calibrated", self.calibrated.counts()),
+            count("quantized", self.quantized.counts()),
+            count("accuracy", self.accuracies.counts()),
+            count("traced", self.traced.counts()),
+            count("simulated", self.simulated.counts()),
+        ]
+    }
+}

@@ -1,0 +1,6 @@
+//! Sweeps from file to folder, on the embedded network.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod kills;
+mod rows;
+mod stores;
