@@ -10,32 +10,41 @@ Everything that the command line does has a call here, with the same names and d
 
 from __future__ import annotations
 
-from skimp import _native, errors, records
+from skimp import _native, accelerator, errors, records
 from skimp._arrays import arrays
-from skimp._commands import study
+from skimp._commands import distill, study, train
 from skimp._native import Arrays
 from skimp._network import Network, load
 from skimp._record import Part, Record
+from skimp.accelerator import Accelerator, Layer, LayerResult, Trace, register
 from skimp.errors import SkimpError
 from skimp.records import ListRecord, SettingsRecord
 
 __version__ = _native.VERSION
 
 __all__ = [
+    "Accelerator",
     "Arrays",
+    "Layer",
+    "LayerResult",
     "Network",
     "Part",
     "Record",
     "SkimpError",
+    "Trace",
+    "accelerator",
     "arrays",
+    "distill",
     "errors",
     "list",
     "load",
     "records",
+    "register",
     "set_memory",
     "set_threads",
     "settings",
     "study",
+    "train",
 ]
 
 

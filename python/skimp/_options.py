@@ -16,13 +16,6 @@ Presets = Union[str, Sequence[str], Mapping[str, Union[str, "os.PathLike[str]"]]
 """``{"compend": "chip.toml"}``, or ``"compend=chip.toml"``, or several of these texts."""
 
 
-def words(given: str | Iterable[str]) -> list[str]:
-    """Words of a list, or of a text with commas between them."""
-    if isinstance(given, str):
-        return [word.strip() for word in given.split(",") if word.strip()]
-    return list(given)
-
-
 def texts(given: str | Iterable[str]) -> list[str]:
     """One text, or several."""
     return [given] if isinstance(given, str) else list(given)

@@ -89,3 +89,61 @@ def test_studies_are_the_command_lines(cli: Cli, tmp_path: Path) -> None:
     with pytest.raises(skimp.errors.UsageError, match="no embedded study of that name"):
         skimp.study("samples", output=tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Equal but for names of files and times."""
+    for record in (found, expected):
+        for timed in ("timing", "seconds", "created"):
+            record.pop(timed, None)
+    assert found == expected
+
+
+def test_quantize_is_the_command_line(network: skimp.Network, cli: Cli, tmp_path: Path) -> None:
+    int8, record = network.quantize(data="sample", layer_weight_bits={"conv*": 4}, accuracy_images=50)
+    words = ["--data", "sample", "--layer-weight-bits", "conv*=4", "--accuracy-images", "50"]
+    same(record.to_dict(), cli("quantize", "sample-resnet", *words, "-o", f"{tmp_path}/net8.onnx"))
+    assert int8.sha256 == skimp.load(tmp_path / "net8.onnx").sha256 and int8.path is None
+    assert int8.evaluate(data="sample", images=50).engine == "integer"
+    assert record.accuracy is not None
+    written, _ = network.quantize(data="sample", output=tmp_path / "mine.onnx", accuracy_images=0)
+    assert written.path == tmp_path / "mine.onnx" and written.path.is_file()
+
+
+def test_prune_is_the_command_line(network: skimp.Network, cli: Cli, tmp_path: Path) -> None:
+    pruned, record = network.prune(method="l1", target="channels=0.5", round_to=1)
+    words = ["--method", "l1", "--target", "channels=0.5", "--round-to", "1"]
+    expected = cli("prune", "sample-resnet", *words, "-o", f"{tmp_path}/p.onnx")
+    assert record.to_dict().keys() == expected.keys()
+    assert pruned.sha256 == skimp.load(tmp_path / "p.onnx").sha256
+    plan = network.plan_pruning(method="l1", target="channels=0.5", round_to=1)
+    assert [group.to_dict() for group in plan.groups] == [group.to_dict() for group in record.groups]
+    with pytest.raises(skimp.errors.SkimpError, match="did you mean|expected"):
+        network.prune(method="l1", target="channel=0.5")
+
+
+def test_train_is_the_command_line(cli: Cli, tmp_path: Path) -> None:
+    network, record = skimp.train("sample-resnet", data="sample", epochs=1, images=64, learning_rate=0.05, validation="none")
+    words = ["--data", "sample", "--epochs", "1", "--images", "64", "--lr", "0.05", "--validation", "none"]
+    cli("train", "sample-resnet", *words, "-o", f"{tmp_path}/net.onnx")
+    assert network.sha256 == skimp.load(tmp_path / "net.onnx").sha256
+    assert record.config.epochs == 1
+
+
+def test_what_makes_networks(network: skimp.Network) -> None:
+    assert network.blocks().blocks
+    recast, _ = network.recast(blocks=[1], into="conv", structure_only=True)
+    assert recast.run(np.zeros((1, 1, 28, 28), np.float32)).shape == (1, 10)
+    taught, record = skimp.distill(
+        "sample-resnet", teacher="sample-resnet", data="sample", epochs=1, train_images=64, accuracy_images=20
+    )
+    assert record.to_dict()["schema"].startswith("skimp.distill/") and taught.outputs == network.outputs
+    spiking, converted = network.convert_snn(data="sample", steps=8, accuracy_images=10, calibration_images=16)
+    assert converted.points[-1].steps == 8 and spiking.evaluate(data="sample", images=4).time_steps == 8
+    with pytest.raises(skimp.errors.UsageError, match="is not binary"):
+        network.binarize()
+    bits, _ = skimp.train("conv4-fc2", data="sample", epochs=1, images=8, quantizer="bnn", validation="none")
+    packed, sizes = bits.binarize()
+    [(_, (_, *extents))] = packed.inputs.values()
+    assert packed.run(np.zeros((1, *extents), np.float32), engine="binary").shape == (1, 10)
+    assert sizes.to_dict()["schema"].startswith("skimp.binarize/")

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -52,22 +52,15 @@ def test_errors_have_classes_and_texts(
     assert isinstance(raised.value, (errors.SkimpError, TypeError))
 
 
-def test_an_interrupt_ends_a_run(network: skimp.Network) -> None:
-    began = threading.Event()
-
-    def interrupt() -> None:
-        began.wait()
-        time.sleep(0.3)
-        signal.raise_signal(signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
+@pytest.mark.parametrize("engine", ["cpu", "reference"])
+def test_an_interrupt_ends_a_run(network: skimp.Network, engine: Literal["cpu", "reference"]) -> None:
+    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
     with pytest.raises(KeyboardInterrupt):
-        began.set()
         # Far more work than the time that the test waits.
         for _ in range(1000):
-            network.evaluate(data="sample", engine="reference")
-    thread.join()
+            network.evaluate(data="sample", engine=engine)
+    timer.join()
 
 
 def test_other_threads_go_on_meanwhile(network: skimp.Network) -> None:

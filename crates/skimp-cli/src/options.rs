@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use skimp::flags::{DataFlags, TuningFlags};
+use skimp::flags::{DataFlags, RecipeFlags, TuningFlags};
 use skimp::{DataConfig, JudgeBy, QuantizationConfig, ReduceRun, Split, TrainConfig};
 
 use crate::common::{Failure, Known, Preprocessing, input_size};
@@ -40,19 +40,19 @@ pub(crate) struct RecipeOptions {
     #[arg(long, value_name = "N")]
     train_images: Option<usize>,
     /// Images of a batch
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = RecipeFlags::default().batch_size)]
     batch_size: usize,
     /// Base learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 0.01, alias = "lr")]
+    #[arg(long, value_name = "RATE", default_value_t = RecipeFlags::default().learning_rate, alias = "lr")]
     learning_rate: f64,
     /// Learning rate over the run (see `skimp list schedules`)
-    #[arg(long, value_name = "NAME[:KEYS]", default_value = "cosine")]
+    #[arg(long, value_name = "NAME[:KEYS]", default_value_t = RecipeFlags::default().schedule)]
     schedule: String,
     /// Update rule (see `skimp list optimizers`)
-    #[arg(long, value_name = "NAME[:KEYS]", default_value = "sgd:momentum=0.9")]
+    #[arg(long, value_name = "NAME[:KEYS]", default_value_t = RecipeFlags::default().optimizer)]
     optimizer: String,
     /// Weight decay
-    #[arg(long, value_name = "L", default_value_t = 1e-4)]
+    #[arg(long, value_name = "L", default_value_t = RecipeFlags::default().weight_decay)]
     weight_decay: f64,
     /// Random change of training images, repeatable (see `skimp list augmentations`)
     #[arg(long, value_name = "NAME[:KEY=VALUE]")]
@@ -65,17 +65,17 @@ pub(crate) struct RecipeOptions {
 impl RecipeOptions {
     /// As a configuration of a training run.
     pub(crate) fn config(self) -> TrainConfig {
-        TrainConfig {
-            images: self.train_images,
+        RecipeFlags {
+            train_images: self.train_images,
             batch_size: self.batch_size,
             learning_rate: self.learning_rate,
             schedule: self.schedule,
             optimizer: self.optimizer,
             weight_decay: self.weight_decay,
             augment: self.augment,
-            seed: self.training_seed,
-            ..TrainConfig::default()
+            training_seed: self.training_seed,
         }
+        .config()
     }
 }
 

@@ -7,12 +7,12 @@ use skimp::{CostsConfig, StudyOverrides, StudyRun};
 
 use crate::options::Options;
 use crate::record::Record;
-use crate::{errors, work};
+use crate::{design, errors, work};
 
 /// What is registered.
 #[pyfunction]
 pub(crate) fn listed(py: Python<'_>, what: String, accelerator: Option<String>) -> PyResult<Record> {
-    work::work(py, move |_| match accelerator {
+    work::leave(py, move |_| match accelerator {
         Some(accelerator) if what == "settings" => Ok(Record::new(skimp::settings(&accelerator)?)),
         _ => Ok(Record::new(skimp::list(&what)?)),
     })
@@ -54,13 +54,14 @@ pub(crate) fn study(py: Python<'_>, study: String, output: PathBuf, options: Opt
         overrides.own.insert("allowed_loss_points".to_owned(), points.into());
     }
     let costs = options.get::<String>("costs")?.map(CostsConfig::from);
+    let designs = design::designs(&[])?;
     let (tuning, resume) = (options.tuning()?, options.or("resume", false)?);
     work::work(py, move |monitor| {
         if let Some(mut costs) = costs {
             costs.read_file(Path::new(""))?;
             overrides.own.insert("costs".to_owned(), costs.to_string().into());
         }
-        let mut config = skimp::StudyConfig::open(&study, &overrides)?;
+        let mut config = skimp::StudyConfig::open_with(&study, &overrides, designs)?;
         tuning.apply(&mut config.header.data);
         Ok(Record::study(skimp::run_study(&config, &StudyRun { folder: output, resume }, monitor)?))
     })

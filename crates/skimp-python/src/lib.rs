@@ -5,7 +5,9 @@
 
 mod arrays;
 mod commands;
+mod design;
 mod errors;
+mod made;
 mod network;
 mod options;
 mod record;
@@ -21,9 +23,15 @@ mod _native {
     #[pymodule_export]
     use crate::commands::{listed, set_memory, set_threads, study};
     #[pymodule_export]
+    use crate::design::register;
+    #[pymodule_export]
+    use crate::made::{binarize, convert_snn, distill, prune, quantize, recast, train};
+    #[pymodule_export]
     use crate::network::Network;
     #[pymodule_export]
     use crate::record::Record;
+    #[pymodule_export]
+    use crate::work::last_seconds;
 
     /// Version of the program.
     #[pymodule_export]

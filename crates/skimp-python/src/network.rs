@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use skimp::graph::Dim;
-use skimp::{Compiled, Designs, Engine, EvaluateConfig, StudyError};
+use skimp::{Compiled, Engine, EvaluateConfig, Monitor, StudyError};
 
 use crate::arrays::{array, numpy_name, tensor};
+use crate::design::designs;
 use crate::errors::raised;
 use crate::options::Options;
 use crate::record::Record;
@@ -17,7 +18,7 @@ use crate::work::{leave, work};
 #[pyclass(frozen, module = "skimp._native")]
 #[derive(Debug)]
 pub(crate) struct Network {
-    network: Arc<skimp::Network>,
+    pub(crate) network: Arc<skimp::Network>,
     /// What it was opened by.
     model: String,
     compiled: Mutex<Vec<(Engine, Arc<Compiled>)>>,
@@ -36,7 +37,8 @@ impl Network {
         if let Some(compiled) = known() {
             return Ok(compiled);
         }
-        let compiled = Arc::new(work(py, |_| self.network.compile(engine))?);
+        let network = Arc::clone(&self.network);
+        let compiled = Arc::new(leave(py, move |_| network.compile(engine))?);
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner).push((engine, Arc::clone(&compiled)));
         Ok(compiled)
     }
@@ -50,12 +52,11 @@ impl Network {
     /// Opens a file or a network by its name.
     #[new]
     fn new(py: Python<'_>, model: String) -> PyResult<Self> {
-        let network = work(py, |monitor| {
+        leave(py, move |monitor| {
             let network = skimp::Network::open(&model)?;
             network.adaptation().iter().for_each(|text| monitor.note(text));
-            Ok(network)
-        })?;
-        Ok(Self::of(network, model))
+            Ok(Self::of(network, model))
+        })
     }
 
     #[getter]
@@ -113,7 +114,8 @@ impl Network {
     /// Layers and counts.
     fn inspect(&self, py: Python<'_>, options: Options<'_>) -> PyResult<Record> {
         let size = options.data()?.input_size;
-        work(py, |_| Ok(Record::new(skimp::inspect(&self.network, size)?)))
+        let network = Arc::clone(&self.network);
+        leave(py, move |_| Ok(Record::new(skimp::inspect(&network, size)?)))
     }
 
     /// Runs the network on arrays, in the order of its inputs; outputs in order.
@@ -127,7 +129,7 @@ impl Network {
         let compiled = self.compile(py, engine)?;
         let inputs = arrays.iter().zip(self.network.graph.inputs()).map(|(array, input)| tensor(array, input.dtype));
         let inputs = inputs.collect::<PyResult<Vec<_>>>()?;
-        let outputs = leave(py, move || compiled.run(&inputs))?;
+        let outputs = leave(py, move |_| compiled.run(&inputs))?;
         outputs.into_iter().map(|output| array(py, output)).collect()
     }
 
@@ -141,20 +143,25 @@ impl Network {
             engine: options.word("engine")?,
             quantization: options.settings()?,
         };
-        work(py, |monitor| Ok(Record::new(skimp::evaluate(&self.network, &config, monitor)?)))
+        let network = Arc::clone(&self.network);
+        leave(py, move |monitor| Ok(Record::new(skimp::evaluate(&network, &config, monitor)?)))
     }
 
     /// Accelerators on it.
     fn simulate(&self, py: Python<'_>, options: Options<'_>) -> PyResult<Record> {
         let flags = options.simulate()?;
-        let report = options.get::<PathBuf>("report")?;
-        work(py, |monitor| {
-            let config = flags.config(Designs::embedded())?;
-            if let Some(folder) = report {
-                let record = skimp::simulate_report(&self.model, &config, &folder, monitor)?;
-                return Ok(Record::new(record.simulation().cloned().unwrap_or_default()));
-            }
-            Ok(Record::new(skimp::simulate(&self.network, &config, monitor)?.record))
-        })
+        let designs = designs(&options.or("designs", Vec::new())?)?;
+        let (network, model) = (Arc::clone(&self.network), self.model.clone());
+        if let Some(folder) = options.get::<PathBuf>("report")? {
+            return work(py, move |monitor| {
+                let record = skimp::simulate_report(&model, &flags.config(designs)?, &folder, monitor)?;
+                Ok(Record::new(record.simulation().cloned().unwrap_or_default()))
+            });
+        }
+        let writes = flags.dump.is_some() || flags.trace.is_some();
+        let simulate = move |monitor: &dyn Monitor| {
+            Ok(Record::new(skimp::simulate(&network, &flags.config(designs)?, monitor)?.record))
+        };
+        if writes { work(py, simulate) } else { leave(py, simulate) }
     }
 }

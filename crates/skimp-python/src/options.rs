@@ -52,6 +52,16 @@ impl<'py> Options<'py> {
         word(key, &text).map(Some).map_err(|error| raised(self.0.py(), &error))
     }
 
+    /// One of some values by its name.
+    pub(crate) fn one_of<T: Copy>(&self, key: &str, all: &[T], name: fn(T) -> &'static str) -> PyResult<Option<T>> {
+        let Some(text) = self.get::<String>(key)? else { return Ok(None) };
+        let found = all.iter().copied().find(|&one| name(one) == text);
+        found.map(Some).ok_or_else(|| {
+            let names: Vec<_> = all.iter().map(|&one| name(one)).collect();
+            usage(format!("{key}: \"{text}\", expected one of: {}", names.join(", ")))
+        })
+    }
+
     /// A configuration whose keys are keyword arguments.
     pub(crate) fn settings<C: Settings>(&self) -> PyResult<C> {
         let mut table = C::defaults();

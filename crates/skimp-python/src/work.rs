@@ -1,9 +1,9 @@
 //! Work without the interpreter's lock, on a thread of its own, while the calling thread waits for signals.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use skimp::{Monitor, StudyError};
@@ -15,6 +15,23 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// As much as the main thread of a program has.
 const STACK: usize = 8 << 20;
+
+/// Nanoseconds that the last job took, for measurements of what Python adds to it.
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+/// Seconds that the last job of this process took in Rust.
+#[pyfunction]
+pub(crate) fn last_seconds() -> f64 {
+    LAST.load(Ordering::Relaxed) as f64 * 1e-9
+}
+
+/// Does a job and notes how long it took.
+fn timed<R>(job: impl FnOnce() -> R) -> R {
+    let start = Instant::now();
+    let result = job();
+    LAST.store(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    result
+}
 
 /// Stops a run, and keeps what it says until it can be told.
 #[derive(Debug, Default)]
@@ -88,7 +105,7 @@ pub(crate) fn work<R: Send>(
             let run = || {
                 // Dropped at the end of the job, whichever it is.
                 let _end = end;
-                job(&watch)
+                timed(|| job(&watch))
             };
             let worker = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run);
             let signal = wait(&done, &watch);
@@ -104,23 +121,26 @@ pub(crate) fn work<R: Send>(
     }
 }
 
-/// As [`work`], of a job that does not look for a reason to stop: at a signal nobody waits for it any more.
+/// As [`work`], of a job that writes nothing: at a signal nobody waits for the step that it is at.
 pub(crate) fn leave<R: Send + 'static>(
     py: Python<'_>,
-    job: impl FnOnce() -> Result<R, StudyError> + Send + 'static,
+    job: impl FnOnce(&dyn Monitor) -> Result<R, StudyError> + Send + 'static,
 ) -> PyResult<R> {
+    let watch = Arc::new(Watch::default());
     let worker = py.detach(|| -> PyResult<_> {
         let (end, done) = channel();
+        let watched = Arc::clone(&watch);
         let run = move || {
             let _end = end;
-            job()
+            timed(|| job(&*watched))
         };
         let worker = std::thread::Builder::new().stack_size(STACK).spawn(run);
-        wait(&done, &Watch::default())?;
+        wait(&done, &watch)?;
         Ok(worker.map(std::thread::JoinHandle::join))
     })?;
+    let told = watch.tell(py);
     match worker.map_err(|error| broken(&format!("no thread: {error}")))? {
-        Ok(Ok(result)) => Ok(result),
+        Ok(Ok(result)) => told.map(|()| result),
         Ok(Err(error)) => Err(raised(py, &error)),
         Err(panic) => std::panic::resume_unwind(panic),
     }

@@ -214,6 +214,17 @@ pub enum SimError {
         /// What it searches.
         what: &'static str,
     },
+    /// A model of one's own failed in a way of its own.
+    #[error("{}{accelerator}: {source}", at_layer(layer))]
+    Model {
+        /// Name of the layer; empty where it is about none.
+        layer: String,
+        /// Name of the accelerator.
+        accelerator: &'static str,
+        /// What the model says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A search for parameters could not measure the network.
     #[error("search for parameters: {0}")]
     Tuning(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -256,9 +267,14 @@ impl SimError {
             | SimError::TraceShape { .. }
             | SimError::NotExact { .. }
             | SimError::NeedsSearch { .. }
+            | SimError::Model { .. }
             | SimError::Tuning(_) => None,
         }
     }
+}
+
+fn at_layer(layer: &str) -> String {
+    if layer.is_empty() { String::new() } else { format!("layer {layer:?}: ") }
 }
 
 fn needed_by(design: &str) -> String {

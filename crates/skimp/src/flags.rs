@@ -187,6 +187,70 @@ impl TuningFlags {
     }
 }
 
+/// How a network is trained further.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecipeFlags {
+    /// Train on so many images, chosen in their order.
+    pub train_images: Option<usize>,
+    /// Images of a batch.
+    pub batch_size: usize,
+    /// Base learning rate.
+    pub learning_rate: f64,
+    /// Learning rate over the run.
+    pub schedule: String,
+    /// Update rule.
+    pub optimizer: String,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Random changes of training images.
+    pub augment: Vec<String>,
+    /// Seed of everything random in training.
+    pub training_seed: u64,
+}
+
+impl Default for RecipeFlags {
+    fn default() -> Self {
+        Self {
+            train_images: None,
+            batch_size: 64,
+            learning_rate: 0.01,
+            schedule: "cosine".to_owned(),
+            optimizer: "sgd:momentum=0.9".to_owned(),
+            weight_decay: 1e-4,
+            augment: Vec::new(),
+            training_seed: 0,
+        }
+    }
+}
+
+impl RecipeFlags {
+    /// As a configuration of a training run.
+    #[must_use]
+    pub fn config(self) -> TrainConfig {
+        TrainConfig {
+            images: self.train_images,
+            batch_size: self.batch_size,
+            learning_rate: self.learning_rate,
+            schedule: self.schedule,
+            optimizer: self.optimizer,
+            weight_decay: self.weight_decay,
+            augment: self.augment,
+            seed: self.training_seed,
+            ..TrainConfig::default()
+        }
+    }
+}
+
+/// `KEY=VALUE`, the value as TOML has it; a bare word is a text.
+///
+/// # Errors
+/// What was expected, in words.
+pub fn setting(text: &str) -> Result<(String, Value), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("\"{text}\", expected KEY=VALUE"))?;
+    let parsed = format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+    Ok((key.trim().to_owned(), parsed.unwrap_or_else(|| Value::String(value.trim().to_owned()))))
+}
+
 /// What `skimp simulate` simulates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimulateFlags {

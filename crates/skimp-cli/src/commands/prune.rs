@@ -52,7 +52,7 @@ struct What {
     #[arg(long)]
     inexact: bool,
     /// A setting of the method, repeatable (`skimp list methods --format json` names them)
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = skimp::flags::setting)]
     settings: Vec<(String, toml::Value)>,
     /// Measure instead how accuracy falls where one layer alone is pruned to fractions that remain, without training;
     /// --output names an HTML page [fractions where none are given: 0.9 to 0.1]
@@ -91,13 +91,6 @@ struct Measures {
 
 /// Fractions at which sensitivity is measured where none are given.
 const FRACTIONS: [f64; 9] = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1];
-
-/// `KEY=VALUE`, the value as TOML has it; a bare word is a text.
-fn setting(text: &str) -> Result<(String, toml::Value), String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("\"{text}\", expected KEY=VALUE"))?;
-    let parsed = format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
-    Ok((key.trim().to_owned(), parsed.unwrap_or_else(|| toml::Value::String(value.trim().to_owned()))))
-}
 
 /// The command.
 pub(crate) struct Prune;
