@@ -38,7 +38,7 @@ const asSweep = (list) => {
 
 const fileName = (ending) => {
   const name = data.name.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[-.]+|[-.]+$/g, "");
-  return `${name || "sweep"}-points.${ending}`;
+  return `${name.slice(0, 60) || "sweep"}-points.${ending}`;
 };
 const listenToExports = () => {
   byId("csv").addEventListener("click", () => save(fileName("csv"), "text/csv", asCsv(selected())));
