@@ -48,6 +48,31 @@ impl SweepRun {
             cache_bytes: DEFAULT_CACHE_BYTES,
         }
     }
+
+    /// Opens the folder's store for this run, and says whose it is: for those who bring rows from elsewhere, which a run that
+    /// resumes then finds.
+    ///
+    /// # Errors
+    /// [`SweepError::Begun`] if it holds points and this run does not resume, [`SweepError::Store`] if it is another sweep's.
+    pub fn open_store(&self, config: &SweepConfig) -> Result<SqliteStore, SweepError> {
+        let failed = |source| SweepError::Study(StudyError::Io { path: self.folder.clone(), source });
+        skimp_files::make_folder(&self.folder).map_err(failed)?;
+        let store = SqliteStore::create(&self.folder)?;
+        let n_points = store.n_points()?;
+        if n_points > 0 && !self.resume {
+            return Err(SweepError::Begun { path: store.path().to_owned(), n_points });
+        }
+        let meta = StoreMeta {
+            name: config.name.clone(),
+            sweep: config.to_toml()?,
+            base: toml::to_string(&config.base()).unwrap_or_default(),
+        };
+        if let Some(known) = store.meta()?.filter(|_| n_points > 0) {
+            check_same(store.path(), &meta, &known)?;
+        }
+        store.set_meta(&meta)?;
+        Ok(store)
+    }
 }
 
 /// One of several equal parts of a sweep's points: `2/5`. The parts are disjoint and together all points.
@@ -97,7 +122,7 @@ pub fn sweep(config: &SweepConfig, run: &SweepRun, monitor: &dyn Monitor) -> Res
         return Err(SweepError::Invalid { path: PathBuf::from(&config.name), cause });
     }
     let mut search = method.begin(engine.space(), &config.search, engine.aims())?;
-    let store = open_store(config, run)?;
+    let store = run.open_store(config)?;
     let of_shard = |n: usize| run.shard.map_or(0..n, |shard| shard.range(n));
     let n_points = of_shard(search.n_points()).len();
     monitor.stage("sweeping", n_points as u64);
@@ -199,26 +224,6 @@ fn run_batch(
         rows.get(&point.id).filter(|row| row.status != Status::Failed).map(|row| row.figures)
     };
     Ok((planned.iter().map(figures).collect(), n_new))
-}
-
-fn open_store(config: &SweepConfig, run: &SweepRun) -> Result<SqliteStore, SweepError> {
-    let failed = |source| SweepError::Study(StudyError::Io { path: run.folder.clone(), source });
-    skimp_files::make_folder(&run.folder).map_err(failed)?;
-    let store = SqliteStore::create(&run.folder)?;
-    let n_points = store.n_points()?;
-    if n_points > 0 && !run.resume {
-        return Err(SweepError::Begun { path: store.path().to_owned(), n_points });
-    }
-    let meta = StoreMeta {
-        name: config.name.clone(),
-        sweep: config.to_toml()?,
-        base: toml::to_string(&config.base()).unwrap_or_default(),
-    };
-    if let Some(known) = store.meta()?.filter(|_| n_points > 0) {
-        check_same(store.path(), &meta, &known)?;
-    }
-    store.set_meta(&meta)?;
-    Ok(store)
 }
 
 /// Refuses a store of another sweep: of another name, or with another base. Axes may grow.
