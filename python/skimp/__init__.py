@@ -16,6 +16,7 @@ from skimp._commands import distill, study, train
 from skimp._native import Arrays
 from skimp._network import Network, load
 from skimp._record import Part, Record
+from skimp._sweep import Row, Sweep, export_sweep, merge_sweeps, sweep
 from skimp.accelerator import Accelerator, Layer, LayerResult, Trace, register
 from skimp.errors import SkimpError
 from skimp.records import ListRecord, SettingsRecord
@@ -30,20 +31,25 @@ __all__ = [
     "Network",
     "Part",
     "Record",
+    "Row",
     "SkimpError",
+    "Sweep",
     "Trace",
     "accelerator",
     "arrays",
     "distill",
     "errors",
+    "export_sweep",
     "list",
     "load",
+    "merge_sweeps",
     "records",
     "register",
     "set_memory",
     "set_threads",
     "settings",
     "study",
+    "sweep",
     "train",
 ]
 

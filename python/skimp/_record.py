@@ -96,7 +96,7 @@ class Record(Part):
         return self._native.text(None)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._values.get('schema', '')}>"
+        return f"<{' '.join([type(self).__name__, *filter(None, [self._values.get('schema')])])}>"
 
     def _repr_html_(self) -> str:
         return _STYLE + f'<div class="skimp-record">{self._native.html()}</div>'

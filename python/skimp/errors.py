@@ -57,6 +57,10 @@ class SimError(SkimpError):
     """An accelerator cannot be configured, or cannot run a layer."""
 
 
+class SweepError(SkimpError):
+    """A sweep cannot begin or go on: a key of an axis, its store, its cluster. What goes wrong at one point is a row."""
+
+
 class NirError(SkimpError):
     """A NIR file, or a network that is to become one, is wrong."""
 

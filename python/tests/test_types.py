@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 def test_types_are_checked_strictly() -> None:
     pytest.importorskip("mypy")
     command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "python/skimp", "python/tests"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={"MYPYPATH": "python", "PATH": ""})
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={"MYPYPATH": "python:python/tests", "PATH": ""})
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -37,7 +37,7 @@ def test_wrong_types_are_found(tmp_path: Path) -> None:
         'network.inspect(size=3)\n'
     )
     command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", str(wrong)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={"MYPYPATH": "python", "PATH": ""})
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={"MYPYPATH": "python:python/tests", "PATH": ""})
     assert done.returncode == 1
     assert [line.split(":")[1] for line in done.stdout.splitlines() if ": error: " in line] == ["3", "4", "5"], done.stdout
 

@@ -218,7 +218,8 @@ fn statistics(given: &Bound<'_, PyAny>, unit: &str, are_phases: bool) -> PyResul
     Ok(found)
 }
 
-fn python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+/// A value of TOML in Python.
+pub(crate) fn python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     Ok(match value {
         Value::Boolean(value) => PyBool::new(py, *value).to_owned().into_any(),
         Value::Integer(value) => value.into_pyobject(py)?.into_any(),

@@ -11,6 +11,7 @@ mod made;
 mod network;
 mod options;
 mod record;
+mod sweep;
 mod work;
 
 use pyo3::prelude::*;
@@ -30,6 +31,8 @@ mod _native {
     use crate::network::Network;
     #[pymodule_export]
     use crate::record::Record;
+    #[pymodule_export]
+    use crate::sweep::{Sweep, SweepStore, export_sweep, figure_names, merge_sweeps};
     #[pymodule_export]
     use crate::work::last_seconds;
 

@@ -87,6 +87,15 @@ from skimp.records.study import (
     StudyRecord,
     Timing,
 )
+from skimp.records.sweep import (
+    AxisColumn,
+    FigureColumn,
+    ObjectiveRecord,
+    StageCount,
+    SweepRecord,
+    SweepSummary,
+    WhyColumns,
+)
 from skimp.records.training import (
     OutputRecord,
     TrainRecord,
@@ -101,6 +110,7 @@ __all__ = [
     "Accuracy",
     "Assumption",
     "AttributionRecord",
+    "AxisColumn",
     "BinarizeRecord",
     "BinaryLayerRecord",
     "BlockRecord",
@@ -119,6 +129,7 @@ __all__ = [
     "EnergyRecord",
     "EvaluateRecord",
     "FactsRecord",
+    "FigureColumn",
     "FindingRecord",
     "FloatNodeRecord",
     "GroupRecord",
@@ -137,6 +148,7 @@ __all__ = [
     "NamedShape",
     "NetworkMeasures",
     "NeuronRecord",
+    "ObjectiveRecord",
     "OperandRecord",
     "OtherLayerRecord",
     "OutputRecord",
@@ -162,9 +174,12 @@ __all__ = [
     "SpeedRecord",
     "SpikingPoint",
     "SplitRecord",
+    "StageCount",
     "StudyRecord",
     "SupportRecord",
     "SupportVerdict",
+    "SweepRecord",
+    "SweepSummary",
     "Timing",
     "TrainConfig",
     "TrainRecord",
@@ -174,4 +189,5 @@ __all__ = [
     "TuningRecord",
     "UnknownOperatorRecord",
     "Verdict",
+    "WhyColumns",
 ]
