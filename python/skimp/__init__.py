@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from skimp import _native, accelerator, errors, records
 from skimp._arrays import arrays
-from skimp._commands import distill, study, train
+from skimp._commands import data, distill, report, show, study, support, train
 from skimp._native import Arrays
 from skimp._network import Network, load
 from skimp._record import Part, Record
@@ -37,6 +37,7 @@ __all__ = [
     "Trace",
     "accelerator",
     "arrays",
+    "data",
     "distill",
     "errors",
     "export_sweep",
@@ -45,10 +46,13 @@ __all__ = [
     "merge_sweeps",
     "records",
     "register",
+    "report",
     "set_memory",
     "set_threads",
     "settings",
+    "show",
     "study",
+    "support",
     "sweep",
     "train",
 ]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from skimp import _native
 from skimp._network import Data, InputSize, Network, Split, given, made
 from skimp._options import path, texts
-from skimp.records import DistillRecord, StudyRecord, TrainRecord
+from skimp.records import DataSetRecord, DistillRecord, StudyRecord, SupportRecord, TrainRecord
 
 
 def study(
@@ -126,3 +126,23 @@ def distill(
     options = given(locals()) | {"augment": texts(augment)}
     trained, record = _native.distill(os.fspath(student), os.fspath(teacher), options)
     return made(trained), DistillRecord(record)
+
+
+def data(data: str, *, all: bool = False) -> DataSetRecord:
+    """Checks a data set and says what it holds (``skimp data``); with ``all`` every image is decoded."""
+    return DataSetRecord(_native.describe_data(data, all))
+
+
+def show(name: str, *, kind: Literal["accelerator", "costs", "study"] | None = None) -> str:
+    """An accelerator's preset, a cost table or an embedded study, as TOML (``skimp show``)."""
+    return _native.show(name, kind)
+
+
+def report(results: str | os.PathLike[str]) -> str:
+    """The HTML report of a finished study or sweep, from its folder (``skimp report``)."""
+    return _native.report(os.fspath(results))
+
+
+def support(model: str | os.PathLike[str], *, input_size: InputSize | None = None) -> SupportRecord:
+    """What skimp can do with a network, and why not (``skimp inspect --support``). Nothing runs."""
+    return SupportRecord(_native.support(os.fspath(model), {"input_size": input_size}))

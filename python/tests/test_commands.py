@@ -147,3 +147,16 @@ def test_what_makes_networks(network: skimp.Network) -> None:
     [(_, (_, *extents))] = packed.inputs.values()
     assert packed.run(np.zeros((1, *extents), np.float32), engine="binary").shape == (1, 10)
     assert sizes.to_dict()["schema"].startswith("skimp.binarize/")
+
+
+def test_the_rest_is_the_command_line(cli: Cli, tmp_path: Path) -> None:
+    assert skimp.data("sample").to_dict() == cli("data", "sample")
+    assert skimp.show("compend", kind="accelerator") == cli("show", "compend", "--kind", "accelerator")["toml"]
+    support = skimp.support("sample-resnet").to_dict()
+    # Designs that other tests have registered are asked, too.
+    support["simulated"] = [design for design in support["simulated"] if design["design"] != "zero-skipper"]
+    assert support == cli("inspect", "sample-resnet", "--support")
+    skimp.study("sample", output=tmp_path, accuracy_images=20)
+    assert skimp.report(tmp_path) == (tmp_path / "report.html").read_text()
+    with pytest.raises(skimp.errors.SkimpError, match="no-such-folder"):
+        skimp.report("no-such-folder")

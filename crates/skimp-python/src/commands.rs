@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
-use skimp::{CostsConfig, StudyOverrides, StudyRun};
+use skimp::{Checked, CostsConfig, StudyOverrides, StudyRun};
 
 use crate::options::Options;
 use crate::record::Record;
@@ -65,4 +65,30 @@ pub(crate) fn study(py: Python<'_>, study: String, output: PathBuf, options: Opt
         tuning.apply(&mut config.header.data);
         Ok(Record::study(skimp::run_study(&config, &StudyRun { folder: output, resume }, monitor)?))
     })
+}
+
+/// What a data set holds.
+#[pyfunction]
+pub(crate) fn describe_data(py: Python<'_>, data: String, all: bool) -> PyResult<Record> {
+    let checked = if all { Checked::All } else { Checked::Sample };
+    work::leave(py, move |_| Ok(Record::new(skimp::describe_data(&data, checked)?)))
+}
+
+/// A preset, a cost table or a study as the file that it is.
+#[pyfunction]
+pub(crate) fn show(py: Python<'_>, name: String, kind: Option<String>) -> PyResult<String> {
+    work::leave(py, move |_| Ok(skimp::show(&name, kind.as_deref())?.toml))
+}
+
+/// The HTML report of a study or a sweep.
+#[pyfunction]
+pub(crate) fn report(py: Python<'_>, results: PathBuf) -> PyResult<String> {
+    crate::sweep::sweeping(py, false, move |_| skimp::report(&results))
+}
+
+/// What can be done with a network, and why not.
+#[pyfunction]
+pub(crate) fn support(py: Python<'_>, model: String, options: Options<'_>) -> PyResult<Record> {
+    let (size, designs) = (options.data()?.input_size, design::designs(&[])?);
+    work::leave(py, move |_| Ok(Record::new(skimp::support(&model, size, &designs)?)))
 }

@@ -22,7 +22,7 @@ mod _native {
     #[pymodule_export]
     use crate::arrays::Arrays;
     #[pymodule_export]
-    use crate::commands::{listed, set_memory, set_threads, study};
+    use crate::commands::{describe_data, listed, report, set_memory, set_threads, show, study, support};
     #[pymodule_export]
     use crate::design::register;
     #[pymodule_export]

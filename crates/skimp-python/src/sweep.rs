@@ -27,7 +27,7 @@ fn of_sweep(py: Python<'_>, error: &SweepError) -> PyErr {
 }
 
 /// [`work`] and [`leave`] know errors of studies only: those of sweeps come through as they are.
-fn sweeping<R: Send + 'static>(
+pub(crate) fn sweeping<R: Send + 'static>(
     py: Python<'_>,
     writes: bool,
     job: impl FnOnce(&dyn Monitor) -> Result<R, SweepError> + Send + 'static,
