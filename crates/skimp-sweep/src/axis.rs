@@ -124,9 +124,10 @@ impl AxisConfig {
             if values.is_empty() {
                 return Err(wrong("it has no values".to_owned()));
             }
-            if let Some(twice) = (1..values.len()).find(|&idx| values[..idx].contains(&values[idx])) {
-                let value = Some(shown(&values[twice]));
-                return Err(SweepError::Axis { key, value, cause: "it stands there twice".to_owned() });
+            let mut seen = std::collections::HashSet::with_capacity(values.len());
+            if let Some(twice) = values.iter().find(|value| !seen.insert(format!("{value:?}"))) {
+                let cause = "it stands there twice".to_owned();
+                return Err(SweepError::Axis { key, value: Some(shown(twice)), cause });
             }
         }
         let list = |value: &Value| match value {

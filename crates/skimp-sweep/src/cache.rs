@@ -1,7 +1,9 @@
 //! What stages made, kept within a budget of memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::stages::Key;
 
 /// Results of one stage by the key of all that they depend on. Each is made once, whoever asks first; the others wait.
 #[derive(Debug)]
@@ -12,7 +14,9 @@ pub(crate) struct Cache<V> {
 
 #[derive(Debug)]
 struct Slots<V> {
-    by_key: HashMap<String, Slot<V>>,
+    by_key: HashMap<Key, Slot<V>>,
+    /// Keys of results that are there, by when they were last used.
+    by_use: BTreeMap<u64, Key>,
     bytes: u64,
     clock: u64,
     made: u64,
@@ -32,14 +36,14 @@ struct Slot<V> {
 impl<V: Clone> Cache<V> {
     /// One that keeps results of `budget` bytes together, and the last one however large it is.
     pub(crate) fn new(budget: u64) -> Self {
-        let slots = Slots { by_key: HashMap::new(), bytes: 0, clock: 0, made: 0, found: 0 };
+        let slots = Slots { by_key: HashMap::new(), by_use: BTreeMap::new(), bytes: 0, clock: 0, made: 0, found: 0 };
         Self { slots: Mutex::new(slots), budget }
     }
 
     /// The result of `key`, made by `make` if it is not there; `bytes` is what it takes.
     pub(crate) fn get<E>(
         &self,
-        key: &str,
+        key: &Key,
         make: impl FnOnce() -> Result<V, E>,
         bytes: impl FnOnce(&V) -> u64,
     ) -> Result<V, E> {
@@ -55,34 +59,40 @@ impl<V: Clone> Cache<V> {
         let bytes = bytes(&made);
         *value = Some(made.clone());
         drop(value);
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slots = &mut *guard;
         slots.made += 1;
-        slots.bytes += bytes;
         if let Some(slot) = slots.by_key.get_mut(key) {
+            slots.bytes += bytes;
             slot.bytes = bytes;
+            slots.by_use.insert(slot.used, *key);
         }
-        drop(slots);
+        drop(guard);
         self.shrink(key, self.budget);
         Ok(made)
     }
 
-    fn place(&self, key: &str) -> Place<V> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+    fn place(&self, key: &Key) -> Place<V> {
+        let mut guard = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slots = &mut *guard;
         slots.clock += 1;
         let clock = slots.clock;
-        let slot =
-            slots.by_key.entry(key.to_owned()).or_insert_with(|| Slot { place: Arc::default(), bytes: 0, used: clock });
+        let slot = slots.by_key.entry(*key).or_insert_with(|| Slot { place: Arc::default(), bytes: 0, used: clock });
+        if slots.by_use.remove(&slot.used).is_some() {
+            slots.by_use.insert(clock, *key);
+        }
         slot.used = clock;
         Arc::clone(&slot.place)
     }
 
     /// Lets the results go that were not used for longest, until they take `budget` bytes; that of `key` stays.
-    fn shrink(&self, key: &str, budget: u64) {
+    fn shrink(&self, key: &Key, budget: u64) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         while slots.bytes > budget {
-            let others = slots.by_key.iter().filter(|(other, slot)| *other != key && slot.bytes > 0);
-            let Some(oldest) = others.min_by_key(|(_, slot)| slot.used).map(|(key, _)| key.clone()) else { return };
-            if let Some(slot) = slots.by_key.remove(&oldest) {
+            let mut oldest = slots.by_use.iter().filter(|(_, other)| *other != key);
+            let Some((&used, &other)) = oldest.next() else { return };
+            slots.by_use.remove(&used);
+            if let Some(slot) = slots.by_key.remove(&other) {
                 slots.bytes -= slot.bytes;
             }
         }
@@ -104,8 +114,9 @@ mod tests {
     fn results_are_made_once_and_go_in_order_of_use() {
         let cache = Cache::new(10);
         let made = AtomicU64::new(0);
-        let get =
-            |key: &str, bytes| cache.get::<()>(key, || Ok(made.fetch_add(1, Ordering::Relaxed)), |_| bytes).unwrap();
+        let get = |name: &str, bytes| {
+            cache.get::<()>(&Key::named(name), || Ok(made.fetch_add(1, Ordering::Relaxed)), |_| bytes).unwrap()
+        };
         assert_eq!([get("a", 4), get("b", 4), get("a", 4)], [0, 1, 0]);
         // No room for three: the one that was not used for longest goes.
         assert_eq!(get("c", 4), 2);
@@ -113,7 +124,7 @@ mod tests {
         assert_eq!(get("b", 4), 3);
         // Larger than all: it is kept, alone.
         assert_eq!([get("d", 100), get("d", 100)], [4, 4]);
-        assert_eq!(cache.get("e", || Err("no"), |_: &u64| 1), Err("no"));
+        assert_eq!(cache.get(&Key::named("e"), || Err("no"), |_: &u64| 1), Err("no"));
         assert_eq!(get("e", 1), 5);
         assert_eq!(cache.counts().0, 6);
     }
@@ -129,7 +140,7 @@ mod tests {
                         std::thread::sleep(std::time::Duration::from_millis(20));
                         Ok::<_, ()>(made.fetch_add(1, Ordering::Relaxed))
                     };
-                    assert_eq!(cache.get("a", slow, |_| 1), Ok(0));
+                    assert_eq!(cache.get(&Key::named("a"), slow, |_| 1), Ok(0));
                 });
             }
         });

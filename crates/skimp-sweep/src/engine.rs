@@ -18,7 +18,7 @@ use crate::figure::{FIGURES, Figures};
 use crate::point::PointConfig;
 use crate::search::Aims;
 use crate::space::{Assignment, Space};
-use crate::stages::{Brought, Keys, StageCount, Stages};
+use crate::stages::{Brought, Key, Keys, StageCount, Stages};
 use crate::store::{PointRow, Status};
 
 /// A sweep that is open: its space, and the stages that its points share. Points come from the sweep's own search, or from
@@ -29,7 +29,7 @@ use crate::store::{PointRow, Status};
 /// use skimp_sweep::{DEFAULT_CACHE_BYTES, Engine, SweepConfig};
 ///
 /// let text = "schema = 1\nname = \"rows\"\nstudy = \"sample\"\n[data]\nimages = 1\naccuracy_images = 0\n\
-///     [[axes]]\nkey = \"accelerator.set.pu_rows\"\nfrom = 1\nto = 16\n";
+///     [accelerator]\nmodel = \"compend\"\n[[axes]]\nkey = \"accelerator.set.pu_rows\"\nfrom = 1\nto = 16\n";
 /// let sweep = SweepConfig::parse(text, "rows", "".as_ref())?;
 /// let engine = Engine::new(&sweep, &Designs::embedded(), DEFAULT_CACHE_BYTES)?;
 /// let rows = engine.evaluate(&[vec![Some(4.into())], vec![Some(8.into())]], &Silent)?;
@@ -159,8 +159,8 @@ impl Engine {
         monitor: &dyn Monitor,
         hand_in: &(dyn Fn(usize, PointRow) -> Result<(), SweepError> + Sync),
     ) -> Result<(), SweepError> {
-        for of_trace in grouped(order, |idx| &planned[idx].keys.traced) {
-            let of_design = grouped(&of_trace, |idx| &planned[idx].keys.simulated);
+        for of_trace in grouped(order, |idx| planned[idx].keys.traced) {
+            let of_design = grouped(&of_trace, |idx| planned[idx].keys.simulated);
             // The stages that the points share use all threads; only then do the points have one each.
             if let Some(&first) = of_trace.iter().find(|&&idx| planned[idx].design.is_ok()) {
                 let begun = self.stages.prepare(&planned[first].keys, &planned[first].config, &Quiet(monitor));
@@ -224,7 +224,7 @@ impl Engine {
 }
 
 /// Indices in groups of equal keys, groups and members in the order of first appearance.
-fn grouped<'k>(order: &[usize], key: impl Fn(usize) -> &'k String) -> Vec<Vec<usize>> {
+fn grouped(order: &[usize], key: impl Fn(usize) -> Key) -> Vec<Vec<usize>> {
     let mut places = std::collections::HashMap::new();
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for &idx in order {
@@ -252,30 +252,46 @@ fn several_designs(space: &Space) -> bool {
 
 /// A point's name: a digest of its resolved configuration and of what it reads, wherever that lies.
 fn identity(resolved: &Json, digests: &[InputDigest]) -> String {
-    let mut config = resolved.clone();
-    for (section, key) in [("network", "model"), ("data", "set")] {
-        if !digests.is_empty()
-            && let Some(section) = config[section].as_object_mut()
-        {
-            section.remove(key);
-        }
-    }
+    let places: &[&str] = if digests.is_empty() { &[] } else { &["network.model", "data.set"] };
     let mut hasher = Sha256::new();
-    hasher.update(sorted(&config).to_string());
+    hash(resolved, "", places, &mut hasher);
     digests.iter().for_each(|input| hasher.update(&input.sha256));
     hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The same with keys in order, whatever order they were filled in.
-fn sorted(value: &Json) -> Json {
+/// Hashes a value with keys in order, whatever order they were filled in, without those of `places`.
+fn hash(value: &Json, at: &str, places: &[&str], hasher: &mut Sha256) {
     match value {
         Json::Object(map) => {
             let mut keys: Vec<&String> = map.keys().collect();
             keys.sort_unstable();
-            keys.into_iter().map(|key| (key.clone(), sorted(&map[key]))).collect::<Map<_, _>>().into()
+            hasher.update(b"{");
+            for key in keys {
+                // Two levels are enough to tell the places.
+                let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                if !places.contains(&path.as_str()) {
+                    hasher.update(key.len().to_le_bytes());
+                    hasher.update(key);
+                    hash(&map[key], &path, places, hasher);
+                }
+            }
+            hasher.update(b"}");
         }
-        Json::Array(values) => values.iter().map(sorted).collect(),
-        other => other.clone(),
+        Json::Array(values) => {
+            hasher.update(b"[");
+            values.iter().for_each(|value| hash(value, at, &[], hasher));
+            hasher.update(b"]");
+        }
+        Json::String(text) => {
+            hasher.update(b"s");
+            hasher.update(text.len().to_le_bytes());
+            hasher.update(text);
+        }
+        other => {
+            hasher.update(b"n");
+            hasher.update(other.to_string());
+            hasher.update(b";");
+        }
     }
 }
 

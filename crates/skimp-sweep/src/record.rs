@@ -69,22 +69,13 @@ pub(crate) fn record(config: &SweepConfig, space: &Space, rows: &[PointRow]) -> 
                 Status::Failed => PointStatus::Failed,
             },
             reason: row.reason.clone().unwrap_or_default(),
-            axes: axes.iter().map(|key| flat(values.get(key))).collect(),
+            axes: axes.iter().map(|key| values.get(key).cloned().unwrap_or_default()).collect(),
             figures: figures.iter().map(|&idx| row.figures[idx]).collect(),
             why: slowest(&row.outcome),
         });
     }
     record.inputs = inputs;
     Ok(record)
-}
-
-/// A value of an axis as a cell: what is no number, text or truth value is its text.
-fn flat(value: Option<&Json>) -> Json {
-    match value {
-        None | Some(Json::Null) => Json::Null,
-        Some(nested @ (Json::Array(_) | Json::Object(_))) => Json::String(nested.to_string()),
-        Some(plain) => plain.clone(),
-    }
 }
 
 fn slowest(outcome: &str) -> Vec<SlowLayer> {

@@ -195,8 +195,13 @@ fn run_batch(
     let mut seen = HashSet::new();
     let mut kept = std::collections::HashMap::new();
     let mut open = Vec::new();
+    let done = store.done().map_err(at_first)?;
     for (idx, point) in planned.iter().enumerate() {
-        match store.row(&point.id).map_err(at_first)? {
+        let row = match done.contains(&point.id) {
+            true => store.row(&point.id).map_err(at_first)?,
+            false => None,
+        };
+        match row {
             Some(row) => {
                 progress.point(&row);
                 kept.insert(point.id.clone(), row);

@@ -4,13 +4,16 @@ use skimp_sim::SimError;
 use skimp_study::{Design, Designs, StudyError};
 use toml::{Table, Value};
 
-use crate::axis::{Axis, Domain, lookup, shown};
+use crate::axis::{Axis, Domain, assign, lookup, shown};
 use crate::config::SweepConfig;
 use crate::error::SweepError;
 use crate::point::{self, PointConfig};
 
 /// Values of each axis; `None` where the axis is not there.
 pub type Assignment = Vec<Option<Value>>;
+
+/// How keys of a design's settings begin.
+const SETTING: &str = "accelerator.set.";
 
 /// Values of a long axis that are tried before the sweep: these many, evenly.
 const TRIED: usize = 256;
@@ -24,6 +27,8 @@ pub struct Space {
     n_searched: usize,
     points: Vec<Assignment>,
     designs: Designs,
+    /// The base as a point, where it is one: points that differ in settings of its design alone begin with it.
+    whole: Option<PointConfig>,
 }
 
 impl Space {
@@ -56,7 +61,8 @@ impl Space {
         }
         let of_point = |point: &Table| axes.iter().map(|axis| point.get(&axis.name).cloned()).collect();
         let points = sweep.points.iter().map(of_point).collect();
-        let space = Self { base: sweep.base(), axes, n_searched, points, designs: designs.clone() };
+        let mut space = Self { base: sweep.base(), axes, n_searched, points, designs: designs.clone(), whole: None };
+        space.whole = space.resolved(&vec![None; space.axes.len()]).ok();
         space.check()?;
         Ok(space)
     }
@@ -167,6 +173,30 @@ impl Space {
     /// # Errors
     /// [`SweepError::Axis`] naming a key or a value.
     pub fn config(&self, assignment: &Assignment) -> Result<PointConfig, SweepError> {
+        let setting = |axis: &Axis| match &axis.keys[..] {
+            [key] => key.strip_prefix(SETTING).map(str::to_owned),
+            _ => None,
+        };
+        if let Some(whole) = &self.whole {
+            let set =
+                self.axes.iter().zip(assignment).filter_map(|(axis, value)| Some((setting(axis), value.as_ref()?)));
+            let set: Option<Vec<(String, &Value)>> = set.map(|(key, value)| Some((key?, value))).collect();
+            if let Some(set) = set {
+                let mut config = whole.clone();
+                for (key, value) in set {
+                    assign(&mut config.accelerator.set, &key, value.clone()).map_err(|cause| SweepError::Axis {
+                        key: key.clone(),
+                        value: Some(shown(value)),
+                        cause,
+                    })?;
+                }
+                return Ok(config);
+            }
+        }
+        self.resolved(assignment)
+    }
+
+    fn resolved(&self, assignment: &Assignment) -> Result<PointConfig, SweepError> {
         let mut table = self.base.clone();
         if let Some(reduction) = table.remove("reduction") {
             point::set(&mut table, "reduction", &reduction).map_err(|cause| SweepError::Axis {
@@ -308,6 +338,16 @@ mod tests {
         // A drawn point keeps the same rules.
         let drawn = space.assign(|_, axis| axis.domain.at_share(1.0));
         assert_eq!(drawn, grid[7]);
+    }
+
+    #[test]
+    fn the_short_way_to_a_point_is_the_long_one() {
+        let settings = "[[axes]]\nkey = \"accelerator.set.pu_rows\"\nvalues = [1, 2]\n\
+            [[axes]]\nkey = \"accelerator.set.end\"\nvalues = [true, false]\n";
+        let space = space(settings).unwrap();
+        for point in space.grid().unwrap() {
+            assert_eq!(space.config(&point).unwrap(), space.resolved(&point).unwrap());
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use skimp_report::records::InputDigest;
 use skimp_study::{
     Calibrated, DataConfig, Design, DesignFigures, Images, JudgeBy, Monitor, Network, Quantized, Simulated, StudyError,
@@ -31,6 +32,7 @@ pub(crate) struct Stages {
     calibrated: Cache<Arc<Calibrated>>,
     quantized: Cache<Arc<Quantized>>,
     accuracies: Cache<f64>,
+    sizes: Cache<u64>,
     traced: Cache<Arc<Traced>>,
     simulated: Cache<Arc<Simulated>>,
     latencies: Cache<f64>,
@@ -50,17 +52,46 @@ pub struct StageCount {
 /// Keys of the stages of a point: each holds all that the stage depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Keys {
-    network: String,
-    opened: String,
-    calibrated: String,
-    quantized: String,
-    pub(crate) traced: String,
-    pub(crate) simulated: String,
+    network: Key,
+    opened: Key,
+    calibrated: Key,
+    quantized: Key,
+    pub(crate) traced: Key,
+    pub(crate) simulated: Key,
 }
 
-/// What a stage depends on, as text. A configuration has a form in JSON; were it not so, no two points would share.
-fn key<T: Serialize>(parts: &T) -> String {
-    serde_json::to_string(parts).unwrap_or_else(|error| error.to_string())
+/// What a stage depends on, as a digest of its JSON. A configuration has such a form; were it not so, stages would fail.
+fn key<T: Serialize>(parts: &T) -> Key {
+    let mut hasher = Hashing(Sha256::new());
+    if let Err(error) = serde_json::to_writer(&mut hasher, parts) {
+        hasher.0.update(error.to_string());
+    }
+    Key(hasher.0.finalize().into())
+}
+
+/// A digest of all that a stage depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub(crate) struct Key([u8; 32]);
+
+#[cfg(test)]
+impl Key {
+    pub(crate) fn named(name: &str) -> Self {
+        key(&name)
+    }
+}
+
+/// A digest that is written to.
+struct Hashing(Sha256);
+
+impl std::io::Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Keys {
@@ -108,6 +139,7 @@ impl Stages {
             calibrated: Cache::new(bytes / 8),
             quantized: Cache::new(bytes / 8),
             accuracies: Cache::new(small),
+            sizes: Cache::new(small),
             traced: Cache::new(bytes / 2),
             simulated: Cache::new(small),
             latencies: Cache::new(small),
@@ -211,7 +243,9 @@ impl Stages {
             }
             false => None,
         };
-        Ok(Brought { figures, top1, model_bytes: quantized.model_bytes(config.network.input_size)?, measured_latency })
+        let size = || quantized.model_bytes(config.network.input_size);
+        let model_bytes = self.sizes.get(&keys.quantized, size, |_| 64)?;
+        Ok(Brought { figures, top1, model_bytes, measured_latency })
     }
 
     /// Digests of what a point reads: the network before any reduction, and the images.

@@ -28,7 +28,8 @@ use crate::stages::quantized::Quantized;
 ///
 /// It takes 4 bytes for each input and 8 for each sum of a layer, and 8 more where a residual is added: 0.5 MB an image for
 /// the embedded network, some 145 MB for VGG-16 at 224 x 224. The memory is set aside before the network runs
-/// ([`StudyError::Memory`] where the run's budget has no room), and given back with the last clone.
+/// ([`StudyError::Memory`] where the run's budget has no room), and given back with the last clone. What designs work out of
+/// the values (early negative detection: the plane at which each sum is known) is kept with them, a byte or so an output.
 /// [`simulate`](crate::simulate()) keeps nothing: it shows each image to all designs at once and forgets it.
 #[derive(Clone, Debug)]
 pub struct Traced {
@@ -38,6 +39,8 @@ pub struct Traced {
     layers: Arc<NetworkLayers>,
     /// Of each layer, the images in order.
     traces: Arc<Vec<Vec<Arc<ImageTrace>>>>,
+    /// The same as designs see them, with what they work out of the values: once for all that are simulated.
+    seen: Arc<Vec<Vec<LayerTrace>>>,
     config: LayersConfig,
     base: Priced,
     /// The memory of `traces`.
@@ -71,12 +74,18 @@ impl Quantized {
             Ok(())
         })?;
         let base = session::base_of(self, images, n_images, &layers, warning)?;
+        let seen = layers.simulated.iter().zip(&traces).map(|(layer, images)| {
+            let trace = |operands: &Arc<ImageTrace>| LayerTrace::new(&layer.operands.workload, operands.clone());
+            images.iter().map(trace).collect()
+        });
+        let seen = Arc::new(seen.collect());
         Ok(Traced {
             quantized: self.clone(),
             images: images.clone(),
             n_images,
             layers: Arc::new(layers),
             traces: Arc::new(traces),
+            seen,
             config: config.clone(),
             base,
             _memory: Arc::new(memory),
@@ -138,12 +147,11 @@ impl Traced {
         session::begin(&mut runs, &workloads, &self.layers.others, self.n_images)?;
         // What needs no values does the same with every image.
         let is_same: Vec<bool> = runs.iter().map(DesignRun::is_same_for_all_images).collect();
-        for (idx, (workload, images)) in workloads.iter().zip(&*self.traces).enumerate() {
-            for (image, operands) in images.iter().enumerate() {
-                let trace = LayerTrace::new(workload, operands.clone());
+        for (idx, (workload, images)) in workloads.iter().zip(&*self.seen).enumerate() {
+            for (image, trace) in images.iter().enumerate() {
                 let simulate = |(run, &same): (&mut DesignRun, &bool)| match image {
                     1.. if same => Ok(()),
-                    _ => run.simulate(idx, workload, Some(&trace), Timed::No),
+                    _ => run.simulate(idx, workload, Some(trace), Timed::No),
                 };
                 // Of several errors the first design's.
                 match &mut runs[..] {
