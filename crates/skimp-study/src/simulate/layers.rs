@@ -38,6 +38,12 @@ pub(crate) struct SimulatedLayer {
     operator: &'static str,
     /// Rows of a dense layer that one image gives; 1 for any other layer.
     rows: usize,
+    shown: ImageCounts,
+}
+
+/// What images show of a layer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ImageCounts {
     n_activations: u64,
     n_nonzero_activations: u64,
     n_activation_bits: u64,
@@ -47,18 +53,7 @@ pub(crate) struct SimulatedLayer {
 
 impl SimulatedLayer {
     fn new(node_idx: usize, operator: &'static str, rows: usize, operands: LayerOperands, scales: LayerScales) -> Self {
-        Self {
-            node_idx,
-            operands: Arc::new(operands),
-            scales,
-            operator,
-            rows,
-            n_activations: 0,
-            n_nonzero_activations: 0,
-            n_activation_bits: 0,
-            n_outputs: 0,
-            n_positive_outputs: 0,
-        }
+        Self { node_idx, operands: Arc::new(operands), scales, operator, rows, shown: ImageCounts::default() }
     }
 
     /// Operator as in ONNX.
@@ -90,15 +85,26 @@ impl SimulatedLayer {
         result
     }
 
-    /// Adds what one image shows.
-    pub(crate) fn add_image(&mut self, image: &ImageTrace) {
+    /// What one image shows of it.
+    pub(crate) fn shown_by(&self, image: &ImageTrace) -> ImageCounts {
         let offset = self.operands.input_offset;
         let operands = || image.activation.iter().map(|&code| code + offset);
-        self.n_activations += image.activation.len() as u64;
-        self.n_nonzero_activations += operands().filter(|&operand| operand != 0).count() as u64;
-        self.n_activation_bits += operands().map(n_one_bits).sum::<u64>();
-        self.n_outputs += image.sums.len() as u64;
-        self.n_positive_outputs += image.sums.iter().filter(|&&sum| sum > 0).count() as u64;
+        ImageCounts {
+            n_activations: image.activation.len() as u64,
+            n_nonzero_activations: operands().filter(|&operand| operand != 0).count() as u64,
+            n_activation_bits: operands().map(n_one_bits).sum::<u64>(),
+            n_outputs: image.sums.len() as u64,
+            n_positive_outputs: image.sums.iter().filter(|&&sum| sum > 0).count() as u64,
+        }
+    }
+
+    /// Adds what one image shows.
+    pub(crate) fn add(&mut self, image: &ImageCounts) {
+        self.shown.n_activations += image.n_activations;
+        self.shown.n_nonzero_activations += image.n_nonzero_activations;
+        self.shown.n_activation_bits += image.n_activation_bits;
+        self.shown.n_outputs += image.n_outputs;
+        self.shown.n_positive_outputs += image.n_positive_outputs;
     }
 
     /// Shape, work and sparsity.
@@ -115,17 +121,20 @@ impl SimulatedLayer {
             output_shape,
             macs: workload.shape.dense_macs(),
             weights: workload.shape.weight_count() as u64,
-            activation_density: share(self.n_nonzero_activations, self.n_activations),
+            activation_density: share(self.shown.n_nonzero_activations, self.shown.n_activations),
             weight_density: share(weights.iter().filter(|&&code| code != 0).count() as u64, weights.len() as u64),
             activation_bit_density: Some(share(
-                self.n_activation_bits,
-                self.n_activations * magnitude_bits(workload.activation_bits, workload.activation_signed),
+                self.shown.n_activation_bits,
+                self.shown.n_activations * magnitude_bits(workload.activation_bits, workload.activation_signed),
             )),
             weight_bit_density: Some(share(
                 weights.iter().copied().map(n_one_bits).sum(),
                 weights.len() as u64 * magnitude_bits(workload.weight_bits, true),
             )),
-            output_density: workload.nonlinearity.is_relu().then(|| share(self.n_positive_outputs, self.n_outputs)),
+            output_density: workload
+                .nonlinearity
+                .is_relu()
+                .then(|| share(self.shown.n_positive_outputs, self.shown.n_outputs)),
             negative_sums_unseen: match &workload.negatives {
                 NegativeSums::Unseen => Verdict::yes(),
                 obstacle => Verdict::no(obstacle.to_string()),

@@ -123,20 +123,40 @@ impl DesignRun {
         trace: Option<&LayerTrace>,
         timed: Timed,
     ) -> Result<(), StudyError> {
+        let done = self.look(idx, layer, trace, timed)?;
+        self.take(idx, done);
+        Ok(())
+    }
+
+    /// What layer `idx` does with one image, and its drawing if `timed`.
+    pub(crate) fn look(
+        &self,
+        idx: usize,
+        layer: &LayerWorkload,
+        trace: Option<&LayerTrace>,
+        timed: Timed,
+    ) -> Result<(LayerResult, Vec<TimelineSpan>), StudyError> {
         let accelerator = self.design.accelerator()?;
         let result = match &self.network {
             Some(results) => results[idx].clone(),
             None => self.faulty(accelerator.simulate_layer(layer, trace))?,
         };
-        if timed == Timed::Yes {
-            let spans: Vec<TimelineSpan> = accelerator.timeline(layer, trace, &result)?;
+        let spans = match timed {
+            Timed::Yes => accelerator.timeline(layer, trace, &result)?,
+            Timed::No => Vec::new(),
+        };
+        Ok((result, spans))
+    }
+
+    /// Adds what layer `idx` did with one image.
+    pub(crate) fn take(&mut self, idx: usize, (result, spans): (LayerResult, Vec<TimelineSpan>)) {
+        if !spans.is_empty() {
             self.timeline.push(spans);
         }
         match &mut self.results[idx] {
             Some(sum) => sum.merge(&result),
             empty => *empty = Some(result),
         }
-        Ok(())
     }
 
     /// Whether every image gives the same.

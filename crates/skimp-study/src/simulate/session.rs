@@ -25,7 +25,7 @@ use crate::simulate::pricing::CostsConfig;
 use crate::simulate::runs::{DesignRun, Timed};
 use crate::simulate::shapes::ShapeLayers;
 use crate::simulate::simulated::Simulated;
-use crate::simulate::stream::stream;
+use crate::simulate::stream::{Seen, stream};
 use crate::simulate::timeline;
 use crate::stages::quantized::Quantized;
 use crate::stages::topology::{Topology, operator};
@@ -236,15 +236,22 @@ pub(crate) fn simulate_on(
     let dump = config.dump.as_deref().map(|folder| Dump::open(folder, &layers.simulated)).transpose()?;
     monitor.stage("simulating layers", (n_images * workloads.len()) as u64);
     begin(&mut runs, &workloads, &layers.others, n_images)?;
-    stream((&quantized, images, n_images), &mut layers.simulated, monitor, &mut |seen| {
+    let look = |seen: &Seen<'_>, runs: &[DesignRun]| {
         let timed = if seen.image == 0 && config.trace.is_some() { Timed::Yes } else { Timed::No };
-        for run in &mut runs {
-            run.simulate(seen.idx, &seen.layer.operands.workload, Some(seen.trace), timed)?;
+        let workload = &seen.layer.operands.workload;
+        let all = runs.iter().map(|run| run.look(seen.idx, workload, Some(seen.trace), timed));
+        let all = all.collect::<Result<Vec<_>, _>>()?;
+        // With what the designs worked out of the values.
+        if let Some(dump) = dump.as_ref().filter(|_| seen.image == 0) {
+            dump.layer(seen.idx, seen.layer, seen.operands, seen.trace)?;
         }
-        match dump.as_ref().filter(|_| seen.image == 0) {
-            Some(dump) => dump.layer(seen.idx, seen.layer, seen.operands, seen.trace),
-            None => Ok(()),
-        }
+        Ok(all)
+    };
+    let begun = runs.clone();
+    let work = |seen: &Seen<'_>| look(seen, &begun);
+    stream((&quantized, images, n_images), &mut layers.simulated, monitor, &work, &mut |idx, done| {
+        runs.iter_mut().zip(done).for_each(|(run, done)| run.take(idx, done));
+        Ok(())
     })?;
     write_trace(config.trace.as_deref(), &runs)?;
     let by_shape = ShapeLayers::new(&config.layers.by_shape, &quantized.config, config.data.seed.unwrap_or(0))?;

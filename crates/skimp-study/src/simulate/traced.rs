@@ -19,7 +19,7 @@ use crate::simulate::runs::{DesignRun, Timed};
 use crate::simulate::session;
 use crate::simulate::shapes::ShapeLayers;
 use crate::simulate::simulated::Simulated;
-use crate::simulate::stream::stream;
+use crate::simulate::stream::{Seen, stream};
 use crate::simulate::trace::ImageTrace;
 use crate::stages::quantized::Quantized;
 
@@ -69,8 +69,9 @@ impl Quantized {
         let memory = skimp_memory::reserve(bytes, what)?;
         let mut traces = vec![Vec::with_capacity(n_images); layers.simulated.len()];
         monitor.stage("tracing layers", (n_images * layers.simulated.len()) as u64);
-        stream((self, images, n_images), &mut layers.simulated, monitor, &mut |seen| {
-            traces[seen.idx].push(Arc::clone(seen.operands));
+        let keep = |seen: &Seen<'_>| Ok(Arc::clone(seen.operands));
+        stream((self, images, n_images), &mut layers.simulated, monitor, &keep, &mut |idx, operands| {
+            traces[idx].push(operands);
             Ok(())
         })?;
         let base = session::base_of(self, images, n_images, &layers, warning)?;
