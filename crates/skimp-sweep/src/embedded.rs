@@ -1,7 +1,10 @@
 //! Sweeps that ship with skimp.
 
 /// Name and text of each.
-static SWEEPS: &[(&str, &str)] = &[("sample-buffers", include_str!("../../../configs/sweeps/sample-buffers.toml"))];
+static SWEEPS: &[(&str, &str)] = &[
+    ("sample-buffers", include_str!("../../../configs/sweeps/sample-buffers.toml")),
+    ("design-space", include_str!("../../../configs/sweeps/design-space.toml")),
+];
 
 /// Names of the embedded sweeps.
 #[must_use]
