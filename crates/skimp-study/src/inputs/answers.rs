@@ -128,17 +128,23 @@ impl Tally {
         n_run: usize,
         labels: &[usize],
     ) -> Result<(), StudyError> {
-        for (row, &label) in answers.rows(outputs, n_run)?.zip(labels) {
-            self.n_classes = row.len();
-            let Some(&own) = row.get(label) else {
-                return Err(AnswerFault::Label { label, n_classes: self.n_classes }.into());
-            };
-            let wins = |(class, &value): (usize, &f32)| value > own || (value >= own && class < label);
-            let better = row.iter().enumerate().filter(|&guess| wins(guess)).count();
-            self.images += 1;
-            self.top1 += u64::from(better == 0 && !own.is_nan());
-            self.top5 += u64::from(better < 5 && !own.is_nan());
-        }
+        answers.rows(outputs, n_run)?.zip(labels).try_for_each(|(row, &label)| self.add_row(row, label))
+    }
+
+    /// Adds the answer to one image.
+    ///
+    /// # Errors
+    /// [`StudyError::Answers`] if the label is out of its range.
+    pub(crate) fn add_row(&mut self, row: &[f32], label: usize) -> Result<(), StudyError> {
+        self.n_classes = row.len();
+        let Some(&own) = row.get(label) else {
+            return Err(AnswerFault::Label { label, n_classes: self.n_classes }.into());
+        };
+        let wins = |(class, &value): (usize, &f32)| value > own || (value >= own && class < label);
+        let better = row.iter().enumerate().filter(|&guess| wins(guess)).count();
+        self.images += 1;
+        self.top1 += u64::from(better == 0 && !own.is_nan());
+        self.top5 += u64::from(better < 5 && !own.is_nan());
         Ok(())
     }
 

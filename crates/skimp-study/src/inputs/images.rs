@@ -11,7 +11,7 @@ use skimp_numerics::rng::permutation;
 use skimp_report::records::{DataRecord, InputDigest};
 
 use crate::error::{InputFault, LabelFault, StudyError};
-use crate::inputs::answers::AnswerOutput;
+use crate::inputs::answers::{AnswerOutput, Tally};
 use crate::inputs::config::DataConfig;
 use crate::monitor::Monitor;
 
@@ -203,6 +203,18 @@ impl Images {
         Ok((self.turned(batch.shape, batch.images), batch.labels))
     }
 
+    /// Which of the images with `labels` the network's `outputs` on them get right; ties go to the lower class.
+    ///
+    /// # Errors
+    /// [`StudyError::Answers`] if the output is no list of classes, or a label is out of its range.
+    pub fn right_answers(&self, outputs: &[Tensor], labels: &[usize]) -> Result<Vec<bool>, StudyError> {
+        let right = |(row, &label): (&[f32], &usize)| {
+            let mut tally = Tally::default();
+            tally.add_row(row, label).map(|()| tally.top1 == 1)
+        };
+        self.answers.rows(outputs, labels.len())?.zip(labels).map(right).collect()
+    }
+
     /// The data set, to be kept beside the images.
     pub(crate) fn shared(&self) -> &Arc<Dataset> {
         &self.dataset
@@ -214,7 +226,8 @@ impl Images {
     }
 
     /// Places in the data set of the first `n` images of the order, or of all.
-    pub(crate) fn indices(&self, n: usize) -> Vec<usize> {
+    #[must_use]
+    pub fn indices(&self, n: usize) -> Vec<usize> {
         let n = n.min(self.len());
         self.order.as_ref().map_or_else(|| (0..n).collect(), |order| order[..n].to_vec())
     }
