@@ -329,7 +329,7 @@ fn outcome_of(brought: &Brought) -> Json {
 }
 
 /// A monitor of work within a point: the sweep's own progress stays as it is.
-struct Quiet<'m>(&'m dyn Monitor);
+pub(crate) struct Quiet<'m>(pub(crate) &'m dyn Monitor);
 
 impl Monitor for Quiet<'_> {
     fn stage(&self, _name: &str, _n_steps: u64) {}

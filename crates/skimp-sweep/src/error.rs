@@ -40,6 +40,14 @@ pub enum SweepError {
         /// What is wrong.
         cause: String,
     },
+    /// An optimization is asked for what cannot be.
+    #[error("{setting}: {cause}")]
+    Optimize {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong, and the way out.
+        cause: String,
+    },
     /// The store cannot be read or written.
     #[error("{}: {cause}", .path.display())]
     Store {

@@ -61,7 +61,7 @@ pub(crate) struct Keys {
 }
 
 /// What a stage depends on, as a digest of its JSON. A configuration has such a form; were it not so, stages would fail.
-fn key<T: Serialize>(parts: &T) -> Key {
+pub(crate) fn key<T: Serialize>(parts: &T) -> Key {
     let mut hasher = Hashing(Sha256::new());
     if let Err(error) = serde_json::to_writer(&mut hasher, parts) {
         hasher.0.update(error.to_string());

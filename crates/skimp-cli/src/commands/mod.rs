@@ -9,6 +9,7 @@ mod eval;
 mod inspect;
 mod list;
 mod man;
+mod optimize;
 mod prune;
 mod quantize;
 mod recast;
@@ -42,6 +43,7 @@ pub(crate) trait Command: Sync {
 pub(crate) static COMMANDS: &[&dyn Command] = &[
     &study::Study,
     &sweep::Sweep,
+    &optimize::Optimize,
     &inspect::Inspect,
     &run::Run,
     &eval::Eval,

@@ -7,6 +7,7 @@ mod data;
 mod designs;
 mod flags;
 mod memory;
+mod optimize;
 mod outputs;
 mod quantize;
 mod quantizers;

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod kills;
+mod optimizing;
 mod rows;
 mod stores;

@@ -1,0 +1,501 @@
+//! The composition of levers that makes a figure smallest while accuracy keeps a bound: searched on images that nothing else
+//! sees, judged once on others.
+
+mod bench;
+mod config;
+mod interval;
+mod levers;
+mod record;
+mod sets;
+mod strategy;
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use skimp_report::write_atomic;
+use skimp_study::{DataConfig, LayersConfig, Monitor, Network, QdqConfig, Split, StudyError, latency_ms};
+use toml::{Table, Value};
+
+use self::bench::{Bench, Judged, Outcome, float_right, integer_right};
+pub use self::config::{Aim, Budget, OptimizeConfig, Strategy};
+pub use self::interval::wilson;
+use self::levers::{Choice, Levers, Settings};
+use self::record::verdict;
+pub use self::record::{ContributionRecord, FinalRecord, JudgementRecord, LeverRecord, OptimizeRecord, TriedRecord};
+pub use self::sets::SetRecord;
+use self::sets::Sets;
+use self::strategy::{Proposer, Told};
+use crate::config::SweepConfig;
+use crate::engine::Quiet;
+use crate::error::SweepError;
+use crate::search::SearchConfig;
+
+/// The reduced network, in floating point.
+const NETWORK_FILE: &str = "network.onnx";
+/// The same in QDQ form.
+const QDQ_FILE: &str = "network.qdq.onnx";
+/// A sweep of one point: the result.
+const POINT_FILE: &str = "point.toml";
+/// The record.
+const RECORD_FILE: &str = "optimize.json";
+/// Places of the images of every set.
+const SETS_FILE: &str = "sets.json";
+/// The report, for people.
+const REPORT_FILE: &str = "report.md";
+
+/// Most bytes of a record that is read to see whose it is.
+const MAX_RECORD_BYTES: u64 = 64 << 20;
+
+/// The most of the time that judging may keep for itself.
+const MOST_RESERVED: f64 = 0.5;
+
+/// What one point without a lever takes, in terms of the start's time.
+const WITHOUT: f64 = 1.5;
+
+/// Makes the folder, and checks that what will be written there replaces nothing but an earlier optimization's.
+fn claim(folder: &Path) -> Result<(), StudyError> {
+    let failed = |source| StudyError::Io { path: folder.to_owned(), source };
+    skimp_files::make_folder(folder).map_err(failed)?;
+    // Not as an input, which may not be replaced.
+    let record = folder.join(RECORD_FILE);
+    let is_small = std::fs::metadata(&record).is_ok_and(|found| found.len() <= MAX_RECORD_BYTES);
+    let record = if is_small { std::fs::read_to_string(&record).unwrap_or_default() } else { String::new() };
+    let is_own = record.contains("\"skimp.optimize/");
+    for name in [NETWORK_FILE, QDQ_FILE, POINT_FILE, RECORD_FILE, SETS_FILE, REPORT_FILE] {
+        let path = folder.join(name);
+        let checked = skimp_files::claim(&path, "--output")
+            .and_then(|()| skimp_files::check(&path))
+            .and_then(|()| skimp_files::check_own(&path, |_| is_own));
+        checked.map_err(|source| StudyError::Io { path, source })?;
+    }
+    Ok(())
+}
+
+/// A monitor that stops at a time, too.
+struct Bounded<'m> {
+    monitor: &'m dyn Monitor,
+    until: Option<Instant>,
+}
+
+impl Bounded<'_> {
+    fn is_late(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
+}
+
+impl Monitor for Bounded<'_> {
+    fn stage(&self, name: &str, n_steps: u64) {
+        self.monitor.stage(name, n_steps);
+    }
+
+    fn advance(&self, n: u64) {
+        self.monitor.advance(n);
+    }
+
+    fn status(&self, text: &str) {
+        self.monitor.status(text);
+    }
+
+    fn note(&self, text: &str) {
+        self.monitor.note(text);
+    }
+
+    fn interrupted(&self) -> bool {
+        self.monitor.interrupted() || self.is_late()
+    }
+}
+
+/// A run, so far.
+struct Run<'a> {
+    config: &'a OptimizeConfig,
+    levers: &'a Levers,
+    bench: Bench<'a>,
+    float: Judged,
+    path: Vec<TriedRecord>,
+    best: Option<(Choice, f64)>,
+}
+
+impl Run<'_> {
+    /// Works a point out and notes it.
+    fn point(&mut self, choice: &Choice, why: &'static str, monitor: &dyn Monitor) -> Result<Option<Told>, StudyError> {
+        let is_new = !self.bench.knows(choice);
+        let outcome = self.bench.run(choice, monitor)?;
+        let told = outcome.as_ref().ok().map(|outcome| self.told(outcome));
+        let is_best = told.is_some_and(|told| {
+            told.is_kept && self.best.as_ref().is_none_or(|(_, objective)| told.objective < *objective)
+        });
+        if let Some(told) = told.filter(|_| is_best) {
+            self.best = Some((choice.clone(), told.objective));
+        }
+        if is_new {
+            let status = match told {
+                None => "failed",
+                Some(_) if is_best => "best",
+                Some(told) if told.is_kept => "kept",
+                Some(_) => "lossy",
+            };
+            let loss = outcome.as_ref().ok().map(|outcome| self.float.loss(&outcome.judged));
+            let turned = self.levers.all.iter().zip(choice).filter(|(_, rung)| **rung > 0);
+            self.path.push(TriedRecord {
+                why,
+                turned: turned.map(|(lever, &rung)| (lever.name.clone(), lever.value(rung).to_owned())).collect(),
+                status,
+                objective: outcome.as_ref().ok().map(|outcome| outcome.objective),
+                loss: loss.map(|(loss, _)| 100.0 * loss),
+                loss_error: loss.map(|(_, error)| 100.0 * error),
+                reason: outcome.err(),
+            });
+        }
+        Ok(told)
+    }
+
+    /// A point is kept where its loss and a standard error of it, or half the bound where that is less, are within the bound:
+    /// what only seems to lose little does not win.
+    fn told(&self, outcome: &Outcome) -> Told {
+        let (loss, error) = self.float.loss(&outcome.judged);
+        let loss = 100.0 * loss + (100.0 * error).min(self.config.max_loss / 2.0);
+        Told { objective: outcome.objective, loss, is_kept: loss <= self.config.max_loss }
+    }
+
+    /// The best without one lever after the other; a better point found so is the best from then on.
+    fn contributions(&mut self, monitor: &dyn Monitor) -> Result<Vec<ContributionRecord>, StudyError> {
+        loop {
+            let Some((best, objective)) = self.best.clone() else { return Ok(Vec::new()) };
+            let mut all = Vec::new();
+            for lever in (0..best.len()).filter(|&lever| best[lever] > 0) {
+                let mut without = best.clone();
+                without[lever] = 0;
+                let told = match monitor.interrupted() && !self.bench.knows(&without) {
+                    true => None,
+                    false => match self.point(&without, "without", monitor) {
+                        Err(StudyError::Interrupted) => None,
+                        other => other?,
+                    },
+                };
+                let loss = match told {
+                    Some(_) => self.bench.run(&without, monitor)?.ok().map(|own| self.float.loss(&own.judged).0),
+                    None => None,
+                };
+                all.push(ContributionRecord {
+                    lever: self.levers.all[lever].name.clone(),
+                    value: self.levers.all[lever].value(best[lever]).to_owned(),
+                    objective_without: told.map(|told| told.objective),
+                    times: told.map(|told| told.objective / objective),
+                    loss_without: loss.map(|loss| 100.0 * loss),
+                });
+            }
+            if self.best.as_ref().is_none_or(|(now, _)| *now == best) {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+/// Searches the composition of levers that makes the objective smallest within the bound, judges it once on the final
+/// images, and writes network, configuration, record and report into the folder of `config`. `model` is what the network
+/// was opened as. Where the user stops it, the best so far is written, and not judged.
+///
+/// # Errors
+/// [`SweepError::Optimize`] naming a setting that cannot be, otherwise the error of what failed.
+pub fn optimize(
+    model: &str,
+    network: &Network,
+    config: &OptimizeConfig,
+    monitor: &dyn Monitor,
+) -> Result<OptimizeRecord, SweepError> {
+    let begun = Instant::now();
+    config.check()?;
+    let network = network.any_batch();
+    let levers = Levers::new(config)?;
+    let sets = Sets::open(config, &network.graph)?;
+    claim(&config.folder)?;
+    let bench = Bench::new(config, &sets, &levers, network.clone());
+    monitor.stage("judging the start", 1);
+    let float_begun = Instant::now();
+    let float = bench.float(&Quiet(monitor))?;
+    let float_time = float_begun.elapsed();
+    let mut run = Run { config, levers: &levers, bench, float, path: Vec::new(), best: None };
+    let start_begun = Instant::now();
+    let start = run.point(&levers.start(), "start", monitor)?;
+    if start.is_none() {
+        let cause = run.path.pop().and_then(|own| own.reason).unwrap_or_default();
+        return Err(SweepError::Optimize { setting: "objective", cause: format!("the start cannot run: {cause}") });
+    }
+    let (mut judging, mut without) = (Duration::ZERO, Duration::ZERO);
+    if let Budget::Minutes(_) = config.budget {
+        let (n, of) = (sets.n_judging as u32, sets.n_search as u32);
+        judging = float_time * n / of + start_begun.elapsed() * 2 * n.max(of) / of;
+        without = (start_begun.elapsed() * levers.all.len() as u32).mul_f64(WITHOUT);
+    }
+    let total = match config.budget {
+        Budget::Minutes(minutes) => Some(Duration::from_secs_f64(60.0 * minutes)),
+        Budget::Steps(_) => None,
+    };
+    let reserved = |wanted: Duration| total.map(|total| begun + total - wanted.min(total.mul_f64(MOST_RESERVED)));
+    search(&mut run, start, &Bounded { monitor, until: reserved(judging + without) })?;
+    let bounded = Bounded { monitor, until: reserved(judging) };
+    let contributions = match monitor.interrupted() {
+        true => Vec::new(),
+        false => run.contributions(&bounded)?,
+    };
+    // Without one that keeps the bound the start is what there is.
+    let best = run.best.clone().map_or_else(|| levers.start(), |(best, _)| best);
+    let interrupted = monitor.interrupted();
+    let judgement = match interrupted {
+        true => None,
+        false => {
+            monitor.stage("judging on the final images", 3);
+            match judged(&run, &network, &best, monitor) {
+                Err(StudyError::Interrupted) => None,
+                other => Some(other?),
+            }
+        }
+    };
+    let mut record = OptimizeRecord {
+        schema: "skimp.optimize/1",
+        skimp_version: env!("CARGO_PKG_VERSION"),
+        model: network.input_digest(),
+        data: config.data.set.clone(),
+        sets: sets.records.clone(),
+        objective: config.aim.to_string(),
+        unit: config.aim.unit(),
+        max_loss: config.max_loss,
+        strategy: config.strategy,
+        seed: config.seed,
+        budget: config.budget,
+        interrupted: judgement.is_none(),
+        seconds: 0.0,
+        search_top1: run.float.top1(),
+        levers: levers.all.iter().map(|own| LeverRecord { name: own.name.clone(), values: own.values() }).collect(),
+        values: levers.all.iter().zip(&best).map(|(own, &rung)| own.value(rung).to_owned()).collect(),
+        improvements: run.path.iter().filter(|own| own.status == "best").count().saturating_sub(1),
+        path: std::mem::take(&mut run.path),
+        contributions,
+        judgement,
+        files: Vec::new(),
+        notes: Vec::new(),
+    };
+    write(model, &run, &best, &mut record, begun, monitor)?;
+    Ok(record)
+}
+
+fn search(run: &mut Run<'_>, start: Option<Told>, monitor: &Bounded<'_>) -> Result<(), SweepError> {
+    let (config, levers) = (run.config, run.levers);
+    let n_steps = match config.budget {
+        Budget::Steps(n) => n,
+        Budget::Minutes(_) => usize::MAX,
+    };
+    // Of a budget of time the number of points is not known.
+    monitor.stage("searching", if n_steps == usize::MAX { 0 } else { n_steps as u64 });
+    let mut proposer = Proposer::new(config.strategy, levers, config.max_loss, config.seed, start);
+    while run.path.len() < n_steps && !monitor.interrupted() {
+        let Some((choice, why)) = proposer.next() else { break };
+        let told = match run.point(&choice, why, monitor) {
+            Err(StudyError::Interrupted) => break,
+            other => other?,
+        };
+        proposer.tell(&choice, told);
+        monitor.advance(1);
+        let start = start.map_or(1.0, |start| start.objective);
+        let best = proposer.best().map_or(start, |(_, best)| best.objective);
+        monitor.status(&format!("{} points, {:.2} times less {}", run.path.len(), start / best, config.aim.figure()));
+    }
+    Ok(())
+}
+
+/// The float network, the start and the result on the final images.
+fn judged(
+    run: &Run<'_>,
+    network: &Network,
+    best: &Choice,
+    monitor: &dyn Monitor,
+) -> Result<JudgementRecord, StudyError> {
+    let (sets, quiet) = (run.bench.sets, Quiet(monitor));
+    let float = Judged::of(float_right(network, &sets.judging, sets.n_judging, &quiet)?);
+    monitor.advance(1);
+    let (start_objective, start) = on_final(run, &run.levers.settings(&run.levers.start()), &quiet)?;
+    monitor.advance(1);
+    let (objective, result) = on_final(run, &run.levers.settings(best), &quiet)?;
+    monitor.advance(1);
+    let (interval, interval_method) = float.loss_interval(&result);
+    let loss_interval = interval.map(|share| 100.0 * share);
+    let record = |own: &Judged, objective: Option<f64>| FinalRecord {
+        correct: own.n_right,
+        top1: own.top1(),
+        top1_interval: wilson(own.n_right, own.n),
+        objective,
+    };
+    Ok(JudgementRecord {
+        images: float.n,
+        float: record(&float, None),
+        start: record(&start, Some(start_objective)),
+        result: record(&result, Some(objective)),
+        loss: 100.0 * float.loss(&result).0,
+        loss_interval,
+        interval_method,
+        verdict: verdict(loss_interval, run.config.max_loss),
+        gain: start_objective / objective,
+    })
+}
+
+/// Objective and answers of a point on the final images: what a sweep's row of it has.
+fn on_final(run: &Run<'_>, settings: &Settings, monitor: &dyn Monitor) -> Result<(f64, Judged), StudyError> {
+    let (config, sets) = (run.config, run.bench.sets);
+    if config.aim == Aim::MeasuredLatency {
+        let network = run.bench.reduced(&settings.steps, monitor)?;
+        let right = float_right(&network, &sets.judging, sets.n_judging, monitor)?;
+        return Ok((latency_ms(&network.graph, 1, config.input_size, monitor)?, Judged::of(right)));
+    }
+    let quantized = run.bench.quantized(settings, monitor)?;
+    let right = || integer_right(&quantized, &sets.judging, sets.n_judging, monitor).map(Judged::of);
+    let Some(accelerator) = &settings.accelerator else {
+        return Ok((quantized.model_bytes(config.input_size)? as f64, right()?));
+    };
+    let design = config.designs.configure(accelerator)?;
+    let traced = quantized.trace(&sets.judging, config.data.images, &LayersConfig::default(), monitor)?;
+    let figures = traced.simulate(std::slice::from_ref(&design), monitor)?.figures(&config.costs)?.swap_remove(0);
+    let objective = if matches!(config.aim, Aim::Energy(_)) { figures.energy_mj } else { figures.cycles };
+    let judged = match figures.accuracy {
+        Some(accuracy) => {
+            let n = sets.n_judging as u64;
+            Judged { n_right: (accuracy.top1 * n as f64).round() as u64, n, right: None }
+        }
+        None => right()?,
+    };
+    Ok((objective, judged))
+}
+
+/// Writes the folder, each file whole or not at all.
+fn write(
+    model: &str,
+    run: &Run<'_>,
+    best: &Choice,
+    record: &mut OptimizeRecord,
+    begun: Instant,
+    monitor: &dyn Monitor,
+) -> Result<(), SweepError> {
+    let (folder, settings) = (&run.config.folder, run.levers.settings(best));
+    // What is worked out is not worked out again, and the user has asked to stop at most once.
+    let kept = Kept(Mutex::new(monitor));
+    let network = run.bench.reduced(&settings.steps, &kept)?;
+    network.export(&folder.join(NETWORK_FILE))?;
+    record.files.push(NETWORK_FILE.to_owned());
+    // An earlier result's would not be this one's.
+    let _ = std::fs::remove_file(folder.join(QDQ_FILE));
+    if !settings.steps.is_empty() {
+        let steps: Vec<String> = settings
+            .steps
+            .iter()
+            .map(|step| {
+                let (method, target) = (step.prune.as_deref().unwrap_or_default(), step.target.as_deref());
+                format!("{method} {} and {} passes of training", target.unwrap_or_default(), step.finetune)
+            })
+            .collect();
+        let note =
+            format!("{NETWORK_FILE} is {model} after {}, on the training images of {SETS_FILE}", steps.join(", "));
+        record.notes.push(note);
+    }
+    let quantization = settings.quantization;
+    match run.config.aim {
+        Aim::MeasuredLatency => record.notes.push("the network is measured in floating point".to_owned()),
+        _ if quantization.weight_bits <= 8 && quantization.activation_bits == 8 => {
+            let calibrated =
+                network.calibrate(&run.bench.sets.calibration, run.config.calibration_images, &Quiet(&kept))?;
+            let qdq = QdqConfig {
+                weight_bits: quantization.weight_bits,
+                weight_scales: quantization.weight_scales,
+                calibration: quantization.calibration,
+                calibration_images: quantization.calibration_images,
+                ..QdqConfig::default()
+            };
+            calibrated.to_qdq(&qdq, &skimp_study::LayerChoices::default())?.export(&folder.join(QDQ_FILE))?;
+            record.files.push(QDQ_FILE.to_owned());
+            record.notes.push(format!(
+                "{QDQ_FILE} has these widths, and zero points of its own: it is not the network that was judged"
+            ));
+        }
+        _ => record.notes.push(format!(
+            "no file in QDQ form: it has weights of 2 to 8 and activations of 8 bits, the result {} and {}",
+            quantization.weight_bits, quantization.activation_bits
+        )),
+    }
+    let point = point(run, &settings, &folder.join(NETWORK_FILE))?;
+    let text = |name: &str, text: String| write_atomic(&folder.join(name), text.as_bytes()).map_err(StudyError::from);
+    text(POINT_FILE, point)?;
+    let sets: serde_json::Map<String, serde_json::Value> = record
+        .sets
+        .iter()
+        .map(|set| (set.name.to_owned(), json!({ "split": set.split, "indices": set.indices })))
+        .collect();
+    text(SETS_FILE, serde_json::Value::Object(sets).to_string())?;
+    record.files.extend([POINT_FILE, SETS_FILE, RECORD_FILE, REPORT_FILE].map(str::to_owned));
+    record.seconds = begun.elapsed().as_secs_f64();
+    let pretty = serde_json::to_string_pretty(record).unwrap_or_default();
+    text(RECORD_FILE, pretty + "\n")?;
+    text(REPORT_FILE, record.report())?;
+    Ok(())
+}
+
+/// A monitor that is not stopped by an interruption that has been heeded already.
+struct Kept<'m>(Mutex<&'m dyn Monitor>);
+
+impl Monitor for Kept<'_> {
+    fn stage(&self, _name: &str, _n_steps: u64) {}
+    fn advance(&self, _n: u64) {}
+
+    fn note(&self, text: &str) {
+        if let Ok(monitor) = self.0.lock() {
+            monitor.note(text);
+        }
+    }
+}
+
+/// The result as a sweep of one point, whose row is what the judgement says.
+fn point(run: &Run<'_>, settings: &Settings, network: &Path) -> Result<String, SweepError> {
+    let config = run.config;
+    let table = |value: Result<Table, toml::ser::Error>| {
+        value.map_err(|error| SweepError::Optimize { setting: "output", cause: error.to_string() })
+    };
+    let data = DataConfig {
+        split: Split::Test,
+        seed: Some(config.seed),
+        accuracy_images: run.bench.sets.n_judging,
+        ..config.data.clone()
+    };
+    let mut of_network = Table::new();
+    of_network.insert("model".to_owned(), Value::String(network.to_string_lossy().into_owned()));
+    if let Some(size) = config.input_size {
+        let extents = size.map(|extent| Value::Integer(i64::try_from(extent).unwrap_or(i64::MAX)));
+        of_network.insert("input_size".to_owned(), Value::Array(extents.to_vec()));
+    }
+    let accelerator = match &settings.accelerator {
+        Some(accelerator) => table(Table::try_from(accelerator))?,
+        // A point has a design, whatever its objective is.
+        None => [("model".to_owned(), Value::String("dadiannao".to_owned()))].into_iter().collect(),
+    };
+    let bits = Value::Integer(i64::from(settings.quantization.weight_bits));
+    let objectives = [config.aim.figure(), "-top1"].into_iter().filter_map(|name| name.parse().ok()).collect();
+    let sweep = SweepConfig {
+        schema: crate::config::SWEEP_SCHEMA,
+        name: "optimized".to_owned(),
+        title: format!("{} within {} points", config.aim, config.max_loss),
+        summary: String::new(),
+        study: None,
+        objectives,
+        constraints: Vec::new(),
+        search: SearchConfig { method: "points".to_owned(), ..SearchConfig::default() },
+        network: of_network,
+        reduction: None,
+        training: Table::new(),
+        data: table(Table::try_from(&data))?,
+        quantization: table(Table::try_from(settings.quantization))?,
+        layers: Table::new(),
+        accelerator,
+        costs: Some(String::from(config.costs.clone())),
+        axes: Vec::new(),
+        points: vec![[("quantization.weight_bits".to_owned(), bits)].into_iter().collect()],
+    };
+    sweep.to_toml()
+}

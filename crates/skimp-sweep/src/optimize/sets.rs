@@ -1,0 +1,166 @@
+//! Disjoint sets of images: to calibrate, to search and to train on, of the training split; to judge, of the test split.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use skimp_data::{DataError, Dataset, Image, ImageSource, Layout};
+use skimp_graph::Graph;
+use skimp_study::{DataConfig, HeldData, Images, Split, StudyError};
+
+use super::config::OptimizeConfig;
+use crate::error::SweepError;
+
+/// The least images of a set on which accuracy says anything.
+const LEAST: usize = 50;
+
+/// A part of a data set.
+#[derive(Debug)]
+struct Part {
+    whole: Arc<Dataset>,
+    indices: Vec<usize>,
+    labels: Vec<usize>,
+}
+
+impl Part {
+    fn held(whole: &Arc<Dataset>, indices: &[usize]) -> HeldData {
+        let labels = indices.iter().map(|&index| whole.labels()[index]).collect();
+        let part = Self { whole: Arc::clone(whole), indices: indices.to_vec(), labels };
+        HeldData::new(Dataset::from_source(whole.format(), whole.split(), Box::new(part)))
+    }
+}
+
+impl ImageSource for Part {
+    fn labels(&self) -> &[usize] {
+        &self.labels
+    }
+
+    fn n_classes(&self) -> usize {
+        self.whole.n_classes()
+    }
+
+    fn channels(&self) -> usize {
+        self.whole.channels()
+    }
+
+    fn image_shape(&self) -> Option<[usize; 3]> {
+        self.whole.image_shape()
+    }
+
+    fn layout(&self) -> Layout {
+        self.whole.layout()
+    }
+
+    fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
+        self.whole.image(self.indices[index])
+    }
+
+    fn hash_image(&self, index: usize, sink: &mut dyn FnMut(&[u8])) -> Result<(), DataError> {
+        self.whole.hash_image(self.indices[index], sink)
+    }
+}
+
+/// One set, as the record has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SetRecord {
+    /// What it is for: `calibration`, `search`, `training` or `final`.
+    pub name: &'static str,
+    /// Part of the data set.
+    pub split: &'static str,
+    /// Images.
+    pub images: usize,
+    /// SHA-256 of their places in the split, in order, as 64-bit numbers, the low byte first.
+    pub sha256: String,
+    /// Their places in the split, in order; in the file of sets alone.
+    #[serde(skip)]
+    pub indices: Vec<usize>,
+}
+
+impl SetRecord {
+    fn new(name: &'static str, split: Split, indices: Vec<usize>) -> Self {
+        let mut hasher = Sha256::new();
+        indices.iter().for_each(|&index| hasher.update((index as u64).to_le_bytes()));
+        let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { name, split: split.name(), images: indices.len(), sha256, indices }
+    }
+}
+
+/// The sets of a run.
+#[derive(Debug)]
+pub(super) struct Sets {
+    pub(super) calibration: Images,
+    pub(super) search: Images,
+    pub(super) n_search: usize,
+    /// What fine-tuning learns from.
+    pub(super) training: DataConfig,
+    pub(super) judging: Images,
+    pub(super) n_judging: usize,
+    pub(super) records: Vec<SetRecord>,
+}
+
+impl Sets {
+    pub(super) fn open(config: &OptimizeConfig, graph: &Graph) -> Result<Self, SweepError> {
+        let seeded = DataConfig { seed: Some(config.seed), ..config.data.clone() };
+        let open = |split: Split| {
+            let data = DataConfig { split, accuracy_images: 0, ..seeded.clone() };
+            Images::open(&data, graph, config.input_size)
+        };
+        let set = &config.data.set;
+        let no_split = |cause: String| SweepError::Optimize {
+            setting: "data",
+            cause: format!(
+                "{cause}; calibration, search and final images must be three disjoint sets, the first two of the training \
+                 split and the last of the test split: give a data set with both (skimp list datasets), such as \
+                 cifar10:DIR, or a folder with images for both"
+            ),
+        };
+        let calibration = match open(Split::Train) {
+            Ok(images) => images,
+            Err(StudyError::Data(error @ (DataError::MissingSplit { .. } | DataError::MissingFile { .. }))) => {
+                return Err(no_split(error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if config.data.held.is_some() || !calibration.dataset().has_splits() {
+            return Err(no_split(format!("data set \"{set}\" has the same images for both splits")));
+        }
+        let judging = open(Split::Test)?;
+        // Designs that fit parameters of their own look at images after those that judge.
+        let n_fitted = config.data.tuning_images;
+        let order = calibration.indices(calibration.len());
+        let n_calibration = config.calibration_images;
+        let n_search = config.search_images.min(order.len().saturating_sub(n_calibration + n_fitted) / 2);
+        if n_search < LEAST {
+            return Err(SweepError::Optimize {
+                setting: "data",
+                cause: format!(
+                    "the training split of \"{set}\" has {} images, too few for {n_calibration} of calibration and at \
+                     least {LEAST} to search on beside those to train on: ask for fewer calibration images",
+                    order.len()
+                ),
+            });
+        }
+        let (first, rest) = order.split_at(n_calibration);
+        let (search_all, rest) = rest.split_at(n_search + n_fitted);
+        let n_training = config.training.images.unwrap_or(rest.len()).min(rest.len());
+        let training = &rest[..n_training];
+        let whole = Arc::new(Dataset::open(set, Split::Train).map_err(StudyError::from)?);
+        let part = |indices: &[usize], accuracy_images: usize| DataConfig {
+            held: Some(Part::held(&whole, indices)),
+            split: Split::Train,
+            seed: None,
+            accuracy_images,
+            ..config.data.clone()
+        };
+        let search = Images::open(&part(search_all, n_search), graph, config.input_size)?;
+        let n_judging = config.final_images.min(judging.len());
+        let records = vec![
+            SetRecord::new("calibration", Split::Train, first.to_vec()),
+            SetRecord::new("search", Split::Train, search_all.to_vec()),
+            SetRecord::new("training", Split::Train, training.to_vec()),
+            SetRecord::new("final", Split::Test, judging.indices(n_judging)),
+        ];
+        let training = part(training, 0);
+        Ok(Self { calibration, search, n_search, training, judging, n_judging, records })
+    }
+}
