@@ -1,7 +1,7 @@
 //! A sweep from its file to its folder.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -13,11 +13,14 @@ use crate::config::SweepConfig;
 use crate::engine::Engine;
 use crate::error::SweepError;
 use crate::figure::Figures;
-use crate::record::{record, write_report};
+use crate::record::{REPORT_FILE, record, write_report};
 use crate::search::{Aims, dominates, find};
 use crate::stages::DEFAULT_CACHE_BYTES;
-use crate::store::{PointRow, SqliteStore, Status, StoreMeta};
+use crate::store::{PointRow, STORE_FILE, SqliteStore, Status, StoreMeta};
 use crate::summary::SweepSummary;
+
+/// Name of the resolved sweep in its folder.
+const RESOLVED_FILE: &str = "sweep.toml";
 
 /// Points that are planned and looked up at once.
 const AT_ONCE: usize = 4096;
@@ -57,6 +60,7 @@ impl SweepRun {
     pub fn open_store(&self, config: &SweepConfig) -> Result<SqliteStore, SweepError> {
         let failed = |source| SweepError::Study(StudyError::Io { path: self.folder.clone(), source });
         skimp_files::make_folder(&self.folder).map_err(failed)?;
+        check_files(&self.folder, config)?;
         let store = SqliteStore::create(&self.folder)?;
         let n_points = store.n_points()?;
         if n_points > 0 && !self.resume {
@@ -156,8 +160,7 @@ pub fn sweep(config: &SweepConfig, run: &SweepRun, monitor: &dyn Monitor) -> Res
     if !interrupted {
         monitor.stage("writing the report", 1);
     }
-    let path = run.folder.join("sweep.toml");
-    write_atomic(&path, config.to_toml()?.as_bytes()).map_err(StudyError::from)?;
+    write_resolved(&run.folder, config)?;
     write_report(&run.folder, &record)?;
     let front = front_of(engine.aims(), &rows);
     Ok(SweepSummary {
@@ -231,8 +234,37 @@ fn run_batch(
     Ok((planned.iter().map(figures).collect(), n_new))
 }
 
+/// Checks before the run that what it ends with can be written: neither over an input nor, in a folder that is not a sweep's,
+/// over a file of the user's.
+fn check_files(folder: &Path, config: &SweepConfig) -> Result<(), SweepError> {
+    let is_sweeps = folder.join(STORE_FILE).exists();
+    for name in [REPORT_FILE, RESOLVED_FILE] {
+        let path = folder.join(name);
+        if name == RESOLVED_FILE && holds(&path, config) {
+            continue;
+        }
+        let checked = skimp_files::check_own(&path, |_| is_sweeps).and_then(|()| skimp_files::check(&path));
+        checked.map_err(|source| StudyError::Io { path: path.clone(), source })?;
+    }
+    Ok(())
+}
+
+/// Whether the file is the resolved sweep already, such as one that is run again in its own folder.
+fn holds(path: &Path, config: &SweepConfig) -> bool {
+    config.to_toml().is_ok_and(|text| std::fs::read_to_string(path).is_ok_and(|own| own == text))
+}
+
+/// Writes the resolved sweep, unless it is there.
+fn write_resolved(folder: &Path, config: &SweepConfig) -> Result<(), SweepError> {
+    let path = folder.join(RESOLVED_FILE);
+    if !holds(&path, config) {
+        write_atomic(&path, config.to_toml()?.as_bytes()).map_err(StudyError::from)?;
+    }
+    Ok(())
+}
+
 /// Refuses a store of another sweep: of another name, or with another base. Axes may grow.
-pub(crate) fn check_same(path: &std::path::Path, now: &StoreMeta, known: &StoreMeta) -> Result<(), SweepError> {
+pub(crate) fn check_same(path: &Path, now: &StoreMeta, known: &StoreMeta) -> Result<(), SweepError> {
     let cause = if now.name != known.name {
         format!("it holds points of sweep \"{}\", this is sweep \"{}\"; write to another folder", known.name, now.name)
     } else if now.base != known.base {

@@ -16,6 +16,7 @@ mod reduce;
 mod run;
 mod spiking;
 mod study;
+mod sweep;
 mod tables;
 mod topology;
 mod train;
