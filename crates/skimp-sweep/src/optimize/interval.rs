@@ -110,12 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn paired_intervals_are_those_of_papers() {
-        // Airway hyper-responsiveness before and after a transplantation, 21 children: Fagerland, Lydersen, Laake, Statistics
-        // in Medicine 33, 2014: Newcombe's interval is -0.507 to -0.026.
-        near(Pairs { both: 1, first: 1, second: 7, neither: 12 }.interval(), [-0.507, -0.026], 6e-4);
-        // 56/70 against 48/80: Newcombe's paper on independent proportions, table II, contrast (a), method 10.
-        near(unpaired((56, 70), (48, 80)), [0.0524, 0.3339], 6e-5);
+    fn differences_have_intervals_of_their_own() {
+        // Worked out apart from this code, from Wilson's limits in double precision.
+        let pairs = Pairs { both: 1, first: 1, second: 7, neither: 12 };
+        near(pairs.interval(), [-0.506_920_226_686_141, -0.025_559_124_164_859_8], 1e-9);
+        let pairs = Pairs { both: 36, first: 12, second: 2, neither: 5 };
+        near(pairs.interval(), [0.049_830_928_839_848, 0.311_005_122_022_037], 1e-9);
+        near(unpaired((56, 70), (48, 80)), [0.052_431_472_402_367, 0.333_872_654_036_906], 1e-9);
         // Nothing is known of pairs that are not there.
         assert_eq!(
             Pairs::of(&[true, true, false], &[true, false, true]),
