@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,13 +122,28 @@ def test_designs_of_ones_own_are_swept(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_sweep_goes_on(tmp_path: Path) -> None:
-    many = SMALL | {"axes": [{"name": "rows", "key": "accelerator.set.pu_rows", "values": list(range(1, 401))}]}
-    timer = threading.Timer(1.0, signal.raise_signal, [signal.SIGINT])
-    timer.start()
+    n = 2000
+    many = SMALL | {"axes": [{"name": "rows", "key": "accelerator.set.pu_rows", "values": list(range(1, n + 1))}]}
+
+    def interrupt() -> None:
+        # Once the first points are in the store, when most are still to come.
+        while not (tmp_path / "report.html").exists():
+            time.sleep(0.02)
+            if (tmp_path / "sweep.sqlite").exists():
+                try:
+                    if len(rows(tmp_path)) >= 5:
+                        break
+                except sqlite3.Error:
+                    pass  # The table is being made.
+        signal.raise_signal(signal.SIGINT)
+
+    watcher = threading.Thread(target=interrupt)
+    watcher.start()
     with pytest.raises(KeyboardInterrupt):
         skimp.sweep(many, output=tmp_path)
-        signal.raise_signal(signal.SIGINT)  # It was quicker than that.
-    timer.join()
+        watcher.join()
+        time.sleep(0.1)
+    watcher.join()
     there = len(rows(tmp_path))
     summary = skimp.sweep(many, output=tmp_path, resume=True)
-    assert summary.n_done == 400 and summary.n_new == 400 - there
+    assert summary.n_done == n and summary.n_new == n - there
