@@ -38,7 +38,7 @@ pub use crate::reduce::sensitivity::{SensitivityCurve, SensitivityPoint, Sensiti
 pub use crate::reduce::speed::{SpeedRecord, latency_ms};
 pub use crate::reduce::steps::{StepConfig, reduce_steps};
 pub use crate::schema::{fields_of, words_of, words_of_key};
-pub use crate::simulate::accelerators::accelerator_configs;
+pub use crate::simulate::accelerators::{accelerator_configs, overlay};
 pub use crate::simulate::chips::ChipsConfig;
 pub use crate::simulate::config::{AcceleratorConfig, LayersConfig, PresetOrigin};
 pub use crate::simulate::designs::{Design, Designs};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use skimp_study::{AcceleratorsPlan, Designs, StudyConfig, StudyOverrides};
+use skimp_study::{AcceleratorsPlan, Designs, StudyConfig, StudyOverrides, overlay};
 use toml::{Table, Value};
 
 use crate::axis::AxisConfig;
@@ -258,18 +258,6 @@ impl SweepConfig {
     pub fn base_toml(&self) -> Result<String, SweepError> {
         let search = SearchConfig { method: "points".to_owned(), ..self.search.clone() };
         Self { points: Vec::new(), search, ..self.clone() }.to_toml()
-    }
-}
-
-/// Lays `over` on top of `base`, tables key by key; settings of a design as a whole.
-fn overlay(base: &mut Table, over: Table) {
-    for (key, value) in over {
-        match (base.get_mut(&key), value) {
-            (Some(Value::Table(inner)), Value::Table(more)) => overlay(inner, more),
-            (_, value) => {
-                base.insert(key, value);
-            }
-        }
     }
 }
 

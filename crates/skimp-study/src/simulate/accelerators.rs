@@ -122,7 +122,7 @@ impl AcceleratorConfig {
             let model = designs.find(&self.model)?;
             model.configure(&set).map_err(|error| invalid(format!("as a preset of {}: {error}", self.model)))?;
             let keys = set.keys().filter(|key| !self.set.contains_key(*key)).cloned().collect();
-            merge(&mut set, std::mem::take(&mut self.set));
+            overlay(&mut set, std::mem::take(&mut self.set));
             self.origin = Some(PresetOrigin { path: path.clone(), network, keys });
             self.set = set;
         }
@@ -171,11 +171,11 @@ impl AcceleratorConfig {
     }
 }
 
-/// Lays `over` on top of `base`.
-fn merge(base: &mut Table, over: Table) {
+/// Lays `over` on top of `base`, tables key by key.
+pub fn overlay(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
-            (Some(Value::Table(inner)), Value::Table(more)) => merge(inner, more),
+            (Some(Value::Table(inner)), Value::Table(more)) => overlay(inner, more),
             (_, value) => {
                 base.insert(key, value);
             }

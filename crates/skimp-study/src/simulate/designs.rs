@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use skimp_digital::{ACCELERATORS, comparison_table};
-use skimp_sim::{Accelerator, AcceleratorModel, ComparisonRow, Configured, Facts, Searchable, SimError, find_model};
+use skimp_sim::{
+    Accelerator, AcceleratorModel, ComparisonRow, Configured, CostTable, Facts, Searchable, SimError, find_model,
+};
 use toml::Table;
 
 use crate::error::StudyError;
@@ -157,6 +159,19 @@ impl Design {
             Form::Ready(accelerator) => accelerator.facts(),
             Form::NeedsSearch(search) => search.facts(),
         }
+    }
+
+    /// The table that prices it: `table`, or else its own.
+    ///
+    /// # Errors
+    /// [`SimError::ComponentsOnly`] if `table` prices operations, which say nothing of this design.
+    pub(crate) fn table<'t>(&'t self, table: Option<&'t CostTable>) -> Result<&'t CostTable, SimError> {
+        let facts = self.facts();
+        let table = table.unwrap_or(&facts.costs);
+        if facts.own_costs_only && table.prices == skimp_sim::Priced::Operations {
+            return Err(SimError::ComponentsOnly { table: table.name.clone(), design: self.label().to_owned() });
+        }
+        Ok(table)
     }
 
     /// How it was asked for.

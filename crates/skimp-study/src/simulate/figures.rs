@@ -1,7 +1,7 @@
 //! What a simulation comes to, in a few numbers for each design: for whoever prices thousands.
 
 use skimp_report::records::EffectAccuracy;
-use skimp_sim::{CostTable, Energy, LayerResult, OtherOutcome, RunTotals, SimError};
+use skimp_sim::{CostTable, Energy, LayerResult, OtherOutcome, RunTotals};
 
 use crate::error::StudyError;
 use crate::simulate::pricing::CostsConfig;
@@ -55,11 +55,7 @@ impl Simulated {
 fn figures(run: &DesignRun, table: Option<&CostTable>) -> Result<DesignFigures, StudyError> {
     let accelerator = run.design().accelerator()?;
     let facts = accelerator.facts();
-    let table = table.unwrap_or(&facts.costs);
-    if facts.own_costs_only && table.prices == skimp_sim::Priced::Operations {
-        let design = run.design().label().to_owned();
-        return Err(SimError::ComponentsOnly { table: table.name.clone(), design }.into());
-    }
+    let table = run.design().table(table)?;
     let others = run.others().iter().filter_map(|outcome| match outcome {
         OtherOutcome::InTotals(result) => Some(result),
         OtherOutcome::NotModelled | OtherOutcome::Beside(_) => None,

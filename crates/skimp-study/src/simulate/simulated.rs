@@ -5,9 +5,7 @@ use skimp_report::records::{
     AcceleratorRecord, AcceleratorTotal, Breakdown, Coverage, FactsRecord, LayerRecord, LayerStatistics, LeftOut,
     OtherLayerRecord,
 };
-use skimp_sim::{
-    Accelerator, CostTable, Energy, Found, LayerResult, OtherLayer, OtherOutcome, RunTotals, SimError, Work,
-};
+use skimp_sim::{Accelerator, CostTable, Energy, Found, LayerResult, OtherLayer, OtherOutcome, RunTotals, Work};
 
 use crate::error::StudyError;
 use crate::simulate::layers::{NetworkLayers, SimulatedLayer};
@@ -150,11 +148,7 @@ impl Simulated {
     fn record(&self, run: &DesignRun, table: Option<&CostTable>) -> Result<AcceleratorRecord, StudyError> {
         let accelerator = run.design().accelerator()?;
         let facts = accelerator.facts();
-        let table = table.unwrap_or(&facts.costs);
-        if facts.own_costs_only && table.prices == skimp_sim::Priced::Operations {
-            let design = run.design().label().to_owned();
-            return Err(SimError::ComponentsOnly { table: table.name.clone(), design }.into());
-        }
+        let table = run.design().table(table)?;
         let price = |result: &LayerResult| {
             Energy::price(result, table, facts.clock_mhz).map_err(|error| error.of_design(facts.name))
         };
