@@ -12,7 +12,8 @@ use skimp_graph::{
 };
 
 use crate::{
-    FirstLayer, FloatNode, NegativeSums, QuantError, QuantizationConfig, QuantizationReport, Quantized, QuantizedLayer,
+    FirstLayer, FloatNode, LayerWidths, NegativeSums, QuantError, QuantizationConfig, QuantizationReport, Quantized,
+    QuantizedLayer,
     encode::{Forms, Role, role},
     pattern::{Fused, MacGroup, Patterns},
     weights::{Surroundings, clip_codes, integer_layer, multiplier},
@@ -24,8 +25,9 @@ pub(crate) fn emit(
     patterns: &Patterns,
     forms: &Forms,
     config: &QuantizationConfig,
+    widths: &LayerWidths,
 ) -> Result<Quantized, QuantError> {
-    let mut emitter = Emitter::new(graph, forms, config);
+    let mut emitter = Emitter::new(graph, forms, config, widths);
     for (node_idx, node) in graph.nodes().iter().enumerate() {
         if let Some(group) = &patterns.groups[node_idx] {
             emitter.mac(group)?;
@@ -46,6 +48,7 @@ struct Emitter<'a> {
     graph: &'a Graph,
     forms: &'a Forms,
     config: &'a QuantizationConfig,
+    widths: &'a LayerWidths,
     values: Vec<IntegerValue>,
     nodes: Vec<IntegerNode>,
     names: HashSet<String>,
@@ -61,12 +64,13 @@ fn unsupported(node: &Node, feature: impl Into<String>) -> QuantError {
 }
 
 impl<'a> Emitter<'a> {
-    fn new(graph: &'a Graph, forms: &'a Forms, config: &'a QuantizationConfig) -> Self {
+    fn new(graph: &'a Graph, forms: &'a Forms, config: &'a QuantizationConfig, widths: &'a LayerWidths) -> Self {
         let n_values = graph.values().len();
         let mut emitter = Self {
             graph,
             forms,
             config,
+            widths,
             values: Vec::new(),
             nodes: Vec::new(),
             names: graph.nodes().iter().map(|node| node.name.clone()).collect(),
@@ -164,7 +168,8 @@ impl<'a> Emitter<'a> {
             output: output_kind,
             activation: group.activation,
         };
-        let layer = integer_layer(&group.layer, &around, self.config).map_err(|cause| unsupported(node, cause))?;
+        let layer = integer_layer(&group.layer, &around, &self.widths.config(self.config, &node.name))
+            .map_err(|cause| unsupported(node, cause))?;
         let negatives = match &group.negatives {
             NegativeSums::Unseen if input_encoding.signed && !offset => NegativeSums::SignedOperands,
             known => known.clone(),

@@ -4,7 +4,7 @@ use skimp_graph::integer::{Encoding, moves_codes};
 use skimp_graph::{Graph, Node, Op, ValueId};
 
 use crate::{
-    Calibration, QuantError, QuantizationConfig,
+    Calibration, LayerWidths, QuantError, QuantizationConfig,
     pattern::{Fused, Patterns},
 };
 
@@ -65,6 +65,7 @@ pub(crate) fn decide(
     patterns: &Patterns,
     calibration: &Calibration,
     config: &QuantizationConfig,
+    widths: &LayerWidths,
 ) -> Result<Forms, QuantError> {
     let rank = |node: &Node| {
         let first = node.inputs.first().copied().flatten();
@@ -80,8 +81,21 @@ pub(crate) fn decide(
     }
     let wanted_as_codes = wanted(graph, patterns, &roles);
     let (is_codes, from_input) = settle(graph, patterns, &mut roles, &wanted_as_codes);
-    let encodings = Encoder { graph, patterns, calibration, config, roles: &roles, is_codes: &is_codes }.encodings()?;
+    let bits = asked(graph, patterns, config, widths);
+    let encoder = Encoder { graph, patterns, calibration, config, bits: &bits, roles: &roles, is_codes: &is_codes };
+    let encodings = encoder.encodings()?;
     Ok(Forms { roles, wanted_as_codes, from_input, encodings })
+}
+
+/// The width of each value that a layer reads: the greatest of what its readers ask for.
+fn asked(graph: &Graph, patterns: &Patterns, config: &QuantizationConfig, widths: &LayerWidths) -> Vec<Option<u32>> {
+    let mut bits = vec![None; graph.values().len()];
+    for group in patterns.groups.iter().flatten() {
+        let own = widths.config(config, &graph.nodes()[group.node_idx].name).activation_bits;
+        let bits = &mut bits[group.input.0];
+        *bits = (*bits).max(Some(own));
+    }
+    bits
 }
 
 /// Backwards: a layer and a mean want codes; a move and an addition want them if somebody wants theirs.
@@ -145,6 +159,8 @@ struct Encoder<'a> {
     patterns: &'a Patterns,
     calibration: &'a Calibration,
     config: &'a QuantizationConfig,
+    /// Widths that layers ask for.
+    bits: &'a [Option<u32>],
     roles: &'a [Role],
     is_codes: &'a [bool],
 }
@@ -156,6 +172,8 @@ struct Class {
     non_negative: bool,
     /// Whether every member is −1, 0 or 1.
     signs: bool,
+    /// The greatest width that a layer asks for.
+    bits: Option<u32>,
 }
 
 impl Encoder<'_> {
@@ -183,6 +201,7 @@ impl Encoder<'_> {
                     magnitude: known.magnitude.max(fact.magnitude),
                     non_negative: known.non_negative && fact.non_negative,
                     signs: known.signs && fact.signs,
+                    bits: known.bits.max(fact.bits),
                 },
             });
         }
@@ -201,7 +220,8 @@ impl Encoder<'_> {
         if class.signs {
             return Encoding::symmetric(2, true, 1.0);
         }
-        let mut encoding = Encoding::symmetric(self.config.activation_bits, !class.non_negative, 1.0);
+        let mut encoding =
+            Encoding::symmetric(class.bits.unwrap_or(self.config.activation_bits), !class.non_negative, 1.0);
         // A range below 2^-80 is as good as no range.
         let magnitude = if class.magnitude < 2_f32.powi(-80) { 1.0 } else { f64::from(class.magnitude) };
         encoding.scale = magnitude / f64::from(encoding.max_code());
@@ -252,6 +272,7 @@ impl Encoder<'_> {
             magnitude: statistics.magnitude(self.config.calibration),
             non_negative: non_negative(statistics.min()),
             signs,
+            bits: self.bits[id.0],
         })
     }
 }

@@ -17,6 +17,7 @@ mod pattern;
 mod qdq;
 mod quantize;
 mod weights;
+mod widths;
 
 pub use calibrate::{Calibration, Calibrator, Detail, ValueStatistics, calibrate};
 pub use config::{FirstLayer, QuantizationConfig, RangeMethod, WeightScales};
@@ -26,5 +27,6 @@ pub use qdq::{
     LayerChoices, OutputForm, QdqConfig, QdqLayer, QdqNetwork, QdqValue, Scheme, quantize_qdq, quantize_qdq_with,
     read_qdq,
 };
-pub use quantize::{FloatNode, QuantizationReport, Quantized, QuantizedLayer, quantize};
+pub use quantize::{FloatNode, QuantizationReport, Quantized, QuantizedLayer, quantize, quantize_with};
 pub use skimp_numerics::NegativeSums;
+pub use widths::LayerWidths;

@@ -6,7 +6,7 @@ use skimp_graph::{
     rewrite,
 };
 
-use crate::{Calibration, NegativeSums, QuantError, QuantizationConfig, emit, encode, pattern};
+use crate::{Calibration, LayerWidths, NegativeSums, QuantError, QuantizationConfig, emit, encode, pattern};
 
 /// A multiply-accumulate layer of a quantized network.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,11 +90,26 @@ pub fn quantize(
     config: &QuantizationConfig,
     calibration: &Calibration,
 ) -> Result<Quantized, QuantError> {
+    quantize_with(graph, config, &LayerWidths::default(), calibration)
+}
+
+/// As [`quantize`], with layers that have widths of their own.
+///
+/// # Errors
+/// As [`quantize`]; [`QuantError::UnknownLayer`] for a layer that the network does not have.
+pub fn quantize_with(
+    graph: &Graph,
+    config: &QuantizationConfig,
+    widths: &LayerWidths,
+    calibration: &Calibration,
+) -> Result<Quantized, QuantError> {
     config.check()?;
     let (folded, _) = rewrite::fold_batch_norm(&rewrite::simplify(graph));
     let patterns = pattern::find(&folded, calibration)?;
-    let forms = encode::decide(&folded, &patterns, calibration, config)?;
-    let mut quantized = emit::emit(&folded, &patterns, &forms, config)?;
+    let groups = patterns.groups.iter().flatten();
+    widths.check(groups.map(|group| folded.nodes()[group.node_idx].name.as_str()))?;
+    let forms = encode::decide(&folded, &patterns, calibration, config, widths)?;
+    let mut quantized = emit::emit(&folded, &patterns, &forms, config, widths)?;
     quantized.report.n_calibration_images = calibration.n_images();
     integer::check(&quantized.graph)?;
     Ok(quantized)

@@ -89,7 +89,7 @@ pub use crate::train::{TrainRun, train};
 pub use skimp_data::Split;
 pub use skimp_nir::{NirError, Reading as NirReading};
 pub use skimp_quant::{
-    FirstLayer, LayerChoices, OutputForm, QdqConfig, QuantizationConfig, RangeMethod, Scheme, WeightScales,
+    FirstLayer, LayerChoices, LayerWidths, OutputForm, QdqConfig, QuantizationConfig, RangeMethod, Scheme, WeightScales,
 };
 pub use skimp_reduce::distill::Values as DistillValues;
 pub use skimp_reduce::{Scope as PruneScope, Target as PruneTarget};

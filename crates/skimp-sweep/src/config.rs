@@ -61,6 +61,9 @@ pub struct SweepConfig {
     /// Widths and calibration.
     #[serde(default, skip_serializing_if = "Table::is_empty")]
     pub quantization: Table,
+    /// Layers with widths of their own.
+    #[serde(default, skip_serializing_if = "Table::is_empty")]
+    pub widths: Table,
     /// Which layers are simulated.
     #[serde(default, skip_serializing_if = "Table::is_empty")]
     pub layers: Table,
@@ -158,6 +161,7 @@ impl SweepConfig {
             training: None,
             data: study.header.data.clone(),
             quantization: plan.quantization,
+            widths: Default::default(),
             layers: plan.layers.clone(),
             accelerator: skimp_study::AcceleratorConfig { label: None, ..accelerator.clone() },
             costs: plan.costs.clone(),
@@ -184,6 +188,7 @@ impl SweepConfig {
             ("training", &self.training),
             ("data", &self.data),
             ("quantization", &self.quantization),
+            ("widths", &self.widths),
             ("layers", &self.layers),
             ("accelerator", &self.accelerator),
         ];
@@ -200,7 +205,7 @@ impl SweepConfig {
             _ => Table::new(),
         };
         (self.network, self.training, self.data) = (table("network"), table("training"), table("data"));
-        (self.quantization, self.layers) = (table("quantization"), table("layers"));
+        (self.quantization, self.widths, self.layers) = (table("quantization"), table("widths"), table("layers"));
         self.accelerator = table("accelerator");
         self.reduction = sections.remove("reduction");
         self.costs = sections.remove("costs").and_then(|value| value.as_str().map(str::to_owned));

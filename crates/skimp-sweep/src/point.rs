@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use skimp_study::{
-    AcceleratorConfig, CostsConfig, DataConfig, LayersConfig, NetworkConfig, QuantizationConfig, StepConfig,
-    TrainConfig,
+    AcceleratorConfig, CostsConfig, DataConfig, LayerWidths, LayersConfig, NetworkConfig, QuantizationConfig,
+    StepConfig, TrainConfig,
 };
 use toml::{Table, Value};
 
@@ -26,6 +26,9 @@ pub struct PointConfig {
     /// Widths and calibration.
     #[serde(default)]
     pub quantization: QuantizationConfig,
+    /// Layers with widths of their own.
+    #[serde(default, skip_serializing_if = "LayerWidths::is_empty")]
+    pub widths: LayerWidths,
     /// Which layers are simulated.
     #[serde(default)]
     pub layers: LayersConfig,
@@ -37,8 +40,8 @@ pub struct PointConfig {
 }
 
 /// The sections of a point, which a sweep file may have for all points together.
-pub(crate) const SECTIONS: [&str; 8] =
-    ["network", "reduction", "training", "data", "quantization", "layers", "accelerator", "costs"];
+pub(crate) const SECTIONS: [&str; 9] =
+    ["network", "reduction", "training", "data", "quantization", "widths", "layers", "accelerator", "costs"];
 
 /// Names of keys that stand for one key of a section: a network is its model.
 pub(crate) const SHORT: [(&str, &str); 3] = [("network", "model"), ("accelerator", "model"), ("data", "set")];
@@ -124,6 +127,7 @@ mod tests {
         assert_eq!(with("accelerator.model", "eyeriss").unwrap().accelerator.set.len(), 0);
         let steps = with("reduction", "l1:macs=0.5").unwrap().reduction;
         assert_eq!((steps.len(), steps[0].target.as_deref()), (1, Some("macs=0.5")));
+        assert_eq!(with("widths.weight_bits.conv1", 3).unwrap().widths.weight_bits["conv1"], 3);
         assert!(with("reduction", "none").unwrap().reduction.is_empty());
     }
 

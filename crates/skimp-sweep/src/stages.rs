@@ -96,7 +96,7 @@ impl std::io::Write for Hashing {
 
 impl Keys {
     pub(crate) fn of(config: &PointConfig) -> Self {
-        let PointConfig { network, reduction, training, data, quantization, layers, accelerator, .. } = config;
+        let PointConfig { network, reduction, training, data, quantization, widths, layers, accelerator, .. } = config;
         // Ranges depend on the images, not on how many others are simulated or judged.
         let default = DataConfig::default();
         let ranges = DataConfig {
@@ -112,7 +112,8 @@ impl Keys {
         let reduced = key(&(network, lesson));
         let opened = key(&(&reduced, data));
         let calibrated = key(&(&reduced, ranges, quantization.calibration_images, quantization.calibration_split));
-        let quantized = key(&(&calibrated, quantization));
+        let widths = (!widths.is_empty()).then_some(widths);
+        let quantized = key(&(&calibrated, quantization, widths));
         let traced = key(&(&quantized, data, layers));
         let simulated = key(&(&traced, &accelerator.model, &accelerator.set));
         Self { network: reduced, opened, calibrated, quantized, traced, simulated }
@@ -188,7 +189,7 @@ impl Stages {
             || Calibrated::for_config(&opened.network, &opened.images, &config.quantization, monitor).map(Arc::new);
         let quantize = || {
             let calibrated = self.calibrated.get(&keys.calibrated, calibrate, |_| bytes)?;
-            calibrated.quantize(&config.quantization, monitor).map(Arc::new)
+            calibrated.quantize_with(&config.quantization, &config.widths, monitor).map(Arc::new)
         };
         // Codes, and their forms for kernels.
         self.quantized.get(&keys.quantized, quantize, |_| 2 * bytes)

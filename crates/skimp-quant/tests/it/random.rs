@@ -8,7 +8,10 @@ use skimp_graph::{
     reference::Reference,
     testing::{random_cnn, random_relu_cnn, random_tensor},
 };
-use skimp_quant::{FirstLayer, QuantizationConfig, Quantized, RangeMethod, WeightScales, calibrate, quantize};
+use skimp_quant::{
+    FirstLayer, LayerWidths, QuantizationConfig, Quantized, RangeMethod, WeightScales, calibrate, quantize,
+    quantize_with,
+};
 
 fn configs() -> Vec<QuantizationConfig> {
     let mut configs = Vec::new();
@@ -35,6 +38,19 @@ fn quantized(graph: &Graph, inputs: &[Tensor], config: &QuantizationConfig) -> Q
     let executor = Reference::new(graph);
     let calibration = calibrate(graph, &executor, [inputs.to_vec()]).unwrap();
     quantize(graph, config, &calibration).unwrap()
+}
+
+/// The same with widths of its own for every layer, 2 to 16 bits.
+fn mixed(graph: &Graph, inputs: &[Tensor], config: &QuantizationConfig, seed: u64) -> Quantized {
+    let calibration = calibrate(graph, &Reference::new(graph), [inputs.to_vec()]).unwrap();
+    let plain = quantize(graph, config, &calibration).unwrap();
+    let mut widths = LayerWidths::default();
+    for (idx, layer) in plain.layers.iter().enumerate() {
+        let bits = |salt: u64| 2 + ((seed + salt) * 7 + 5 * idx as u64) as u32 % 15;
+        widths.weight_bits.insert(layer.name.clone(), bits(0));
+        widths.activation_bits.insert(layer.name.clone(), bits(3));
+    }
+    quantize_with(graph, config, &widths, &calibration).unwrap()
 }
 
 /// What an engine showed, per node and image, flattened.
@@ -85,7 +101,10 @@ fn fast_engine_equals_the_specification() {
     for seed in 0..240 {
         let (graph, inputs) = if seed % 2 == 0 { random_cnn(seed) } else { random_relu_cnn(seed) };
         let config = &configs[seed as usize % configs.len()];
-        let quantized = quantized(&graph, &inputs, config);
+        let quantized = match seed % 3 {
+            0 => mixed(&graph, &inputs, config, seed),
+            _ => quantized(&graph, &inputs, config),
+        };
         let reference = IntegerReference::new(&quantized.graph).unwrap();
         let executor = IntegerExecutor::new(&quantized.graph).unwrap();
         let n_nodes = quantized.graph.nodes.len();

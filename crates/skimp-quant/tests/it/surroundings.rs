@@ -8,8 +8,8 @@ use skimp_graph::{
     testing::random_tensor,
 };
 use skimp_quant::{
-    Calibrator, FirstLayer, NegativeSums, QuantError, QuantizationConfig, Quantized, RangeMethod, calibrate, layers,
-    quantize,
+    Calibrator, FirstLayer, LayerWidths, NegativeSums, QuantError, QuantizationConfig, Quantized, RangeMethod,
+    calibrate, layers, quantize, quantize_with,
 };
 
 /// Builds a network on an image of 2 channels and 6x6 pixels, without negative ones.
@@ -153,6 +153,43 @@ fn connected_values_share_an_encoding() {
     // The last layer gives real numbers.
     assert_eq!(quantized.layers[2].output, ValueKind::Real);
     assert!(!quantized.graph.nodes.iter().any(|node| matches!(node.op, IntegerOp::Dequantize)));
+}
+
+#[test]
+fn layers_have_widths_of_their_own() {
+    let mut network = Network::new();
+    let x = network.x;
+    let a = network.conv("a", x, 3);
+    let a = network.op("relu_a", Op::Relu, &[a]);
+    // Both read what `a` makes, one of them through a move.
+    let b = network.conv("b", a, 1);
+    let pad = skimp_graph::Slice { axes: vec![1], starts: vec![0], ends: vec![2], steps: vec![1] };
+    let moved = network.op("moved", Op::Slice(pad), &[a]);
+    let c = network.conv("c", moved, 1);
+    let graph = network.graph(&[b, c]);
+    let calibration = calibrate(&graph, &Reference::new(&graph), [vec![images(0.0)]]).unwrap();
+    let named = |all: &[(&str, u32)]| all.iter().map(|(name, bits)| ((*name).to_owned(), *bits)).collect();
+    let widths = |weights: &[(&str, u32)], activations: &[(&str, u32)]| LayerWidths {
+        weight_bits: named(weights),
+        activation_bits: named(activations),
+    };
+    let with = |widths: &LayerWidths| quantize_with(&graph, &QuantizationConfig::default(), widths, &calibration);
+    let mixed = with(&widths(&[("b", 3)], &[("a", 9), ("b", 4), ("c", 6)])).unwrap();
+    let weights: Vec<u32> = mixed.graph.layers().map(|(_, layer)| layer.weight_bits).collect();
+    assert_eq!(weights, [16, 3, 16]);
+    let (_, narrow) = mixed.graph.layers().nth(1).unwrap();
+    assert!(narrow.weight.iter().all(|code| code.abs() <= 3) && narrow.weight.contains(&3));
+    // One value, one width: the greater one.
+    assert_eq!(mixed.layers.iter().map(|layer| layer.input.bits).collect::<Vec<_>>(), [9, 6, 6]);
+    assert_eq!(mixed.widths(), (16, 9));
+    assert_eq!(
+        with(&LayerWidths::default()).unwrap(),
+        quantize(&graph, &QuantizationConfig::default(), &calibration).unwrap()
+    );
+    let error = with(&widths(&[("d", 3)], &[])).unwrap_err().to_string();
+    assert_eq!(error, "the network has no layer \"d\"; its layers: a, b, c");
+    let error = with(&widths(&[], &[("a", 17)])).unwrap_err().to_string();
+    assert_eq!(error, "activation_bits is 17 for \"a\", expected 2 to 16");
 }
 
 #[test]

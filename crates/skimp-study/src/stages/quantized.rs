@@ -6,7 +6,7 @@ use skimp_cpu::integer::IntegerExecutor;
 use skimp_graph::integer::{IntegerEngine, IntegerGraph, is_quantized};
 use skimp_graph::{GraphError, Tensor, shape, statistics};
 use skimp_quant::{
-    Calibration, Detail, LayerChoices, QdqConfig, QuantizationConfig, QuantizationReport, QuantizedLayer,
+    Calibration, Detail, LayerChoices, LayerWidths, QdqConfig, QuantizationConfig, QuantizationReport, QuantizedLayer,
 };
 use skimp_report::records::Accuracy;
 
@@ -113,8 +113,22 @@ impl Calibrated {
     /// # Errors
     /// [`StudyError::Quant`] naming the setting, or the node that cannot be quantized.
     pub fn quantize(&self, config: &QuantizationConfig, monitor: &dyn Monitor) -> Result<Quantized, StudyError> {
+        self.quantize_with(config, &LayerWidths::default(), monitor)
+    }
+
+    /// As [`Calibrated::quantize`], with layers that have widths of their own; these do not matter either where the codes
+    /// stand in a file.
+    ///
+    /// # Errors
+    /// As [`Calibrated::quantize`]; [`StudyError::Quant`] naming a layer that the network does not have.
+    pub fn quantize_with(
+        &self,
+        config: &QuantizationConfig,
+        widths: &LayerWidths,
+        monitor: &dyn Monitor,
+    ) -> Result<Quantized, StudyError> {
         let integer = match &self.ranges {
-            Some(ranges) => skimp_quant::quantize(&self.network.graph, config, ranges)?,
+            Some(ranges) => skimp_quant::quantize_with(&self.network.graph, config, widths, ranges)?,
             None => {
                 let integer = skimp_quant::read_qdq(&self.network.graph, config.first_layer)?;
                 note_file_codes(&integer, monitor);
@@ -122,7 +136,7 @@ impl Calibrated {
             }
         };
         let executor = Arc::new(IntegerExecutor::new(&integer.graph)?);
-        let config = of_file(&integer, config);
+        let config = that_count(&integer, config, widths);
         let (network, answers) = (self.network.clone(), self.answers);
         Ok(Quantized { network, integer: Arc::new(integer), config, answers, executor })
     }
@@ -211,7 +225,8 @@ impl Quantized {
         &self.integer.report
     }
 
-    /// The settings, with the widths that count: those of the file where the codes are its own.
+    /// The settings, with the widths that count: the greatest ones of the file where the codes are its own, and of the
+    /// layers where these have widths of their own.
     #[must_use]
     pub fn config(&self) -> &QuantizationConfig {
         &self.config
@@ -246,9 +261,13 @@ impl Quantized {
     }
 }
 
-/// The settings with the widths that count: those of the file where the codes are its own.
-fn of_file(quantized: &skimp_quant::Quantized, settings: &QuantizationConfig) -> QuantizationConfig {
-    if !quantized.report.is_from_file {
+/// The settings with the widths that count.
+fn that_count(
+    quantized: &skimp_quant::Quantized,
+    settings: &QuantizationConfig,
+    widths: &LayerWidths,
+) -> QuantizationConfig {
+    if !quantized.report.is_from_file && widths.is_empty() {
         return *settings;
     }
     let (weight_bits, activation_bits) = quantized.widths();

@@ -491,6 +491,7 @@ fn point(run: &Run<'_>, settings: &Settings, network: &Path) -> Result<String, S
         training: Table::new(),
         data: table(Table::try_from(&data))?,
         quantization: table(Table::try_from(settings.quantization))?,
+        widths: Table::new(),
         layers: Table::new(),
         accelerator,
         costs: Some(String::from(config.costs.clone())),
