@@ -1,6 +1,8 @@
 //! Records that print as tables.
 
+use skimp_report::records::OptimizeRecord;
 use skimp_report::table::Table;
+use skimp_report::views;
 
 use crate::error::StudyError;
 
@@ -23,5 +25,16 @@ pub trait Tabular: serde::Serialize {
             Some(table) => Ok(table.to_csv()?),
             None => Ok(String::new()),
         }
+    }
+}
+
+impl Tabular for OptimizeRecord {
+    fn tables(&self) -> Vec<Table> {
+        views::optimize_tables(self)
+    }
+
+    fn to_text(&self, width: Option<usize>) -> String {
+        let tables: Vec<String> = self.tables().iter().map(|table| table.to_text(width)).collect();
+        format!("{}\n{}", views::optimize_sentences(self), tables.join("\n"))
     }
 }

@@ -27,6 +27,12 @@ pub(super) const EXPLORER_SCRIPT: &str = concat!(
     "})();\n"
 );
 
+/// Style of an optimization's page besides.
+pub(super) const OPTIMIZE_CSS: &str = include_str!("../../assets/optimize.css");
+
+/// Behavior of an optimization's page.
+pub(super) const OPTIMIZE_SCRIPT: &str = include_str!("../../assets/optimize.js");
+
 /// Chart.js as its authors built it; see `assets/chartjs/README.md`.
 const CHART_JS: &str = include_str!("../../assets/chartjs/chart.umd.min.js");
 
@@ -55,7 +61,7 @@ mod tests {
 
     #[test]
     fn scripts_do_not_end_their_element() {
-        for script in [chart_js(), PAGE_SCRIPT, SCRIPT, EXPLORER_SCRIPT] {
+        for script in [chart_js(), PAGE_SCRIPT, SCRIPT, EXPLORER_SCRIPT, OPTIMIZE_SCRIPT] {
             assert!(!script.contains("</script") && !script.contains("<!--"));
         }
         assert!(chart_js().len() > 200_000 && !chart_js().contains("sourceMappingURL"));

@@ -1,4 +1,4 @@
-//! A study, or a sweep, as one self-contained HTML page.
+//! A study, a sweep, or an optimization, as one self-contained HTML page.
 //!
 //! The page loads nothing: style, scripts, charts and data are inline, and a content security policy forbids the
 //! browser to fetch. Sections of a study are listed in [`SECTIONS`]; each chart is followed by its numbers as a table, so
@@ -8,11 +8,13 @@ mod assets;
 mod chart;
 mod escape;
 mod notes;
+mod optimize;
 mod page;
 mod sections;
 mod sweep;
 
 pub use self::escape::{escape, inline_json};
+pub use self::optimize::render_optimize;
 pub use self::sections::{SECTIONS, Section};
 pub use self::sweep::render_sweep;
 

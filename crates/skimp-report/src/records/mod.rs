@@ -11,6 +11,7 @@ mod comparison;
 mod coverage;
 mod finding;
 mod layers;
+mod optimize;
 mod precision;
 mod sections;
 mod simulation;
@@ -26,6 +27,10 @@ pub use self::comparison::{AcceleratorFigures, Comparison, ComparisonRecord};
 pub use self::coverage::{Coverage, LeftOut};
 pub use self::finding::{Distribution, FindingKind, FindingRecord, Verdict, finding};
 pub use self::layers::{LayerStatistics, LayersRecord};
+pub use self::optimize::{
+    ContributionRecord, FinalRecord, JudgementRecord, LeverRecord, NoLeverRecord, OPTIMIZE_SCHEMA, OptimizeRecord,
+    SearchBudget, SetRecord, SpentRecord, TriedRecord, WidthRecord,
+};
 pub use self::precision::{CastRecord, CurvePoint, PolicyRecord, PolicyRun, PrecisionRecord, Spread};
 pub use self::sections::{SectionRecord, Sections};
 pub(crate) use self::simulation::scope_words;

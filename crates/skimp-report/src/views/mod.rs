@@ -2,6 +2,7 @@
 
 mod chips;
 mod findings;
+pub(crate) mod optimize;
 mod other_layers;
 mod precision;
 mod simulation;
@@ -14,6 +15,7 @@ pub(crate) use self::study::{accuracy_cells, provenance_words};
 
 pub use self::chips::{attribution_table, chips_table};
 pub use self::findings::{distributions_table, facts_table, findings_table, layer_findings_table};
+pub use self::optimize::{optimize_sentences, optimize_tables, optimize_text};
 pub use self::other_layers::{other_layers_note, other_layers_table};
 pub use self::precision::{casts_table, curves_table, precision_table};
 pub use self::simulation::{

@@ -6,6 +6,7 @@ mod browser;
 mod demo;
 mod demo_sweep;
 mod html;
+mod optimize_html;
 mod records;
 mod sweep_browser;
 mod sweep_html;
