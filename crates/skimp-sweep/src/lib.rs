@@ -32,7 +32,7 @@ pub use crate::error::SweepError;
 pub use crate::export::{ExportFormat, export};
 pub use crate::figure::{Constraint, FIGURES, Figure, Figures, Objective};
 pub use crate::merge::merge;
-pub use crate::optimize::{OptimizeConfig, OptimizeRecord, optimize};
+pub use crate::optimize::{OptimizeConfig, optimize};
 pub use crate::point::PointConfig;
 pub use crate::record::{REPORT_FILE, stored_sweep};
 pub use crate::run::{Shard, SweepRun, sweep};

@@ -64,9 +64,7 @@ pub use skimp_graph::{Graph, GraphError, Tensor};
 pub use skimp_quant::QuantError;
 pub use skimp_report::{ReportError, SimulationRecord, StudyRecord};
 pub use skimp_sim::{CostTable, SimError};
-pub use skimp_sweep::{
-    OptimizeConfig, OptimizeRecord, SweepConfig, SweepError, SweepRun, SweepSummary, optimize, sweep,
-};
+pub use skimp_sweep::{OptimizeConfig, SweepConfig, SweepError, SweepRun, SweepSummary, optimize, sweep};
 pub use skimp_train::TrainError;
 
 pub use skimp_files::is_waiting;

@@ -83,7 +83,7 @@ struct SetOptions {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Training")]
 struct Tuning {
-    /// Passes over the training images after each pruning
+    /// Passes over the training images after each pruning, and of each recast block
     #[arg(long, value_name = "EPOCHS", default_value_t = 1)]
     finetune: u64,
     #[command(flatten)]
@@ -95,6 +95,18 @@ fn vary(text: &str) -> Result<(String, Vec<toml::Value>), String> {
     let (key, values) = text.split_once('=').ok_or_else(|| format!("\"{text}\", expected KEY=VALUE,…"))?;
     let value = |own: &str| skimp::flags::setting(&format!("value={own}")).map(|(_, value)| value);
     Ok((key.trim().to_owned(), values.split(',').map(value).collect::<Result<_, _>>()?))
+}
+
+/// The command as a shell takes it.
+fn command_line(words: impl Iterator<Item = String>) -> String {
+    let plain = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "_-./:=,@%+".contains(c));
+    let quoted = |(at, word): (usize, String)| match (at, plain(&word)) {
+        // Wherever the program lies.
+        (0, _) => "skimp".to_owned(),
+        (_, true) => word,
+        (_, false) => format!("'{}'", word.replace('\'', "'\\''")),
+    };
+    words.enumerate().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// The command.
@@ -114,12 +126,12 @@ impl super::Command for Optimize {
             clap::Command::new(self.name())
                 .about("Search what to prune, to quantize and to set for the least energy, time or size within a loss of accuracy")
                 .after_help(
-                    "Composes filter pruning and zero weights (both with --finetune passes of training), widths of weights \
-                     and activations, weight scales, calibration, and switches and shapes of the design. Points are judged \
+                    "Composes recasting of residual blocks, filter pruning and zero weights (all with --finetune passes of \
+                     training), widths of weights and activations for all layers or for each, weight scales, calibration, and switches and shapes of the design. Points are judged \
                      on images of the training split that neither set ranges nor train; the result once on the test split, \
                      with intervals: a bound inside the interval of the loss is \"not proven\". Writes network.onnx, \
                      network.qdq.onnx where QDQ form has the widths, point.toml (skimp sweep repeats the result), \
-                     optimize.json, sets.json and report.md. docs/optimize.md explains them.\n\nExamples:\n  \
+                     optimize.json, sets.json, report.html and report.md. docs/optimize.md explains them.\n\nExamples:\n  \
                      skimp optimize net.onnx --data cifar10:DIR --max-loss 0.5 --objective energy@compend --minutes 20 -o out\n  \
                      skimp optimize sample-resnet --data sample --max-loss 1 --objective latency@systolic --steps 30 -o out\n  \
                      skimp optimize net.onnx --data cifar10:DIR --max-loss 0.5 --objective energy@compend --vary pu_rows=3,18 -o out",
@@ -163,6 +175,7 @@ impl super::Command for Optimize {
             costs: aims.costs,
             designs: Designs::embedded(),
             seed,
+            command: command_line(std::env::args()),
             folder: folder.clone(),
         };
         let bars = global.bars();
@@ -175,5 +188,16 @@ impl super::Command for Optimize {
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::command_line;
+
+    #[test]
+    fn commands_are_quoted_for_a_shell() {
+        let words = ["/usr/bin/skimp", "optimize", "a b.onnx", "--vary", "x=1,2", "it's", ""].map(str::to_owned);
+        assert_eq!(command_line(words.into_iter()), "skimp optimize 'a b.onnx' --vary x=1,2 'it'\\''s' ''");
     }
 }

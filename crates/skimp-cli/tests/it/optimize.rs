@@ -11,8 +11,9 @@ fn an_optimization_writes_its_folder() {
     let few = ["--search-images", "100", "--accuracy-images", "100", "--train-images", "64", "-o", text(&out)];
     let args = [&BASE[..], &["--data", "sample", "--objective", "model-bytes", "--strategy", "single"], &few].concat();
     let record = json(&args);
-    assert_eq!(record["schema"], "skimp.optimize/1");
+    assert_eq!(record["schema"], "skimp.optimize/2");
     assert_eq!(record["path"][0]["why"], "start");
+    assert!(record["command"].as_str().unwrap().starts_with("skimp optimize sample-resnet --max-loss 1"));
     assert_eq!(record["judgement"]["images"], 100);
     for name in record["files"].as_array().unwrap() {
         assert!(out.join(name.as_str().unwrap()).is_file(), "{name}");

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::Serialize;
+pub use skimp_report::records::SearchBudget as Budget;
 use skimp_study::{CostsConfig, DataConfig, Designs, TrainConfig};
 use toml::Value;
 
@@ -82,21 +83,12 @@ impl std::fmt::Display for Aim {
     }
 }
 
-/// When the search ends.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Budget {
-    /// Wall-clock time of the whole run, judging included.
-    Minutes(f64),
-    /// Points of the search; the same result on any machine and any number of threads.
-    Steps(usize),
-}
-
 /// Who proposes the next point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
-    /// Each lever alone, then compositions that these predict to be best, and neighbors of the best one.
+    /// Each lever alone, then compositions that these predict to be best and neighbors of the best one; levers that train on
+    /// top of that.
     #[default]
     Guided,
     /// Draws: each lever on its own.
@@ -138,7 +130,7 @@ pub struct OptimizeConfig {
     pub search_images: usize,
     /// Images of the test split that judge the result, once, at most.
     pub final_images: usize,
-    /// Passes over the training images after each pruning.
+    /// Passes over the training images after each pruning, and of each recast block.
     pub finetune: u64,
     /// How; its `images` are those of a pass.
     pub training: TrainConfig,
@@ -150,6 +142,8 @@ pub struct OptimizeConfig {
     pub designs: Designs,
     /// Seed of the sets and of all draws.
     pub seed: u64,
+    /// The command that asked for it, for the report; empty where there was none.
+    pub command: String,
     /// The folder of the result.
     pub folder: PathBuf,
 }

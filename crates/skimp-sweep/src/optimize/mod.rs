@@ -5,28 +5,30 @@ mod bench;
 mod config;
 mod interval;
 mod levers;
-mod record;
 mod sets;
 mod strategy;
+mod widths;
 
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use skimp_report::write_atomic;
+use skimp_report::records::{
+    ContributionRecord, FinalRecord, JudgementRecord, LeverRecord, NoLeverRecord, OPTIMIZE_SCHEMA, OptimizeRecord,
+    TriedRecord, WidthRecord,
+};
+use skimp_report::{html, views, write_atomic};
 use skimp_study::{DataConfig, LayersConfig, Monitor, Network, QdqConfig, Split, StudyError, latency_ms};
 use toml::{Table, Value};
 
-use self::bench::{Bench, Judged, Outcome, float_right, integer_right};
+use self::bench::{Bench, Judged, Outcome, Wanted, float_right, integer_right, that_are};
 pub use self::config::{Aim, Budget, OptimizeConfig, Strategy};
 pub use self::interval::wilson;
-use self::levers::{Choice, Levers, Settings};
-use self::record::verdict;
-pub use self::record::{ContributionRecord, FinalRecord, JudgementRecord, LeverRecord, OptimizeRecord, TriedRecord};
-pub use self::sets::SetRecord;
+use self::levers::{Choice, LAYER_BITS, Levers, Settings};
 use self::sets::Sets;
-use self::strategy::{Proposer, Told};
+use self::strategy::{Proposed, Proposer, Told};
+use self::widths::Ground;
 use crate::config::SweepConfig;
 use crate::engine::Quiet;
 use crate::error::SweepError;
@@ -43,12 +45,17 @@ const RECORD_FILE: &str = "optimize.json";
 /// Places of the images of every set.
 const SETS_FILE: &str = "sets.json";
 /// The report, for people.
-const REPORT_FILE: &str = "report.md";
+const REPORT_FILE: &str = "report.html";
+/// The same as text.
+const TEXT_FILE: &str = "report.md";
 
 /// Most bytes of a record that is read to see whose it is.
 const MAX_RECORD_BYTES: u64 = 64 << 20;
 
 /// The most of the time that judging may keep for itself.
+const MOST_JUDGING: f64 = 0.9;
+
+/// The same with what points without a lever take, where judging does not need more.
 const MOST_RESERVED: f64 = 0.5;
 
 /// What one point without a lever takes, in terms of the start's time.
@@ -63,7 +70,7 @@ fn claim(folder: &Path) -> Result<(), StudyError> {
     let is_small = std::fs::metadata(&record).is_ok_and(|found| found.len() <= MAX_RECORD_BYTES);
     let record = if is_small { std::fs::read_to_string(&record).unwrap_or_default() } else { String::new() };
     let is_own = record.contains("\"skimp.optimize/");
-    for name in [NETWORK_FILE, QDQ_FILE, POINT_FILE, RECORD_FILE, SETS_FILE, REPORT_FILE] {
+    for name in [NETWORK_FILE, QDQ_FILE, POINT_FILE, RECORD_FILE, SETS_FILE, REPORT_FILE, TEXT_FILE] {
         let path = folder.join(name);
         let checked = skimp_files::claim(&path, "--output")
             .and_then(|()| skimp_files::check(&path))
@@ -112,16 +119,21 @@ struct Run<'a> {
     config: &'a OptimizeConfig,
     levers: &'a Levers,
     bench: Bench<'a>,
-    float: Judged,
     path: Vec<TriedRecord>,
     best: Option<(Choice, f64)>,
 }
 
 impl Run<'_> {
-    /// Works a point out and notes it.
-    fn point(&mut self, choice: &Choice, why: &'static str, monitor: &dyn Monitor) -> Result<Option<Told>, StudyError> {
+    /// Works a point out as far as it is wanted and notes it.
+    fn point(
+        &mut self,
+        choice: &Choice,
+        why: &'static str,
+        wanted: Wanted,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Told>, StudyError> {
         let is_new = !self.bench.knows(choice);
-        let outcome = self.bench.run(choice, monitor)?;
+        let outcome = self.bench.run(self.levers, choice, wanted, monitor)?;
         let told = outcome.as_ref().ok().map(|outcome| self.told(outcome));
         let is_best = told.is_some_and(|told| {
             told.is_kept && self.best.as_ref().is_none_or(|(_, objective)| told.objective < *objective)
@@ -133,18 +145,21 @@ impl Run<'_> {
             let status = match told {
                 None => "failed",
                 Some(_) if is_best => "best",
+                Some(Told { loss: None, .. }) => "no gain",
                 Some(told) if told.is_kept => "kept",
                 Some(_) => "lossy",
             };
-            let loss = outcome.as_ref().ok().map(|outcome| self.float.loss(&outcome.judged));
+            let judged = outcome.as_ref().ok().and_then(|outcome| outcome.judged.as_ref());
+            let loss = judged.map(|judged| self.bench.float.loss(judged));
             let turned = self.levers.all.iter().zip(choice).filter(|(_, rung)| **rung > 0);
             self.path.push(TriedRecord {
-                why,
+                why: why.to_owned(),
                 turned: turned.map(|(lever, &rung)| (lever.name.clone(), lever.value(rung).to_owned())).collect(),
-                status,
+                status: status.to_owned(),
                 objective: outcome.as_ref().ok().map(|outcome| outcome.objective),
                 loss: loss.map(|(loss, _)| 100.0 * loss),
                 loss_error: loss.map(|(_, error)| 100.0 * error),
+                images: judged.map_or(0, |judged| judged.n),
                 reason: outcome.err(),
             });
         }
@@ -154,9 +169,20 @@ impl Run<'_> {
     /// A point is kept where its loss and a standard error of it, or half the bound where that is less, are within the bound:
     /// what only seems to lose little does not win.
     fn told(&self, outcome: &Outcome) -> Told {
-        let (loss, error) = self.float.loss(&outcome.judged);
-        let loss = 100.0 * loss + (100.0 * error).min(self.config.max_loss / 2.0);
-        Told { objective: outcome.objective, loss, is_kept: loss <= self.config.max_loss }
+        let loss = outcome.judged.as_ref().map(|judged| {
+            let (loss, error) = self.bench.float.loss(judged);
+            100.0 * loss + (100.0 * error).min(self.config.max_loss / 2.0)
+        });
+        let is_kept = loss.is_some_and(|loss| loss <= self.config.max_loss);
+        Told { objective: outcome.objective, loss, is_kept }
+    }
+
+    /// What is worth working out of a proposal.
+    fn wanted(&self, proposed: &Proposed) -> Wanted {
+        match &self.best {
+            Some((_, objective)) if !proposed.teaches => Wanted::Below(*objective),
+            _ => Wanted::All,
+        }
     }
 
     /// The best without one lever after the other; a better point found so is the best from then on.
@@ -169,15 +195,16 @@ impl Run<'_> {
                 without[lever] = 0;
                 let told = match monitor.interrupted() && !self.bench.knows(&without) {
                     true => None,
-                    false => match self.point(&without, "without", monitor) {
+                    false => match self.point(&without, "without", Wanted::All, monitor) {
                         Err(StudyError::Interrupted) => None,
                         other => other?,
                     },
                 };
                 let loss = match told {
-                    Some(_) => self.bench.run(&without, monitor)?.ok().map(|own| self.float.loss(&own.judged).0),
+                    Some(_) => self.bench.run(self.levers, &without, Wanted::All, monitor)?.ok(),
                     None => None,
                 };
+                let loss = loss.and_then(|own| own.judged).map(|own| self.bench.float.loss(&own).0);
                 all.push(ContributionRecord {
                     lever: self.levers.all[lever].name.clone(),
                     value: self.levers.all[lever].value(best[lever]).to_owned(),
@@ -190,6 +217,43 @@ impl Run<'_> {
                 return Ok(all);
             }
         }
+    }
+}
+
+/// The most of the time that goes into how much each layer's widths matter.
+const MOST_SENSITIVITY: f64 = 0.2;
+
+/// Adds plans of widths for single layers; the reason where there are none.
+fn add_plans(
+    levers: &mut Levers,
+    bench: &Bench<'_>,
+    until: Option<Instant>,
+    monitor: &dyn Monitor,
+) -> Result<Option<String>, StudyError> {
+    let (config, start) = (bench.config, levers.settings(&levers.start()));
+    if config.aim == Aim::MeasuredLatency {
+        return Ok(Some("the float network is what is measured".to_owned()));
+    }
+    let calibrated = bench.calibrated(&[], &Quiet(monitor))?;
+    let ground = Ground {
+        config,
+        sets: bench.sets,
+        calibrated: &calibrated,
+        quantization: start.quantization,
+        accelerator: start.accelerator.as_ref(),
+    };
+    let bounded = Bounded { monitor, until };
+    match bench.timed(|spent| &mut spent.sensitivity, || ground.plans(&Quiet(&bounded))) {
+        Ok(Ok(plans)) if plans.is_empty() => Ok(Some("no layer can do with fewer bits".to_owned())),
+        Ok(Ok(plans)) => {
+            levers.add_plans(plans);
+            Ok(None)
+        }
+        Ok(Err(reason)) => Ok(Some(reason)),
+        Err(StudyError::Interrupted) if !monitor.interrupted() => {
+            Ok(Some("measuring how much each layer's widths matter takes too large a part of the time".to_owned()))
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -208,17 +272,23 @@ pub fn optimize(
     let begun = Instant::now();
     config.check()?;
     let network = network.any_batch();
-    let levers = Levers::new(config)?;
     let sets = Sets::open(config, &network.graph)?;
+    let (mut levers, mut left_out) = Levers::of(config, &network, &Quiet(monitor))?;
     claim(&config.folder)?;
-    let bench = Bench::new(config, &sets, &levers, network.clone());
+    let total = match config.budget {
+        Budget::Minutes(minutes) => Some(Duration::from_secs_f64(60.0 * minutes)),
+        Budget::Steps(_) => None,
+    };
     monitor.stage("judging the start", 1);
     let float_begun = Instant::now();
-    let float = bench.float(&Quiet(monitor))?;
+    let bench = Bench::new(config, &sets, network.clone(), &Quiet(monitor))?;
     let float_time = float_begun.elapsed();
-    let mut run = Run { config, levers: &levers, bench, float, path: Vec::new(), best: None };
+    monitor.stage("measuring how much each layer's widths matter", 1);
+    let until = total.map(|total| Instant::now() + total.mul_f64(MOST_SENSITIVITY));
+    left_out.extend(add_plans(&mut levers, &bench, until, monitor)?.map(|reason| (LAYER_BITS.to_owned(), reason)));
+    let mut run = Run { config, levers: &levers, bench, path: Vec::new(), best: None };
     let start_begun = Instant::now();
-    let start = run.point(&levers.start(), "start", monitor)?;
+    let start = run.point(&levers.start(), "start", Wanted::All, monitor)?;
     if start.is_none() {
         let cause = run.path.pop().and_then(|own| own.reason).unwrap_or_default();
         return Err(SweepError::Optimize { setting: "objective", cause: format!("the start cannot run: {cause}") });
@@ -229,13 +299,12 @@ pub fn optimize(
         judging = float_time * n / of + start_begun.elapsed() * 2 * n.max(of) / of;
         without = (start_begun.elapsed() * levers.all.len() as u32).mul_f64(WITHOUT);
     }
-    let total = match config.budget {
-        Budget::Minutes(minutes) => Some(Duration::from_secs_f64(60.0 * minutes)),
-        Budget::Steps(_) => None,
+    let reserved = |wanted: Duration, most: f64| {
+        let kept = |total: Duration| wanted.min(total.mul_f64(most)).max(judging.min(total.mul_f64(MOST_JUDGING)));
+        total.map(|total| begun + total - kept(total))
     };
-    let reserved = |wanted: Duration| total.map(|total| begun + total - wanted.min(total.mul_f64(MOST_RESERVED)));
-    search(&mut run, start, &Bounded { monitor, until: reserved(judging + without) })?;
-    let bounded = Bounded { monitor, until: reserved(judging) };
+    search(&mut run, start, &Bounded { monitor, until: reserved(judging + without, MOST_RESERVED) })?;
+    let bounded = Bounded { monitor, until: reserved(judging, MOST_JUDGING) };
     let contributions = match monitor.interrupted() {
         true => Vec::new(),
         false => run.contributions(&bounded)?,
@@ -247,31 +316,35 @@ pub fn optimize(
         true => None,
         false => {
             monitor.stage("judging on the final images", 3);
-            match judged(&run, &network, &best, monitor) {
+            match run.bench.timed(|spent| &mut spent.last, || judged(&run, &network, &best, monitor)) {
                 Err(StudyError::Interrupted) => None,
                 other => Some(other?),
             }
         }
     };
     let mut record = OptimizeRecord {
-        schema: "skimp.optimize/1",
-        skimp_version: env!("CARGO_PKG_VERSION"),
+        schema: OPTIMIZE_SCHEMA.to_owned(),
+        skimp_version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: config.command.clone(),
         model: network.input_digest(),
         data: config.data.set.clone(),
         sets: sets.records.clone(),
         objective: config.aim.to_string(),
-        unit: config.aim.unit(),
+        unit: config.aim.unit().to_owned(),
         max_loss: config.max_loss,
-        strategy: config.strategy,
+        strategy: config.strategy.name().to_owned(),
         seed: config.seed,
         budget: config.budget,
         interrupted: judgement.is_none(),
         seconds: 0.0,
-        search_top1: run.float.top1(),
+        spent: run.bench.spent(),
+        search_top1: run.bench.float.top1(),
         levers: levers.all.iter().map(|own| LeverRecord { name: own.name.clone(), values: own.values() }).collect(),
+        left_out: left_out.into_iter().map(|(name, reason)| NoLeverRecord { name, reason }).collect(),
         values: levers.all.iter().zip(&best).map(|(own, &rung)| own.value(rung).to_owned()).collect(),
         improvements: run.path.iter().filter(|own| own.status == "best").count().saturating_sub(1),
         path: std::mem::take(&mut run.path),
+        widths: Vec::new(),
         contributions,
         judgement,
         files: Vec::new(),
@@ -291,12 +364,13 @@ fn search(run: &mut Run<'_>, start: Option<Told>, monitor: &Bounded<'_>) -> Resu
     monitor.stage("searching", if n_steps == usize::MAX { 0 } else { n_steps as u64 });
     let mut proposer = Proposer::new(config.strategy, levers, config.max_loss, config.seed, start);
     while run.path.len() < n_steps && !monitor.interrupted() {
-        let Some((choice, why)) = proposer.next() else { break };
-        let told = match run.point(&choice, why, monitor) {
+        let Some(proposed) = proposer.next() else { break };
+        let wanted = run.wanted(&proposed);
+        let told = match run.point(&proposed.choice, proposed.why, wanted, monitor) {
             Err(StudyError::Interrupted) => break,
             other => other?,
         };
-        proposer.tell(&choice, told);
+        proposer.tell(&proposed.choice, told);
         monitor.advance(1);
         let start = start.map_or(1.0, |start| start.objective);
         let best = proposer.best().map_or(start, |(_, best)| best.objective);
@@ -334,8 +408,8 @@ fn judged(
         result: record(&result, Some(objective)),
         loss: 100.0 * float.loss(&result).0,
         loss_interval,
-        interval_method,
-        verdict: verdict(loss_interval, run.config.max_loss),
+        interval_method: interval_method.to_owned(),
+        verdict: verdict(loss_interval, run.config.max_loss).to_owned(),
         gain: start_objective / objective,
     })
 }
@@ -358,13 +432,21 @@ fn on_final(run: &Run<'_>, settings: &Settings, monitor: &dyn Monitor) -> Result
     let figures = traced.simulate(std::slice::from_ref(&design), monitor)?.figures(&config.costs)?.swap_remove(0);
     let objective = if matches!(config.aim, Aim::Energy(_)) { figures.energy_mj } else { figures.cycles };
     let judged = match figures.accuracy {
-        Some(accuracy) => {
-            let n = sets.n_judging as u64;
-            Judged { n_right: (accuracy.top1 * n as f64).round() as u64, n, right: None }
-        }
+        Some(accuracy) => Judged::of_share(accuracy.top1, sets.n_judging),
         None => right()?,
     };
     Ok((objective, judged))
+}
+
+/// Whether an interval of a loss keeps a bound.
+fn verdict([low, high]: [f64; 2], bound: f64) -> &'static str {
+    if high <= bound {
+        "proven"
+    } else if low > bound {
+        "broken"
+    } else {
+        "not proven"
+    }
 }
 
 /// Writes the folder, each file whole or not at all.
@@ -389,8 +471,12 @@ fn write(
             .steps
             .iter()
             .map(|step| {
-                let (method, target) = (step.prune.as_deref().unwrap_or_default(), step.target.as_deref());
-                format!("{method} {} and {} passes of training", target.unwrap_or_default(), step.finetune)
+                let part = |text: &Option<String>| text.clone().unwrap_or_default();
+                let what = match &step.blocks {
+                    Some(block) => format!("block {block} into {}", part(&step.into)),
+                    None => format!("{} {}", part(&step.prune), part(&step.target)),
+                };
+                format!("{what} and {} passes of training", step.finetune.max(step.epochs.unwrap_or(0)))
             })
             .collect();
         let note =
@@ -398,9 +484,22 @@ fn write(
         record.notes.push(note);
     }
     let quantization = settings.quantization;
+    let widths = that_are(&settings.widths, &network);
+    if !widths.is_empty() {
+        let quantized = run.bench.quantized(&settings, &kept)?;
+        let layers = quantized.layers().iter().zip(quantized.graph().layers());
+        record.widths = layers
+            .map(|(layer, (_, own))| WidthRecord {
+                layer: layer.name.clone(),
+                weight_bits: own.weight_bits,
+                activation_bits: layer.input.bits,
+            })
+            .collect();
+    }
+    let is_eight = widths.activation_bits.values().all(|&bits| bits == 8) && quantization.activation_bits == 8;
     match run.config.aim {
         Aim::MeasuredLatency => record.notes.push("the network is measured in floating point".to_owned()),
-        _ if quantization.weight_bits <= 8 && quantization.activation_bits == 8 => {
+        _ if quantization.weight_bits <= 8 && is_eight => {
             let calibrated =
                 network.calibrate(&run.bench.sets.calibration, run.config.calibration_images, &Quiet(&kept))?;
             let qdq = QdqConfig {
@@ -410,7 +509,9 @@ fn write(
                 calibration_images: quantization.calibration_images,
                 ..QdqConfig::default()
             };
-            calibrated.to_qdq(&qdq, &skimp_study::LayerChoices::default())?.export(&folder.join(QDQ_FILE))?;
+            let layer_weight_bits = widths.weight_bits.iter().map(|(name, bits)| (name.clone(), *bits)).collect();
+            let choices = skimp_study::LayerChoices { layer_weight_bits, ..Default::default() };
+            calibrated.to_qdq(&qdq, &choices)?.export(&folder.join(QDQ_FILE))?;
             record.files.push(QDQ_FILE.to_owned());
             record.notes.push(format!(
                 "{QDQ_FILE} has these widths, and zero points of its own: it is not the network that was judged"
@@ -421,20 +522,21 @@ fn write(
             quantization.weight_bits, quantization.activation_bits
         )),
     }
-    let point = point(run, &settings, &folder.join(NETWORK_FILE))?;
+    let point = point(run, &Settings { widths, ..settings }, &folder.join(NETWORK_FILE))?;
     let text = |name: &str, text: String| write_atomic(&folder.join(name), text.as_bytes()).map_err(StudyError::from);
     text(POINT_FILE, point)?;
     let sets: serde_json::Map<String, serde_json::Value> = record
         .sets
         .iter()
-        .map(|set| (set.name.to_owned(), json!({ "split": set.split, "indices": set.indices })))
+        .map(|set| (set.name.clone(), json!({ "split": set.split, "indices": set.indices })))
         .collect();
     text(SETS_FILE, serde_json::Value::Object(sets).to_string())?;
-    record.files.extend([POINT_FILE, SETS_FILE, RECORD_FILE, REPORT_FILE].map(str::to_owned));
+    record.files.extend([POINT_FILE, SETS_FILE, RECORD_FILE, REPORT_FILE, TEXT_FILE].map(str::to_owned));
     record.seconds = begun.elapsed().as_secs_f64();
     let pretty = serde_json::to_string_pretty(record).unwrap_or_default();
     text(RECORD_FILE, pretty + "\n")?;
-    text(REPORT_FILE, record.report())?;
+    text(REPORT_FILE, html::render_optimize(record))?;
+    text(TEXT_FILE, views::optimize_text(record))?;
     Ok(())
 }
 
@@ -491,7 +593,7 @@ fn point(run: &Run<'_>, settings: &Settings, network: &Path) -> Result<String, S
         training: Table::new(),
         data: table(Table::try_from(&data))?,
         quantization: table(Table::try_from(settings.quantization))?,
-        widths: Table::new(),
+        widths: table(Table::try_from(&settings.widths))?,
         layers: Table::new(),
         accelerator,
         costs: Some(String::from(config.costs.clone())),
@@ -499,4 +601,17 @@ fn point(run: &Run<'_>, settings: &Settings, network: &Path) -> Result<String, S
         points: vec![[("quantization.weight_bits".to_owned(), bits)].into_iter().collect()],
     };
     sweep.to_toml()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::verdict;
+
+    #[test]
+    fn a_bound_inside_the_interval_is_not_proven() {
+        assert_eq!(verdict([-0.2, 0.5], 0.5), "proven");
+        assert_eq!(verdict([-0.2, 0.51], 0.5), "not proven");
+        assert_eq!(verdict([0.5, 0.9], 0.5), "not proven");
+        assert_eq!(verdict([0.51, 0.9], 0.5), "broken");
+    }
 }

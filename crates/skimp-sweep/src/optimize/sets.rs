@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 use skimp_data::{DataError, Dataset, Image, ImageSource, Layout};
 use skimp_graph::Graph;
+use skimp_report::records::SetRecord;
 use skimp_study::{DataConfig, HeldData, Images, Split, StudyError};
 
 use super::config::OptimizeConfig;
@@ -61,28 +61,11 @@ impl ImageSource for Part {
 }
 
 /// One set, as the record has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SetRecord {
-    /// What it is for: `calibration`, `search`, `training` or `final`.
-    pub name: &'static str,
-    /// Part of the data set.
-    pub split: &'static str,
-    /// Images.
-    pub images: usize,
-    /// SHA-256 of their places in the split, in order, as 64-bit numbers, the low byte first.
-    pub sha256: String,
-    /// Their places in the split, in order; in the file of sets alone.
-    #[serde(skip)]
-    pub indices: Vec<usize>,
-}
-
-impl SetRecord {
-    fn new(name: &'static str, split: Split, indices: Vec<usize>) -> Self {
-        let mut hasher = Sha256::new();
-        indices.iter().for_each(|&index| hasher.update((index as u64).to_le_bytes()));
-        let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { name, split: split.name(), images: indices.len(), sha256, indices }
-    }
+fn set(name: &str, split: Split, indices: Vec<usize>) -> SetRecord {
+    let mut hasher = Sha256::new();
+    indices.iter().for_each(|&index| hasher.update((index as u64).to_le_bytes()));
+    let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    SetRecord { name: name.to_owned(), split: split.name().to_owned(), images: indices.len(), sha256, indices }
 }
 
 /// The sets of a run.
@@ -101,11 +84,11 @@ pub(super) struct Sets {
 impl Sets {
     pub(super) fn open(config: &OptimizeConfig, graph: &Graph) -> Result<Self, SweepError> {
         let seeded = DataConfig { seed: Some(config.seed), ..config.data.clone() };
-        let open = |split: Split| {
-            let data = DataConfig { split, accuracy_images: 0, ..seeded.clone() };
+        let open = |split: Split, accuracy_images: usize| {
+            let data = DataConfig { split, accuracy_images, ..seeded.clone() };
             Images::open(&data, graph, config.input_size)
         };
-        let set = &config.data.set;
+        let named = &config.data.set;
         let no_split = |cause: String| SweepError::Optimize {
             setting: "data",
             cause: format!(
@@ -114,7 +97,7 @@ impl Sets {
                  cifar10:DIR, or a folder with images for both"
             ),
         };
-        let calibration = match open(Split::Train) {
+        let calibration = match open(Split::Train, 0) {
             Ok(images) => images,
             Err(StudyError::Data(error @ (DataError::MissingSplit { .. } | DataError::MissingFile { .. }))) => {
                 return Err(no_split(error.to_string()));
@@ -122,9 +105,10 @@ impl Sets {
             Err(error) => return Err(error.into()),
         };
         if config.data.held.is_some() || !calibration.dataset().has_splits() {
-            return Err(no_split(format!("data set \"{set}\" has the same images for both splits")));
+            return Err(no_split(format!("data set \"{named}\" has the same images for both splits")));
         }
-        let judging = open(Split::Test)?;
+        // Designs that change answers judge them themselves.
+        let judging = open(Split::Test, config.final_images)?;
         // Designs that fit parameters of their own look at images after those that judge.
         let n_fitted = config.data.tuning_images;
         let order = calibration.indices(calibration.len());
@@ -134,7 +118,7 @@ impl Sets {
             return Err(SweepError::Optimize {
                 setting: "data",
                 cause: format!(
-                    "the training split of \"{set}\" has {} images, too few for {n_calibration} of calibration and at \
+                    "the training split of \"{named}\" has {} images, too few for {n_calibration} of calibration and at \
                      least {LEAST} to search on beside those to train on: ask for fewer calibration images",
                     order.len()
                 ),
@@ -144,7 +128,7 @@ impl Sets {
         let (search_all, rest) = rest.split_at(n_search + n_fitted);
         let n_training = config.training.images.unwrap_or(rest.len()).min(rest.len());
         let training = &rest[..n_training];
-        let whole = Arc::new(Dataset::open(set, Split::Train).map_err(StudyError::from)?);
+        let whole = Arc::new(Dataset::open(named, Split::Train).map_err(StudyError::from)?);
         let part = |indices: &[usize], accuracy_images: usize| DataConfig {
             held: Some(Part::held(&whole, indices)),
             split: Split::Train,
@@ -155,10 +139,10 @@ impl Sets {
         let search = Images::open(&part(search_all, n_search), graph, config.input_size)?;
         let n_judging = config.final_images.min(judging.len());
         let records = vec![
-            SetRecord::new("calibration", Split::Train, first.to_vec()),
-            SetRecord::new("search", Split::Train, search_all.to_vec()),
-            SetRecord::new("training", Split::Train, training.to_vec()),
-            SetRecord::new("final", Split::Test, judging.indices(n_judging)),
+            set("calibration", Split::Train, first.to_vec()),
+            set("search", Split::Train, search_all.to_vec()),
+            set("training", Split::Train, training.to_vec()),
+            set("final", Split::Test, judging.indices(n_judging)),
         ];
         let training = part(training, 0);
         Ok(Self { calibration, search, n_search, training, judging, n_judging, records })

@@ -11,9 +11,18 @@ use super::levers::{Choice, Levers};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Told {
     pub(super) objective: f64,
-    /// Points of top-1 that it loses, its error added.
-    pub(super) loss: f64,
+    /// Points of top-1 that it loses, its error added; `None` where it was not judged, because it gains nothing.
+    pub(super) loss: Option<f64>,
     pub(super) is_kept: bool,
+}
+
+/// A proposed point.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Proposed {
+    pub(super) choice: Choice,
+    pub(super) why: &'static str,
+    /// Whether its loss teaches something where its objective is no better than the best's.
+    pub(super) teaches: bool,
 }
 
 /// A change of the objective that is none.
@@ -22,8 +31,22 @@ const NOTHING: f64 = 1e-3;
 /// Compositions that a prediction looks at, at most.
 const MAX_LOOKED_AT: usize = 200_000;
 
+/// Compositions of levers that need no training before those that do are tried on top of the best one.
+const COMPOSED_FIRST: usize = 8;
+
 /// What one rung of a lever brings by itself: the logarithm of the objective's ratio, and points lost.
 type Effect = (f64, f64);
+
+/// The rungs of one lever that are still to be tried alone.
+#[derive(Clone, Debug)]
+struct Ladder {
+    lever: usize,
+    rungs: VecDeque<usize>,
+    /// What it is turned on: the base, or the best point where it trains.
+    from: Choice,
+    /// Whether `from` is settled.
+    is_begun: bool,
+}
 
 /// Proposes points, and learns from what they came to.
 pub(super) struct Proposer<'a> {
@@ -31,8 +54,9 @@ pub(super) struct Proposer<'a> {
     levers: &'a Levers,
     max_loss: f64,
     draws: Draws,
-    /// Rungs of one lever that are still to be tried, lever by lever.
-    ladders: VecDeque<(usize, VecDeque<usize>)>,
+    ladders: VecDeque<Ladder>,
+    /// Those of levers that train, later.
+    late: VecDeque<Ladder>,
     /// From where single levers are turned.
     base: Choice,
     told: HashMap<Choice, Option<Told>>,
@@ -50,18 +74,22 @@ impl<'a> Proposer<'a> {
             let n = levers.all[lever].n_rungs();
             let rungs: VecDeque<usize> = match strategy {
                 // Long ladders every second rung: those between are predicted.
-                Strategy::Guided if levers.all[lever].is_ladder && n > 6 => (2..n).step_by(2).collect(),
+                Strategy::Guided if levers.all[lever].is_ladder && !levers.all[lever].is_trained && n > 6 => {
+                    (2..n).step_by(2).collect()
+                }
                 _ => (1..n).collect(),
             };
-            (lever, rungs)
+            Ladder { lever, rungs, from: levers.start(), is_begun: false }
         };
         let mut order: Vec<usize> = (0..levers.all.len()).collect();
         // Scales of weights cost nothing and help all that follows; what has to learn takes longest.
-        order.sort_by_key(|&lever| match levers.all[lever].name.as_str() {
-            "weight_scales" => 0,
-            "filters" | "weights" => 2,
+        order.sort_by_key(|&lever| match &levers.all[lever] {
+            own if own.name == "weight_scales" => 0,
+            own if own.is_trained => 2,
             _ => 1,
         });
+        let is_late = |lever: &usize| strategy == Strategy::Guided && levers.all[*lever].is_trained;
+        let (late, early): (Vec<usize>, Vec<usize>) = order.into_iter().partition(is_late);
         let mut told = HashMap::new();
         told.insert(levers.start(), start);
         Self {
@@ -69,7 +97,8 @@ impl<'a> Proposer<'a> {
             levers,
             max_loss,
             draws: Draws::new(seed, stream("optimize/proposals")),
-            ladders: order.into_iter().map(ladder).collect(),
+            ladders: early.into_iter().map(ladder).collect(),
+            late: late.into_iter().map(ladder).collect(),
             base: levers.start(),
             told,
             best: start.filter(|told| told.is_kept).map(|told| (levers.start(), told)),
@@ -83,22 +112,34 @@ impl<'a> Proposer<'a> {
         self.best.as_ref()
     }
 
-    /// The next point and why it; `None` where there is no other.
-    pub(super) fn next(&mut self) -> Option<(Choice, &'static str)> {
+    /// The next point; `None` where there is no other.
+    pub(super) fn next(&mut self) -> Option<Proposed> {
+        let found = |choice: Choice, why| Proposed { choice, why, teaches: false };
         match self.strategy {
-            Strategy::Random => self.drawn().map(|choice| (choice, "drawn")),
-            Strategy::Single => self.alone(),
+            Strategy::Random => self.drawn().map(|choice| found(choice, "drawn")),
+            Strategy::Single => self.alone().map(|choice| found(choice, "alone")),
             Strategy::Guided => {
-                if let Some(found) = self.alone() {
-                    return Some(found);
+                if let Some(choice) = self.alone() {
+                    return Some(Proposed { choice, why: "alone", teaches: true });
+                }
+                if self.n_composed >= COMPOSED_FIRST
+                    && let Some(ladder) = self.late.pop_front()
+                {
+                    self.ladders.push_back(ladder);
+                    if let Some(choice) = self.alone() {
+                        return Some(found(choice, "on top"));
+                    }
                 }
                 self.n_composed += 1;
-                let neighbor_first = self.n_composed.is_multiple_of(3);
-                let predicted = if neighbor_first { None } else { self.predicted().map(|own| (own, "predicted")) };
-                predicted
-                    .or_else(|| self.neighbor().map(|own| (own, "neighbor")))
-                    .or_else(|| self.predicted().map(|own| (own, "predicted")))
-                    .or_else(|| self.drawn().map(|own| (own, "drawn")))
+                let composed = match self.n_composed.is_multiple_of(2) {
+                    true => self.neighbor().map(|own| found(own, "neighbor")),
+                    false => self.predicted().map(|own| found(own, "predicted")),
+                };
+                composed
+                    .or_else(|| self.neighbor().map(|own| found(own, "neighbor")))
+                    .or_else(|| self.predicted().map(|own| found(own, "predicted")))
+                    .or_else(|| self.near().map(|own| found(own, "near")))
+                    .or_else(|| self.drawn().map(|own| found(own, "drawn")))
             }
         }
     }
@@ -113,32 +154,41 @@ impl<'a> Proposer<'a> {
         if self.strategy == Strategy::Random {
             return;
         }
-        let turned: Vec<usize> = (0..choice.len()).filter(|&lever| choice[lever] != self.base[lever]).collect();
-        match (turned[..].first(), self.ladders.front()) {
-            (Some(&lever), Some((of, _))) if turned.len() == 1 && lever == *of => {
-                self.learn(lever, choice[lever], told)
+        if let Some(Ladder { lever, from, .. }) = self.ladders.front() {
+            let turned: Vec<usize> = (0..choice.len()).filter(|&lever| choice[lever] != from[lever]).collect();
+            if turned == [*lever] {
+                return self.learn(*lever, choice[*lever], told);
             }
-            _ => {
-                let is_kept = told.is_some_and(|told| told.is_kept);
-                self.factor = (self.factor * if is_kept { 0.95 } else { 1.25 }).clamp(0.5, 8.0);
-            }
+        }
+        if let Some(Told { loss: Some(_), is_kept, .. }) = told {
+            self.factor = (self.factor * if is_kept { 0.95 } else { 1.25 }).clamp(0.5, 8.0);
         }
     }
 
-    fn base_told(&self) -> Option<Told> {
-        self.told.get(&self.base).copied().flatten()
+    fn told_of(&self, choice: &Choice) -> Option<Told> {
+        self.told.get(choice).copied().flatten()
     }
 
-    /// One lever of the base turned.
-    fn alone(&mut self) -> Option<(Choice, &'static str)> {
+    /// One lever of what its ladder stands on turned.
+    fn alone(&mut self) -> Option<Choice> {
         loop {
-            let (lever, rungs) = self.ladders.front_mut()?;
-            let lever = *lever;
-            if let Some(rung) = rungs.pop_front() {
-                let mut choice = self.base.clone();
-                choice[lever] = rung;
+            let best = self.best.as_ref().map(|(best, _)| best.clone());
+            let is_late = |own: &Ladder| self.strategy == Strategy::Guided && self.levers.all[own.lever].is_trained;
+            let (base, levers) = (&self.base, self.levers);
+            let late = self.ladders.front().is_some_and(is_late);
+            let ladder = self.ladders.front_mut()?;
+            if !late {
+                ladder.from.clone_from(base);
+            } else if !ladder.is_begun {
+                ladder.from = best.unwrap_or_else(|| base.clone());
+                ladder.is_begun = true;
+            }
+            if let Some(rung) = ladder.rungs.pop_front() {
+                let mut choice = ladder.from.clone();
+                choice[ladder.lever] = rung;
+                let choice = levers.canonical(choice);
                 if !self.told.contains_key(&choice) {
-                    return Some((choice, "alone"));
+                    return Some(choice);
                 }
             } else {
                 self.ladders.pop_front();
@@ -148,15 +198,18 @@ impl<'a> Proposer<'a> {
 
     fn learn(&mut self, lever: usize, rung: usize, told: Option<Told>) {
         let own = &self.levers.all[lever];
-        let (Some(told), Some(base)) = (told, self.base_told()) else { return };
-        let ratio = (told.objective / base.objective).ln();
-        self.effects[lever][rung] = Some((ratio, told.loss - base.loss));
+        let from = self.ladders.front().map_or_else(|| self.base.clone(), |ladder| ladder.from.clone());
+        let (Some(told), Some(from)) = (told, self.told_of(&from)) else { return };
+        // Not judged: it gains less than what is known, and the next rung may gain more.
+        let (Some(loss), Some(before)) = (told.loss, from.loss) else { return };
+        let ratio = (told.objective / from.objective).ln();
+        self.effects[lever][rung] = Some((ratio, loss - before));
         let ladder_ends = !told.is_kept || (self.strategy == Strategy::Guided && ratio > -NOTHING);
         if own.is_ladder
             && ladder_ends
-            && let Some((_, rungs)) = self.ladders.front_mut()
+            && let Some(ladder) = self.ladders.front_mut()
         {
-            rungs.clear();
+            ladder.rungs.clear();
         }
         if self.strategy == Strategy::Guided && own.name == "weight_scales" && told.is_kept && ratio < NOTHING {
             self.base[lever] = rung;
@@ -166,6 +219,9 @@ impl<'a> Proposer<'a> {
 
     /// What a rung brings by itself; between two that were tried, what lies between.
     fn effect(&self, lever: usize, rung: usize) -> Option<Effect> {
+        if rung == self.base[lever] {
+            return Some((0.0, 0.0));
+        }
         let effects = &self.effects[lever];
         if effects[rung].is_some() || !self.levers.all[lever].is_ladder {
             return effects[rung];
@@ -179,8 +235,8 @@ impl<'a> Proposer<'a> {
 
     /// The composition, not tried so far, whose levers promise the least objective within the bound.
     fn predicted(&self) -> Option<Choice> {
-        let base = self.base_told()?;
-        let room = self.max_loss - base.loss.max(0.0);
+        let base = self.told_of(&self.base)?;
+        let room = self.max_loss - base.loss?.max(0.0);
         // Of each lever: rung, effect; those that promise something and may stand.
         let allowed: Vec<Vec<(usize, Effect)>> = (0..self.base.len())
             .map(|lever| {
@@ -198,8 +254,41 @@ impl<'a> Proposer<'a> {
         walk.best.filter(|(ratio, _)| *ratio < brought).map(|(_, choice)| choice)
     }
 
-    /// The best point with one or two levers a rung further or back.
-    fn neighbor(&mut self) -> Option<Choice> {
+    /// The best point with one or two levers turned, which promises most: what it has come to is known, and effects say what
+    /// changes.
+    fn neighbor(&self) -> Option<Choice> {
+        let (best, told) = self.best.as_ref()?;
+        let room = self.max_loss - told.loss?;
+        let changes: Vec<(usize, usize, Effect)> = (0..best.len())
+            .flat_map(|lever| (0..self.levers.all[lever].n_rungs()).map(move |rung| (lever, rung)))
+            .filter(|&(lever, rung)| rung != best[lever])
+            .filter_map(|(lever, rung)| {
+                let (now, then) = (self.effect(lever, best[lever])?, self.effect(lever, rung)?);
+                Some((lever, rung, (then.0 - now.0, then.1 - now.1)))
+            })
+            .collect();
+        let mut found: Option<(f64, Choice)> = None;
+        let mut look = |turned: &[(usize, usize, Effect)]| {
+            let ratio: f64 = turned.iter().map(|(.., effect)| effect.0).sum();
+            let loss: f64 = turned.iter().map(|(.., effect)| effect.1).sum();
+            if ratio > -NOTHING || loss > room || found.as_ref().is_some_and(|(least, _)| *least <= ratio) {
+                return;
+            }
+            let mut choice = best.clone();
+            turned.iter().for_each(|&(lever, rung, _)| choice[lever] = rung);
+            if self.levers.canonical(choice.clone()) == choice && !self.told.contains_key(&choice) {
+                found = Some((ratio, choice));
+            }
+        };
+        for (idx, first) in changes.iter().enumerate() {
+            look(&[*first]);
+            changes[idx + 1..].iter().filter(|second| second.0 != first.0).for_each(|second| look(&[*first, *second]));
+        }
+        found.map(|(_, choice)| choice)
+    }
+
+    /// The best point with one or two levers a rung further or back, drawn.
+    fn near(&mut self) -> Option<Choice> {
         let (best, _) = self.best.clone()?;
         for _ in 0..400 {
             let mut choice = best.clone();
@@ -212,6 +301,7 @@ impl<'a> Proposer<'a> {
                     false => self.draws.below(own.n_rungs()),
                 };
             }
+            let choice = self.levers.canonical(choice);
             if !self.told.contains_key(&choice) {
                 return Some(choice);
             }
@@ -222,6 +312,7 @@ impl<'a> Proposer<'a> {
     fn drawn(&mut self) -> Option<Choice> {
         for _ in 0..1000 {
             let choice: Choice = self.levers.all.iter().map(|lever| self.draws.below(lever.n_rungs())).collect();
+            let choice = self.levers.canonical(choice);
             if !self.told.contains_key(&choice) {
                 return Some(choice);
             }
@@ -247,7 +338,8 @@ impl Walk<'_, '_> {
         let Some(rungs) = self.allowed.get(lever) else {
             self.n += 1;
             let is_better = self.best.as_ref().is_none_or(|(best, _)| ratio < *best);
-            if is_better && !self.proposer.told.contains_key(choice) {
+            let is_whole = || self.proposer.levers.canonical(choice.clone()) == *choice;
+            if is_better && !self.proposer.told.contains_key(choice) && is_whole() {
                 self.best = Some((ratio, choice.clone()));
             }
             return;
@@ -288,6 +380,7 @@ mod tests {
             costs: CostsConfig::Auto,
             designs: Designs::embedded(),
             seed: 1,
+            command: String::new(),
             folder: "out".into(),
         };
         Levers::new(&config).unwrap()
@@ -301,7 +394,7 @@ mod tests {
             objective *= 0.92_f64.powi(rung as i32);
             loss += weight * (rung * rung) as f64;
         }
-        Told { objective, loss, is_kept: loss <= 1.0 }
+        Told { objective, loss: Some(loss), is_kept: loss <= 1.0 }
     }
 
     fn best_of(strategy: Strategy, n: usize) -> (f64, Vec<Choice>) {
@@ -309,7 +402,7 @@ mod tests {
         let mut proposer = Proposer::new(strategy, &levers, 1.0, 7, Some(world(&levers, &levers.start())));
         let mut tried = Vec::new();
         while tried.len() < n {
-            let Some((choice, _)) = proposer.next() else { break };
+            let Some(Proposed { choice, .. }) = proposer.next() else { break };
             assert!(!tried.contains(&choice), "{choice:?} is proposed twice");
             proposer.tell(&choice, Some(world(&levers, &choice)));
             tried.push(choice);
@@ -321,13 +414,24 @@ mod tests {
     fn a_guided_search_composes_what_single_levers_bring() {
         let [guided, random, single] =
             [Strategy::Guided, Strategy::Random, Strategy::Single].map(|own| best_of(own, 45));
-        assert!(guided.0 < random.0 && guided.0 < single.0, "{} {} {}", guided.0, random.0, single.0);
+        assert!(guided.0 <= random.0 && guided.0 < single.0, "{} {} {}", guided.0, random.0, single.0);
         assert!(single.1.iter().all(|choice| choice.iter().filter(|rung| **rung > 0).count() == 1));
         // A ladder ends where the bound is broken: 10 rungs of filters would lose 5 points.
         let levers = levers();
         let filters = levers.all.iter().position(|lever| lever.name == "filters").unwrap();
         assert_eq!(single.1.iter().map(|choice| choice[filters]).max(), Some(5));
         assert_eq!(best_of(Strategy::Guided, 45).1, guided.1);
+    }
+
+    #[test]
+    fn what_trains_comes_last_and_on_top_of_the_best() {
+        let levers = levers();
+        let is_trained = |choice: &Choice| levers.all.iter().zip(choice).any(|(own, &rung)| own.is_trained && rung > 0);
+        let (_, tried) = best_of(Strategy::Guided, 60);
+        let first = tried.iter().position(is_trained).unwrap();
+        let n_alone = tried.iter().filter(|choice| choice.iter().filter(|rung| **rung > 0).count() == 1).count();
+        assert!(first >= COMPOSED_FIRST && n_alone < first, "{first} {n_alone}");
+        assert!(tried[first].iter().filter(|rung| **rung > 0).count() > 2, "{:?}", tried[first]);
     }
 
     #[test]

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use skimp_data::Dataset;
+use skimp_report::records::OptimizeRecord;
+use skimp_report::views::optimize_sentences;
 use skimp_study::{CostsConfig, DataConfig, Designs, HeldData, Monitor, Network, Silent, TrainConfig};
-use skimp_sweep::optimize::{Aim, Budget, OptimizeConfig, OptimizeRecord, Strategy, wilson};
+use skimp_sweep::optimize::{Aim, Budget, OptimizeConfig, Strategy, wilson};
 use skimp_sweep::{SqliteStore, SweepConfig, SweepError, SweepRun, optimize, sweep};
 
 fn config(aim: &str, steps: usize, folder: &Path) -> OptimizeConfig {
@@ -26,6 +28,7 @@ fn config(aim: &str, steps: usize, folder: &Path) -> OptimizeConfig {
         costs: CostsConfig::Auto,
         designs: Designs::embedded(),
         seed: 3,
+        command: "skimp optimize".to_owned(),
         folder: folder.to_owned(),
     }
 }
@@ -48,7 +51,7 @@ fn a_result_is_judged_on_images_of_its_own_and_repeats() {
         serde_json::from_slice(&std::fs::read(folder.path().join("sets.json")).unwrap()).unwrap();
     assert_eq!(sets["search"]["indices"].as_array().unwrap().len(), search.images);
 
-    assert_eq!((record.path.len() >= 14, record.path[0].why), (true, "start"));
+    assert!(record.path.len() >= 14 && record.path[0].why == "start");
     let judged = record.judgement.as_ref().unwrap();
     assert!(judged.gain > 1.2, "{}", judged.gain);
     assert_eq!(judged.result.top1_interval.map(f64::to_bits), wilson(judged.result.correct, 400).map(f64::to_bits));
@@ -59,13 +62,7 @@ fn a_result_is_judged_on_images_of_its_own_and_repeats() {
     assert!(!record.contributions.is_empty() && record.contributions.iter().all(|own| own.times.is_some()));
 
     // The sweep of one point has the same figures, to the last digit.
-    let point = folder.path().join("point.toml");
-    let again = SweepConfig::open(point.to_str().unwrap()).unwrap();
-    let swept = folder.path().join("swept");
-    sweep(&again, &SweepRun::new(&swept), &Silent).unwrap();
-    let rows = SqliteStore::open(&swept).unwrap().rows().unwrap();
-    let [row] = &rows[..] else { panic!("one point") };
-    assert_eq!((row.figures[1], row.figures[3]), (judged.result.objective, Some(judged.result.top1)));
+    assert_eq!(swept(folder.path(), 1), (judged.result.objective, Some(judged.result.top1)));
 
     for name in &record.files {
         assert!(folder.path().join(name).is_file(), "{name}");
@@ -96,7 +93,7 @@ fn a_bound_of_nothing_is_not_proven() {
     let config = OptimizeConfig { max_loss: 0.0, ..config("model-bytes", 3, folder.path()) };
     let record = run(&config).unwrap();
     assert_ne!(record.judgement.as_ref().unwrap().verdict, "proven");
-    assert!(record.sentences().contains("bound 0: "), "{}", record.sentences());
+    assert!(optimize_sentences(&record).contains("bound 0: "), "{}", optimize_sentences(&record));
 }
 
 #[test]
@@ -104,8 +101,77 @@ fn no_better_than_the_start_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let record = run(&config("model-bytes", 1, folder.path())).unwrap();
     assert_eq!(record.judgement.as_ref().map(|judged| judged.gain), Some(1.0));
-    assert!(record.sentences().contains("no better than the start"), "{}", record.sentences());
+    assert!(optimize_sentences(&record).contains("no better than the start"), "{}", optimize_sentences(&record));
     assert!(record.notes.iter().any(|note| note.contains("no file in QDQ form")), "{:?}", record.notes);
+}
+
+/// What the sweep of one point in the folder has: objective and accuracy.
+fn swept(folder: &Path, figure: usize) -> (Option<f64>, Option<f64>) {
+    let again = SweepConfig::open(folder.join("point.toml").to_str().unwrap()).unwrap();
+    let swept = folder.join("swept");
+    sweep(&again, &SweepRun::new(&swept), &Silent).unwrap();
+    let rows = SqliteStore::open(&swept).unwrap().rows().unwrap();
+    let [row] = &rows[..] else { panic!("one point") };
+    (row.figures[figure], row.figures[3])
+}
+
+/// `ComPreEND` predicts signs, and so changes answers: it says how many are right, on the final images, too.
+#[test]
+fn a_design_that_changes_answers_is_judged_unpaired() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = OptimizeConfig {
+        max_loss: 30.0,
+        strategy: Strategy::Single,
+        search_images: 50,
+        final_images: 50,
+        ..config("energy@compreend", 2, folder.path())
+    };
+    let record = run(&config).unwrap();
+    let judged = record.judgement.as_ref().unwrap();
+    assert_eq!(judged.interval_method, "Newcombe, unpaired");
+    assert_eq!(swept(folder.path(), 1), (judged.result.objective, Some(judged.result.top1)));
+    let [low, high] = judged.loss_interval;
+    assert!(low <= judged.loss && judged.loss <= high);
+    // Two intervals of 50 images that know nothing of each other are wide, even where the loss is none.
+    assert!(high - low > 5.0, "{low} {high}");
+}
+
+/// Widths of single layers are a lever: they are found, kept, written, and give the same in a sweep.
+#[test]
+fn bits_per_layer_are_searched_and_repeat() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = OptimizeConfig { finetune: 0, ..config("model-bytes", 30, folder.path()) };
+    let record = run(&config).unwrap();
+    let lever = record.levers.iter().find(|lever| lever.name == "layer_bits").unwrap();
+    assert!(lever.values.len() > 5 && lever.values[1].contains("weights"), "{lever:?}");
+    let tried = record.path.iter().filter(|own| own.turned.iter().any(|(lever, _)| lever == "layer_bits"));
+    assert!(tried.filter(|own| own.loss.is_some()).count() > 2);
+    assert!(record.levers.iter().any(|lever| lever.name == "recast" && lever.values[1].contains("into conv")));
+    // Bits of all layers are never turned beside those of each.
+    for own in &record.path {
+        let has = |name: &str| own.turned.iter().any(|(lever, _)| lever == name);
+        assert!(!(has("layer_bits") && (has("weight_bits") || has("activation_bits"))), "{own:?}");
+    }
+    assert!(!record.widths.is_empty(), "{:?}", record.values);
+    let widths: HashSet<u32> = record.widths.iter().map(|own| own.weight_bits).collect();
+    assert!(widths.len() > 1, "{:?}", record.widths);
+    let judged = record.judgement.as_ref().unwrap();
+    let point = std::fs::read_to_string(folder.path().join("point.toml")).unwrap();
+    assert!(point.contains("[widths.weight_bits]"), "{point}");
+    // A sweep's point has a design; its bytes are the same.
+    let bytes = skimp_sweep::FIGURES.iter().position(|figure| figure.name == "model_bytes").unwrap();
+    assert_eq!(swept(folder.path(), bytes), (judged.result.objective, Some(judged.result.top1)));
+    let report = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(report.contains("widths of the result&#39;s layers") && report.contains("id=\"picture\""));
+}
+
+/// DaDianNao takes as long for few bits as for 16: they are no lever.
+#[test]
+fn a_design_that_cannot_use_fewer_bits_gets_no_credit() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = run(&OptimizeConfig { search_images: 60, ..config("latency@dadiannao", 1, folder.path()) }).unwrap();
+    assert!(!record.levers.iter().any(|lever| lever.name == "layer_bits"));
+    assert!(record.left_out.iter().any(|own| own.name == "layer_bits" && own.reason.contains("gains nothing")));
 }
 
 /// Stops after some points.
@@ -133,7 +199,7 @@ fn a_stopped_search_leaves_the_best_so_far() {
     let network = Network::open("sample-resnet").unwrap();
     let record = optimize("sample-resnet", &network, &config, &Impatient::default()).unwrap();
     assert!(record.interrupted && record.judgement.is_none());
-    assert!(record.sentences().contains("nothing is proven"));
+    assert!(optimize_sentences(&record).contains("nothing is proven"));
     assert!(record.path.len() < 10 && record.improvements > 0, "{:?}", record.path);
     Network::open(folder.path().join("network.onnx").to_str().unwrap()).unwrap();
     SweepConfig::open(folder.path().join("point.toml").to_str().unwrap()).unwrap();
