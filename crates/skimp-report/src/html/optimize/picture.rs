@@ -7,7 +7,7 @@ use crate::views::optimize::{shown, turned};
 /// Extents of the picture, and of the plot in it.
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 350.0;
-const LEFT: f64 = 74.0;
+const LEFT: f64 = 96.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 52.0;
