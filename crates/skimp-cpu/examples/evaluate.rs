@@ -1,11 +1,11 @@
 //! Runs an ONNX network on the CPU executor (one in QDQ form on the 8-bit executor) and prints how fast.
 //!
 //! ```text
-//! evaluate MODEL.onnx [--packed] [--threads N] [--batch N] [--size HxW] [--repeat N] [--input X.f32 [--output Y.f32]]
+//! evaluate MODEL.onnx [--packed] [--threads N] [--batch N] [--size HxW] [--order O] [--repeat N] [--input X.f32 [--output Y.f32]]
 //! evaluate MODEL.onnx --cifar10 test_batch.bin --scale S --mean R,G,B --std R,G,B [--limit N]
 //! ```
 //!
-//! With `--packed` layers on bits run packed. The first form runs synthetic images, or raw little-endian f32 of the network's input shape, and prints the fastest
+//! With `--packed` layers on bits run packed; `--order` is `free` (the default), `exact`, `two` or `four`. The first form runs synthetic images, or raw little-endian f32 of the network's input shape, and prints the fastest
 //! and the median time. With `--serve` it runs once for every line on stdin and prints the seconds, which is how
 //! `benches/onnxruntime_compare.py` alternates it with onnxruntime. The second form prints the share of records of a
 //! CIFAR-10 file that the network gets right, `(pixel * scale - mean) / std` as input.
@@ -15,9 +15,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use skimp_cpu::CpuExecutor;
 use skimp_cpu::binary::BinaryExecutor;
 use skimp_cpu::integer::IntegerExecutor;
+use skimp_cpu::{CpuExecutor, Order};
 use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
 use skimp_graph::spiking::{Temporal, TimeLoop};
 use skimp_graph::{Executor, Graph, GraphError, Tensor, binary, onnx, shape};
@@ -36,6 +36,7 @@ struct Arguments {
     output: Option<PathBuf>,
     serve: bool,
     is_packed: bool,
+    order: Order,
     cifar10: Option<PathBuf>,
     scale: f64,
     mean: Vec<f64>,
@@ -44,12 +45,12 @@ struct Arguments {
 }
 
 /// The executor of a network: the f32 one, or the one on packed bits; of each time step where it spikes.
-fn executor(graph: &Graph, is_packed: bool) -> Result<Box<dyn Executor>> {
+fn executor(graph: &Graph, is_packed: bool, order: Order) -> Result<Box<dyn Executor>> {
     let one_step = |step: &Graph| -> Result<Box<dyn Executor>, GraphError> {
         Ok(if is_packed {
             Box::new(BinaryExecutor::new(binary::lower(step)?)?)
         } else {
-            Box::new(CpuExecutor::new(step)?)
+            Box::new(CpuExecutor::with_order(step, order)?)
         })
     };
     Ok(match Temporal::of(graph)? {
@@ -62,7 +63,7 @@ fn main() -> Result<()> {
     let arguments = parse(std::env::args().skip(1))?;
     rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global()?;
     let graph = onnx::import(&arguments.model)?;
-    let executor = executor(&graph, arguments.is_packed)?;
+    let executor = executor(&graph, arguments.is_packed, arguments.order)?;
     if let Some(path) = &arguments.cifar10 {
         return accuracy(&*executor, path, &arguments);
     }
@@ -157,6 +158,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments> {
         output: None,
         serve: false,
         is_packed: false,
+        order: Order::Free,
         cifar10: None,
         scale: 1.0 / 255.0,
         mean: vec![0.0; 3],
@@ -179,6 +181,15 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments> {
             "--batch" => parsed.batch = value.parse()?,
             "--repeat" => parsed.repeat = value.parse()?,
             "--limit" => parsed.limit = value.parse()?,
+            "--order" => {
+                parsed.order = match value.as_str() {
+                    "free" => Order::Free,
+                    "exact" => Order::Exact,
+                    "two" => Order::Two,
+                    "four" => Order::Four,
+                    other => bail!("--order takes free, exact, two or four, found {other}"),
+                }
+            }
             "--input" => parsed.input = Some(value.into()),
             "--output" => parsed.output = Some(value.into()),
             "--cifar10" => parsed.cifar10 = Some(value.into()),

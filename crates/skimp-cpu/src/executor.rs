@@ -10,7 +10,8 @@ use skimp_graph::{
 };
 
 use crate::kernels::sparse::Zeros;
-use crate::plan::{Arenas, Packs, Plan, build};
+use crate::kernels::winograd::Order;
+use crate::plan::{Arenas, Choices, Packs, Plan, build};
 
 /// Plans kept per graph; one for each image size in use.
 const MAX_PLANS: usize = 8;
@@ -28,6 +29,10 @@ const MAX_PLANS: usize = 8;
 /// The result for an image depends neither on the number of threads nor on the other images of the batch, bit by bit.
 /// It may differ between processors with different vector instructions, and between fused and observed runs, by
 /// rounding.
+///
+/// # Order
+/// [`new`](Self::new) adds up products in the order of the definition; [`with_order`](Self::with_order) may take the fewer
+/// multiplications of [`Order::Free`].
 ///
 /// # Zeros
 /// Convolutions and dense layers with many weights that are zero leave these out where that is faster ([`Zeros`]): the
@@ -71,9 +76,21 @@ impl CpuExecutor {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_zeros(graph: &Graph, zeros: Zeros) -> Result<Self, GraphError> {
+        Self::with(graph, Choices { zeros, ..Choices::default() })
+    }
+
+    /// The same, with a choice of the order of sums.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_order(graph: &Graph, order: Order) -> Result<Self, GraphError> {
+        Self::with(graph, Choices { order, ..Choices::default() })
+    }
+
+    fn with(graph: &Graph, choices: Choices) -> Result<Self, GraphError> {
         let prepared = rewrite::prepare(graph);
         let is_same = prepared.nodes() == graph.nodes();
-        let prepared = Runner::new(if is_same { graph } else { &prepared }, zeros)?;
+        let prepared = Runner::new(if is_same { graph } else { &prepared }, choices)?;
         Ok(Self { prepared, given: (!is_same).then(|| graph.clone()), observed: OnceLock::new() })
     }
 
@@ -112,7 +129,7 @@ impl CpuExecutor {
         if let Some(runner) = self.observed.get() {
             return Ok(runner);
         }
-        let runner = Runner::new(graph, self.prepared.engine.zeros)?;
+        let runner = Runner::new(graph, self.prepared.engine.choices)?;
         Ok(self.observed.get_or_init(|| runner))
     }
 }
@@ -126,9 +143,9 @@ struct Runner {
 }
 
 impl Runner {
-    fn new(graph: &Graph, zeros: Zeros) -> Result<Self, GraphError> {
+    fn new(graph: &Graph, choices: Choices) -> Result<Self, GraphError> {
         let nodes = graph.nodes().iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { engine: Engine::new(graph, zeros, Arc::default())?, nodes })
+        Ok(Self { engine: Engine::new(graph, choices, Arc::default())?, nodes })
     }
 
     /// Runs every node by itself on the whole batch.
@@ -207,7 +224,7 @@ struct Engine {
     /// For each value, its elements if they do not depend on the inputs.
     constants: Vec<Option<Tensor>>,
     packs: Packs,
-    zeros: Zeros,
+    choices: Choices,
     /// Working memory: the engines of single nodes, which run one after another, share that of the whole graph.
     arenas: Arc<Arenas>,
     plans: Mutex<BTreeMap<Vec<Vec<usize>>, Arc<Planned>>>,
@@ -224,7 +241,7 @@ struct Planned {
 }
 
 impl Engine {
-    fn new(graph: &Graph, zeros: Zeros, arenas: Arc<Arenas>) -> Result<Self, GraphError> {
+    fn new(graph: &Graph, choices: Choices, arenas: Arc<Arenas>) -> Result<Self, GraphError> {
         let mut constants: Vec<Option<Tensor>> = graph.values().iter().map(|value| value.constant.clone()).collect();
         for node in graph.nodes() {
             let inputs: Vec<Option<&Tensor>> =
@@ -237,7 +254,7 @@ impl Engine {
             }
         }
         let (packs, plans) = (Packs::default(), Mutex::default());
-        Ok(Self { graph: graph.clone(), constants, packs, zeros, arenas, plans, sources: Vec::new() })
+        Ok(Self { graph: graph.clone(), constants, packs, choices, arenas, plans, sources: Vec::new() })
     }
 
     /// An engine for one node of the graph of `whole`, for inputs with the ranks of `computed`.
@@ -267,7 +284,7 @@ impl Engine {
         };
         let outputs = node.outputs.clone();
         let graph = Graph::new(node.name.clone(), inputs, outputs, values, vec![node])?;
-        Ok(Self { sources, ..Self::new(&graph, whole.zeros, Arc::clone(&whole.arenas))? })
+        Ok(Self { sources, ..Self::new(&graph, whole.choices, Arc::clone(&whole.arenas))? })
     }
 
     /// Runs the plan for these inputs; `None` where there is none.
@@ -307,7 +324,7 @@ impl Engine {
         }
         let Ok(inferred) = shape::infer(&self.graph, &shapes) else { return Ok(None) };
         memory::check(&self.graph, &inferred, 1)?;
-        let plan = build(&self.graph, &inferred, &self.constants, &self.packs, self.zeros, &self.arenas)?;
+        let plan = build(&self.graph, &inferred, &self.constants, &self.packs, self.choices, &self.arenas)?;
         let planned = Arc::new(Planned { plan, shapes: inferred });
         if plans.len() >= MAX_PLANS {
             plans.clear();

@@ -12,3 +12,4 @@ mod plan;
 
 pub use executor::CpuExecutor;
 pub use kernels::sparse::Zeros;
+pub use kernels::winograd::Order;

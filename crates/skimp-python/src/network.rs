@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use skimp::graph::Dim;
-use skimp::{Compiled, Engine, EvaluateConfig, Monitor, StudyError};
+use skimp::{Compiled, Engine, EvaluateConfig, Monitor, Order, StudyError};
 
 use crate::arrays::{array, numpy_name, tensor};
 use crate::design::designs;
@@ -21,7 +21,7 @@ pub(crate) struct Network {
     pub(crate) network: Arc<skimp::Network>,
     /// What it was opened by.
     model: String,
-    compiled: Mutex<Vec<(Engine, Arc<Compiled>)>>,
+    compiled: Mutex<Vec<((Engine, Order), Arc<Compiled>)>>,
 }
 
 impl Network {
@@ -29,19 +29,24 @@ impl Network {
         Self { network: Arc::new(network), model, compiled: Mutex::default() }
     }
 
-    fn compile(&self, py: Python<'_>, engine: Engine) -> PyResult<Arc<Compiled>> {
+    fn compile(&self, py: Python<'_>, (engine, order): (Engine, Order)) -> PyResult<Arc<Compiled>> {
         let known = || {
             let compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-            compiled.iter().find(|(known, _)| *known == engine).map(|(_, compiled)| Arc::clone(compiled))
+            compiled.iter().find(|(known, _)| *known == (engine, order)).map(|(_, compiled)| Arc::clone(compiled))
         };
         if let Some(compiled) = known() {
             return Ok(compiled);
         }
         let network = Arc::clone(&self.network);
-        let compiled = Arc::new(leave(py, move |_| network.compile(engine))?);
-        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).push((engine, Arc::clone(&compiled)));
+        let compiled = Arc::new(leave(py, move |_| network.compile(engine, order))?);
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).push(((engine, order), Arc::clone(&compiled)));
         Ok(compiled)
     }
+}
+
+/// In which order the f32 engine adds up.
+fn order(options: &Options<'_>) -> PyResult<Order> {
+    Ok(if options.or("exact_order", false)? { Order::Exact } else { Order::Free })
 }
 
 /// Name, element type and extents of an input.
@@ -126,7 +131,7 @@ impl Network {
         options: Options<'py>,
     ) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let engine = options.word("engine")?.unwrap_or(Engine::Cpu);
-        let compiled = self.compile(py, engine)?;
+        let compiled = self.compile(py, (engine, order(&options)?))?;
         let inputs = arrays.iter().zip(self.network.graph.inputs()).map(|(array, input)| tensor(array, input.dtype));
         let inputs = inputs.collect::<PyResult<Vec<_>>>()?;
         let outputs = leave(py, move |_| compiled.run(&inputs))?;
@@ -141,6 +146,7 @@ impl Network {
             data: data.config(0, options.or("images", usize::MAX)?).map_err(failed)?,
             input_size: data.input_size,
             engine: options.word("engine")?,
+            order: order(&options)?,
             quantization: options.settings()?,
         };
         let network = Arc::clone(&self.network);

@@ -51,6 +51,8 @@ pub use crate::simulate::shapes::ShapeLayerConfig;
 pub use crate::simulate::simulated::Simulated;
 pub use crate::simulate::traced::Traced;
 pub use crate::stages::binarized::{BinarizeRecord, BinaryLayerRecord, binarize};
+pub use skimp_cpu::Order;
+
 pub use crate::stages::evaluate::{Engine, EvaluateConfig, EvaluateRecord, evaluate};
 pub use crate::stages::fidelity::QuantizedAccuracy;
 pub use crate::stages::inspect::{InspectLayer, InspectRecord, InspectTotal, NamedShape, inspect};

@@ -4,7 +4,7 @@ use clap::{ArgMatches, Args, ValueHint};
 use skimp::{Engine, EvaluateConfig};
 
 use crate::common::Failure;
-use crate::options::{DataOptions, QuantizationOptions};
+use crate::options::{DataOptions, OrderOptions, QuantizationOptions};
 use crate::settings::choice;
 
 #[derive(Args, Debug)]
@@ -21,6 +21,8 @@ struct Arguments {
     /// [default: integer for a quantized network (QDQ), else cpu]
     #[arg(long, value_parser = choice::<Engine>(), value_name = "ENGINE")]
     engine: Option<Engine>,
+    #[command(flatten)]
+    order: OrderOptions,
     #[command(flatten)]
     quantization: QuantizationOptions,
 }
@@ -57,6 +59,7 @@ impl super::Command for Eval {
             data: arguments.data.config(0, arguments.images.unwrap_or(usize::MAX))?,
             input_size: arguments.data.input_size,
             engine: arguments.engine,
+            order: arguments.order.order(),
             quantization: arguments.quantization.0,
         };
         let bars = global.bars();

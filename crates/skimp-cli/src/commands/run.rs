@@ -7,6 +7,7 @@ use clap::{ArgMatches, Args, ValueHint};
 use skimp::Engine;
 
 use crate::common::{Failure, through_file};
+use crate::options::OrderOptions;
 use crate::settings::choice;
 
 #[derive(Args, Debug)]
@@ -24,6 +25,8 @@ struct Arguments {
     /// Which engine computes; `integer` takes networks from `skimp quantize`
     #[arg(long, default_value = "cpu", value_parser = choice::<Engine>(), value_name = "ENGINE")]
     engine: Engine,
+    #[command(flatten)]
+    order: OrderOptions,
 }
 
 /// The command.
@@ -63,7 +66,12 @@ impl super::Command for Run {
         // External data of the network are inputs, too.
         global.check_output()?;
         let n_outputs = skimp::n_chosen_outputs(&network, &arguments.outputs)?;
-        let config = skimp::RunConfig { engine: arguments.engine, inputs, outputs: arguments.outputs };
+        let config = skimp::RunConfig {
+            engine: arguments.engine,
+            order: arguments.order.order(),
+            inputs,
+            outputs: arguments.outputs,
+        };
         if on_stdout {
             if n_outputs != 1 {
                 let cause = format!(

@@ -19,6 +19,7 @@ pub(crate) mod rows;
 pub(crate) mod sparse;
 pub(crate) mod strided;
 pub(crate) mod transpose;
+pub(crate) mod winograd;
 
 /// Channels in a block, and elements in the vectors that kernels are written in.
 pub(crate) const LANES: usize = 16;

@@ -9,21 +9,22 @@ use skimp_graph::{DType, Graph, GraphError, Node, Tensor, ValueId};
 use super::cones::Cones;
 use super::fuse::{self, Role};
 use super::places::{Form, Places};
-use super::{Arenas, BufferId, OutputSource, Plan, PlannedOutput, ReferenceInput, Step, known, memory};
+use super::{Arenas, BufferId, Choices, OutputSource, Plan, PlannedOutput, ReferenceInput, Step, known, memory};
 use crate::kernels::Isa;
 use crate::kernels::conv::PackedConv;
 use crate::kernels::dense::PackedDense;
 use crate::kernels::depthwise::PackedDepthwise;
 use crate::kernels::grouped::PackedGrouped;
 use crate::kernels::matmul::Panels;
-use crate::kernels::sparse::Zeros;
 use crate::kernels::sparse::conv::PackedSparse;
 use crate::kernels::sparse::dense::PackedSparseDense;
+use crate::kernels::winograd::PackedWinograd;
 
 /// Weights packed once per graph, shared by the plans for all image sizes. Keyed by node and input block.
 #[derive(Debug, Default)]
 pub(crate) struct Packs {
     pub(super) conv: Shared<PackedConv>,
+    pub(super) winograd: Shared<PackedWinograd>,
     pub(super) depthwise: Shared<PackedDepthwise>,
     pub(super) grouped: Shared<PackedGrouped>,
     pub(super) planar: Shared<(Vec<f32>, Vec<f32>)>,
@@ -48,6 +49,17 @@ impl<T> Shared<T> {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         map.entry(key).or_insert_with(|| Arc::new(make())).clone()
     }
+
+    /// The same for what cannot always be made.
+    pub(super) fn try_get_or<E>(&self, key: (usize, usize), make: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = map.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let made = Arc::new(make()?);
+        map.insert(key, Arc::clone(&made));
+        Ok(made)
+    }
 }
 
 /// A plan in the making.
@@ -59,7 +71,9 @@ pub(super) struct Builder<'a> {
     pub(super) packs: &'a Packs,
     pub(super) isa: Isa,
     pub(super) cones: Cones<'a>,
-    pub(super) zeros: Zeros,
+    pub(super) choices: Choices,
+    /// Why there can be no plan.
+    pub(super) failure: Option<GraphError>,
     pub(super) places: Places<'a>,
     /// Names of the layers that leave out weights that are zero.
     pub(super) sparse: Vec<String>,
@@ -70,13 +84,13 @@ pub(super) struct Builder<'a> {
 /// `arenas`.
 ///
 /// # Errors
-/// The node's error if its constants do not fit.
+/// The node's error if its constants do not fit; where transformed weights do not fit into the memory budget.
 pub(crate) fn build(
     graph: &Graph,
     shapes: &Shapes,
     constants: &[Option<Tensor>],
     packs: &Packs,
-    zeros: Zeros,
+    choices: Choices,
     arenas: &Arc<Arenas>,
 ) -> Result<Option<Plan>, GraphError> {
     let known = known::constants(graph, shapes, constants)?;
@@ -87,7 +101,8 @@ pub(crate) fn build(
     let (constants, needed) = (known.as_slice(), known::needed(graph, &known));
     let (isa, cones, places) = (Isa::detect(), Cones::new(graph, shapes, constants), Places::new(shapes));
     let (sparse, steps) = (Vec::new(), Vec::new());
-    let mut builder = Builder { graph, shapes, constants, packs, isa, cones, zeros, places, sparse, steps };
+    let mut builder =
+        Builder { graph, shapes, constants, packs, isa, cones, choices, failure: None, places, sparse, steps };
     let computed = graph.inputs().iter().map(|input| input.value);
     let nodes = graph.nodes().iter().zip(&needed).filter_map(|(node, &needed)| needed.then_some(node));
     let computed = computed.chain(nodes.flat_map(|node| node.outputs.iter().copied()));
@@ -139,7 +154,10 @@ pub(crate) fn build(
             OutputSource::Constant(_) => None,
         })
         .collect();
-    let Builder { places, sparse, steps, .. } = builder;
+    let Builder { places, sparse, steps, failure, .. } = builder;
+    if let Some(error) = failure {
+        return Err(error);
+    }
     let mut drafts = places.finish();
     memory::share_in_place(&mut drafts, &steps, &kept);
     let (buffers, arena_len) =

@@ -25,10 +25,19 @@ use crate::kernels::matmul::Panels;
 use crate::kernels::pool::{PoolKind, PoolShape};
 use crate::kernels::program::Program;
 use crate::kernels::rows::RowFunction;
+use crate::kernels::sparse::Zeros;
 use crate::kernels::sparse::conv::{PackedSparse, Phases};
 use crate::kernels::sparse::dense::PackedSparseDense;
 use crate::kernels::strided::Copy;
+use crate::kernels::winograd::{Order, PackedWinograd};
 use crate::kernels::{Bounds, Isa, Planes};
+
+/// What a user may choose between.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Choices {
+    pub(crate) zeros: Zeros,
+    pub(crate) order: Order,
+}
 
 /// Index of a [`Buffer`].
 type BufferId = usize;
@@ -109,6 +118,16 @@ enum Step {
         x: BufferId,
         residual: Option<BufferId>,
         epilogue: Option<Epilogue>,
+        out: BufferId,
+    },
+    Winograd {
+        packed: Arc<PackedWinograd>,
+        shape: ConvShape,
+        bounds: Bounds,
+        x: BufferId,
+        residual: Option<BufferId>,
+        epilogue: Option<Epilogue>,
+        scratch: BufferId,
         out: BufferId,
     },
     Depthwise {
@@ -236,6 +255,7 @@ impl Step {
     fn out(&self) -> Option<BufferId> {
         match self {
             Self::Convolve { out, .. }
+            | Self::Winograd { out, .. }
             | Self::Depthwise { out, .. }
             | Self::Grouped { out, .. }
             | Self::Planar { out, .. }
@@ -256,6 +276,14 @@ impl Step {
         }
     }
 
+    /// Memory that a kernel writes beside its result.
+    fn scratch(&self) -> Option<BufferId> {
+        match self {
+            Self::Winograd { scratch, .. } => Some(*scratch),
+            _ => None,
+        }
+    }
+
     /// Buffers read, then buffers written.
     fn buffers(&self) -> (Vec<BufferId>, Vec<BufferId>) {
         let operands = |epilogue: &Option<Epilogue>| {
@@ -264,6 +292,9 @@ impl Step {
         match self {
             Self::Convolve { x, residual, epilogue, out, .. } => {
                 (std::iter::once(*x).chain(*residual).chain(operands(epilogue)).collect(), vec![*out])
+            }
+            Self::Winograd { x, residual, epilogue, scratch, out, .. } => {
+                (std::iter::once(*x).chain(*residual).chain(operands(epilogue)).collect(), vec![*out, *scratch])
             }
             Self::Depthwise { x, epilogue, out, .. } | Self::Grouped { x, epilogue, out, .. } => {
                 (std::iter::once(*x).chain(operands(epilogue)).collect(), vec![*out])

@@ -19,7 +19,8 @@ use crate::kernels::layout::Region;
 use crate::kernels::pool::{PoolKind, PoolShape};
 use crate::kernels::sparse::conv::{PackedSparse, Phases};
 use crate::kernels::sparse::dense::PackedSparseDense;
-use crate::kernels::{Halo, LANES, affords_padding};
+use crate::kernels::winograd::{Algorithm, PackedWinograd};
+use crate::kernels::{Halo, LANES, Planes, affords_padding};
 
 impl Builder<'_> {
     /// Plans one node.
@@ -134,7 +135,7 @@ impl Builder<'_> {
         let element =
             |i: usize, o: usize| gemm.alpha * weight[if gemm.trans_b { o * n_inputs + i } else { i * n_outputs + o }];
         let pays = || PackedSparseDense::pays(extent, weight.iter().filter(|&&w| w != 0.0).count());
-        if PackedSparseDense::supports(n_inputs) && self.zeros.are_left_out(pays) {
+        if PackedSparseDense::supports(n_inputs) && self.choices.zeros.are_left_out(pays) {
             let make = || PackedSparseDense::new(self.isa, extent, element, |o| bias[o]);
             let packed = self.packs.sparse_dense.get_or((idx, 0), make);
             self.sparse.push(node.name.clone());
@@ -320,6 +321,8 @@ impl Builder<'_> {
             ConvKernel::Grouped
         } else if blocked && self.leaves_out_zeros(node, &shape, [height, width]) {
             ConvKernel::Sparse
+        } else if blocked && let Some(algorithm) = self.winograd(node, &shape, [height, width]) {
+            ConvKernel::Winograd(algorithm)
         } else if blocked && PackedConv::supports(&shape) {
             ConvKernel::Blocked
         } else {
@@ -331,7 +334,9 @@ impl Builder<'_> {
     /// What the kernel of a convolution can do after it.
     pub(super) fn anchor(&self, node: &Node) -> Anchor {
         match self.conv_kernel(node) {
-            Some((_, ConvKernel::Blocked)) => Anchor { adds_residual: true, runs_programs: true },
+            Some((_, ConvKernel::Blocked | ConvKernel::Winograd(_))) => {
+                Anchor { adds_residual: true, runs_programs: true }
+            }
             Some((_, ConvKernel::Depthwise | ConvKernel::Grouped)) => {
                 Anchor { adds_residual: false, runs_programs: true }
             }
@@ -344,10 +349,17 @@ impl Builder<'_> {
     fn leaves_out_zeros(&self, node: &Node, shape: &ConvShape, [height, width]: [usize; 2]) -> bool {
         let source = Phases::new(shape, height, width);
         PackedSparse::supports(shape, &source)
-            && self.zeros.are_left_out(|| {
+            && self.choices.zeros.are_left_out(|| {
                 let weight = self.parameter(node, 1).unwrap_or_default();
                 PackedSparse::pays(self.isa, shape, &source, weight.iter().filter(|&&w| w != 0.0).count())
             })
+    }
+
+    /// The algorithm for a convolution that need not keep the order of sums.
+    fn winograd(&self, node: &Node, shape: &ConvShape, [height, width]: [usize; 2]) -> Option<Algorithm> {
+        let algorithm = self.choices.order.algorithm(shape, self.parameter(node, 1)?)?;
+        let halo = PackedWinograd::halo(algorithm, shape, height, width);
+        affords(halo, [height, width], shape.output).then_some(algorithm)
     }
 
     /// Plans a convolution with what it swallows.
@@ -412,6 +424,24 @@ impl Builder<'_> {
                 };
                 let out = self.place(out, Form::Blocked);
                 self.push(Step::Convolve { packed, shape, bounds, x, residual, epilogue, out });
+            }
+            ConvKernel::Winograd(algorithm) => {
+                let packed = self.packs.winograd.try_get_or((chain.conv, algorithm.side()), || {
+                    let (weight, bias) = folded();
+                    PackedWinograd::new(isa, algorithm, &shape, &weight, &bias)
+                });
+                let packed = match packed {
+                    Ok(packed) => packed,
+                    Err(error) => {
+                        self.failure = Some(error.into());
+                        return None;
+                    }
+                };
+                let residual = chain.residual.map(|id| self.request(id, Form::Blocked));
+                let x = self.blocked_with(x, PackedWinograd::halo(algorithm, &shape, height, width));
+                let scratch = self.places.scratch(Planes::plain(1, 1, PackedWinograd::scratch(algorithm, &shape)));
+                let out = self.place(out, Form::Blocked);
+                self.push(Step::Winograd { packed, shape, bounds, x, residual, epilogue, scratch, out });
             }
             ConvKernel::Sparse => {
                 let packed = self.packs.sparse.get_or((chain.conv, 0), || {
@@ -490,6 +520,8 @@ enum ConvKernel {
     Grouped,
     /// [`PackedSparse`], which adds a residual and runs no programs.
     Sparse,
+    /// [`PackedWinograd`], which adds a residual.
+    Winograd(Algorithm),
     /// [`PackedConv`], which adds a residual.
     Blocked,
     /// The plain loop, for any shape and without a halo.
@@ -498,7 +530,11 @@ enum ConvKernel {
 
 /// Whether the halo that a convolution reads is small enough to be stored.
 fn affords_halo(shape: &ConvShape, height: usize, width: usize) -> bool {
-    let Halo { top, left, bottom, right } = shape.halo(height, width);
+    affords(shape.halo(height, width), [height, width], shape.output)
+}
+
+fn affords(halo: Halo, input: [usize; 2], output: [usize; 2]) -> bool {
+    let Halo { top, left, bottom, right } = halo;
     let sum = |parts: [usize; 3]| parts.into_iter().try_fold(0_usize, usize::checked_add);
-    affords_padding([sum([top, height, bottom]), sum([left, width, right])], [height, width], shape.output)
+    affords_padding([sum([top, input[0], bottom]), sum([left, input[1], right])], input, output)
 }

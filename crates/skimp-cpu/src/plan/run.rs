@@ -11,21 +11,24 @@ use crate::kernels::matmul::{self, Product, Right, Strides};
 use crate::kernels::program::{self, Image};
 use crate::kernels::{Planes, layout, planar, pool, rows};
 
-/// The arena around the buffer that a step writes.
+/// The arena around the buffers that a step writes.
 struct Around<'a> {
-    before: &'a [f32],
-    after: &'a [f32],
-    after_start: usize,
+    /// The elements before, between and behind them, and where these begin.
+    parts: [(usize, &'a [f32]); 3],
 }
 
 impl Around<'_> {
     fn get(&self, range: Range<usize>) -> &[f32] {
-        if range.start >= self.after_start {
-            &self.after[range.start - self.after_start..range.end - self.after_start]
-        } else {
-            &self.before[range]
-        }
+        let (start, part) = self.parts.iter().rfind(|(start, _)| *start <= range.start).unwrap_or(&self.parts[0]);
+        &part[range.start - start..range.end - start]
     }
+}
+
+/// What a step writes, and the rest.
+struct Split<'a> {
+    out: &'a mut [f32],
+    scratch: &'a mut [f32],
+    around: Around<'a>,
 }
 
 impl Plan {
@@ -132,12 +135,20 @@ impl Plan {
         &self.buffers[buffer].planes
     }
 
-    /// The written buffer apart from the rest.
-    fn split<'a>(&self, arena: &'a mut [f32], out: BufferId) -> (&'a mut [f32], Around<'a>) {
+    /// The written buffers apart from the rest.
+    fn split<'a>(&self, arena: &'a mut [f32], out: BufferId, scratch: Option<BufferId>) -> Split<'a> {
         let range = self.range(out);
-        let (before, rest) = arena.split_at_mut(range.start);
-        let (out, after) = rest.split_at_mut(range.len());
-        (out, Around { before, after, after_start: range.end })
+        let none = range.end..range.end;
+        let other = scratch.map_or(none, |scratch| self.range(scratch));
+        let is_first = range.start < other.start;
+        let (low, high) = if is_first { (range, other) } else { (other, range) };
+        let (before, rest) = arena.split_at_mut(low.start);
+        let (first, rest) = rest.split_at_mut(low.len());
+        let (between, rest) = rest.split_at_mut(high.start - low.end);
+        let (second, after) = rest.split_at_mut(high.len());
+        let around = Around { parts: [(0, before), (low.end, between), (high.end, after)] };
+        let (out, scratch) = if is_first { (first, second) } else { (second, first) };
+        Split { out, scratch, around }
     }
 
     fn step(&self, step: &Step, arena: &mut [f32], parallel: bool) -> Result<(), GraphError> {
@@ -154,7 +165,7 @@ impl Plan {
         }
         let Some(out) = step.out() else { return Ok(()) };
         let offset = self.buffers[out].offset;
-        let (target, around) = self.split(arena, out);
+        let Split { out: target, scratch, around } = self.split(arena, out, step.scratch());
         let to = self.planes(out);
         let image = |buffer: BufferId| (around.get(self.range(buffer)), self.planes(buffer));
         let images =
@@ -168,6 +179,11 @@ impl Plan {
                 let operands = epilogue_images(epilogue);
                 let finish = (*bounds, finish(epilogue, &operands));
                 packed.run(shape, finish, image(*x), out, residual.map(image), parallel);
+            }
+            Step::Winograd { packed, shape, bounds, x, residual, epilogue, .. } => {
+                let operands = epilogue_images(epilogue);
+                let finish = (*bounds, finish(epilogue, &operands));
+                packed.run(shape, finish, image(*x), out, residual.map(image), scratch, parallel);
             }
             Step::Depthwise { packed, shape, bounds, x, epilogue, .. } => {
                 let operands = epilogue_images(epilogue);

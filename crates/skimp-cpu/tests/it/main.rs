@@ -5,6 +5,7 @@ mod random;
 mod sparse;
 mod special;
 mod trained;
+mod winograd;
 
 use rayon::ThreadPoolBuilder;
 use skimp_cpu::CpuExecutor;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use serde::Serialize;
-use skimp_cpu::CpuExecutor;
+use skimp_cpu::{CpuExecutor, Order};
 use skimp_graph::{DType, Executor, Graph, Tensor, shape};
 use skimp_numerics::rng::{Draws, stream};
 
@@ -73,7 +73,7 @@ pub fn latency_ms(
     monitor: &dyn Monitor,
 ) -> Result<f64, StudyError> {
     let Effort { pairs: (least, most), seconds } = Effort::BRIEF;
-    let executor = CpuExecutor::new(graph)?;
+    let executor = CpuExecutor::with_order(graph, Order::Free)?;
     let inputs = inputs(graph, batch, input_size)?;
     monitor.stage("measuring the network", least as u64);
     let begun = Instant::now();
@@ -112,7 +112,8 @@ pub(crate) fn speed_with(
     Effort { pairs: (least, most), seconds }: Effort,
     monitor: &dyn Monitor,
 ) -> Result<SpeedRecord, StudyError> {
-    let (old, new) = (CpuExecutor::new(before)?, CpuExecutor::new(after)?);
+    let executor = |graph| CpuExecutor::with_order(graph, Order::Free);
+    let (old, new) = (executor(before)?, executor(after)?);
     let (old_inputs, new_inputs) = (inputs(before, batch, input_size)?, inputs(after, batch, input_size)?);
     let time = |executor: &CpuExecutor, inputs: &[Tensor]| -> Result<f64, StudyError> {
         let start = Instant::now();

@@ -248,6 +248,7 @@ fn the_integer_engine_says_what_ran_in_integers() {
             data: data(),
             input_size: None,
             engine: Some(Engine::Integer),
+            order: skimp_cpu::Order::Exact,
             quantization: quantization(4),
         };
         let record = evaluate(&network, &config, &Silent).unwrap();
@@ -298,7 +299,13 @@ fn a_fixed_batch_changes_no_answer() {
     };
     let run = |network: &Network, engine| {
         let quantization = QuantizationConfig { calibration_images: 4, ..quantization(8) };
-        let config = EvaluateConfig { data: data.clone(), input_size: None, engine: Some(engine), quantization };
+        let config = EvaluateConfig {
+            data: data.clone(),
+            input_size: None,
+            engine: Some(engine),
+            order: skimp_cpu::Order::Exact,
+            quantization,
+        };
         let record = evaluate(network, &config, &Silent).unwrap();
         (record.images, record.correct, record.correct_top5)
     };
@@ -355,7 +362,13 @@ fn images_channels_last_change_no_answer() {
         ..every_design(LayersConfig::default())
     };
     let run = |network: &Network, engine| {
-        let config = EvaluateConfig { data: data.clone(), input_size: None, engine: Some(engine), quantization };
+        let config = EvaluateConfig {
+            data: data.clone(),
+            input_size: None,
+            engine: Some(engine),
+            order: skimp_cpu::Order::Exact,
+            quantization,
+        };
         let record = evaluate(network, &config, &Silent).unwrap();
         (record.images, record.correct, record.correct_top5)
     };
@@ -373,8 +386,13 @@ fn an_offset_changes_no_sum_and_no_answer() {
     let run = |first_layer| {
         let quantization = QuantizationConfig { first_layer, calibration_images: 4, ..quantization(8) };
         let data = DataConfig { preprocess: Some("sample".to_owned()), ..data() };
-        let config =
-            EvaluateConfig { data: data.clone(), input_size: None, engine: Some(Engine::Integer), quantization };
+        let config = EvaluateConfig {
+            data: data.clone(),
+            input_size: None,
+            engine: Some(Engine::Integer),
+            order: skimp_cpu::Order::Exact,
+            quantization,
+        };
         let correct = evaluate(&network, &config, &Silent).unwrap().correct;
         // SnaPEA compares all its sums with the exact ones, the others 32 outputs of each layer.
         let simulate_config = SimulateConfig { quantization, ..every_design(LayersConfig::default()) };

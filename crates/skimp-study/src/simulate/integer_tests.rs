@@ -153,6 +153,7 @@ fn simulation_and_evaluation_run_one_network() {
         data: DataConfig { accuracy_images: 32, ..data() },
         input_size: None,
         engine: Some(Engine::Integer),
+        order: skimp_cpu::Order::Exact,
         quantization: QuantizationConfig::default(),
     };
     let evaluated = evaluate(&network, &config, &Silent).unwrap();

@@ -1,9 +1,9 @@
 //! Accuracy of a network on a data set.
 
 use serde::{Deserialize, Serialize};
-use skimp_cpu::CpuExecutor;
 use skimp_cpu::binary::BinaryExecutor;
 use skimp_cpu::integer::IntegerExecutor;
+use skimp_cpu::{CpuExecutor, Order};
 use skimp_data::Split;
 use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
 use skimp_graph::reference::Reference;
@@ -61,6 +61,8 @@ pub struct EvaluateConfig {
     pub input_size: Option<[usize; 2]>,
     /// Which engine computes; `None` for the integer engine on a network in QDQ form, the fast f32 engine on others.
     pub engine: Option<Engine>,
+    /// In which order [`Engine::Cpu`] adds up.
+    pub order: Order,
     /// Widths and calibration of [`Engine::Integer`].
     pub quantization: QuantizationConfig,
 }
@@ -260,14 +262,14 @@ pub fn evaluate(
                 let lowered = binary::lower(&Stepped::new(&network.graph)?.graph)?;
                 in_bits = Some(NetworkWork::new(network, images.input())?.in_bits(&lowered));
             }
-            let mut measured = spiking::measure(network, engine, &images, n_images, &[], monitor)?;
+            let mut measured = spiking::measure(network, (engine, config.order), &images, n_images, &[], monitor)?;
             let point = measured.pop().ok_or(AnswerFault::NoOutput)?;
             time_steps = Some(point.steps);
             spikes_per_image = Some(point.spikes_per_image);
             point.tally
         }
         Engine::Reference | Engine::Cpu | Engine::Binary => {
-            let executor = float_executor(network, engine)?;
+            let executor = float_executor(network, engine, config.order)?;
             monitor.stage("classifying images", n_images as u64);
             classify(&images, n_images, monitor, |inputs| executor.run(std::slice::from_ref(inputs)))?
         }
@@ -304,13 +306,13 @@ pub fn evaluate(
 }
 
 impl Network {
-    /// Its accuracy in 32-bit floating point on the first `n_images` images.
+    /// Its accuracy in 32-bit floating point, added up in exact order, on the first `n_images` images.
     ///
     /// # Errors
     /// [`StudyError`] naming the node, or if the answers are no classes or an image cannot be read.
     pub fn accuracy(&self, images: &Images, n_images: usize, monitor: &dyn Monitor) -> Result<Accuracy, StudyError> {
         let n_images = images.limited(n_images, "images to evaluate")?;
-        let executor = float_executor(self, Engine::Cpu)?;
+        let executor = float_executor(self, Engine::Cpu, Order::Exact)?;
         monitor.stage("classifying images", n_images as u64);
         let run = |inputs: &Tensor| executor.run(std::slice::from_ref(inputs));
         Ok(classify(images, n_images, monitor, run)?.accuracy())
@@ -341,18 +343,18 @@ fn warnings(network: &Network, images: &Images, tally: Tally, float: Option<Tall
 }
 
 /// A float engine for `network`.
-pub(crate) fn float_executor(network: &Network, engine: Engine) -> Result<Box<dyn Executor>, StudyError> {
+pub(crate) fn float_executor(network: &Network, engine: Engine, order: Order) -> Result<Box<dyn Executor>, StudyError> {
     match network.temporal()? {
-        Some(temporal) => Ok(Box::new(TimeLoop::new(&network.graph, temporal, |step| one_step(step, engine))?)),
-        None => one_step(&network.graph, engine),
+        Some(temporal) => Ok(Box::new(TimeLoop::new(&network.graph, temporal, |step| one_step(step, engine, order))?)),
+        None => one_step(&network.graph, engine, order),
     }
 }
 
 /// A float engine for a graph that runs once.
-pub(crate) fn one_step(graph: &Graph, engine: Engine) -> Result<Box<dyn Executor>, StudyError> {
+pub(crate) fn one_step(graph: &Graph, engine: Engine, order: Order) -> Result<Box<dyn Executor>, StudyError> {
     Ok(match engine {
         Engine::Reference => Box::new(Reference::new(graph)),
         Engine::Binary => Box::new(BinaryExecutor::new(binary::lower(graph)?)?),
-        Engine::Cpu | Engine::Integer => Box::new(CpuExecutor::new(graph)?),
+        Engine::Cpu | Engine::Integer => Box::new(CpuExecutor::with_order(graph, order)?),
     })
 }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use skimp_cpu::CpuExecutor;
 use skimp_cpu::integer::IntegerExecutor;
+use skimp_cpu::{CpuExecutor, Order};
 use skimp_graph::integer::{IntegerEngine, lower};
 use skimp_graph::{Executor, Graph, Tensor, ValueId};
 use skimp_quant::QdqNetwork;
@@ -80,7 +80,7 @@ pub(crate) fn accuracies(
             return Ok(None);
         }
     };
-    let float = float_executor(network, Engine::Cpu)?;
+    let float = float_executor(network, Engine::Cpu, Order::Exact)?;
     monitor.stage("accuracy, float", n_images as u64);
     let before = match classify(images, n_images, monitor, |inputs| float.run(std::slice::from_ref(inputs))) {
         Ok(tally) => tally,

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+use skimp_cpu::Order;
 use skimp_cpu::integer::IntegerExecutor;
 use skimp_data::{DataError, npy};
 use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
@@ -22,6 +23,8 @@ const MAX_NAMES_BYTES: u64 = 64 << 20;
 pub struct RunConfig {
     /// Which engine computes.
     pub engine: Engine,
+    /// In which order [`Engine::Cpu`] adds up.
+    pub order: Order,
     /// One file for each input of the network, in the network's order; see [`input_files`].
     pub inputs: Vec<PathBuf>,
     /// Names of the outputs to write, in this order; all of them where there are none.
@@ -128,27 +131,27 @@ pub fn n_chosen_outputs(network: &Network, outputs: &[String]) -> Result<usize, 
 }
 
 impl Network {
-    /// Runs the network on `inputs` and returns its outputs, both in order. [`Engine::Integer`] is for networks in QDQ form;
-    /// others have to be [calibrated](Network::calibrate) first.
+    /// Runs the network on `inputs` and returns its outputs, both in order; [`Engine::Cpu`] adds up in [free order](Order::Free).
+    /// [`Engine::Integer`] is for networks in QDQ form; others have to be [calibrated](Network::calibrate) first.
     ///
     /// # Errors
     /// [`StudyError::NotQuantized`] for the integer engine on a float network; [`StudyError::Graph`] naming the input that does
     /// not fit, or the node, or why no layer multiplies bits.
     pub fn run(&self, engine: Engine, inputs: &[Tensor]) -> Result<Vec<Tensor>, StudyError> {
-        self.compile(engine)?.run(inputs)
+        self.compile(engine, Order::Free)?.run(inputs)
     }
 
-    /// Prepares the network for many [runs](Compiled::run): shapes, packed weights and plans are kept. [`Engine::Integer`] is
-    /// for networks in QDQ form.
+    /// Prepares the network for many [runs](Compiled::run): shapes, packed weights and plans are kept. `order` is
+    /// that of [`Engine::Cpu`]. [`Engine::Integer`] is for networks in QDQ form.
     ///
     /// # Errors
     /// [`StudyError::NotQuantized`] for the integer engine on a float network; [`StudyError::Graph`] naming the node that the
     /// engine cannot run.
-    pub fn compile(&self, engine: Engine) -> Result<Compiled, StudyError> {
+    pub fn compile(&self, engine: Engine, order: Order) -> Result<Compiled, StudyError> {
         self.check_engine(engine)?;
         let ready = match engine {
             Engine::Integer => Ready::Integers(Box::new(IntegerExecutor::new(&lower(&self.graph)?)?)),
-            Engine::Reference | Engine::Cpu | Engine::Binary => Ready::Floats(float_executor(self, engine)?),
+            Engine::Reference | Engine::Cpu | Engine::Binary => Ready::Floats(float_executor(self, engine, order)?),
         };
         let names = self.output_names().into_iter().map(str::to_owned).collect();
         Ok(Compiled { ready, output_names: names })
@@ -216,7 +219,7 @@ pub fn run_network(network: &Network, config: &RunConfig, output: &Path) -> Resu
         let (path, expected) = (file.clone(), input.dtype);
         tensors.push(tensor.map_err(|found| StudyError::InputArray { path, found, expected })?);
     }
-    let outputs = network.run(config.engine, &tensors)?;
+    let outputs = network.compile(config.engine, config.order)?.run(&tensors)?;
     for (&idx, path) in chosen.iter().zip(&paths.outputs) {
         write(path, &outputs[idx])?;
     }

@@ -1,6 +1,7 @@
 //! Spiking networks on images: answers and spikes after some numbers of time steps, and conversion to them.
 
 use serde::Serialize;
+use skimp_cpu::Order;
 use skimp_data::Split;
 use skimp_graph::rewrite;
 use skimp_graph::spiking::{Coding, Conversion, Converted, Joined, Temporal, TimeLoop, convert, plain};
@@ -29,7 +30,7 @@ pub(crate) struct Measured {
 /// `sweep`, ascending, and at the end.
 pub(crate) fn measure(
     network: &Network,
-    engine: Engine,
+    (engine, order): (Engine, Order),
     images: &Images,
     n_images: usize,
     sweep: &[usize],
@@ -39,7 +40,7 @@ pub(crate) fn measure(
     let mut points: Vec<(usize, Tally, u64)> =
         sweep.iter().filter(|&&steps| steps < temporal.steps).map(|&steps| (steps, Tally::default(), 0)).collect();
     points.push((temporal.steps, Tally::default(), 0));
-    let run = TimeLoop::watched(&network.graph, temporal, |graph| one_step(graph, engine))?;
+    let run = TimeLoop::watched(&network.graph, temporal, |graph| one_step(graph, engine, order))?;
     monitor.stage("classifying images", n_images as u64);
     let mut n_run = 0;
     for range in images.batches(0..n_images) {
@@ -365,13 +366,13 @@ fn accuracies(
             } else {
                 spiking(&Conversion { steps: most, ..config.conversion })?.1
             };
-            let measured = measure(&network, Engine::Cpu, &images, n_images, &sweep, monitor)?;
+            let measured = measure(&network, (Engine::Cpu, Order::Exact), &images, n_images, &sweep, monitor)?;
             points.extend(measured.iter().map(|measured| point(measured.steps, measured)));
         }
         Coding::FirstSpike => {
             for steps in sweep {
                 let (_, network) = spiking(&Conversion { steps, ..config.conversion })?;
-                let measured = measure(&network, Engine::Cpu, &images, n_images, &[], monitor)?;
+                let measured = measure(&network, (Engine::Cpu, Order::Exact), &images, n_images, &[], monitor)?;
                 points.extend(measured.iter().map(|measured| point(steps, measured)));
             }
         }

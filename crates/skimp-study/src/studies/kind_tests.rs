@@ -98,6 +98,7 @@ impl WidthPoints<'_> {
             data: self.study.data.clone(),
             input_size: None,
             engine: Some(Engine::Integer),
+            order: skimp_cpu::Order::Exact,
             quantization: QuantizationConfig { weight_bits, ..self.plan.quantization },
         }
     }

@@ -79,6 +79,7 @@ impl WidthPoints<'_> {
             data: self.study.data.clone(),
             input_size: self.study.network.input_size,
             engine: Some(engine),
+            order: skimp_cpu::Order::Exact,
             quantization: QuantizationConfig { weight_bits, activation_bits, ..self.plan.quantization },
         }
     }
@@ -308,6 +309,7 @@ mod tests {
                 data: config.header.data.clone(),
                 input_size: None,
                 engine: Some(engine),
+                order: skimp_cpu::Order::Exact,
                 quantization,
             };
             100.0 * evaluate(&Network::open("sample-resnet").unwrap(), &evaluation, &Silent).unwrap().top1

@@ -293,7 +293,7 @@ impl<'a> Bench<'a> {
         if self.config.aim == Aim::MeasuredLatency {
             let network = self.reduced(&settings.steps, monitor)?;
             let judge = || -> Result<Judged, StudyError> {
-                let compiled = network.compile(Engine::Cpu)?;
+                let compiled = network.compile(Engine::Cpu, skimp_study::Order::Exact)?;
                 let run = |inputs: &Tensor| compiled.run(std::slice::from_ref(inputs));
                 right_until(images, n, monitor, &run, &is_clear).map(Judged::of)
             };
@@ -344,7 +344,7 @@ pub(super) fn float_right(
     n: usize,
     monitor: &dyn Monitor,
 ) -> Result<Vec<bool>, StudyError> {
-    let compiled = network.compile(Engine::Cpu)?;
+    let compiled = network.compile(Engine::Cpu, skimp_study::Order::Exact)?;
     right_until(images, n, monitor, &|inputs| compiled.run(std::slice::from_ref(inputs)), &|_| false)
 }
 

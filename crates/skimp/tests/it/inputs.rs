@@ -71,7 +71,7 @@ fn networks_come_from_bytes_and_graphs() {
         assert!((found - expected).abs() < 1e-3, "{found}, expected {expected}");
     }
     // Prepared once, used again, from several threads.
-    let compiled = network.compile(Engine::Cpu).unwrap();
+    let compiled = network.compile(Engine::Cpu, skimp::Order::Free).unwrap();
     let again = || compiled.run(std::slice::from_ref(&inputs)).unwrap().remove(0);
     std::thread::scope(|scope| {
         let threads = [(); 2].map(|()| scope.spawn(again));

@@ -11,7 +11,7 @@ fn main() -> anyhow::Result<()> {
     let (inputs, labels) = images.tensors(0..4)?;
 
     // The fast engine, prepared once for any number of runs, and the naive interpreter that specifies what it computes.
-    let compiled = network.compile(Engine::Cpu)?;
+    let compiled = network.compile(Engine::Cpu, skimp::Order::Free)?;
     let outputs = compiled.run(std::slice::from_ref(&inputs))?;
     let reference = network.run(Engine::Reference, std::slice::from_ref(&inputs))?;
     println!("output \"{}\" of shape {:?}", compiled.output_names()[0], outputs[0].shape());

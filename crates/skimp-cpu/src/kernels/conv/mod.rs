@@ -206,4 +206,4 @@ impl PackedConv {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

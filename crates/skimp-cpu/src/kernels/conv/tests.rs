@@ -2,14 +2,14 @@ use super::super::{Bounds, Halo, Isa, Planes, layout, noise};
 use super::{ConvShape, PackedConv};
 
 #[derive(Debug)]
-struct Case {
-    channels: (usize, usize),
-    groups: usize,
-    image: [usize; 2],
-    kernel: [usize; 2],
-    strides: [usize; 2],
-    dilations: [usize; 2],
-    pads: [usize; 4],
+pub(crate) struct Case {
+    pub(crate) channels: (usize, usize),
+    pub(crate) groups: usize,
+    pub(crate) image: [usize; 2],
+    pub(crate) kernel: [usize; 2],
+    pub(crate) strides: [usize; 2],
+    pub(crate) dilations: [usize; 2],
+    pub(crate) pads: [usize; 4],
 }
 
 fn cases() -> Vec<Case> {
@@ -39,7 +39,7 @@ fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    fn shape(&self) -> ConvShape {
+    pub(crate) fn shape(&self) -> ConvShape {
         let extent = |axis: usize| {
             let reach = (self.kernel[axis] - 1) * self.dilations[axis] + 1;
             (self.image[axis] + self.pads[axis] + self.pads[axis + 2] - reach) / self.strides[axis] + 1
@@ -56,8 +56,8 @@ impl Case {
         }
     }
 
-    /// In f64, straight from the definition.
-    fn naive(&self, x: &[f32], weight: &[f32], bias: &[f32], residual: &[f32]) -> Vec<f32> {
+    /// In f64, straight from the definition, clamped to 0 and 3.
+    pub(crate) fn naive(&self, x: &[f32], weight: &[f32], bias: &[f32], residual: &[f32]) -> Vec<f32> {
         let shape = self.shape();
         let [p, q] = shape.output;
         let (group_in, group_out) = (self.channels.0 / self.groups, self.channels.1 / self.groups);

@@ -1,5 +1,6 @@
 //! The record of a study of accelerators, from the outcomes of its points.
 
+use skimp_cpu::Order;
 use skimp_data::Split;
 use skimp_graph::Executor;
 use skimp_graph::integer::{IntegerEngine, is_quantized};
@@ -105,7 +106,7 @@ pub(super) fn accuracy(
     n_images: usize,
     monitor: &dyn Monitor,
 ) -> Result<AccuracyRecord, StudyError> {
-    let float: Box<dyn Executor> = float_executor(network, Engine::Cpu)?;
+    let float: Box<dyn Executor> = float_executor(network, Engine::Cpu, Order::Exact)?;
     monitor.stage("accuracy, fp32", n_images as u64);
     let before = classify(images, n_images, monitor, |inputs| float.run(std::slice::from_ref(inputs)))?;
     monitor.stage("accuracy, integer", n_images as u64);

@@ -174,6 +174,7 @@ impl<'a> ReductionPoints<'a> {
                 data: DataConfig { split: skimp_data::Split::Test, ..data.clone() },
                 input_size,
                 engine: Some(Engine::Integer),
+                order: skimp_cpu::Order::Exact,
                 quantization: plan.quantization,
             };
             integer_top1 = Some(evaluate(reduced, &evaluation, monitor)?.top1);
