@@ -16,6 +16,7 @@ use super::lanes::Lanes;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::x86::{Avx2, Avx512};
 use super::program::{Epilogue, Load, NO_REGISTERS};
+use super::transpose::{SIDE, to_columns};
 use super::{Isa, LANES, multiply_add};
 use rayon::prelude::*;
 
@@ -180,7 +181,7 @@ fn run<'a>(
                 left.resize(k * height, 0.0);
             }
             let left = &mut left[..k * height];
-            pack(a, k, height, left);
+            pack(isa, a, k, height, left);
             tile(isa, left, right(matrix), height, y);
         });
         finish_rows(isa, epilogue, first, n, y);
@@ -193,7 +194,14 @@ fn run<'a>(
 }
 
 /// Turns `height` rows of `k` elements: of each column the elements lie together.
-fn pack(a: &[f32], k: usize, height: usize, left: &mut [f32]) {
+fn pack(isa: Isa, a: &[f32], k: usize, height: usize, left: &mut [f32]) {
+    if height >= SIDE {
+        // The last rows in a whole piece, too, some of them for the second time.
+        for row in (0..height - SIDE).step_by(SIDE).chain([height - SIDE]) {
+            to_columns(isa, &a[row * k..], k, &mut left[row..], height, k);
+        }
+        return;
+    }
     const WIDTH: usize = 16;
     for (row, a) in a.chunks_exact(k.max(1)).enumerate() {
         let mut parts = a.chunks_exact(WIDTH);

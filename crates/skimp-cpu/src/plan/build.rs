@@ -9,7 +9,9 @@ use skimp_graph::{DType, Graph, GraphError, Node, Tensor, ValueId};
 use super::cones::Cones;
 use super::fuse::{self, Role};
 use super::places::{Form, Places};
-use super::{Arenas, BufferId, Choices, OutputSource, Plan, PlannedOutput, ReferenceInput, Step, known, memory};
+use super::{
+    Arenas, BufferId, Choices, OutputSource, Plan, PlannedOutput, ReferenceInput, Step, WORTH_THREADS, known, memory,
+};
 use crate::kernels::Isa;
 use crate::kernels::conv::PackedConv;
 use crate::kernels::dense::PackedDense;
@@ -166,7 +168,9 @@ pub(crate) fn build(
             cause: "its values need more memory than can be addressed".to_owned(),
         })?;
     let graph = graph.name().to_owned();
-    Ok(Some(Plan { graph, steps, buffers, arena_len, inputs, outputs, arenas: Arc::clone(arenas), sparse }))
+    let len = |buffer: BufferId| buffers[buffer].planes.len();
+    let spread = steps.iter().map(|step| step.work(len) >= WORTH_THREADS).collect();
+    Ok(Some(Plan { graph, steps, spread, buffers, arena_len, inputs, outputs, arenas: Arc::clone(arenas), sparse }))
 }
 
 impl Builder<'_> {

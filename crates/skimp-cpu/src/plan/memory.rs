@@ -92,12 +92,12 @@ pub(super) fn reserved(planes: &Planes) -> usize {
 
 /// Lets elementwise steps write where they read, where nothing reads that afterwards.
 pub(super) fn share_in_place(drafts: &mut [Draft], steps: &[Step], kept: &[BufferId]) {
-    let mut n_readers = vec![0_usize; drafts.len()];
-    for (read, written) in steps.iter().map(Step::buffers) {
-        read.into_iter().for_each(|buffer| n_readers[buffer] += 1);
+    let mut last_readers = vec![0; drafts.len()];
+    for (idx, (read, written)) in steps.iter().map(Step::buffers).enumerate() {
+        read.into_iter().for_each(|buffer| last_readers[buffer] = idx);
         debug_assert!(written.iter().all(|&buffer| buffer < drafts.len()), "buffers of this plan");
     }
-    kept.iter().for_each(|&buffer| n_readers[buffer] += 1);
+    kept.iter().for_each(|&buffer| last_readers[buffer] = steps.len());
     // Of memory that others use, too, nothing is known here.
     let mut shared = vec![false; drafts.len()];
     for (buffer, draft) in drafts.iter().enumerate() {
@@ -106,10 +106,10 @@ pub(super) fn share_in_place(drafts: &mut [Draft], steps: &[Step], kept: &[Buffe
         }
     }
     let mut roots: Vec<BufferId> = (0..drafts.len()).collect();
-    for step in steps {
+    for (idx, step) in steps.iter().enumerate() {
         let Step::Elementwise { x, operands, out, .. } = step else { continue };
         let alike = drafts[*x].planes == drafts[*out].planes;
-        if alike && n_readers[*x] == 1 && !shared[*x] && !shared[*out] && !operands.contains(x) {
+        if alike && last_readers[*x] == idx && !shared[*x] && !shared[*out] && !operands.contains(x) {
             roots[*out] = roots[*x];
             drafts[*out].memory = Memory::Same(roots[*x]);
         }
@@ -305,6 +305,10 @@ mod tests {
         let (found, _) = offsets(vec![own; 3], &[step(0, vec![], 1), step(1, vec![], 2)], &[1, 2]);
         assert_ne!(found[1], found[2]);
         let (found, _) = offsets(vec![own; 2], &[step(0, vec![0], 1)], &[1]);
+        assert_ne!(found[0], found[1]);
+        // What was read before is free, too.
+        let (found, _) = offsets(vec![own; 3], &[step(0, vec![], 1), step(0, vec![], 2)], &[1, 2]);
+        assert_eq!(found[0], found[2]);
         assert_ne!(found[0], found[1]);
         // Another layout is another place, and so is memory that others use.
         let wide = Draft { planes: Planes::plain(3, 5, 8), ..own };

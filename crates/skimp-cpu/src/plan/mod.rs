@@ -56,6 +56,8 @@ pub(crate) struct Plan {
     /// Name of the graph.
     graph: String,
     steps: Vec<Step>,
+    /// Whether each step is worth several threads.
+    spread: Vec<bool>,
     buffers: Vec<Buffer>,
     arena_len: usize,
     inputs: Vec<BufferId>,
@@ -65,6 +67,9 @@ pub(crate) struct Plan {
     /// Names of the layers that leave out weights that are zero.
     sparse: Vec<String>,
 }
+
+/// Multiply-additions, some 60 us of one thread, below which waking others up costs about what they save.
+const WORTH_THREADS: usize = 3 << 20;
 
 /// Where an output comes from.
 #[derive(Debug)]
@@ -273,6 +278,35 @@ impl Step {
             | Self::ChannelNorm { out, .. }
             | Self::Copies { out, .. } => Some(*out),
             Self::Reference { .. } => None,
+        }
+    }
+
+    /// About how many multiply-additions of a convolution's kernel a step takes the time of.
+    fn work(&self, len: impl Fn(BufferId) -> usize) -> usize {
+        let product = |factors: &[usize]| factors.iter().fold(1_usize, |product, &n| product.saturating_mul(n));
+        let convolution = |shape: &ConvShape| {
+            product(&[shape.output[0], shape.output[1], shape.kernel[0], shape.kernel[1], shape.in_channels])
+                .saturating_mul(shape.out_channels / shape.groups)
+        };
+        match self {
+            Self::Convolve { shape, .. } | Self::Sparse { shape, .. } | Self::Grouped { shape, .. } => {
+                convolution(shape)
+            }
+            Self::Winograd { shape, .. } => convolution(shape) / 3,
+            // Each product with a load.
+            Self::Depthwise { shape, .. } => convolution(shape).saturating_mul(4),
+            Self::Planar { shape, .. } => convolution(shape).saturating_mul(16),
+            Self::Dense { x, out, .. } | Self::SparseDense { x, out, .. } => product(&[len(*x), len(*out), 4]),
+            Self::Pool { shape, out, .. } => product(&[shape.kernel[0], shape.kernel[1], len(*out), 4]),
+            Self::Elementwise { program, out, .. } => product(&[len(*out), 4, 1 + program.instructions.len()]),
+            Self::Product { extents, starts, .. } => product(extents).saturating_mul(starts.len()),
+            Self::Rows { out, .. } | Self::ChannelNorm { out, .. } => product(&[len(*out), 16]),
+            Self::Part { out, .. }
+            | Self::GlobalPool { out, .. }
+            | Self::Convert { out, .. }
+            | Self::Gather { out, .. }
+            | Self::Copies { out, .. } => product(&[len(*out), 16]),
+            Self::Reference { .. } => 0,
         }
     }
 

@@ -115,8 +115,8 @@ impl Plan {
         for (&buffer, input) in self.inputs.iter().zip(inputs) {
             arena[self.range(buffer)][..input.len()].copy_from_slice(input);
         }
-        for step in &self.steps {
-            self.step(step, arena, parallel)?;
+        for (step, &spread) in self.steps.iter().zip(&self.spread) {
+            self.step(step, arena, parallel && spread)?;
         }
         for (planned, output) in self.outputs.iter().zip(outputs) {
             if let OutputSource::Computed(buffer) = planned.source {
