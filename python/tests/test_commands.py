@@ -62,6 +62,13 @@ def test_run_is_the_command_line(network: skimp.Network, cli: Cli, tmp_path: Pat
     flipped = np.ascontiguousarray(images[..., ::-1])[..., ::-1]
     np.testing.assert_array_equal(network.run(flipped), logits)
     np.testing.assert_array_equal(network.run(images.astype(np.float64).tolist()), logits)
+    # Sums in the order of the definition, and in fewer multiplications.
+    cli_exact = ("--exact-order", "--output", f"{tmp_path}/exact.npy")
+    with pytest.raises(ValueError):
+        cli("run", "sample-resnet", "--input", f"{tmp_path}/x.npy", *cli_exact)
+    exact = network.run(images, exact_order=True)
+    np.testing.assert_array_equal(exact, np.load(tmp_path / "exact.npy"))
+    assert np.abs(exact - logits).max() < 1e-4 * np.abs(exact).max()
 
 
 def test_networks_are_saved_and_read(network: skimp.Network, tmp_path: Path) -> None:

@@ -211,15 +211,26 @@ fn run_and_export_agree_between_engines() {
     skimp::data::npy::write(folder.path().join("x.npy").as_path(), &[1, 1, 28, 28], &values).unwrap();
     ok(&["inspect", "sample-resnet", "--export", &path("copy.onnx")]);
     let mut outputs = Vec::new();
-    for (model, engine) in [("sample-resnet", "reference"), ("sample-resnet", "cpu"), (&path("copy.onnx"), "cpu")] {
-        ok(&["run", model, "--engine", engine, "--input", &path("x.npy"), "--output", &path("y.npy")]);
+    for (model, engine) in [
+        ("sample-resnet", &["reference"][..]),
+        ("sample-resnet", &["cpu"]),
+        (&path("copy.onnx"), &["cpu"]),
+        ("sample-resnet", &["cpu", "--exact-order"]),
+    ] {
+        let mut arguments = vec!["run", model, "--engine"];
+        arguments.extend(engine);
+        let files = [path("x.npy"), path("y.npy")];
+        arguments.extend(["--input", &files[0], "--output", &files[1]]);
+        ok(&arguments);
         let array = skimp::data::npy::read(path("y.npy")).unwrap();
         assert_eq!(array.shape, [1, 10]);
         outputs.push(array.data.into_f32());
     }
     assert_eq!(outputs[1], outputs[2], "an exported network computes the same");
-    for (a, b) in outputs[0].iter().zip(&outputs[1]) {
-        assert!((a - b).abs() < 1e-4 * a.abs().max(1.0), "reference {a}, cpu {b}");
+    for other in [&outputs[1], &outputs[3]] {
+        for (a, b) in outputs[0].iter().zip(other) {
+            assert!((a - b).abs() < 1e-4 * a.abs().max(1.0), "reference {a}, cpu {b}");
+        }
     }
 }
 
