@@ -13,7 +13,7 @@ from skimp.records import DataSetRecord, DistillRecord, StudyRecord, SupportReco
 
 
 def study(
-    study: str | os.PathLike[str] = "sample",
+    study: str | os.PathLike[str] = "tour",
     *,
     output: str | os.PathLike[str] = "skimp-study",
     network: str | os.PathLike[str] | None = None,

@@ -82,6 +82,7 @@ pub use crate::studies::published::{NO_FIGURE, PublishedConfig};
 pub use crate::studies::recasting_table::{RecastingTableConfig, RecastingTablePlan, ShapeBasis, TableRowConfig};
 pub use crate::studies::reduction::{ReductionConfig, ReductionPlan, VariantConfig};
 pub use crate::studies::runner::{StudyRun, run_study, study, study_in};
+pub use crate::studies::tour::{StopConfig, TourConfig, TourPlan};
 pub use crate::studies::widths::{WidthsConfig, WidthsPlan};
 pub use crate::tabular::Tabular;
 pub use crate::train::config::{TrainConfig, Validation};

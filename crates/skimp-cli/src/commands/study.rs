@@ -12,7 +12,7 @@ use crate::options::TuningOptions;
 #[derive(Args, Debug)]
 struct Arguments {
     /// Study file, or the name of an embedded study (see `skimp list studies`)
-    #[arg(value_name = "STUDY", default_value = "sample", value_parser = Known(|| skimp::names("studies")),
+    #[arg(value_name = "STUDY", default_value = "tour", value_parser = Known(|| skimp::names("studies")),
         hide_possible_values = true)]
     study: String,
     /// Network to use instead of the study's: ONNX file, or the name of a network (see `skimp list networks`)

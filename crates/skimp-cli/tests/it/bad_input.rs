@@ -108,7 +108,7 @@ fn ctrl_c_ends_a_run_and_leaves_no_half_written_file() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let child = std::process::Command::new(env!("CARGO_BIN_EXE_skimp"))
-        .args(["study", "--images", "1000", "--accuracy-images", "1000", "-o", text(&out)])
+        .args(["study", "sample", "--images", "1000", "--accuracy-images", "1000", "-o", text(&out)])
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();

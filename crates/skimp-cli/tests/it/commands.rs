@@ -159,10 +159,10 @@ fn a_dump_agrees_with_its_definition() {
 }
 
 #[test]
-fn the_embedded_study_writes_a_complete_folder() {
+fn an_embedded_study_writes_a_complete_folder() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let said = ok(&["study", "--images", "2", "--accuracy-images", "50", "-o", text(&out)]);
+    let said = ok(&["study", "sample", "--images", "2", "--accuracy-images", "50", "-o", text(&out)]);
     assert!(said.contains("report.html"), "{said}");
     let results = std::fs::read_to_string(out.join("results.json")).unwrap();
     let record: serde_json::Value = serde_json::from_str(&results).unwrap();

@@ -249,7 +249,8 @@ fn external_data_of_a_network_stay() {
 #[test]
 fn a_study_leaves_files_of_the_users_alone() {
     let files = Files::new();
-    let study = |folder: &str| ["study", "--images", "1", "--accuracy-images", "0", "-o", folder].map(str::to_owned);
+    let study =
+        |folder: &str| ["study", "sample", "--images", "1", "--accuracy-images", "0", "-o", folder].map(str::to_owned);
     for (folder, name, content) in [
         ("html", "report.html", "<html>mine</html>"),
         ("json", "results.json", "{\"mine\": 1}"),

@@ -18,6 +18,7 @@ mod simulation;
 mod study;
 mod sweep;
 mod tables;
+mod tour;
 mod training;
 mod upgrade;
 
@@ -46,6 +47,7 @@ pub use self::sweep::{
     WhyColumns,
 };
 pub use self::tables::{ChartRecord, CloudRecord, ColumnRecord, PointRecord, TableRecord, TablesRecord};
+pub use self::tour::{StopRecord, TourRecord};
 pub use self::training::{TrainingEpoch, TrainingRecord, TrainingStart};
 
 use serde::Serialize;

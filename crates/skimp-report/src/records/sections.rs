@@ -9,7 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::{
-    AccuracyRecord, ComparisonRecord, LayersRecord, PrecisionRecord, SimulationRecord, TablesRecord, TrainingRecord,
+    AccuracyRecord, ComparisonRecord, LayersRecord, PrecisionRecord, SimulationRecord, TablesRecord, TourRecord,
+    TrainingRecord,
 };
 
 /// Types of sections that a record is read back into, one line each. Others are kept as they stand in the file.
@@ -21,6 +22,7 @@ static SECTION_TYPES: &[SectionType] = &[
     SectionType::of::<PrecisionRecord>(),
     SectionType::of::<ComparisonRecord>(),
     SectionType::of::<TablesRecord>(),
+    SectionType::of::<TourRecord>(),
 ];
 
 /// A section of a study's record: in JSON an object with its [`SCHEMA`](Self::SCHEMA) on top, under its

@@ -28,12 +28,20 @@ pub struct EmbeddedNetwork {
 }
 
 /// Every embedded network. Built-in ones, which are untrained, are in [`skimp_graph::networks`].
-pub static NETWORKS: &[EmbeddedNetwork] = &[EmbeddedNetwork {
-    name: "sample-resnet",
-    summary: "small residual network for the embedded Fashion-MNIST sample",
-    source: "trained by skimp on Fashion-MNIST; docs/recipes/README.md",
-    bytes: include_bytes!("../../../../assets/networks/sample-resnet.onnx"),
-}];
+pub static NETWORKS: &[EmbeddedNetwork] = &[
+    EmbeddedNetwork {
+        name: "sample-resnet",
+        summary: "small residual network for the embedded Fashion-MNIST sample",
+        source: "trained by skimp on Fashion-MNIST; docs/recipes/README.md",
+        bytes: include_bytes!("../../../../assets/networks/sample-resnet.onnx"),
+    },
+    EmbeddedNetwork {
+        name: "sample-bnn",
+        summary: "four convolutions and two dense layers of one bit for the embedded Fashion-MNIST sample",
+        source: "trained by skimp on Fashion-MNIST; docs/recipes/README.md",
+        bytes: include_bytes!("../../../../assets/networks/sample-bnn.skz"),
+    },
+];
 
 /// A network and where it came from. A clone shares the weights.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 
 pub(crate) mod desk;
 pub(crate) mod folder;
+pub(crate) mod json_text;
 pub(crate) mod point;
 pub(crate) mod progress;
 pub(crate) mod queue;

@@ -114,13 +114,8 @@ impl BinaryTableConfig {
                 ));
             }
         }
-        let (run, unset) = (&self.run, TrainConfig::default());
-        let own = [&run.network, &run.data] == [&unset.network, &unset.data] && run.quantizer.is_none();
-        let is_set = run.preprocess.is_some() || run.input_size.is_some() || run.output_name.is_some();
-        if !own || run.seed != unset.seed || is_set {
-            let keys = "network, data, preprocess, input_size, output_name, quantizer and seed";
-            return Err(format!("[binary_table.run] sets one of {keys}, which the study gives elsewhere"));
-        }
+        let run = &self.run;
+        run.check_unset("[binary_table.run]", &[("quantizer", run.quantizer.is_some())])?;
         for row in &self.rows {
             let run = TrainConfig { quantizer: Some(row.quantizer.clone()), ..run.clone() };
             run.check_settings().map_err(|error| format!("row \"{}\": {error}", row.label))?;
@@ -666,7 +661,7 @@ mod tests {
             ("quantizer = \"bnn\"", "quantizer = \"bmm\"", "row \"BNN\": unknown quantizer \"bmm\""),
             ("baseline = \"DNN\"", "baseline = \"FP\"", "binary_table.baseline is \"FP\", expected one of: DNN, BWN"),
             ("label = \"SNN\"", "label = \"BNN\"", "two rows are labeled \"BNN\""),
-            ("[binary_table.run]", "[binary_table.run]\nseed = 3", "sets one of network, data"),
+            ("[binary_table.run]", "[binary_table.run]\nseed = 3", "[binary_table.run] sets seed"),
         ] {
             assert!(text.contains(from), "{from}");
             let error = StudyConfig::parse(&text.replacen(from, to, 1), "table.toml").unwrap_err().to_string();

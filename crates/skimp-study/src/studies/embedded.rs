@@ -9,6 +9,7 @@ use crate::studies::published::PublishedConfig;
 
 /// Every embedded study, in the order of `skimp list studies`.
 pub(crate) static STUDIES: &[(&str, &str)] = &[
+    ("tour", include_str!("../../../../configs/studies/tour.toml")),
     ("sample", include_str!("../../../../configs/studies/sample.toml")),
     ("cifar10-resnet20", include_str!("../../../../configs/studies/cifar10-resnet20.toml")),
     ("vgg16-imagenet", include_str!("../../../../configs/studies/vgg16-imagenet.toml")),

@@ -18,12 +18,16 @@ pub(crate) mod ranks;
 pub(crate) mod recasting_table;
 pub(crate) mod reduction;
 pub(crate) mod runner;
+pub(crate) mod tour;
+#[cfg(test)]
+mod tour_tests;
 pub(crate) mod widths;
 
 use self::kind::{KindOf, StudyKind};
 
 /// Every kind of study, one line each.
 pub static STUDY_KINDS: &[&dyn StudyKind] = &[
+    &KindOf::<tour::TourPlan>::ENTRY,
     &KindOf::<accelerators::AcceleratorsPlan>::ENTRY,
     &KindOf::<precision::PrecisionPlan>::ENTRY,
     &KindOf::<widths::WidthsPlan>::ENTRY,

@@ -162,6 +162,24 @@ impl TrainConfig {
         self.check().map(drop)
     }
 
+    /// Checks that `table` of a study file leaves alone what the study gives elsewhere: network, data and seed, and the keys
+    /// of `others` that say themselves whether they are set; the cause if not.
+    pub(crate) fn check_unset(&self, table: &str, others: &[(&str, bool)]) -> Result<(), String> {
+        let unset = Self::default();
+        let own = [
+            ("network", self.network != unset.network),
+            ("data", self.data != unset.data),
+            ("preprocess", self.preprocess.is_some()),
+            ("input_size", self.input_size.is_some()),
+            ("output_name", self.output_name.is_some()),
+            ("seed", self.seed != unset.seed),
+        ];
+        match own.iter().chain(others).find(|(_, is_set)| *is_set) {
+            Some((key, _)) => Err(format!("{table} sets {key}, which the study gives elsewhere")),
+            None => Ok(()),
+        }
+    }
+
     /// Checks that no quantizer is asked for, where `what` trains the network as it is.
     pub(crate) fn check_plain(&self, what: &str) -> Result<(), StudyError> {
         match &self.quantizer {

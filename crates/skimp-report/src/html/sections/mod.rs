@@ -17,6 +17,7 @@ mod speedup;
 mod stacks;
 mod summary;
 mod tables;
+mod tour;
 mod training;
 mod unread;
 
@@ -60,6 +61,7 @@ pub trait Section: Sync {
 /// Every section, in the order of the page.
 pub static SECTIONS: &[&dyn Section] = &[
     &summary::Summary,
+    &tour::Tour,
     &tables::Tables,
     &training::Training,
     &precision::Precision,

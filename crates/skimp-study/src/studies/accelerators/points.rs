@@ -96,21 +96,8 @@ pub(super) enum Part {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Outcome {
-    #[serde(with = "json_text")]
+    #[serde(with = "crate::store::json_text")]
     pub(super) json: Part,
-}
-
-mod json_text {
-    use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
-    use serde::ser::{Error as _, Serialize, Serializer};
-
-    pub(super) fn serialize<T: Serialize, S: Serializer>(part: &T, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&serde_json::to_string(part).map_err(S::Error::custom)?)
-    }
-
-    pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-        serde_json::from_str(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
 }
 
 /// Position of the network among the points; the accelerators follow, and the accuracy where it is measured.

@@ -92,13 +92,8 @@ impl PrecisionConfig {
         if !labels.contains(&self.baseline.as_str()) {
             return Err(format!("baseline is \"{}\", expected one of: {known}", self.baseline));
         }
-        let (run, unset) = (&self.run, TrainConfig::default());
-        let own = [&run.network, &run.data, &run.precision] == [&unset.network, &unset.data, &unset.precision];
-        let is_set = run.preprocess.is_some() || run.input_size.is_some() || run.output_name.is_some();
-        if !own || run.seed != unset.seed || is_set {
-            let keys = "network, data, preprocess, input_size, output_name, precision and seed";
-            return Err(format!("[training.run] sets one of {keys}, which the study gives elsewhere"));
-        }
+        let run = &self.run;
+        run.check_unset("[training.run]", &[("precision", run.precision != TrainConfig::default().precision)])?;
         run.check_plain("the study").map_err(|error| format!("[training.run] {error}"))?;
         Ok(())
     }

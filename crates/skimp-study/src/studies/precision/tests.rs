@@ -105,7 +105,7 @@ fn mistakes_are_named() {
         ("seeds = [1, 2]", "seeds = [1, 2, 1]", "seed 1 is given twice"),
         ("baseline = \"fp32\"", "baseline = \"fp64\"", "baseline is \"fp64\", expected one of: fp32, again, mxfp4"),
         ("precision = \"mxfp4\"", "precision = \"mxfp5\"", "mxfp5"),
-        ("epochs = 2", "epochs = 2\nseed = 3", "[training.run] sets one of network, data"),
+        ("epochs = 2", "epochs = 2\nseed = 3", "[training.run] sets seed"),
         ("epochs = 2", "epoch = 2", "unknown field `epoch`"),
         (
             "[training]\n",

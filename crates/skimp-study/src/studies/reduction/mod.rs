@@ -204,13 +204,7 @@ impl ReductionConfig {
         if let Some(pair) = labels.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(format!("two accelerators are labeled \"{}\"", pair[0]));
         }
-        let (run, unset) = (&self.run, TrainConfig::default());
-        let own = run.network == unset.network && run.data == unset.data && run.seed == unset.seed;
-        if !own || run.preprocess.is_some() || run.input_size.is_some() || run.output_name.is_some() {
-            let keys = "network, data, preprocess, input_size, output_name and seed";
-            return Err(format!("[reduction.run] sets one of {keys}, which the study gives elsewhere"));
-        }
-        Ok(())
+        self.run.check_unset("[reduction.run]", &[])
     }
 }
 

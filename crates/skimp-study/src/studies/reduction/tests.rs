@@ -253,7 +253,7 @@ fn mistakes_are_named() {
         ("[\"l1\", \"magnitude\"]", "[\"l9\"]", "\"l9\": prune is \"l9\", expected one of"),
         ("label = \"plain\"", "label = \"before\"", "two reductions are called \"before\""),
         ("\"macs=0.5\"", "\"macs=5\"", "\"l1\": target"),
-        ("images = 32", "seed = 3", "[reduction.run] sets one of"),
+        ("images = 32", "seed = 3", "[reduction.run] sets seed"),
         ("model = \"scnn\"", "model = \"dadiannao\"", "two accelerators are labeled \"dadiannao\""),
         ("accuracy_images = 60", "accuracy_images = 0", "data.accuracy_images is 0"),
         ("seeds = [1]", "seeds = [1]\nlatency_batch = 1\npairs = 0", "reduction.pairs is 0"),
