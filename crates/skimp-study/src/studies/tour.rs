@@ -290,7 +290,7 @@ impl<'a> TourPoints<'a> {
             input_size,
             engine: Some(Engine::Integer),
             quantization: stop.quantization,
-                order: skimp_cpu::Order::Exact,
+            order: skimp_cpu::Order::Exact,
         };
         let accuracy = evaluate(network, &evaluation, monitor)?;
         let counts = NetworkMeasures::of(&network.graph, input_size, 0)?;
