@@ -107,7 +107,7 @@ fn measure() -> Result<(), Box<dyn Error>> {
             }
         }
         let macs = (N_CONVOLUTIONS * channels * filters * extent * extent * 9) as f64;
-        let repeats = (4e8 / macs).clamp(1.0, 200.0) as usize;
+        let repeats = (3e9 / macs).clamp(1.0, 5000.0) as usize;
         let mut times = vec![Vec::new(); executors.len()];
         for _ in 0..ROUNDS {
             for (executor, times) in executors.iter().zip(&mut times) {

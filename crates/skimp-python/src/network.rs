@@ -14,6 +14,9 @@ use crate::options::Options;
 use crate::record::Record;
 use crate::work::{leave, work};
 
+/// How a network runs.
+type Choice = (Engine, Order);
+
 /// A network that was read. What an engine prepares is kept.
 #[pyclass(frozen, module = "skimp._native")]
 #[derive(Debug)]
@@ -21,7 +24,7 @@ pub(crate) struct Network {
     pub(crate) network: Arc<skimp::Network>,
     /// What it was opened by.
     model: String,
-    compiled: Mutex<Vec<((Engine, Order), Arc<Compiled>)>>,
+    compiled: Mutex<Vec<(Choice, Arc<Compiled>)>>,
 }
 
 impl Network {
@@ -29,7 +32,7 @@ impl Network {
         Self { network: Arc::new(network), model, compiled: Mutex::default() }
     }
 
-    fn compile(&self, py: Python<'_>, (engine, order): (Engine, Order)) -> PyResult<Arc<Compiled>> {
+    fn compile(&self, py: Python<'_>, (engine, order): Choice) -> PyResult<Arc<Compiled>> {
         let known = || {
             let compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
             compiled.iter().find(|(known, _)| *known == (engine, order)).map(|(_, compiled)| Arc::clone(compiled))

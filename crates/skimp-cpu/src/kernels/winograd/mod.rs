@@ -37,6 +37,8 @@ const PIECE_BYTES: usize = 1 << 20;
 const PIECE_TILES: usize = 28;
 /// Pieces that run side by side at most, each in scratch memory of its own.
 const MAX_SLOTS: usize = 4;
+/// Pixels of an output below which the weights, read once for so few, cost more than the multiplications.
+const FEW_PIXELS: usize = 36;
 /// Tiles of F(4x4, 3x3) below which reading the weights takes longer than multiplying them.
 const FEW_TILES: usize = 9;
 /// Transformed weights of F(4x4, 3x3) that the second-level cache holds.
@@ -107,11 +109,9 @@ impl Algorithm {
         let n_weights = Self::Four.places() * shape.in_channels * shape.out_channels;
         // A few tiles wait for the weights, of which the smaller algorithm has less than half.
         let waits = rows * columns < FEW_TILES && n_weights > MANY_WEIGHTS;
-        (shape.in_channels >= LANES && shape.out_channels >= LANES).then_some(if waits {
-            Self::Two
-        } else {
-            Self::Four
-        })
+        let is_large = shape.output[0] * shape.output[1] >= FEW_PIXELS;
+        let pays = is_large && shape.in_channels >= LANES && shape.out_channels >= LANES;
+        pays.then_some(if waits { Self::Two } else { Self::Four })
     }
 
     /// Rows and columns of tiles for an output.

@@ -165,6 +165,7 @@ fn the_rule_is_one_of_the_shape() {
     assert_eq!(rule(64, 64, 56), Some(Algorithm::Four));
     assert_eq!(rule(512, 512, 7), Some(Algorithm::Two), "few tiles, many weights");
     assert_eq!(rule(3, 64, 224), None, "too few channels to fill a vector");
+    assert_eq!(rule(256, 256, 2), None, "weights that are read for four pixels");
     let case = Case { strides: [2; 2], ..cases().swap_remove(0) };
     assert_eq!(Order::Four.algorithm(&case.shape(), &[1.0]), None, "no algorithm for strides");
     let shape = cases()[0].shape();
