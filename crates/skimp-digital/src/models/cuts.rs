@@ -18,6 +18,12 @@ pub(super) fn cuts(total: u64, most: u64) -> impl Iterator<Item = Cut> {
     std::iter::successors(first, move |last| (last.share > 1).then(|| cut(last.share - 1)))
 }
 
+/// The one of [`cuts`] whose share is `share`.
+pub(super) fn cut_of(total: u64, most: u64, share: u64) -> Option<Cut> {
+    let parts = (1..=most.min(total)).contains(&share).then(|| total.div_ceil(share))?;
+    (total.div_ceil(parts) == share).then_some(Cut { parts, share })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,6 +37,10 @@ mod tests {
                 expected.sort_unstable();
                 expected.dedup();
                 assert_eq!(found.iter().map(|cut| cut.parts).collect::<Vec<_>>(), expected, "{total} {most}");
+                for share in 0..=most + 2 {
+                    let of_share = found.iter().copied().find(|cut| cut.share == share);
+                    assert_eq!(cut_of(total, most, share), of_share, "{total} {most} {share}");
+                }
                 for cut in found {
                     assert_eq!(cut.share, total.div_ceil(cut.parts));
                     assert_eq!(total.div_ceil(cut.share), cut.parts);

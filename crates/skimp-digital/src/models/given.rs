@@ -20,6 +20,11 @@ impl GivenMapping {
         GivenMapping { layer: self.layer.clone(), numbers: self.numbers.iter().filter(known).cloned().collect() }
     }
 
+    /// Its numbers, in the order in which they are given.
+    pub(super) fn numbers(&self) -> &[(String, u64)] {
+        &self.numbers
+    }
+
     /// The number of a name.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         self.numbers.iter().find(|(known, _)| known == name).map(|&(_, number)| number)
@@ -132,6 +137,11 @@ impl<'g> Matcher<'g> {
             }
         }
         true
+    }
+
+    /// Whether it was asked about any mapping.
+    pub(super) fn met_any(&self) -> bool {
+        self.unknown.is_some() || !self.others.is_empty()
     }
 
     /// Why no mapping was the given one.

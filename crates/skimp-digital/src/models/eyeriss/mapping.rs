@@ -3,8 +3,8 @@
 use skimp_sim::LayerWorkload;
 
 use super::config::Hardware;
-use crate::models::cuts::{Cut, cuts};
-use crate::models::given::Matcher;
+use crate::models::cuts::{Cut, cut_of, cuts};
+use crate::models::given::{GivenMapping, Matcher};
 
 /// Costs of a word that moves, relative to a multiply-accumulate, by which equally fast mappings are ranked: DRAM,
 /// global buffer, array (Y.-H. Chen, J. Emer, V. Sze, ISCA 2016, as in the defaults of stanford-mast/nn_dataflow).
@@ -73,6 +73,57 @@ impl Extents {
     }
 }
 
+/// Names of the numbers of a mapping.
+const NUMBERS: [&str; 12] = [
+    "set_rows",
+    "row_strips",
+    "column_strips",
+    "kernel_pieces",
+    "filters_per_pe",
+    "channels_per_pe",
+    "channel_sets",
+    "filter_sets",
+    "group_sets",
+    "filters_in_buffer",
+    "images_in_pass",
+    "passes",
+];
+
+/// Numbers that a mapping must have; the others are free. Where all are given hardly anything is left to search.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted([Option<u64>; 12]);
+
+impl Wanted {
+    /// The first `n` numbers of a given mapping; `None` if one of them is no number of a mapping.
+    fn first(given: &GivenMapping, n: usize) -> Option<Self> {
+        let mut wanted = Wanted::default();
+        for (name, number) in &given.numbers()[..n] {
+            let idx = NUMBERS.iter().position(|known| known == name)?;
+            wanted.0[idx] = Some(*number);
+        }
+        Some(wanted)
+    }
+
+    fn of(&self, name: &'static str) -> Option<u64> {
+        NUMBERS.iter().position(|known| *known == name).and_then(|idx| self.0[idx])
+    }
+
+    fn allows(&self, name: &'static str, number: u64) -> bool {
+        self.of(name).is_none_or(|wanted| wanted == number)
+    }
+
+    /// All ways to cut `total`, or that whose share is the number `name`.
+    fn cuts(&self, name: &'static str, total: u64, most: u64) -> impl Iterator<Item = Cut> {
+        let given = self.of(name);
+        let all = given.is_none().then(|| cuts(total, most));
+        all.into_iter().flatten().chain(given.and_then(|share| cut_of(total, most, share)))
+    }
+
+    fn accepts(&self, mapping: &Mapping) -> bool {
+        mapping.numbers().iter().zip(self.0).all(|(&(_, number), wanted)| wanted.is_none_or(|wanted| wanted == number))
+    }
+}
+
 /// A mapping with what follows from it. Letters as in the papers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mapping {
@@ -114,20 +165,21 @@ pub(super) struct Mapping {
 impl Mapping {
     /// What a result says of it.
     pub(super) fn numbers(&self) -> [(&'static str, u64); 12] {
-        [
-            ("set_rows", self.set_rows),
-            ("row_strips", self.row_strips),
-            ("column_strips", self.column_strips),
-            ("kernel_pieces", self.kernel_pieces),
-            ("filters_per_pe", self.filters_per_pe),
-            ("channels_per_pe", self.channels_per_pe),
-            ("channel_sets", self.channel_sets),
-            ("filter_sets", self.filter_sets),
-            ("group_sets", self.group_sets),
-            ("filters_in_buffer", self.filters_in_buffer),
-            ("images_in_pass", self.images_in_pass),
-            ("passes", self.passes),
-        ]
+        let numbers = [
+            self.set_rows,
+            self.row_strips,
+            self.column_strips,
+            self.kernel_pieces,
+            self.filters_per_pe,
+            self.channels_per_pe,
+            self.channel_sets,
+            self.filter_sets,
+            self.group_sets,
+            self.filters_in_buffer,
+            self.images_in_pass,
+            self.passes,
+        ];
+        std::array::from_fn(|idx| (NUMBERS[idx], numbers[idx]))
     }
 
     pub(super) fn on_chip_cycles(&self) -> u64 {
@@ -196,11 +248,14 @@ struct Pieces {
 impl Pieces {
     /// A kernel that fits is whole. In pieces it lies as on an array or register file too small for it: one set above
     /// the other and one channel at a time.
-    fn all(x: &Extents, hw: &Hardware) -> Vec<Pieces> {
+    fn all(x: &Extents, hw: &Hardware, wanted: &Wanted) -> Vec<Pieces> {
         let words = hw.ifmap_words.min(hw.filter_words);
         let mut found = Vec::new();
         for rows in cuts(x.r, hw.rows) {
             for columns in cuts(x.s, words) {
+                if !wanted.allows("kernel_pieces", rows.parts * columns.parts) {
+                    continue;
+                }
                 let slots = if rows.parts == 1 { hw.rows / rows.share } else { 1 };
                 let most_channels = if columns.parts == 1 { words / columns.share } else { 1 };
                 found.push(Pieces { rows, columns, slots, most_channels });
@@ -228,18 +283,20 @@ struct Placement {
 }
 
 impl Placement {
-    /// All of them, the fastest to compute first.
-    fn all(x: &Extents, hw: &Hardware) -> Vec<Placement> {
+    /// All of them that are as wanted, the fastest to compute first.
+    fn all(x: &Extents, hw: &Hardware, wanted: &Wanted) -> Vec<Placement> {
         let mut found = Vec::new();
-        for pieces in Pieces::all(x, hw) {
-            for rows in cuts(x.p, pieces.slots * hw.columns) {
+        for pieces in Pieces::all(x, hw, wanted) {
+            let all_rows = wanted.cuts("set_rows", x.p, pieces.slots * hw.columns);
+            for rows in all_rows.filter(|rows| wanted.allows("row_strips", rows.parts)) {
                 let sets = match hw.columns / rows.share {
                     0 => pieces.slots / rows.share.div_ceil(hw.columns),
                     beside => pieces.slots * beside,
                 };
-                for channels in cuts(x.c, sets.min(hw.channels_in_pass)) {
-                    for filters in cuts(x.k, sets / channels.share) {
-                        for groups in cuts(x.groups, sets / (channels.share * filters.share)) {
+                for channels in wanted.cuts("channel_sets", x.c, sets.min(hw.channels_in_pass)) {
+                    for filters in wanted.cuts("filter_sets", x.k, sets / channels.share) {
+                        let most_groups = sets / (channels.share * filters.share);
+                        for groups in wanted.cuts("group_sets", x.groups, most_groups) {
                             let rounds = [groups.parts, rows.parts, channels.parts, filters.parts];
                             let each = product(&[x.n, pieces.rows.parts, x.s, x.q]);
                             let compute = product(&rounds).and_then(|rounds| product(&[each?, rounds]));
@@ -260,59 +317,88 @@ impl Placement {
 ///
 /// Every mapping of smaller hardware is one of larger hardware, and takes no longer there: more of anything never costs
 /// time.
+pub(super) fn best_mapping(layer: &LayerWorkload, hw: &Hardware, coding: &Coding) -> Option<Mapping> {
+    let wanted = Wanted::default();
+    Best { hw, coding, wanted: &wanted, matcher: None, found: None }.run(&Extents::of(layer))
+}
+
+/// The best of the mappings that have the numbers of `given`, or why there is none.
 ///
-/// A `matcher` leaves it the mappings that are as the user wants them.
-pub(super) fn best_mapping(
+/// Only these are looked at. Where there is none, mappings with fewer and fewer of the numbers are, until some fit: the next
+/// number is the one that does not.
+pub(super) fn given_mapping(
     layer: &LayerWorkload,
     hw: &Hardware,
     coding: &Coding,
-    matcher: Option<&mut Matcher<'_>>,
-) -> Option<Mapping> {
+    given: &GivenMapping,
+) -> Result<Mapping, String> {
     let x = Extents::of(layer);
-    let mut best = Best { hw, coding, matcher, found: None };
-    for placement in Placement::all(&x, hw) {
-        if placement.compute > best.least_cycles() {
+    let n_given = given.numbers().len();
+    if let Some(wanted) = Wanted::first(given, n_given) {
+        let found = Best { hw, coding, wanted: &wanted, matcher: None, found: None }.run(&x);
+        if let Some(mapping) = found {
+            return Ok(mapping);
+        }
+    }
+    let mut matcher = Matcher::new(given);
+    for wanted in (0..n_given).rev().filter_map(|n| Wanted::first(given, n)) {
+        Best { hw, coding, wanted: &wanted, matcher: Some(&mut matcher), found: None }.run(&x);
+        if matcher.met_any() {
             break;
         }
-        best.search(&x, &placement);
     }
-    best.found.map(|(_, mapping)| mapping)
+    Err(matcher.reason())
 }
 
 /// The best mapping so far, with its rank.
 struct Best<'s, 'g> {
     hw: &'s Hardware,
     coding: &'s Coding,
+    wanted: &'s Wanted,
+    /// Takes those mappings only that are its own.
     matcher: Option<&'s mut Matcher<'g>>,
     found: Option<((u64, u64), Mapping)>,
 }
 
 impl Best<'_, '_> {
+    fn run(mut self, x: &Extents) -> Option<Mapping> {
+        for placement in Placement::all(x, self.hw, self.wanted) {
+            if placement.compute > self.least_cycles() {
+                break;
+            }
+            self.search(x, &placement);
+        }
+        self.found.map(|(_, mapping)| mapping)
+    }
+
     fn least_cycles(&self) -> u64 {
         self.found.map_or(u64::MAX, |((cycles, _), _)| cycles)
     }
 
     /// Every number of strips, images, channels and filters.
     fn search(&mut self, x: &Extents, placement: &Placement) {
-        let (hw, pieces) = (self.hw, &placement.pieces);
+        let (hw, wanted, pieces) = (self.hw, self.wanted, &placement.pieces);
         let rounds = placement.rows.parts * placement.groups.parts * pieces.count();
         let most_channels = pieces.most_channels.min(hw.channels_in_pass / placement.channels.share);
-        for column_strips in halvings(x.q).map(|columns| x.q.div_ceil(columns)) {
-            for images in halvings(x.n) {
+        let strips = halvings(x.q).map(|columns| x.q.div_ceil(columns));
+        for column_strips in strips.filter(|&strips| wanted.allows("column_strips", strips)) {
+            for images in halvings(x.n).filter(|&images| wanted.allows("images_in_pass", images)) {
                 let walks = rounds.saturating_mul(column_strips * x.n.div_ceil(images));
-                for q in cuts(placement.channels.parts, most_channels) {
+                for q in wanted.cuts("channels_per_pe", placement.channels.parts, most_channels) {
                     let most_filters = hw.psum_words.min(hw.filter_words / (q.share * pieces.columns.share));
                     // What sums and passes take at least.
                     let psums = (x.n * x.outputs).saturating_mul(q.parts * pieces.count()) / hw.psum_rate;
                     let pass = pieces.rows.share + q.share * pieces.columns.share;
                     let least = placement.compute.max(psums);
                     let fill = |p: &Cut| walks.saturating_mul(q.parts * p.parts).saturating_mul(pass);
-                    for p in cuts(placement.filters.parts, most_filters) {
+                    for p in wanted.cuts("filters_per_pe", placement.filters.parts, most_filters) {
                         if least.saturating_add(fill(&p)) > self.least_cycles() {
                             break;
                         }
                         let candidate = Candidate { placement, column_strips, images, q, p };
-                        let Some(mapping) = candidate.evaluate(x, hw) else { continue };
+                        let Some(mapping) = candidate.evaluate(x, hw).filter(|found| wanted.accepts(found)) else {
+                            continue;
+                        };
                         if self.matcher.as_mut().is_some_and(|matcher| !matcher.accepts(&mapping.numbers())) {
                             continue;
                         }
@@ -433,5 +519,94 @@ impl Load {
         // No more than all words, so it fits.
         let early = (later * u128::from(free) / u128::from(self.kept)) as u64;
         (self.words - early).div_ceil(hw.filter_rate).max(all.saturating_sub(self.compute))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use skimp_sim::{LayerKind, LayerShape, ShapeSpec};
+
+    use super::*;
+    use crate::models::given::GivenMappings;
+
+    /// What [`given_mapping`] must come to: of all mappings, those that have the numbers.
+    fn enumerated(x: &Extents, hw: &Hardware, coding: &Coding, given: &GivenMapping) -> Result<Mapping, String> {
+        let mut matcher = Matcher::new(given);
+        let wanted = Wanted::default();
+        let found = Best { hw, coding, wanted: &wanted, matcher: Some(&mut matcher), found: None }.run(x);
+        found.ok_or_else(|| matcher.reason())
+    }
+
+    fn layers() -> impl Strategy<Value = LayerWorkload> {
+        let extents = (1usize..4, 1usize..20, 1usize..20, 1usize..40, 1usize..30);
+        (extents, 1usize..14, 1usize..4, 1usize..3, 1usize..4).prop_filter_map(
+            "the kernel fits",
+            |((groups, c, h, w, k), kernel, stride, dilation, n)| {
+                let square = ShapeSpec::square(groups * c, h, w, groups * k, kernel);
+                let spec = ShapeSpec { n, groups, strides: [stride, 1], dilations: [1, dilation], ..square };
+                Some(LayerWorkload::of_shape("c", LayerKind::Conv, LayerShape::new(spec).ok()?))
+            },
+        )
+    }
+
+    fn hardware() -> impl Strategy<Value = Hardware> {
+        let words = (2u64..300, 1u64..14, 1u64..26, 200u64..60_000);
+        ((2u64..14, 2u64..15), words, prop_oneof![Just(u64::MAX), 1u64..9], any::<(bool, bool)>()).prop_map(
+            |((rows, columns), (filter, ifmap, psum, buffer), channels_in_pass, (filter_prefetch, link_overlaps))| {
+                Hardware {
+                    rows,
+                    columns,
+                    filter_words: filter,
+                    ifmap_words: ifmap,
+                    psum_words: psum,
+                    buffer_words: buffer,
+                    channels_in_pass,
+                    filter_prefetch,
+                    filter_rate: 4,
+                    ifmap_rate: 4,
+                    psum_rate: 4,
+                    link_bytes_per_cycle: 4.0,
+                    link_overlaps,
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// Mappings of this hardware and of other hardware, whole or in part, in any order, some with a number that is wrong
+        /// or with one that is none: the same mapping, or the same reason.
+        #[test]
+        fn a_given_mapping_is_the_one_that_enumeration_finds(
+            layer in layers(), own in hardware(), other in hardware(), alike in any::<bool>(),
+            kept in any::<u16>(), first in 0usize..12, wrong in 0usize..16, by in 1u64..3, coded in 1u64..200,
+        ) {
+            let x = Extents::of(&layer);
+            let coding = Coding { ifmap: MapCoding::run_lengths(coded, 100), ofmap: MapCoding::RAW };
+            let source = if alike { own } else { other };
+            let Some(mapping) = best_mapping(&layer, &source, &coding) else { return Ok(()) };
+            let mut numbers = mapping.numbers().to_vec();
+            numbers.rotate_left(first);
+            // Two of three are whole.
+            if kept % 3 == 0 {
+                let mut at = 0;
+                numbers.retain(|_| { at += 1; kept >> at & 1 == 1 });
+            }
+            match numbers.get_mut(wrong) {
+                Some((_, number)) if !alike || kept % 2 == 0 => *number += by,
+                Some((name, _)) if kept % 7 == 0 => *name = "rows",
+                _ => {}
+            }
+            let listed: Vec<String> = numbers.iter().map(|(name, number)| format!("{name}:{number}")).collect();
+            let Ok(given) = GivenMappings::read(&[format!("c={}", listed.join(" "))]) else { return Ok(()) };
+            let given = given.of(&layer).unwrap();
+            let found = given_mapping(&layer, &own, &coding, given);
+            prop_assert_eq!(&found, &enumerated(&x, &own, &coding, given));
+            if alike && wrong >= numbers.len() {
+                prop_assert!(found.is_ok());
+            }
+        }
     }
 }

@@ -63,11 +63,11 @@ use toml::Table;
 
 use crate::models::entry::Entry;
 
-use super::given::{GivenMappings, Matcher, not_taken};
+use super::given::{GivenMappings, not_taken};
 use crate::costs;
 pub use compression::{nonzero_activation_macs, run_length_words};
 use config::Config;
-use mapping::{Coding, MapCoding, Mapping, best_mapping};
+use mapping::{Coding, MapCoding, Mapping, best_mapping, given_mapping};
 use statistics as stat;
 
 const NAME: &str = "eyeriss";
@@ -295,12 +295,14 @@ impl Accelerator for Chip {
         }
         let mut result = LayerResult::new(layer);
         let zeros = self.zeros(layer, trace, &mut result)?;
-        let mut matcher = self.given.of(layer).map(Matcher::new);
-        let mapping = best_mapping(layer, &self.config.hardware(), &zeros.coding, matcher.as_mut());
-        let mapping = mapping.ok_or_else(|| match &matcher {
-            Some(matcher) => not_taken(layer, NAME, matcher.reason()),
-            None => unsupported("a window beyond the global buffer, or counts beyond 64 bits".to_owned()),
-        })?;
+        let hw = self.config.hardware();
+        let mapping = match self.given.of(layer) {
+            Some(given) => {
+                given_mapping(layer, &hw, &zeros.coding, given).map_err(|reason| not_taken(layer, NAME, reason))?
+            }
+            None => best_mapping(layer, &hw, &zeros.coding)
+                .ok_or_else(|| unsupported("a window beyond the global buffer, or counts beyond 64 bits".to_owned()))?,
+        };
         self.given.note(layer, &mut result);
         self.count(&mapping, &zeros, &mut result);
         Ok(result)

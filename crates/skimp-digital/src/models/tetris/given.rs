@@ -7,7 +7,7 @@ use skimp_sim::LayerWorkload;
 use super::blocking::{Problem, Wanted};
 use super::config::Config;
 use super::partition::Partition;
-use super::plan::{Candidate, FACTORS, INNER, PLACE, Plan, best, candidates, searched};
+use super::plan::{Candidate, FACTORS, INNER, PLACE, Placed, Plan, best, candidates, searched};
 use crate::models::given::{GivenMapping, Matcher};
 
 /// What the loops run over, in their order.
@@ -27,12 +27,10 @@ pub(super) fn plan(
         return Err(format!("the given mapping's batch {batch}: images are scheduled {images} at a time"));
     }
     let wanted = wanted(given)?;
-    let place = given.only(&PLACE);
-    let mut matcher = Matcher::new(&place);
-    let mut candidates = candidates(config, layer, images, layout);
-    candidates.retain(|candidate| matcher.accepts(&candidate.numbers(images)));
+    let all = |placed: &Placed| candidates(config, layer, images, layout, placed);
+    let candidates = all(&placed(given.numbers()));
     if candidates.is_empty() {
-        return Err(matcher.reason());
+        return Err(misplaced(given, |placed| all(placed).iter().map(|candidate| candidate.numbers(images)).collect()));
     }
     let found = match wanted == Wanted::default() {
         true => best(config, &candidates, images, searched(config)),
@@ -42,6 +40,27 @@ pub(super) fn plan(
         let refusals = candidates.iter().map(|candidate| Refusal::of(config, candidate, &wanted));
         refusals.max_by_key(|refusal| refusal.progress).map_or_else(String::new, |furthest| furthest.reason)
     })
+}
+
+/// The part of the numbers that is the place's.
+fn placed(numbers: &[(String, u64)]) -> Placed {
+    Placed(PLACE.map(|known| numbers.iter().find(|(name, _)| name == known).map(|&(_, number)| number)))
+}
+
+/// Why no candidate has the place that is given: those with fewer and fewer of its numbers are looked at, until there are
+/// some.
+fn misplaced(given: &GivenMapping, numbers_of: impl Fn(&Placed) -> Vec<[(&'static str, u64); 13]>) -> String {
+    let place = given.only(&PLACE);
+    let mut matcher = Matcher::new(&place);
+    for n in (0..place.numbers().len()).rev() {
+        for numbers in numbers_of(&placed(&place.numbers()[..n])) {
+            matcher.accepts(&numbers);
+        }
+        if matcher.met_any() {
+            break;
+        }
+    }
+    matcher.reason()
 }
 
 /// The part of the numbers that is the blocking's.
@@ -101,4 +120,96 @@ fn uncovered(wanted: &Wanted, loop_idx: usize, count: u64) -> String {
     let verb = if factors.len() == FACTORS.len() { "not" } else { "no divisor of" };
     let over = LOOPS[loop_idx];
     format!("the given mapping's {}{product}: {verb} the {count} passes over {over}", listed.join(" x "))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{TETRIS, TETRIS_L1, plan as search};
+    use super::*;
+    use crate::models::given::GivenMappings;
+
+    /// What [`plan`] must come to: of all candidates, those that have the numbers.
+    fn enumerated(
+        config: &Config,
+        layer: &LayerWorkload,
+        images: u64,
+        given: &GivenMapping,
+    ) -> Result<Plan, Option<String>> {
+        let place = given.only(&PLACE);
+        let mut matcher = Matcher::new(&place);
+        let mut candidates = candidates(config, layer, images, None, &Placed::default());
+        candidates.retain(|candidate| matcher.accepts(&candidate.numbers(images)));
+        if candidates.is_empty() {
+            return Err(Some(matcher.reason()));
+        }
+        let (wanted, divided) = (wanted(given).unwrap(), Wanted::default());
+        let found = match wanted == Wanted::default() {
+            true => best(config, &candidates, images, searched(config)),
+            false => best(config, &candidates, images, |_, problem, limit| {
+                let (mut limit, mut found) = (limit, None);
+                divided.visit(&problem.nest.counts, &mut |factors, _| {
+                    let is_own = |wanted: Option<u64>, own: u64| wanted.is_none_or(|wanted| wanted == own);
+                    if !(0..3).all(|level| (0..3).all(|l| is_own(wanted.factors[level][l], factors[level][l]))) {
+                        return;
+                    }
+                    let only = Wanted { factors: factors.map(|level| level.map(Some)), ..wanted };
+                    if let Some(better) = only.best(problem, limit) {
+                        limit = better.0;
+                        found = Some(better);
+                    }
+                });
+                found
+            }),
+        };
+        found.ok_or(None)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(150))]
+
+        /// Plans of these settings and of others, whole or in part, in any order, some with a number that is wrong: the same
+        /// plan, or the same reason.
+        #[test]
+        fn a_given_plan_is_the_one_that_enumeration_finds(
+            (c, k, extent, kernel, groups) in (1usize..17, 1usize..17, 1usize..15, 1usize..6, 1usize..3),
+            images in 1u64..5, alike in any::<bool>(), on_vaults in any::<bool>(), sizes in [24u32..300, 24u32..300],
+            kept in any::<u32>(), first in 0usize..24, wrong in 0usize..40,
+        ) {
+            let shaped = LayerWorkload::conv("c", groups * c, extent, extent, groups * k, kernel.min(extent));
+            let layer = shaped.unwrap().with_shape(|shape| shape.groups = groups).unwrap();
+            let model = if on_vaults { &TETRIS } else { &TETRIS_L1 };
+            let engine = |registers: u32| {
+                let settings = format!("register_bytes = {registers}\nbuffer_bytes = {}", 40 * registers);
+                model.engine(&settings.parse().unwrap()).unwrap()
+            };
+            let (own, other) = (engine(sizes[0]), engine(sizes[usize::from(!alike)]));
+            let Ok(source) = search::plan(&other.config, &layer, images, None) else { return Ok(()) };
+            let mut numbers = source.numbers();
+            numbers.rotate_left(first);
+            if kept % 3 == 0 {
+                let mut at = 0;
+                numbers.retain(|_| { at += 1; kept >> at & 1 == 1 });
+            }
+            match numbers.get_mut(wrong) {
+                Some((name, number)) if !name.starts_with("inner") && *name != "batch" => *number += 1,
+                _ => {}
+            }
+            let listed: Vec<String> = numbers.iter().map(|(name, number)| format!("{name}:{number}")).collect();
+            let Ok(given) = GivenMappings::read(&[format!("c={}", listed.join(" "))]) else { return Ok(()) };
+            let given = given.of(&layer).unwrap();
+            let found = plan(&own.config, &layer, images, None, given);
+            match (found, enumerated(&own.config, &layer, images, given)) {
+                (Ok(found), Ok(literal)) => prop_assert_eq!(format!("{found:?}"), format!("{literal:?}")),
+                (Err(found), Err(Some(literal))) => prop_assert_eq!(found, literal),
+                // It lies on the vaults and does not fit: what says so did not change.
+                (Err(found), Err(None)) => prop_assert!(found.starts_with("the given mapping")),
+                (found, literal) => prop_assert!(false, "{found:?} {literal:?}"),
+            }
+            if alike && wrong >= numbers.len() {
+                prop_assert!(plan(&own.config, &layer, images, None, given).is_ok());
+            }
+        }
+    }
 }

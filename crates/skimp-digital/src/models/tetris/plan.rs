@@ -54,9 +54,11 @@ pub(super) const FACTORS: [[&str; 3]; 3] = [
 /// Innermost loops: 0 over ifmaps, 1 over ofmaps, 2 over images.
 pub(super) const INNER: [&str; 2] = ["inner_memory", "inner_buffer"];
 
-fn place(partition: &Partition, mapping: &Mapping, images: u64) -> [(&'static str, u64); 13] {
-    let numbers = [
-        images,
+/// How many of [`PLACE`] come before those of the split, and before those of the mapping.
+const BEFORE: [usize; 2] = [1, 8];
+
+fn split_numbers(partition: &Partition) -> [u64; 7] {
+    [
         partition.batch_parts(),
         partition.batch[0],
         partition.fmap[0],
@@ -64,13 +66,38 @@ fn place(partition: &Partition, mapping: &Mapping, images: u64) -> [(&'static st
         partition.output_parts(),
         partition.output[0],
         u64::from(partition.output_outside),
-        mapping.replicated[0],
-        mapping.replicated[1],
-        mapping.replicated[2],
-        mapping.fold_rows,
-        mapping.fold_columns,
-    ];
+    ]
+}
+
+fn mapping_numbers(mapping: &Mapping) -> [u64; 5] {
+    let [ifmaps, ofmaps, groups] = mapping.replicated;
+    [ifmaps, ofmaps, groups, mapping.fold_rows, mapping.fold_columns]
+}
+
+fn place(partition: &Partition, mapping: &Mapping, images: u64) -> [(&'static str, u64); 13] {
+    let mut numbers = [images; 13];
+    numbers[BEFORE[0]..BEFORE[1]].copy_from_slice(&split_numbers(partition));
+    numbers[BEFORE[1]..].copy_from_slice(&mapping_numbers(mapping));
     std::array::from_fn(|idx| (PLACE[idx], numbers[idx]))
+}
+
+/// Numbers of [`PLACE`] that a candidate must have; the others are free.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Placed(pub(super) [Option<u64>; 13]);
+
+impl Placed {
+    fn has(wanted: &[Option<u64>], numbers: &[u64]) -> bool {
+        wanted.iter().zip(numbers).all(|(wanted, number)| wanted.is_none_or(|wanted| wanted == *number))
+    }
+
+    fn allows_split(&self, partition: &Partition, images: u64) -> bool {
+        Self::has(&self.0[..BEFORE[0]], &[images])
+            && Self::has(&self.0[BEFORE[0]..BEFORE[1]], &split_numbers(partition))
+    }
+
+    fn allows_mapping(&self, mapping: &Mapping) -> bool {
+        Self::has(&self.0[BEFORE[1]..], &mapping_numbers(mapping))
+    }
 }
 
 impl Plan {
@@ -143,7 +170,7 @@ pub(super) fn plan(
     images: u64,
     layout: Option<&Partition>,
 ) -> Result<Plan, SimError> {
-    let candidates = candidates(config, layer, images, layout);
+    let candidates = candidates(config, layer, images, layout, &Placed::default());
     best(config, &candidates, images, searched(config)).ok_or_else(|| {
         let need = 2 * layer.shape.s() + 1;
         let what = format!(
@@ -199,19 +226,26 @@ pub(super) fn best(
     found
 }
 
-/// All splits over the vaults, with all mappings on their arrays.
+/// The splits over the vaults, with the mappings on their arrays, that are as `placed` wants them.
 pub(super) fn candidates(
     config: &Config,
     layer: &LayerWorkload,
     images: u64,
     layout: Option<&Partition>,
+    placed: &Placed,
 ) -> Vec<Candidate> {
     let mut candidates = Vec::new();
-    for partition in partitions(layer, images, config.mesh, config.partition) {
+    let partitions = partitions(layer, images, config.mesh, config.partition).into_iter();
+    for partition in partitions.filter(|partition| placed.allows_split(partition, images)) {
         let layout = layout.unwrap_or(&partition);
-        let hops = hop_words(layer, images, &partition, layout, config.memory, config.mesh);
         let part = largest_part(layer, images, &partition);
-        for mapping in mappings(&part, config.array[0], config.array[1], config.fill) {
+        let mappings =
+            mappings(&part, config.array[0], config.array[1], config.fill, |mapping| placed.allows_mapping(mapping));
+        if mappings.is_empty() {
+            continue;
+        }
+        let hops = hop_words(layer, images, &partition, layout, config.memory, config.mesh);
+        for mapping in mappings {
             let words = words(layer, images, &partition, &part, &mapping, hops);
             let nest = nest(config, layer, images, &partition, &part, &mapping, &words);
             let bound = Problem { nest, tariff: &config.tariff }.lower_bound();
@@ -333,7 +367,7 @@ mod tests {
     /// The best score of all splits, mappings and blockings, nothing left out.
     fn literal(config: &Config, layer: &LayerWorkload, images: u64) -> Option<Score> {
         let mut found: Option<Score> = None;
-        for candidate in candidates(config, layer, images, None) {
+        for candidate in candidates(config, layer, images, None, &Placed::default()) {
             let problem = Problem { nest: candidate.nest, tariff: &config.tariff };
             if let Some((score, _)) = exhaustive(&problem)
                 && found.is_none_or(|best| score.beats(best))
@@ -345,7 +379,7 @@ mod tests {
     }
 
     fn score(config: &Config, layer: &LayerWorkload, plan: &Plan) -> Score {
-        let matching = candidates(config, layer, plan.images, None)
+        let matching = candidates(config, layer, plan.images, None, &Placed::default())
             .into_iter()
             .find(|candidate| candidate.partition == plan.partition && candidate.mapping == plan.mapping);
         let nest = matching.unwrap().nest;

@@ -71,9 +71,9 @@ pub enum Fill {
     Whole,
 }
 
-/// The mappings on an array of `rows` by `columns`: those that fill it first, then those of smaller arrays.
+/// The mappings on an array of `rows` by `columns` that are `wanted`: those that fill it first, then those of smaller arrays.
 #[must_use]
-pub fn mappings(part: &Part, rows: u64, columns: u64, fill: Fill) -> Vec<Mapping> {
+pub fn mappings(part: &Part, rows: u64, columns: u64, fill: Fill, wanted: impl Fn(&Mapping) -> bool) -> Vec<Mapping> {
     let mut known = HashSet::new();
     let mut found = Vec::new();
     let all = |most: u64| (1..=most).rev().take(if fill == Fill::Whole { 1 } else { usize::MAX });
@@ -84,7 +84,7 @@ pub fn mappings(part: &Part, rows: u64, columns: u64, fill: Fill) -> Vec<Mapping
             for spare_rows in all(most_rows) {
                 for spare_columns in all(most_columns) {
                     let fills = filled(part, [filter_rows.parts, output_rows.parts], [spare_rows, spare_columns]);
-                    found.extend(fills.into_iter().filter(|mapping| known.insert(*mapping)));
+                    found.extend(fills.filter(|mapping| wanted(mapping) && known.insert(*mapping)));
                 }
             }
             if fill == Fill::Whole {
@@ -97,13 +97,13 @@ pub fn mappings(part: &Part, rows: u64, columns: u64, fill: Fill) -> Vec<Mapping
 
 /// The mappings that fill the room of `spare` sets, with filter rows and output rows in `folds`: all splits of the rows
 /// between ifmaps and ofmaps.
-fn filled(part: &Part, folds: [u64; 2], spare: [u64; 2]) -> Vec<Mapping> {
+fn filled(part: &Part, folds: [u64; 2], spare: [u64; 2]) -> impl Iterator<Item = Mapping> {
     let ([fold_rows, mut fold_columns], [mut spare_rows, spare_columns]) = (folds, spare);
     // Spare rows take folds of output rows first.
     let moved = spare_rows.min(fold_columns);
     fold_columns = fold_columns.div_ceil(moved);
     spare_rows /= moved;
-    let of_split = |ifmap_rows: u64| {
+    let of_split = move |ifmap_rows: u64| {
         let ifmaps = ifmap_rows.min(part.c);
         let ofmaps = (spare_rows / ifmap_rows * spare_columns).min(part.k);
         let groups = (spare_rows * spare_columns / (ifmaps * ofmaps)).clamp(1, part.groups);
@@ -117,5 +117,5 @@ fn filled(part: &Part, folds: [u64; 2], spare: [u64; 2]) -> Vec<Mapping> {
             pass_cycles: fold_rows * part.s * part.q,
         }
     };
-    divisors(spare_rows).into_iter().map(of_split).collect()
+    divisors(spare_rows).into_iter().map(of_split)
 }

@@ -314,11 +314,17 @@ pub(in crate::models::tetris) struct Wanted {
 impl Wanted {
     /// All ways to cut a loop of `count` passes.
     pub(in crate::models::tetris) fn splits(&self, loop_idx: usize, count: u64) -> Vec<[u64; N]> {
+        let wanted = self.factors.map(|level| level[loop_idx]);
+        let factors = |level: usize, of: u64| match wanted[level] {
+            Some(factor) if factor > 0 && of.is_multiple_of(factor) => vec![factor],
+            Some(_) => Vec::new(),
+            None => divisors(of),
+        };
         let mut splits = Vec::new();
-        for outer in divisors(count) {
-            splits.extend(divisors(count / outer).into_iter().map(|middle| [outer, middle, count / outer / middle]));
+        for outer in factors(0, count) {
+            let of_outer = factors(1, count / outer).into_iter().map(|middle| [outer, middle, count / outer / middle]);
+            splits.extend(of_outer.filter(|split| wanted[2].is_none_or(|inner| inner == split[2])));
         }
-        splits.retain(|split| (0..N).all(|level| self.factors[level][loop_idx].is_none_or(|f| f == split[level])));
         splits
     }
 
