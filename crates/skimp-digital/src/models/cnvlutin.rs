@@ -31,6 +31,7 @@ use toml::Table;
 use super::bricks::{BRICK_READS, Bundle, COMPUTE, Node, NodeWork, VALUE_BITS, WEIGHT_READS, outputs, tap_position};
 use super::config::{check_names, layer_list, layer_values, positive, typed};
 use super::entry::Entry;
+use super::kept::Kept;
 use super::search::{Floor, by_work, check_loss, raise_all, raise_each};
 use crate::costs;
 
@@ -201,6 +202,12 @@ pub fn window(bricks: impl Iterator<Item = u8>, empty_brick_cycles: u64, lanes: 
     counts
 }
 
+/// Key of what lanes did in a trace.
+const LANES: &str = "cnvlutin_lanes";
+
+/// What it depends on beside the values: channels of the bundle, inputs of a brick, the threshold, cycles of an empty brick.
+type LaneKey = (std::ops::Range<usize>, usize, u32, u32);
+
 impl Machine {
     fn new(resolved: Table, config: Config) -> Result<Machine, SimError> {
         let invalid = |key: &str, reason: String| Err(SimError::SettingValue { key: key.into(), reason });
@@ -327,15 +334,20 @@ impl Machine {
         result
     }
 
-    fn sparse(&self, layer: &LayerWorkload, codes: Arc<[i32]>) -> LayerResult {
-        let (padded, codes) = layer.with_padding(codes);
+    fn sparse(&self, layer: &LayerWorkload, trace: &LayerTrace, codes: Arc<[i32]>) -> Result<LayerResult, SimError> {
+        let kept = trace.derived(LANES, || Ok(Kept::<LaneKey, LaneCounts>::default()))?;
+        let mut padded = None;
         let mut result = LayerResult::new(layer);
         let threshold = self.thresholds.of(&layer.name);
         let taps = (layer.shape.p() * layer.shape.q() * layer.shape.r() * layer.shape.s()) as u64;
         let filters = layer.shape.filters_per_group() as u64;
         let (mut lanes, mut bricks, mut entries, mut executed) = (LaneCounts::default(), 0, 0, 0);
         for bundle in self.node.bundles(layer) {
-            let counts = self.bundle(&padded, &codes, &bundle, threshold);
+            let key = (bundle.channels.clone(), self.node.brick, threshold, self.config.empty_brick_cycles);
+            let counts = kept.get(key, || {
+                let (padded, codes) = padded.get_or_insert_with(|| layer.with_padding(codes.clone()));
+                self.bundle(padded, codes, &bundle, threshold)
+            });
             bricks += taps * bundle.bricks as u64 * bundle.passes;
             entries += counts.values * bundle.passes;
             executed += counts.values * filters;
@@ -385,7 +397,7 @@ impl Machine {
         if threshold > 1 {
             result.note(format!("activation codes of magnitude below {threshold} count as zero: answers may change"));
         }
-        result
+        Ok(result)
     }
 }
 
@@ -418,12 +430,13 @@ impl Accelerator for Machine {
             return Err(unsupported(format!("{} images at once; run them one after another", layer.shape.n())));
         }
         let missing = || SimError::TraceRequired { layer: layer.name.clone(), accelerator: NAME, trace: "activation" };
-        let codes = trace.ok_or_else(missing)?.activation()?;
+        let trace = trace.ok_or_else(missing)?;
+        let codes = trace.activation()?;
         if codes.len() != layer.shape.input_count() {
             let reason = format!("the trace holds {} activations, expected {}", codes.len(), layer.shape.input_count());
             return Err(SimError::InvalidLayer { layer: layer.name.clone(), reason });
         }
-        Ok(self.sparse(layer, codes))
+        self.sparse(layer, trace, codes)
     }
 
     fn effect(&self) -> Option<&dyn LayerEffect> {

@@ -18,6 +18,7 @@ mod entry;
 pub mod eyeriss;
 mod given;
 mod isaac;
+mod kept;
 mod laconic;
 mod quick;
 mod scnn;

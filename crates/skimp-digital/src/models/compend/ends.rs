@@ -8,6 +8,9 @@ use skimp_cpu::integer::{self as kernels, ConvError, ConvProblem};
 use skimp_numerics::EndTest;
 use skimp_sim::{Basis, Derived, Finding, Found, LayerTrace, LayerWorkload, Quantity, SimError, TraceError};
 
+use super::slots::SlotCounts;
+use crate::models::kept::Kept;
+
 /// The key of end planes under predictive detection in a trace that holds a recording of them.
 pub const PREDICTED: &str = "predictive_end_planes";
 
@@ -53,13 +56,36 @@ pub struct EndPlanes {
     n_compared: u64,
     /// Outputs that were recomputed plane by plane; none differed.
     n_recomputed: u64,
+    worked: Worked,
+}
+
+/// A block of filters in one pass over the map: its filters, the divisions they are dealt to, windows and planes.
+pub(super) type Walk = (std::ops::Range<usize>, usize, u64, u8);
+
+/// What follows from the planes, worked out when it is first asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Worked {
+    least_and_most: Kept<(), [u8; 2]>,
+    /// Outputs by their planes, for a weight width.
+    counts: Kept<u32, Vec<u64>>,
+    /// Slots of a block, and planes that its outputs use.
+    walks: Kept<Walk, (SlotCounts, u64)>,
 }
 
 impl EndPlanes {
     /// Planes that are known from elsewhere, `[k, p, q]`, each 1 to the weight width.
     #[must_use]
     pub fn recorded(planes: Arc<[u8]>) -> Self {
-        Self { planes, n_compared: 0, n_recomputed: 0 }
+        Self::new(planes, 0, 0)
+    }
+
+    fn new(planes: Arc<[u8]>, n_compared: u64, n_recomputed: u64) -> Self {
+        Self { planes, n_compared, n_recomputed, worked: Worked::default() }
+    }
+
+    /// What a walk over a block came to, worked out by `run` unless it is known.
+    pub(super) fn walked(&self, walk: Walk, run: impl FnOnce() -> (SlotCounts, u64)) -> (SlotCounts, u64) {
+        self.worked.walks.get(walk, run)
     }
 
     /// The planes, `[k, p, q]`.
@@ -69,10 +95,13 @@ impl EndPlanes {
 
     /// What they say of the layer.
     pub(super) fn findings(&self, layer: &LayerWorkload, predicted: bool) -> Vec<Finding> {
-        let mut counts = vec![0; layer.weight_bits as usize];
-        for &plane in self.planes.iter() {
-            counts[usize::from(plane) - 1] += 1;
-        }
+        let counts = self.worked.counts.get(layer.weight_bits, || {
+            let mut counts = vec![0; layer.weight_bits as usize];
+            for &plane in self.planes.iter() {
+                counts[usize::from(plane) - 1] += 1;
+            }
+            counts
+        });
         let planes = if predicted { &PREDICTED_PLANES } else { &PLANES };
         let mut findings = vec![Finding::new(planes, Found::Distribution { first: 1, counts })];
         if self.n_compared > 0 {
@@ -88,6 +117,13 @@ impl EndPlanes {
         let (bits, outputs) = (layer.weight_bits, layer.shape.output_count());
         if self.planes.len() != outputs {
             return misfit(format!("{outputs} values"), self.planes.len().to_string());
+        }
+        let [least, most] = self.worked.least_and_most.get((), || {
+            let (least, most) = (self.planes.iter().min(), self.planes.iter().max());
+            [least.copied().unwrap_or(1), most.copied().unwrap_or(1)]
+        });
+        if least > 0 && u32::from(most) <= bits {
+            return Ok(self);
         }
         match self.planes.iter().find(|&&plane| plane == 0 || u32::from(plane) > bits) {
             Some(outside) => misfit(format!("planes in 1..={bits}"), outside.to_string()),
@@ -119,8 +155,9 @@ pub(super) fn proven(layer: &LayerWorkload, trace: &LayerTrace, test: EndTest) -
     let found = trace.derived(key(test), || {
         let operands = Operands::of(layer, trace)?;
         let end = kernels::end_planes(&operands.problem(), test).map_err(|error| failed(layer, key(test), error))?;
+        let n_compared = end.planes.len() as u64;
         let n_recomputed = verify(layer, trace, &operands, &end, test)?;
-        Ok(EndPlanes { n_compared: end.planes.len() as u64, planes: end.planes.into(), n_recomputed })
+        Ok(EndPlanes::new(end.planes.into(), n_compared, n_recomputed))
     })?;
     found.checked(layer, key(test))
 }

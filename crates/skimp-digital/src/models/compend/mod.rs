@@ -41,7 +41,7 @@ mod timeline;
 use std::sync::Arc;
 
 use skimp_sim::{
-    Accelerator, Activity, ComparisonRow, Configured, CostTable, Facts, LayerEffect, LayerResult, LayerTrace,
+    Accelerator, Activity, ComparisonRow, Configured, CostTable, Derived, Facts, LayerEffect, LayerResult, LayerTrace,
     LayerWorkload, Loss, Needs, OperationCount, Provenance, Scope, Scopes, Searchable, SimError, TimelineSpan, Tuner,
     losses,
 };
@@ -242,10 +242,14 @@ impl Machine {
             let inputs = layer.shape.inputs_per_output();
             return Ok(Detection::Off(format!("{inputs} inputs per output take {passes} passes")));
         }
-        check_weight_codes(layer)?;
-        let missing =
-            || SimError::TraceRequired { layer: layer.name.clone(), accelerator: self.facts.name, trace: "activation" };
-        Ok(Detection::On(trace.ok_or_else(missing)?))
+        let Some(trace) = trace else {
+            check_weight_codes(layer)?;
+            let (layer, accelerator) = (layer.name.clone(), self.facts.name);
+            return Err(SimError::TraceRequired { layer, accelerator, trace: "activation" });
+        };
+        // Once for all settings.
+        trace.derived(CODES_FIT, || check_weight_codes(layer).map(|()| CodesFit))?;
+        Ok(Detection::On(trace))
     }
 
     fn end_planes(&self, layer: &LayerWorkload, trace: &LayerTrace) -> Result<Arc<EndPlanes>, SimError> {
@@ -367,6 +371,15 @@ impl Machine {
         ((layer.shape.p() * layer.shape.q()) as u64 * channels * bits).div_ceil(hw.line_bits)
     }
 }
+
+/// Key of [`CodesFit`] in a trace.
+const CODES_FIT: &str = "weight_codes_fit";
+
+/// That the weight codes of a layer have an inverted two's complement.
+#[derive(Debug)]
+struct CodesFit;
+
+impl Derived for CodesFit {}
 
 /// Refuses weight codes that inverted two's complement cannot hold: `-(2^(B-1) - 1) ..= 2^(B-1)` is its range.
 fn check_weight_codes(layer: &LayerWorkload) -> Result<(), SimError> {
@@ -503,7 +516,7 @@ impl Accelerator for Machine {
             }
             Detection::On(trace) => {
                 let ends = self.end_planes(layer, trace)?;
-                let run = run_with_ends(&layout, ends.planes(), planes, pus_per_row);
+                let run = run_with_ends(&layout, &ends, planes, pus_per_row);
                 let mut result = self.counts(layer, &layout, &run);
                 result.findings.push(early_stop::at_work());
                 result.findings.extend(ends.findings(layer, matches!(self.rule, StopRule::Predicted(_))));

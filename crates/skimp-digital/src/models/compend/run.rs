@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::ends::EndPlanes;
 use super::mapping::{Layout, Part};
 use super::slots::{SlotCounts, WindowRun, run_division};
 
@@ -55,11 +56,12 @@ pub(super) fn run_all_planes(layout: &Layout, planes: u8, pus_per_row: u64) -> R
 }
 
 /// Output `o` of filter `k` at window `x` takes `ends[k * windows + x]` planes; padding filters take all.
-pub(super) fn run_with_ends(layout: &Layout, ends: &[u8], planes: u8, pus_per_row: u64) -> RunCounts {
+pub(super) fn run_with_ends(layout: &Layout, ends: &EndPlanes, planes: u8, pus_per_row: u64) -> RunCounts {
     let mut counts = RunCounts::default();
     for part in &layout.parts {
         for block in part.blocks() {
-            let (slots, useful) = run_block(part, block.clone(), ends, planes);
+            let walk = (block.clone(), part.divisions, part.windows, planes);
+            let (slots, useful) = ends.walked(walk, || run_block(part, block.clone(), ends.planes(), planes));
             counts.add(part, 0, pus_per_row, &slots);
             counts.planes_dense += block.len() as u64 * u64::from(planes) * part.windows;
             counts.planes_useful += useful;
