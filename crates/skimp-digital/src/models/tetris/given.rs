@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use skimp_sim::LayerWorkload;
 
-use super::blocking::{Problem, Wanted};
+use super::blocking::{Problem, Score, Wanted};
 use super::config::Config;
 use super::partition::Partition;
 use super::plan::{Candidate, FACTORS, INNER, PLACE, Placed, Plan, best, candidates, searched};
@@ -32,9 +32,14 @@ pub(super) fn plan(
     if candidates.is_empty() {
         return Err(misplaced(given, |placed| all(placed).iter().map(|candidate| candidate.numbers(images)).collect()));
     }
-    let found = match wanted == Wanted::default() {
-        true => best(config, &candidates, images, searched(config)),
-        false => best(config, &candidates, images, |_, problem, limit| wanted.best(problem, limit)),
+    let found = match &candidates[..] {
+        _ if wanted == Wanted::default() => best(config, &candidates, images, searched(config)),
+        // Where there is one place, no bounds are needed to tell places apart.
+        [only] => {
+            let problem = Problem { nest: only.nest, tariff: &config.tariff };
+            wanted.best(&problem, Score::WORST).map(|(_, blocking)| only.with(blocking, images))
+        }
+        several => best(config, several, images, |_, problem, limit| wanted.best(problem, limit)),
     };
     found.ok_or_else(|| {
         let refusals = candidates.iter().map(|candidate| Refusal::of(config, candidate, &wanted));

@@ -6,7 +6,7 @@ use super::blocking::{Blocking, FILTERS, IFMAPS, Nest, OFMAPS, Problem, Score, S
 use super::bypass;
 use super::config::{Config, Search};
 use super::partition::{Partition, hop_words, partitions, share};
-use super::row_stationary::{Mapping, Part, mappings};
+use super::row_stationary::{Mapping, Part, wanted_mappings};
 
 /// Words of a layer over all vaults if each is moved once, exact.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +95,11 @@ impl Placed {
             && Self::has(&self.0[BEFORE[0]..BEFORE[1]], &split_numbers(partition))
     }
 
+    /// Folds of rows and columns, the last two numbers.
+    fn folds(&self) -> [Option<u64>; 2] {
+        [self.0[11], self.0[12]]
+    }
+
     fn allows_mapping(&self, mapping: &Mapping) -> bool {
         Self::has(&self.0[BEFORE[1]..], &mapping_numbers(mapping))
     }
@@ -156,6 +161,12 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
+    /// The plan with this blocking.
+    pub(super) fn with(&self, blocking: Blocking, images: u64) -> Plan {
+        let Candidate { partition, mapping, words, .. } = *self;
+        Plan { partition, mapping, blocking, words, images }
+    }
+
     /// Its part of [`Plan::numbers`].
     pub(super) fn numbers(&self, images: u64) -> [(&'static str, u64); 13] {
         place(&self.partition, &self.mapping, images)
@@ -219,8 +230,7 @@ pub(super) fn best(
             && score.beats(limit)
         {
             limit = score;
-            let Candidate { partition, mapping, words, .. } = *candidate;
-            found = Some(Plan { partition, mapping, blocking, words, images });
+            found = Some(candidate.with(blocking, images));
         }
     }
     found
@@ -239,8 +249,8 @@ pub(super) fn candidates(
     for partition in partitions.filter(|partition| placed.allows_split(partition, images)) {
         let layout = layout.unwrap_or(&partition);
         let part = largest_part(layer, images, &partition);
-        let mappings =
-            mappings(&part, config.array[0], config.array[1], config.fill, |mapping| placed.allows_mapping(mapping));
+        let wanted = |mapping: &Mapping| placed.allows_mapping(mapping);
+        let mappings = wanted_mappings(&part, config.array, config.fill, placed.folds(), wanted);
         if mappings.is_empty() {
             continue;
         }

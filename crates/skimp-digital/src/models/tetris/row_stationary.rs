@@ -71,9 +71,20 @@ pub enum Fill {
     Whole,
 }
 
-/// The mappings on an array of `rows` by `columns` that are `wanted`: those that fill it first, then those of smaller arrays.
+/// The mappings on an array of `rows` by `columns`: those that fill it first, then those of smaller arrays.
 #[must_use]
-pub fn mappings(part: &Part, rows: u64, columns: u64, fill: Fill, wanted: impl Fn(&Mapping) -> bool) -> Vec<Mapping> {
+pub fn mappings(part: &Part, rows: u64, columns: u64, fill: Fill) -> Vec<Mapping> {
+    wanted_mappings(part, [rows, columns], fill, [None; 2], |_| true)
+}
+
+/// Those of [`mappings`] that have these folds of rows and columns, where they are given, and are `wanted`.
+pub(super) fn wanted_mappings(
+    part: &Part,
+    [rows, columns]: [u64; 2],
+    fill: Fill,
+    folds: [Option<u64>; 2],
+    wanted: impl Fn(&Mapping) -> bool,
+) -> Vec<Mapping> {
     let mut known = HashSet::new();
     let mut found = Vec::new();
     let all = |most: u64| (1..=most).rev().take(if fill == Fill::Whole { 1 } else { usize::MAX });
@@ -83,7 +94,11 @@ pub fn mappings(part: &Part, rows: u64, columns: u64, fill: Fill, wanted: impl F
             let most_columns = if output_rows.parts == 1 { columns / part.p } else { 1 };
             for spare_rows in all(most_rows) {
                 for spare_columns in all(most_columns) {
-                    let fills = filled(part, [filter_rows.parts, output_rows.parts], [spare_rows, spare_columns]);
+                    let fold = Fold::new([filter_rows.parts, output_rows.parts], spare_rows);
+                    if folds.iter().zip([fold.rows, fold.columns]).any(|(given, own)| given.is_some_and(|f| f != own)) {
+                        continue;
+                    }
+                    let fills = filled(part, &fold, spare_columns);
                     found.extend(fills.filter(|mapping| wanted(mapping) && known.insert(*mapping)));
                 }
             }
@@ -95,14 +110,24 @@ pub fn mappings(part: &Part, rows: u64, columns: u64, fill: Fill, wanted: impl F
     found
 }
 
-/// The mappings that fill the room of `spare` sets, with filter rows and output rows in `folds`: all splits of the rows
-/// between ifmaps and ofmaps.
-fn filled(part: &Part, folds: [u64; 2], spare: [u64; 2]) -> impl Iterator<Item = Mapping> {
-    let ([fold_rows, mut fold_columns], [mut spare_rows, spare_columns]) = (folds, spare);
-    // Spare rows take folds of output rows first.
-    let moved = spare_rows.min(fold_columns);
-    fold_columns = fold_columns.div_ceil(moved);
-    spare_rows /= moved;
+/// Folds of a set, and the rows of sets that they leave.
+struct Fold {
+    rows: u64,
+    columns: u64,
+    spare_rows: u64,
+}
+
+impl Fold {
+    /// Filter rows and output rows in these folds, with so many spare rows of sets, which take folds of output rows first.
+    fn new([rows, columns]: [u64; 2], spare_rows: u64) -> Self {
+        let moved = spare_rows.min(columns);
+        Fold { rows, columns: columns.div_ceil(moved), spare_rows: spare_rows / moved }
+    }
+}
+
+/// The mappings that fill the room of spare sets: all splits of the rows between ifmaps and ofmaps.
+fn filled(part: &Part, fold: &Fold, spare_columns: u64) -> impl Iterator<Item = Mapping> {
+    let Fold { rows: fold_rows, columns: fold_columns, spare_rows } = *fold;
     let of_split = move |ifmap_rows: u64| {
         let ifmaps = ifmap_rows.min(part.c);
         let ofmaps = (spare_rows / ifmap_rows * spare_columns).min(part.k);
