@@ -1,5 +1,7 @@
 //! The embedded cost tables: one line each, a file of `configs/costs/`.
 
+use std::sync::{Mutex, PoisonError};
+
 use skimp_sim::{CostTable, SimError, nearest};
 
 /// The tables, in the order of `skimp list costs`: name and text.
@@ -30,7 +32,7 @@ pub fn named_or_written(setting: &str) -> Result<CostTable, SimError> {
         return CostTable::from_toml(setting);
     }
     match COST_TABLES.iter().find(|(known, _)| *known == setting) {
-        Some((_, text)) => CostTable::from_toml(text),
+        Some((name, text)) => embedded(name, text),
         None => Err(SimError::CostTable {
             table: setting.to_owned(),
             key: "costs".into(),
@@ -40,6 +42,18 @@ pub fn named_or_written(setting: &str) -> Result<CostTable, SimError> {
             ),
         }),
     }
+}
+
+/// An embedded table, read once: every configured design has one.
+fn embedded(name: &'static str, text: &str) -> Result<CostTable, SimError> {
+    static READ: Mutex<Vec<(&str, CostTable)>> = Mutex::new(Vec::new());
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, table)) = read.iter().find(|(known, _)| *known == name) {
+        return Ok(table.clone());
+    }
+    let table = CostTable::from_toml(text)?;
+    read.push((name, table.clone()));
+    Ok(table)
 }
 
 #[cfg(test)]

@@ -180,6 +180,11 @@ pub fn preset_settings(preset: &str) -> Result<Vec<Setting>, SimError> {
     let values: Table = preset
         .parse()
         .map_err(|source| SimError::Toml { what: "accelerator preset".into(), source: Box::new(source) })?;
+    Ok(settings_of(preset, &values))
+}
+
+/// What the comments of `preset`, which has these `values`, say.
+pub(crate) fn settings_of(preset: &str, values: &Table) -> Vec<Setting> {
     let mut marks: Vec<(&str, &str)> = Vec::new();
     let (mut above, mut heading, mut prefix) = (String::new(), String::new(), String::new());
     let mut settings = Vec::new();
@@ -211,22 +216,22 @@ pub fn preset_settings(preset: &str) -> Result<Vec<Setting>, SimError> {
             let (meaning, range, source) = parts(&text);
             let source = if source.is_empty() { heading.clone() } else { source };
             let source = marks.iter().find(|(mark, _)| *mark == source).map_or(source, |(_, full)| (*full).to_owned());
-            let default = crate::settings::lookup(&values, &key).cloned();
+            let default = crate::settings::lookup(values, &key).cloned();
             if let Some(default) = default.filter(|_| key != "schema") {
                 settings.push(Setting { key, default, range, meaning, source });
             }
         }
     }
-    Ok(settings)
+    settings
 }
 
 /// Refuses settings of `resolved` that lie outside the ranges that the preset states.
-pub(crate) fn check_ranges(preset: &str, resolved: &Table) -> Result<(), SimError> {
-    for setting in preset_settings(preset)? {
+pub(crate) fn check_ranges(settings: &[Setting], resolved: &Table) -> Result<(), SimError> {
+    for setting in settings {
         let Some(value) = crate::settings::lookup(resolved, &setting.key) else { continue };
         if !setting.range.contains(value) {
             let reason = format!("expected {}, found {value}", setting.range);
-            return Err(SimError::SettingValue { key: setting.key, reason });
+            return Err(SimError::SettingValue { key: setting.key.clone(), reason });
         }
     }
     Ok(())

@@ -1,9 +1,11 @@
 //! Overrides on top of a preset: preset < file < command line, nothing else.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use toml::{Table, Value};
 
 use crate::SimError;
-use crate::preset::check_ranges;
+use crate::preset::{Setting, check_ranges, settings_of};
 
 /// Puts one `key = value` of the command line (`compend.end=false` without the accelerator's name) into `overrides`.
 /// Dots descend into tables. The preset decides the type; an unknown key names the nearest valid one.
@@ -55,24 +57,54 @@ pub fn apply_setting(preset: &Table, overrides: &mut Table, key: &str, value: &s
 /// does not fit it, [`SimError::SettingValue`] if one lies outside the range that the preset states. An integer may stand
 /// for a float.
 pub fn resolve_config(preset: &str, overrides: &Table) -> Result<Table, SimError> {
-    let mut resolved: Table = preset
-        .parse()
-        .map_err(|source| SimError::Toml { what: "accelerator preset".into(), source: Box::new(source) })?;
-    let all = leaf_keys(&resolved);
-    merge(&mut resolved, overrides, "", &all)?;
-    check_ranges(preset, &resolved)?;
+    let preset = preset_of(preset)?;
+    let mut resolved = preset.values.clone();
+    merge(&mut resolved, overrides, "", &preset.values)?;
+    check_ranges(&preset.settings, &resolved)?;
     Ok(resolved)
 }
 
-fn merge(base: &mut Table, overrides: &Table, prefix: &str, all: &[String]) -> Result<(), SimError> {
+/// A preset that was read.
+struct Preset {
+    text: String,
+    values: Table,
+    settings: Vec<Setting>,
+}
+
+/// Presets that are kept: more than there are, but for programs that make their own.
+const KEPT_PRESETS: usize = 64;
+
+/// Reads a preset, once: a sweep of thousands of points asks for the same again and again.
+fn preset_of(text: &str) -> Result<Arc<Preset>, SimError> {
+    static KNOWN: RwLock<Vec<Arc<Preset>>> = RwLock::new(Vec::new());
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner).iter().find(|preset| preset.text == text).cloned();
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let values: Table = text
+        .parse()
+        .map_err(|source| SimError::Toml { what: "accelerator preset".into(), source: Box::new(source) })?;
+    let settings = settings_of(text, &values);
+    let read = Arc::new(Preset { text: text.to_owned(), values, settings });
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    if known.len() >= KEPT_PRESETS {
+        known.remove(0);
+    }
+    known.push(Arc::clone(&read));
+    Ok(read)
+}
+
+/// Puts `overrides` into `base`, which has the keys of `preset`.
+fn merge(base: &mut Table, overrides: &Table, prefix: &str, preset: &Table) -> Result<(), SimError> {
     for (name, value) in overrides {
         let key = format!("{prefix}{name}");
         let Some(slot) = base.get_mut(name) else {
+            let all = leaf_keys(preset);
             let nearest = nearest(&key, all.iter().map(String::as_str));
             return Err(SimError::UnknownSetting { key, nearest, known: all.join(", ") });
         };
         match (&mut *slot, value) {
-            (Value::Table(inner), Value::Table(more)) => merge(inner, more, &format!("{key}."), all)?,
+            (Value::Table(inner), Value::Table(more)) => merge(inner, more, &format!("{key}."), preset)?,
             (Value::Float(float), Value::Integer(integer)) => *float = *integer as f64,
             (known, given) if known.same_type(given) => *known = given.clone(),
             (known, given) => {

@@ -72,6 +72,13 @@ impl<V: Clone> Cache<V> {
         Ok(made)
     }
 
+    /// What `make` makes, which nobody asks for again and is not kept.
+    pub(crate) fn pass<E>(&self, make: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+        let made = make()?;
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).made += 1;
+        Ok(made)
+    }
+
     fn place(&self, key: &Key) -> Place<V> {
         let mut guard = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slots = &mut *guard;
@@ -127,6 +134,8 @@ mod tests {
         assert_eq!(cache.get(&Key::named("e"), || Err("no"), |_: &u64| 1), Err("no"));
         assert_eq!(get("e", 1), 5);
         assert_eq!(cache.counts().0, 6);
+        assert_eq!([cache.pass(|| Ok::<_, ()>(8)), cache.pass(|| Err(()))], [Ok(8), Err(())]);
+        assert_eq!(cache.counts().0, 7);
     }
 
     #[test]

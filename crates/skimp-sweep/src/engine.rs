@@ -1,8 +1,7 @@
 //! The points of a sweep, worked out: whoever asks for points gets rows, in the order asked.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -18,7 +17,7 @@ use crate::figure::{FIGURES, Figures};
 use crate::point::PointConfig;
 use crate::search::Aims;
 use crate::space::{Assignment, Space};
-use crate::stages::{Brought, Key, Keys, StageCount, Stages};
+use crate::stages::{Asked, Brought, Key, Keys, StageCount, Stages};
 use crate::store::{PointRow, Status};
 
 /// A sweep that is open: its space, and the stages that its points share. Points come from the sweep's own search, or from
@@ -41,22 +40,41 @@ pub struct Engine {
     space: Space,
     aims: Aims,
     stages: Stages,
-    measures_latency: bool,
+    asked: Asked,
     /// Whether points of several designs stand beside each other, so that one table must price them all.
     several_designs: bool,
+    /// What points were but for their designs, the last one first.
+    rests: Mutex<Vec<Arc<Rest>>>,
 }
+
+/// What a point is but for its design: the same for the thousands of settings that are tried of one.
+#[derive(Debug)]
+struct Rest {
+    /// Its accelerator is any.
+    config: PointConfig,
+    /// Its last key is any.
+    keys: Keys,
+    digests: Arc<Vec<InputDigest>>,
+    /// The resolved configuration as JSON, before the accelerator and after it.
+    json: [String; 2],
+    /// What goes into a point's name after the accelerator.
+    named: Vec<u8>,
+    inputs: String,
+}
+
+/// How many of them are kept.
+const KEPT: usize = 64;
 
 /// A point that is ready to run.
 #[derive(Debug)]
 pub(crate) struct Planned {
     pub(crate) id: String,
-    config: PointConfig,
+    rest: Arc<Rest>,
     keys: Keys,
     /// The design, or why there is none.
     design: Result<Design, String>,
     axes: String,
     config_json: String,
-    inputs: String,
 }
 
 impl Engine {
@@ -71,8 +89,10 @@ impl Engine {
         let asks = |figure: usize| Some(figure) == latency;
         let measures_latency = aims.objectives.iter().any(|objective| asks(objective.figure))
             || aims.constraints.iter().any(|constraint| asks(constraint.figure()));
+        let shares_simulations = space.axes().iter().flat_map(|axis| &axis.keys).any(|key| !changes_simulation(key));
+        let asked = Asked { measures_latency, shares_simulations };
         let several_designs = several_designs(&space);
-        Ok(Self { space, aims, stages: Stages::new(cache_bytes), measures_latency, several_designs })
+        Ok(Self { space, aims, stages: Stages::new(cache_bytes), asked, several_designs, rests: Mutex::default() })
     }
 
     /// The axes.
@@ -121,33 +141,61 @@ impl Engine {
             // As designs beside each other have it: like is compared with like.
             config.costs = CostsConfig::Common;
         }
-        let digests = match self.stages.digests(&config, monitor) {
-            Ok(digests) => digests,
-            // The network does not take these images: a result of each of its points.
-            Err(StudyError::Input(_) | StudyError::Answers(_) | StudyError::Spiking { .. }) => Default::default(),
-            Err(error) => return Err(error.into()),
-        };
+        let rest = self.rest(&config, monitor)?;
         let design = self.space.design(&config).map_err(|error| error.to_string());
         let settings = match &design {
-            Ok(design) => json!(design.facts().config),
-            Err(_) => json!(config.accelerator.set),
+            Ok(design) => &design.facts().config,
+            Err(_) => &config.accelerator.set,
         };
-        let mut resolved = serde_json::to_value(&config).unwrap_or_default();
-        resolved["accelerator"] = json!({ "model": config.accelerator.model, "set": settings });
+        let accelerator = json!({ "model": config.accelerator.model, "set": settings });
         let named = |axis: &crate::axis::Axis, value: &Option<toml::Value>| {
             value.as_ref().map(|value| (axis.name.clone(), serde_json::to_value(value).unwrap_or_default()))
         };
         let axes: Map<String, Json> =
             self.space.axes().iter().zip(assignment).filter_map(|(axis, value)| named(axis, value)).collect();
+        let [before, after] = &rest.json;
         Ok(Planned {
-            id: identity(&resolved, &digests),
-            keys: Keys::of(&config),
+            id: identity(&accelerator, &rest.named, &rest.digests),
+            keys: rest.keys.of_design(&config.accelerator),
             design,
             axes: Json::Object(axes).to_string(),
-            config_json: resolved.to_string(),
-            inputs: serde_json::to_string(&*digests).unwrap_or_default(),
-            config,
+            config_json: format!("{before}{accelerator}{after}"),
+            rest,
         })
+    }
+
+    /// What `config` is but for its design.
+    fn rest(&self, config: &PointConfig, monitor: &dyn Monitor) -> Result<Arc<Rest>, SweepError> {
+        let is_same = |rest: &Arc<Rest>| rest.config.differs_in_design_alone(config);
+        let mut rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = rests.iter().position(is_same) {
+            rests[..=at].rotate_right(1);
+            return Ok(Arc::clone(&rests[0]));
+        }
+        drop(rests);
+        let digests = match self.stages.digests(config, monitor) {
+            Ok(digests) => digests,
+            // The network does not take these images: a result of each of its points.
+            Err(StudyError::Input(_) | StudyError::Answers(_) | StudyError::Spiking { .. }) => Default::default(),
+            Err(error) => return Err(error.into()),
+        };
+        let mut resolved = serde_json::to_value(config).unwrap_or_default();
+        let places: &[&str] = if digests.is_empty() { &[] } else { &["network.model", "data.set"] };
+        let json = around(&mut resolved, ACCELERATOR);
+        let mut named = Vec::new();
+        hash(&resolved, "", places, &mut named);
+        let rest = Arc::new(Rest {
+            config: config.clone(),
+            keys: Keys::of(config),
+            inputs: serde_json::to_string(&*digests).unwrap_or_default(),
+            digests,
+            json,
+            named,
+        });
+        let mut rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+        rests.insert(0, Arc::clone(&rest));
+        rests.truncate(KEPT);
+        Ok(rest)
     }
 
     /// Works out the planned points that `order` names and hands each row in as soon as it is there. Points that share a
@@ -163,7 +211,7 @@ impl Engine {
             let of_design = grouped(&of_trace, |idx| planned[idx].keys.simulated);
             // The stages that the points share use all threads; only then do the points have one each.
             if let Some(&first) = of_trace.iter().find(|&&idx| planned[idx].design.is_ok()) {
-                let begun = self.stages.prepare(&planned[first].keys, &planned[first].config, &Quiet(monitor));
+                let begun = self.stages.prepare(&planned[first].keys, &planned[first].rest.config, &Quiet(monitor));
                 if let Err(StudyError::Interrupted) = begun {
                     return Err(StudyError::Interrupted.into());
                 }
@@ -187,7 +235,7 @@ impl Engine {
         let outcome = match &planned.design {
             Ok(design) => {
                 let quiet = Quiet(monitor);
-                match self.stages.run(&planned.keys, &planned.config, design, self.measures_latency, &quiet) {
+                match self.stages.run(&planned.keys, &planned.rest.config, design, self.asked, &quiet) {
                     Err(StudyError::Interrupted) => return Err(StudyError::Interrupted.into()),
                     outcome => outcome.map_err(|error| error.to_string()),
                 }
@@ -200,7 +248,7 @@ impl Engine {
             reason: None,
             config: planned.config_json.clone(),
             axes: planned.axes.clone(),
-            inputs: planned.inputs.clone(),
+            inputs: planned.rest.inputs.clone(),
             figures: Figures::default(),
             outcome: "{}".to_owned(),
             seconds: None,
@@ -237,6 +285,16 @@ fn grouped(order: &[usize], key: impl Fn(usize) -> Key) -> Vec<Vec<usize>> {
     groups
 }
 
+/// Whether points that differ in `key` have simulations of their own.
+fn changes_simulation(key: &str) -> bool {
+    let (section, rest) = key.split_once('.').unwrap_or((key, ""));
+    match section {
+        "costs" => false,
+        "accelerator" => matches!(rest, "" | "model" | "set") || rest.starts_with("set."),
+        _ => true,
+    }
+}
+
 /// Whether points may be of several models.
 fn several_designs(space: &Space) -> bool {
     let of_axes = space.axes().iter().any(|axis| {
@@ -250,47 +308,76 @@ fn several_designs(space: &Space) -> bool {
     of_axes || models.len() > 1
 }
 
-/// A point's name: a digest of its resolved configuration and of what it reads, wherever that lies.
-fn identity(resolved: &Json, digests: &[InputDigest]) -> String {
-    let places: &[&str] = if digests.is_empty() { &[] } else { &["network.model", "data.set"] };
+/// Key of the accelerator in a resolved configuration: the first one in the order of names.
+const ACCELERATOR: &str = "accelerator";
+
+/// The JSON of an object before and after the value of `key`, which is taken out of it.
+fn around(object: &mut Json, key: &str) -> [String; 2] {
+    // No name has such a character in it.
+    let place = format!("\u{1}{key}\u{1}");
+    object[key] = place.clone().into();
+    let text = object.to_string();
+    if let Json::Object(map) = object {
+        map.remove(key);
+    }
+    let place = Json::from(place).to_string();
+    let (before, after) = text.split_once(&place).unwrap_or((&text, ""));
+    [before.to_owned(), after.to_owned()]
+}
+
+/// A point's name: a digest of its resolved configuration and of what it reads, wherever that lies. `rest` is what the
+/// configuration without its accelerator is hashed as.
+fn identity(accelerator: &Json, rest: &[u8], digests: &[InputDigest]) -> String {
+    let mut begun = vec![b'{'];
+    hash_key(ACCELERATOR, &mut begun);
+    hash(accelerator, ACCELERATOR, &[], &mut begun);
     let mut hasher = Sha256::new();
-    hash(resolved, "", places, &mut hasher);
+    hasher.update(&begun);
+    hasher.update(&rest[1..]);
     digests.iter().for_each(|input| hasher.update(&input.sha256));
     hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Hashes a value with keys in order, whatever order they were filled in, without those of `places`.
-fn hash(value: &Json, at: &str, places: &[&str], hasher: &mut Sha256) {
+fn hash_key(key: &str, hashed: &mut Vec<u8>) {
+    hashed.extend(key.len().to_le_bytes());
+    hashed.extend(key.as_bytes());
+}
+
+/// What a value is hashed as, with keys in order, whatever order they were filled in, without those of `places`.
+fn hash(value: &Json, at: &str, places: &[&str], hashed: &mut Vec<u8>) {
     match value {
         Json::Object(map) => {
-            let mut keys: Vec<&String> = map.keys().collect();
-            keys.sort_unstable();
-            hasher.update(b"{");
-            for key in keys {
+            let mut keys: Vec<(&String, &Json)> = map.iter().collect();
+            keys.sort_unstable_by_key(|(key, _)| *key);
+            hashed.push(b'{');
+            for (key, value) in keys {
+                if places.is_empty() {
+                    hash_key(key, hashed);
+                    hash(value, "", &[], hashed);
+                    continue;
+                }
                 // Two levels are enough to tell the places.
                 let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
                 if !places.contains(&path.as_str()) {
-                    hasher.update(key.len().to_le_bytes());
-                    hasher.update(key);
-                    hash(&map[key], &path, places, hasher);
+                    hash_key(key, hashed);
+                    hash(value, &path, places, hashed);
                 }
             }
-            hasher.update(b"}");
+            hashed.push(b'}');
         }
         Json::Array(values) => {
-            hasher.update(b"[");
-            values.iter().for_each(|value| hash(value, at, &[], hasher));
-            hasher.update(b"]");
+            hashed.push(b'[');
+            values.iter().for_each(|value| hash(value, at, &[], hashed));
+            hashed.push(b']');
         }
         Json::String(text) => {
-            hasher.update(b"s");
-            hasher.update(text.len().to_le_bytes());
-            hasher.update(text);
+            hashed.push(b's');
+            hash_key(text, hashed);
         }
         other => {
-            hasher.update(b"n");
-            hasher.update(other.to_string());
-            hasher.update(b";");
+            hashed.push(b'n');
+            hashed.extend(other.to_string().as_bytes());
+            hashed.push(b';');
         }
     }
 }
@@ -338,5 +425,35 @@ impl Monitor for Quiet<'_> {
 
     fn interrupted(&self) -> bool {
         self.0.interrupted()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names and configurations of points that differ in their design are those of the whole configuration.
+    #[test]
+    fn a_point_is_its_rest_around_its_design() {
+        let mut whole = json!({
+            "network": { "model": "m", "input_size": [32, 32] }, "data": { "set": "sample", "images": 2 },
+            "quantization": { "weight_bits": 8, "scale": 0.1 }, "layers": {}, "reduction": [{ "prune": "l1" }],
+            "accelerator": { "model": "a\"b", "set": { "z": [1.5, "x"], "network": { "model": true } } }, "costs": "auto",
+        });
+        let (text, accelerator) = (whole.to_string(), whole["accelerator"].clone());
+        let digest = |path: &str| InputDigest { path: path.into(), sha256: "ab".into(), ..InputDigest::default() };
+        for digests in [vec![], vec![digest("here")]] {
+            let places: &[&str] = if digests.is_empty() { &[] } else { &["network.model", "data.set"] };
+            let mut named = Vec::new();
+            hash(&whole, "", places, &mut named);
+            digests.iter().for_each(|input: &InputDigest| named.extend(input.sha256.as_bytes()));
+            let literal: String = Sha256::digest(&named).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            let (mut rest, mut alone) = (Vec::new(), whole.clone());
+            let [before, after] = around(&mut alone, ACCELERATOR);
+            hash(&alone, "", places, &mut rest);
+            assert_eq!(identity(&accelerator, &rest, &digests), literal);
+            assert_eq!(format!("{before}{accelerator}{after}"), text);
+        }
+        assert!(around(&mut whole, ACCELERATOR)[0].len() > 2 && whole.get(ACCELERATOR).is_none());
     }
 }

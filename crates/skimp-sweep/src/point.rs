@@ -39,6 +39,21 @@ pub struct PointConfig {
     pub costs: CostsConfig,
 }
 
+impl PointConfig {
+    /// Whether `other` is the same but for its design.
+    pub(crate) fn differs_in_design_alone(&self, other: &Self) -> bool {
+        let Self { network, reduction, training, data, quantization, widths, layers, accelerator: _, costs } = self;
+        *network == other.network
+            && *reduction == other.reduction
+            && *training == other.training
+            && *data == other.data
+            && *quantization == other.quantization
+            && *widths == other.widths
+            && *layers == other.layers
+            && *costs == other.costs
+    }
+}
+
 /// The sections of a point, which a sweep file may have for all points together.
 pub(crate) const SECTIONS: [&str; 9] =
     ["network", "reduction", "training", "data", "quantization", "widths", "layers", "accelerator", "costs"];

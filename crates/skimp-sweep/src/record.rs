@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use skimp_report::records::{
     AxisColumn, FigureColumn, InputDigest, ObjectiveRecord, PointStatus, SlowLayer, SweepPoint, SweepRecord,
@@ -53,13 +54,18 @@ pub(crate) fn record(config: &SweepConfig, space: &Space, rows: &[PointRow]) -> 
         ..SweepRecord::default()
     };
     let mut inputs: Vec<InputDigest> = Vec::new();
+    let mut last_inputs = "";
     for row in rows {
-        let values: Map<String, Json> = serde_json::from_str(&row.axes).unwrap_or_default();
-        let read: Vec<InputDigest> = serde_json::from_str(&row.inputs).unwrap_or_default();
-        for input in read {
-            if !inputs.contains(&input) {
-                inputs.push(input);
+        let mut values: Map<String, Json> = serde_json::from_str(&row.axes).unwrap_or_default();
+        // Most rows read what the one before them does.
+        if row.inputs != last_inputs {
+            let read: Vec<InputDigest> = serde_json::from_str(&row.inputs).unwrap_or_default();
+            for input in read {
+                if !inputs.contains(&input) {
+                    inputs.push(input);
+                }
             }
+            last_inputs = &row.inputs;
         }
         record.push(SweepPoint {
             id: row.point_id.clone(),
@@ -69,7 +75,7 @@ pub(crate) fn record(config: &SweepConfig, space: &Space, rows: &[PointRow]) -> 
                 Status::Failed => PointStatus::Failed,
             },
             reason: row.reason.clone().unwrap_or_default(),
-            axes: axes.iter().map(|key| values.get(key).cloned().unwrap_or_default()).collect(),
+            axes: axes.iter().map(|key| values.get_mut(key).map(Json::take).unwrap_or_default()).collect(),
             figures: figures.iter().map(|&idx| row.figures[idx]).collect(),
             why: slowest(&row.outcome),
         });
@@ -78,16 +84,25 @@ pub(crate) fn record(config: &SweepConfig, space: &Space, rows: &[PointRow]) -> 
     Ok(record)
 }
 
+/// What a page shows of a row's outcome.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Outcome {
+    slowest: Vec<Slow>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Slow {
+    layer: String,
+    share: f64,
+    why: String,
+}
+
 fn slowest(outcome: &str) -> Vec<SlowLayer> {
-    let outcome: Json = serde_json::from_str(outcome).unwrap_or_default();
-    let layers = outcome["slowest"].as_array().map_or(&[][..], Vec::as_slice);
-    let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
-    let layer = |slow: &Json| SlowLayer {
-        layer: text(&slow["layer"]),
-        share: slow["share"].as_f64().unwrap_or_default(),
-        bound: text(&slow["why"]),
-    };
-    layers.iter().map(layer).collect()
+    let outcome: Outcome = serde_json::from_str(outcome).unwrap_or_default();
+    let layer = |Slow { layer, share, why }: Slow| SlowLayer { layer, share, bound: why };
+    outcome.slowest.into_iter().map(layer).collect()
 }
 
 /// Writes the page of a sweep into its folder.

@@ -185,6 +185,11 @@ struct Stopped {
 /// Figures of points that run, in the order of points, and how many were worked out now.
 type Batch = (Vec<Option<Figures>>, usize);
 
+/// What a search is told of a row: its figures, if it ran.
+fn told_of(row: &PointRow) -> Option<Figures> {
+    (row.status != Status::Failed).then_some(row.figures)
+}
+
 /// Points that are in the store are taken from there, the others worked out.
 fn run_batch(
     engine: &Engine,
@@ -207,7 +212,7 @@ fn run_batch(
         match row {
             Some(row) => {
                 progress.point(&row);
-                kept.insert(point.id.clone(), row);
+                kept.insert(point.id.clone(), told_of(&row));
             }
             // Two settings may come to the same point.
             None if !seen.insert(point.id.clone()) => progress.again(),
@@ -219,18 +224,17 @@ fn run_batch(
     let n_new = std::sync::atomic::AtomicUsize::new(0);
     let worked = engine.work(&planned, &open, monitor, &|_, row| {
         progress.point(&row);
-        store.add(row.clone())?;
+        let (id, told) = (row.point_id.clone(), told_of(&row));
+        store.add(row)?;
         n_new.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(row.point_id.clone(), row);
+        fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(id, told);
         Ok(())
     });
     let n_new = n_new.into_inner();
     let flushed = store.flush();
     worked.and(flushed).map_err(|error| Stopped { error, n_done: n_kept + n_new, n_new })?;
     let rows = fresh.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let figures = |point: &crate::engine::Planned| {
-        rows.get(&point.id).filter(|row| row.status != Status::Failed).map(|row| row.figures)
-    };
+    let figures = |point: &crate::engine::Planned| rows.get(&point.id).copied().flatten();
     Ok((planned.iter().map(figures).collect(), n_new))
 }
 

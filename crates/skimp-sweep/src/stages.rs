@@ -6,8 +6,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use skimp_report::records::InputDigest;
 use skimp_study::{
-    Calibrated, DataConfig, Design, DesignFigures, Images, JudgeBy, Monitor, Network, Quantized, Simulated, StudyError,
-    Traced, TrainConfig, latency_ms, reduce_steps,
+    AcceleratorConfig, Calibrated, DataConfig, Design, DesignFigures, Images, JudgeBy, Monitor, Network, Quantized,
+    Simulated, StudyError, Traced, TrainConfig, latency_ms, reduce_steps,
 };
 
 use crate::cache::Cache;
@@ -118,6 +118,20 @@ impl Keys {
         let simulated = key(&(&traced, &accelerator.model, &accelerator.set));
         Self { network: reduced, opened, calibrated, quantized, traced, simulated }
     }
+
+    /// The keys of a point that differs in its design alone.
+    pub(crate) fn of_design(&self, accelerator: &AcceleratorConfig) -> Self {
+        Self { simulated: key(&(&self.traced, &accelerator.model, &accelerator.set)), ..self.clone() }
+    }
+}
+
+/// What a sweep asks of all its points.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    /// Whether some objective or constraint is a measured latency.
+    pub(crate) measures_latency: bool,
+    /// Whether points may differ in what does not change their simulation, such as their prices.
+    pub(crate) shares_simulations: bool,
 }
 
 /// What a point came to.
@@ -214,7 +228,7 @@ impl Stages {
         keys: &Keys,
         config: &PointConfig,
         design: &Design,
-        measure_latency: bool,
+        asked: Asked,
         monitor: &dyn Monitor,
     ) -> Result<Brought, StudyError> {
         let traced = self.prepare(keys, config, monitor)?;
@@ -223,7 +237,10 @@ impl Stages {
         let bytes = |simulated: &Arc<Simulated>| {
             2048 * simulated.runs().iter().map(|run| run.results().count() as u64).sum::<u64>()
         };
-        let simulated = self.simulated.get(&keys.simulated, simulate, bytes)?;
+        let simulated = match asked.shares_simulations {
+            true => self.simulated.get(&keys.simulated, simulate, bytes)?,
+            false => self.simulated.pass(simulate)?,
+        };
         let mut all = simulated.figures(&config.costs)?;
         let figures = all.swap_remove(0);
         let opened = self.opened(keys, config, monitor)?;
@@ -237,7 +254,7 @@ impl Stages {
             }
             None => None,
         };
-        let measured_latency = match measure_latency {
+        let measured_latency = match asked.measures_latency {
             true => {
                 let measure = || latency_ms(&opened.network.graph, 1, config.network.input_size, monitor);
                 Some(self.latencies.get(&keys.network, measure, |_| 64)?)

@@ -31,6 +31,12 @@ const APPLICATION_ID: i32 = 0x736B_6D70;
 /// How long a writer waits for another one.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What the data base keeps in memory: names of points are digests, so rows go to pages at random.
+const CACHE_KIBIBYTES: i64 = 32 << 10;
+
+/// Pages of the write-ahead log, of 4 KiB, after which it goes into the data base.
+const PAGES_TO_CHECKPOINT: i64 = 8 << 10;
+
 /// What became of a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
@@ -125,6 +131,8 @@ impl SqliteStore {
             connection.busy_timeout(PATIENCE)?;
             connection.pragma_update(None, "journal_mode", "wal")?;
             connection.pragma_update(None, "synchronous", "normal")?;
+            connection.pragma_update(None, "cache_size", -CACHE_KIBIBYTES)?;
+            connection.pragma_update(None, "wal_autocheckpoint", PAGES_TO_CHECKPOINT)?;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let version: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
             let n_tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;

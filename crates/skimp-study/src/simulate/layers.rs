@@ -179,7 +179,7 @@ pub(crate) struct NetworkLayers {
     /// Those with weights that are simulated, in execution order.
     pub(crate) simulated: Vec<SimulatedLayer>,
     /// Those without weights.
-    pub(crate) others: Vec<OtherLayer>,
+    pub(crate) others: Arc<Vec<OtherLayer>>,
     /// The part of the network's work that the simulated ones cover.
     pub(crate) covered: Coverage,
     /// The part of it that the integer network does in integers.
@@ -196,7 +196,7 @@ impl NetworkLayers {
         let covered = work.simulated(&workloads, &integer.layers, &left_out);
         let in_integers = work.in_integers(integer.graph.multipliers());
         let others = other_layers(&quantized.network, &integer.graph, input, batch)?;
-        Ok(Self { simulated, others, covered, in_integers })
+        Ok(Self { simulated, others: Arc::new(others), covered, in_integers })
     }
 }
 

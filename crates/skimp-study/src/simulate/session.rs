@@ -1,6 +1,7 @@
 //! Accelerators on the real operand values of a network: all stages at once, image by image.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use skimp_quant::QuantizationConfig;
 use skimp_report::SimulationRecord;
@@ -66,6 +67,9 @@ pub(crate) fn check(
     quantization: &QuantizationConfig,
     monitor: &dyn Monitor,
 ) -> Result<(), StudyError> {
+    if config.by_shape.is_empty() {
+        return runs.iter().try_for_each(|run| run.check(layers, monitor));
+    }
     let by_shape = config.by_shape.iter().map(|layer| layer.workload(quantization));
     let named = layers.iter().cloned().map(Ok).chain(by_shape).collect::<Result<Vec<_>, _>>()?;
     runs.iter().try_for_each(|run| run.check(&named, monitor))
@@ -258,7 +262,7 @@ pub(crate) fn simulate_on(
     runs.iter_mut().try_for_each(|run| run.simulate_shapes(&by_shape))?;
     let mut base = base_of(&quantized, images, n_images, &layers, warning)?;
     base.record.allowed_loss_points = config.allowed_loss_points;
-    Ok((Simulated::of_network(base, &layers, runs), quantized))
+    Ok((Simulated::of_network(Arc::new(base), &layers, runs), quantized))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What designs did with a network, counted once and priced as often as one likes.
 
+use std::sync::Arc;
+
 use skimp_report::SimulationRecord;
 use skimp_report::records::{
     AcceleratorRecord, AcceleratorTotal, Breakdown, Coverage, FactsRecord, LayerRecord, LayerStatistics, LeftOut,
@@ -22,29 +24,29 @@ pub(crate) type LayerWork = (&'static str, u64);
 #[derive(Clone, Debug)]
 pub struct Simulated {
     /// What a record says beside the designs' own rows, of which it has none.
-    base: Priced,
+    base: Arc<Priced>,
     layers: Vec<LayerWork>,
-    others: Vec<OtherLayer>,
+    others: Arc<Vec<OtherLayer>>,
     runs: Vec<DesignRun>,
 }
 
 impl Simulated {
     /// `runs` of a network's layers, which `base` describes.
-    pub(crate) fn of_network(base: Priced, layers: &NetworkLayers, runs: Vec<DesignRun>) -> Self {
+    pub(crate) fn of_network(base: Arc<Priced>, layers: &NetworkLayers, runs: Vec<DesignRun>) -> Self {
         let work = |layer: &SimulatedLayer| (layer.operator(), layer.operands.workload.shape.dense_macs());
-        Self { layers: layers.simulated.iter().map(work).collect(), others: layers.others.clone(), base, runs }
+        Self { layers: layers.simulated.iter().map(work).collect(), others: Arc::clone(&layers.others), base, runs }
     }
 
     /// `runs` of layers that are no network's.
     pub(crate) fn of_layers(record: SimulationRecord, layers: Vec<LayerWork>, runs: Vec<DesignRun>) -> Self {
         let base = Priced { record, layers: Vec::new(), in_integers: None, float_nodes: Vec::new() };
-        Self { base, layers, others: Vec::new(), runs }
+        Self { base: Arc::new(base), layers, others: Arc::default(), runs }
     }
 
     /// `runs` of layers without weights alone.
     #[cfg(test)]
     pub(crate) fn of_others(others: Vec<OtherLayer>, runs: Vec<DesignRun>) -> Self {
-        Self { others, ..Self::of_layers(SimulationRecord::default(), Vec::new(), runs) }
+        Self { others: Arc::new(others), ..Self::of_layers(SimulationRecord::default(), Vec::new(), runs) }
     }
 
     /// What each design did, in the order in which they were given.
@@ -96,7 +98,7 @@ impl Simulated {
             other_layers: self.other_records(),
             ..self.base.record.clone()
         };
-        Ok(Priced { record, ..self.base.clone() })
+        Ok(Priced { record, ..Priced::clone(&self.base) })
     }
 
     /// The layers without a matrix of weights, with the designs that do not model them.

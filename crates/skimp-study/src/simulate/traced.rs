@@ -37,12 +37,14 @@ pub struct Traced {
     images: Images,
     n_images: usize,
     layers: Arc<NetworkLayers>,
+    /// The simulated layers as designs see them.
+    workloads: Arc<Vec<LayerWorkload>>,
     /// Of each layer, the images in order.
     traces: Arc<Vec<Vec<Arc<ImageTrace>>>>,
     /// The same as designs see them, with what they work out of the values: once for all that are simulated.
     seen: Arc<Vec<Vec<LayerTrace>>>,
     config: LayersConfig,
-    base: Priced,
+    base: Arc<Priced>,
     /// The memory of `traces`.
     _memory: Arc<Reservation>,
 }
@@ -84,11 +86,12 @@ impl Quantized {
             quantized: self.clone(),
             images: images.clone(),
             n_images,
+            workloads: Arc::new(layers.simulated.iter().map(|layer| layer.operands.workload.clone()).collect()),
             layers: Arc::new(layers),
             traces: Arc::new(traces),
             seen,
             config: config.clone(),
-            base,
+            base: Arc::new(base),
             _memory: Arc::new(memory),
         })
     }
@@ -115,7 +118,7 @@ impl Traced {
 
     /// The layers as designs see them, in order.
     pub fn layers(&self) -> impl Iterator<Item = &LayerWorkload> {
-        self.layers.simulated.iter().map(|layer| &layer.operands.workload)
+        self.workloads.iter()
     }
 
     /// Shape, work and densities of each layer.
@@ -141,11 +144,11 @@ impl Traced {
     pub fn simulate(&self, designs: &[Design], monitor: &dyn Monitor) -> Result<Simulated, StudyError> {
         let layers = &self.layers.simulated;
         let mut runs: Vec<DesignRun> = designs.iter().map(|design| DesignRun::new(design, layers.len())).collect();
-        let workloads: Vec<LayerWorkload> = self.layers().cloned().collect();
-        session::check(&runs, &workloads, &self.config, self.quantized.config(), monitor)?;
+        let workloads = &self.workloads;
+        session::check(&runs, workloads, &self.config, self.quantized.config(), monitor)?;
         judge(&self.quantized, &self.images, layers, &mut runs, monitor)?;
         monitor.stage("simulating layers", (self.n_images * layers.len()) as u64);
-        session::begin(&mut runs, &workloads, &self.layers.others, self.n_images)?;
+        session::begin(&mut runs, workloads, &self.layers.others, self.n_images)?;
         // What needs no values does the same with every image.
         let is_same: Vec<bool> = runs.iter().map(DesignRun::is_same_for_all_images).collect();
         for (idx, (workload, images)) in workloads.iter().zip(&*self.seen).enumerate() {
@@ -171,6 +174,6 @@ impl Traced {
         let seed = self.images.config().seed.unwrap_or(0);
         let by_shape = ShapeLayers::new(&self.config.by_shape, self.quantized.config(), seed)?;
         runs.iter_mut().try_for_each(|run| run.simulate_shapes(&by_shape))?;
-        Ok(Simulated::of_network(self.base.clone(), &self.layers, runs))
+        Ok(Simulated::of_network(Arc::clone(&self.base), &self.layers, runs))
     }
 }
