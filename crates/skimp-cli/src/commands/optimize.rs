@@ -68,7 +68,7 @@ struct SetOptions {
     /// Images of the training split that set ranges
     #[arg(long, value_name = "N", default_value_t = 64)]
     calibration_images: usize,
-    /// Further images of the training split on which points are judged while searching, at most
+    /// Images of the test split on which points are judged while searching, at most: half of it, if it is small
     #[arg(long, value_name = "N", default_value_t = 2000)]
     search_images: usize,
     /// Images of the test split that judge the result, once, at most
@@ -128,8 +128,7 @@ impl super::Command for Optimize {
                 .after_help(
                     "Composes recasting of residual blocks, filter pruning and zero weights (all with --finetune passes of \
                      training), widths of weights and activations for all layers or for each, weight scales, calibration, and switches and shapes of the design. Points are judged \
-                     on images of the training split that neither set ranges nor train; the result once on the test split, \
-                     with intervals: a bound inside the interval of the loss is \"not proven\". Writes network.onnx, \
+                     on images of the test split; the result once on the other images of that split, with intervals: a bound inside the interval of the loss is \"not proven\". Writes network.onnx, \
                      network.qdq.onnx where QDQ form has the widths, point.toml (skimp sweep repeats the result), \
                      optimize.json, sets.json, report.html and report.md. docs/optimize.md explains them.\n\nExamples:\n  \
                      skimp optimize net.onnx --data cifar10:DIR --max-loss 0.5 --objective energy@compend --minutes 20 -o out\n  \

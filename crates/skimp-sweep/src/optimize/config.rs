@@ -126,9 +126,9 @@ pub struct OptimizeConfig {
     pub strategy: Strategy,
     /// Images of the training split that set ranges.
     pub calibration_images: usize,
-    /// Further images of the training split on which points are judged while searching, at most.
+    /// Images of the test split on which points are judged while searching, at most; never half of it and more.
     pub search_images: usize,
-    /// Images of the test split that judge the result, once, at most.
+    /// Further images of the test split that judge the result, once, at most.
     pub final_images: usize,
     /// Passes over the training images after each pruning, and of each recast block.
     pub finetune: u64,

@@ -1,4 +1,5 @@
-//! Disjoint sets of images: to calibrate, to search and to train on, of the training split; to judge, of the test split.
+//! Disjoint sets of images: to calibrate and to train on, of the training split; to search and to judge, of the test split,
+//! which the network has not learned from: on images that it knows, losses look smaller than they are.
 
 use std::sync::Arc;
 
@@ -92,8 +93,8 @@ impl Sets {
         let no_split = |cause: String| SweepError::Optimize {
             setting: "data",
             cause: format!(
-                "{cause}; calibration, search and final images must be three disjoint sets, the first two of the training \
-                 split and the last of the test split: give a data set with both (skimp list datasets), such as \
+                "{cause}; calibration, search and final images must be three disjoint sets, the first of the training \
+                 split and the others of the test split: give a data set with both (skimp list datasets), such as \
                  cifar10:DIR, or a folder with images for both"
             ),
         };
@@ -107,44 +108,57 @@ impl Sets {
         if config.data.held.is_some() || !calibration.dataset().has_splits() {
             return Err(no_split(format!("data set \"{named}\" has the same images for both splits")));
         }
-        // Designs that change answers judge them themselves.
-        let judging = open(Split::Test, config.final_images)?;
+        let test = open(Split::Test, 0)?;
+        let (order, tests) = (calibration.indices(calibration.len()), test.indices(test.len()));
         // Designs that fit parameters of their own look at images after those that judge.
         let n_fitted = config.data.tuning_images;
-        let order = calibration.indices(calibration.len());
-        let n_calibration = config.calibration_images;
-        let n_search = config.search_images.min(order.len().saturating_sub(n_calibration + n_fitted) / 2);
+        let n_search = config.search_images.min(tests.len().saturating_sub(n_fitted) / 2);
+        let n_judging = config.final_images.min(tests.len().saturating_sub(n_search + n_fitted));
+        // Designs that change answers judge them themselves.
+        let judging = open(Split::Test, n_judging)?;
         if n_search < LEAST {
             return Err(SweepError::Optimize {
                 setting: "data",
                 cause: format!(
+                    "the test split of \"{named}\" has {} images, too few for at least {LEAST} to search on beside as many \
+                     to judge",
+                    tests.len()
+                ),
+            });
+        }
+        let n_calibration = config.calibration_images;
+        if order.len() < n_calibration + LEAST {
+            return Err(SweepError::Optimize {
+                setting: "data",
+                cause: format!(
                     "the training split of \"{named}\" has {} images, too few for {n_calibration} of calibration and at \
-                     least {LEAST} to search on beside those to train on: ask for fewer calibration images",
+                     least {LEAST} to train on: ask for fewer calibration images",
                     order.len()
                 ),
             });
         }
         let (first, rest) = order.split_at(n_calibration);
-        let (search_all, rest) = rest.split_at(n_search + n_fitted);
         let n_training = config.training.images.unwrap_or(rest.len()).min(rest.len());
         let training = &rest[..n_training];
-        let whole = Arc::new(Dataset::open(named, Split::Train).map_err(StudyError::from)?);
-        let part = |indices: &[usize], accuracy_images: usize| DataConfig {
-            held: Some(Part::held(&whole, indices)),
-            split: Split::Train,
-            seed: None,
-            accuracy_images,
-            ..config.data.clone()
+        let search_all = &tests[n_judging..n_judging + n_search + n_fitted];
+        let part = |split: Split, indices: &[usize], accuracy_images: usize| -> Result<DataConfig, SweepError> {
+            let whole = Arc::new(Dataset::open(named, split).map_err(StudyError::from)?);
+            Ok(DataConfig {
+                held: Some(Part::held(&whole, indices)),
+                split,
+                seed: None,
+                accuracy_images,
+                ..config.data.clone()
+            })
         };
-        let search = Images::open(&part(search_all, n_search), graph, config.input_size)?;
-        let n_judging = config.final_images.min(judging.len());
+        let search = Images::open(&part(Split::Test, search_all, n_search)?, graph, config.input_size)?;
         let records = vec![
             set("calibration", Split::Train, first.to_vec()),
-            set("search", Split::Train, search_all.to_vec()),
+            set("search", Split::Test, search_all.to_vec()),
             set("training", Split::Train, training.to_vec()),
-            set("final", Split::Test, judging.indices(n_judging)),
+            set("final", Split::Test, tests[..n_judging].to_vec()),
         ];
-        let training = part(training, 0);
+        let training = part(Split::Train, training, 0)?;
         Ok(Self { calibration, search, n_search, training, judging, n_judging, records })
     }
 }

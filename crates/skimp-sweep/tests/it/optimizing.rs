@@ -44,9 +44,11 @@ fn a_result_is_judged_on_images_of_its_own_and_repeats() {
 
     let [calibration, search, training, of_final] = &record.sets[..] else { panic!("four sets") };
     assert_eq!([calibration.images, training.images, of_final.images], [16, 128, 400]);
-    let train: Vec<usize> = [calibration, search, training].iter().flat_map(|set| set.indices.clone()).collect();
-    assert_eq!(train.iter().collect::<HashSet<_>>().len(), train.len());
-    assert!([calibration, search, training].iter().all(|set| set.split == "train") && of_final.split == "test");
+    for (split, sets) in [("train", [calibration, training]), ("test", [search, of_final])] {
+        let images: Vec<usize> = sets.iter().flat_map(|set| set.indices.clone()).collect();
+        assert_eq!(images.iter().collect::<HashSet<_>>().len(), images.len());
+        assert!(sets.iter().all(|set| set.split == split));
+    }
     let sets: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.path().join("sets.json")).unwrap()).unwrap();
     assert_eq!(sets["search"]["indices"].as_array().unwrap().len(), search.images);
