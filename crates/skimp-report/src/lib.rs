@@ -9,6 +9,7 @@
 
 mod error;
 mod files;
+mod front;
 pub mod html;
 pub mod number;
 pub mod records;
@@ -18,6 +19,7 @@ mod writers;
 
 pub use error::ReportError;
 pub use files::write_atomic;
+pub use front::front;
 pub use indexmap::IndexMap;
 pub use records::{OptimizeRecord, SimulationRecord, StudyRecord, SweepRecord};
 pub use writers::{OutputFile, WRITERS, Writer, check_folder, refresh_study, write_study};

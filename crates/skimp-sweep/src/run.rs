@@ -286,18 +286,8 @@ pub(crate) fn check_same(path: &Path, now: &StoreMeta, known: &StoreMeta) -> Res
 
 /// Names of the rows that no other one within the constraints dominates, in the order of the first objective.
 pub(crate) fn front_of(aims: &Aims, rows: &[PointRow]) -> Vec<String> {
-    let mut front = Front::default();
-    for row in rows.iter().filter(|row| row.status == Status::Ok) {
-        if let Some(costs) = aims.costs(&row.figures) {
-            front.add(costs, &row.point_id);
-        }
-    }
-    let mut points = front.0;
-    points.sort_by(|(a, left), (b, right)| {
-        let order = a.iter().zip(b).map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne());
-        order.unwrap_or_else(|| left.cmp(right))
-    });
-    points.into_iter().map(|(_, id)| id).collect()
+    let ok = rows.iter().filter(|row| row.status == Status::Ok);
+    skimp_report::front(ok.filter_map(|row| Some((aims.costs(&row.figures)?, row.point_id.clone()))).collect())
 }
 
 /// Points that none dominates so far.

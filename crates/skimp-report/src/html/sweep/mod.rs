@@ -1,14 +1,13 @@
 //! The points of a sweep as one page to explore.
 
 mod data;
-mod front;
 
 use indexmap::{IndexMap, IndexSet};
 
-use self::front::pareto_front;
 use super::page::Page;
 use super::sections::inputs_and_configuration;
 use super::{assets, escape, inline_json};
+use crate::front::front_of_columns;
 use crate::number;
 use crate::records::{FigureColumn, ObjectiveRecord, PointStatus, SweepRecord};
 use crate::table::{Align, Cell, Column, Table};
@@ -71,7 +70,7 @@ fn sought(record: &SweepRecord) -> Vec<(&ObjectiveRecord, &FigureColumn)> {
 /// The front of these objectives, among points that keep every constraint.
 fn front(record: &SweepRecord, objectives: &[(&ObjectiveRecord, &FigureColumn)]) -> Vec<usize> {
     let figures: Vec<_> = objectives.iter().map(|(one, figure)| (figure.values.as_slice(), one.maximize)).collect();
-    pareto_front(&figures, |idx| record.status.get(idx) == Some(&PointStatus::Ok))
+    front_of_columns(&figures, |idx| record.status.get(idx) == Some(&PointStatus::Ok))
 }
 
 /// The counts in a sentence.
