@@ -367,6 +367,8 @@ class EvaluateRecord(Record):
     """The data."""
     engine: str
     """Engine that computed."""
+    order: str | None
+    """In which order sums were added up, for the fast f32 engine: ``exact`` or ``free``."""
     weight_bits: int | None
     """Width of the weights, for the integer engine on a float network."""
     activation_bits: int | None

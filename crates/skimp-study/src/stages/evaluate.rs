@@ -80,6 +80,9 @@ pub struct EvaluateRecord {
     pub data: DataRecord,
     /// Engine that computed.
     pub engine: &'static str,
+    /// In which order sums were added up, for the fast f32 engine: `exact` or `free`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<&'static str>,
     /// Width of the weights, for the integer engine on a float network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_bits: Option<u32>,
@@ -285,6 +288,7 @@ pub fn evaluate(
         model: network.record(),
         data: images.record()?,
         engine: engine.name(),
+        order: (engine == Engine::Cpu).then(|| config.order.name()),
         weight_bits: bits(config.quantization.weight_bits),
         activation_bits: bits(config.quantization.activation_bits),
         requantization,

@@ -68,6 +68,18 @@ pub enum Order {
 }
 
 impl Order {
+    /// Name in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Free => "free",
+            Self::Two => "two",
+            Self::Four => "four",
+        }
+    }
+}
+
+impl Order {
     /// The algorithm for a convolution, if it is not the direct one.
     pub(crate) fn algorithm(self, shape: &ConvShape, weight: &[f32]) -> Option<Algorithm> {
         let can_be = PackedWinograd::supports(shape) && weight.iter().all(|w| w.abs() <= MAX_WEIGHT);
