@@ -8,11 +8,15 @@
   const MANY = 24; // and above this count of them, too
 
   const letter = (idx) => String.fromCharCode(65 + idx);
-  const shorten = (text, most) => (text.length > most ? `…${text.slice(1 - most)}` : text);
+  // Of a path the end tells more, of words the beginning.
+  const shorten = (text, most) => {
+    if (text.length <= most) return text;
+    return text.includes(" ") ? `${text.slice(0, most - 1)}…` : `…${text.slice(1 - most)}`;
+  };
 
-  // Without the path components that all names begin or end with: axes need the differences.
+  // Without the path components that all names begin or end with: axes need the differences. Words are no paths.
   const distinct = (names) => {
-    if (names.length < 2) return names;
+    if (names.length < 2 || names.some((name) => name.includes(" "))) return names;
     const parts = names.map((name) => name.split(/(?<=[/.])/));
     const shared = (at) => parts.every((one) => one.length > 1 && one.at(at) === parts[0].at(at));
     while (shared(0)) parts.forEach((one) => one.shift());

@@ -275,7 +275,7 @@ fn a_study_leaves_files_of_the_users_alone() {
     files.refuses(&args, "html/report.html", "not from skimp");
     std::fs::remove_file(files.at("html/report.html")).unwrap();
     let config = files.arg("html/study.toml");
-    args.insert(1, &config);
+    args[1] = &config;
     files.refuses(&args, "html/study.toml", "this is an input of the run");
     // A folder of training is guarded in the same way.
     std::fs::create_dir(files.at("net.train")).unwrap();

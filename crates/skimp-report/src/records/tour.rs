@@ -2,13 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AcceleratorRecord, SectionRecord};
+use super::{AcceleratorRecord, SectionRecord, SimulationRecord};
 
 /// What each of several levers adds to those before it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TourRecord {
     /// Images that drove the designs: cycles and energies of [`StopRecord::designs`] are sums over them.
     pub images: u64,
+    /// Points of top-1 accuracy that an approximate design may lose before what it saves is void.
+    #[serde(default = "SimulationRecord::default_allowed_loss_points")]
+    pub allowed_loss_points: f64,
     /// The stops, in order. The first is what the others are set against.
     pub stops: Vec<StopRecord>,
 }
@@ -28,7 +31,7 @@ pub struct StopRecord {
     pub text: String,
     /// The network that the stop began with.
     pub network: String,
-    /// Whether it begins with another network than the stop before.
+    /// Whether it is of another network than the first stop.
     pub is_another_network: bool,
     /// Width of the weights on the designs.
     pub weight_bits: u32,
@@ -69,33 +72,46 @@ impl StopRecord {
     pub fn weight_bytes(&self) -> f64 {
         (self.weights * u64::from(self.weight_bits)) as f64 / 8.0
     }
+}
 
-    /// How much less `energy` the first design takes than that of `other`; the reason where the two do not compare.
+impl TourRecord {
+    /// How many times less energy the first design of `stop` takes than that of `other`.
     ///
     /// # Errors
-    /// The reason, for people.
-    pub fn energy_gain_over(&self, other: &Self) -> Result<f64, String> {
-        let (Some(own), Some(theirs)) = (self.designs.first(), other.designs.first()) else {
-            return Err("no design".to_owned());
-        };
+    /// For people: why the two do not compare, or why what it saves is void.
+    pub fn energy_gain(&self, stop: &StopRecord, other: &StopRecord) -> Result<f64, String> {
+        let (own, theirs) = self.pair(stop, other)?;
         match own.energy_differs(theirs) {
-            Some(reason) => Err(reason),
+            Some(reason) => Err(format!("does not compare: {reason}")),
             None => Ok(theirs.total.energy_mj / own.total.energy_mj),
         }
     }
 
-    /// How many times fewer cycles the first design takes than that of `other`; the reason where the two do not compare.
+    /// How many times fewer cycles the first design of `stop` takes than that of `other`.
     ///
     /// # Errors
-    /// The reason, for people.
-    pub fn cycles_gain_over(&self, other: &Self) -> Result<f64, String> {
-        let (Some(own), Some(theirs)) = (self.designs.first(), other.designs.first()) else {
-            return Err("no design".to_owned());
-        };
+    /// As [`energy_gain`](Self::energy_gain).
+    pub fn cycles_gain(&self, stop: &StopRecord, other: &StopRecord) -> Result<f64, String> {
+        let (own, theirs) = self.pair(stop, other)?;
         if own.name != theirs.name {
-            return Err(format!("{} and {}", theirs.label, own.label));
+            return Err(format!("does not compare: {} and {}", theirs.label, own.label));
         }
         Ok(theirs.total.cycles as f64 / own.total.cycles as f64)
+    }
+
+    /// The first designs of two stops, unless what the first one saves is void.
+    fn pair<'s>(
+        &self,
+        stop: &'s StopRecord,
+        other: &'s StopRecord,
+    ) -> Result<(&'s AcceleratorRecord, &'s AcceleratorRecord), String> {
+        let (Some(own), Some(theirs)) = (stop.designs.first(), other.designs.first()) else {
+            return Err("no design".to_owned());
+        };
+        match own.void(self.allowed_loss_points) {
+            Some(void) => Err(void),
+            None => Ok((own, theirs)),
+        }
     }
 }
 
@@ -123,14 +139,23 @@ mod tests {
 
     #[test]
     fn only_like_is_set_against_like() {
-        let (first, second) = (stop("a", 30, 6.0, &[]), stop("a", 20, 1.5, &[]));
-        assert_eq!(second.energy_gain_over(&first), Ok(4.0));
-        assert_eq!(second.cycles_gain_over(&first), Ok(1.5));
+        let tour = TourRecord { images: 1, allowed_loss_points: 1.0, stops: Vec::new() };
+        let (first, mut second) = (stop("a", 30, 6.0, &[]), stop("a", 20, 1.5, &[]));
+        assert_eq!(tour.energy_gain(&second, &first), Ok(4.0));
+        assert_eq!(tour.cycles_gain(&second, &first), Ok(1.5));
         // A design whose memories are not priced, and another clock.
         let other = stop("b", 5, 0.5, &["off_chip"]);
-        assert!(other.energy_gain_over(&first).unwrap_err().contains("without off-chip"));
-        assert_eq!(other.cycles_gain_over(&first), Err("a and b".to_owned()));
-        assert!(StopRecord::default().energy_gain_over(&first).is_err());
+        assert!(tour.energy_gain(&other, &first).unwrap_err().contains("without off-chip"));
+        assert_eq!(tour.cycles_gain(&other, &first), Err("does not compare: a and b".to_owned()));
+        assert!(tour.energy_gain(&StopRecord::default(), &first).is_err());
+        // Two points lost where one is allowed: there is no gain.
+        second.designs[0].approximate = true;
+        second.designs[0].accuracy =
+            Some(EffectAccuracy { top1: 0.9, top1_exact: 0.92, n_images: 100, ..EffectAccuracy::default() });
+        assert!(tour.energy_gain(&second, &first).unwrap_err().starts_with("void: "));
+        assert!(tour.cycles_gain(&second, &first).unwrap_err().starts_with("void: "));
+        let lenient = TourRecord { allowed_loss_points: 2.0, ..tour };
+        assert_eq!(lenient.energy_gain(&second, &first), Ok(4.0));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use skimp_train::TrainError;
 use toml::Table;
 
 use super::Store;
@@ -58,7 +59,7 @@ pub(crate) fn work<P: Points>(desk: &Desk<'_>, points: &P) -> Result<Vec<P::Outc
     let mut errors = errors.into_inner().unwrap_or_else(PoisonError::into_inner);
     errors.sort_by_key(|&(idx, _)| idx);
     // Points that stop because another one failed are interrupted: they are not the cause.
-    if let Some((_, error)) = errors.into_iter().find(|(_, error)| !matches!(error, StudyError::Interrupted)) {
+    if let Some((_, error)) = errors.into_iter().find(|(_, error)| !is_stop(error)) {
         return Err(error);
     }
     let outcomes = shared.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -70,6 +71,11 @@ pub(crate) fn work<P: Points>(desk: &Desk<'_>, points: &P) -> Result<Vec<P::Outc
         }
         Some(_) | None => Err(StudyError::Interrupted),
     }
+}
+
+/// Whether a point ended because it was told to.
+fn is_stop(error: &StudyError) -> bool {
+    matches!(error, StudyError::Interrupted | StudyError::Train(TrainError::Interrupted { .. }))
 }
 
 /// What the jobs of a study share.

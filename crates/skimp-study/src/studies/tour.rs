@@ -34,6 +34,9 @@ pub struct TourPlan {
     /// Which cost table prices the energies: `auto`, `common`, `paper` or a table's name.
     #[serde(default, skip_serializing_if = "CostsConfig::is_auto")]
     pub costs: CostsConfig,
+    /// Points of top-1 accuracy that an approximate design may lose before what it saves is void.
+    #[serde(default = "SimulationRecord::default_allowed_loss_points")]
+    pub allowed_loss_points: f64,
     /// The stops.
     pub tour: TourConfig,
     /// The models that names of accelerators stand for; no part of the file.
@@ -70,7 +73,7 @@ pub struct StopConfig {
     /// Reductions of it, after those of the stops before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepConfig>,
-    /// Widths and calibration from here on; left out: those of the stop before.
+    /// Widths and calibration from here on, all of them; left out: those of the stop before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantization: Option<QuantizationConfig>,
     /// Designs from here on, the one that the picture shows first; left out: those of the stop before.
@@ -135,7 +138,8 @@ impl TourConfig {
                 return Err(own(format!("two accelerators are labeled \"{twice}\"")));
             }
         }
-        self.run.check_unset("[tour.run]", &[])
+        self.run.check_unset("[tour.run]", &[])?;
+        self.run.check_settings().map_err(|error| format!("[tour.run]: {error}"))
     }
 }
 
@@ -145,6 +149,10 @@ impl StudyPlan for TourPlan {
     const MARK: &'static str = "[tour]";
 
     fn check(&self, study: &StudyHeader) -> Result<(), String> {
+        if !self.allowed_loss_points.is_finite() || self.allowed_loss_points < 0.0 {
+            let found = self.allowed_loss_points;
+            return Err(format!("allowed_loss_points is {found}, expected a number of points of at least 0"));
+        }
         self.tour.check()?;
         study.check_accuracy_images()
     }
@@ -158,9 +166,12 @@ impl StudyPlan for TourPlan {
 
     fn run(&self, study: &StudyHeader, desk: &Desk<'_>) -> Result<StudyRecord, StudyError> {
         let points = TourPoints::new(self, study)?;
-        let stops = desk.outcomes(&points)?.into_iter().map(|outcome| outcome.json).collect();
-        let first = points.networks.values().next();
-        let first = points.stops.first().and_then(|stop| points.networks.get(&stop.model)).or(first);
+        let stops: Vec<StopRecord> = desk.outcomes(&points)?.into_iter().map(|outcome| outcome.json).collect();
+        let first = points.stops.first().and_then(|stop| points.networks.get(&stop.model));
+        // As many as there are, where more were asked for.
+        let n_images = study.data.images.min(points.images.len()) as u64;
+        let n_classified = stops.first().map_or(0, |stop| stop.n_classified);
+        let allowed_loss_points = self.allowed_loss_points;
         let data = points.images.record()?;
         let mut inputs: Vec<InputDigest> = Vec::new();
         for stop in &points.stops {
@@ -174,31 +185,28 @@ impl StudyPlan for TourPlan {
             model_name: first.map(|network| network.name.clone()).unwrap_or_default(),
             untrained: points.networks.values().any(|network| network.is_untrained),
             data_name: points.images.name().to_owned(),
-            n_images: study.data.images as u64,
+            n_images,
             seed: self.tour.seed,
-            sections: Sections::default().with(TourRecord { images: study.data.images as u64, stops }),
+            sections: Sections::default().with(TourRecord { images: n_images, allowed_loss_points, stops }),
             published: study.published.iter().map(|figure| figure.beside(None, Provenance::Simulated)).collect(),
-            assumptions: self.assumptions(study),
+            assumptions: assumptions(n_images, n_classified),
             inputs,
             ..StudyRecord::default()
         })
     }
 }
 
-impl TourPlan {
-    /// What a reader has to know to judge the figures.
-    fn assumptions(&self, study: &StudyHeader) -> Vec<Assumption> {
-        let own = |text: String| Assumption { text, source: "this study's configuration; docs/studies.md".to_owned() };
-        let n_images = study.data.accuracy_images;
-        vec![
+/// What a reader has to know to judge the figures.
+fn assumptions(n_images: u64, n_classified: u64) -> Vec<Assumption> {
+    let own = |text: String| Assumption { text, source: "this study's configuration; docs/studies.md".to_owned() };
+    vec![
             own(format!(
-                "accuracy is that of the exact integer network on the first {n_images} test images, or of the design where it \
+                "accuracy is that of the exact integer network on {n_classified} test images, or of the design where it \
                  changes answers; what training there is between stops is short"
             )),
             own(format!(
-                "cycles and energies are simulated on the operand values of {} images and are of the layers that the design \
-                 models; each design has its own clock",
-                study.data.images
+                "cycles and energies are simulated on the operand values of {n_images} images and are of the layers that the design \
+                 models; each design has its own clock"
             )),
             own(
                 "the order of the levers is a choice: what one adds depends on those before it; energies are set against each \
@@ -206,7 +214,6 @@ impl TourPlan {
                     .to_owned(),
             ),
         ]
-    }
 }
 
 /// A stop's record, kept as its JSON: maps keep their order, numbers all their bits.
@@ -234,12 +241,18 @@ impl<'a> TourPoints<'a> {
         let stops = plan.tour.stops(&study.network.model);
         let mut networks = BTreeMap::new();
         for stop in &stops {
+            // What does not fit must not wait for the stops before it.
+            let of_stop = |error: StudyError| StudyError::InvalidStudy {
+                path: study.name.clone().into(),
+                cause: format!("stop \"{}\": {error}", stop.label),
+            };
             if !networks.contains_key(&stop.model) {
-                networks.insert(stop.model.clone(), Network::open(&stop.model)?);
+                let network = Network::open(&stop.model).map_err(of_stop)?;
+                Images::open(&study.data, &network.graph, study.network.input_size).map_err(of_stop)?;
+                networks.insert(stop.model.clone(), network);
             }
-            // A wrong name or setting must not wait for the stops before it.
-            stop.accelerators.iter().try_for_each(|own| plan.designs.configure(own).map(drop))?;
-            plan.costs.tables(&stop.accelerators)?;
+            stop.accelerators.iter().try_for_each(|own| plan.designs.configure(own).map(drop)).map_err(of_stop)?;
+            plan.costs.tables(&stop.accelerators).map_err(of_stop)?;
         }
         let first = &networks[stops.first().map_or(study.network.model.as_str(), |stop| stop.model.as_str())];
         let images = Images::open(&study.data, &first.graph, study.network.input_size)?;
@@ -279,7 +292,7 @@ impl<'a> TourPoints<'a> {
             designs: plan.designs.clone(),
             accelerators: stop.accelerators.clone(),
             costs: plan.costs.clone(),
-            allowed_loss_points: SimulationRecord::default_allowed_loss_points(),
+            allowed_loss_points: plan.allowed_loss_points,
             chips: None,
             dump: None,
             trace: None,
@@ -301,7 +314,7 @@ impl<'a> TourPoints<'a> {
             label: stop.label.clone(),
             text: stop.text.clone(),
             network: begin.name.clone(),
-            is_another_network: idx > 0 && self.stops[idx - 1].model != stop.model,
+            is_another_network: self.stops[0].model != stop.model,
             weight_bits: record.weight_bits,
             activation_bits: record.activation_bits,
             macs: counts.macs,

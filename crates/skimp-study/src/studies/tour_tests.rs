@@ -65,7 +65,8 @@ fn tour(record: &StudyRecord) -> &TourRecord {
 #[test]
 fn each_stop_goes_on_from_the_one_before() {
     let record = study(&config(STUDY), &Silent).unwrap();
-    let stops = &tour(&record).stops;
+    let own = tour(&record);
+    let stops = &own.stops;
     let bits: Vec<(u32, u32)> = stops.iter().map(|stop| (stop.weight_bits, stop.activation_bits)).collect();
     assert_eq!(bits, [(16, 16), (16, 16), (8, 8), (8, 8), (8, 8)]);
     let designs: Vec<usize> = stops.iter().map(|stop| stop.designs.len()).collect();
@@ -75,11 +76,11 @@ fn each_stop_goes_on_from_the_one_before() {
     let share = stops[3].zero_weights as f64 / stops[3].weights as f64;
     assert!((share - 0.5).abs() < 0.01, "{share}");
     // Narrower, and with zeros that are skipped, the same array does less.
-    assert!(stops[2].energy_gain_over(&stops[1]).unwrap() > 1.0);
-    assert!(stops[3].cycles_gain_over(&stops[2]).unwrap() > 1.0);
+    assert!(own.energy_gain(&stops[2], &stops[1]).unwrap() > 1.0);
+    assert!(own.cycles_gain(&stops[3], &stops[2]).unwrap() > 1.0);
     // Another network in another technology stands alone.
     assert!(stops[4].is_another_network && stops[4].network == "sample-bnn");
-    assert!(stops[4].energy_gain_over(&stops[0]).is_err());
+    assert!(own.energy_gain(&stops[4], &stops[0]).is_err());
     let said = skimp_report::views::study_text(&record, None);
     assert!(said.contains("does not compare") && said.contains("times less energy"), "{said}");
     let page = skimp_report::html::render(&record);
@@ -148,13 +149,39 @@ fn mistakes_are_named() {
         ("weight_bits = 8", "weight_bits = 1", "\"8 bits\": quantization: "),
         ("target = \"macs=0.5\"", "target = \"half\"", "\"smaller\": "),
         ("images = 32", "seed = 7", "[tour.run] sets seed"),
+        ("images = 32", "optimizer = \"foo\"", "[tour.run]: "),
+        ("images = 32", "learning_rate = -1.0", "[tour.run]: "),
         ("accuracy_images = 60", "accuracy_images = 0", "accuracy_images is 0"),
         ("round_to = 2", "rounds = 2", "rounds"),
     ] {
         let said = error(from, to);
         assert!(said.starts_with("way.toml: ") && said.contains(cause), "{said}");
     }
-    let text = STUDY.replace("set = { skip = \"none\" }", "set = { skip = \"some\" }");
-    let error = study(&config(&text), &Silent).unwrap_err().to_string();
-    assert!(error.contains("skip"), "{error}");
+    for (from, to, stop, cause) in [
+        ("set = { skip = \"none\" }", "set = { skip = \"some\" }", "first", "skip"),
+        ("model = \"bsnn-tile\"", "model = \"bsnn-tiles\"", "another", "bsnn-tiles"),
+        ("network = \"sample-bnn\"", "network = \"resnet20\"", "another", "channels"),
+    ] {
+        assert!(STUDY.contains(from), "{from}");
+        let error = study(&config(&STUDY.replace(from, to)), &Silent).unwrap_err().to_string();
+        assert!(error.contains(&format!("way: stop \"{stop}\": ")) && error.contains(cause), "{error}");
+    }
+}
+
+/// What saves by wrong answers is void, and energies are of the images that there are.
+#[test]
+fn more_images_than_there_are_change_nothing_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (images, labels) = (folder.path().join("x.npy"), folder.path().join("y.npy"));
+    skimp_data::npy::write(&images, &[3, 1, 28, 28], &vec![0.5_f32; 3 * 784]).unwrap();
+    skimp_data::npy::write(&labels, &[3], &[0_i64, 1, 2]).unwrap();
+    let set = format!("npy:{},{}", images.display(), labels.display());
+    let text = STUDY
+        .split("[[tour.stops]]\n    label = \"smaller\"")
+        .next()
+        .unwrap()
+        .replace("\"sample\"", &format!("{set:?}"));
+    let of = |n: &str| study(&config(&text.replace("images = 2\n", n)), &Silent).unwrap();
+    let (asked, there) = (of("images = 30\n"), of("images = 3\n"));
+    assert_eq!((asked.n_images, tour(&asked)), (3, tour(&there)));
 }

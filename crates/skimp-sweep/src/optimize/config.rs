@@ -172,6 +172,8 @@ impl OptimizeConfig {
                 return wrong(setting, "0, expected at least 1".to_owned());
             }
         }
+        // Else every point that trains fails, one by one.
+        self.training.check_settings()?;
         if !self.vary.is_empty() && self.aim.design().is_none() {
             return wrong("vary", format!("objective {} has no design whose settings could vary", self.aim));
         }

@@ -112,6 +112,12 @@ impl Sets {
         let (order, tests) = (calibration.indices(calibration.len()), test.indices(test.len()));
         // Designs that fit parameters of their own look at images after those that judge.
         let n_fitted = config.data.tuning_images;
+        if config.search_images < LEAST {
+            return Err(SweepError::Optimize {
+                setting: "search-images",
+                cause: format!("{}, expected at least {LEAST}", config.search_images),
+            });
+        }
         let n_search = config.search_images.min(tests.len().saturating_sub(n_fitted) / 2);
         let n_judging = config.final_images.min(tests.len().saturating_sub(n_search + n_fitted));
         // Designs that change answers judge them themselves.
@@ -154,7 +160,8 @@ impl Sets {
         let search = Images::open(&part(Split::Test, search_all, n_search)?, graph, config.input_size)?;
         let records = vec![
             set("calibration", Split::Train, first.to_vec()),
-            set("search", Split::Test, search_all.to_vec()),
+            set("search", Split::Test, search_all[..n_search].to_vec()),
+            set("fitting", Split::Test, search_all[n_search..].to_vec()),
             set("training", Split::Train, training.to_vec()),
             set("final", Split::Test, tests[..n_judging].to_vec()),
         ];

@@ -42,9 +42,9 @@ fn a_result_is_judged_on_images_of_its_own_and_repeats() {
     let folder = tempfile::tempdir().unwrap();
     let record = run(&config("energy@compend", 14, folder.path())).unwrap();
 
-    let [calibration, search, training, of_final] = &record.sets[..] else { panic!("four sets") };
-    assert_eq!([calibration.images, training.images, of_final.images], [16, 128, 400]);
-    for (split, sets) in [("train", [calibration, training]), ("test", [search, of_final])] {
+    let [calibration, search, fitting, training, of_final] = &record.sets[..] else { panic!("five sets") };
+    assert_eq!([calibration.images, search.images, training.images, of_final.images], [16, 300, 128, 400]);
+    for (split, sets) in [("train", vec![calibration, training]), ("test", vec![search, fitting, of_final])] {
         let images: Vec<usize> = sets.iter().flat_map(|set| set.indices.clone()).collect();
         assert_eq!(images.iter().collect::<HashSet<_>>().len(), images.len());
         assert!(sets.iter().all(|set| set.split == split));

@@ -69,44 +69,57 @@ fn percent(stop: &StopRecord) -> String {
     stop.top1().map_or_else(|| number::NOT_A_NUMBER.to_owned(), |(top1, _)| number::percent(top1, 2))
 }
 
+/// `3.9 times less`, or more.
+fn times(gain: f64, less: &str) -> String {
+    let (factor, word) = if gain >= 1.0 { (gain, less) } else { (1.0 / gain, "more") };
+    format!("{} times {word}", number::fixed(factor, 1))
+}
+
 /// What the levers together do, and which stop does not compare.
 fn sentence(tour: &TourRecord) -> String {
     let Some((first, others)) = tour.stops.split_first() else { return String::new() };
     let Some(base) = first.designs.first() else { return String::new() };
+    let joules = |design: &AcceleratorRecord| number::si(energy(tour, design), "J");
     let mut sentences = Vec::new();
-    let own = others.iter().take_while(|stop| !stop.is_another_network && stop.energy_gain_over(first).is_ok()).last();
-    if let Some(last) = own
-        && let Ok(gain) = last.energy_gain_over(first)
-        && let Some(design) = last.designs.first()
-    {
-        let fewer = match last.cycles_gain_over(first) {
-            Ok(gain) => format!(" and {} times fewer cycles", number::fixed(gain, 1)),
-            Err(_) => String::new(),
-        };
-        sentences.push(format!(
-            "From \"{}\" to \"{}\", {} takes {} times less energy{fewer} for an image ({} → {}); top-1 goes from {} to {} on {}.",
-            first.label,
-            last.label,
+    let own = others.iter().take_while(|stop| !stop.is_another_network && tour.energy_gain(stop, first).is_ok()).last();
+    match own.and_then(|last| Some((last, tour.energy_gain(last, first).ok()?, last.designs.first()?))) {
+        Some((last, gain, design)) => {
+            let cycles = match tour.cycles_gain(last, first) {
+                Ok(gain) => format!(" and {} cycles", times(gain, "fewer")),
+                Err(_) => String::new(),
+            };
+            sentences.push(format!(
+                "From \"{}\" to \"{}\", {} takes {} energy{cycles} for an image ({} → {}); top-1 goes from {} to {} on {}.",
+                first.label,
+                last.label,
+                first.network,
+                times(gain, "less"),
+                joules(base),
+                joules(design),
+                percent(first),
+                percent(last),
+                words_for_count(last.top1().map_or(0, |(_, n)| n), "image"),
+            ));
+        }
+        None => sentences.push(format!(
+            "{} takes {} for an image on {}; top-1 {}.",
             first.network,
-            number::fixed(gain, 1),
-            number::si(energy(tour, base), "J"),
-            number::si(energy(tour, design), "J"),
-            percent(first),
-            percent(last),
-            words_for_count(last.top1().map_or(0, |(_, n)| n), "image"),
-        ));
+            joules(base),
+            base.label,
+            percent(first)
+        )),
     }
     for stop in others.iter().filter(|stop| stop.is_another_network) {
         let Some(design) = stop.designs.first() else { continue };
-        let compares = match stop.energy_gain_over(first) {
-            Ok(gain) => format!("{} times less than the first stop", number::fixed(gain, 1)),
-            Err(reason) => format!("does not compare: {reason}"),
+        let compares = match tour.energy_gain(stop, first) {
+            Ok(gain) => format!("{} than the first stop", times(gain, "less")),
+            Err(reason) => reason,
         };
         sentences.push(format!(
             "Another network, {} (\"{}\"), takes {} on {} ({compares}); top-1 {}.",
             stop.network,
             stop.label,
-            number::si(energy(tour, design), "J"),
+            joules(design),
             design.label,
             percent(stop),
         ));
@@ -144,9 +157,7 @@ fn picture(tour: &TourRecord) -> Option<String> {
         .stops
         .iter()
         .skip(1)
-        .filter_map(|stop| {
-            Some(format!(" \"{}\" does not compare: {}.", stop.label, stop.energy_gain_over(&tour.stops[0]).err()?))
-        })
+        .filter_map(|stop| Some(format!(" \"{}\": {}.", stop.label, tour.energy_gain(stop, &tour.stops[0]).err()?)))
         .collect();
     let chart = Chart {
         id: "tour-chart".to_owned(),
@@ -190,9 +201,9 @@ fn way(tour: &TourRecord) -> Table {
     );
     for (idx, stop) in tour.stops.iter().enumerate() {
         let Some(design) = stop.designs.first() else { continue };
-        let gain = |other: Option<&StopRecord>| match other.map(|other| stop.energy_gain_over(other)) {
+        let gain = |other: Option<&StopRecord>| match other.map(|other| tour.energy_gain(stop, other)) {
             Some(Ok(gain)) => Cell::Text(number::fixed(gain, 2)),
-            Some(Err(_)) => Cell::from("does not compare"),
+            Some(Err(reason)) => Cell::Text(reason.split(": ").next().unwrap_or_default().to_owned()),
             None => Cell::Empty,
         };
         let before = idx.checked_sub(1).and_then(|before| tour.stops.get(before));
@@ -232,7 +243,6 @@ fn every_design(tour: &TourRecord) -> Table {
             Column::text("void", "what it saves"),
         ],
     );
-    let allowed = records::SimulationRecord::default_allowed_loss_points();
     for stop in &tour.stops {
         for design in &stop.designs {
             let not_priced = design.energy.as_ref().map_or_else(String::new, |own| records::scope_words(&own.left_out));
@@ -249,7 +259,7 @@ fn every_design(tour: &TourRecord) -> Table {
                 design.costs.as_str().into(),
                 not_priced.into(),
                 Cell::real(top1.map(|(top1, _)| 100.0 * top1), 2),
-                design.void(allowed).map_or(Cell::Empty, Cell::Text),
+                design.void(tour.allowed_loss_points).map_or(Cell::Empty, Cell::Text),
             ]);
         }
     }

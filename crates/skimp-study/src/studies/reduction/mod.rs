@@ -236,7 +236,11 @@ impl StudyPlan for ReductionPlan {
             model_name: points.network.name.clone(),
             untrained: points.network.is_untrained,
             data_name,
-            n_images: if self.reduction.accelerators.is_empty() { 0 } else { study.data.images as u64 },
+            n_images: if self.reduction.accelerators.is_empty() {
+                0
+            } else {
+                study.data.images.min(images.len()) as u64
+            },
             seed: self.reduction.seeds.first().copied().unwrap_or(0),
             sections: Sections::default().with(tables::tables(self, &points, &outcomes)),
             published: study
