@@ -265,7 +265,7 @@ pub fn evaluate(
                 let lowered = binary::lower(&Stepped::new(&network.graph)?.graph)?;
                 in_bits = Some(NetworkWork::new(network, images.input())?.in_bits(&lowered));
             }
-            let mut measured = spiking::measure(network, (engine, config.order), &images, n_images, &[], monitor)?;
+            let mut measured = spiking::measure(network, engine, &images, n_images, &[], monitor)?;
             let point = measured.pop().ok_or(AnswerFault::NoOutput)?;
             time_steps = Some(point.steps);
             spikes_per_image = Some(point.spikes_per_image);
@@ -288,7 +288,7 @@ pub fn evaluate(
         model: network.record(),
         data: images.record()?,
         engine: engine.name(),
-        order: (engine == Engine::Cpu).then(|| config.order.name()),
+        order: (engine == Engine::Cpu).then(|| order_of(network, config.order).name()),
         weight_bits: bits(config.quantization.weight_bits),
         activation_bits: bits(config.quantization.activation_bits),
         requantization,
@@ -346,8 +346,18 @@ fn warnings(network: &Network, images: &Images, tally: Tally, float: Option<Tall
     warning.into_iter().collect()
 }
 
+/// Operators that jump at a threshold, where the rounding of another order may turn an answer over.
+const THRESHOLDS: [&str; 6] = ["Sign", "Round", "Floor", "Ceil", "QuantizeLinear", "Neuron"];
+
+/// In which order a network is added up that may be added up in `order`: exactly, where sums meet thresholds.
+fn order_of(network: &Network, order: Order) -> Order {
+    let jumps = network.graph.nodes().iter().any(|node| THRESHOLDS.contains(&node.op.name()));
+    if jumps { Order::Exact } else { order }
+}
+
 /// A float engine for `network`.
 pub(crate) fn float_executor(network: &Network, engine: Engine, order: Order) -> Result<Box<dyn Executor>, StudyError> {
+    let order = order_of(network, order);
     match network.temporal()? {
         Some(temporal) => Ok(Box::new(TimeLoop::new(&network.graph, temporal, |step| one_step(step, engine, order))?)),
         None => one_step(&network.graph, engine, order),

@@ -30,7 +30,7 @@ pub(crate) struct Measured {
 /// `sweep`, ascending, and at the end.
 pub(crate) fn measure(
     network: &Network,
-    (engine, order): (Engine, Order),
+    engine: Engine,
     images: &Images,
     n_images: usize,
     sweep: &[usize],
@@ -40,7 +40,7 @@ pub(crate) fn measure(
     let mut points: Vec<(usize, Tally, u64)> =
         sweep.iter().filter(|&&steps| steps < temporal.steps).map(|&steps| (steps, Tally::default(), 0)).collect();
     points.push((temporal.steps, Tally::default(), 0));
-    let run = TimeLoop::watched(&network.graph, temporal, |graph| one_step(graph, engine, order))?;
+    let run = TimeLoop::watched(&network.graph, temporal, |graph| one_step(graph, engine, Order::Exact))?;
     monitor.stage("classifying images", n_images as u64);
     let mut n_run = 0;
     for range in images.batches(0..n_images) {
@@ -366,13 +366,13 @@ fn accuracies(
             } else {
                 spiking(&Conversion { steps: most, ..config.conversion })?.1
             };
-            let measured = measure(&network, (Engine::Cpu, Order::Exact), &images, n_images, &sweep, monitor)?;
+            let measured = measure(&network, Engine::Cpu, &images, n_images, &sweep, monitor)?;
             points.extend(measured.iter().map(|measured| point(measured.steps, measured)));
         }
         Coding::FirstSpike => {
             for steps in sweep {
                 let (_, network) = spiking(&Conversion { steps, ..config.conversion })?;
-                let measured = measure(&network, (Engine::Cpu, Order::Exact), &images, n_images, &[], monitor)?;
+                let measured = measure(&network, Engine::Cpu, &images, n_images, &[], monitor)?;
                 points.extend(measured.iter().map(|measured| point(steps, measured)));
             }
         }
