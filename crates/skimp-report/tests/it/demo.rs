@@ -9,8 +9,9 @@ use skimp_report::records::{
     AcceleratorFigures, AcceleratorRecord, AcceleratorTotal, Accuracy, AccuracyRecord, Assumption, Breakdown,
     CastRecord, ColumnRecord, Comparison, ComparisonRecord, Coverage, CurvePoint, DataRecord, Distribution,
     FindingKind, FindingRecord, InputDigest, LayerRecord, LayerStatistics, LayersRecord, ModelRecord, PolicyRecord,
-    PolicyRun, PrecisionRecord, Provenance, PublishedFigure, Sections, SimulationRecord, Spread, StudyRecord,
-    TableRecord, TablesRecord, Timing, TrainingEpoch, TrainingRecord, VariantAccuracy, Verdict,
+    PolicyRun, PrecisionRecord, Provenance, PublishedFigure, Sections, SimulationRecord, Spread, StopRecord,
+    StudyRecord, TableRecord, TablesRecord, Timing, TourRecord, TrainingEpoch, TrainingRecord, VariantAccuracy,
+    Verdict,
 };
 
 /// name, output side, input channels, output channels, MEM_STT, STT_WB, MEM_AB, AB_PU, RUN_PU.
@@ -508,6 +509,14 @@ pub(crate) fn with_every_section() -> StudyRecord {
     ];
     let tables = vec![TableRecord { caption: "Accuracy by bits".to_owned(), columns, rows }];
     study.sections.set(TablesRecord { text: "Eight bits are enough.".to_owned(), tables, charts: Vec::new() });
+    let stop = |label: &str, design: AcceleratorRecord| StopRecord {
+        label: label.to_owned(),
+        network: "demo".to_owned(),
+        designs: vec![design],
+        ..StopRecord::default()
+    };
+    let stops = vec![stop("dense", compend(BASELINE, false)), stop("early", compend(VARIANT, true))];
+    study.sections.set(TourRecord { images: IMAGES, allowed_loss_points: 1.0, stops });
     let text = study.to_json().expect("the record has a JSON form");
     let mut value: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
     value["sections"]["aging"] = serde_json::json!({ "schema": "skimp.aging/7", "years": [1, 2.5] });

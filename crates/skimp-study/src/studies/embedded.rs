@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn mistakes_in_a_study_are_named() {
-        let good = STUDIES[0].1;
+        let (_, good) = STUDIES.iter().find(|(name, _)| *name == "sample").unwrap();
         for (from, to, message) in [
             ("schema = 1", "schema = 2", "schema is 2, expected 1"),
             ("title =", "tittle =", "unknown field `tittle`"),

@@ -263,7 +263,7 @@ fn mistakes_in_its_file_are_named() {
         (
             "schema = 1",
             "schema = 1\nkind = \"x\"",
-            "kind is \"x\", expected one of: narrow, accelerators, precision, widths",
+            "kind is \"x\", expected one of: narrow, tour, accelerators, precision",
         ),
         ("[narrow]", "[layers]\n[narrow]", "`layers` in a study of kind narrow, it is one of accelerators"),
         ("[narrow", "[network", "duplicate key"),
@@ -274,7 +274,7 @@ fn mistakes_in_its_file_are_named() {
     let (head, _) = STUDY.split_once("[narrow]").unwrap();
     let error = parse(head).unwrap_err().to_string();
     assert!(
-        error.contains("there is no [narrow], no [[accelerators]], no [training], no [widths], nor a kind"),
+        error.contains("there is no [narrow], no [tour], no [[accelerators]], no [training], nor a kind"),
         "{error}"
     );
     // A kind may be said, too, and is then said again.

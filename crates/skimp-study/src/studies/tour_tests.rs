@@ -82,7 +82,7 @@ fn each_stop_goes_on_from_the_one_before() {
     assert!(stops[4].is_another_network && stops[4].network == "sample-bnn");
     assert!(own.energy_gain(&stops[4], &stops[0]).is_err());
     let said = skimp_report::views::study_text(&record, None);
-    assert!(said.contains("does not compare") && said.contains("times less energy"), "{said}");
+    assert!(said.contains("void: ") && said.contains("times less energy"), "{said}");
     let page = skimp_report::html::render(&record);
     assert!(page.contains("id=\"tour-chart\"") && page.contains("times less energy"));
 }
@@ -150,7 +150,7 @@ fn mistakes_are_named() {
         ("target = \"macs=0.5\"", "target = \"half\"", "\"smaller\": "),
         ("images = 32", "seed = 7", "[tour.run] sets seed"),
         ("images = 32", "optimizer = \"foo\"", "[tour.run]: "),
-        ("images = 32", "learning_rate = -1.0", "[tour.run]: "),
+        ("batch_size = 16", "batch_size = 0", "[tour.run]: "),
         ("accuracy_images = 60", "accuracy_images = 0", "accuracy_images is 0"),
         ("round_to = 2", "rounds = 2", "rounds"),
     ] {
@@ -160,7 +160,7 @@ fn mistakes_are_named() {
     for (from, to, stop, cause) in [
         ("set = { skip = \"none\" }", "set = { skip = \"some\" }", "first", "skip"),
         ("model = \"bsnn-tile\"", "model = \"bsnn-tiles\"", "another", "bsnn-tiles"),
-        ("network = \"sample-bnn\"", "network = \"resnet20\"", "another", "channels"),
+        ("network = \"sample-bnn\"", "network = \"sample-bnns\"", "another", "sample-bnns"),
     ] {
         assert!(STUDY.contains(from), "{from}");
         let error = study(&config(&STUDY.replace(from, to)), &Silent).unwrap_err().to_string();
