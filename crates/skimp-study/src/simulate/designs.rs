@@ -6,7 +6,7 @@ use skimp_digital::{ACCELERATORS, comparison_table};
 use skimp_sim::{
     Accelerator, AcceleratorModel, ComparisonRow, Configured, CostTable, Facts, Searchable, SimError, find_model,
 };
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::error::StudyError;
 use crate::simulate::config::AcceleratorConfig;
@@ -85,6 +85,17 @@ impl Designs {
     pub fn configure(&self, config: &AcceleratorConfig) -> Result<Design, StudyError> {
         let form = Form::from(self.find(&config.model)?.configure(&config.set)?);
         Ok(Design { config: config.clone(), form })
+    }
+
+    /// What the figures of these accelerators depend on: the resolved settings of each, with its model and its label.
+    pub(crate) fn identity(&self, accelerators: &[AcceleratorConfig]) -> Result<Value, StudyError> {
+        let settings = accelerators.iter().map(|own| {
+            let mut table = self.configure(own)?.facts().config.clone();
+            table.insert("model".to_owned(), own.model.clone().into());
+            table.insert("label".to_owned(), own.label().into());
+            Ok(Value::Table(table))
+        });
+        Ok(Value::Array(settings.collect::<Result<_, StudyError>>()?))
     }
 
     /// Each model's rows of the comparison table, published first, at its default preset.

@@ -344,13 +344,7 @@ impl Points for TourPoints<'_> {
         table.insert("costs".to_owned(), plan.costs.to_string().into());
         table.insert("run".to_owned(), Value::try_from(&plan.tour.run)?);
         table.insert("seed".to_owned(), Value::try_from(plan.tour.seed)?);
-        let settings = stop.accelerators.iter().map(|own| {
-            let mut table = plan.designs.configure(own)?.facts().config.clone();
-            table.insert("model".to_owned(), own.model.clone().into());
-            table.insert("label".to_owned(), own.label().into());
-            Ok(Value::Table(table))
-        });
-        table.insert("accelerators".to_owned(), Value::Array(settings.collect::<Result<_, StudyError>>()?));
+        table.insert("accelerators".to_owned(), plan.designs.identity(&stop.accelerators)?);
         let digests = [("network_sha256", &self.networks[&stop.model].sha256), ("data_sha256", &self.data_sha256)];
         let digests: Table = digests.into_iter().map(|(key, digest)| (key.to_owned(), digest.clone().into())).collect();
         table.insert("inputs".to_owned(), digests.into());

@@ -223,14 +223,7 @@ impl Points for ReductionPoints<'_> {
         table.insert("latency_batch".to_owned(), Value::try_from(config.latency_batch)?);
         table.insert("pairs".to_owned(), Value::try_from(config.pairs)?);
         table.insert("run".to_owned(), Value::try_from(&config.run)?);
-        let settings = config.accelerators.iter().map(|own| {
-            let configured = plan.designs.find(&own.model)?.configure(&own.set)?;
-            let mut table = configured.facts().config.clone();
-            table.insert("model".to_owned(), own.model.clone().into());
-            table.insert("label".to_owned(), own.label().into());
-            Ok(Value::Table(table))
-        });
-        table.insert("accelerators".to_owned(), Value::Array(settings.collect::<Result<_, StudyError>>()?));
+        table.insert("accelerators".to_owned(), plan.designs.identity(&config.accelerators)?);
         let digests = [("network_sha256", &self.network.sha256), ("data_sha256", &self.data_sha256)];
         let digests: Table = digests.into_iter().map(|(key, digest)| (key.to_owned(), digest.clone().into())).collect();
         table.insert("inputs".to_owned(), digests.into());
