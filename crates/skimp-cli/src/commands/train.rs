@@ -46,6 +46,9 @@ struct TrainingData {
 struct Recipe {
     #[command(flatten)]
     settings: SettingFlags<TrainConfig>,
+    /// The quantizer's setting `steps`: time steps of a spiking network (snn, bsnn)
+    #[arg(long, value_name = "T", requires = "quantizer")]
+    steps: Option<usize>,
     /// The optimizer's setting `momentum`
     #[arg(long, value_name = "M")]
     momentum: Option<f64>,
@@ -88,7 +91,8 @@ impl super::Command for Train {
                  skimp train resnet20 --data cifar10:DIR --epochs 160 --batch-size 128 --lr 0.1 --schedule step:at=80/120 \
                  --weight-decay 1e-4 --augment flip --augment crop:pad=4 --resume -o resnet20.onnx\n  \
                  skimp train net.onnx --data cifar10:DIR --preprocess imagenet --epochs 2 --lr 0.001 -o tuned.onnx\n  \
-                 skimp train conv4-fc2 --quantizer bnn --data cifar10:DIR --optimizer adam --lr 0.001 -o bnn.onnx",
+                 skimp train conv4-fc2 --quantizer bnn --data cifar10:DIR --optimizer adam --lr 0.001 -o bnn.onnx\n  \
+                 skimp train conv4-fc2 --quantizer bsnn --steps 4 --data cifar10:DIR --optimizer adam --lr 0.001 -o bsnn.onnx",
             ),
         )
     }
@@ -121,6 +125,11 @@ impl super::Command for Train {
 fn config(network: String, data: TrainingData, recipe: Recipe) -> TrainConfig {
     let SettingFlags(settings) = recipe.settings;
     let mut optimizer = settings.optimizer;
+    let mut quantizer = settings.quantizer;
+    if let (Some(quantizer), Some(steps)) = (&mut quantizer, recipe.steps) {
+        quantizer.push(if quantizer.contains(':') { ',' } else { ':' });
+        quantizer.push_str(&format!("steps={steps}"));
+    }
     let added = [
         recipe.momentum.map(|momentum| format!("momentum={momentum}")),
         recipe.nesterov.then(|| "nesterov=true".to_owned()),
@@ -136,6 +145,7 @@ fn config(network: String, data: TrainingData, recipe: Recipe) -> TrainConfig {
         preprocess: data.preprocess,
         validation: data.validation,
         optimizer,
+        quantizer,
         ..settings
     }
 }

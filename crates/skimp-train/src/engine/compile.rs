@@ -6,6 +6,7 @@ use skimp_cpu::nhwc::ConvShape;
 use skimp_graph::ops;
 use skimp_graph::rewrite::{self, Editor};
 use skimp_graph::shape::{self, Shapes};
+use skimp_graph::spiking::{InputCoding, Temporal};
 use skimp_graph::{DType, Dim, Gemm, Graph, Node, Op, Tensor, ValueId};
 
 use super::step::{GradMode, Place, Planned, Port, Step};
@@ -14,8 +15,10 @@ use super::steps::arithmetic::Binary;
 use super::steps::codes::Codes;
 use super::steps::dropout::Dropout;
 use super::steps::gather::Gather;
+use super::steps::join::JoinSteps;
 use super::steps::linear::Linear;
 use super::steps::naive::{Naive, Source};
+use super::steps::neuron::Spiking;
 use super::steps::norm::Norm;
 use super::steps::pool::{Pool, two};
 use super::tensors::{TensorId, TensorSpec};
@@ -53,6 +56,7 @@ pub(super) fn compile(graph: &Graph, options: &ModelOptions) -> Result<Compiled,
     }
     let output = compiler.logits_value;
     let logits = compiler.tensors[output.0].ok_or_else(|| network_error(&free, "the output is a constant"))?;
+    let logits = compiler.joined(output, logits)?;
     let input = compiler.tensors[free.inputs()[0].value.0];
     let input = input.ok_or_else(|| network_error(&free, "the input is a constant"))?;
     compiler.mark_first_and_last(input);
@@ -165,6 +169,8 @@ struct Compiler<'a> {
     buffer_values: Vec<ValueId>,
     param_of: BTreeMap<ValueId, usize>,
     buffer_of: BTreeMap<ValueId, usize>,
+    /// How the network runs over time, if it does.
+    temporal: Option<Temporal>,
 }
 
 impl<'a> Compiler<'a> {
@@ -208,6 +214,7 @@ impl<'a> Compiler<'a> {
             buffer_values: Vec::new(),
             param_of: BTreeMap::new(),
             buffer_of: BTreeMap::new(),
+            temporal: temporal(graph)?,
         };
         compiler.tensor(input, false);
         Ok(compiler)
@@ -228,6 +235,9 @@ impl<'a> Compiler<'a> {
         }
         if self.fusions.is_absorbed(idx) {
             return Ok(());
+        }
+        if let Op::Neuron(neuron) = node.op {
+            return self.neuron(idx, neuron);
         }
         let dynamic: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
         let all_dynamic = dynamic.iter().all(|id| self.tensors[id.0].is_some());
@@ -257,7 +267,7 @@ impl<'a> Compiler<'a> {
                 let dropout = Dropout::new(ratio, &node.name);
                 return self.push(idx, SiteKind::Elementwise, &dynamic, Vec::new(), Box::new(dropout));
             }
-            if let Some(pool) = Pool::new(&node.op, &node.name, inputs[0], self.options.batch) {
+            if let Some(pool) = Pool::new(&node.op, &node.name, inputs[0], self.options.batch * inputs[0].n_steps) {
                 return self.push(idx, SiteKind::Elementwise, &dynamic, Vec::new(), Box::new(pool));
             }
             let outputs: Vec<TensorSpec> = node.outputs.iter().map(|&id| self.spec(id, false)).collect();
@@ -364,6 +374,48 @@ impl<'a> Compiler<'a> {
         self.push(idx, kind, &ports, params, Box::new(naive))
     }
 
+    /// A spiking neuron, behind which tensors have time.
+    fn neuron(&mut self, idx: usize, neuron: ops::Neuron) -> Result<(), TrainError> {
+        let node = &self.graph.nodes()[idx];
+        let x: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
+        if x.len() != 1 || node.inputs.first().copied().flatten() != x.first().copied() || node.outputs.len() != 1 {
+            return Err(
+                self.error(node, "its thresholds, leaks or states are tensors, where training takes attributes")
+            );
+        }
+        let n_steps = self.temporal.map_or(1, |temporal| temporal.steps);
+        let spiking = Spiking::new(neuron, self.options.sign, self.options.detaches_reset, n_steps);
+        let spiking = spiking.map_err(|cause| self.error(node, cause))?;
+        self.push(idx, SiteKind::Elementwise, &x, Vec::new(), Box::new(spiking))?;
+        if let Some(Planned { place, .. }) = self.steps.last_mut() {
+            place.n_steps = n_steps;
+            for output in &place.outputs {
+                self.specs[output.0].n_steps = n_steps;
+            }
+        }
+        Ok(())
+    }
+
+    /// The answers of all time steps as one.
+    fn joined(&mut self, value: ValueId, logits: TensorId) -> Result<TensorId, TrainError> {
+        let Some(temporal) = self.temporal.filter(|temporal| temporal.steps > 1) else { return Ok(logits) };
+        let spec = &self.specs[logits.0];
+        if spec.n_steps == 1 {
+            return Err(network_error(self.graph, "it runs over time, but no neuron lies before its answers"));
+        }
+        let step = JoinSteps::new(temporal.join, temporal.steps).map_err(|cause| network_error(self.graph, cause))?;
+        let name = format!("{}.{}", self.graph.value(value).name, temporal.join.name());
+        let joined = TensorSpec { name: name.clone(), n_steps: 1, kept: true, ..spec.clone() };
+        let id = TensorId(self.specs.len());
+        self.specs.push(joined);
+        let layer = self.graph.producers()[value.0].unwrap_or_default();
+        let site = Site { layer, name, kind: SiteKind::Elementwise, is_first: false, is_last: false };
+        let inputs = vec![Port { id: logits, grad: GradMode::None }];
+        let place = Place { site, inputs, outputs: vec![id], params: Vec::new(), n_steps: 1 };
+        self.steps.push(Planned { place, step: Box::new(step) });
+        Ok(id)
+    }
+
     /// What a constant input is in training; `None` for one that stays as it is.
     ///
     /// A constant of an elementwise operator is a parameter if it is more than one number and something trainable lies
@@ -439,10 +491,19 @@ impl<'a> Compiler<'a> {
             ports.push(Port { id, grad: GradMode::None });
         }
         let needs_grad = !params.is_empty() || ports.iter().any(|port| self.specs[port.id.0].needs_grad);
-        let outputs = node.outputs.iter().map(|&id| self.tensor(id, needs_grad)).collect();
+        let n_steps = ports.first().map_or(1, |port| self.specs[port.id.0].n_steps);
+        if ports.iter().any(|port| self.specs[port.id.0].n_steps != n_steps) {
+            return Err(
+                self.error(node, "one of its inputs comes from before all neurons, another one from behind some")
+            );
+        }
+        let outputs: Vec<TensorId> = node.outputs.iter().map(|&id| self.tensor(id, needs_grad)).collect();
+        for output in &outputs {
+            self.specs[output.0].n_steps = n_steps;
+        }
         let name = graph.nodes()[named].name.clone();
         let site = Site { layer: named, name, kind, is_first: false, is_last: false };
-        self.steps.push(Planned { place: Place { site, inputs: ports, outputs, params }, step });
+        self.steps.push(Planned { place: Place { site, inputs: ports, outputs, params, n_steps }, step });
         Ok(())
     }
 
@@ -450,6 +511,7 @@ impl<'a> Compiler<'a> {
         TensorSpec {
             name: self.graph.value(id).name.clone(),
             dims: self.shapes.shape(id).get(1..).unwrap_or_default().to_vec(),
+            n_steps: 1,
             needs_grad,
             kept: self.kept[id.0],
         }
@@ -536,6 +598,17 @@ impl<'a> Compiler<'a> {
         if let Some(last) = self.steps.iter_mut().rev().find(|planned| is_gemm(planned)) {
             last.place.site.is_last = true;
         }
+    }
+}
+
+/// How a network runs over time: with the same input in each step.
+fn temporal(graph: &Graph) -> Result<Option<Temporal>, TrainError> {
+    let temporal = Temporal::of(graph)?;
+    match temporal.map(|temporal| temporal.input) {
+        Some(InputCoding::Bernoulli) => {
+            Err(network_error(graph, "its input is random spikes; training takes direct input, the same in each step"))
+        }
+        Some(InputCoding::Direct) | None => Ok(temporal),
     }
 }
 

@@ -282,7 +282,7 @@ mod tests {
         let x: Vec<f32> = (0..batch * classes).map(|i| ((i * 37 % 23) as f32 - 11.0) / 4.0).collect();
         let t: Vec<f32> = (0..batch * classes).map(|i| ((i * 17 % 19) as f32 - 9.0) / 3.0).collect();
         let labels = [3, 0, 6, 2, 2];
-        let spec = TensorSpec { name: "y".into(), dims: vec![classes], needs_grad: true, kept: true };
+        let spec = TensorSpec { name: "y".into(), dims: vec![classes], n_steps: 1, needs_grad: true, kept: true };
         let targets = Targets { labels: &labels, tensors: &[("teacher", &t)] };
         let teacher = || Target::Tensor("teacher".into());
         let factor = loss::DistillationFactor::TemperatureSquared;
@@ -311,7 +311,8 @@ mod tests {
     #[test]
     fn attention_equals_the_reference() {
         let (batch, channels, others, pixels) = (3, 4, 7, 6);
-        let spec = TensorSpec { name: "y".into(), dims: vec![channels, 2, 3], needs_grad: true, kept: true };
+        let spec =
+            TensorSpec { name: "y".into(), dims: vec![channels, 2, 3], n_steps: 1, needs_grad: true, kept: true };
         let mut x: Vec<f32> = (0..batch * channels * pixels).map(|i| ((i * 37 % 23) as f32 - 11.0) / 4.0).collect();
         x[..channels * pixels].fill(0.0);
         let t: Vec<f32> = (0..batch * others * pixels).map(|i| ((i * 17 % 19) as f32 - 9.0) / 3.0).collect();
@@ -338,7 +339,7 @@ mod tests {
 
     #[test]
     fn targets_that_do_not_fit_are_told() {
-        let spec = TensorSpec { name: "y".into(), dims: vec![3], needs_grad: true, kept: true };
+        let spec = TensorSpec { name: "y".into(), dims: vec![3], n_steps: 1, needs_grad: true, kept: true };
         let prediction = Prediction { spec: &spec, values: &[0.0; 6], batch: 2 };
         let check = |kind, target, targets: &Targets<'_>| {
             let term = LossTerm { kind, tensor: None, factor: 1.0, target };

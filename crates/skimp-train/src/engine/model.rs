@@ -196,6 +196,7 @@ impl Model {
         nchw_to_nhwc(input, spec.channels(), spec.pixels(), &mut memory[..input.len()]);
         self.tensors.put_value(self.input, memory);
         let mut run = Run {
+            images: batch,
             batch,
             mode,
             policy,
@@ -208,6 +209,7 @@ impl Model {
             written: &mut self.written,
         };
         for Planned { place, step } in &mut self.steps {
+            run.batch = batch * place.n_steps;
             step.forward(place, &mut run)?;
             if step.moves_only() {
                 continue;
@@ -283,7 +285,9 @@ impl Model {
                 })?,
             };
             let mut memory = self.tensors.take_grad(id);
-            let prediction = Prediction { spec: self.tensors.spec(id), values: self.tensors.value(id, batch), batch };
+            let spec = self.tensors.spec(id);
+            let batch = batch * spec.n_steps;
+            let prediction = Prediction { spec, values: self.tensors.value(id, batch), batch };
             let factor = f64::from(term.factor);
             // A kept tensor without anything trainable before it has no gradient.
             let seed = loss_scale.filter(|_| !memory.is_empty());
@@ -306,8 +310,9 @@ impl Model {
 
     /// The first layer with an output that is still there and has a NaN or an infinity.
     fn first_bad_output(&self, batch: usize) -> Option<usize> {
+        let frames = |id: TensorId| batch * self.tensors.spec(id).n_steps;
         let is_bad =
-            |id: &TensorId| self.lasting[id.0] && self.tensors.value(*id, batch).iter().any(|x| !x.is_finite());
+            |id: &TensorId| self.lasting[id.0] && self.tensors.value(*id, frames(*id)).iter().any(|x| !x.is_finite());
         let bad = self.steps.iter().find(|planned| planned.place.outputs.iter().any(is_bad));
         bad.map(|planned| planned.place.site.layer)
     }
@@ -323,6 +328,7 @@ impl Model {
         }
         self.written.fill(false);
         let mut run = Run {
+            images: batch,
             batch,
             mode,
             policy,
@@ -338,6 +344,7 @@ impl Model {
             if place.outputs.iter().all(|output| !run.live[output.0]) {
                 continue;
             }
+            run.batch = batch * place.n_steps;
             for &output in &place.outputs {
                 run.hook_output_grad(&place.site, output);
             }
@@ -358,10 +365,12 @@ impl Model {
         self.tensors.find(name).filter(|&id| self.tensors.spec(id).kept)
     }
 
-    /// A copy of a kept value of the last forward pass, NCHW; `None` if the name is unknown or not kept.
+    /// A copy of a kept value of the last forward pass, NCHW, the time steps of an image one behind the other; `None` if the
+    /// name is unknown or not kept.
     pub fn tensor(&self, name: &str) -> Option<Vec<f32>> {
         let (last, id) = (self.last?, self.kept(name)?);
-        let (spec, values) = (self.tensors.spec(id), self.tensors.value(id, last.batch));
+        let spec = self.tensors.spec(id);
+        let values = self.tensors.value(id, last.batch * spec.n_steps);
         let mut planar = vec![0.0; values.len()];
         nhwc_to_nchw(values, spec.channels(), spec.pixels(), &mut planar);
         Some(planar)
@@ -374,7 +383,7 @@ impl Model {
 
     /// The first batch normalization that a training batch of so many images gives a single value per channel, by name.
     pub fn norm_of_one_value(&self, batch: usize) -> Option<&str> {
-        let pixels = |planned: &Planned| self.tensors.spec(planned.place.inputs[0].id).pixels();
+        let pixels = |planned: &Planned| self.tensors.spec(planned.place.inputs[0].id).pixels() * planned.place.n_steps;
         let is_norm = |planned: &&Planned| planned.place.site.kind == SiteKind::BatchNorm;
         let found = self.steps.iter().filter(is_norm).find(|planned| pixels(planned) * batch <= 1);
         found.map(|planned| planned.place.site.name.as_str())

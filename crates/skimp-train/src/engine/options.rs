@@ -24,6 +24,9 @@ pub struct ModelOptions {
     pub batch_norm_momentum: f32,
     /// Values and gradient of `Sign`. An exported graph has ONNX's `Sign`, whatever is set here.
     pub sign: SignTraining,
+    /// Whether no gradient passes through what a spike takes off the potential of its neuron. The gradient of spikes themselves
+    /// is that of [`sign`](Self::sign), at the distance from the threshold.
+    pub detaches_reset: bool,
     /// What stands for the weight of a convolution or dense layer, by the name of its node; layers that are not named take
     /// their weight as it is. An exported graph has the weight that learns.
     pub weights: BTreeMap<String, WeightForm>,
@@ -45,6 +48,7 @@ impl Default for ModelOptions {
             output: None,
             batch_norm_momentum: 0.1,
             sign: SignTraining::default(),
+            detaches_reset: false,
             weights: BTreeMap::new(),
             codes: BTreeMap::new(),
             zero_errors: Zeros::Auto,

@@ -54,5 +54,5 @@ pub(super) fn lifetimes(steps: &[Planned], specs: &[TensorSpec]) -> (Vec<Lifetim
 /// Elements per image of the largest gradient that is added to.
 pub(super) fn scratch_len(steps: &[Planned], specs: &[TensorSpec]) -> usize {
     let ports = steps.iter().flat_map(|planned| &planned.place.inputs);
-    ports.filter(|port| port.grad == GradMode::Add).map(|port| specs[port.id.0].len()).max().unwrap_or(0)
+    ports.filter(|port| port.grad == GradMode::Add).map(|port| specs[port.id.0].volume()).max().unwrap_or(0)
 }

@@ -34,6 +34,8 @@ pub(crate) struct Place {
     pub(crate) outputs: Vec<TensorId>,
     /// Indices of the parameters it reads.
     pub(crate) params: Vec<usize>,
+    /// Time steps that it computes one like the other, as if they were images.
+    pub(crate) n_steps: usize,
 }
 
 /// What a step's backward pass reads besides the gradients of its outputs.
@@ -70,6 +72,9 @@ pub(crate) struct Planned {
 
 /// What steps work on during a pass.
 pub(crate) struct Run<'a> {
+    /// Images.
+    pub(crate) images: usize,
+    /// Images times the time steps of the present step: what kernels take for the batch.
     pub(crate) batch: usize,
     pub(crate) mode: Mode,
     pub(crate) policy: &'a mut dyn Policy,
@@ -89,20 +94,25 @@ impl Run<'_> {
         matches!(self.mode, Mode::Train { .. })
     }
 
+    /// Time steps of all images of a tensor.
+    pub(crate) fn frames(&self, id: TensorId) -> usize {
+        self.images * self.tensors.spec(id).n_steps
+    }
+
     /// The value of a tensor.
     pub(crate) fn value(&self, id: TensorId) -> &[f32] {
-        self.tensors.value(id, self.batch)
+        self.tensors.value(id, self.frames(id))
     }
 
     /// The gradient of a tensor.
     pub(crate) fn grad(&self, id: TensorId) -> &[f32] {
-        self.tensors.grad(id, self.batch)
+        self.tensors.grad(id, self.frames(id))
     }
 
     /// Writes a tensor's value.
     pub(crate) fn produce<R>(&mut self, id: TensorId, write: impl FnOnce(&mut [f32], &mut Self) -> R) -> R {
         let mut memory = self.tensors.take_value(id);
-        let len = self.tensors.spec(id).len() * self.batch;
+        let len = self.tensors.spec(id).volume() * self.images;
         let result = write(&mut memory[..len], self);
         self.tensors.put_value(id, memory);
         result
@@ -118,7 +128,7 @@ impl Run<'_> {
         if !self.wants(port) {
             return None;
         }
-        let len = self.tensors.spec(port.id).len() * self.batch;
+        let len = self.tensors.spec(port.id).volume() * self.images;
         let mut memory = self.tensors.take_grad(port.id);
         let result = if port.grad == GradMode::Write {
             write(&mut memory[..len], self)
@@ -203,6 +213,6 @@ impl Run<'_> {
     /// Rows and columns of a tensor seen as a matrix with the channels as columns.
     pub(crate) fn matrix(&self, id: TensorId) -> (usize, usize) {
         let spec = self.tensors.spec(id);
-        (spec.pixels() * self.batch, spec.channels())
+        (spec.pixels() * self.frames(id), spec.channels())
     }
 }

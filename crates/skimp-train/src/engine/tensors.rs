@@ -16,6 +16,8 @@ pub(crate) struct TensorSpec {
     pub(crate) name: String,
     /// Extents of one image, in the graph's order (`[c, h, w]`, `[features]`, ...).
     pub(crate) dims: Vec<usize>,
+    /// Time steps of each image, which lie one behind the other; 1 without time.
+    pub(crate) n_steps: usize,
     /// Whether something trainable lies upstream.
     pub(crate) needs_grad: bool,
     /// Whether the value stays readable after the pass, and may have a loss.
@@ -23,9 +25,14 @@ pub(crate) struct TensorSpec {
 }
 
 impl TensorSpec {
-    /// Elements of one image.
+    /// Elements of one image in one time step.
     pub(crate) fn len(&self) -> usize {
         self.dims.iter().product()
+    }
+
+    /// Elements of one image in all time steps.
+    pub(crate) fn volume(&self) -> usize {
+        self.len() * self.n_steps
     }
 
     /// Extent of the channel axis, which is contiguous in memory.
@@ -74,13 +81,13 @@ impl Tensors {
             })
             .collect();
         let mut order: Vec<usize> = (0..requests.len()).collect();
-        order.sort_by_key(|&r| (requests[r].2.birth, std::cmp::Reverse(specs[requests[r].0].len()), r));
+        order.sort_by_key(|&r| (requests[r].2.birth, std::cmp::Reverse(specs[requests[r].0].volume()), r));
         let mut slot_lens: Vec<usize> = Vec::new();
         let mut slot_deaths: Vec<usize> = Vec::new();
         let mut assigned = vec![0; requests.len()];
         for r in order {
             let (idx, _, lifetime) = requests[r];
-            let len = specs[idx].len();
+            let len = specs[idx].volume();
             let free = (0..slot_lens.len()).filter(|&slot| slot_deaths[slot] < lifetime.birth);
             // The tightest slot that is large enough, else the largest one, which grows.
             let best = free.min_by_key(|&slot| {
@@ -124,12 +131,12 @@ impl Tensors {
         self.specs.iter().position(|spec| spec.name == name).map(TensorId)
     }
 
-    /// The value of `batch` images, channels last.
+    /// The value of `batch` images, or of so many time steps of images, channels last.
     pub(crate) fn value(&self, id: TensorId, batch: usize) -> &[f32] {
         &self.slots[self.value_slots[id.0]][..self.specs[id.0].len() * batch]
     }
 
-    /// The gradient of `batch` images, channels last.
+    /// The gradient of `batch` images, or of so many time steps of images, channels last.
     pub(crate) fn grad(&self, id: TensorId, batch: usize) -> &[f32] {
         match self.grad_slots[id.0] {
             Some(slot) => &self.slots[slot][..self.specs[id.0].len() * batch],
@@ -188,7 +195,13 @@ mod tests {
 
     #[test]
     fn tensors_alive_together_do_not_share() {
-        let spec = |len: usize| TensorSpec { name: format!("t{len}"), dims: vec![len], needs_grad: true, kept: false };
+        let spec = |len: usize| TensorSpec {
+            name: format!("t{len}"),
+            dims: vec![len],
+            n_steps: 1,
+            needs_grad: true,
+            kept: false,
+        };
         let specs: Vec<TensorSpec> = [4, 6, 5, 3].into_iter().map(spec).collect();
         let values = [(0, 2), (1, 3), (3, 5), (4, 9)].map(|(birth, death)| Lifetime { birth, death });
         let grads = [None, Some(Lifetime { birth: 6, death: 8 }), Some(Lifetime { birth: 5, death: 6 }), None];

@@ -202,7 +202,9 @@ impl Chain {
         match node.op {
             Op::MaxPool(_) => block.pools.push(step()),
             Op::Flatten(_) | Op::Reshape(_) => block.shapes.push(step()),
-            Op::Relu | Op::Clip(_) | Op::Sign if block.activation.is_none() => block.activation = Some(step()),
+            Op::Relu | Op::Clip(_) | Op::Sign | Op::Neuron(_) if block.activation.is_none() => {
+                block.activation = Some(step())
+            }
             Op::BatchNormalization(ops::BatchNormalization { epsilon }) if block.norm.is_none() => {
                 let constants = [1, 2, 3, 4].map(numbers);
                 let [Some(scale), Some(shift), Some(mean), Some(variance)] = constants else {
@@ -233,7 +235,8 @@ impl Chain {
                 op: op.name().to_owned(),
                 cause: cause.to_owned(),
             };
-            if let Some((node, op)) = block.activation.as_ref().filter(|(_, op)| *op == Op::Sign) {
+            if let Some((node, op)) = block.activation.as_ref().filter(|(_, op)| matches!(op, Op::Sign | Op::Neuron(_)))
+            {
                 return Err(error(node, op, "a quantizer takes networks with rectifiers"));
             }
             let is_last = idx + 1 == n_blocks;

@@ -1,4 +1,4 @@
-//! A binary spiking network of one time step: weights of −1 and +1, spikes of 0 and 1.
+//! A binary spiking network of one time step or several: weights of −1 and +1, spikes of 0 and 1.
 
 use super::settings::{self, Activations, Ends, Padding, Weights};
 use super::{Quantizer, QuantizerEntry, SignScale};
@@ -17,7 +17,7 @@ impl QuantizerEntry for BsnnEntry {
     }
 
     fn summary(&self) -> &'static str {
-        "weights ±1, spikes: one time step, the threshold from the batch norm"
+        "weights ±1, spikes: one time step, or several with neurons behind the batch norms"
     }
 
     fn source(&self) -> &'static str {
@@ -35,6 +35,7 @@ impl QuantizerEntry for BsnnEntry {
     fn switches(&self) -> Vec<Switch> {
         let mut switches = settings::sign_switches("1");
         switches.push(settings::padding_switch("0"));
+        switches.extend(settings::time_switches());
         switches.extend(settings::weight_switches("same", "straight", "false"));
         switches
     }
@@ -43,11 +44,13 @@ impl QuantizerEntry for BsnnEntry {
         let (values, padding) = (SignValues::ZeroOne, Padding::Zero);
         let sign = settings::sign(spec, values, 1.0)?;
         let padding = settings::padding(spec, values, padding)?;
+        let time = settings::time(spec)?;
         let settings = settings::weights(spec, Ends::Same, false, false)?;
         Ok(Quantizer {
             weights: Weights::Sign { scale: SignScale::One, is_scaled: settings.is_scaled },
             activations: Activations::Sign(sign),
             padding,
+            time,
             ends: settings.ends,
             latents: settings.latents,
             ..Quantizer::float(self.name())

@@ -1,5 +1,6 @@
 //! Trained networks as plain operators.
 
+use skimp_graph::ops::Neuron;
 use skimp_graph::{Graph, GraphBuilder, Op, Tensor, ValueId};
 
 use super::blocks::{Block, Chain, steps, vector};
@@ -77,6 +78,10 @@ fn thresholds(quantizer: &Quantizer, model: &Model, chain: &Chain) -> Result<Gra
             let Some(weight) = weights.next() else { return x };
             let is_whole = !std::mem::replace(&mut is_first, false) && weight.is_sign;
             match &block.activation {
+                Some((name, Op::Neuron(neuron))) => {
+                    let x = spikes(builder, (block, name), weight, *neuron, x);
+                    steps(builder, &block.shapes, x)
+                }
                 Some((name, _)) => {
                     let x = threshold(builder, block, weight, is_whole, x);
                     let x = sign(builder, name, is_whole, quantizer.is_spiking(), x);
@@ -126,6 +131,55 @@ fn threshold(builder: &mut GraphBuilder, block: &Block, mut weight: Weight, is_w
     let x = builder.node(name, block.layer.1.clone(), &[x, tensor, bias]);
     steps(builder, &block.pools, x)
 }
+
+/// A layer with its pools and the neurons behind it. Weights of ±1 stay: their batch normalization is the neurons' unit of
+/// potential, a threshold and a bias for each channel; it scales the weights that are real.
+fn spikes(
+    builder: &mut GraphBuilder,
+    (block, neuron_name): (&Block, &str),
+    mut weight: Weight,
+    neuron: Neuron,
+    x: ValueId,
+) -> ValueId {
+    let name = &block.layer.0;
+    let n_channels = block.channels();
+    let factors = block.norm.as_ref().map_or_else(|| vec![1.0; n_channels], super::blocks::Norm::factors);
+    let fan_in = block.fan_in().max(1);
+    let (mut biases, mut thresholds) = (Vec::with_capacity(n_channels), Vec::with_capacity(n_channels));
+    for (channel, filter) in weight.values.chunks_mut(fan_in).enumerate() {
+        let factor = f64::from(factors[channel]);
+        let (mean, shift) = block.norm.as_ref().map_or((0.0, 0.0), |norm| (norm.mean[channel], norm.shift[channel]));
+        let bias = f64::from(shift) - f64::from(mean) * factor;
+        let scale = f64::from(weight.scales[channel]) * factor;
+        if weight.is_sign {
+            // Where the sum counts for nothing, it counts for next to nothing.
+            let unit = scale.abs().max(LEAST_UNIT);
+            if scale < 0.0 {
+                filter.iter_mut().for_each(|w| *w = -*w);
+            }
+            biases.push((bias / unit) as f32);
+            thresholds.push((f64::from(neuron.threshold) / unit) as f32);
+        } else {
+            filter.iter_mut().for_each(|w| *w = (f64::from(*w) * scale) as f32);
+            biases.push(bias as f32);
+        }
+    }
+    let tensor = Tensor::from_f32(block.weight.shape().to_vec(), weight.values);
+    let tensor = builder.constant(block.weight_name(), tensor);
+    let bias = vector(builder, format!("{name}.bias"), &biases);
+    let x = builder.node(name, block.layer.1.clone(), &[x, tensor, bias]);
+    let x = steps(builder, &block.pools, x);
+    let mut inputs = vec![x];
+    if weight.is_sign {
+        let axes = block.weight.shape().len() - 2;
+        let shape = std::iter::once(n_channels).chain(std::iter::repeat_n(1, axes)).collect();
+        inputs.push(builder.constant(format!("{neuron_name}.threshold"), Tensor::from_f32(shape, thresholds)));
+    }
+    builder.node(neuron_name, Op::Neuron(neuron), &inputs)
+}
+
+/// The least unit of a potential: thresholds stay finite.
+const LEAST_UNIT: f64 = 1e-12;
 
 /// The activation: `Sign`, which never sees 0 behind whole sums; behind real ones one whose value at 0 is +1.
 fn sign(builder: &mut GraphBuilder, name: &str, is_whole: bool, is_spiking: bool, mut x: ValueId) -> ValueId {

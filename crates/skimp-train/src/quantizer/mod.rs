@@ -22,10 +22,11 @@ mod surrogate;
 mod weight;
 mod xnor;
 
+use skimp_graph::spiking::Temporal;
 use skimp_graph::{Graph, Op, ops};
 
 pub use activation::{ActivationCodes, ActivationStep};
-pub use settings::{Activations, Ends, Latents, Padding, Weights};
+pub use settings::{Activations, Ends, Latents, OverTime, Padding, Weights};
 pub use surrogate::{SURROGATES, Surrogate, SurrogateKind, surrogate_names};
 pub(crate) use weight::output_channels;
 pub use weight::{SignGradient, SignScale, WeightForm, WeightStep, max_code};
@@ -115,6 +116,8 @@ pub struct Quantizer {
     pub ends: Ends,
     /// How the weights that learn are kept.
     pub latents: Latents,
+    /// Time steps of spiking activations.
+    pub time: OverTime,
 }
 
 impl Quantizer {
@@ -128,6 +131,7 @@ impl Quantizer {
             padding: Padding::Zero,
             ends: Ends::Same,
             latents: Latents::default(),
+            time: OverTime::default(),
         }
     }
 
@@ -152,7 +156,16 @@ impl Quantizer {
         if matches!(self.activations, Activations::Codes { .. }) {
             chain.head.push((INPUT_CODES.to_owned(), Op::Identity));
         }
-        chain.build()
+        let graph = chain.build()?;
+        if !self.runs_over_time() {
+            return Ok(graph);
+        }
+        let temporal = Temporal::new(self.time.steps).map_err(|cause| TrainError::Option {
+            name: "steps".to_owned(),
+            expected: "a number of time steps".to_owned(),
+            found: cause,
+        })?;
+        Ok(temporal.on(graph))
     }
 
     /// The nodes whose output is in codes.
@@ -172,6 +185,7 @@ impl Quantizer {
     fn activation_op(&self) -> Op {
         match self.activations {
             Activations::Rectifier => Op::Relu,
+            Activations::Sign(_) if self.runs_over_time() => Op::Neuron(self.time.neuron),
             Activations::Sign(_) => Op::Sign,
             Activations::Codes { .. } => Op::Clip(ops::Clip { min: Some(0.0), max: None }),
         }
@@ -207,6 +221,7 @@ impl Quantizer {
         }
         if let Activations::Sign(sign) = self.activations {
             options.sign = sign;
+            options.detaches_reset = self.time.detaches;
         }
         options.codes.extend(self.codes(&chain));
         Ok(options)
@@ -273,6 +288,11 @@ impl Quantizer {
             expected: format!("fp32 with quantizer {} (float goes with every policy)", self.name),
             found: policy.to_owned(),
         })
+    }
+
+    /// Whether the network has several time steps.
+    fn runs_over_time(&self) -> bool {
+        self.time.steps > 1
     }
 
     /// Whether activations are 0 and 1.

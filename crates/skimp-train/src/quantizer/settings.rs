@@ -6,6 +6,8 @@ use super::weight::{SignScale, WeightStep};
 use crate::policy::Switch;
 use crate::reference::{SignEstimator, SignTraining, SignValues};
 use crate::spec::{Spec, SpecError};
+use skimp_graph::ops::{Neuron, Reset, ResetTime};
+use skimp_graph::spiking::Temporal;
 
 /// Form of the weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,6 +79,23 @@ pub enum Ends {
     Bits(u32),
 }
 
+/// How a spiking network runs over time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OverTime {
+    /// Time steps. With one, a neuron is the comparison of its current with 0, and nothing else here counts.
+    pub steps: usize,
+    /// The neuron behind each batch normalization.
+    pub neuron: Neuron,
+    /// Whether no gradient passes through resets.
+    pub detaches: bool,
+}
+
+impl Default for OverTime {
+    fn default() -> Self {
+        Self { steps: 1, neuron: Neuron::default(), detaches: false }
+    }
+}
+
 /// How the weights that learn are kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Latents {
@@ -132,6 +151,56 @@ const CENTER: Switch = Switch {
     default: "false",
     summary: "true: the mean over input channels of the weights that learn is taken away after each update, as in XNOR-Net",
 };
+
+const STEPS: Switch = Switch {
+    name: "steps",
+    default: "1",
+    summary: "time steps; with one, neurons compare with 0 and the five settings below must stay as they are",
+};
+const THRESHOLD: Switch = Switch { name: "threshold", default: "1", summary: "potential that makes a spike, above 0" };
+const LEAK: Switch =
+    Switch { name: "leak", default: "1", summary: "what is left of a potential after a time step, 0 to 1" };
+const RESET: Switch = Switch {
+    name: "reset",
+    default: "subtract",
+    summary: "what a spike does to the potential: none, subtract (takes the threshold off) or zero",
+};
+const DELAY: Switch =
+    Switch { name: "delay", default: "0", summary: "time steps between a spike and its reset: 0 or 1" };
+const DETACH: Switch =
+    Switch { name: "detach", default: "false", summary: "true: no gradient passes through resets, as in snnTorch" };
+
+/// Settings of networks that run over time.
+pub(super) fn time_switches() -> Vec<Switch> {
+    vec![STEPS, THRESHOLD, LEAK, RESET, DELAY, DETACH]
+}
+
+/// Reads [`time_switches`].
+pub(super) fn time(spec: &mut Spec) -> Result<OverTime, SpecError> {
+    let steps = spec.read("steps", 1, "a number of time steps, from 1", |text| {
+        text.parse().ok().filter(|&steps: &usize| Temporal::new(steps).is_ok())
+    })?;
+    let threshold = spec.read("threshold", 1.0, "a number above 0", positive)? as f32;
+    let leak =
+        spec.read("leak", 1.0_f32, "0 to 1", |text| text.parse().ok().filter(|leak: &f32| (0.0..=1.0).contains(leak)))?;
+    let known = [Reset::None, Reset::Subtract, Reset::Zero];
+    let reset = spec.read("reset", Reset::Subtract, "none, subtract or zero", |text| {
+        known.into_iter().find(|reset| reset.name() == text)
+    })?;
+    let reset_time = spec.read("delay", ResetTime::SameStep, "0 or 1", |text| match text {
+        "0" => Some(ResetTime::SameStep),
+        "1" => Some(ResetTime::NextStep),
+        _ => None,
+    })?;
+    let detaches = spec.flag("detach", false)?;
+    let time = OverTime { steps, neuron: Neuron { threshold, leak, reset, reset_time, ..Neuron::default() }, detaches };
+    if steps == 1 && time != OverTime::default() {
+        let expected =
+            "2 or more beside threshold, leak, reset, delay and detach: neurons of one step have none of these";
+        return Err(spec.invalid("steps", "1", expected));
+    }
+    Ok(time)
+}
 
 /// Settings of activations of two values.
 pub(super) fn sign_switches(slope: &'static str) -> Vec<Switch> {

@@ -1,4 +1,4 @@
-//! A spiking network of one time step: real weights, spikes of 0 and 1.
+//! A spiking network of one time step or several: real weights, spikes of 0 and 1.
 
 use super::settings::{self, Activations, Padding};
 use super::{Quantizer, QuantizerEntry};
@@ -17,11 +17,11 @@ impl QuantizerEntry for SnnEntry {
     }
 
     fn summary(&self) -> &'static str {
-        "real weights, spikes: one time step, the threshold from the batch norm"
+        "real weights, spikes: one time step, or several with neurons behind the batch norms"
     }
 
     fn source(&self) -> &'static str {
-        "Neftci, Mostafa, Zenke, \"Surrogate Gradient Learning in Spiking Neural Networks\", IEEE Signal Processing Magazine 36(6), 2019; one time step"
+        "Neftci, Mostafa, Zenke, \"Surrogate Gradient Learning in Spiking Neural Networks\", IEEE Signal Processing Magazine 36(6), 2019"
     }
 
     fn weights(&self) -> &'static str {
@@ -35,6 +35,7 @@ impl QuantizerEntry for SnnEntry {
     fn switches(&self) -> Vec<Switch> {
         let mut switches = settings::sign_switches("1");
         switches.push(settings::padding_switch("0"));
+        switches.extend(settings::time_switches());
         switches
     }
 
@@ -42,6 +43,7 @@ impl QuantizerEntry for SnnEntry {
         let (values, padding) = (SignValues::ZeroOne, Padding::Zero);
         let sign = settings::sign(spec, values, 1.0)?;
         let padding = settings::padding(spec, values, padding)?;
-        Ok(Quantizer { activations: Activations::Sign(sign), padding, ..Quantizer::float(self.name()) })
+        let time = settings::time(spec)?;
+        Ok(Quantizer { activations: Activations::Sign(sign), padding, time, ..Quantizer::float(self.name()) })
     }
 }

@@ -18,6 +18,7 @@ mod elementwise;
 mod linear;
 pub mod loss;
 mod moves;
+pub mod neuron;
 mod normalize;
 mod pool;
 pub mod quantize;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use skimp_graph::integer::{self, IntegerEngine};
+use skimp_graph::spiking::{Joined, Step, Temporal, TimeLoop};
 use skimp_graph::testing::random_tensor;
 use skimp_graph::{Executor, Graph, Op, Tensor, binary, onnx, ops};
 use skimp_numerics::rng::Draws;
@@ -189,6 +190,124 @@ fn one_time_step_is_the_network_of_zero_and_one() {
     };
     assert!(export("bsnn") == export("bnn01:slope=1"), "the same bytes");
     assert!(export("bsnn") != export("bnn01"), "another slope trains other weights");
+}
+
+/// Networks of several time steps.
+const OVER_TIME: [&str; 6] = [
+    "snn:steps=4",
+    "snn:steps=3,leak=0.75,reset=zero,surrogate=atan",
+    "snn:steps=2,padding=1,reset=none",
+    "bsnn:steps=4,delay=1",
+    "bsnn:steps=3,leak=0.5,detach=true,ends=real",
+    "bsnn:steps=2,reset=zero,delay=1,threshold=0.5",
+];
+
+#[test]
+fn networks_of_several_steps_are_exported_as_they_were_trained() {
+    for text in OVER_TIME {
+        let (quantizer, mut model, loss) = trained(text, 60);
+        assert!(loss < 1.3, "{text} learns nothing: {loss}");
+        for round in 0..2 {
+            let exported = quantizer.export(&model).expect("a chain");
+            let file = onnx::export_bytes(&exported).expect("exports");
+            let exported = onnx::import_bytes(file.into(), None, "file").expect("imports");
+            let temporal = Temporal::of(&exported).expect("valid").expect("over time");
+            assert_eq!(temporal.steps, quantizer.time.steps, "{text}");
+            let watched = TimeLoop::watched(&exported, temporal, reference_engine).expect("runs");
+            let (mut n_equal, mut spikes, mut seen) = (0, 0.0, 0);
+            for seed in 0..4 {
+                let images = images(seed);
+                let input = Tensor::from_f32(vec![BATCH, 3, 8, 8], images.clone());
+                let mut joined = Joined::new(temporal.join);
+                let mut show = |step: Step<'_>| {
+                    for tensor in step.spikes {
+                        let tensor = tensor.as_f32().expect("f32");
+                        spikes += tensor.iter().sum::<f32>();
+                        seen += tensor.len();
+                    }
+                    joined.add(step.outputs)
+                };
+                watched.for_each_step(std::slice::from_ref(&input), &mut show).expect("runs");
+                let found = joined.outputs().remove(0).into_f32().expect("f32");
+                let expected = logits(&mut model, &images);
+                n_equal += found
+                    .chunks(4)
+                    .zip(expected.chunks(4))
+                    .filter(|(found, expected)| {
+                        let pairs = found.iter().zip(*expected);
+                        pairs
+                            .into_iter()
+                            .all(|(found, expected)| (found - expected).abs() <= 1e-4 * expected.abs().max(1.0))
+                    })
+                    .count();
+            }
+            // Potentials are in other units, so that one within 1e-6 of its threshold may be decided otherwise.
+            assert!(n_equal >= 62, "{text}, round {round}: {n_equal} of 64 images equal");
+            let rate = spikes / seen as f32;
+            assert!((0.02..0.98).contains(&rate), "{text}, round {round}: rate {rate} shows little");
+            disturb(&mut model);
+        }
+    }
+}
+
+fn reference_engine(graph: &Graph) -> Result<Box<dyn Executor>, skimp_graph::GraphError> {
+    Ok(Box::new(skimp_graph::reference::Reference::new(graph)))
+}
+
+/// `trained`, of a network in which `change` has replaced operators.
+fn trained_with(text: &str, change: impl Fn(Op) -> Op) -> Vec<Vec<f32>> {
+    let quantizer = quantizer::create(text).expect("valid");
+    let prepared = quantizer.prepare(&float()).expect("a chain");
+    let mut nodes = prepared.nodes().to_vec();
+    nodes.iter_mut().for_each(|node| node.op = change(node.op.clone()));
+    let (inputs, outputs) = (prepared.inputs().to_vec(), prepared.outputs().to_vec());
+    let prepared = Graph::new("n", inputs, outputs, prepared.values().to_vec(), nodes).expect("valid");
+    let options = ModelOptions { batch: BATCH, ..ModelOptions::default() };
+    let mut model = Model::new(&prepared, &quantizer.options(&prepared, options).expect("a chain")).expect("trains");
+    let config = OptimizerConfig { rule: "adam".to_owned(), ..OptimizerConfig::default() };
+    let mut optimizer = Optimizer::new(&config, model.params()).expect("valid");
+    let mut fp32 = policy::create("fp32").expect("registered");
+    let labels: Vec<usize> = (0..BATCH).map(|i| i % 4).collect();
+    for step in 0..10 {
+        model.forward(&images(step % 2), BATCH, Mode::Train { step, seed: 1 }, &mut *fp32).expect("fits");
+        let targets = Targets { labels: &labels, tensors: &[] };
+        model.backward(&LossSum::cross_entropy(0.0), &targets, &mut *fp32).expect("fits");
+        optimizer.step(model.params_mut(), 0.01, &mut *fp32);
+    }
+    model.params().iter().map(|param| param.values().to_vec()).collect()
+}
+
+#[test]
+fn a_neuron_of_one_step_trains_as_the_comparison() {
+    for text in ["snn", "bsnn:surrogate=atan"] {
+        let comparison = trained_with(text, |op| op);
+        let neuron = ops::Neuron { threshold: 0.0, ..ops::Neuron::default() };
+        let neurons = trained_with(text, |op| if op == Op::Sign { Op::Neuron(neuron) } else { op });
+        assert!(comparison == neurons, "{text}: the same parameters");
+    }
+}
+
+#[test]
+fn settings_over_time_are_checked() {
+    for (text, expected) in [
+        ("snn:steps=0", "steps=0: expected a number of time steps"),
+        ("bsnn:leak=0.5", "expected 2 or more beside"),
+        ("bsnn:steps=4,leak=1.5", "leak=1.5: expected 0 to 1"),
+        ("bsnn:steps=4,reset=clear", "none, subtract or zero"),
+        ("bsnn:steps=4,delay=2", "0 or 1"),
+        ("bnn:steps=4", "valid are"),
+    ] {
+        let error = quantizer::create(text).expect_err("not valid").to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+    let (quantizer, model, _) = trained("snn:steps=2", 1);
+    let exported = quantizer.export(&model).expect("a chain");
+    // Real thresholds of the file are the file's: it trains on as it is.
+    assert!(Model::new(&exported, &ModelOptions::default()).is_ok());
+    let (quantizer, model, _) = trained("bsnn:steps=2", 1);
+    let exported = quantizer.export(&model).expect("a chain");
+    let error = Model::new(&exported, &ModelOptions::default()).expect_err("thresholds of channels").to_string();
+    assert!(error.contains("training takes attributes"), "{error}");
 }
 
 #[test]
