@@ -125,6 +125,9 @@ impl TourConfig {
             return Err(format!("stop \"{}\" has no accelerators; the first stop names some", first.label));
         }
         for (idx, stop) in self.stops.iter().enumerate() {
+            if stop.label.trim().is_empty() {
+                return Err(format!("stop {} has no label", idx + 1));
+            }
             let own = |cause: String| format!("stop \"{}\": {cause}", stop.label);
             if self.stops[..idx].iter().any(|other| other.label == stop.label) {
                 return Err(format!("two stops are called \"{}\"", stop.label));
@@ -140,6 +143,17 @@ impl TourConfig {
         }
         self.run.check_unset("[tour.run]", &[])?;
         self.run.check_settings().map_err(|error| format!("[tour.run]: {error}"))
+    }
+}
+
+impl TourPlan {
+    /// Checks that there are such designs, and that their tables price them.
+    fn check_designs(&self, stop: &Stop) -> Result<(), StudyError> {
+        let tables = self.costs.tables(&stop.accelerators)?;
+        for (own, table) in stop.accelerators.iter().zip(&tables) {
+            self.designs.configure(own)?.table(table.as_ref())?;
+        }
+        Ok(())
     }
 }
 
@@ -251,8 +265,7 @@ impl<'a> TourPoints<'a> {
                 Images::open(&study.data, &network.graph, study.network.input_size).map_err(of_stop)?;
                 networks.insert(stop.model.clone(), network);
             }
-            stop.accelerators.iter().try_for_each(|own| plan.designs.configure(own).map(drop)).map_err(of_stop)?;
-            plan.costs.tables(&stop.accelerators).map_err(of_stop)?;
+            plan.check_designs(stop).map_err(of_stop)?;
         }
         let first = &networks[stops.first().map_or(study.network.model.as_str(), |stop| stop.model.as_str())];
         let images = Images::open(&study.data, &first.graph, study.network.input_size)?;

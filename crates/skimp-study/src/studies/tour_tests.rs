@@ -140,6 +140,7 @@ fn mistakes_are_named() {
     };
     for (from, to, cause) in [
         ("label = \"smaller\"", "label = \"first\"", "two stops are called \"first\""),
+        ("label = \"smaller\"", "label = \" \"", "stop 2 has no label"),
         (
             "accelerators = [{ model = \"zena\", set = { skip = \"none\" } }, { model = \"dadiannao\" }]",
             "",
@@ -149,6 +150,7 @@ fn mistakes_are_named() {
         ("weight_bits = 8", "weight_bits = 1", "\"8 bits\": quantization: "),
         ("target = \"macs=0.5\"", "target = \"half\"", "\"smaller\": "),
         ("images = 32", "seed = 7", "[tour.run] sets seed"),
+        ("images = 32", "learning_rate = -0.1", "[tour.run]: learning rate: expected a number above 0"),
         ("images = 32", "optimizer = \"foo\"", "[tour.run]: "),
         ("batch_size = 16", "batch_size = 0", "[tour.run]: "),
         ("accuracy_images = 60", "accuracy_images = 0", "accuracy_images is 0"),
@@ -161,6 +163,7 @@ fn mistakes_are_named() {
         ("set = { skip = \"none\" }", "set = { skip = \"some\" }", "first", "skip"),
         ("model = \"bsnn-tile\"", "model = \"bsnn-tiles\"", "another", "bsnn-tiles"),
         ("network = \"sample-bnn\"", "network = \"sample-bnns\"", "another", "sample-bnns"),
+        ("summary = \"s\"", "summary = \"s\"\ncosts = \"common\"", "another", "--costs paper"),
     ] {
         assert!(STUDY.contains(from), "{from}");
         let error = study(&config(&STUDY.replace(from, to)), &Silent).unwrap_err().to_string();

@@ -197,6 +197,10 @@ impl TrainConfig {
         if self.batch_size == 0 {
             return Err(StudyError::Count { what: "images of a batch", found: 0, expected: "at least 1".to_owned() });
         }
+        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
+            let (found, expected) = (self.learning_rate.to_string(), "a number above 0".to_owned());
+            return Err(TrainError::Option { name: "learning rate".to_owned(), expected, found }.into());
+        }
         if self.epochs > MAX_EPOCHS {
             let (found, expected) = (self.epochs.to_string(), format!("at most {MAX_EPOCHS}"));
             return Err(StudyError::Setting { setting: "epochs", found, expected });
