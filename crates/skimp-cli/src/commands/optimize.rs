@@ -36,7 +36,7 @@ struct Aims {
     #[arg(long, value_name = "WHAT[@DESIGN]")]
     objective: Aim,
     /// Points of top-1 that may be lost against the float network
-    #[arg(long, value_name = "POINTS", value_parser = points)]
+    #[arg(long, value_name = "POINTS", value_parser = points, allow_negative_numbers = true)]
     max_loss: f64,
     /// What prices energies (see `skimp list costs`)
     #[arg(long, value_name = "TABLE", value_parser = costs(), default_value = "auto")]

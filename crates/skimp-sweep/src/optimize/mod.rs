@@ -58,8 +58,44 @@ const MOST_JUDGING: f64 = 0.9;
 /// The same with what points without a lever take, where judging does not need more.
 const MOST_RESERVED: f64 = 0.5;
 
-/// What one point without a lever takes, in terms of the start's time.
+/// What one point without a lever takes, in terms of the start's time; and later, of what such points took.
 const WITHOUT: f64 = 1.5;
+
+/// Of the time that the start took: what judging takes beside answers and simulation.
+const ALLOWANCE: f64 = 0.1;
+
+/// A part of the time that is not worth searching on for.
+const SHORT: f64 = 0.02;
+
+/// When the parts of a run end; none where it has no time.
+struct Clock {
+    begun: Instant,
+    total: Option<Duration>,
+    /// What judging the result takes, about.
+    judging: Duration,
+    /// The same of points without a lever.
+    without: Duration,
+}
+
+impl Clock {
+    fn reserved(&self, wanted: Duration, most: f64) -> Option<Instant> {
+        let total = self.total?;
+        let judging = self.judging.min(total.mul_f64(MOST_JUDGING));
+        Some(self.begun + total - wanted.min(total.mul_f64(most)).max(judging))
+    }
+
+    fn of_search(&self) -> Option<Instant> {
+        self.reserved(self.judging + self.without, MOST_RESERVED)
+    }
+
+    fn of_contributions(&self) -> Option<Instant> {
+        self.reserved(self.judging, MOST_JUDGING)
+    }
+
+    fn total_share(&self, share: f64) -> Duration {
+        self.total.map_or(Duration::ZERO, |total| total.mul_f64(share))
+    }
+}
 
 /// Makes the folder, and checks that what will be written there replaces nothing but an earlier optimization's.
 fn claim(folder: &Path) -> Result<(), StudyError> {
@@ -186,7 +222,11 @@ impl Run<'_> {
     }
 
     /// The best without one lever after the other; a better point found so is the best from then on.
-    fn contributions(&mut self, monitor: &dyn Monitor) -> Result<Vec<ContributionRecord>, StudyError> {
+    fn contributions(
+        &mut self,
+        proposer: &mut Proposer<'_>,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<ContributionRecord>, StudyError> {
         loop {
             let Some((best, objective)) = self.best.clone() else { return Ok(Vec::new()) };
             let mut all = Vec::new();
@@ -197,7 +237,11 @@ impl Run<'_> {
                     true => None,
                     false => match self.point(&without, "without", Wanted::All, monitor) {
                         Err(StudyError::Interrupted) => None,
-                        other => other?,
+                        other => {
+                            let told = other?;
+                            proposer.tell(&without, told);
+                            told
+                        }
                     },
                 };
                 let loss = match told {
@@ -293,21 +337,28 @@ pub fn optimize(
         let cause = run.path.pop().and_then(|own| own.reason).unwrap_or_default();
         return Err(SweepError::Optimize { setting: "objective", cause: format!("the start cannot run: {cause}") });
     }
-    let (mut judging, mut without) = (Duration::ZERO, Duration::ZERO);
-    if let Budget::Minutes(_) = config.budget {
-        let (n, of) = (sets.n_judging as u32, sets.n_search as u32);
-        judging = float_time * n / of + start_begun.elapsed() * 2 * n.max(of) / of;
-        without = (start_begun.elapsed() * levers.all.len() as u32).mul_f64(WITHOUT);
+    let mut clock = Clock { begun, total, judging: Duration::ZERO, without: Duration::ZERO };
+    if total.is_some() {
+        // Of the start, what is to be done again on more images; its codes are there.
+        let (n, of, spent) = (sets.n_judging as f64, sets.n_search as f64, run.bench.spent());
+        let again = Duration::from_secs_f64(spent.simulating) + start_begun.elapsed().mul_f64(ALLOWANCE);
+        let judged = Duration::from_secs_f64((spent.judging - float_time.as_secs_f64()).max(0.0)).mul_f64(n / of);
+        clock.judging = float_time.mul_f64(n / of) + (judged + again) * 2;
+        clock.without = (start_begun.elapsed() * levers.all.len() as u32).mul_f64(WITHOUT);
     }
-    let reserved = |wanted: Duration, most: f64| {
-        let kept = |total: Duration| wanted.min(total.mul_f64(most)).max(judging.min(total.mul_f64(MOST_JUDGING)));
-        total.map(|total| begun + total - kept(total))
-    };
-    search(&mut run, start, &Bounded { monitor, until: reserved(judging + without, MOST_RESERVED) })?;
-    let bounded = Bounded { monitor, until: reserved(judging, MOST_JUDGING) };
-    let contributions = match monitor.interrupted() {
-        true => Vec::new(),
-        false => run.contributions(&bounded)?,
+    let mut proposer = Proposer::new(config.strategy, &levers, config.max_loss, config.seed, start);
+    let (contributions, all_tried) = loop {
+        let all_tried = search(&mut run, &mut proposer, start, &Bounded { monitor, until: clock.of_search() })?;
+        if monitor.interrupted() {
+            break (Vec::new(), false);
+        }
+        let since = Instant::now();
+        let contributions = run.contributions(&mut proposer, &Bounded { monitor, until: clock.of_contributions() })?;
+        // What they took is less than was kept for them: the search has the rest.
+        clock.without = since.elapsed().mul_f64(WITHOUT);
+        if all_tried || clock.of_search().is_none_or(|until| Instant::now() + clock.total_share(SHORT) >= until) {
+            break (contributions, all_tried);
+        }
     };
     // Without one that keeps the bound the start is what there is.
     let best = run.best.clone().map_or_else(|| levers.start(), |(best, _)| best);
@@ -350,21 +401,29 @@ pub fn optimize(
         files: Vec::new(),
         notes: Vec::new(),
     };
+    if all_tried && total.is_some() {
+        record.notes.push("the search ended before its time: nothing was left to try".to_owned());
+    }
     write(model, &run, &best, &mut record, begun, monitor)?;
     Ok(record)
 }
 
-fn search(run: &mut Run<'_>, start: Option<Told>, monitor: &Bounded<'_>) -> Result<(), SweepError> {
-    let (config, levers) = (run.config, run.levers);
+/// Works out what is proposed, and says whether nothing else is.
+fn search(
+    run: &mut Run<'_>,
+    proposer: &mut Proposer<'_>,
+    start: Option<Told>,
+    monitor: &Bounded<'_>,
+) -> Result<bool, SweepError> {
+    let config = run.config;
     let n_steps = match config.budget {
         Budget::Steps(n) => n,
         Budget::Minutes(_) => usize::MAX,
     };
     // Of a budget of time the number of points is not known.
     monitor.stage("searching", if n_steps == usize::MAX { 0 } else { n_steps as u64 });
-    let mut proposer = Proposer::new(config.strategy, levers, config.max_loss, config.seed, start);
     while run.path.len() < n_steps && !monitor.interrupted() {
-        let Some(proposed) = proposer.next() else { break };
+        let Some(proposed) = proposer.next() else { return Ok(true) };
         let wanted = run.wanted(&proposed);
         let told = match run.point(&proposed.choice, proposed.why, wanted, monitor) {
             Err(StudyError::Interrupted) => break,
@@ -376,7 +435,7 @@ fn search(run: &mut Run<'_>, start: Option<Told>, monitor: &Bounded<'_>) -> Resu
         let best = proposer.best().map_or(start, |(_, best)| best.objective);
         monitor.status(&format!("{} points, {:.2} times less {}", run.path.len(), start / best, config.aim.figure()));
     }
-    Ok(())
+    Ok(run.path.len() >= n_steps)
 }
 
 /// The float network, the start and the result on the final images.
@@ -554,6 +613,21 @@ impl Monitor for Kept<'_> {
     }
 }
 
+/// The path from wherever it is read.
+fn anywhere(path: &Path) -> std::path::PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The same of a data set's places, `NAME:PLACE[,PLACE or SETTING]`.
+fn anywhere_data(set: &str) -> String {
+    let Some((name, places)) = set.split_once(':') else { return set.to_owned() };
+    let of = |part: &str| match !part.is_empty() && Path::new(part).exists() {
+        true => anywhere(Path::new(part)).display().to_string(),
+        false => part.to_owned(),
+    };
+    format!("{name}:{}", places.split(',').map(of).collect::<Vec<_>>().join(","))
+}
+
 /// The result as a sweep of one point, whose row is what the judgement says.
 fn point(run: &Run<'_>, settings: &Settings, network: &Path) -> Result<String, SweepError> {
     let config = run.config;
@@ -561,13 +635,14 @@ fn point(run: &Run<'_>, settings: &Settings, network: &Path) -> Result<String, S
         value.map_err(|error| SweepError::Optimize { setting: "output", cause: error.to_string() })
     };
     let data = DataConfig {
+        set: anywhere_data(&config.data.set),
         split: Split::Test,
         seed: Some(config.seed),
         accuracy_images: run.bench.sets.n_judging,
         ..config.data.clone()
     };
     let mut of_network = Table::new();
-    of_network.insert("model".to_owned(), Value::String(network.to_string_lossy().into_owned()));
+    of_network.insert("model".to_owned(), Value::String(anywhere(network).to_string_lossy().into_owned()));
     if let Some(size) = config.input_size {
         let extents = size.map(|extent| Value::Integer(i64::try_from(extent).unwrap_or(i64::MAX)));
         of_network.insert("input_size".to_owned(), Value::Array(extents.to_vec()));
@@ -605,7 +680,19 @@ fn point(run: &Run<'_>, settings: &Settings, network: &Path) -> Result<String, S
 
 #[cfg(test)]
 mod tests {
-    use super::verdict;
+    use super::{anywhere_data, verdict};
+
+    #[test]
+    fn a_data_set_is_found_from_anywhere() {
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(anywhere_data("cifar10:src"), format!("cifar10:{}", here.join("src").display()));
+        let [sources, benches] = ["src", "benches"].map(|part| here.join(part).display().to_string());
+        assert_eq!(anywhere_data("imagenet:src,classes=folders"), format!("imagenet:{sources},classes=folders"));
+        assert_eq!(anywhere_data("npy:src,benches"), format!("npy:{sources},{benches}"));
+        for unchanged in ["sample", "cifar10:/no/such", "npy:x.npy,y.npy"] {
+            assert_eq!(anywhere_data(unchanged), unchanged);
+        }
+    }
 
     #[test]
     fn a_bound_inside_the_interval_is_not_proven() {

@@ -34,6 +34,9 @@ const MAX_LOOKED_AT: usize = 200_000;
 /// Compositions of levers that need no training before those that do are tried on top of the best one.
 const COMPOSED_FIRST: usize = 8;
 
+/// A rung is not drawn any more after so many points with it could not run, and none could.
+const GIVEN_UP: usize = 3;
+
 /// What one rung of a lever brings by itself: the logarithm of the objective's ratio, and points lost.
 type Effect = (f64, f64);
 
@@ -62,6 +65,8 @@ pub(super) struct Proposer<'a> {
     told: HashMap<Choice, Option<Told>>,
     best: Option<(Choice, Told)>,
     effects: Vec<Vec<Option<Effect>>>,
+    /// Of each rung, points with it that ran, and that could not.
+    runs: Vec<Vec<[usize; 2]>>,
     /// How much more compositions lose than the sum of their levers' losses.
     factor: f64,
     n_composed: usize,
@@ -103,6 +108,7 @@ impl<'a> Proposer<'a> {
             told,
             best: start.filter(|told| told.is_kept).map(|told| (levers.start(), told)),
             effects: levers.all.iter().map(|lever| vec![None; lever.n_rungs()]).collect(),
+            runs: levers.all.iter().map(|lever| vec![[0; 2]; lever.n_rungs()]).collect(),
             factor: 1.0,
             n_composed: 0,
         }
@@ -147,6 +153,9 @@ impl<'a> Proposer<'a> {
     /// What the proposed point came to; `None` where it could not run.
     pub(super) fn tell(&mut self, choice: &Choice, told: Option<Told>) {
         self.told.insert(choice.clone(), told);
+        for (runs, &rung) in self.runs.iter_mut().zip(choice) {
+            runs[rung][usize::from(told.is_none())] += 1;
+        }
         let is_better = |told: &Told| self.best.as_ref().is_none_or(|(_, best)| told.objective < best.objective);
         if let Some(told) = told.filter(|told| told.is_kept).filter(is_better) {
             self.best = Some((choice.clone(), told));
@@ -287,6 +296,17 @@ impl<'a> Proposer<'a> {
         found.map(|(_, choice)| choice)
     }
 
+    /// The choice without rungs with which nothing could run; a lever's first rung is where it is not turned.
+    fn that_runs(&self, mut choice: Choice) -> Choice {
+        for (runs, rung) in self.runs.iter().zip(&mut choice) {
+            let [ran, failed] = runs[*rung];
+            if ran == 0 && failed >= GIVEN_UP {
+                *rung = 0;
+            }
+        }
+        self.levers.canonical(choice)
+    }
+
     /// The best point with one or two levers a rung further or back, drawn.
     fn near(&mut self) -> Option<Choice> {
         let (best, _) = self.best.clone()?;
@@ -301,7 +321,7 @@ impl<'a> Proposer<'a> {
                     false => self.draws.below(own.n_rungs()),
                 };
             }
-            let choice = self.levers.canonical(choice);
+            let choice = self.that_runs(choice);
             if !self.told.contains_key(&choice) {
                 return Some(choice);
             }
@@ -312,7 +332,7 @@ impl<'a> Proposer<'a> {
     fn drawn(&mut self) -> Option<Choice> {
         for _ in 0..1000 {
             let choice: Choice = self.levers.all.iter().map(|lever| self.draws.below(lever.n_rungs())).collect();
-            let choice = self.levers.canonical(choice);
+            let choice = self.that_runs(choice);
             if !self.told.contains_key(&choice) {
                 return Some(choice);
             }
@@ -421,6 +441,21 @@ mod tests {
         let filters = levers.all.iter().position(|lever| lever.name == "filters").unwrap();
         assert_eq!(single.1.iter().map(|choice| choice[filters]).max(), Some(5));
         assert_eq!(best_of(Strategy::Guided, 45).1, guided.1);
+    }
+
+    #[test]
+    fn what_never_runs_is_given_up() {
+        let levers = levers();
+        let filters = levers.all.iter().position(|lever| lever.name == "filters").unwrap();
+        let mut proposer = Proposer::new(Strategy::Random, &levers, 1.0, 7, Some(world(&levers, &levers.start())));
+        let mut failed = vec![0; levers.all[filters].n_rungs()];
+        for _ in 0..300 {
+            let Some(Proposed { choice, .. }) = proposer.next() else { break };
+            let told = (choice[filters] == 0).then(|| world(&levers, &choice));
+            failed[choice[filters]] += usize::from(told.is_none());
+            proposer.tell(&choice, told);
+        }
+        assert!(failed.iter().all(|n| *n <= GIVEN_UP) && failed.contains(&GIVEN_UP), "{failed:?}");
     }
 
     #[test]
