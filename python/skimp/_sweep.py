@@ -82,10 +82,11 @@ class Sweep:
         images: int | None = None,
         accuracy_images: int | None = None,
         cache: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
         designs: Iterable[type[Accelerator]] = (),
     ) -> None:
         options = {"network": path(network), "data": data, "images": images}
-        options |= {"accuracy_images": accuracy_images, "cache": cache}
+        options |= {"accuracy_images": accuracy_images, "cache": cache, "cache_dir": path(cache_dir)}
         self._classes = [checked(design) for design in designs]
         self.cache = cache
         if isinstance(sweep, Mapping):
@@ -153,11 +154,13 @@ def sweep(
     resume: bool = False,
     shard: str | None = None,
     cache: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
     designs: Iterable[type[Accelerator]] = (),
 ) -> SweepSummary:
     """Runs every point of a design space and keeps each in ``output``, in ``sweep.sqlite`` (``skimp sweep``).
 
-    ``designs`` are classes of one's own that the sweep names. After Ctrl-C, ``resume=True`` goes on.
+    ``designs`` are classes of one's own that the sweep names. After Ctrl-C, ``resume=True`` goes on. ``cache`` is the memory
+    for what points share; in ``cache_dir`` reduced networks, ranges and accuracies outlive the run.
     """
     opened = Sweep(
         sweep,
@@ -166,6 +169,7 @@ def sweep(
         images=images,
         accuracy_images=accuracy_images,
         cache=cache,
+        cache_dir=cache_dir,
         designs=designs,
     )
     return opened.run(output, resume=resume, shard=shard)

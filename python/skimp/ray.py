@@ -30,22 +30,25 @@ FIRST_BLOCK = 8
 MOST_IN_BLOCK = 4096
 """Points of a block at most."""
 
-_sweeps: dict[tuple[str, str | None], _native.Sweep] = {}
+Caches = tuple[str | None, str | None]
+"""Memory and folder for what points share."""
+
+_sweeps: dict[tuple[str, Caches], _native.Sweep] = {}
 
 
-def work(text: str, version: str, cache: str | None, points: list[list[Any]], cpus: int) -> tuple[list[_native.Row], float]:
+def work(text: str, version: str, caches: Caches, points: list[list[Any]], cpus: int) -> tuple[list[_native.Row], float]:
     """Rows of a block and its seconds, in a worker. What its points share with those of earlier blocks is kept in the process."""
     if version != _native.VERSION:
         raise SweepError(f"a worker has skimp {_native.VERSION}, the driver {version}: install the same on every node")
-    if (text, cache) not in _sweeps:
+    if (text, caches) not in _sweeps:
         try:
             _native.set_threads(cpus)
         except SkimpError:
             pass  # An earlier sweep of this process has set them.
         _sweeps.clear()
-        _sweeps[text, cache] = _native.Sweep("sweep", text, [], {"cache": cache})
+        _sweeps[text, caches] = _native.Sweep("sweep", text, [], {"cache": caches[0], "cache_dir": caches[1]})
     start = time.perf_counter()
-    rows = _sweeps[text, cache].evaluate(points)
+    rows = _sweeps[text, caches].evaluate(points)
     return rows, time.perf_counter() - start
 
 
@@ -59,6 +62,7 @@ def sweep(
     accuracy_images: int | None = None,
     resume: bool = False,
     cache: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
     address: str | None = None,
     num_cpus: int = 1,
     max_retries: int = 3,
@@ -73,7 +77,9 @@ def sweep(
         ray: Any = importlib.import_module("ray")
     except ImportError as error:
         raise SkimpError("skimp.ray needs ray: pip install 'skimp[ray]'") from error
-    opened = Sweep(sweep, network=network, data=data, images=images, accuracy_images=accuracy_images, cache=cache)
+    folder = None if cache_dir is None else os.fspath(cache_dir)
+    options: dict[str, Any] = {"images": images, "accuracy_images": accuracy_images, "cache": cache, "cache_dir": folder}
+    opened = Sweep(sweep, network=network, data=data, **options)
     if not opened.is_planned:
         raise UsageError(f"{opened.name}: its search chooses points as it goes, which only skimp.sweep does")
     # What is wrong with the folder is known before the cluster is asked for anything.
@@ -88,7 +94,7 @@ def sweep(
     done = {_canonical(json.loads(axes)) for axes in store.axes()}
     points = [point for point in opened._native.points() if _axes(names, point) not in done]
     task = ray.remote(num_cpus=num_cpus, max_retries=max_retries)(work)
-    arguments = (ray.put(opened.to_toml()), _native.VERSION, cache)
+    arguments = (ray.put(opened.to_toml()), _native.VERSION, (cache, folder))
     slots = max(1, int(ray.cluster_resources().get("CPU", 1)) // num_cpus)
     queue = _Queue(points)
     running: dict[Any, list[list[Any]]] = {}

@@ -7,9 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use skimp::sim::toml::{self, Table, Value};
-use skimp::sweeps::{
-    DEFAULT_CACHE_BYTES, Engine, ExportFormat, FIGURES, Figures, PointRow, Shard, SqliteStore, Status, search,
-};
+use skimp::sweeps::{Caching, Engine, ExportFormat, FIGURES, Figures, PointRow, Shard, SqliteStore, Status, search};
 use skimp::{Monitor, Size, StudyError, SweepConfig, SweepError, SweepRun};
 
 use crate::design::{designs, python};
@@ -93,6 +91,7 @@ fn stored(row: Row) -> PyResult<PointRow> {
 pub(crate) struct Sweep {
     config: SweepConfig,
     engine: Arc<Engine>,
+    caching: Caching,
 }
 
 #[pymethods]
@@ -126,10 +125,10 @@ impl Sweep {
                 changes.push((section, key, value(&given)?));
             }
         }
-        let cache = match options.get::<String>("cache")? {
-            None => DEFAULT_CACHE_BYTES,
-            Some(text) => text.parse::<Size>().map_err(|error| usage(format!("cache: {error}")))?.0,
-        };
+        let mut caching = Caching { folder: options.get("cache_dir")?, ..Caching::default() };
+        if let Some(text) = options.get::<String>("cache")? {
+            caching.bytes = text.parse::<Size>().map_err(|error| usage(format!("cache: {error}")))?.0;
+        }
         sweeping(py, false, move |_| {
             let mut config = match written {
                 Some(text) => SweepConfig::parse(&text, &name, Path::new(""))?,
@@ -139,8 +138,8 @@ impl Sweep {
                 let table = if section == "network" { &mut config.network } else { &mut config.data };
                 table.insert(key.to_owned(), value);
             }
-            let engine = Arc::new(Engine::new(&config, &designs, cache)?);
-            Ok(Self { config, engine })
+            let engine = Arc::new(Engine::new(&config, &designs, &caching)?);
+            Ok(Self { config, engine, caching })
         })
     }
 
@@ -207,6 +206,7 @@ impl Sweep {
             resume: options.or("resume", false)?,
             shard,
             designs: designs(&classes)?,
+            caching: self.caching.clone(),
             ..SweepRun::new(folder)
         };
         let config = self.config.clone();

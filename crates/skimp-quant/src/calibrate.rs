@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use skimp_graph::{Executor, Graph, Tensor, ValueId};
 
 use crate::{QuantError, RangeMethod};
@@ -38,12 +39,12 @@ impl Detail {
 struct Bins(Vec<Option<Box<[u64; OCTAVE]>>>);
 
 impl Bins {
-    fn add(&mut self, bin: usize) {
+    fn add(&mut self, bin: usize, n: u64) {
         let (octave, within) = (bin / OCTAVE, bin % OCTAVE);
         if self.0.len() <= octave {
             self.0.resize(octave + 1, None);
         }
-        self.0[octave].get_or_insert_with(|| Box::new([0; OCTAVE]))[within] += 1;
+        self.0[octave].get_or_insert_with(|| Box::new([0; OCTAVE]))[within] += n;
     }
 
     fn get(&self, bin: usize) -> u64 {
@@ -78,8 +79,19 @@ impl SignedBin {
     }
 }
 
+impl FromIterator<(usize, u64)> for Bins {
+    fn from_iter<I: IntoIterator<Item = (usize, u64)>>(counts: I) -> Self {
+        let mut bins = Self::default();
+        for (bin, n) in counts {
+            bins.add(bin, n);
+        }
+        bins
+    }
+}
+
 /// What calibration knows about one value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Stored", try_from = "Stored")]
 pub struct ValueStatistics {
     min: f32,
     max: f32,
@@ -119,9 +131,9 @@ impl ValueStatistics {
         if self.detail == Detail::Histogram {
             for &x in elements {
                 let bin = (x.abs().to_bits() >> BIN_SHIFT) as usize;
-                self.bins.add(bin);
+                self.bins.add(bin, 1);
                 if x < 0.0 {
-                    self.negative_bins.add(bin);
+                    self.negative_bins.add(bin, 1);
                 }
             }
         }
@@ -179,8 +191,54 @@ impl ValueStatistics {
     }
 }
 
+/// The form of statistics in a file: floats as their bits, bins that hold elements.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    min: u32,
+    max: u32,
+    n_elements: u64,
+    shape: Vec<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bins: Option<[Vec<(usize, u64)>; 2]>,
+}
+
+impl From<ValueStatistics> for Stored {
+    fn from(own: ValueStatistics) -> Self {
+        let is_histogram = own.detail == Detail::Histogram;
+        Self {
+            min: own.min.to_bits(),
+            max: own.max.to_bits(),
+            n_elements: own.n_elements,
+            bins: is_histogram.then(|| [&own.bins, &own.negative_bins].map(|bins| bins.iter().collect())),
+            shape: own.shape,
+        }
+    }
+}
+
+impl TryFrom<Stored> for ValueStatistics {
+    type Error = String;
+
+    fn try_from(stored: Stored) -> Result<Self, String> {
+        let is_bin = |(bin, _): &(usize, u64)| *bin <= (f32::MAX.to_bits() >> BIN_SHIFT) as usize;
+        if !stored.bins.iter().flatten().flatten().all(is_bin) {
+            return Err("a bin that no f32 has".to_owned());
+        }
+        let detail = if stored.bins.is_some() { Detail::Histogram } else { Detail::Extremes };
+        let [bins, negative_bins] = stored.bins.unwrap_or_default().map(|bins| bins.into_iter().collect());
+        Ok(Self {
+            min: f32::from_bits(stored.min),
+            max: f32::from_bits(stored.max),
+            n_elements: stored.n_elements,
+            shape: stored.shape,
+            bins,
+            negative_bins,
+            detail,
+        })
+    }
+}
+
 /// Ranges of all values of one network, by name.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     values: BTreeMap<String, ValueStatistics>,
     n_images: usize,

@@ -39,24 +39,31 @@ impl LayerWidths {
         }
     }
 
-    /// Refuses widths out of range, and names that are none of `layers`.
+    /// Refuses widths out of range.
+    ///
+    /// # Errors
+    /// [`QuantError::InvalidConfig`] naming width and layer.
+    pub fn check_range(&self) -> Result<(), QuantError> {
+        for (setting, all) in [("weight_bits", &self.weight_bits), ("activation_bits", &self.activation_bits)] {
+            if let Some((name, bits)) = all.iter().find(|(_, bits)| !(2..=16).contains(*bits)) {
+                let found = format!("{bits} for \"{name}\"");
+                return Err(QuantError::InvalidConfig { setting, expected: "2 to 16", found });
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses names that are none of `layers`, and widths out of range.
     pub(crate) fn check<'n>(&self, layers: impl Iterator<Item = &'n str>) -> Result<(), QuantError> {
         if self.is_empty() {
             return Ok(());
         }
         let layers: BTreeSet<&str> = layers.collect();
-        for (setting, all) in [("weight_bits", &self.weight_bits), ("activation_bits", &self.activation_bits)] {
-            for (name, bits) in all {
-                if !layers.contains(name.as_str()) {
-                    let known = layers.iter().copied().collect::<Vec<_>>().join(", ");
-                    return Err(QuantError::UnknownLayer { name: name.clone(), known });
-                }
-                if !(2..=16).contains(bits) {
-                    let found = format!("{bits} for \"{name}\"");
-                    return Err(QuantError::InvalidConfig { setting, expected: "2 to 16", found });
-                }
-            }
+        let mut names = self.weight_bits.keys().chain(self.activation_bits.keys());
+        if let Some(name) = names.find(|name| !layers.contains(name.as_str())) {
+            let known = layers.iter().copied().collect::<Vec<_>>().join(", ");
+            return Err(QuantError::UnknownLayer { name: name.clone(), known });
         }
-        Ok(())
+        self.check_range()
     }
 }

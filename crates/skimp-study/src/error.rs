@@ -578,6 +578,17 @@ impl From<ReduceError> for StudyError {
 }
 
 impl StudyError {
+    /// Whether a setting names a layer that the network does not have.
+    #[must_use]
+    pub fn is_unknown_layer(&self) -> bool {
+        match self {
+            StudyError::Quant(error) => matches!(error, QuantError::UnknownLayer { .. }),
+            StudyError::Sim(error) => matches!(error, SimError::UnknownLayer { .. }),
+            StudyError::Preset { source, .. } => matches!(**source, SimError::UnknownLayer { .. }),
+            _ => false,
+        }
+    }
+
     /// Whether the user asked for something that cannot be (exit code 2), rather than a run that failed (1).
     pub fn is_usage(&self) -> bool {
         match self {

@@ -187,11 +187,25 @@ impl Domain {
     }
 }
 
+/// The first name of a dotted key and what follows; a name in quotes may hold dots: `widths.weight_bits."block.0.conv"`.
+pub(crate) fn split_key(key: &str) -> (&str, Option<&str>) {
+    let quoted = key.chars().next().filter(|first| matches!(first, '"' | '\''));
+    if let Some((name, rest)) = quoted.and_then(|quote| key[1..].split_once(quote)) {
+        match rest.strip_prefix('.') {
+            Some(rest) => return (name, Some(rest)),
+            None if rest.is_empty() => return (name, None),
+            // Text after the quote: no name in quotes.
+            None => {}
+        }
+    }
+    key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)))
+}
+
 /// The value of a dotted key.
 pub(crate) fn lookup<'t>(table: &'t Table, key: &str) -> Option<&'t Value> {
-    match key.split_once('.') {
-        None => table.get(key),
-        Some((first, rest)) => match table.get(first)? {
+    match split_key(key) {
+        (name, None) => table.get(name),
+        (first, Some(rest)) => match table.get(first)? {
             Value::Table(inner) => lookup(inner, rest),
             _ => None,
         },
@@ -200,12 +214,12 @@ pub(crate) fn lookup<'t>(table: &'t Table, key: &str) -> Option<&'t Value> {
 
 /// Sets a dotted key; tables on the way are made.
 pub(crate) fn assign(table: &mut Table, key: &str, value: Value) -> Result<(), String> {
-    match key.split_once('.') {
-        None => {
-            table.insert(key.to_owned(), value);
+    match split_key(key) {
+        (name, None) => {
+            table.insert(name.to_owned(), value);
             Ok(())
         }
-        Some((first, rest)) => match table.entry(first).or_insert_with(|| Value::Table(Table::new())) {
+        (first, Some(rest)) => match table.entry(first).or_insert_with(|| Value::Table(Table::new())) {
             Value::Table(inner) => assign(inner, rest, value),
             other => Err(format!("\"{first}\" is {other}, no table with a key \"{rest}\"")),
         },
@@ -276,5 +290,12 @@ mod tests {
         assert_eq!(lookup(&table, "x.y"), Some(&Value::Integer(4)));
         assert_eq!(lookup(&table, "a.y"), None);
         assert!(assign(&mut table, "a.y", 4.into()).unwrap_err().contains("no table"));
+        // Names of layers hold dots.
+        assign(&mut table, "b.\"e.f\"", 5.into()).unwrap();
+        assign(&mut table, "'g.h'.i", 6.into()).unwrap();
+        assert_eq!(table["b"]["e.f"], Value::Integer(5));
+        assert_eq!(lookup(&table, "b.'e.f'"), Some(&Value::Integer(5)));
+        assert_eq!(lookup(&table, "\"g.h\".i"), Some(&Value::Integer(6)));
+        assert_eq!(split_key("\"a.b"), ("\"a", Some("b")));
     }
 }

@@ -12,6 +12,7 @@ use skimp_study::{CostsConfig, Design, Designs, Monitor, StudyError};
 
 use crate::axis::Domain;
 use crate::config::SweepConfig;
+use crate::disk::Caching;
 use crate::error::SweepError;
 use crate::figure::{FIGURES, Figures};
 use crate::point::PointConfig;
@@ -25,12 +26,12 @@ use crate::store::{PointRow, Status};
 ///
 /// ```
 /// use skimp_study::{Designs, Silent};
-/// use skimp_sweep::{DEFAULT_CACHE_BYTES, Engine, SweepConfig};
+/// use skimp_sweep::{Caching, Engine, SweepConfig};
 ///
 /// let text = "schema = 1\nname = \"rows\"\nstudy = \"sample\"\n[data]\nimages = 1\naccuracy_images = 0\n\
 ///     [accelerator]\nmodel = \"compend\"\n[[axes]]\nkey = \"accelerator.set.pu_rows\"\nfrom = 1\nto = 16\n";
 /// let sweep = SweepConfig::parse(text, "rows", "".as_ref())?;
-/// let engine = Engine::new(&sweep, &Designs::embedded(), DEFAULT_CACHE_BYTES)?;
+/// let engine = Engine::new(&sweep, &Designs::embedded(), &Caching::default())?;
 /// let rows = engine.evaluate(&[vec![Some(4.into())], vec![Some(8.into())]], &Silent)?;
 /// assert!(rows[0].figures[0] > rows[1].figures[0]);
 /// # Ok::<(), skimp_sweep::SweepError>(())
@@ -78,11 +79,11 @@ pub(crate) struct Planned {
 }
 
 impl Engine {
-    /// Opens a sweep; its stages keep what takes about `cache_bytes` together.
+    /// Opens a sweep, whose stages keep what `caching` says.
     ///
     /// # Errors
-    /// [`SweepError::Axis`] naming a key or a value.
-    pub fn new(sweep: &SweepConfig, designs: &Designs, cache_bytes: u64) -> Result<Self, SweepError> {
+    /// [`SweepError::Axis`] naming a key or a value; [`SweepError::Study`] if there cannot be such a folder.
+    pub fn new(sweep: &SweepConfig, designs: &Designs, caching: &Caching) -> Result<Self, SweepError> {
         let space = Space::new(sweep, designs)?;
         let aims = Aims { objectives: sweep.objectives.clone(), constraints: sweep.constraints.clone() };
         let latency = FIGURES.iter().position(|figure| figure.name == "measured_latency");
@@ -92,7 +93,7 @@ impl Engine {
         let shares_simulations = space.axes().iter().flat_map(|axis| &axis.keys).any(|key| !changes_simulation(key));
         let asked = Asked { measures_latency, shares_simulations };
         let several_designs = several_designs(&space);
-        Ok(Self { space, aims, stages: Stages::new(cache_bytes), asked, several_designs, rests: Mutex::default() })
+        Ok(Self { space, aims, stages: Stages::new(caching)?, asked, several_designs, rests: Mutex::default() })
     }
 
     /// The axes.
@@ -111,6 +112,56 @@ impl Engine {
     #[must_use]
     pub fn stages(&self) -> Vec<StageCount> {
         self.stages.counts()
+    }
+
+    /// Tries what names layers of the network, such as widths of single ones, before anything takes long: each value of an
+    /// axis by itself. Where axes change the network, or a reduction puts others in the place of its layers, such a name is
+    /// right for some points and wrong for others: that is the result of the point.
+    ///
+    /// # Errors
+    /// [`SweepError::Axis`] naming the axis, [`SweepError::Study`] where the base has the name.
+    pub fn check(&self, monitor: &dyn Monitor) -> Result<(), SweepError> {
+        if self.space.varies(&["network", "reduction"]) {
+            return Ok(());
+        }
+        if let Some(config) = self.space.whole() {
+            self.check_layers(config, monitor)?;
+        }
+        for (idx, point) in self.space.tried() {
+            self.check_layers(&self.space.config(&point)?, monitor).map_err(|error| match error {
+                StudyError::Interrupted => error.into(),
+                error => self.space.at_fault(&point, idx, error.to_string()),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_layers(&self, config: &PointConfig, monitor: &dyn Monitor) -> Result<(), StudyError> {
+        let is_text = |value: &toml::Value| value.is_str();
+        let names = |value: &toml::Value| value.as_array().is_some_and(|entries| entries.iter().any(is_text));
+        let names_layers = config.accelerator.set.values().any(names);
+        if config.reduction.iter().any(|step| step.into.is_some()) || !names_layers && config.widths.is_empty() {
+            return Ok(());
+        }
+        let quiet = Quiet(monitor);
+        let keys = Keys::of(config);
+        let checked = match names_layers {
+            false => self.stages.coded(&keys, config, &quiet),
+            true => {
+                self.stages.prepare(&keys, config, &quiet).and_then(|traced| traced.check(&self.space.design(config)?))
+            }
+        };
+        match checked {
+            Err(error) if error.is_unknown_layer() || matches!(error, StudyError::Interrupted) => Err(error),
+            // What else is wrong is the result of a point.
+            _ => Ok(()),
+        }
+    }
+
+    /// Why a result could not be kept on disk, if one could not; no row is another for it.
+    #[must_use]
+    pub fn disk_fault(&self) -> Option<String> {
+        self.stages.disk_fault()
     }
 
     /// Works out points, in parallel, and returns their rows in the same order. A point that cannot run is a row, too.

@@ -8,6 +8,7 @@
 mod axis;
 mod cache;
 mod config;
+mod disk;
 mod embedded;
 mod engine;
 mod error;
@@ -26,6 +27,7 @@ mod summary;
 
 pub use crate::axis::{Axis, AxisConfig, Domain, Keys, Scale};
 pub use crate::config::{SWEEP_SCHEMA, SweepConfig};
+pub use crate::disk::Caching;
 pub use crate::embedded::{find as embedded_sweep, names as embedded_sweeps};
 pub use crate::engine::Engine;
 pub use crate::error::SweepError;

@@ -7,7 +7,7 @@ use skimp_study::{
 };
 use toml::{Table, Value};
 
-use crate::axis::assign;
+use crate::axis::{assign, split_key};
 
 /// All that a point is: network, reductions, images, widths, design, prices. Keys of axes are those of this type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ pub(crate) const SHORT: [(&str, &str); 3] = [("network", "model"), ("accelerator
 ///
 /// Another design than the one that is there takes that one's settings with it.
 pub(crate) fn set(config: &mut Table, key: &str, value: &Value) -> Result<(), String> {
-    let section = key.split('.').next().unwrap_or(key);
+    let (section, _) = split_key(key);
     if !SECTIONS.contains(&section) {
         return Err(format!("no such key, expected one that begins with {}", SECTIONS.join(", ")));
     }

@@ -10,12 +10,12 @@ use skimp_report::write_atomic;
 use skimp_study::{Designs, Monitor, StudyError};
 
 use crate::config::SweepConfig;
+use crate::disk::Caching;
 use crate::engine::Engine;
 use crate::error::SweepError;
 use crate::figure::Figures;
 use crate::record::{REPORT_FILE, record, write_report};
 use crate::search::{Aims, dominates, find};
-use crate::stages::DEFAULT_CACHE_BYTES;
 use crate::store::{PointRow, STORE_FILE, SqliteStore, Status, StoreMeta};
 use crate::summary::SweepSummary;
 
@@ -36,8 +36,8 @@ pub struct SweepRun {
     pub shard: Option<Shard>,
     /// The models that names of accelerators stand for.
     pub designs: Designs,
-    /// Bytes that stages keep together.
-    pub cache_bytes: u64,
+    /// What stages keep.
+    pub caching: Caching,
 }
 
 impl SweepRun {
@@ -48,7 +48,7 @@ impl SweepRun {
             resume: false,
             shard: None,
             designs: Designs::embedded(),
-            cache_bytes: DEFAULT_CACHE_BYTES,
+            caching: Caching::default(),
         }
     }
 
@@ -118,7 +118,7 @@ impl FromStr for Shard {
 /// [`SweepError::Store`] if the store is another sweep's or cannot be written.
 pub fn sweep(config: &SweepConfig, run: &SweepRun, monitor: &dyn Monitor) -> Result<SweepSummary, SweepError> {
     let begun = Instant::now();
-    let engine = Engine::new(config, &run.designs, run.cache_bytes)?;
+    let engine = Engine::new(config, &run.designs, &run.caching)?;
     let method = find(&config.search.method)
         .map_err(|cause| SweepError::Invalid { path: PathBuf::from(&config.name), cause })?;
     if run.shard.is_some() && !method.is_planned() {
@@ -126,17 +126,17 @@ pub fn sweep(config: &SweepConfig, run: &SweepRun, monitor: &dyn Monitor) -> Res
         return Err(SweepError::Invalid { path: PathBuf::from(&config.name), cause });
     }
     let mut search = method.begin(engine.space(), &config.search, engine.aims())?;
+    // What is wrong with all points leaves no folder behind.
+    engine.check(monitor)?;
+    let mut all = search.ask();
+    engine.plan(&all[..all.len().min(1)], monitor)?;
     let store = run.open_store(config)?;
     let of_shard = |n: usize| run.shard.map_or(0..n, |shard| shard.range(n));
     let n_points = of_shard(search.n_points()).len();
     monitor.stage("sweeping", n_points as u64);
     let progress = Progress::new(engine.aims(), monitor);
     let (mut n_done, mut n_new, mut interrupted) = (0, 0, false);
-    'search: loop {
-        let all = search.ask();
-        if all.is_empty() {
-            break;
-        }
+    'search: while !all.is_empty() {
         let mut told = Vec::with_capacity(all.len());
         for points in all[of_shard(all.len())].chunks(AT_ONCE) {
             let batch = run_batch(&engine, &store, points, &progress, monitor);
@@ -153,10 +153,14 @@ pub fn sweep(config: &SweepConfig, run: &SweepRun, monitor: &dyn Monitor) -> Res
             told.extend(rows);
         }
         search.tell(&told);
+        all = search.ask();
     }
     store.flush()?;
     let rows = store.rows()?;
     let record = record(config, engine.space(), &rows)?;
+    if let Some(fault) = engine.disk_fault() {
+        monitor.note(&format!("not all results could be kept on disk, rows are as they would be: {fault}"));
+    }
     if !interrupted {
         monitor.stage("writing the report", 1);
     }

@@ -228,8 +228,15 @@ impl Space {
         self.designs.configure(&config.accelerator)
     }
 
-    /// Tries every value by itself, the conditions of its axis given.
+    /// Tries every value by itself, and every point of one's own.
     fn check(&self) -> Result<(), SweepError> {
+        self.tried().into_iter().try_for_each(|(idx, point)| self.try_point(&point, idx))
+    }
+
+    /// Points that try one thing each: every value of every axis by itself, the conditions of the axis given, and every point
+    /// of one's own; with the axis that is at fault where such a point cannot be.
+    pub(crate) fn tried(&self) -> Vec<(usize, Assignment)> {
+        let mut tried = Vec::new();
         for (idx, axis) in self.searched().iter().enumerate() {
             let values: Vec<Value> = match &axis.domain {
                 Domain::Values(values) => {
@@ -250,37 +257,52 @@ impl Space {
                     };
                 }
                 alone[idx] = Some(value);
-                self.try_point(&alone, idx)?;
+                tried.push((idx, alone));
             }
         }
-        for point in &self.points {
-            if let Some(idx) = point.iter().position(Option::is_some) {
-                self.try_point(point, idx)?;
+        let own = self.points.iter().filter_map(|point| Some((point.iter().position(Option::is_some)?, point.clone())));
+        tried.extend(own);
+        for (idx, point) in &mut tried {
+            // Axes after this one may bring what the base lacks.
+            for (later, axis) in self.searched().iter().enumerate().skip(*idx + 1) {
+                if point[later].is_none() && axis.when.is_empty() && is_design(axis) && self.lacks_design() {
+                    point[later] = Some(axis.domain.at_share(0.0));
+                }
             }
         }
-        Ok(())
+        tried
+    }
+
+    /// The base as a point, where it is one.
+    pub(crate) fn whole(&self) -> Option<&PointConfig> {
+        self.whole.as_ref()
+    }
+
+    /// Whether an axis sets a key that begins with one of `beginnings`.
+    pub(crate) fn varies(&self, beginnings: &[&str]) -> bool {
+        let mut keys = self.axes.iter().flat_map(|axis| &axis.keys);
+        keys.any(|key| beginnings.iter().any(|beginning| full_key(key).starts_with(beginning)))
     }
 
     fn lacks_design(&self) -> bool {
         lookup(&self.base, "accelerator.model").is_none()
     }
 
-    /// Checks a point, whose axis `idx` is at fault if there is one.
-    fn try_point(&self, assignment: &Assignment, idx: usize) -> Result<(), SweepError> {
-        let mut table_of = assignment.clone();
-        // Axes after this one may bring what the base lacks.
-        for (later, axis) in self.searched().iter().enumerate().skip(idx + 1) {
-            if table_of[later].is_none() && axis.when.is_empty() && is_design(axis) && self.lacks_design() {
-                table_of[later] = Some(axis.domain.at_share(0.0));
-            }
-        }
+    /// What is wrong with a point that tries axis `idx`.
+    pub(crate) fn at_fault(&self, assignment: &Assignment, idx: usize, cause: String) -> SweepError {
         let value = assignment[idx].as_ref().map(shown);
-        let at = |cause: String| SweepError::Axis { key: self.axes[idx].name.clone(), value: value.clone(), cause };
-        let config = self.config(&table_of).map_err(|error| match error {
+        SweepError::Axis { key: self.axes[idx].name.clone(), value, cause }
+    }
+
+    /// Checks a point that tries axis `idx`.
+    fn try_point(&self, assignment: &Assignment, idx: usize) -> Result<(), SweepError> {
+        let at = |cause: String| self.at_fault(assignment, idx, cause);
+        let config = self.config(assignment).map_err(|error| match error {
             SweepError::Axis { cause, .. } => at(cause),
             other => other,
         })?;
         config.quantization.check().map_err(|error| at(error.to_string()))?;
+        config.widths.check_range().map_err(|error| at(error.to_string()))?;
         if config.accelerator.model.is_empty() {
             return Err(at("there is no accelerator: give [accelerator] model, or an axis of it".to_owned()));
         }
@@ -360,6 +382,10 @@ mod tests {
             (
                 "[[axes]]\nkey = \"quantization.weight_bits\"\nvalues = [4, 40]",
                 "axis \"quantization.weight_bits\" = 40",
+            ),
+            (
+                "[[axes]]\nkey = \"widths.weight_bits.conv1\"\nvalues = [4, 40]",
+                "axis \"widths.weight_bits.conv1\" = 40: ",
             ),
             ("[[axes]]\nkey = \"speed\"\nvalues = [4]", "no such key"),
             ("[[axes]]\nkey = \"data.seed\"\nvalues = [4]\nwhen = { bits = 3 }", "depends on \"bits\""),

@@ -7,10 +7,12 @@ use sha2::{Digest, Sha256};
 use skimp_report::records::InputDigest;
 use skimp_study::{
     AcceleratorConfig, Calibrated, DataConfig, Design, DesignFigures, Images, JudgeBy, Monitor, Network, Quantized,
-    Simulated, StudyError, Traced, TrainConfig, latency_ms, reduce_steps,
+    Simulated, Split, StudyError, Traced, TrainConfig, latency_ms, reduce_steps,
 };
 
 use crate::cache::Cache;
+use crate::disk::{Caching, Disk, Form};
+use crate::error::SweepError;
 use crate::point::PointConfig;
 
 /// What stages keep in memory together unless a run says otherwise.
@@ -36,6 +38,7 @@ pub(crate) struct Stages {
     traced: Cache<Arc<Traced>>,
     simulated: Cache<Arc<Simulated>>,
     latencies: Cache<f64>,
+    disk: Option<Disk>,
 }
 
 /// Results made, and how often one that was there was taken instead.
@@ -67,6 +70,13 @@ pub(crate) fn key<T: Serialize>(parts: &T) -> Key {
         hasher.0.update(error.to_string());
     }
     Key(hasher.0.finalize().into())
+}
+
+impl std::fmt::Display for Key {
+    /// The first half of it, in hexadecimal digits.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().take(16).try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// A digest of all that a stage depends on.
@@ -144,11 +154,12 @@ pub(crate) struct Brought {
 }
 
 impl Stages {
-    /// Stages that keep `bytes` together: half for traces, the rest for networks and their codes.
-    pub(crate) fn new(bytes: u64) -> Self {
+    /// Stages that keep half of their memory for traces, the rest for networks and their codes.
+    pub(crate) fn new(caching: &Caching) -> Result<Self, SweepError> {
+        let bytes = caching.bytes;
         // Of small things very many.
         let small = bytes / 64;
-        Self {
+        Ok(Self {
             networks: Cache::new(bytes / 8),
             opened: Cache::new(bytes / 8),
             calibrated: Cache::new(bytes / 8),
@@ -158,7 +169,38 @@ impl Stages {
             traced: Cache::new(bytes / 2),
             simulated: Cache::new(small),
             latencies: Cache::new(small),
+            disk: caching.folder.as_deref().map(Disk::open).transpose()?,
+        })
+    }
+
+    /// Why a result could not be kept on disk, if one could not.
+    pub(crate) fn disk_fault(&self) -> Option<String> {
+        self.disk.as_ref()?.fault()
+    }
+
+    /// A result from the disk, where one is kept, or made: `own` is what it depends on beside the contents of network and
+    /// images.
+    fn kept<T>(
+        &self,
+        config: &PointConfig,
+        own: impl FnOnce(Keys) -> Key,
+        form: &Form<'_, T>,
+        make: impl FnOnce() -> Result<T, StudyError>,
+        monitor: &dyn Monitor,
+    ) -> Result<T, StudyError> {
+        let Some(disk) = &self.disk else { return make() };
+        let mut inputs = self.digests(config, monitor)?.to_vec();
+        if !config.reduction.is_empty() {
+            // What a step learns from.
+            let lesson = DataConfig { split: Split::Train, ..config.data.clone() };
+            let network = self.network(&Keys::of(&plain(config)), &plain(config), monitor)?;
+            inputs.push(Images::open(&lesson, &network.graph, config.network.input_size)?.input_digest()?);
         }
+        // Contents, wherever they lie.
+        let mut placeless = config.clone();
+        placeless.network.model.clear();
+        placeless.data.set.clear();
+        disk.get(&own(Keys::of(&placeless)), &inputs, form, make)
     }
 
     fn network(&self, keys: &Keys, config: &PointConfig, monitor: &dyn Monitor) -> Result<Arc<Network>, StudyError> {
@@ -178,7 +220,20 @@ impl Stages {
             let input_size = config.network.input_size;
             reduce_steps(&network, &config.reduction, &config.data, input_size, &training, monitor).map(Arc::new)
         };
-        self.networks.get(&keys.network, reduce, bytes)
+        let name = network.name.clone();
+        let read = |bytes: Vec<u8>| Network::from_bytes(&name, bytes).ok();
+        let form = Form {
+            stage: "network",
+            ending: "onnx",
+            read: &|bytes| read(bytes).map(Arc::new),
+            // A network that a file does not hold to the last bit is not kept.
+            write: &|network: &Arc<Network>| {
+                let bytes = network.to_bytes().ok()?;
+                read(bytes.clone()).is_some_and(|again| again.graph == network.graph).then_some(bytes)
+            },
+        };
+        let reduced = || self.kept(config, |keys| keys.network, &form, reduce, monitor);
+        self.networks.get(&keys.network, reduced, bytes)
     }
 
     fn opened(&self, keys: &Keys, config: &PointConfig, monitor: &dyn Monitor) -> Result<Opened, StudyError> {
@@ -201,12 +256,25 @@ impl Stages {
         let bytes = 4 * skimp_study::parameters(&opened.network);
         let calibrate =
             || Calibrated::for_config(&opened.network, &opened.images, &config.quantization, monitor).map(Arc::new);
+        let form = Form {
+            stage: "calibrated",
+            ending: "json",
+            read: &|bytes| Calibrated::from_saved(&opened.network, &bytes).map(Arc::new),
+            write: &|calibrated: &Arc<Calibrated>| calibrated.saved(),
+        };
+        let calibrate = || self.kept(config, |keys| keys.calibrated, &form, calibrate, monitor);
         let quantize = || {
             let calibrated = self.calibrated.get(&keys.calibrated, calibrate, |_| bytes)?;
             calibrated.quantize_with(&config.quantization, &config.widths, monitor).map(Arc::new)
         };
         // Codes, and their forms for kernels.
         self.quantized.get(&keys.quantized, quantize, |_| 2 * bytes)
+    }
+
+    /// The shared stages of a point, up to its codes.
+    pub(crate) fn coded(&self, keys: &Keys, config: &PointConfig, monitor: &dyn Monitor) -> Result<(), StudyError> {
+        let opened = self.opened(keys, config, monitor)?;
+        self.quantized(keys, config, &opened, monitor).map(drop)
     }
 
     /// The shared stages of a point, up to the trace, so that points that share it find it.
@@ -250,7 +318,17 @@ impl Stages {
             None if config.data.accuracy_images > 0 => {
                 let n_images = config.data.accuracy_images.min(opened.images.len());
                 let judge = || quantized.accuracy(&opened.images, n_images, monitor).map(|accuracy| accuracy.top1);
-                Some(self.accuracies.get(&key(&(&keys.quantized, n_images)), judge, |_| 64)?)
+                let form = Form {
+                    stage: "accuracy",
+                    ending: "json",
+                    read: &|bytes| serde_json::from_slice(&bytes).ok().map(f64::from_bits),
+                    write: &|top1: &f64| serde_json::to_vec(&top1.to_bits()).ok(),
+                };
+                let own = |keys: &Keys| key(&(&keys.quantized, n_images));
+                // Of the same data set other images may be judged.
+                let of_data = |keys: Keys| key(&(own(&keys), &keys.opened));
+                let judge = || self.kept(config, of_data, &form, judge, monitor);
+                Some(self.accuracies.get(&own(keys), judge, |_| 64)?)
             }
             None => None,
         };
@@ -272,8 +350,7 @@ impl Stages {
         config: &PointConfig,
         monitor: &dyn Monitor,
     ) -> Result<Arc<Vec<InputDigest>>, StudyError> {
-        // Figures of images that are given, whatever else a point asks of them.
-        let plain = PointConfig { reduction: Vec::new(), training: None, ..config.clone() };
+        let plain = plain(config);
         Ok(self.opened(&Keys::of(&plain), &plain, monitor)?.digests)
     }
 
@@ -289,4 +366,9 @@ impl Stages {
             count("simulated", self.simulated.counts()),
         ]
     }
+}
+
+/// The point without its reductions: figures of images that are given, whatever else it asks of them.
+fn plain(config: &PointConfig) -> PointConfig {
+    PointConfig { reduction: Vec::new(), training: None, ..config.clone() }
 }

@@ -84,10 +84,10 @@ impl SweepSummary {
     /// The points `ids`, in that order.
     fn table(&self, caption: String, ids: &[String]) -> Table {
         let record = &self.record;
-        // Settings may have long keys; what differs between them is the end.
         let mut columns = vec![Column::text("point_id", "point")];
+        let keys: Vec<&str> = record.axes.iter().map(|axis| axis.key.as_str()).collect();
         for axis in &record.axes {
-            let header = axis.key.rsplit('.').next().unwrap_or(&axis.key);
+            let header = ending(&axis.key, &keys);
             let is_number = axis.values.iter().all(|value| value.is_number() || value.is_null());
             columns.push(match is_number {
                 true => Column::number(axis.key.as_str(), header, ""),
@@ -114,6 +114,18 @@ impl SweepSummary {
         }
         table
     }
+}
+
+/// Settings may have long keys: the shortest end of `key`, cut at a dot, that is no other one's.
+fn ending<'k>(key: &'k str, keys: &[&str]) -> &'k str {
+    let cuts = key.rmatch_indices('.').map(|(dot, _)| &key[dot + 1..]);
+    let is_own = |end: &&str| !keys.iter().any(|other| *other != key && is_end(other, end));
+    cuts.filter(|end| end.matches('"').count() % 2 == 0).find(is_own).unwrap_or(key)
+}
+
+/// Whether `end` is all of `key`, or what follows one of its dots.
+fn is_end(key: &str, end: &str) -> bool {
+    key.strip_suffix(end).is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
 /// Decimals that show some four digits.
@@ -143,5 +155,19 @@ impl Tabular for SweepSummary {
         let tables: Vec<String> =
             tables.iter().filter(|table| !table.rows.is_empty()).map(|table| table.to_text(width)).collect();
         format!("{}\n{}{more}", self.sentences(), tables.join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_have_names_of_their_own() {
+        let keys = ["widths.weight_bits.conv1", "widths.activation_bits.conv1", "bits", "accelerator.set.pu_rows"];
+        let ends = keys.map(|key| ending(key, &keys));
+        assert_eq!(ends, ["weight_bits.conv1", "activation_bits.conv1", "bits", "pu_rows"]);
+        let keys = ["conv1", "widths.weight_bits.\"a.b\"", "widths.weight_bits.conv1"];
+        assert_eq!(keys.map(|key| ending(key, &keys)), ["conv1", "\"a.b\"", "weight_bits.conv1"]);
     }
 }

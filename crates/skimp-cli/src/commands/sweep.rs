@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgMatches, Args, FromArgMatches, ValueHint};
-use skimp::sweeps::{ExportFormat, Shard};
+use skimp::sweeps::{Caching, ExportFormat, Shard};
 use skimp::{Size, SweepConfig, SweepRun};
 
 use crate::common::{Failure, Format, Known, json, print, render, terminal_width};
@@ -36,6 +36,9 @@ struct Arguments {
     /// Memory in which networks, codes and traces are kept for the points that share them
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
     cache: Size,
+    /// Folder in which reduced networks, ranges and accuracies outlive the run, for this sweep and others
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    cache_dir: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -171,7 +174,7 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let run = SweepRun {
         resume: arguments.resume,
         shard: arguments.shard,
-        cache_bytes: arguments.cache.0,
+        caching: Caching { bytes: arguments.cache.0, folder: arguments.cache_dir },
         ..SweepRun::new(&folder)
     };
     let summary = skimp::sweep(&config, &run, &bars)?;

@@ -107,7 +107,7 @@ impl AnswerOutput {
 }
 
 /// Counts of right guesses.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Tally {
     pub(crate) images: u64,
     pub(crate) top1: u64,

@@ -275,6 +275,14 @@ impl Network {
         }
     }
 
+    /// The network as the bytes of an ONNX file.
+    ///
+    /// # Errors
+    /// [`StudyError::Graph`] if it has no form in ONNX.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, StudyError> {
+        Ok(onnx::export_bytes(&self.graph)?)
+    }
+
     /// Writes the network as plain ONNX, or with coded weights ([`skimp_reduce::weights::compressed`]) to a file whose name
     /// ends in `.skz`, which [`open`](Self::open) reads as well.
     ///

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use skimp_digital::{ACCELERATORS, comparison_table};
 use skimp_sim::{
-    Accelerator, AcceleratorModel, ComparisonRow, Configured, CostTable, Facts, Searchable, SimError, find_model,
+    Accelerator, AcceleratorModel, ComparisonRow, Configured, CostTable, Facts, LayerWorkload, Searchable, SimError,
+    find_model,
 };
 use toml::{Table, Value};
 
@@ -201,6 +202,17 @@ impl Design {
     /// The same with the parameters that a search found.
     pub(crate) fn found(&mut self, accelerator: Box<dyn Accelerator>) {
         self.form = Form::Ready(accelerator.into());
+    }
+
+    /// Refuses settings of layers that are not there. What a search chooses is not known yet.
+    ///
+    /// # Errors
+    /// [`StudyError::Sim`] naming setting and layer.
+    pub(crate) fn check_network(&self, layers: &[LayerWorkload]) -> Result<(), StudyError> {
+        match self.search() {
+            Some(_) => Ok(()),
+            None => self.accelerator()?.check_network(layers).map_err(|error| self.config().fault(error)),
+        }
     }
 
     /// The design as it runs.

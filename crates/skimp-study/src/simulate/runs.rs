@@ -94,9 +94,7 @@ impl DesignRun {
     /// Refuses settings of layers that are not there, before anything takes long, and says where mappings are given for
     /// some of the layers only.
     pub(crate) fn check(&self, layers: &[LayerWorkload], monitor: &dyn Monitor) -> Result<(), StudyError> {
-        if self.design.search().is_none() {
-            self.faulty(self.design.accelerator()?.check_network(layers))?;
-        }
+        self.design.check_network(layers)?;
         let given = self.design.facts().config.get(GIVEN_MAPPINGS).and_then(|entries| entries.as_array());
         let given: Vec<&str> = given.map_or(&[][..], Vec::as_slice).iter().filter_map(given_layer).collect();
         let n_searched = layers.iter().filter(|layer| !given.contains(&layer.name.as_str())).count();

@@ -134,6 +134,14 @@ impl Traced {
         Some(LayerTrace::new(&self.layers.simulated[idx].operands.workload, operands.clone()))
     }
 
+    /// Refuses settings of layers that this network does not have.
+    ///
+    /// # Errors
+    /// [`StudyError::Sim`] naming setting and layer.
+    pub fn check(&self, design: &Design) -> Result<(), StudyError> {
+        design.check_network(&self.workloads)
+    }
+
     /// What `designs` do with the layers: the images of one layer after another, each to all designs at once, in parallel.
     ///
     /// The network does not run again, but for designs that change values or whose parameters are searched: these are judged

@@ -18,6 +18,14 @@ use crate::monitor::Monitor;
 use crate::stages::evaluate::classify;
 use crate::stages::integer::{calibrate, note_file_codes};
 
+/// What a file holds of a calibration: all but the network.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Saved {
+    ranges: Option<Calibration>,
+    answers: Tally,
+    preprocess: String,
+}
+
 /// A network whose values' ranges on some images are known: quantized at any widths without running again. A clone shares
 /// what is large.
 #[derive(Clone, Debug)]
@@ -93,6 +101,21 @@ impl Calibrated {
         let network = network.prepared();
         let (ranges, answers) = calibrate(&network, images, n_images, detail, monitor)?;
         Ok(Self { network, ranges: Some(Arc::new(ranges)), answers, preprocess })
+    }
+
+    /// Ranges, and what else calibration found, as the bytes of a file; `None` where they have no such form.
+    #[must_use]
+    pub fn saved(&self) -> Option<Vec<u8>> {
+        let ranges = self.ranges.as_deref().cloned();
+        serde_json::to_vec(&Saved { ranges, answers: self.answers, preprocess: self.preprocess.clone() }).ok()
+    }
+
+    /// The calibration that [`saved`](Self::saved) wrote, of the same network; `None` where the bytes are none.
+    #[must_use]
+    pub fn from_saved(network: &Network, bytes: &[u8]) -> Option<Self> {
+        let Saved { ranges, answers, preprocess } = serde_json::from_slice(bytes).ok()?;
+        let network = if ranges.is_some() { network.prepared() } else { network.clone() };
+        Some(Self { network, ranges: ranges.map(Arc::new), answers, preprocess })
     }
 
     /// The network that was calibrated: without transposes that cancel, else as it was given.

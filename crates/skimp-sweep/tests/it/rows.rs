@@ -7,7 +7,7 @@ use skimp_study::{
     AcceleratorConfig, CostsConfig, DataConfig, Designs, LayersConfig, Monitor, Network, QuantizationConfig, Silent,
     SimulateConfig, simulate,
 };
-use skimp_sweep::{DEFAULT_CACHE_BYTES, Engine, PointRow, Status, SweepConfig, SweepRun, sweep};
+use skimp_sweep::{Caching, Engine, PointRow, SqliteStore, Status, SweepConfig, SweepRun, sweep};
 
 /// Two images, two widths, designs of all kinds.
 pub(crate) const AXES: &str = "schema = 1\nname = \"test\"\nobjectives = [\"latency\", \"energy\", \"-top1\"]\n\
@@ -27,15 +27,15 @@ pub(crate) fn without_time(rows: &[PointRow]) -> Vec<PointRow> {
     rows.iter().map(|row| PointRow { seconds: None, ..row.clone() }).collect()
 }
 
-fn rows_of(config: &SweepConfig, cache_bytes: u64) -> Vec<PointRow> {
-    let engine = Engine::new(config, &Designs::embedded(), cache_bytes).unwrap();
+fn rows_of(config: &SweepConfig, caching: &Caching) -> Vec<PointRow> {
+    let engine = Engine::new(config, &Designs::embedded(), caching).unwrap();
     engine.evaluate(&engine.space().grid().unwrap(), &Silent).unwrap()
 }
 
 #[test]
 fn a_row_is_what_a_simulation_of_its_own_finds() {
     let sweep = parse(AXES);
-    let rows = rows_of(&sweep, DEFAULT_CACHE_BYTES);
+    let rows = rows_of(&sweep, &Caching::default());
     assert_eq!(rows.len(), 2 * (2 + 1 + 1 + 2));
     let network = Network::open("sample-resnet").unwrap();
     for row in &rows {
@@ -87,12 +87,12 @@ fn a_row_is_what_a_simulation_of_its_own_finds() {
 #[test]
 fn rows_depend_neither_on_threads_nor_on_what_is_kept() {
     let config = parse(AXES);
-    let all = without_time(&rows_of(&config, DEFAULT_CACHE_BYTES));
-    assert_eq!(without_time(&rows_of(&config, 0)), all);
+    let all = without_time(&rows_of(&config, &Caching::default()));
+    assert_eq!(without_time(&rows_of(&config, &Caching { bytes: 0, folder: None })), all);
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    assert_eq!(one.install(|| without_time(&rows_of(&config, DEFAULT_CACHE_BYTES))), all);
+    assert_eq!(one.install(|| without_time(&rows_of(&config, &Caching::default()))), all);
     // One point by itself, and in another order.
-    let engine = Engine::new(&config, &Designs::embedded(), DEFAULT_CACHE_BYTES).unwrap();
+    let engine = Engine::new(&config, &Designs::embedded(), &Caching::default()).unwrap();
     let grid = engine.space().grid().unwrap();
     let mut back: Vec<_> = grid.iter().rev().cloned().collect();
     back.truncate(5);
@@ -103,7 +103,7 @@ fn rows_depend_neither_on_threads_nor_on_what_is_kept() {
 #[test]
 fn stages_are_worked_out_once() {
     let config = parse(AXES);
-    let engine = Engine::new(&config, &Designs::embedded(), DEFAULT_CACHE_BYTES).unwrap();
+    let engine = Engine::new(&config, &Designs::embedded(), &Caching::default()).unwrap();
     engine.evaluate(&engine.space().grid().unwrap(), &Silent).unwrap();
     let made = |stage: &str| engine.stages().iter().find(|count| count.stage == stage).unwrap().made;
     assert_eq!(["network", "calibrated", "quantized", "accuracy", "traced"].map(made), [1, 1, 2, 2, 2]);
@@ -117,7 +117,7 @@ fn points_that_cannot_run_are_results() {
         [data]\nset = \"sample\"\n[quantization]\ncalibration_images = 1\n\
         [accelerator]\nmodel = \"compend\"\n\
         [[axes]]\nkey = \"accelerator.set.pu_rows\"\nvalues = [1, 64]\n\
-        [[points]]\naccelerator = \"tetris\"\n\"accelerator.set.mappings\" = [\"none=a:1\"]\n";
+        [[points]]\naccelerator = \"tetris\"\n\"accelerator.set.mappings\" = [\"conv1=a:1\"]\n";
     let config = parse(text);
     let folder = tempfile::tempdir().unwrap();
     let summary = sweep(&config, &SweepRun::new(folder.path()), &Silent).unwrap();
@@ -207,4 +207,48 @@ fn an_evolution_goes_on_as_it_would_have() {
     assert!(sweep(&config, &run, &stop).unwrap().interrupted);
     let rest = sweep(&config, &SweepRun { resume: true, ..run }, &Silent).unwrap();
     assert_eq!(rest.record, whole.record);
+}
+
+#[test]
+fn names_of_layers_that_are_not_there_are_refused_before_anything_runs() {
+    let base = "schema = 1\nname = \"test\"\n[network]\nmodel = \"sample-resnet\"\n\
+        [data]\nset = \"sample\"\nimages = 1\naccuracy_images = 0\n[quantization]\ncalibration_images = 2\n";
+    let design = "[accelerator]\nmodel = \"eyeriss\"\n";
+    let fine = "[[axes]]\nkey = \"quantization.weight_bits\"\nvalues = [8]\n";
+    let widths = "[[axes]]\nkey = \"widths.weight_bits.nowhere\"\nvalues = [4, 5]\n";
+    let quoted = "[[axes]]\nkey = \"widths.weight_bits.'no.where'\"\nvalues = [4]\n";
+    let mappings = "[[axes]]\nkey = \"accelerator.set.mappings\"\nvalues = [[], [\"nowhere=sets:1\"]]\n";
+    for (rest, axes, messages) in [
+        (String::new(), widths, ["axis \"widths.weight_bits.nowhere\" = 4: ", "\"nowhere\""]),
+        (String::new(), quoted, ["axis \"widths.weight_bits.'no.where'\" = 4: ", "\"no.where\""]),
+        (String::new(), mappings, ["axis \"accelerator.set.mappings\" = [\"nowhere=sets:1\"]: ", "nowhere"]),
+        ("[widths.activation_bits]\nnowhere = 4\n".to_owned(), fine, ["nowhere", "conv"]),
+        ("[widths.activation_bits]\nnowhere = 40\n".to_owned(), fine, ["40", "2 to 16"]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let refused = sweep(&parse(&format!("{base}{rest}{design}{axes}")), &SweepRun::new(&out), &Silent);
+        let error = refused.unwrap_err();
+        let text = error.to_string();
+        assert!(messages.iter().all(|message| text.contains(message)) && error.is_usage(), "{text}");
+        assert!(!out.exists(), "{text}");
+    }
+    // Where the network is an axis a layer may be there for some points only.
+    let two = "[[axes]]\nkey = \"network\"\nvalues = [\"sample-resnet\", \"sample-bnn\"]\n";
+    let folder = tempfile::tempdir().unwrap();
+    let both = parse(&format!("{base}[widths.weight_bits]\nnowhere = 4\n{design}{two}"));
+    let summary = sweep(&both, &SweepRun::new(folder.path()), &Silent).unwrap();
+    assert_eq!(summary.n_new, 2);
+    let rows = SqliteStore::open(folder.path()).unwrap().rows().unwrap();
+    assert!(rows.iter().all(|row| row.status == Status::Failed && row.reason.as_ref().unwrap().contains("nowhere")));
+}
+
+#[test]
+fn what_is_wrong_with_all_points_leaves_no_folder() {
+    let text = "schema = 1\nname = \"test\"\n[network]\nmodel = \"no-such.onnx\"\n[data]\nset = \"sample\"\n\
+        [accelerator]\nmodel = \"eyeriss\"\n[[axes]]\nkey = \"quantization.weight_bits\"\nvalues = [8]\n";
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let error = sweep(&parse(text), &SweepRun::new(&out), &Silent).unwrap_err().to_string();
+    assert!(error.contains("no-such.onnx") && !out.exists(), "{error}");
 }
