@@ -46,6 +46,8 @@ pub struct Engine {
     several_designs: bool,
     /// What points were but for their designs, the last one first.
     rests: Mutex<Vec<Arc<Rest>>>,
+    /// The design of the last point.
+    last: Mutex<Written>,
 }
 
 /// What a point is but for its design: the same for the thousands of settings that are tried of one.
@@ -93,7 +95,15 @@ impl Engine {
         let shares_simulations = space.axes().iter().flat_map(|axis| &axis.keys).any(|key| !changes_simulation(key));
         let asked = Asked { measures_latency, shares_simulations };
         let several_designs = several_designs(&space);
-        Ok(Self { space, aims, stages: Stages::new(caching)?, asked, several_designs, rests: Mutex::default() })
+        Ok(Self {
+            space,
+            aims,
+            stages: Stages::new(caching)?,
+            asked,
+            several_designs,
+            rests: Mutex::default(),
+            last: Mutex::default(),
+        })
     }
 
     /// The axes.
@@ -198,7 +208,8 @@ impl Engine {
             Ok(design) => &design.facts().config,
             Err(_) => &config.accelerator.set,
         };
-        let accelerator = json!({ "model": config.accelerator.model, "set": settings });
+        let accelerator = self.written(&config.accelerator.model, settings);
+        let hasher = accelerator.hasher();
         let named = |axis: &crate::axis::Axis, value: &Option<toml::Value>| {
             value.as_ref().map(|value| (axis.name.clone(), serde_json::to_value(value).unwrap_or_default()))
         };
@@ -206,13 +217,30 @@ impl Engine {
             self.space.axes().iter().zip(assignment).filter_map(|(axis, value)| named(axis, value)).collect();
         let [before, after] = &rest.json;
         Ok(Planned {
-            id: identity(&accelerator, &rest.named, &rest.digests),
-            keys: rest.keys.of_design(&config.accelerator),
+            id: identity(hasher.clone(), &rest.named, &rest.digests),
+            keys: rest.keys.of_design(hasher),
             design,
             axes: Json::Object(axes).to_string(),
-            config_json: format!("{before}{accelerator}{after}"),
+            config_json: format!("{before}{}{after}", accelerator.json()),
             rest,
         })
+    }
+
+    /// A design in the forms that a row needs. Of settings that the point before had, too, it takes the forms.
+    fn written(&self, model: &str, settings: &toml::Table) -> Written {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = |idx: usize, key: &String, value: &toml::Value| {
+            let known = last.settings.get(idx)?;
+            (known.key == *key && known.value == *value).then(|| Arc::clone(known))
+        };
+        let settings: Vec<Arc<Setting>> = settings
+            .iter()
+            .enumerate()
+            .map(|(idx, (key, value))| known(idx, key, value).unwrap_or_else(|| Arc::new(Setting::new(key, value))))
+            .collect();
+        last = Written { model: model.to_owned(), settings };
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&last);
+        last
     }
 
     /// What `config` is but for its design.
@@ -376,14 +404,61 @@ fn around(object: &mut Json, key: &str) -> [String; 2] {
     [before.to_owned(), after.to_owned()]
 }
 
+/// A design in the forms that a row needs.
+#[derive(Clone, Debug, Default)]
+struct Written {
+    model: String,
+    settings: Vec<Arc<Setting>>,
+}
+
+/// One of its settings.
+#[derive(Debug)]
+struct Setting {
+    key: String,
+    value: toml::Value,
+    /// Key and value in JSON.
+    json: String,
+    /// What they are hashed as.
+    hashed: Vec<u8>,
+}
+
+impl Setting {
+    fn new(key: &str, value: &toml::Value) -> Self {
+        let json = serde_json::to_value(value).unwrap_or_default();
+        let mut hashed = Vec::new();
+        hash_key(key, &mut hashed);
+        hash(&json, "", &[], &mut hashed);
+        Self { key: key.to_owned(), value: value.clone(), json: format!("{}:{json}", Json::from(key)), hashed }
+    }
+}
+
+impl Written {
+    /// The accelerator of a configuration, as JSON.
+    fn json(&self) -> String {
+        let settings: Vec<&str> = self.settings.iter().map(|own| own.json.as_str()).collect();
+        format!("{{\"model\":{},\"set\":{{{}}}}}", Json::from(self.model.as_str()), settings.join(","))
+    }
+
+    /// The beginning of a configuration's digest: up to the accelerator, which is its first key.
+    fn hasher(&self) -> Sha256 {
+        let mut begun = vec![b'{'];
+        hash_key(ACCELERATOR, &mut begun);
+        begun.push(b'{');
+        hash_key("model", &mut begun);
+        hash(&Json::from(self.model.as_str()), "", &[], &mut begun);
+        hash_key("set", &mut begun);
+        begun.push(b'{');
+        let mut settings: Vec<&Setting> = self.settings.iter().map(|own| &**own).collect();
+        settings.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        settings.iter().for_each(|own| begun.extend(&own.hashed));
+        begun.extend(b"}}");
+        Sha256::new_with_prefix(begun)
+    }
+}
+
 /// A point's name: a digest of its resolved configuration and of what it reads, wherever that lies. `rest` is what the
-/// configuration without its accelerator is hashed as.
-fn identity(accelerator: &Json, rest: &[u8], digests: &[InputDigest]) -> String {
-    let mut begun = vec![b'{'];
-    hash_key(ACCELERATOR, &mut begun);
-    hash(accelerator, ACCELERATOR, &[], &mut begun);
-    let mut hasher = Sha256::new();
-    hasher.update(&begun);
+/// configuration without its accelerator, with which `hasher` has begun, is hashed as.
+fn identity(mut hasher: Sha256, rest: &[u8], digests: &[InputDigest]) -> String {
     hasher.update(&rest[1..]);
     digests.iter().for_each(|input| hasher.update(&input.sha256));
     hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
@@ -489,7 +564,7 @@ mod tests {
         let mut whole = json!({
             "network": { "model": "m", "input_size": [32, 32] }, "data": { "set": "sample", "images": 2 },
             "quantization": { "weight_bits": 8, "scale": 0.1 }, "layers": {}, "reduction": [{ "prune": "l1" }],
-            "accelerator": { "model": "a\"b", "set": { "z": [1.5, "x"], "network": { "model": true } } }, "costs": "auto",
+            "accelerator": { "model": "a\"b", "set": { "z\"": [1.5, "x"], "network": { "model": true } } }, "costs": "auto",
         });
         let (text, accelerator) = (whole.to_string(), whole["accelerator"].clone());
         let digest = |path: &str| InputDigest { path: path.into(), sha256: "ab".into(), ..InputDigest::default() };
@@ -502,8 +577,15 @@ mod tests {
             let (mut rest, mut alone) = (Vec::new(), whole.clone());
             let [before, after] = around(&mut alone, ACCELERATOR);
             hash(&alone, "", places, &mut rest);
-            assert_eq!(identity(&accelerator, &rest, &digests), literal);
-            assert_eq!(format!("{before}{accelerator}{after}"), text);
+            let settings: toml::Table = serde_json::from_value(accelerator["set"].clone()).unwrap();
+            let settings = settings.iter().map(|(key, value)| Arc::new(Setting::new(key, value))).collect();
+            let written = Written { model: "a\"b".to_owned(), settings };
+            assert_eq!(identity(written.hasher(), &rest, &digests), literal);
+            assert_eq!(serde_json::from_str::<Json>(&written.json()).unwrap(), accelerator);
+            assert_eq!(
+                serde_json::from_str::<Json>(&format!("{before}{}{after}", written.json())).unwrap(),
+                serde_json::from_str::<Json>(&text).unwrap()
+            );
         }
         assert!(around(&mut whole, ACCELERATOR)[0].len() > 2 && whole.get(ACCELERATOR).is_none());
     }

@@ -6,8 +6,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use skimp_report::records::InputDigest;
 use skimp_study::{
-    AcceleratorConfig, Calibrated, DataConfig, Design, DesignFigures, Images, JudgeBy, Monitor, Network, Quantized,
-    Simulated, Split, StudyError, Traced, TrainConfig, latency_ms, reduce_steps,
+    Calibrated, DataConfig, Design, DesignFigures, Images, JudgeBy, Monitor, Network, Quantized, Simulated, Split,
+    StudyError, Traced, TrainConfig, latency_ms, reduce_steps,
 };
 
 use crate::cache::Cache;
@@ -52,7 +52,7 @@ pub struct StageCount {
     pub shared: u64,
 }
 
-/// Keys of the stages of a point: each holds all that the stage depends on.
+/// Keys of the stages of a point: each holds all that the stage depends on. That of its simulation comes with its design.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Keys {
     network: Key,
@@ -106,7 +106,7 @@ impl std::io::Write for Hashing {
 
 impl Keys {
     pub(crate) fn of(config: &PointConfig) -> Self {
-        let PointConfig { network, reduction, training, data, quantization, widths, layers, accelerator, .. } = config;
+        let PointConfig { network, reduction, training, data, quantization, widths, layers, .. } = config;
         // Ranges depend on the images, not on how many others are simulated or judged.
         let default = DataConfig::default();
         let ranges = DataConfig {
@@ -125,13 +125,13 @@ impl Keys {
         let widths = (!widths.is_empty()).then_some(widths);
         let quantized = key(&(&calibrated, quantization, widths));
         let traced = key(&(&quantized, data, layers));
-        let simulated = key(&(&traced, &accelerator.model, &accelerator.set));
-        Self { network: reduced, opened, calibrated, quantized, traced, simulated }
+        Self { network: reduced, opened, calibrated, quantized, traced, simulated: traced }
     }
 
-    /// The keys of a point that differs in its design alone.
-    pub(crate) fn of_design(&self, accelerator: &AcceleratorConfig) -> Self {
-        Self { simulated: key(&(&self.traced, &accelerator.model, &accelerator.set)), ..self.clone() }
+    /// The keys of a point with a design, with which `hasher` has begun.
+    pub(crate) fn of_design(&self, mut hasher: Sha256) -> Self {
+        hasher.update(self.traced.0);
+        Self { simulated: Key(hasher.finalize().into()), ..self.clone() }
     }
 }
 
