@@ -5,7 +5,9 @@
 //!
 //! - `current`: all of them flow into one sense amplifier. Ideal as a sum; the source does not say how a bus carries it.
 //! - `majority`: each row tile decides by its share of the threshold, most votes win. Networks have to be trained for it.
-//! - `adder`: each row tile has a multi-level sense amplifier (a flash converter of `levels_bits`), and numbers are added.
+//! - `adder`: each row tile has a multi-level sense amplifier (a flash converter of `levels_bits`), and numbers are added. Its
+//!   thresholds follow sums of independent terms, or (`levels_from`) the network's own on the tuning images: of the `layer`, of
+//!   each row `tile`, or of each column (`sense`).
 //!
 //! Fidelity: rows, cells, senses and tiles without a spike are counted from real operands; reads of a layer take one cycle for
 //! each window (each bit of a wider input), all tiles side by side. `latency` is the layers one after another; as a pipeline the
@@ -47,8 +49,8 @@ use toml::Table;
 
 use super::config::{positive, read, taken};
 use super::crossbar::{
-    BiasReach, CELL_KEYS, ChipEffect, Combine, Fabric, LevelRule, Placing, Prices, WideInput, ZEROES, count,
-    non_idealities,
+    BiasReach, CELL_KEYS, ChipEffect, Combine, Fabric, LevelRule, LevelSearch, LevelsFrom, Placing, Prices, WideInput,
+    ZEROES, count, non_idealities,
 };
 use super::entry::Entry;
 
@@ -122,6 +124,7 @@ struct Config {
     levels_bits: u32,
     wide_levels_bits: u32,
     levels_spread: f64,
+    levels_from: LevelsFrom,
     event_driven: bool,
     sense_offset: f64,
     read_ns: f64,
@@ -143,6 +146,7 @@ fn build(name: &'static str, resolved: Table, summary: &str) -> Result<Configure
         wide_bits: config.wide_levels_bits,
         placing: config.levels,
         spread: config.levels_spread,
+        from: config.levels_from,
     };
     let fabric = Fabric {
         name,
@@ -162,6 +166,7 @@ fn build(name: &'static str, resolved: Table, summary: &str) -> Result<Configure
         offset: config.sense_offset,
         seed: config.seed.unsigned_abs(),
         chip: config.chip.unsigned_abs(),
+        own: None,
     };
     let prices = Prices {
         design: name,
@@ -187,8 +192,16 @@ fn build(name: &'static str, resolved: Table, summary: &str) -> Result<Configure
         non_idealities: of_fabric(&fabric),
         ..Facts::new(name, resolved, config.clock_mhz, costs)
     };
-    let effect = (!ChipEffect::is_ideal(&fabric)).then(|| ChipEffect::new(&fabric));
-    Ok(Tiles { facts, effect, tiles: u64::from(config.tiles), event_driven: config.event_driven, fabric }.into())
+    let (tiles, event_driven) = (u64::from(config.tiles), config.event_driven);
+    let finish = move |facts: Facts, fabric: Fabric| -> Box<dyn Accelerator> {
+        let effect = (!ChipEffect::is_ideal(&fabric)).then(|| ChipEffect::new(&fabric));
+        Box::new(Tiles { facts, effect, tiles, event_driven, fabric })
+    };
+    if config.combine == CombineWord::Adder && config.levels_from != LevelsFrom::Independent {
+        let search = LevelSearch { facts, fabric, tiles, finish: Box::new(finish) };
+        return Ok(Configured::NeedsSearch(Box::new(search)));
+    }
+    Ok(Configured::Ready(finish(facts, fabric)))
 }
 
 /// What is not ideal, each with the settings without it.

@@ -9,7 +9,8 @@
 //!
 //! - Thresholds of the levels follow the sums of independent signs (`quantile`, `lloyd-max`), or stand at equal steps (`linear`);
 //!   a level stands for the mean of what it holds, rounded. Sums of a trained network are wider than those: `levels_spread` says
-//!   by how much. Thresholds from a network's own sums are not made here. Offsets are drawn once for each comparator of a chip.
+//!   by how much, or `levels_from` takes the network's own partial sums on the tuning images: of the `layer`, of each row `tile`,
+//!   or of each converter (`sense`). Offsets are drawn once for each comparator of a chip.
 //! - Inputs of several bits, as the first layer has them, are read bit by bit, each bit twice: upper rows, then lower ones, the second
 //!   read subtracted. So are inputs of 0 and 1.
 //! - Thresholds of neurons are numbers beside the array: nothing clips them. The last layer's sums are compared as numbers.
@@ -34,8 +35,8 @@ use toml::Table;
 
 use super::config::{positive, read, taken};
 use super::crossbar::{
-    BiasReach, CELL_KEYS, CellSettings, ChipEffect, Combine, Fabric, LevelRule, Placing, Prices, WideInput, ZEROES,
-    count, non_idealities,
+    BiasReach, CELL_KEYS, CellSettings, ChipEffect, Combine, Fabric, LevelRule, LevelSearch, LevelsFrom, Placing,
+    Prices, WideInput, ZEROES, count, non_idealities,
 };
 use super::entry::Entry;
 
@@ -74,6 +75,7 @@ struct Config {
     levels_bits: u32,
     wide_levels_bits: u32,
     levels_spread: f64,
+    levels_from: LevelsFrom,
     sense_offset: f64,
     read_ns: f64,
     seed: i64,
@@ -99,11 +101,13 @@ fn build(resolved: Table) -> Result<Configured, SimError> {
             wide_bits: config.wide_levels_bits,
             placing: config.levels,
             spread: config.levels_spread,
+            from: config.levels_from,
         }),
         columns_per_sense: config.columns_per_sense as usize,
         offset: config.sense_offset,
         seed: config.seed.unsigned_abs(),
         chip: config.chip.unsigned_abs(),
+        own: None,
     };
     let prices = Prices {
         design: NAME,
@@ -140,8 +144,16 @@ fn build(resolved: Table) -> Result<Configured, SimError> {
         non_idealities: parts,
         ..Facts::new(NAME, resolved, config.clock_mhz, costs)
     };
-    let effect = ChipEffect::new(&fabric);
-    Ok(Arrays { facts, fabric, tiles: u64::from(config.tiles), effect }.into())
+    let tiles = u64::from(config.tiles);
+    let finish = move |facts: Facts, fabric: Fabric| -> Box<dyn Accelerator> {
+        let effect = ChipEffect::new(&fabric);
+        Box::new(Arrays { facts, fabric, tiles, effect })
+    };
+    if config.levels_from != LevelsFrom::Independent {
+        let search = LevelSearch { facts, fabric, tiles, finish: Box::new(finish) };
+        return Ok(Configured::NeedsSearch(Box::new(search)));
+    }
+    Ok(Configured::Ready(finish(facts, fabric)))
 }
 
 #[derive(Debug)]

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use skimp_numerics::rng::{Draws, stream};
 use skimp_sim::{
-    Accelerator, Found, LayerResult, LayerTrace, LayerWorkload, Moment, Nonlinearity, RecordedTrace, SimError,
+    Accelerator, Found, LayerEffect, LayerResult, LayerTrace, LayerWorkload, Moment, Nonlinearity, RecordedTrace,
+    SimError, Tuner,
 };
 
-use crate::support::{accelerator, events};
+use crate::support::{accelerator, events, searched};
 
 const NOTHING: &str = "lrs_spread = 0.0\nhrs_spread = 0.0\nread_noise = 0.0\nsense_offset = 0.0\n";
 const PERCEPTRON: [[usize; 2]; 3] = [[784, 512], [512, 256], [256, 10]];
@@ -258,4 +259,61 @@ fn impossible_settings_and_networks_are_refused() {
     let grouped = LayerWorkload::conv("dw", 8, 5, 5, 8, 3).unwrap().with_shape(|shape| shape.groups = 8).unwrap();
     let grouped = LayerWorkload { weights: Some(vec![1; 72].into()), ..grouped };
     assert!(refused(tile.check_network(&[grouped]).unwrap_err()).contains("8 groups"));
+}
+
+/// Layers and operands that a search is shown.
+struct Shown {
+    layers: Vec<LayerWorkload>,
+    traces: Vec<Vec<LayerTrace>>,
+}
+
+impl Tuner for Shown {
+    fn layers(&self) -> &[LayerWorkload] {
+        &self.layers
+    }
+
+    fn traces(&self, layer_idx: usize) -> &[LayerTrace] {
+        &self.traces[layer_idx]
+    }
+
+    fn accuracy(&self, _effect: Option<&dyn LayerEffect>) -> Result<f64, SimError> {
+        panic!("levels are placed by sums alone")
+    }
+}
+
+/// Sums far off the middle, as trained networks on images with a border have them: levels of independent terms are far from
+/// them, those of the network's own partial sums are not, and the finer what shares them the less.
+#[test]
+fn levels_of_own_sums_are_where_the_sums_are() {
+    let mut case = Case::new([300, 40], Input::Signs, Nonlinearity::None);
+    let mut draws = Draws::new(9, stream("test/own-levels"));
+    let weights: Vec<i32> = (0..300 * 40).map(|_| if draws.chance(0.85) { 1 } else { -1 }).collect();
+    case.codes = (0..300).map(|_| if draws.chance(0.8) { 1 } else { -1 }).collect();
+    let dot = |channel: &[i32]| channel.iter().zip(&case.codes).map(|(w, x)| i64::from(w * x)).sum::<i64>();
+    case.sums = weights.chunks_exact(300).map(dot).collect();
+    case.bias = vec![0; 40];
+    case.layer.weights = Some(weights.into());
+    let shown = Shown { layers: vec![case.layer.clone()], traces: vec![vec![case.trace(0)]] };
+    for (name, more) in [("xnor-rram", ""), ("bsnn-tile", "combine = \"adder\"\nbias = \"ideal\"\n")] {
+        for levels in ["linear", "quantile", "lloyd-max"] {
+            let off = |from: &str| {
+                let settings = format!("{NOTHING}{more}levels = \"{levels}\"\nlevels_from = \"{from}\"");
+                let design = match from {
+                    "independent" => accelerator(name, &settings),
+                    _ => searched(name, &settings, &shown),
+                };
+                let found = case.on(&*design, 0);
+                let off: f64 = found.iter().zip(&case.sums).map(|(a, b)| (a - b).abs() as f64).sum();
+                off / found.len() as f64
+            };
+            let [independent, layer, sense] = ["independent", "layer", "sense"].map(off);
+            assert!(layer < 0.5 * independent, "{name} {levels}: {independent} -> {layer}");
+            assert!(sense <= layer, "{name} {levels}: {layer} -> {sense}");
+        }
+    }
+    // Without them the design says what it needs.
+    let settings = "levels_from = \"tile\"".parse().unwrap();
+    let model = skimp_sim::find_model(skimp_digital::ACCELERATORS, "xnor-rram").unwrap();
+    let error = model.accelerator(&settings).unwrap_err().to_string();
+    assert!(error.contains("levels of partial sums"), "{error}");
 }

@@ -20,7 +20,7 @@ pub(in crate::models) struct ChipEffect {
 
 /// A layer as it came out on the chip.
 #[derive(Debug)]
-struct OnChip {
+pub(super) struct OnChip {
     crossbar: Crossbar,
     channels: Channels,
     /// Of each row tile and output: what its sense amplifier is off by, in units of a weight.
@@ -74,8 +74,7 @@ impl LayerEffect for ChipEffect {
         let codes = operands.activation()?;
         let inputs = Inputs::of(layer, &codes, self.fabric.wide_input);
         let chip = self.on_chip(layer, inputs)?;
-        let constants = Constants::of(&self.fabric, &chip.channels, chip.crossbar.tiling().row_tiles(), inputs);
-        let read = Read { fabric: &self.fabric, layer, chip: &chip, constants, inputs, bias: operands.bias()? };
+        let read = chip.read(&self.fabric, layer, (inputs, operands.bias()?));
         let positions = layer.shape.p() * layer.shape.q();
         let image = operands.moment().image.wrapping_mul(1 << 16).wrapping_add(operands.moment().step);
         let starts = match self.fabric.combine {
@@ -99,7 +98,7 @@ impl LayerEffect for ChipEffect {
 
 /// What a read works in.
 #[derive(Debug, Default)]
-struct Scratch {
+pub(super) struct Scratch {
     active: Vec<(usize, f32)>,
     sums: Vec<f32>,
     ideal: Vec<f32>,
@@ -107,7 +106,7 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn take(&mut self, inputs: Inputs, window: &[(usize, i32)]) {
+    pub(super) fn take(&mut self, inputs: Inputs, window: &[(usize, i32)]) {
         self.active.clear();
         self.active.extend(window.iter().filter_map(|&(row, code)| Some((row, inputs.active(code)?))));
     }
@@ -119,7 +118,7 @@ impl Scratch {
 }
 
 /// A layer of an image on a chip.
-struct Read<'a> {
+pub(super) struct Read<'a> {
     fabric: &'a Fabric,
     layer: &'a LayerWorkload,
     chip: &'a OnChip,
@@ -263,6 +262,21 @@ impl Read<'_> {
         let per_sense = self.fabric.columns_per_sense;
         let groups = k.div_ceil(per_sense);
         let mut totals = vec![0.0_f64; k];
+        self.planes(scratch, number, |plane_scale, row_tile, partial| {
+            for (output, (total, &partial)) in totals.iter_mut().zip(partial).enumerate() {
+                let levels = &self.chip.levels[row_tile * groups + output / per_sense];
+                *total += plane_scale * self.of_signs(row_tile, output, levels.quantize(partial).round());
+            }
+        });
+        for (output, total) in totals.into_iter().enumerate() {
+            let sum = starts[at(output)] + (total * self.constants.unit(output)).round() as i64;
+            let decides = self.layer.nonlinearity == Nonlinearity::Sign;
+            sums[at(output)] = if decides && sum == 0 { 1 } else { sum };
+        }
+    }
+
+    /// The sums of each row tile, bit by bit where inputs have several: what a bit counts, the row tile, and its sums.
+    pub(super) fn planes(&self, scratch: &mut Scratch, number: u64, mut work: impl FnMut(f64, usize, &[f64])) {
         let all = std::mem::take(&mut scratch.active);
         for plane in 0..self.inputs.planes() {
             let plane_scale = f64::from(plane).exp2();
@@ -276,24 +290,25 @@ impl Read<'_> {
                 Inputs::Spikes(_) | Inputs::Signs(_) => scratch.active.clone_from(&all),
             }
             let number = random_u64(number, stream("analog/plane"), u64::from(plane));
-            self.partial(scratch, number, |row_tile, partial| {
-                for (output, (total, &partial)) in totals.iter_mut().zip(partial).enumerate() {
-                    let levels = &self.chip.levels[row_tile * groups + output / per_sense];
-                    *total += plane_scale * self.of_signs(row_tile, output, levels.quantize(partial).round());
-                }
-            });
+            self.partial(scratch, number, |row_tile, partial| work(plane_scale, row_tile, partial));
         }
         scratch.active = all;
-        for (output, total) in totals.into_iter().enumerate() {
-            let sum = starts[at(output)] + (total * self.constants.unit(output)).round() as i64;
-            let decides = self.layer.nonlinearity == Nonlinearity::Sign;
-            sums[at(output)] = if decides && sum == 0 { 1 } else { sum };
-        }
     }
 }
 
 impl OnChip {
-    fn new(fabric: &Fabric, layer: &LayerWorkload, inputs: Inputs) -> Result<Self, SimError> {
+    /// An image of it: what its inputs are, and its bias.
+    pub(super) fn read<'a>(
+        &'a self,
+        fabric: &'a Fabric,
+        layer: &'a LayerWorkload,
+        (inputs, bias): (Inputs, Arc<[i64]>),
+    ) -> Read<'a> {
+        let constants = Constants::of(fabric, &self.channels, self.crossbar.tiling().row_tiles(), inputs);
+        Read { fabric, layer, chip: self, constants, inputs, bias }
+    }
+
+    pub(super) fn new(fabric: &Fabric, layer: &LayerWorkload, inputs: Inputs) -> Result<Self, SimError> {
         let (tiling, weights) = (fabric.tiling(layer)?, fabric.weights(layer)?);
         let refused = |error: skimp_analog::AnalogError| SimError::Unsupported {
             layer: layer.name.clone(),
@@ -334,16 +349,25 @@ impl OnChip {
             for row_tile in 0..row_tiles {
                 let rows = tiling.rows().min(n - row_tile * tiling.rows());
                 let signs = fabric.synapse == Synapse::Xnor && inputs.are_signs();
-                let of_tile = placed(rule, rule.bits_of(inputs), signs, rows).map_err(refused)?;
+                let bits = rule.bits_of(inputs);
+                let independent = placed(rule, bits, signs, rows).map_err(refused)?;
                 for group in 0..groups {
+                    let own = fabric.own.as_ref().filter(|_| !is_enough(bits, signs, rows));
+                    let own = own.and_then(|own| own.levels(&layer.name, (rule, bits), (row_tile, group, groups)));
+                    let of_tile = own.transpose().map_err(refused)?.unwrap_or_else(|| independent.clone());
                     let first = (row_tile * groups + group) << rule.bits_of(inputs);
                     let thresholds = of_tile.thresholds().len();
-                    levels.push(of_tile.clone().with_offsets((0..thresholds).map(|idx| offset(first + idx))));
+                    levels.push(of_tile.with_offsets((0..thresholds).map(|idx| offset(first + idx))));
                 }
             }
         }
         Ok(Self { channels: Channels::of(fabric, layer)?, crossbar, offsets, levels, weights: sums, signs })
     }
+}
+
+/// Whether so many bits have a level for every sum of `rows` synapses.
+fn is_enough(bits: u32, signs: bool, rows: usize) -> bool {
+    1 << bits >= (2 * rows + 1).next_power_of_two() || signs && 1 << bits > rows
 }
 
 /// Levels of the sums of `rows` synapses: of signs, if pairs of cells count matches, else of weights of which half are active.

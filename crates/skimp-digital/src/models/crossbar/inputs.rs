@@ -18,7 +18,7 @@ pub(in crate::models) enum Inputs {
 
 impl Inputs {
     /// What the codes of one image are. Codes of 2 bits that may be negative are signs; others are spikes if there is nothing but 0
-    /// and full scale.
+    /// and full scale, or but 0 and 1 in codes of 2 bits.
     pub(in crate::models) fn of(layer: &LayerWorkload, codes: &[i32], wide: WideInput) -> Self {
         let bits = layer.activation_bits - u32::from(layer.activation_signed);
         let full = ((1_i64 << bits) - 1) as i32;
@@ -29,6 +29,8 @@ impl Inputs {
         match (wide, layer.first, layer.activation_signed) {
             (WideInput::Binarized, true, true) => Inputs::Signs(full),
             (WideInput::Binarized, true, false) => Inputs::Spikes(full),
+            // Spikes of neurons are codes of the least width.
+            (_, _, false) if bits == 2 && codes.iter().all(|&code| code <= 1) => Inputs::Spikes(1),
             (_, _, false) if two(0) => Inputs::Spikes(full),
             _ => Inputs::Words(bits),
         }

@@ -4,7 +4,10 @@ mod cells;
 mod chip;
 mod counts;
 mod inputs;
+mod own_levels;
 mod prices;
+
+use std::sync::Arc;
 
 use skimp_analog::{Cell, Synapse, Tiling};
 use skimp_sim::{LayerWorkload, SimError};
@@ -13,6 +16,7 @@ pub(super) use cells::{CELL_KEYS, CellSettings, non_idealities};
 pub(super) use chip::ChipEffect;
 pub(super) use counts::count;
 pub(super) use inputs::{Inputs, windows};
+pub(super) use own_levels::{LevelSearch, LevelsFrom, OwnSums};
 pub(super) use prices::{Prices, ZEROES};
 
 /// How partial sums of row tiles become one.
@@ -37,6 +41,8 @@ pub(super) struct LevelRule {
     pub(super) placing: Placing,
     /// How much wider sums are taken to be than those of independent terms.
     pub(super) spread: f64,
+    /// Whose sums place the thresholds.
+    pub(super) from: LevelsFrom,
 }
 
 impl LevelRule {
@@ -98,6 +104,8 @@ pub(super) struct Fabric {
     pub(super) offset: f64,
     pub(super) seed: u64,
     pub(super) chip: u64,
+    /// The network's partial sums, where its levels are placed by them.
+    pub(super) own: Option<Arc<OwnSums>>,
 }
 
 impl Fabric {
