@@ -172,6 +172,8 @@ struct Class {
     non_negative: bool,
     /// Whether every member is −1, 0 or 1.
     signs: bool,
+    /// Whether every member is 0 or 1.
+    spikes: bool,
     /// The greatest width that a layer asks for.
     bits: Option<u32>,
 }
@@ -201,6 +203,7 @@ impl Encoder<'_> {
                     magnitude: known.magnitude.max(fact.magnitude),
                     non_negative: known.non_negative && fact.non_negative,
                     signs: known.signs && fact.signs,
+                    spikes: known.spikes && fact.spikes,
                     bits: known.bits.max(fact.bits),
                 },
             });
@@ -219,6 +222,10 @@ impl Encoder<'_> {
     fn encoding(&self, class: &Class) -> Encoding {
         if class.signs {
             return Encoding::symmetric(2, true, 1.0);
+        }
+        if class.spikes {
+            // Of the least width that codes have.
+            return Encoding::symmetric(2, false, 1.0);
         }
         let mut encoding =
             Encoding::symmetric(class.bits.unwrap_or(self.config.activation_bits), !class.non_negative, 1.0);
@@ -261,9 +268,25 @@ impl Encoder<'_> {
                 for &id in &node.outputs {
                     facts[id.0] = self.measured(id, |_| non_negative, signs);
                 }
+                if let (Some(&id), Some(spikes)) = (node.outputs.first(), self.spikes(node, node_idx, &facts)) {
+                    facts[id.0] = facts[id.0].map(|fact| Class { non_negative: true, spikes, ..fact });
+                }
             }
         }
         facts
+    }
+
+    /// Whether the first output of a node that gives what neurons fire, or moves it, is 0 or 1; `None` for other nodes.
+    fn spikes(&self, node: &Node, node_idx: usize, facts: &[Option<Class>]) -> Option<bool> {
+        match &node.op {
+            Op::Neuron(neuron) => Some(neuron.first_spike.is_none()),
+            Op::Pad(pad) if ![0.0, 1.0].contains(&pad.value) => None,
+            _ if self.roles[node_idx] != Role::Move => None,
+            _ => {
+                let mut inputs = node.inputs.iter().flatten().filter(|&&id| self.graph.constant(id).is_none());
+                inputs.all(|id| facts[id.0].is_some_and(|fact| fact.spikes)).then_some(true)
+            }
+        }
     }
 
     fn measured(&self, id: ValueId, non_negative: impl Fn(f32) -> bool, signs: bool) -> Option<Class> {
@@ -272,6 +295,7 @@ impl Encoder<'_> {
             magnitude: statistics.magnitude(self.config.calibration),
             non_negative: non_negative(statistics.min()),
             signs,
+            spikes: false,
             bits: self.bits[id.0],
         })
     }

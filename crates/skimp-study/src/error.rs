@@ -378,8 +378,8 @@ pub enum StudyError {
     Nir(#[from] skimp_nir::NirError),
     /// What was asked of a spiking network takes networks of one step.
     #[error(
-        "network \"{network}\" spikes over time steps ({steps}), which {what} does not take: skimp run, skimp eval and skimp \
-         inspect do"
+        "network \"{network}\" spikes over time steps ({steps}), which {what} does not take: skimp run, skimp eval, skimp \
+         simulate and skimp inspect do"
     )]
     Spiking {
         /// The network.

@@ -207,9 +207,14 @@ impl Network {
     /// Refuses a network that runs over time for `what` takes one step only.
     pub(crate) fn check_one_step(&self, what: &'static str) -> Result<(), StudyError> {
         match self.temporal()? {
-            Some(Temporal { steps, .. }) => Err(StudyError::Spiking { network: self.name.clone(), steps, what }),
+            Some(Temporal { steps, .. }) => Err(self.spiking(steps, what)),
             None => Ok(()),
         }
+    }
+
+    /// That `what` does not take this network of so many time steps.
+    pub(crate) fn spiking(&self, steps: usize, what: &'static str) -> StudyError {
+        StudyError::Spiking { network: self.name.clone(), steps, what }
     }
 
     /// Names of its inputs, in order.

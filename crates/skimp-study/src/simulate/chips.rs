@@ -1,9 +1,8 @@
 //! Accuracy of many chips of one design, and what of its loss each non-ideality makes.
 
 use rayon::prelude::*;
-use skimp_graph::integer::IntegerEngine;
 use skimp_report::records::{AttributionRecord, ChipsRecord};
-use skimp_sim::{CHIP, LayerEffect, NonIdeality};
+use skimp_sim::{Accelerator, CHIP, Configured, LayerEffect, NonIdeality};
 use toml::Table;
 
 use crate::error::StudyError;
@@ -11,6 +10,9 @@ use crate::inputs::answers::Tally;
 use crate::monitor::{Monitor, step};
 use crate::simulate::designs::{Design, Designs};
 use crate::simulate::effects::Judge;
+use crate::simulate::judging::tuning_images;
+use crate::simulate::tuning::NetworkTuner;
+use crate::stages::quantized::Quantized;
 
 /// Chips that are there at once: what each of them keeps is in memory.
 const AT_ONCE: usize = 16;
@@ -24,9 +26,10 @@ pub struct ChipsConfig {
     pub attribution: bool,
 }
 
-/// The accuracy of the chips of `design`; `None` for a design that has no chips, or that changes nothing.
+/// The accuracy of the chips of `design`; `None` for a design that has no chips, or that changes nothing. What a search found
+/// for the design is searched for each chip again, on the same images.
 pub(crate) fn sample(
-    judge: &Judge<'_>,
+    (quantized, judge): (&Quantized, &Judge<'_>),
     designs: &Designs,
     design: &Design,
     config: ChipsConfig,
@@ -37,6 +40,9 @@ pub(crate) fn sample(
     if !facts.config.contains_key(CHIP) || !is_approximate || judge.range.is_empty() {
         return Ok(None);
     }
+    let images = needs_search(designs, design)?.then(|| tuning_images(quantized, judge.images)).transpose()?;
+    let tuner = images.as_ref().map(|images| NetworkTuner::new(images.judge(judge), monitor)).transpose()?;
+    let maker = Maker { designs, design, tuner };
     let parts = if config.attribution { facts.non_idealities.as_slice() } else { &[] };
     let runs = 1 + 2 * parts.len();
     monitor.stage("accuracy of chips", ((runs * config.count + 1) * judge.range.len()) as u64);
@@ -44,7 +50,7 @@ pub(crate) fn sample(
     let of = |without: &[&NonIdeality]| -> Result<Vec<f64>, StudyError> {
         let mut settings = Table::new();
         without.iter().for_each(|part| settings.extend(part.without.clone()));
-        top1_of_chips(judge, designs, design, (&settings, config.count), monitor)
+        top1_of_chips(judge, &maker, (&settings, config.count), monitor)
     };
     let top1 = of(&[])?;
     let mut record = ChipsRecord::new(exact, top1);
@@ -69,21 +75,44 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
+fn needs_search(designs: &Designs, design: &Design) -> Result<bool, StudyError> {
+    let configured = designs.find(&design.config().model)?.configure(&design.facts().config);
+    Ok(matches!(configured.map_err(|error| design.config().fault(error))?, Configured::NeedsSearch(_)))
+}
+
+/// Makes chips of a design.
+struct Maker<'a> {
+    designs: &'a Designs,
+    design: &'a Design,
+    tuner: Option<NetworkTuner<'a>>,
+}
+
+impl Maker<'_> {
+    /// The design with `settings` on top of its own.
+    fn make(&self, settings: Table) -> Result<Box<dyn Accelerator>, StudyError> {
+        let mut set = self.design.facts().config.clone();
+        set.extend(settings);
+        let model = self.designs.find(&self.design.config().model)?;
+        let made = match (model.configure(&set), &self.tuner) {
+            (Ok(Configured::NeedsSearch(search)), Some(tuner)) => search.search(tuner),
+            (configured, _) => configured.and_then(Configured::ready),
+        };
+        made.map_err(|error| self.design.config().fault(error))
+    }
+}
+
 /// Share of right answers of each chip from the design's own number on, with `settings` on top of the design's.
 fn top1_of_chips(
     judge: &Judge<'_>,
-    designs: &Designs,
-    design: &Design,
+    maker: &Maker<'_>,
     (settings, count): (&Table, usize),
     monitor: &dyn Monitor,
 ) -> Result<Vec<f64>, StudyError> {
-    let model = designs.find(&design.config().model)?;
-    let first = design.facts().config.get(CHIP).and_then(toml::Value::as_integer).unwrap_or(0);
+    let first = maker.design.facts().config.get(CHIP).and_then(toml::Value::as_integer).unwrap_or(0);
     let chip = |number: i64| {
-        let mut set = design.facts().config.clone();
-        set.extend(settings.clone());
+        let mut set = settings.clone();
         set.insert(CHIP.to_owned(), (first + number).into());
-        model.accelerator(&set).map_err(|error| design.config().fault(error))
+        maker.make(set)
     };
     let mut top1 = Vec::with_capacity(count);
     let numbers: Vec<i64> = (0..count as i64).collect();
@@ -109,7 +138,7 @@ fn tallies(
         let run = |(tally, effect): (&mut Tally, &Option<&dyn LayerEffect>)| -> Result<(), StudyError> {
             let outputs = match effect {
                 None => judge.executor.run(inputs)?,
-                Some(effect) => judge.executor.run_with(inputs, &judge.hook(*effect, &batch.images))?,
+                Some(effect) => judge.executor.run_with(inputs, |step| judge.hook(*effect, &batch.images, step))?,
             };
             tally.add(judge.images.answers(), &outputs, batch.n_run(), &batch.labels)
         };

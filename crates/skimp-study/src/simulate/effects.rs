@@ -3,9 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use skimp_cpu::integer::IntegerExecutor;
 use skimp_graph::GraphError;
-use skimp_graph::integer::{CodeTensor, IntegerEngine, MacHook, MacObservation, MacOperands};
+use skimp_graph::integer::{CodeTensor, MacHook, MacObservation, MacOperands};
 use skimp_graph::noise::ImageIndices;
 use skimp_report::records::EffectAccuracy;
 use skimp_sim::{Accelerator, LayerEffect, LayerTrace, Moment, SimError};
@@ -17,6 +16,7 @@ use crate::inputs::images::{Batch, Images};
 use crate::monitor::{Monitor, step};
 use crate::simulate::layers::SimulatedLayer;
 use crate::simulate::trace::ImageTrace;
+use crate::stages::timed::TimedExecutor;
 
 /// An effect in the way of a network's layers.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct EffectHook<'a> {
     layers: &'a [SimulatedLayer],
     effect: &'a dyn LayerEffect,
     images: &'a ImageIndices,
+    /// Time step.
+    step: u64,
 }
 
 impl EffectHook<'_> {
@@ -59,7 +61,7 @@ impl MacHook for EffectHook<'_> {
         let inputs = operands.input.data.chunks(workload.shape.input_count().max(1));
         for (image, (input, sums)) in inputs.zip(accumulators.chunks_mut(outputs)).enumerate() {
             let residual = operands.residual.map(|all| &all[image * outputs..(image + 1) * outputs]);
-            let moment = Moment { image: self.images.at(operands.first_image + image)?, step: 0 };
+            let moment = Moment { image: self.images.at(operands.first_image + image)?, step: self.step };
             let trace = trace_of(layer, moment, input, residual, sums);
             let trace = LayerTrace::new(workload, Arc::new(trace));
             let changed = layer.change(sums, |sums| self.effect.sums(workload, &trace, sums));
@@ -104,7 +106,7 @@ fn trace_of(
 /// The network and the images that judge an effect.
 #[derive(Clone, Debug)]
 pub(crate) struct Judge<'a> {
-    pub(crate) executor: &'a IntegerExecutor,
+    pub(crate) executor: &'a TimedExecutor,
     pub(crate) images: &'a Images,
     pub(crate) layers: &'a [SimulatedLayer],
     /// Images of the run's order that are classified.
@@ -128,9 +130,14 @@ impl Judge<'_> {
         Ok(batch)
     }
 
-    /// The hook that puts `effect` in the way of the layers, for a run on `images`.
-    pub(crate) fn hook<'e>(&'e self, effect: &'e dyn LayerEffect, images: &'e ImageIndices) -> EffectHook<'e> {
-        EffectHook { layers: self.layers, effect, images }
+    /// The hook that puts `effect` in the way of the layers in time step `step`, for a run on `images`.
+    pub(crate) fn hook<'e>(
+        &'e self,
+        effect: &'e dyn LayerEffect,
+        images: &'e ImageIndices,
+        step: u64,
+    ) -> EffectHook<'e> {
+        EffectHook { layers: self.layers, effect, images, step }
     }
 
     /// Accuracy of the exact network (`None`) and under each effect.
@@ -143,7 +150,7 @@ impl Judge<'_> {
             for (tally, effect) in tallies.iter_mut().zip(effects) {
                 let outputs = match effect {
                     None => self.executor.run(inputs)?,
-                    Some(effect) => self.executor.run_with(inputs, &self.hook(*effect, &batch.images))?,
+                    Some(effect) => self.executor.run_with(inputs, |step| self.hook(*effect, &batch.images, step))?,
                 };
                 tally.add(self.images.answers(), &outputs, batch.n_run(), &batch.labels)?;
                 step(monitor, n_images)?;

@@ -43,6 +43,13 @@ pub(crate) fn judge(
     Ok(())
 }
 
+/// The images of searches.
+pub(crate) fn tuning_images(quantized: &Quantized, images: &Images) -> Result<TuningImages, StudyError> {
+    let input = images.input();
+    let open = |data: &DataConfig| Images::open(data, &quantized.network.graph, Some([input.height, input.width]));
+    TuningImages::open(images, open)
+}
+
 fn tune(
     quantized: &Quantized,
     judge: &Judge<'_>,
@@ -52,9 +59,8 @@ fn tune(
     if runs.iter().all(|run| run.design().search().is_none()) {
         return Ok(());
     }
-    let input = judge.images.input();
-    let open = |data: &DataConfig| Images::open(data, &quantized.network.graph, Some([input.height, input.width]));
-    let tuning_images = TuningImages::open(judge.images, open)?;
+    quantized.network.check_one_step("a search for parameters of designs")?;
+    let tuning_images = tuning_images(quantized, judge.images)?;
     let judge = tuning_images.judge(judge);
     for run in runs {
         if let Some(search) = run.design().search() {

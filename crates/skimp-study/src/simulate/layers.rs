@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use skimp_data::InputSpec;
 use skimp_graph::integer::{Activation, MacLayout, ValueKind};
 use skimp_memory::bytes_of;
 use skimp_quant::{LayerGeometry, QuantizedLayer};
@@ -38,6 +37,8 @@ pub(crate) struct SimulatedLayer {
     operator: &'static str,
     /// Rows of a dense layer that one image gives; 1 for any other layer.
     rows: usize,
+    /// How often an image runs it.
+    n_steps: u64,
     shown: ImageCounts,
 }
 
@@ -53,12 +54,25 @@ pub(crate) struct ImageCounts {
 
 impl SimulatedLayer {
     fn new(node_idx: usize, operator: &'static str, rows: usize, operands: LayerOperands, scales: LayerScales) -> Self {
-        Self { node_idx, operands: Arc::new(operands), scales, operator, rows, shown: ImageCounts::default() }
+        Self {
+            node_idx,
+            operands: Arc::new(operands),
+            scales,
+            operator,
+            rows,
+            n_steps: 1,
+            shown: ImageCounts::default(),
+        }
     }
 
     /// Operator as in ONNX.
     pub(crate) fn operator(&self) -> &'static str {
         self.operator
+    }
+
+    /// Dense multiply-accumulates of one image, over all time steps.
+    pub(crate) fn macs(&self) -> u64 {
+        self.operands.workload.shape.dense_macs() * self.n_steps
     }
 
     /// Bytes of what one image shows of it: a [`ImageTrace`].
@@ -119,7 +133,7 @@ impl SimulatedLayer {
             input_shape,
             weight_shape,
             output_shape,
-            macs: workload.shape.dense_macs(),
+            macs: self.macs(),
             weights: workload.shape.weight_count() as u64,
             activation_density: share(self.shown.n_nonzero_activations, self.shown.n_activations),
             weight_density: share(weights.iter().filter(|&&code| code != 0).count() as u64, weights.len() as u64),
@@ -190,12 +204,14 @@ impl NetworkLayers {
     /// The layers of `quantized` for the input that `images` are bound to.
     pub(crate) fn of(quantized: &Quantized, images: &Images, config: &LayersConfig) -> Result<Self, StudyError> {
         let (input, batch, integer) = (images.input(), images.images_at_once(1), &quantized.integer);
-        let ChosenLayers { simulated, left_out } = choose(integer, input, batch, config)?;
+        let extents = quantized.executor.extents(input, batch)?;
+        let ChosenLayers { mut simulated, left_out } = choose_of(integer, &extents, batch, config)?;
+        simulated.iter_mut().for_each(|layer| layer.n_steps = quantized.executor.n_steps() as u64);
         let work = NetworkWork::new(&quantized.network, input)?;
         let workloads: Vec<_> = simulated.iter().map(|layer| &layer.operands.workload).collect();
         let covered = work.simulated(&workloads, &integer.layers, &left_out);
         let in_integers = work.in_integers(integer.graph.multipliers());
-        let others = other_layers(&quantized.network, &integer.graph, input, batch)?;
+        let others = other_layers(&quantized.network, &integer.graph, input, (&extents, batch))?;
         Ok(Self { simulated, others: Arc::new(others), covered, in_integers })
     }
 }
@@ -210,9 +226,10 @@ pub(crate) struct ChosenLayers {
 }
 
 /// Chooses the layers that a run simulates, for a network that takes `batch` images at once.
+#[cfg(test)]
 pub(crate) fn choose(
     quantized: &skimp_quant::Quantized,
-    input: InputSpec,
+    input: skimp_data::InputSpec,
     batch: usize,
     config: &LayersConfig,
 ) -> Result<ChosenLayers, StudyError> {

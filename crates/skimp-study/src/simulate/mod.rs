@@ -19,6 +19,8 @@ pub(crate) mod layers;
 #[cfg(test)]
 mod moment_tests;
 pub(crate) mod other_layers;
+#[cfg(test)]
+mod over_time_tests;
 pub(crate) mod priced;
 pub(crate) mod pricing;
 pub(crate) mod runs;

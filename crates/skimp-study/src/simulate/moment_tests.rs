@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use rayon::ThreadPoolBuilder;
-use skimp_cpu::integer::IntegerExecutor;
 use skimp_digital::ACCELERATORS;
 use skimp_graph::Tensor;
-use skimp_graph::integer::IntegerEngine;
 use skimp_numerics::rng::stream;
 use skimp_quant::QuantizationConfig;
 use skimp_sim::{
@@ -22,6 +20,7 @@ use crate::simulate::config::LayersConfig;
 use crate::simulate::effects::Judge;
 use crate::simulate::layers::{SimulatedLayer, choose};
 use crate::stages::quantized::Quantized;
+use crate::stages::timed::TimedExecutor;
 
 /// An analog array: each sum gets noise that belongs to the image and the time step.
 #[derive(Debug)]
@@ -42,7 +41,7 @@ impl LayerEffect for Noisy {
 struct Set {
     images: Images,
     layers: Vec<SimulatedLayer>,
-    executor: IntegerExecutor,
+    executor: TimedExecutor,
 }
 
 impl Set {
@@ -55,7 +54,7 @@ impl Set {
         let quantization = QuantizationConfig { calibration_images: 4, ..QuantizationConfig::default() };
         let quantized = Quantized::new(&network, &ranges, &quantization, &Silent).unwrap();
         let layers = choose(&quantized.integer, images.input(), 1, &LayersConfig::default()).unwrap().simulated;
-        let executor = IntegerExecutor::new(quantized.graph()).unwrap();
+        let executor = quantized.executor.clone();
         Self { images, layers, executor }
     }
 
@@ -73,7 +72,7 @@ impl Set {
             let batch = self.images.batch(range).unwrap();
             let inputs = std::slice::from_ref(&batch.inputs);
             let outputs = match effect {
-                Some(effect) => self.executor.run_with(inputs, &judge.hook(effect, &batch.images)).unwrap(),
+                Some(effect) => self.executor.run_with(inputs, |step| judge.hook(effect, &batch.images, step)).unwrap(),
                 None => self.executor.run(inputs).unwrap(),
             };
             let logits = outputs.first().and_then(Tensor::as_f32).unwrap();

@@ -18,7 +18,7 @@ use crate::stages::coverage::NetworkWork;
 const REAL_BITS: u32 = 32;
 
 /// The layers of `integer`, which is `network` quantized, that are no multiply-accumulate layers, in execution order, for
-/// one image of `batch` at once. Conversions between codes and real numbers, and operators that only rename axes, move
+/// one image of `batch` at once, where its inputs have `extents`. Conversions between codes and real numbers, and operators that only rename axes, move
 /// nothing of their own and are left out.
 ///
 /// # Errors
@@ -27,9 +27,9 @@ pub(crate) fn other_layers(
     network: &Network,
     integer: &IntegerGraph,
     input: InputSpec,
-    batch: usize,
+    (extents, batch): (&[Vec<usize>], usize),
 ) -> Result<Vec<OtherLayer>, StudyError> {
-    let shapes = integer.shapes(&[vec![batch, input.channels, input.height, input.width]])?;
+    let shapes = integer.shapes(extents)?;
     let macs = NetworkWork::new(network, input)?;
     let operators: HashMap<&str, &'static str> =
         network.graph.nodes().iter().map(|node| (node.name.as_str(), node.op.name())).collect();

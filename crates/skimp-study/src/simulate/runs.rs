@@ -189,6 +189,17 @@ impl DesignRun {
         Ok(())
     }
 
+    /// Counts the `n_steps` time steps of an image as that one image.
+    pub(crate) fn join_steps(&mut self, n_steps: u64) {
+        let join = |result: &mut LayerResult| result.images /= n_steps.max(1);
+        self.results.iter_mut().flatten().for_each(join);
+        for outcome in &mut self.others {
+            if let OtherOutcome::Beside(result) | OtherOutcome::InTotals(result) = outcome {
+                join(result);
+            }
+        }
+    }
+
     /// Runs the layers of given shapes.
     pub(crate) fn simulate_shapes(&mut self, layers: &ShapeLayers) -> Result<(), StudyError> {
         self.by_shape = layers.run(&self.design)?;

@@ -101,6 +101,8 @@ pub(crate) fn base_of(
     warning: Option<String>,
 ) -> Result<Priced, StudyError> {
     let float_nodes = &quantized.report().float_nodes;
+    let mut warnings: Vec<String> = warning.into_iter().collect();
+    warnings.extend(over_time(quantized.executor.n_steps()));
     Ok(Priced {
         record: SimulationRecord {
             model: quantized.network.record(),
@@ -110,12 +112,22 @@ pub(crate) fn base_of(
             activation_bits: quantized.config.activation_bits,
             allowed_loss_points: SimulationRecord::default_allowed_loss_points(),
             simulated: Some(layers.covered.clone()),
-            warnings: warning.into_iter().collect(),
+            warnings,
             ..SimulationRecord::default()
         },
         layers: layers.simulated.iter().map(SimulatedLayer::statistics).collect(),
         in_integers: Some(layers.in_integers.clone()),
         float_nodes: float_nodes.iter().map(|node| format!("{} ({})", node.name, node.op)).collect(),
+    })
+}
+
+/// What to know of figures of a network with time.
+fn over_time(n_steps: usize) -> Option<String> {
+    (n_steps > 1).then(|| {
+        format!(
+            "the network runs {n_steps} time steps, which designs run one after another, the first layer each time; \
+             potentials of neurons are kept outside of the designs and cost nothing"
+        )
     })
 }
 
@@ -233,20 +245,22 @@ pub(crate) fn simulate_on(
     if let Some(chips) = config.chips {
         let judge = Judge::of(&quantized, images, &layers.simulated);
         for run in &mut runs {
-            run.chips = chips::sample(&judge, &config.designs, run.design(), chips, monitor)?;
+            run.chips = chips::sample((&quantized, &judge), &config.designs, run.design(), chips, monitor)?;
         }
     }
 
     let dump = config.dump.as_deref().map(|folder| Dump::open(folder, &layers.simulated)).transpose()?;
-    monitor.stage("simulating layers", (n_images * workloads.len()) as u64);
-    begin(&mut runs, &workloads, &layers.others, n_images)?;
+    let n_steps = quantized.executor.n_steps();
+    monitor.stage("simulating layers", (n_images * n_steps * workloads.len()) as u64);
+    begin(&mut runs, &workloads, &layers.others, n_images * n_steps)?;
     let look = |seen: &Seen<'_>, runs: &[DesignRun]| {
-        let timed = if seen.image == 0 && config.trace.is_some() { Timed::Yes } else { Timed::No };
+        let is_shown = seen.image == 0 && seen.step == 0;
+        let timed = if is_shown && config.trace.is_some() { Timed::Yes } else { Timed::No };
         let workload = &seen.layer.operands.workload;
         let all = runs.iter().map(|run| run.look(seen.idx, workload, Some(seen.trace), timed));
         let all = all.collect::<Result<Vec<_>, _>>()?;
         // With what the designs worked out of the values.
-        if let Some(dump) = dump.as_ref().filter(|_| seen.image == 0) {
+        if let Some(dump) = dump.as_ref().filter(|_| is_shown) {
             dump.layer(seen.idx, seen.layer, seen.operands, seen.trace)?;
         }
         Ok(all)
@@ -257,6 +271,7 @@ pub(crate) fn simulate_on(
         runs.iter_mut().zip(done).for_each(|(run, done)| run.take(idx, done));
         Ok(())
     })?;
+    runs.iter_mut().for_each(|run| run.join_steps(n_steps as u64));
     write_trace(config.trace.as_deref(), &runs)?;
     let by_shape = ShapeLayers::new(&config.layers.by_shape, &quantized.config, config.data.seed.unwrap_or(0))?;
     runs.iter_mut().try_for_each(|run| run.simulate_shapes(&by_shape))?;

@@ -33,7 +33,7 @@ pub struct Simulated {
 impl Simulated {
     /// `runs` of a network's layers, which `base` describes.
     pub(crate) fn of_network(base: Arc<Priced>, layers: &NetworkLayers, runs: Vec<DesignRun>) -> Self {
-        let work = |layer: &SimulatedLayer| (layer.operator(), layer.operands.workload.shape.dense_macs());
+        let work = |layer: &SimulatedLayer| (layer.operator(), layer.macs());
         Self { layers: layers.simulated.iter().map(work).collect(), others: Arc::clone(&layers.others), base, runs }
     }
 

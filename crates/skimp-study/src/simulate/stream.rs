@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use skimp_graph::integer::{IntegerEngine, Observation};
+use skimp_graph::integer::Observation;
 use skimp_graph::noise::ImageIndices;
 use skimp_sim::{LayerTrace, Moment};
 
@@ -26,6 +26,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) layer: &'a SimulatedLayer,
     /// Place of the image in the run.
     pub(crate) image: usize,
+    /// Time step.
+    pub(crate) step: u64,
     pub(crate) operands: &'a Arc<ImageTrace>,
     pub(crate) trace: &'a LayerTrace,
 }
@@ -41,7 +43,7 @@ struct Made<R> {
 }
 
 /// Runs the network on the first `n_images` images, some at once, shows every one of `layers` on each to `work`, in the order
-/// in which the network runs, and gives what that made to `take`, image by image; nothing else of an image is kept. Each layer
+/// in which the network runs (a network with time each step), and gives what that made to `take`, image by image; nothing else of an image is kept. Each layer
 /// sums up what the images show of it.
 ///
 /// # Errors
@@ -60,9 +62,9 @@ pub(crate) fn stream<R: Send>(
         let look = |range: &Range<usize>| -> Result<Vec<Made<R>>, StudyError> {
             let Batch { inputs, labels, images: indices } = images.batch(range.clone())?;
             let mut outcome = Ok(Vec::with_capacity(shared.len() * labels.len()));
-            quantized.executor.run_observed(&[inputs], &mut |observation| {
+            quantized.executor.run_observed(&[inputs], &mut |time_step, observation| {
                 let Ok(made) = &mut outcome else { return };
-                let seen = (&indices, range.start, labels.len());
+                let seen = (&indices, range.start, labels.len(), time_step);
                 if let Err(error) = observe(observation, seen, shared, monitor, work, made) {
                     outcome = Err(error);
                 }
@@ -85,10 +87,10 @@ pub(crate) fn stream<R: Send>(
 }
 
 /// Shows one node's work, image by image, to `work`. The batch holds images at `indices`, the first of them the run's `first`
-/// and only `n_images` that count: others fill it up.
+/// and only `n_images` that count: others fill it up; all in time step `time_step`.
 fn observe<R>(
     observation: &Observation<'_>,
-    (indices, first, n_images): (&ImageIndices, usize, usize),
+    (indices, first, n_images, time_step): (&ImageIndices, usize, usize, u64),
     layers: &[SimulatedLayer],
     monitor: &dyn Monitor,
     work: &(dyn Fn(&Seen<'_>) -> Result<R, StudyError> + Sync),
@@ -100,13 +102,13 @@ fn observe<R>(
     };
     let layer = &layers[idx];
     for image in 0..n_images {
-        let moment = Moment { image: indices.at(observation.first_image + image)?, step: 0 };
+        let moment = Moment { image: indices.at(observation.first_image + image)?, step: time_step };
         let operands = Arc::new(image_trace(layer, mac, image, moment));
         let trace = LayerTrace::new(&layer.operands.workload, operands.clone());
         trace.check_operands(&layer.operands.workload, OPERAND_CHECKS)?;
         let counts = layer.shown_by(&operands);
         let image = first + observation.first_image + image;
-        let result = work(&Seen { idx, layer, image, operands: &operands, trace: &trace })?;
+        let result = work(&Seen { idx, layer, image, step: time_step, operands: &operands, trace: &trace })?;
         made.push(Made { idx, counts, result });
         step(monitor, 1)?;
     }

@@ -61,6 +61,7 @@ impl Quantized {
         config: &LayersConfig,
         monitor: &dyn Monitor,
     ) -> Result<Traced, StudyError> {
+        self.network.check_one_step("a trace that is kept")?;
         let n_images = images.limited(n_images, "images to trace")?;
         images.note_batch(n_images, monitor);
         let warning = session::answers_warning(self, images);

@@ -3,9 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use skimp_cpu::integer::Recording;
+use skimp_cpu::integer::{IntegerExecutor, Recording};
 use skimp_graph::Tensor;
-use skimp_graph::integer::IntegerEngine;
 use skimp_graph::noise::ImageIndices;
 use skimp_report::records::TuningRecord;
 use skimp_sim::{Accelerator, LayerEffect, LayerTrace, LayerWorkload, Moment, Searchable, SimError, Tuner};
@@ -107,7 +106,7 @@ enum Values {
 }
 
 /// The integer network as a search sees it. Runs under an effect begin at the first layer that it changes.
-struct NetworkTuner<'a> {
+pub(crate) struct NetworkTuner<'a> {
     judge: Judge<'a>,
     monitor: &'a dyn Monitor,
     workloads: Vec<LayerWorkload>,
@@ -117,7 +116,7 @@ struct NetworkTuner<'a> {
 }
 
 impl<'a> NetworkTuner<'a> {
-    fn new(judge: Judge<'a>, monitor: &'a dyn Monitor) -> Result<Self, StudyError> {
+    pub(crate) fn new(judge: Judge<'a>, monitor: &'a dyn Monitor) -> Result<Self, StudyError> {
         let workloads: Vec<_> = judge.layers.iter().map(|layer| layer.operands.workload.clone()).collect();
         let traces = traces(&judge, &workloads)?;
         let (mut batches, mut bytes, mut exact) = (Vec::new(), 0, Tally::default());
@@ -127,7 +126,7 @@ impl<'a> NetworkTuner<'a> {
             let inputs = std::slice::from_ref(&batch.inputs);
             exact.add(judge.images.answers(), &judge.executor.run(inputs)?, batch.n_run(), &batch.labels)?;
             let values = if bytes < RECORDED_BYTES {
-                let recording = judge.executor.record(inputs)?;
+                let recording = once(&judge)?.record(inputs)?;
                 bytes += recording.bytes();
                 Values::Recorded(recording)
             } else {
@@ -142,15 +141,24 @@ impl<'a> NetworkTuner<'a> {
     fn run(&self, effect: &dyn LayerEffect) -> Result<f64, StudyError> {
         let mut tally = Tally::default();
         for batch in &self.batches {
-            let hook = self.judge.hook(effect, &batch.images);
+            let hook = |step| self.judge.hook(effect, &batch.images, step);
             let outputs = match &batch.values {
-                Values::Recorded(recording) => self.judge.executor.run_recorded(recording, &hook)?,
-                Values::Inputs(inputs) => self.judge.executor.run_with(std::slice::from_ref(inputs), &hook)?,
+                Values::Recorded(recording) => once(&self.judge)?.run_recorded(recording, &hook(0))?,
+                Values::Inputs(inputs) => self.judge.executor.run_with(std::slice::from_ref(inputs), hook)?,
             };
             tally.add(self.judge.images.answers(), &outputs, batch.n_run, &batch.labels)?;
         }
         Ok(tally.accuracy().top1)
     }
+}
+
+/// The network's executor, which runs once: searches of networks with time are refused before.
+fn once<'j>(judge: &Judge<'j>) -> Result<&'j IntegerExecutor, StudyError> {
+    judge.executor.once().ok_or_else(|| StudyError::Spiking {
+        network: String::new(),
+        steps: judge.executor.n_steps(),
+        what: "a search for parameters of designs",
+    })
 }
 
 /// Traces of the first tuning images at every layer.
@@ -161,13 +169,13 @@ fn traces(judge: &Judge<'_>, workloads: &[LayerWorkload]) -> Result<Vec<Vec<Laye
     for range in judge.images.batches_of(judge.range.start..judge.range.start + n_traces, 1) {
         let batch = judge.images.batch(range)?;
         let mut outcome = Ok(());
-        judge.executor.run_observed(&[batch.inputs], &mut |observation| {
+        judge.executor.run_observed(&[batch.inputs], &mut |step, observation| {
             let Some(mac) = &observation.mac else { return };
             let is_here = |layer: &SimulatedLayer| layer.node_idx == observation.node_idx;
             let Some(idx) = judge.layers.iter().position(is_here) else { return };
             for image in 0..batch.labels.len() {
                 let moment = match batch.images.at(observation.first_image + image) {
-                    Ok(image) => Moment { image, step: 0 },
+                    Ok(image) => Moment { image, step },
                     Err(error) => return outcome = Err(error),
                 };
                 let image = image_trace(&judge.layers[idx], mac, image, moment);

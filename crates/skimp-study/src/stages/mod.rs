@@ -11,4 +11,5 @@ pub(crate) mod qdq;
 pub(crate) mod quantized;
 pub(crate) mod run;
 pub(crate) mod spiking;
+pub(crate) mod timed;
 pub(crate) mod topology;

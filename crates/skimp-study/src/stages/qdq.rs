@@ -202,7 +202,9 @@ pub fn quantize(
     images.note_ranges(n_images, monitor);
     images.note_preprocess(&config.data, &network.graph, monitor);
     images.answers().note(config.data.output_name.as_deref(), monitor);
-    let (calibration, answers) = calibrate(network, &images, n_images, Detail::of(settings.calibration), monitor)?;
+    network.check_one_step("the QDQ form")?;
+    let detail = Detail::of(settings.calibration);
+    let (calibration, answers) = calibrate(network, None, (&images, n_images), detail, monitor)?;
     let warning = chance_warning(answers, images.preprocess_name()).filter(|_| !network.is_untrained);
     warning.iter().for_each(|warning| monitor.note(warning));
     monitor.stage("quantizing", 1);

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use skimp_cpu::integer::IntegerExecutor;
-use skimp_graph::integer::{IntegerEngine, IntegerGraph, is_quantized};
+use skimp_graph::integer::{IntegerGraph, is_quantized};
 use skimp_graph::{GraphError, Tensor, shape, statistics};
 use skimp_quant::{
     Calibration, Detail, LayerChoices, LayerWidths, QdqConfig, QuantizationConfig, QuantizationReport, QuantizedLayer,
@@ -17,6 +16,7 @@ use crate::inputs::network::Network;
 use crate::monitor::Monitor;
 use crate::stages::evaluate::classify;
 use crate::stages::integer::{calibrate, note_file_codes};
+use crate::stages::timed::{OverTime, TimedExecutor};
 
 /// What a file holds of a calibration: all but the network.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -33,6 +33,8 @@ pub struct Calibrated {
     network: Network,
     /// `None` for a network in QDQ form, whose file says what its codes stand for.
     ranges: Option<Arc<Calibration>>,
+    /// How it runs over time, if it does: the ranges are those of all steps.
+    time: Option<Arc<OverTime>>,
     /// Answers of the float network on the images that set the ranges.
     answers: Tally,
     /// What was done to these images.
@@ -91,16 +93,17 @@ impl Calibrated {
         monitor: &dyn Monitor,
     ) -> Result<Self, StudyError> {
         let preprocess = images.preprocess_name().to_owned();
-        network.check_one_step("the integer engine")?;
         if is_quantized(&network.graph) {
+            network.check_one_step("the integer engine, from a file in QDQ form,")?;
             let network = network.clone();
-            return Ok(Self { network, ranges: None, answers: Tally::default(), preprocess });
+            return Ok(Self { network, ranges: None, time: None, answers: Tally::default(), preprocess });
         }
         let n_images = images.limited(n_images, "calibration images")?;
         images.note_ranges(n_images, monitor);
         let network = network.prepared();
-        let (ranges, answers) = calibrate(&network, images, n_images, detail, monitor)?;
-        Ok(Self { network, ranges: Some(Arc::new(ranges)), answers, preprocess })
+        let time = OverTime::of(&network)?;
+        let (ranges, answers) = calibrate(&network, time.as_deref(), (images, n_images), detail, monitor)?;
+        Ok(Self { network, ranges: Some(Arc::new(ranges)), time, answers, preprocess })
     }
 
     /// Ranges, and what else calibration found, as the bytes of a file; `None` where they have no such form.
@@ -115,7 +118,8 @@ impl Calibrated {
     pub fn from_saved(network: &Network, bytes: &[u8]) -> Option<Self> {
         let Saved { ranges, answers, preprocess } = serde_json::from_slice(bytes).ok()?;
         let network = if ranges.is_some() { network.prepared() } else { network.clone() };
-        Some(Self { network, ranges: ranges.map(Arc::new), answers, preprocess })
+        let time = OverTime::of(&network).ok()?;
+        Some(Self { network, ranges: ranges.map(Arc::new), time, answers, preprocess })
     }
 
     /// The network that was calibrated: without transposes that cancel, else as it was given.
@@ -151,14 +155,17 @@ impl Calibrated {
         monitor: &dyn Monitor,
     ) -> Result<Quantized, StudyError> {
         let integer = match &self.ranges {
-            Some(ranges) => skimp_quant::quantize_with(&self.network.graph, config, widths, ranges)?,
+            Some(ranges) => {
+                let graph = self.time.as_ref().map_or(&self.network.graph, |time| &time.step);
+                skimp_quant::quantize_with(graph, config, widths, ranges)?
+            }
             None => {
                 let integer = skimp_quant::read_qdq(&self.network.graph, config.first_layer)?;
                 note_file_codes(&integer, monitor);
                 integer
             }
         };
-        let executor = Arc::new(IntegerExecutor::new(&integer.graph)?);
+        let executor = TimedExecutor::new(&integer.graph, self.time.clone())?;
         let config = that_count(&integer, config, widths);
         let (network, answers) = (self.network.clone(), self.answers);
         Ok(Quantized { network, integer: Arc::new(integer), config, answers, executor })
@@ -173,6 +180,7 @@ impl Calibrated {
         let Some(ranges) = &self.ranges else {
             return Err(StudyError::AlreadyQuantized { network: self.network.name.clone() });
         };
+        self.network.check_one_step("the QDQ form")?;
         let quantized = skimp_quant::quantize_qdq_with(&self.network.graph, config, choices, ranges)?;
         let graph = quantized.graph.with_metadata(PREPROCESS_KEY, self.preprocess.as_str());
         Ok(Network { name: self.network.name.clone(), ..Network::from_graph(graph)? })
@@ -187,7 +195,7 @@ pub struct Quantized {
     pub(crate) config: QuantizationConfig,
     /// Answers of the float network on the images that set the ranges.
     pub(crate) answers: Tally,
-    pub(crate) executor: Arc<IntegerExecutor>,
+    pub(crate) executor: TimedExecutor,
 }
 
 impl Quantized {

@@ -236,7 +236,7 @@ pub fn convert_snn(
     // What cannot spike is said before anything runs.
     let conversion = &config.conversion;
     convert(&prepared.graph, conversion, &|_| None)?;
-    let (ranges, answers) = calibrate(&prepared, &images, n_images, Detail::Histogram, monitor)?;
+    let (ranges, answers) = calibrate(&prepared, None, (&images, n_images), Detail::Histogram, monitor)?;
     let warning = chance_warning(answers, images.preprocess_name()).filter(|_| !network.is_untrained);
     warning.iter().for_each(|warning| monitor.note(warning));
     let preprocess = images.preprocess_name();

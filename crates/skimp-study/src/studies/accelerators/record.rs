@@ -3,7 +3,7 @@
 use skimp_cpu::Order;
 use skimp_data::Split;
 use skimp_graph::Executor;
-use skimp_graph::integer::{IntegerEngine, is_quantized};
+use skimp_graph::integer::is_quantized;
 use skimp_report::records::{
     AcceleratorFigures, AcceleratorRecord, Accuracy, AccuracyRecord, Assumption, Comparison, ComparisonRecord,
     LayersRecord, Provenance, Sections, VariantAccuracy,
