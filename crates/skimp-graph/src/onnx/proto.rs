@@ -138,6 +138,9 @@ pub(crate) struct NodeProto {
     pub(crate) domain: String,
     #[prost(string, tag = "8")]
     pub(crate) overload: String,
+    /// The operator set of a function that the node was part of, where it is not the file's. No field of ONNX.
+    #[prost(int64, optional, tag = "536870911")]
+    pub(crate) operator_set: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

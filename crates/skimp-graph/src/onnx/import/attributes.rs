@@ -12,8 +12,9 @@ pub(crate) struct NodeView<'a> {
 }
 
 impl<'a> NodeView<'a> {
+    /// A node of operator set `opset`, unless it comes from a function of another one.
     pub(crate) fn new(proto: &'a NodeProto, name: String, opset: i64) -> Self {
-        Self { proto, name, opset }
+        Self { proto, name, opset: proto.operator_set.unwrap_or(opset) }
     }
 
     /// Unique name.

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{is_default_domain, scope};
 use crate::GraphError;
 use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto};
+use crate::onnx::{MAX_OPSET, MIN_OPSET};
 
 /// Most nodes that all calls together may become.
 const MOST_NODES: usize = 1 << 20;
@@ -90,12 +91,9 @@ impl<'f> Inliner<'f> {
             )));
         }
         let set = function.opset_import.iter().find(|set| is_default_domain(&set.domain)).map(|set| set.version);
-        if let Some(version) = set.filter(|&version| version != self.opset) {
-            let feature = format!(
-                "a function of operator set {version} in a file of set {}: inline it first with onnx.inliner, or export \
-                 with one set",
-                self.opset
-            );
+        let other_set = set.filter(|&version| version != self.opset);
+        if let Some(version) = other_set.filter(|version| !(MIN_OPSET..=MAX_OPSET).contains(version)) {
+            let feature = format!("a function of operator set {version}, expected {MIN_OPSET} to {MAX_OPSET}");
             return Err(GraphError::unsupported_node(&node.name, &node.op_type, feature));
         }
         if node.input.len() > function.input.len() || node.output.len() > function.output.len() {
@@ -131,6 +129,7 @@ impl<'f> Inliner<'f> {
             inner.name = format!("{}/{own}", node.name);
             fill_in(&mut inner, node, function);
             scope::rename(&mut inner, &renamed);
+            state_set(&mut inner, other_set);
             body.push(inner);
         }
         for (value, output) in copies {
@@ -152,6 +151,18 @@ impl<'f> Inliner<'f> {
         }
         name
     }
+}
+
+/// Takes back what only [`inline`] may say.
+pub(super) fn forget_sets(graph: &mut GraphProto) {
+    graph.node.iter_mut().for_each(|node| state_set(node, None));
+}
+
+/// Says of a node, and of those in its graphs, which operator set it is of.
+fn state_set(node: &mut NodeProto, set: Option<i64>) {
+    node.operator_set = set;
+    let graphs = node.attribute.iter_mut().filter_map(|attribute| attribute.g.as_deref_mut());
+    graphs.flat_map(|graph| &mut graph.node).for_each(|inner| state_set(inner, set));
 }
 
 /// Gives attributes that refer to those of the call their values: the call's, else the function's default, else none.

@@ -58,6 +58,7 @@ pub(crate) fn import(
     let opset = opset(&model).map_err(invalid)?;
     let (metadata, model_doc) = (model.metadata_props, model.doc_string);
     let mut graph = model.graph.ok_or_else(|| invalid("the model has no graph".to_owned()))?;
+    local::forget_sets(&mut graph);
     local::inline(&mut graph, &model.functions, opset)?;
     refusal::check(&graph, opset)?;
 
