@@ -1,0 +1,39 @@
+//! Acos.
+
+use crate::GraphError;
+use crate::onnx::import::{Importer, NodeView};
+use crate::ops::unary::{self, Unary};
+use crate::ops::{Definition, Op, Rounding};
+use crate::testing::{Case, Generator, Source, case, f};
+
+/// Inverse cosine, in radians; NaN outside of [−1, 1].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Acos;
+
+impl Unary for Acos {
+    fn value(&self, x: f64) -> f64 {
+        x.acos()
+    }
+
+    fn rounding(&self) -> Rounding {
+        Rounding::RoundsAndJumps
+    }
+}
+
+impl Definition for Acos {
+    const NAME: &'static str = "Acos";
+
+    fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
+        unary::import(node, importer, Op::Acos)
+    }
+
+    fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {
+        // Numbers below 1 in magnitude.
+        let x = generator.try_node(Op::Softsign, vec![Source::Known(x)])?[0];
+        unary::draw(generator, x, Op::Acos)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![case("inverse cosine", Op::Acos, [f(&[2], &[1.0, 0.0])], f(&[2], &[0.0, std::f32::consts::FRAC_PI_2]))]
+    }
+}
