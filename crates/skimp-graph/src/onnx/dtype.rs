@@ -24,14 +24,6 @@ pub(crate) fn is_half(number: i32) -> bool {
     matches!(number, elem::FLOAT16 | elem::BFLOAT16)
 }
 
-/// Whether the elements are floats of 8 or 4 bits, which only tensors of constants have here: as f32.
-pub(crate) fn is_float8(number: i32) -> bool {
-    matches!(
-        number,
-        elem::FLOAT8E4M3FN | elem::FLOAT8E4M3FNUZ | elem::FLOAT8E5M2 | elem::FLOAT8E5M2FNUZ | elem::FLOAT4E2M1
-    )
-}
-
 /// The ONNX number of an element type.
 pub(crate) fn to_onnx(dtype: DType) -> i32 {
     match dtype {

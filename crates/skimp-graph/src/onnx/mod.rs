@@ -13,7 +13,7 @@ pub(crate) mod export;
 mod external;
 pub(crate) mod functions;
 pub(crate) mod import;
-mod packed;
+pub(crate) mod packed;
 pub(crate) mod proto;
 mod sparse;
 pub(crate) mod symbolic;

@@ -1,6 +1,7 @@
 //! Batch normalization at inference.
 
 use crate::onnx::export::{Context, Form};
+use crate::onnx::functions::Steps;
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::order::{self, Ranks, Reordered};
@@ -94,13 +95,17 @@ impl Definition for BatchNormalization {
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         node.check_inputs(5, 5)?;
-        if node.flag("training_mode", false)? || node.outputs().iter().skip(1).any(|name| !name.is_empty()) {
+        let epsilon = node.float_or("epsilon", 1e-5)?;
+        if node.flag("training_mode", false)? {
+            let momentum = node.float_or("momentum", 0.9)?;
+            return Steps::new(node, importer).batch_normalization_in_training(epsilon, momentum);
+        }
+        if node.outputs().iter().skip(1).any(|name| !name.is_empty()) {
             return Err(node.unsupported("training mode"));
         }
         if !node.flag("spatial", true)? {
-            return Err(node.unsupported("statistics per position (spatial = 0)"));
+            return Steps::new(node, importer).batch_normalization_by_position(epsilon);
         }
-        let epsilon = node.float_or("epsilon", 1e-5)?;
         let inputs = (0..5).map(|i| importer.value(node, i).map(Some)).collect::<Result<Vec<_>, _>>()?;
         importer.emit(node, Op::BatchNormalization(Self { epsilon }), inputs)
     }

@@ -2,7 +2,9 @@
 
 use crate::onnx::dtype;
 use crate::onnx::export::{Context, Form};
+use crate::onnx::functions::Steps;
 use crate::onnx::import::{Importer, NodeView};
+use crate::onnx::packed::Coded;
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::Signature;
@@ -108,6 +110,12 @@ impl Definition for Cast {
         node.check_inputs(1, 1)?;
         let number = node.int("to")?.ok_or_else(|| node.invalid("attribute \"to\" is missing"))?;
         let number = i32::try_from(number).unwrap_or(-1);
+        if let Some(Coded::Float(format)) = Coded::of(number) {
+            if node.flag("saturate", true)? {
+                return Steps::new(node, importer).cast_to_floats(format);
+            }
+            return Err(node.unsupported("a conversion to floats of 8 or 4 bits that does not saturate"));
+        }
         let to = dtype::from_onnx(number)
             .ok_or_else(|| node.unsupported(format!("conversion to element type {}", dtype::onnx_name(number))))?;
         if let Some(inputs) = importer.shape_inputs(node, 1)?

@@ -1,6 +1,7 @@
 //! Clip: bounds as attributes (opset 6) or inputs (11).
 
 use crate::onnx::export::{Context, Form};
+use crate::onnx::functions::Steps;
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::order::{self, Ranks, Reordered};
@@ -75,6 +76,12 @@ impl Operator for Clip {
     }
 }
 
+/// Whether the network computes a bound.
+fn is_computed(node: &NodeView<'_>, importer: &mut Importer, idx: usize) -> Result<bool, GraphError> {
+    let Some(name) = node.input(idx) else { return Ok(false) };
+    Ok(importer.constant(name)?.is_none())
+}
+
 impl Definition for Clip {
     const NAME: &'static str = "Clip";
     const ATTRIBUTES: &'static [&'static str] = &["min", "max"];
@@ -86,6 +93,8 @@ impl Definition for Clip {
         let (min, max) = if is_attribute {
             let bound = |key| node.float(key).map(|bound| bound.map(|bound| importer.beside(x, bound)));
             (bound("min")?, bound("max")?)
+        } else if is_computed(node, importer, 1)? || is_computed(node, importer, 2)? {
+            return Steps::new(node, importer).clip();
         } else {
             (importer.scalar(node, 1, x)?, importer.scalar(node, 2, x)?)
         };

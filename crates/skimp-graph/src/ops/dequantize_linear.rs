@@ -1,6 +1,7 @@
 //! DequantizeLinear, per tensor and per axis.
 
 use crate::onnx::export::{Context, Form};
+use crate::onnx::functions::Steps;
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::order::{self, Ranks, Reordered};
@@ -140,6 +141,9 @@ impl Definition for DequantizeLinear {
         }
         let axis = quantization::axis(node)?;
         let inputs = quantization::inputs(node, importer)?;
+        if inputs[0].is_some_and(|x| importer.dtype(x) == DType::F32) {
+            return Steps::new(node, importer).dequantize_floats(axis);
+        }
         importer.emit(node, Op::DequantizeLinear(Self { axis }), inputs)
     }
 

@@ -1,6 +1,7 @@
 //! GroupNormalization: scale and bias for each group (opset 18) or each channel (21).
 
 use crate::onnx::export::{Context, Form};
+use crate::onnx::functions::Steps;
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
@@ -88,12 +89,12 @@ impl Definition for GroupNormalization {
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         node.check_inputs(3, 3)?;
         moments::check_stash_type(node)?;
-        if node.opset() < 21 {
-            return Err(node.unsupported("scale and bias for each group (operator sets before 21)"));
-        }
         let groups = node.int("num_groups")?.and_then(|n| usize::try_from(n).ok());
         let groups = groups.ok_or_else(|| node.invalid("attribute \"num_groups\" is missing or negative"))?;
         let epsilon = node.float_or("epsilon", 1e-5)?;
+        if node.opset() < 21 {
+            return Steps::new(node, importer).group_normalization(groups, epsilon);
+        }
         arithmetic::import_variadic(node, importer, Op::GroupNormalization(Self { groups, epsilon }))
     }
 

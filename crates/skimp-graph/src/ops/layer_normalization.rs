@@ -1,6 +1,7 @@
 //! LayerNormalization.
 
 use crate::onnx::export::{Context, Form};
+use crate::onnx::functions::Steps;
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
@@ -89,6 +90,9 @@ impl Definition for LayerNormalization {
         node.check_inputs(2, 3)?;
         moments::check_stash_type(node)?;
         let (axis, epsilon) = (node.int_or("axis", -1)?, node.float_or("epsilon", 1e-5)?);
+        if node.outputs().iter().skip(1).any(|name| !name.is_empty() && importer.is_read(name)) {
+            return Steps::new(node, importer).layer_normalization(axis, epsilon);
+        }
         let mut inputs = vec![Some(importer.value(node, 0)?), Some(importer.value(node, 1)?)];
         inputs.extend(importer.optional_value(node, 2)?.map(Some));
         importer.emit(node, Op::LayerNormalization(Self { axis, epsilon }), inputs)

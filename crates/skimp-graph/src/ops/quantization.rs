@@ -4,6 +4,7 @@ use super::signature::Signature;
 use crate::onnx::dtype;
 use crate::onnx::export::{Context, Form};
 use crate::onnx::import::{Importer, NodeView, as_f32};
+use crate::onnx::packed::Coded;
 use crate::reference::Call;
 use crate::reference::strided::around_axis;
 use crate::shape::{TensorType, normalized_axis};
@@ -25,7 +26,8 @@ pub(super) fn axis(node: &NodeView<'_>) -> Result<i64, GraphError> {
 pub(super) fn dequantized_constant(node: &NodeView<'_>, importer: &mut Importer) -> Result<Option<Tensor>, GraphError> {
     let block = usize::try_from(node.int_or("block_size", 0)?)
         .map_err(|_| node.invalid("attribute \"block_size\" is negative"))?;
-    let is_float_code = node.input(0).is_some_and(|name| importer.is_float_code(name));
+    let is_float_code =
+        node.input(0).and_then(|name| importer.packed(name)).is_some_and(|coded| matches!(coded, Coded::Float(_)));
     if block == 0 && !is_float_code {
         return Ok(None);
     }

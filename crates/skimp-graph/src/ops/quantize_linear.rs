@@ -1,7 +1,9 @@
 //! QuantizeLinear, per tensor and per axis.
 
 use crate::onnx::export::{Context, Form};
+use crate::onnx::functions::Steps;
 use crate::onnx::import::{Importer, NodeView};
+use crate::onnx::packed::Coded;
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::order::{self, Ranks, Reordered};
 use crate::ops::signature::Signature;
@@ -140,6 +142,14 @@ impl Definition for QuantizeLinear {
         }
         let axis = quantization::axis(node)?;
         let mut inputs = quantization::inputs(node, importer)?;
+        let stated = Coded::of(i32::try_from(node.int_or("output_dtype", 0)?).unwrap_or(0));
+        match stated.or_else(|| importer.packed(node.input(2)?)) {
+            Some(Coded::Float(format)) => return Steps::new(node, importer).quantize_to_floats(axis, format),
+            Some(Coded::Integer { bits, signed }) => {
+                return Steps::new(node, importer).quantize_to_few_bits(axis, bits, signed);
+            }
+            None => {}
+        }
         if let Some(wanted) = quantization::output_dtype(node)? {
             match inputs.get(2).copied().flatten().map(|zero_point| importer.dtype(zero_point)) {
                 None if wanted == DType::U8 => {}

@@ -1,11 +1,12 @@
 //! ReduceMin: axes as an attribute, or an input (18).
 
+use crate::onnx::functions::Steps;
 use crate::onnx::import::{Importer, NodeView};
 use crate::ops::{Definition, Op, Operator, Rounding, global_pool, reduction};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
 use crate::testing::{Case, Generator, case, f, t};
-use crate::{Data, GraphError};
+use crate::{DType, Data, GraphError};
 
 /// Minimum over axes (all where empty); NaN wins, and the minimum of nothing is the highest value of the type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,12 @@ impl Definition for ReduceMin {
     const ATTRIBUTES: &'static [&'static str] = &["axes", "keepdims", "noop_with_empty_axes"];
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
+        if node.input(0).is_some() && node.opset() >= 20 {
+            let x = importer.value(node, 0)?;
+            if importer.dtype(x) == DType::Bool {
+                return Steps::new(node, importer).on_truth_values("ReduceMin", Self::ATTRIBUTES);
+            }
+        }
         reduction::import(node, importer, 18, |axes, keep_dims| Op::ReduceMin(Self { axes, keep_dims }))
     }
 

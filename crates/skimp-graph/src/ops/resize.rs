@@ -1,6 +1,7 @@
 //! Resize: scales or sizes as inputs, of some axes only since opset 18.
 
 use crate::onnx::export::{Context, Form, signed};
+use crate::onnx::functions::Steps;
 use crate::onnx::import::{Importer, NodeView, as_f32};
 use crate::onnx::symbolic::{Extent, Shape, Symbols, normalize_axis};
 use crate::ops::order::{self, Ranks, Reordered};
@@ -540,6 +541,11 @@ impl Definition for Resize {
             }
         }
         let extrapolation = node.float_or("extrapolation_value", 0.0)?;
+        let scales: Vec<f32> = targets.iter().map(|t| if let Target::Scale(s) = t { *s } else { 1.0 }).collect();
+        let is_nearest = matches!(interpolation(node)?, Interpolation::Nearest(_));
+        if node.opset() < 11 && is_nearest && scales.iter().any(|&scale| scale < 1.0) {
+            return Steps::new(node, importer).resize_before_modes(&scales);
+        }
         let op = Op::Resize(Self { targets, interpolation: interpolation(node)?, coordinates, regions, extrapolation });
         importer.emit(node, op, vec![Some(id)])
     }

@@ -1,6 +1,7 @@
 //! Trilu.
 
 use crate::onnx::export::{Context, Form};
+use crate::onnx::functions::Steps;
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::Signature;
@@ -9,7 +10,7 @@ use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
 use crate::shape::TensorType;
 use crate::testing::{Case, Generator, case, f};
-use crate::{Data, GraphError, Tensor};
+use crate::{DType, Data, GraphError, Tensor};
 
 /// Keeps a triangle of each matrix of the last two axes; the rest is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,9 @@ impl Definition for Trilu {
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         node.check_inputs(1, 2)?;
         let x = importer.value(node, 0)?;
+        if importer.dtype(x) == DType::Bool {
+            return Steps::new(node, importer).on_truth_values("Trilu", Self::ATTRIBUTES);
+        }
         let diagonal = importer.ints(node, 1)?.and_then(|k| k.first().copied()).unwrap_or(0);
         let upper = node.flag("upper", true)?;
         importer.emit(node, Op::Trilu(Self { upper, diagonal }), vec![Some(x)])

@@ -317,10 +317,10 @@ fn bad_nodes_are_named() {
     for (what, model, fragments) in cases {
         check(what, &model, fragments);
     }
-    let training = Model::new(14)
+    let training = Model::new(9)
         .input("x", FLOAT, &[Is(1), Is(2)])
         .initializer(&floats("p", &[2], &[1.0, 1.0]))
-        .node("BatchNormalization", &["x", "p", "p", "p", "p"], &["y"], &[int_attribute("training_mode", 1)])
+        .node("BatchNormalization", &["x", "p", "p", "p", "p"], &["y", "mean"], &[])
         .output("y");
     check("training", &training, &["training mode", "unsupported"]);
     let channels = Model::new(13)

@@ -18,4 +18,5 @@ mod qonnx;
 mod round_trip;
 mod shape_arithmetic;
 mod spiking;
+mod standard;
 mod surgery;

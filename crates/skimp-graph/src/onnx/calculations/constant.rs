@@ -22,6 +22,7 @@ impl Calculation for Constant {
             return Err(node.invalid(format!("{n_given} values, expected one")));
         }
         let tensor = if let Some(proto) = node.tensor("value")? {
+            importer.note_packed(importer.only_output(node)?.to_owned().as_str(), proto.data_type);
             importer.convert(proto, &format!("constant \"{}\"", node.name()))?
         } else if let Some(proto) = node.sparse_tensor("sparse_value")? {
             importer.convert_sparse(proto, &format!("constant \"{}\"", node.name()))?

@@ -16,6 +16,22 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ),
     Function::microsoft("FusedMatMul", &["alpha", "transA", "transB", "transBatchA", "transBatchB"], matmul),
     Function::microsoft("SkipLayerNormalization", &["epsilon"], skip_layer_normalization),
+    Function::microsoft("SkipSimplifiedLayerNormalization", &["epsilon"], skip_rms_normalization),
+    Function::microsoft(
+        "FusedGemm",
+        &[
+            "activation",
+            "activation_alpha",
+            "activation_beta",
+            "activation_gamma",
+            "activation_params",
+            "alpha",
+            "beta",
+            "transA",
+            "transB",
+        ],
+        gemm,
+    ),
 ];
 
 /// Gelu of the first input, plus the second where there is one.
@@ -46,25 +62,46 @@ fn conv(steps: &mut Steps<'_, '_>) -> Result<(), GraphError> {
     if !addend.is_empty() {
         y = steps.add("sum", "Add", &[&y, addend], Vec::new())?;
     }
-    let given = steps.node.floats("activation_params")?.unwrap_or_default();
+    let given = steps.node.floats("activation_params")?.unwrap_or_default().to_vec();
+    activated(steps, &y, &given)
+}
+
+/// A product of matrices, and an activation function.
+fn gemm(steps: &mut Steps<'_, '_>) -> Result<(), GraphError> {
+    steps.node.check_inputs(2, 3)?;
+    let inputs = [steps.required(0)?, steps.required(1)?, steps.input(2)];
+    let own = steps.own(&["alpha", "beta", "transA", "transB"]);
+    let y = steps.main("y", "Gemm", &inputs, own)?;
+    let mut given = Vec::new();
+    for key in ["activation_alpha", "activation_beta", "activation_gamma"] {
+        given.extend(steps.node.float(key)?);
+    }
+    if let Some(listed) = steps.node.floats("activation_params")? {
+        given = listed.to_vec();
+    }
+    activated(steps, &y, &given)
+}
+
+/// The activation function that the node names, with its numbers.
+fn activated(steps: &mut Steps<'_, '_>, y: &str, given: &[f32]) -> Result<(), GraphError> {
     let number = |idx: usize, default: f32| given.get(idx).copied().unwrap_or(default);
     match steps.node.string("activation")?.unwrap_or_default() {
-        "" => steps.output(0, "same", "Identity", &[&y], Vec::new()),
-        "Relu" => steps.output(0, "activation", "Relu", &[&y], Vec::new()),
-        "Sigmoid" => steps.output(0, "activation", "Sigmoid", &[&y], Vec::new()),
-        "Tanh" => steps.output(0, "activation", "Tanh", &[&y], Vec::new()),
+        "" => steps.output(0, "same", "Identity", &[y], Vec::new()),
+        "Relu" => steps.output(0, "activation", "Relu", &[y], Vec::new()),
+        "Sigmoid" => steps.output(0, "activation", "Sigmoid", &[y], Vec::new()),
+        "Tanh" => steps.output(0, "activation", "Tanh", &[y], Vec::new()),
         "LeakyRelu" => {
             let alpha = Form::new("").float("alpha", number(0, 0.01)).attributes;
-            steps.output(0, "activation", "LeakyRelu", &[&y], alpha)
+            steps.output(0, "activation", "LeakyRelu", &[y], alpha)
         }
         "HardSigmoid" => {
             let numbers = Form::new("").float("alpha", number(0, 0.2)).float("beta", number(1, 0.5)).attributes;
-            steps.output(0, "activation", "HardSigmoid", &[&y], numbers)
+            steps.output(0, "activation", "HardSigmoid", &[y], numbers)
         }
         "Clip" => {
             let [least, greatest] = [("least", number(0, f32::MIN)), ("greatest", number(1, f32::MAX))]
                 .map(|(label, bound)| steps.constant(label, Tensor::from_f32(Vec::new(), vec![bound])));
-            steps.output(0, "activation", "Clip", &[&y, &least, &greatest], Vec::new())
+            steps.output(0, "activation", "Clip", &[y, &least, &greatest], Vec::new())
         }
         other => Err(steps.node.unsupported(format!("activation \"{other}\""))),
     }
@@ -96,6 +133,18 @@ fn matmul(steps: &mut Steps<'_, '_>) -> Result<(), GraphError> {
     let product = steps.main("product", "MatMul", &operands, Vec::new())?;
     let alpha = steps.constant("alpha", Tensor::from_f32(Vec::new(), vec![alpha]));
     steps.output(0, "scaled", "Mul", &[&product, &alpha], Vec::new())
+}
+
+/// Root mean square normalization of a sum of two values and a bias. The fourth output is the sum.
+fn skip_rms_normalization(steps: &mut Steps<'_, '_>) -> Result<(), GraphError> {
+    steps.node.check_inputs(3, 4)?;
+    let sum = steps.add("sum", "Add", &[steps.required(0)?, steps.required(1)?], Vec::new())?;
+    let bias = steps.input(3);
+    let sum = if bias.is_empty() { sum } else { steps.add("biased", "Add", &[&sum, bias], Vec::new())? };
+    let epsilon = Form::new("").float("epsilon", steps.node.float_or("epsilon", 1e-5)?).attributes;
+    let y = steps.main("y", "RMSNormalization", &[&sum, steps.required(2)?], epsilon)?;
+    steps.output(0, "normalized", "Identity", &[&y], Vec::new())?;
+    steps.output(3, "input_sum", "Identity", &[&sum], Vec::new())
 }
 
 /// Layer normalization of a sum of two values and a bias. The fourth output is the sum.

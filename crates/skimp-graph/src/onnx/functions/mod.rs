@@ -15,6 +15,7 @@ mod fused;
 mod nbits;
 mod qlinear;
 mod qonnx;
+mod standard;
 
 use super::export::Form;
 use super::import::{Importer, NodeView, import_node};
@@ -44,6 +45,7 @@ pub(crate) struct Function {
 static FUNCTIONS: &[&[Function]] = &[
     attention::FUNCTIONS,
     casts::FUNCTIONS,
+    standard::FUNCTIONS,
     qlinear::FUNCTIONS,
     dynamic::FUNCTIONS,
     dynamic_lstm::FUNCTIONS,

@@ -114,10 +114,21 @@ fn binary(steps: &mut Steps<'_, '_>, op: &'static str) -> Result<(), GraphError>
 
 fn unary(steps: &mut Steps<'_, '_>, op: &'static str, attributes: &[&str]) -> Result<(), GraphError> {
     steps.node.check_inputs(4, 5)?;
-    check_layout(steps)?;
     let x = steps.dequantized("x", [0, 1, 2], 1)?;
     let own = steps.own(attributes);
+    if steps.node.int_or("channels_last", 0)? == 0 {
+        let y = steps.main("y", op, &[&x], own)?;
+        return steps.quantized(&y, [3, 4], 0);
+    }
+    let rank = steps.rank(&x)? as i64;
+    if rank < 3 {
+        return Err(steps.node.invalid(format!("input has {rank} dims, expected 3 or more (n, .., c)")));
+    }
+    let first: Vec<i64> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
+    let last: Vec<i64> = [0].into_iter().chain(2..rank).chain([1]).collect();
+    let x = steps.add("channels_first", "Transpose", &[&x], Form::new("").ints("perm", first).attributes)?;
     let y = steps.main("y", op, &[&x], own)?;
+    let y = steps.add("channels_last", "Transpose", &[&y], Form::new("").ints("perm", last).attributes)?;
     steps.quantized(&y, [3, 4], 0)
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{NodeView, scope};
 use crate::onnx::proto::{NodeProto, SparseTensorProto, TensorProto, ValueInfoProto};
 use crate::onnx::symbolic::{Extent, Shape, Symbol, SymbolicTensor, Symbols};
-use crate::onnx::{dtype, sparse, tensor};
+use crate::onnx::{packed, sparse, tensor};
 use crate::{DType, Data, Dim, Graph, GraphError, GraphInput, Node, Op, Tensor, Value, ValueId};
 
 /// Most entries that the operands of one shape calculation, and all results together, may have. Networks need a few
@@ -73,8 +73,8 @@ pub(crate) struct Importer {
     made_up: Vec<MadeUp>,
     /// Nodes of trips of loops that have been written out so far.
     n_written_out: usize,
-    /// Initializers whose elements are floats of 8 or 4 bits in the file.
-    float_codes: HashSet<String>,
+    /// Constants whose elements have 8 bits or fewer in the file in a way that no element type here says, with its number.
+    packed: HashMap<String, i32>,
     /// Whether the network is read for inputs of given extents.
     pub(super) is_for_extents: bool,
     /// Symbols of open extents and fresh ones.
@@ -104,7 +104,7 @@ impl Importer {
             n_shape_entries: 0,
             made_up: Vec::new(),
             n_written_out: 0,
-            float_codes: HashSet::new(),
+            packed: HashMap::new(),
             is_for_extents: false,
             symbols: Symbols::default(),
         };
@@ -137,9 +137,7 @@ impl Importer {
             return Err("an initializer has no name".to_owned());
         }
         self.value_names.insert(name.clone());
-        if dtype::is_float8(proto.data_type) {
-            self.float_codes.insert(name.clone());
-        }
+        self.note_packed(&name, proto.data_type);
         match self.bindings.insert(name.clone(), Binding::Initializer(Box::new(proto))) {
             None => Ok(()),
             Some(_) => Err(format!("two initializers are named \"{name}\"")),
@@ -656,9 +654,16 @@ impl Importer {
         self.bindings.insert(name.to_owned(), Binding::Constant(tensor));
     }
 
-    /// Whether a name stands for an initializer whose elements are floats of 8 or 4 bits in the file.
-    pub(crate) fn is_float_code(&self, name: &str) -> bool {
-        self.float_codes.contains(name)
+    /// Notes the element type of a constant of the file where no element type here says it.
+    pub(crate) fn note_packed(&mut self, name: &str, number: i32) {
+        if packed::Coded::of(number).is_some() {
+            self.packed.insert(name.to_owned(), number);
+        }
+    }
+
+    /// How the elements of a constant are coded in the file where no element type here says it.
+    pub(crate) fn packed(&self, name: &str) -> Option<packed::Coded> {
+        packed::Coded::of(*self.packed.get(name)?)
     }
 
     /// Notes that a node of an expansion reads the value.
