@@ -3,7 +3,7 @@
 use crate::GraphError;
 use crate::onnx::import::{Importer, NodeView};
 use crate::ops::unary::{self, Unary};
-use crate::ops::{Definition, Op, Rounding};
+use crate::ops::{Clip, Definition, Op, Rounding};
 use crate::testing::{Case, Generator, Source, case, f};
 
 /// Inverse sine, in radians; NaN outside of [−1, 1].
@@ -16,7 +16,7 @@ impl Unary for Asin {
     }
 
     fn rounding(&self) -> Rounding {
-        Rounding::RoundsAndJumps
+        Rounding::Magnifies
     }
 }
 
@@ -28,8 +28,9 @@ impl Definition for Asin {
     }
 
     fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {
-        // Numbers below 1 in magnitude.
-        let x = generator.try_node(Op::Softsign, vec![Source::Known(x)])?[0];
+        // Away from -1 and 1, where it is steep.
+        let clip = Op::Clip(Clip { min: Some(-0.5), max: Some(0.5) });
+        let x = generator.try_node(clip, vec![Source::Known(x)])?[0];
         unary::draw(generator, x, Op::Asin)
     }
 
