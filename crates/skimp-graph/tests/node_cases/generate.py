@@ -34,6 +34,7 @@ def operators():
         found.update(re.findall(r'fn name\(&self\) -> &\'static str {\s*"(\w+)"', file.read_text()))
     for file in (ONNX / "onnx" / "functions").glob("*.rs"):
         found.update(re.findall(r'domain: "",\s*name: "(\w+)"', file.read_text()))
+        found.update(re.findall(r'standard\(\s*"(\w+)"', file.read_text()))
     return found
 
 
@@ -58,6 +59,7 @@ PARAMETERS = {
     "TopK": (1,),
     "Trilu": (1,),
     "Unsqueeze": (1,),
+    "Upsample": (1,),
 } | {name: (1,) for name in OPERATORS if name.startswith("Reduce")}
 MIN_OPSET, MAX_OPSET = 7, 28
 MAX_CASE_BYTES = 64 * 1024
@@ -98,30 +100,24 @@ def skip_reason(model, data_sets):
         return "strings"
     for node in model.graph.node:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        if node.op_type == "BatchNormalization" and attributes.get("training_mode", 0):
-            return TRAINING
         if node.op_type == "Dropout" and len(node.input) > 2 and np.any(data_sets[0][0][2]):
             return TRAINING
         if node.op_type == "MaxPool" and len(node.output) > 1:
             return "the Indices output of MaxPool"
         if attributes.get("block_size", 0):
             return "scales per block of values that are computed"
-        if node.op_type == "LayerNormalization" and len(node.output) > 1:
-            return "the outputs Mean and InvStdDev of LayerNormalization"
         if node.op_type == "Loop" and node.input[0] in {output for other in model.graph.node for output in other.output}:
             return "stacked results of a loop whose end the data decide"
         if node.op_type == "Scan" and version < 9:
             return "Scan of operator set 8"
         if node.op_type == "Attention" and attributes.get("softmax_precision", 1) not in (1, 11):
             return "softmax in half precision"
+        if node.op_type == "LpPool" and attributes.get("ceil_mode", 0):
+            return "LpPool with windows beyond the padding"
         if attributes.get("antialias", 0):
             return "antialiasing"
         if attributes.get("coordinate_transformation_mode") == b"tf_crop_and_resize" and len(node.input) > 3:
             return "an export of regions of interest with sizes of some axes"
-    types = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
-    first = [(node.op_type, types.get(node.input[0])) for node in model.graph.node if node.input]
-    if any(op in ("ReduceMax", "ReduceMin") and dtype == T.BOOL for op, dtype in first):
-        return "a reduction of truth values"
     produced = {output for node in model.graph.node for output in node.output}
     if any(node.op_type in ("Pad", "Range") and set(node.input[1:]) & produced for node in model.graph.node):
         return "parameters computed from the values of an input"
