@@ -56,6 +56,10 @@ class SpikingPoint(Part):
     """Share of images whose label is the first guess."""
     spikes_per_image: float
     """Spikes of all neurons until the answer."""
+    synaptic_operations_per_image: float | None
+    """Additions that these spikes make in the layers behind them."""
+    synaptic_nj_per_image: float | None
+    """Nanojoules of these additions, as 32-bit additions of `horowitz-45nm`."""
 
 
 class Accuracy(Part):
@@ -379,6 +383,10 @@ class EvaluateRecord(Record):
     """Time steps of a spiking network."""
     spikes_per_image: float | None
     """Spikes of all neurons over all time steps, of a spiking network."""
+    synaptic_operations_per_image: float | None
+    """Additions that these spikes make in the layers behind them."""
+    synaptic_nj_per_image: float | None
+    """Nanojoules of these additions, as 32-bit additions of `horowitz-45nm`."""
     output_name: str
     """The network's output that held the answers."""
     in_integers: Coverage | None

@@ -77,6 +77,8 @@ fn designs_see_every_step() {
     let images = Images::open(&data(), &spiking.graph, None).unwrap();
     let measured = measure(&spiking, Engine::Reference, &images, IMAGES, &[], &Silent).unwrap().remove(0);
     let spikes = measured.spikes_per_image * IMAGES as f64;
+    // Each spike reaches the ten sums of the second layer.
+    assert_eq!(measured.synaptic_operations_per_image, Some(10.0 * measured.spikes_per_image));
     assert!(spikes > 50.0, "{spikes} spikes show little");
 
     let [tile, dense] = [&found[0], &found[1]];

@@ -98,6 +98,12 @@ pub struct EvaluateRecord {
     /// Spikes of all neurons over all time steps, of a spiking network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spikes_per_image: Option<f64>,
+    /// Additions that these spikes make in the layers behind them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synaptic_operations_per_image: Option<f64>,
+    /// Nanojoules of these additions, as 32-bit additions of `horowitz-45nm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synaptic_nj_per_image: Option<f64>,
     /// The network's output that held the answers.
     pub output_name: String,
     /// The part of the network's work that ran in integers, for the integer engine.
@@ -151,6 +157,9 @@ impl Tabular for EvaluateRecord {
             columns.push(Column::number("time_steps", "time", "steps"));
             columns.push(Column::number("spikes_per_image", "spikes", "1/image"));
             row.extend([(steps as u64).into(), Cell::real(spikes, 0)]);
+            columns.push(Column::number("synaptic_operations_per_image", "synaptic operations", "1/image"));
+            columns.push(Column::number("synaptic_nj_per_image", "synaptic energy", "nJ/image"));
+            row.extend([Cell::real(self.synaptic_operations_per_image, 0), Cell::real(self.synaptic_nj_per_image, 1)]);
         }
         let mut tables = Vec::new();
         if let Some(coverage) = &self.in_bits {
@@ -234,6 +243,7 @@ pub fn evaluate(
     let mut requantization = None;
     let (mut in_integers, mut in_bits, mut float_answers) = (None, None, None);
     let (mut time_steps, mut spikes_per_image) = (None, None);
+    let (mut synaptic_operations_per_image, mut synaptic_nj_per_image) = (None, None);
     let engine = config.engine.unwrap_or_else(|| suited(network, monitor));
     let tally = match engine {
         Engine::Integer if is_quantized(&network.graph) => {
@@ -269,6 +279,8 @@ pub fn evaluate(
             let point = measured.pop().ok_or(AnswerFault::NoOutput)?;
             time_steps = Some(point.steps);
             spikes_per_image = Some(point.spikes_per_image);
+            synaptic_operations_per_image = point.synaptic_operations_per_image;
+            synaptic_nj_per_image = point.energy_nj()?;
             point.tally
         }
         Engine::Reference | Engine::Cpu | Engine::Binary => {
@@ -294,6 +306,8 @@ pub fn evaluate(
         requantization,
         time_steps,
         spikes_per_image,
+        synaptic_operations_per_image,
+        synaptic_nj_per_image,
         output_name: images.answers().name.clone(),
         in_integers,
         in_bits,

@@ -11,5 +11,6 @@ pub(crate) mod qdq;
 pub(crate) mod quantized;
 pub(crate) mod run;
 pub(crate) mod spiking;
+mod synapses;
 pub(crate) mod timed;
 pub(crate) mod topology;

@@ -17,6 +17,7 @@ use crate::inputs::network::Network;
 use crate::monitor::{Monitor, step};
 use crate::stages::evaluate::{Engine, one_step};
 use crate::stages::integer::calibrate;
+use crate::stages::synapses::{Synapses, addition_pj};
 use crate::tabular::Tabular;
 
 /// What a spiking network does within some time steps.
@@ -24,6 +25,16 @@ pub(crate) struct Measured {
     pub(crate) steps: usize,
     pub(crate) tally: Tally,
     pub(crate) spikes_per_image: f64,
+    /// Additions that the spikes make in the layers behind them; `None` where they pass what has no such count.
+    pub(crate) synaptic_operations_per_image: Option<f64>,
+}
+
+impl Measured {
+    /// Nanojoules of these additions.
+    pub(crate) fn energy_nj(&self) -> Result<Option<f64>, StudyError> {
+        let pj = addition_pj()?;
+        Ok(self.synaptic_operations_per_image.map(|operations| operations * pj * 1e-3))
+    }
 }
 
 /// Classifies the first `n_images` images with a spiking network. Its outputs are read after each number of time steps in
@@ -37,9 +48,15 @@ pub(crate) fn measure(
     monitor: &dyn Monitor,
 ) -> Result<Vec<Measured>, StudyError> {
     let Some(temporal) = network.temporal()? else { return Ok(Vec::new()) };
-    let mut points: Vec<(usize, Tally, u64)> =
-        sweep.iter().filter(|&&steps| steps < temporal.steps).map(|&steps| (steps, Tally::default(), 0)).collect();
-    points.push((temporal.steps, Tally::default(), 0));
+    let earlier = sweep.iter().copied().filter(|&steps| steps < temporal.steps);
+    let mut points: Vec<(usize, Tally, [u64; 2])> =
+        earlier.chain([temporal.steps]).map(|steps| (steps, Tally::default(), [0; 2])).collect();
+    let input = images.input();
+    let extents = vec![1, input.channels, input.height, input.width];
+    let synapses = Synapses::of(&network.graph, &[extents])?;
+    if let Err(cause) = &synapses {
+        monitor.note(&format!("synaptic operations are not counted: {cause}"));
+    }
     let run = TimeLoop::watched(&network.graph, temporal, |graph| one_step(graph, engine, Order::Exact))?;
     monitor.stage("classifying images", n_images as u64);
     let mut n_run = 0;
@@ -48,14 +65,17 @@ pub(crate) fn measure(
         let batch = images.batch(range)?;
         n_run += batch.n_run() as u64;
         let mut joined = Joined::new(temporal.join);
-        let mut n_spikes = 0;
+        let mut n_spikes = [0; 2];
         let mut failed = None;
         run.for_each_step(std::slice::from_ref(&batch.inputs), &mut |now| {
             joined.add(now.outputs)?;
             let spikes = now.spikes.iter().filter_map(|spikes| spikes.as_f32());
-            n_spikes += spikes.map(|spikes| spikes.iter().filter(|&&spike| spike > 0.0).count() as u64).sum::<u64>();
+            for (idx, spikes) in spikes.enumerate() {
+                n_spikes[0] += spikes.iter().filter(|&&spike| spike > 0.0).count() as u64;
+                n_spikes[1] += synapses.as_ref().map_or(0, |synapses| synapses.operations(idx, spikes));
+            }
             for (_, tally, spikes) in points.iter_mut().filter(|(steps, ..)| *steps == now.step + 1) {
-                *spikes += n_spikes;
+                spikes.iter_mut().zip(n_spikes).for_each(|(sum, n)| *sum += n);
                 let added = tally.add(images.answers(), &joined.outputs(), batch.n_run(), &batch.labels);
                 failed = failed.take().or(added.err());
             }
@@ -65,7 +85,12 @@ pub(crate) fn measure(
         step(monitor, n)?;
     }
     let per_image = |spikes: u64| spikes as f64 / n_run.max(1) as f64;
-    let measured = |(steps, tally, spikes)| Measured { steps, tally, spikes_per_image: per_image(spikes) };
+    let measured = |(steps, tally, [spikes, operations]): (usize, Tally, [u64; 2])| Measured {
+        steps,
+        tally,
+        spikes_per_image: per_image(spikes),
+        synaptic_operations_per_image: synapses.is_ok().then(|| per_image(operations)),
+    };
     Ok(points.into_iter().map(measured).collect())
 }
 
@@ -156,6 +181,12 @@ pub struct SpikingPoint {
     pub top1: f64,
     /// Spikes of all neurons until the answer.
     pub spikes_per_image: f64,
+    /// Additions that these spikes make in the layers behind them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synaptic_operations_per_image: Option<f64>,
+    /// Nanojoules of these additions, as 32-bit additions of `horowitz-45nm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synaptic_nj_per_image: Option<f64>,
 }
 
 impl Tabular for ConvertSnnRecord {
@@ -169,6 +200,8 @@ impl Tabular for ConvertSnnRecord {
                 Column::number("top1_percent", "top-1", "%"),
                 Column::number("change_points", "change", "points"),
                 Column::number("spikes_per_image", "spikes", "1/image"),
+                Column::number("synaptic_operations_per_image", "synaptic operations", "1/image"),
+                Column::number("synaptic_nj_per_image", "synaptic energy", "nJ/image"),
                 Column::number("images", "images", ""),
             ],
         );
@@ -182,6 +215,8 @@ impl Tabular for ConvertSnnRecord {
                 Cell::real(100.0 * accuracy.top1, 2),
                 Cell::real(none, 2),
                 Cell::real(none, 0),
+                Cell::real(none, 0),
+                Cell::real(none, 1),
                 images.into(),
             ]);
         }
@@ -193,6 +228,8 @@ impl Tabular for ConvertSnnRecord {
                 Cell::real(100.0 * point.top1, 2),
                 Cell::real(before.map(|before| 100.0 * (point.top1 - before)), 2),
                 Cell::real(point.spikes_per_image, 0),
+                Cell::real(point.synaptic_operations_per_image, 0),
+                Cell::real(point.synaptic_nj_per_image, 1),
                 point.images.into(),
             ]);
         }
@@ -349,12 +386,16 @@ fn accuracies(
     sweep.push(config.conversion.steps);
     sweep.sort_unstable();
     sweep.dedup();
-    let point = |steps, measured: &Measured| SpikingPoint {
-        steps,
-        latency_steps: measured.steps,
-        images: measured.tally.images,
-        top1: measured.tally.accuracy().top1,
-        spikes_per_image: measured.spikes_per_image,
+    let point = |steps, measured: &Measured| -> Result<SpikingPoint, StudyError> {
+        Ok(SpikingPoint {
+            steps,
+            latency_steps: measured.steps,
+            images: measured.tally.images,
+            top1: measured.tally.accuracy().top1,
+            spikes_per_image: measured.spikes_per_image,
+            synaptic_operations_per_image: measured.synaptic_operations_per_image,
+            synaptic_nj_per_image: measured.energy_nj()?,
+        })
     };
     let mut points = Vec::with_capacity(sweep.len());
     match config.conversion.coding {
@@ -367,13 +408,17 @@ fn accuracies(
                 spiking(&Conversion { steps: most, ..config.conversion })?.1
             };
             let measured = measure(&network, Engine::Cpu, &images, n_images, &sweep, monitor)?;
-            points.extend(measured.iter().map(|measured| point(measured.steps, measured)));
+            for measured in &measured {
+                points.push(point(measured.steps, measured)?);
+            }
         }
         Coding::FirstSpike => {
             for steps in sweep {
                 let (_, network) = spiking(&Conversion { steps, ..config.conversion })?;
                 let measured = measure(&network, Engine::Cpu, &images, n_images, &[], monitor)?;
-                points.extend(measured.iter().map(|measured| point(steps, measured)));
+                for measured in &measured {
+                    points.push(point(steps, measured)?);
+                }
             }
         }
     }

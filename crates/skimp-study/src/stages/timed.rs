@@ -11,6 +11,9 @@ use skimp_graph::{Graph, GraphError, Tensor, shape};
 use crate::error::StudyError;
 use crate::inputs::network::Network;
 
+/// Runs one step of that number on inputs and states.
+pub(crate) type RunStep<'a> = dyn FnMut(u64, &[Tensor]) -> Result<Vec<Tensor>, GraphError> + 'a;
+
 /// How a spiking network runs over time: its step takes and gives the states of neurons, the answers are joined.
 #[derive(Debug)]
 pub(crate) struct OverTime {
@@ -43,11 +46,7 @@ impl OverTime {
     }
 
     /// Runs all steps, each by `run` with its number, on inputs and states, and joins the answers.
-    pub(crate) fn run(
-        &self,
-        inputs: &[Tensor],
-        run: &mut dyn FnMut(u64, &[Tensor]) -> Result<Vec<Tensor>, GraphError>,
-    ) -> Result<Vec<Tensor>, GraphError> {
+    pub(crate) fn run(&self, inputs: &[Tensor], run: &mut RunStep<'_>) -> Result<Vec<Tensor>, GraphError> {
         let extents: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape().to_vec()).collect();
         let initial = |(state, extents): (&State, Vec<usize>)| {
             let n = extents.iter().product();
@@ -102,11 +101,7 @@ impl TimedExecutor {
         Ok(extents)
     }
 
-    fn steps(
-        &self,
-        inputs: &[Tensor],
-        run: &mut dyn FnMut(u64, &[Tensor]) -> Result<Vec<Tensor>, GraphError>,
-    ) -> Result<Vec<Tensor>, GraphError> {
+    fn steps(&self, inputs: &[Tensor], run: &mut RunStep<'_>) -> Result<Vec<Tensor>, GraphError> {
         match &self.time {
             None => run(0, inputs),
             Some(time) => time.run(inputs, run),
