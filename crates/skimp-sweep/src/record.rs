@@ -55,7 +55,8 @@ pub(crate) fn record(config: &SweepConfig, space: &Space, rows: &[PointRow]) -> 
     };
     let mut inputs: Vec<InputDigest> = Vec::new();
     let mut last_inputs = "";
-    for row in rows {
+    // All points at once: names of layers are looked up in one table.
+    record.extend(rows.iter().map(|row| {
         let mut values: Map<String, Json> = serde_json::from_str(&row.axes).unwrap_or_default();
         // Most rows read what the one before them does.
         if row.inputs != last_inputs {
@@ -67,7 +68,7 @@ pub(crate) fn record(config: &SweepConfig, space: &Space, rows: &[PointRow]) -> 
             }
             last_inputs = &row.inputs;
         }
-        record.push(SweepPoint {
+        SweepPoint {
             id: row.point_id.clone(),
             status: match row.status {
                 Status::Ok => PointStatus::Ok,
@@ -78,8 +79,8 @@ pub(crate) fn record(config: &SweepConfig, space: &Space, rows: &[PointRow]) -> 
             axes: axes.iter().map(|key| values.get_mut(key).map(Json::take).unwrap_or_default()).collect(),
             figures: figures.iter().map(|&idx| row.figures[idx]).collect(),
             why: slowest(&row.outcome),
-        });
-    }
+        }
+    }));
     record.inputs = inputs;
     Ok(record)
 }
