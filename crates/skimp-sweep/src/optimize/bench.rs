@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,7 +28,7 @@ use crate::stages::key;
 const CACHE_BYTES: u64 = 1 << 30;
 
 /// Images of a batch; after each of the search images it is asked whether the bound is broken clearly.
-const BATCH: usize = 200;
+pub(super) const BATCH: usize = 200;
 
 /// So many standard errors beyond the bound are clear.
 const CLEAR: f64 = 2.5;
@@ -348,17 +349,17 @@ pub(super) fn float_right(
     right_until(images, n, monitor, &|inputs| compiled.run(std::slice::from_ref(inputs)), &|_| false)
 }
 
-/// Which of the first `n` images the integer network gets right.
-pub(super) fn integer_right(
-    quantized: &Quantized,
-    images: &Images,
-    n: usize,
-    monitor: &dyn Monitor,
-) -> Result<Vec<bool>, StudyError> {
-    right_until(images, n, monitor, &|inputs| quantized.run(std::slice::from_ref(inputs)), &|_| false)
-}
+pub(super) type Run<'r> = &'r dyn Fn(&Tensor) -> Result<Vec<Tensor>, StudyError>;
 
-type Run<'r> = &'r dyn Fn(&Tensor) -> Result<Vec<Tensor>, StudyError>;
+/// Which images of a range are right.
+pub(super) fn right_of(images: &Images, range: Range<usize>, run: Run<'_>) -> Result<Vec<bool>, StudyError> {
+    let mut all = Vec::with_capacity(range.len());
+    for first in range.clone().step_by(BATCH) {
+        let (inputs, labels) = images.tensors(first..(first + BATCH).min(range.end))?;
+        all.extend(images.right_answers(&run(&inputs)?, &labels)?);
+    }
+    Ok(all)
+}
 
 /// Which images are right, of the first `n` or of fewer where `is_enough`.
 fn right_until(
@@ -373,8 +374,7 @@ fn right_until(
         if monitor.interrupted() {
             return Err(StudyError::Interrupted);
         }
-        let (inputs, labels) = images.tensors(first..(first + BATCH).min(n))?;
-        all.extend(images.right_answers(&run(&inputs)?, &labels)?);
+        all.extend(right_of(images, first..(first + BATCH).min(n), run)?);
         if is_enough(&all) {
             break;
         }

@@ -4,6 +4,7 @@
 mod bench;
 mod config;
 mod interval;
+mod judgement;
 mod levers;
 mod sets;
 mod strategy;
@@ -15,16 +16,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use skimp_report::records::{
-    ContributionRecord, FinalRecord, JudgementRecord, LeverRecord, NoLeverRecord, OPTIMIZE_SCHEMA, OptimizeRecord,
-    TriedRecord, WidthRecord,
+    ContributionRecord, JudgementRecord, LeverRecord, NoLeverRecord, OPTIMIZE_SCHEMA, OptimizeRecord, TriedRecord,
+    WidthRecord,
 };
 use skimp_report::{html, views, write_atomic};
-use skimp_study::{DataConfig, LayersConfig, Monitor, Network, QdqConfig, Split, StudyError, latency_ms};
+use skimp_study::{DataConfig, Monitor, Network, QdqConfig, Split, StudyError};
 use toml::{Table, Value};
 
-use self::bench::{Bench, Judged, Outcome, Wanted, float_right, integer_right, that_are};
+use self::bench::{Bench, Outcome, Wanted, that_are};
 pub use self::config::{Aim, Budget, OptimizeConfig, Strategy};
 pub use self::interval::wilson;
+use self::judgement::judged;
 use self::levers::{Choice, LAYER_BITS, Levers, Settings};
 use self::sets::Sets;
 use self::strategy::{Proposed, Proposer, Told};
@@ -90,6 +92,11 @@ impl Clock {
 
     fn of_contributions(&self) -> Option<Instant> {
         self.reserved(self.judging, MOST_JUDGING)
+    }
+
+    /// Writing the folder takes a part, too.
+    fn of_judging(&self) -> Option<Instant> {
+        Some(self.begun + self.total?.mul_f64(1.0 - SHORT))
     }
 
     fn total_share(&self, share: f64) -> Duration {
@@ -366,8 +373,9 @@ pub fn optimize(
     let judgement = match interrupted {
         true => None,
         false => {
-            monitor.stage("judging on the final images", 3);
-            match run.bench.timed(|spent| &mut spent.last, || judged(&run, &network, &best, monitor)) {
+            monitor.stage("judging on the final images", sets.n_judging as u64);
+            let until = clock.of_judging();
+            match run.bench.timed(|spent| &mut spent.last, || judged(&run, &network, &best, until, monitor)) {
                 Err(StudyError::Interrupted) => None,
                 other => Some(other?),
             }
@@ -401,6 +409,10 @@ pub fn optimize(
         files: Vec::new(),
         notes: Vec::new(),
     };
+    if let Some(images) = record.judgement.as_ref().map(|own| own.images as usize).filter(|&n| n < sets.n_judging) {
+        let of = sets.n_judging;
+        record.notes.push(format!("time was left for {images} of {of} final images, the first ones of a drawn order"));
+    }
     if all_tried && total.is_some() {
         record.notes.push("the search ended before its time: nothing was left to try".to_owned());
     }
@@ -436,76 +448,6 @@ fn search(
         monitor.status(&format!("{} points, {:.2} times less {}", run.path.len(), start / best, config.aim.figure()));
     }
     Ok(run.path.len() >= n_steps)
-}
-
-/// The float network, the start and the result on the final images.
-fn judged(
-    run: &Run<'_>,
-    network: &Network,
-    best: &Choice,
-    monitor: &dyn Monitor,
-) -> Result<JudgementRecord, StudyError> {
-    let (sets, quiet) = (run.bench.sets, Quiet(monitor));
-    let float = Judged::of(float_right(network, &sets.judging, sets.n_judging, &quiet)?);
-    monitor.advance(1);
-    let (start_objective, start) = on_final(run, &run.levers.settings(&run.levers.start()), &quiet)?;
-    monitor.advance(1);
-    let (objective, result) = on_final(run, &run.levers.settings(best), &quiet)?;
-    monitor.advance(1);
-    let (interval, interval_method) = float.loss_interval(&result);
-    let loss_interval = interval.map(|share| 100.0 * share);
-    let record = |own: &Judged, objective: Option<f64>| FinalRecord {
-        correct: own.n_right,
-        top1: own.top1(),
-        top1_interval: wilson(own.n_right, own.n),
-        objective,
-    };
-    Ok(JudgementRecord {
-        images: float.n,
-        float: record(&float, None),
-        start: record(&start, Some(start_objective)),
-        result: record(&result, Some(objective)),
-        loss: 100.0 * float.loss(&result).0,
-        loss_interval,
-        interval_method: interval_method.to_owned(),
-        verdict: verdict(loss_interval, run.config.max_loss).to_owned(),
-        gain: start_objective / objective,
-    })
-}
-
-/// Objective and answers of a point on the final images: what a sweep's row of it has.
-fn on_final(run: &Run<'_>, settings: &Settings, monitor: &dyn Monitor) -> Result<(f64, Judged), StudyError> {
-    let (config, sets) = (run.config, run.bench.sets);
-    if config.aim == Aim::MeasuredLatency {
-        let network = run.bench.reduced(&settings.steps, monitor)?;
-        let right = float_right(&network, &sets.judging, sets.n_judging, monitor)?;
-        return Ok((latency_ms(&network.graph, 1, config.input_size, monitor)?, Judged::of(right)));
-    }
-    let quantized = run.bench.quantized(settings, monitor)?;
-    let right = || integer_right(&quantized, &sets.judging, sets.n_judging, monitor).map(Judged::of);
-    let Some(accelerator) = &settings.accelerator else {
-        return Ok((quantized.model_bytes(config.input_size)? as f64, right()?));
-    };
-    let design = config.designs.configure(accelerator)?;
-    let traced = quantized.trace(&sets.judging, config.data.images, &LayersConfig::default(), monitor)?;
-    let figures = traced.simulate(std::slice::from_ref(&design), monitor)?.figures(&config.costs)?.swap_remove(0);
-    let objective = if matches!(config.aim, Aim::Energy(_)) { figures.energy_mj } else { figures.cycles };
-    let judged = match figures.accuracy {
-        Some(accuracy) => Judged::of_share(accuracy.top1, sets.n_judging),
-        None => right()?,
-    };
-    Ok((objective, judged))
-}
-
-/// Whether an interval of a loss keeps a bound.
-fn verdict([low, high]: [f64; 2], bound: f64) -> &'static str {
-    if high <= bound {
-        "proven"
-    } else if low > bound {
-        "broken"
-    } else {
-        "not proven"
-    }
 }
 
 /// Writes the folder, each file whole or not at all.
@@ -581,7 +523,7 @@ fn write(
             quantization.weight_bits, quantization.activation_bits
         )),
     }
-    let point = point(run, &Settings { widths, ..settings }, &folder.join(NETWORK_FILE))?;
+    let point = point(run, &Settings { widths, ..settings }, &folder.join(NETWORK_FILE), record.judgement.as_ref())?;
     let text = |name: &str, text: String| write_atomic(&folder.join(name), text.as_bytes()).map_err(StudyError::from);
     text(POINT_FILE, point)?;
     let sets: serde_json::Map<String, serde_json::Value> = record
@@ -629,7 +571,12 @@ fn anywhere_data(set: &str) -> String {
 }
 
 /// The result as a sweep of one point, whose row is what the judgement says.
-fn point(run: &Run<'_>, settings: &Settings, network: &Path) -> Result<String, SweepError> {
+fn point(
+    run: &Run<'_>,
+    settings: &Settings,
+    network: &Path,
+    judgement: Option<&JudgementRecord>,
+) -> Result<String, SweepError> {
     let config = run.config;
     let table = |value: Result<Table, toml::ser::Error>| {
         value.map_err(|error| SweepError::Optimize { setting: "output", cause: error.to_string() })
@@ -638,7 +585,7 @@ fn point(run: &Run<'_>, settings: &Settings, network: &Path) -> Result<String, S
         set: anywhere_data(&config.data.set),
         split: Split::Test,
         seed: Some(config.seed),
-        accuracy_images: run.bench.sets.n_judging,
+        accuracy_images: judgement.map_or(run.bench.sets.n_judging, |own| own.images as usize),
         ..config.data.clone()
     };
     let mut of_network = Table::new();
@@ -680,7 +627,7 @@ fn point(run: &Run<'_>, settings: &Settings, network: &Path) -> Result<String, S
 
 #[cfg(test)]
 mod tests {
-    use super::{anywhere_data, verdict};
+    use super::anywhere_data;
 
     #[test]
     fn a_data_set_is_found_from_anywhere() {
@@ -692,13 +639,5 @@ mod tests {
         for unchanged in ["sample", "cifar10:/no/such", "npy:x.npy,y.npy"] {
             assert_eq!(anywhere_data(unchanged), unchanged);
         }
-    }
-
-    #[test]
-    fn a_bound_inside_the_interval_is_not_proven() {
-        assert_eq!(verdict([-0.2, 0.5], 0.5), "proven");
-        assert_eq!(verdict([-0.2, 0.51], 0.5), "not proven");
-        assert_eq!(verdict([0.5, 0.9], 0.5), "not proven");
-        assert_eq!(verdict([0.51, 0.9], 0.5), "broken");
     }
 }

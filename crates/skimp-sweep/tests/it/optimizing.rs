@@ -73,6 +73,18 @@ fn a_result_is_judged_on_images_of_its_own_and_repeats() {
     assert!(report.contains("Newcombe, paired") && report.contains("what each lever contributes"), "{report}");
 }
 
+/// No time is left when the start has been judged: the final images are cut, not the time stretched.
+#[test]
+fn what_time_is_left_for_is_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let budget = Budget::Minutes(0.001);
+    let record = run(&OptimizeConfig { budget, final_images: 600, ..config("model-bytes", 1, folder.path()) }).unwrap();
+    let judged = record.judgement.as_ref().unwrap();
+    assert_eq!((record.sets[4].images, judged.images), (600, 400));
+    assert!(record.notes.iter().any(|note| note.contains("400 of 600 final images")), "{:?}", record.notes);
+    assert_eq!(swept(folder.path(), 4), (judged.result.objective, Some(judged.result.top1)));
+}
+
 #[test]
 fn threads_do_not_change_the_path() {
     let of = |threads: usize| {
