@@ -64,6 +64,15 @@ def test_sweeps_are_dictionaries_too_and_go_on(tmp_path: Path) -> None:
     assert (tmp_path / "points.csv").read_text().count("\n") == 7
 
 
+def test_what_stages_made_outlives_the_run(tmp_path: Path) -> None:
+    plain = skimp.sweep(SMALL, output=tmp_path / "plain", accuracy_images=20)
+    skimp.sweep(SMALL, output=tmp_path / "kept", accuracy_images=20, cache_dir=tmp_path / "cache")
+    kept = sorted(path.name.split("-")[0] for path in (tmp_path / "cache").iterdir())
+    assert kept == ["accuracy", "accuracy", "calibrated"] and plain.n_new == 6
+    skimp.Sweep(SMALL, accuracy_images=20, cache_dir=tmp_path / "cache").run(tmp_path / "again")
+    assert rows(tmp_path / "kept") == rows(tmp_path / "again") == rows(tmp_path / "plain")
+
+
 def test_whoever_asks_gets_rows(tmp_path: Path) -> None:
     sweep = skimp.Sweep(SMALL)
     assert sweep.axes == ["bits", "rows"] and sweep.is_planned

@@ -225,8 +225,13 @@ impl SweepStore {
     #[new]
     fn new(py: Python<'_>, sweep: &Bound<'_, Sweep>, folder: PathBuf, resume: bool) -> PyResult<Self> {
         let run = SweepRun { resume, ..SweepRun::new(folder) };
-        let config = sweep.get().config.clone();
-        sweeping(py, true, move |_| run.open_store(&config)).map(Self)
+        let (config, engine) = (sweep.get().config.clone(), Arc::clone(&sweep.get().engine));
+        sweeping(py, true, move |monitor| {
+            // As a local run does: what is wrong with all points leaves no folder behind.
+            engine.check(monitor)?;
+            run.open_store(&config)
+        })
+        .map(Self)
     }
 
     /// The axes of the points that are there, as JSON objects.
