@@ -23,6 +23,13 @@ pub enum Target {
     Scale(f32),
     /// This extent.
     Size(usize),
+    /// This extent, rounded from the input's times a scale that all axes share: where coordinates are, the scale says.
+    Fitted {
+        /// The extent.
+        size: usize,
+        /// The scale.
+        scale: f64,
+    },
 }
 
 /// How an element between others is found.
@@ -101,7 +108,7 @@ impl Resize {
         match self.targets[axis] {
             Target::Keep => input,
             Target::Scale(scale) => (input as f64 * f64::from(scale)).floor() as usize,
-            Target::Size(size) => size,
+            Target::Size(size) | Target::Fitted { size, .. } => size,
         }
     }
 
@@ -110,6 +117,7 @@ impl Resize {
         let (n, m, x) = (input as f64, output as f64, x as f64);
         let scale = match self.targets[axis] {
             Target::Scale(scale) => f64::from(scale),
+            Target::Fitted { scale, .. } => scale,
             Target::Keep | Target::Size(_) => m / n,
         };
         let half_pixel = (x + 0.5) / scale - 0.5;
@@ -118,6 +126,7 @@ impl Resize {
             Coordinates::HalfPixelSymmetric => {
                 let exact = match self.targets[axis] {
                     Target::Scale(scale) => f64::from(scale) * n,
+                    Target::Fitted { scale, .. } => scale * n,
                     Target::Keep | Target::Size(_) => m,
                 };
                 n / 2.0 * (1.0 - m / exact) + half_pixel
@@ -286,9 +295,17 @@ impl Operator for Resize {
             .iter()
             .map(|&axis| match self.targets[axis] {
                 Target::Size(size) => Some(size),
+                // The axis that the scale comes from is smaller in proportion.
+                Target::Fitted { size, .. } => Some(size + 1),
                 Target::Keep | Target::Scale(_) => None,
             })
             .collect();
+        if changed.iter().any(|&axis| matches!(self.targets[axis], Target::Fitted { .. })) {
+            if !changed.iter().any(|&axis| matches!(self.targets[axis], Target::Size(_))) {
+                return Err("extents that were all rounded to keep an aspect ratio".to_owned());
+            }
+            form = form.string("keep_aspect_ratio_policy", "not_larger");
+        }
         match sizes.filter(|sizes| !sizes.is_empty()) {
             Some(sizes) => {
                 if self.coordinates == Coordinates::TfCropAndResize && changed.len() < self.targets.len() {
@@ -300,7 +317,9 @@ impl Operator for Resize {
                 let scales = self.targets.iter().map(|target| match target {
                     Target::Keep => Ok(1.0),
                     Target::Scale(scale) => Ok(*scale),
-                    Target::Size(_) => Err("scales of some axes and sizes of others".to_owned()),
+                    Target::Size(_) | Target::Fitted { .. } => {
+                        Err("scales of some axes and sizes of others".to_owned())
+                    }
                 });
                 let scales: Vec<f32> = scales.collect::<Result<_, _>>()?;
                 Ok(form.parameter(2, "scales", Tensor::from_f32(vec![scales.len()], scales)))
@@ -312,7 +331,7 @@ impl Operator for Resize {
         let x = inputs.first()?.as_ref().filter(|x| x.len() == self.targets.len())?;
         let extent = |(axis, &extent): (usize, &Extent)| match (self.targets[axis], extent) {
             (Target::Keep, extent) => extent,
-            (Target::Size(size), _) => Extent::Known(size),
+            (Target::Size(size) | Target::Fitted { size, .. }, _) => Extent::Known(size),
             (Target::Scale(_), Extent::Known(n)) => Extent::Known(self.output_extent(axis, n)),
             (Target::Scale(_), Extent::Symbol(_)) => Extent::Symbol(symbols.fresh()),
         };
@@ -496,8 +515,13 @@ fn keep_aspect_ratio(
     };
     for &axis in axes {
         // Rounded half up, as the specification says.
-        let size = (x[axis].known().ok_or_else(open)? as f64 * ratio + 0.5).floor() as usize;
-        targets[axis] = if x[axis] == Extent::Known(size) { Target::Keep } else { Target::Size(size) };
+        let exact = x[axis].known().ok_or_else(open)? as f64 * ratio;
+        let size = (exact + 0.5).floor() as usize;
+        targets[axis] = match () {
+            () if (exact - size as f64).abs() > 1e-9 * exact => Target::Fitted { size, scale: ratio },
+            () if x[axis] == Extent::Known(size) => Target::Keep,
+            () => Target::Size(size),
+        };
     }
     Ok(())
 }

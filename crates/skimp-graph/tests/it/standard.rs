@@ -74,6 +74,29 @@ fn old_names_of_operators_are_read() {
     assert_eq!(floats_of(&run(&scatter, &[3], &[1.0, 2.0, 3.0]), 0), [8.0, 2.0, 7.0]);
 }
 
+/// Where extents are rounded, coordinates keep to the one scale of both axes: 8 / 5, and 6.4 rows become 6.
+#[test]
+fn resize_that_keeps_an_aspect_ratio_has_one_scale() {
+    let attributes = [
+        text_attribute("mode", "linear"),
+        text_attribute("keep_aspect_ratio_policy", "not_larger"),
+        ints_attribute("axes", &[2, 3]),
+    ];
+    let sizes = ints("sizes", &[7, 8]);
+    let model = Model::new(18)
+        .input("x", FLOAT, &[Is(1), Is(1), Is(4), Is(5)])
+        .initializer(&sizes)
+        .node("Resize", &["x", "", "", "sizes"], &["y"], &attributes)
+        .output("y");
+    let x: Vec<f32> = (0..20_u8).map(f32::from).collect();
+    let outputs = run(&model, &[1, 1, 4, 5], &x);
+    assert_eq!(outputs[0].shape(), [1, 1, 6, 8]);
+    // A plane stays one between its edges: 5 times the row and the column, each (i + 0.5) / 1.6 - 0.5.
+    let at = |i: usize, last: f32| ((i as f32 + 0.5) / 1.6 - 0.5).clamp(0.0, last);
+    let expected: Vec<f32> = (0..48).map(|i| 5.0 * at(i / 8, 3.0) + at(i % 8, 4.0)).collect();
+    close(floats_of(&outputs, 0), &expected);
+}
+
 #[test]
 fn resize_of_set_10_shrinks_to_the_element_behind() {
     // ONNX 1.5's own example of shrinking, and onnxruntime's rule.
