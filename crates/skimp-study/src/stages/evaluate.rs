@@ -261,6 +261,7 @@ pub fn evaluate(
             float_answers = Some(quantized.answers);
             let work = NetworkWork::new(network, images.input())?;
             in_integers = Some(work.in_integers(quantized.integer.graph.multipliers()));
+            time_steps = network.temporal()?.map(|temporal| temporal.steps);
             quantized.classify(&images, n_images, monitor)?
         }
         Engine::Binary if network.temporal()?.is_none() => {
