@@ -165,6 +165,8 @@ fn loops_of_a_known_number_of_trips_are_written_out() {
     let model = loop_model().node("Loop", &["three", "", "x"], &["y", "all"], &[accumulate("told")]).output("all");
     let graph = model.import().expect("three trips");
     assert!(!names(&graph).contains(&"Loop"));
+    let outputs: Vec<&str> = graph.outputs().iter().map(|id| graph.value(*id).name.as_str()).collect();
+    assert_eq!(outputs, ["y", "all"]);
     let outputs = run(&graph, &[f(&[2], &[1.0, 1.0])]);
     assert_eq!(outputs, [f(&[2], &[4.0, 7.0]), f(&[3, 2], &[1.0, 1.0, 2.0, 3.0, 4.0, 7.0])]);
 }

@@ -631,6 +631,12 @@ impl Importer {
         // A constant is converted first, so that there is one of it.
         let constant = self.constant(known)?;
         let binding = match self.bindings.get(known) {
+            // Outputs of the network keep their names.
+            Some(Binding::Value(id)) if self.is_network_output(name) => {
+                let id = *id;
+                let own = format!("{}/{name}", node.name());
+                return self.emit_as(node, own, Op::Identity, vec![Some(id)], &[name]).map(drop);
+            }
             Some(Binding::Value(id)) => Binding::Value(*id),
             Some(Binding::Symbolic(tensor)) => Binding::Symbolic(tensor.clone()),
             _ => Binding::Constant(constant.ok_or_else(|| node.invalid(format!("nothing produces \"{known}\"")))?),
