@@ -137,6 +137,10 @@ fn build(name: &'static str, resolved: Table, summary: &str) -> Result<Configure
     let cell = cell.cell()?;
     let config: Config = read(rest)?;
     positive("clock_mhz", config.clock_mhz)?;
+    if config.combine != CombineWord::Adder && config.levels_from != LevelsFrom::Independent {
+        let reason = "only combine = \"adder\" reads partial sums by levels".to_owned();
+        return Err(SimError::SettingValue { key: "levels_from".into(), reason });
+    }
     let (synapse, columns) = match config.outputs {
         Outputs::Single => (Synapse::Single, config.columns_per_tile),
         Outputs::Differential => (Synapse::Differential, config.columns_per_tile / 2),
@@ -197,7 +201,7 @@ fn build(name: &'static str, resolved: Table, summary: &str) -> Result<Configure
         let effect = (!ChipEffect::is_ideal(&fabric)).then(|| ChipEffect::new(&fabric));
         Box::new(Tiles { facts, effect, tiles, event_driven, fabric })
     };
-    if config.combine == CombineWord::Adder && config.levels_from != LevelsFrom::Independent {
+    if config.levels_from != LevelsFrom::Independent {
         let search = LevelSearch { facts, fabric, tiles, finish: Box::new(finish) };
         return Ok(Configured::NeedsSearch(Box::new(search)));
     }

@@ -316,4 +316,8 @@ fn levels_of_own_sums_are_where_the_sums_are() {
     let model = skimp_sim::find_model(skimp_digital::ACCELERATORS, "xnor-rram").unwrap();
     let error = model.accelerator(&settings).unwrap_err().to_string();
     assert!(error.contains("levels of partial sums"), "{error}");
+    // A tile that adds currents reads no partial sums.
+    let model = skimp_sim::find_model(skimp_digital::ACCELERATORS, "bsnn-tile").unwrap();
+    let error = model.configure(&"levels_from = \"layer\"".parse().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("combine = \"adder\""), "{error}");
 }
