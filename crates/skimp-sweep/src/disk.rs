@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use sha2::{Digest, Sha256};
 use skimp_report::records::InputDigest;
 use skimp_report::write_atomic;
 
@@ -32,8 +33,12 @@ impl Default for Caching {
     }
 }
 
+/// Bytes of the digest that a file begins with.
+const DIGEST: usize = 32;
+
 /// The folder. Each result is a file, named after a digest of all that it depends on: contents, not places. A file is
-/// written whole or not at all, so runs may share a folder, and one that is not read is made again.
+/// written whole or not at all, so runs may share a folder; it begins with the SHA-256 digest of what follows, and one that is
+/// damaged is made again.
 #[derive(Debug)]
 pub(crate) struct Disk {
     folder: PathBuf,
@@ -45,8 +50,6 @@ pub(crate) struct Disk {
 pub(crate) struct Form<'f, T> {
     /// The stage, which begins the file's name.
     pub(crate) stage: &'static str,
-    /// The ending of the file's name.
-    pub(crate) ending: &'static str,
     pub(crate) read: &'f dyn Fn(Vec<u8>) -> Option<T>,
     pub(crate) write: &'f dyn Fn(&T) -> Option<Vec<u8>>,
 }
@@ -69,13 +72,13 @@ impl Disk {
     ) -> Result<T, E> {
         let contents: Vec<&str> = inputs.iter().map(|input| input.sha256.as_str()).collect();
         let name = key(&(SCHEMA, env!("CARGO_PKG_VERSION"), form.stage, own, contents));
-        let path = self.folder.join(format!("{}-{name}.{}", form.stage, form.ending));
-        if let Some(found) = skimp_files::read(&path, MAX_BYTES).ok().and_then(|bytes| (form.read)(bytes.to_vec())) {
+        let path = self.folder.join(format!("{}-{name}", form.stage));
+        if let Some(found) = whole(&path).and_then(|bytes| (form.read)(bytes)) {
             return Ok(found);
         }
         let made = make()?;
         if let Some(bytes) = (form.write)(&made)
-            && let Err(error) = write_atomic(&path, &bytes)
+            && let Err(error) = write_atomic(&path, &[&Sha256::digest(&bytes)[..], &bytes].concat())
         {
             let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
             fault.get_or_insert_with(|| error.to_string());
@@ -89,6 +92,15 @@ impl Disk {
     }
 }
 
+/// What a file holds behind its digest; `None` where that is another, or there is no file. It is not read as an input of the
+/// run, which may not be replaced.
+fn whole(path: &Path) -> Option<Vec<u8>> {
+    let is_ours = std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() <= MAX_BYTES);
+    let mut bytes = is_ours.then(|| std::fs::read(path).ok()).flatten()?;
+    let held = bytes.split_off(DIGEST.min(bytes.len()));
+    (Sha256::digest(&held)[..] == bytes[..]).then_some(held)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,7 +109,6 @@ mod tests {
     fn number(disk: &Disk, own: &str, content: &str, made: &Cell<u32>) -> f64 {
         let form = Form {
             stage: "accuracy",
-            ending: "json",
             read: &|bytes| serde_json::from_slice::<u64>(&bytes).ok().map(f64::from_bits),
             write: &|value: &f64| serde_json::to_vec(&value.to_bits()).ok(),
         };
@@ -120,9 +131,13 @@ mod tests {
         number(&again, "a", "y", &made);
         number(&again, "b", "x", &made);
         assert_eq!(made.get(), 3);
-        // What cannot be read is made again.
-        for file in std::fs::read_dir(folder.path().join("in/here")).unwrap() {
-            std::fs::write(file.unwrap().path(), "{").unwrap();
+        // What is damaged is made again: cut, or with another digit.
+        for (idx, file) in std::fs::read_dir(folder.path().join("in/here")).unwrap().enumerate() {
+            let path = file.unwrap().path();
+            let mut bytes = std::fs::read(&path).unwrap();
+            let last = bytes.pop().unwrap();
+            bytes.extend((idx > 0).then_some(last ^ 1));
+            std::fs::write(path, bytes).unwrap();
         }
         number(&again, "a", "x", &made);
         assert_eq!((made.get(), again.fault()), (4, None));

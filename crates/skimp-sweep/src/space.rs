@@ -1,7 +1,7 @@
 //! The design space of a sweep: assignments of values to axes, and the points that they make.
 
 use skimp_sim::SimError;
-use skimp_study::{Design, Designs, StudyError};
+use skimp_study::{Design, Designs, StepConfig, StudyError};
 use toml::{Table, Value};
 
 use crate::axis::{Axis, Domain, assign, lookup, shown};
@@ -303,6 +303,11 @@ impl Space {
         })?;
         config.quantization.check().map_err(|error| at(error.to_string()))?;
         config.widths.check_range().map_err(|error| at(error.to_string()))?;
+        config.reduction.iter().try_for_each(StepConfig::check).map_err(at)?;
+        config.costs.check().map_err(|error| at(error.to_string()))?;
+        if config.data.images == 0 {
+            return Err(at("0 images, expected at least 1 whose operand values drive the models".to_owned()));
+        }
         if config.accelerator.model.is_empty() {
             return Err(at("there is no accelerator: give [accelerator] model, or an axis of it".to_owned()));
         }
@@ -388,6 +393,12 @@ mod tests {
                 "axis \"widths.weight_bits.conv1\" = 40: ",
             ),
             ("[[axes]]\nkey = \"speed\"\nvalues = [4]", "no such key"),
+            (
+                "[[axes]]\nkey = \"reduction\"\nvalues = [\"none\", \"hugo:x=1\"]",
+                "axis \"reduction\" = hugo:x=1: prune is",
+            ),
+            ("[[axes]]\nkey = \"costs\"\nvalues = [\"common\", \"nope\"]", "axis \"costs\" = nope: "),
+            ("[[axes]]\nkey = \"data.images\"\nvalues = [0, 1]", "axis \"data.images\" = 0: 0 images"),
             ("[[axes]]\nkey = \"data.seed\"\nvalues = [4]\nwhen = { bits = 3 }", "depends on \"bits\""),
             (
                 "[[axes]]\nkey = \"data.seed\"\nvalues = [4]\n[[axes]]\nkey = \"data.seed\"\nvalues = [5]",

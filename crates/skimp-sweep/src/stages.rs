@@ -224,7 +224,6 @@ impl Stages {
         let read = |bytes: Vec<u8>| Network::from_bytes(&name, bytes).ok();
         let form = Form {
             stage: "network",
-            ending: "onnx",
             read: &|bytes| read(bytes).map(Arc::new),
             // A network that a file does not hold to the last bit is not kept.
             write: &|network: &Arc<Network>| {
@@ -258,7 +257,6 @@ impl Stages {
             || Calibrated::for_config(&opened.network, &opened.images, &config.quantization, monitor).map(Arc::new);
         let form = Form {
             stage: "calibrated",
-            ending: "json",
             read: &|bytes| Calibrated::from_saved(&opened.network, &bytes).map(Arc::new),
             write: &|calibrated: &Arc<Calibrated>| calibrated.saved(),
         };
@@ -320,7 +318,6 @@ impl Stages {
                 let judge = || quantized.accuracy(&opened.images, n_images, monitor).map(|accuracy| accuracy.top1);
                 let form = Form {
                     stage: "accuracy",
-                    ending: "json",
                     read: &|bytes| serde_json::from_slice(&bytes).ok().map(f64::from_bits),
                     write: &|top1: &f64| serde_json::to_vec(&top1.to_bits()).ok(),
                 };

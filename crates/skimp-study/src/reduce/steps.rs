@@ -105,8 +105,11 @@ impl StepConfig {
         }
     }
 
-    /// Checks what can be checked without a network; the cause if something is wrong.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    /// Checks what can be checked without a network.
+    ///
+    /// # Errors
+    /// The cause.
+    pub fn check(&self) -> Result<(), String> {
         self.step().map(drop)
     }
 

@@ -85,6 +85,14 @@ impl CostsConfig {
         *self == CostsConfig::Auto
     }
 
+    /// Refuses a table that is not there.
+    ///
+    /// # Errors
+    /// [`StudyError::Sim`] naming the nearest table.
+    pub fn check(&self) -> Result<(), StudyError> {
+        self.tables(&[]).map(drop)
+    }
+
     /// The table that prices each of the accelerators; `None` where it is the design's own.
     ///
     /// # Errors

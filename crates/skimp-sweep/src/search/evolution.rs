@@ -304,7 +304,7 @@ mod tests {
     /// draws of the same number.
     #[test]
     fn the_search_finds_a_front() {
-        let axes: String = ["data.seed", "data.images", "data.tuning_images"]
+        let axes: String = ["data.seed", "data.accuracy_images", "data.tuning_images"]
             .map(|key| format!("[[axes]]\nkey = \"{key}\"\nfrom = 0\nto = 31\ncount = 32\n"))
             .concat();
         let text = |method: &str, points| {
