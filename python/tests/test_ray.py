@@ -89,14 +89,14 @@ def test_a_point_that_ends_its_worker_is_named(
 ) -> None:
     import skimp.ray
 
-    def greedy(text: str, version: str, cache: str | None, points: list[list[Any]], cpus: int) -> Any:
+    def greedy(text: str, version: str, caches: tuple[str | None, str | None], points: list[list[Any]], cpus: int) -> Any:
         import signal
 
         from skimp.ray import work
 
         if any(point == [8, 9] for point in points):
             os.kill(os.getpid(), signal.SIGKILL)  # As the system does where memory is short.
-        return work(text, version, cache, points, cpus)
+        return work(text, version, caches, points, cpus)
 
     with monkeypatch.context() as patch:
         patch.setattr(skimp.ray, "work", greedy)
