@@ -63,7 +63,8 @@ fn old_names_of_operators_are_read() {
     let outputs = run(&model(7, "Upsample", &[1, 1, 1, 2], &[], &[scales]), &[1, 1, 1, 2], &[1.0, 2.0]);
     assert_eq!(floats_of(&outputs, 0), [1.0, 1.0, 2.0, 2.0]);
     let scales = ("scales", floats("scales", &[4], &[1.0, 1.0, 1.0, 2.0]));
-    let linear = model(9, "Upsample", &[1, 1, 1, 2], &[scales.clone()], &[text_attribute("mode", "linear")]);
+    let linear =
+        model(9, "Upsample", &[1, 1, 1, 2], std::slice::from_ref(&scales), &[text_attribute("mode", "linear")]);
     assert_eq!(floats_of(&run(&linear, &[1, 1, 1, 2], &[1.0, 2.0]), 0), [1.0, 1.5, 2.0, 2.0]);
     let newer =
         model(13, "Upsample", &[1, 1, 1, 2], &[scales], &[]).import().expect_err("no such operator").to_string();
