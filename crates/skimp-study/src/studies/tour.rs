@@ -147,11 +147,19 @@ impl TourConfig {
 }
 
 impl TourPlan {
+    /// How many stops there are, where all that can be known before the first fits.
+    #[cfg(test)]
+    pub(super) fn n_stops(&self, study: &StudyHeader) -> Result<usize, StudyError> {
+        TourPoints::new(self, study).map(|points| points.points.len())
+    }
+
     /// Checks that there are such designs, and that their tables price them.
     fn check_designs(&self, stop: &Stop) -> Result<(), StudyError> {
         let tables = self.costs.tables(&stop.accelerators)?;
         for (own, table) in stop.accelerators.iter().zip(&tables) {
-            self.designs.configure(own)?.table(table.as_ref())?;
+            // Of itself a design that no generic table knows keeps its own.
+            let asked = table.as_ref().filter(|_| !self.costs.is_auto());
+            self.designs.configure(own)?.table(asked)?;
         }
         Ok(())
     }

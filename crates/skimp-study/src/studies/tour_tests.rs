@@ -11,7 +11,9 @@ use crate::simulate::pricing::CostsConfig;
 use crate::simulate::session::{SimulateConfig, simulate};
 use crate::store::memory::Memory;
 use crate::studies::config::StudyConfig;
+use crate::studies::embedded::StudyOverrides;
 use crate::studies::runner::{study, study_in};
+use crate::studies::tour::TourPlan;
 
 const STUDY: &str = r#"
     schema = 1
@@ -130,6 +132,14 @@ fn a_tour_goes_on_where_it_stopped() {
     // The third stop goes on with a network that nobody has in memory.
     let rest = study_in(&config(STUDY), &store, true, &Silent).unwrap();
     assert_eq!(tour(&rest), tour(&whole));
+}
+
+/// What `skimp study` runs where no study is named.
+#[test]
+fn the_embedded_tour_fits() {
+    let study = StudyConfig::open("tour", &StudyOverrides::default()).unwrap();
+    let plan = study.plan.get::<TourPlan>().unwrap();
+    assert_eq!(plan.n_stops(&study.header).unwrap(), plan.tour.stops.len());
 }
 
 #[test]
