@@ -73,7 +73,7 @@ impl Disk {
         let contents: Vec<&str> = inputs.iter().map(|input| input.sha256.as_str()).collect();
         let name = key(&(SCHEMA, env!("CARGO_PKG_VERSION"), form.stage, own, contents));
         let path = self.folder.join(format!("{}-{name}", form.stage));
-        if let Some(found) = whole(&path).and_then(|bytes| (form.read)(bytes)) {
+        if let Some(found) = whole(&path).and_then(form.read) {
             return Ok(found);
         }
         let made = make()?;

@@ -228,7 +228,7 @@ impl Engine {
 
     /// A design in the forms that a row needs. Of settings that the point before had, too, it takes the forms.
     fn written(&self, model: &str, settings: &toml::Table) -> Written {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let known = |idx: usize, key: &String, value: &toml::Value| {
             let known = last.settings.get(idx)?;
             (known.key == *key && known.value == *value).then(|| Arc::clone(known))
@@ -238,9 +238,9 @@ impl Engine {
             .enumerate()
             .map(|(idx, (key, value))| known(idx, key, value).unwrap_or_else(|| Arc::new(Setting::new(key, value))))
             .collect();
-        last = Written { model: model.to_owned(), settings };
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&last);
-        last
+        let written = Written { model: model.to_owned(), settings };
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&written);
+        written
     }
 
     /// What `config` is but for its design.
