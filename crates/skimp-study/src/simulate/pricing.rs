@@ -13,6 +13,7 @@ use skimp_sim::{CostTable, Coverage, Energy, LayerResult, Scopes};
 use crate::error::StudyError;
 use crate::simulate::accelerators::table_file;
 use crate::simulate::config::AcceleratorConfig;
+use crate::simulate::designs::Design;
 
 /// Which cost table prices the energies of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +109,21 @@ impl CostsConfig {
         let table = named_or_written(named)?;
         let own = |accelerator: &AcceleratorConfig| self.is_auto() && accelerator.set.contains_key("costs");
         Ok(accelerators.iter().map(|accelerator| (!own(accelerator)).then(|| table.clone())).collect())
+    }
+
+    /// As [`tables`](Self::tables), of designs that are there: chosen automatically, one that no generic table knows keeps its
+    /// own beside others; the record says that they do not compare.
+    ///
+    /// # Errors
+    /// As [`tables`](Self::tables).
+    pub(crate) fn tables_of(&self, designs: &[&Design]) -> Result<Vec<Option<CostTable>>, StudyError> {
+        let configs: Vec<AcceleratorConfig> = designs.iter().map(|design| design.config().clone()).collect();
+        let mut tables = self.tables(&configs)?;
+        if self.is_auto() {
+            let own = designs.iter().map(|design| design.facts().own_costs_only);
+            tables.iter_mut().zip(own).filter(|(_, own)| *own).for_each(|(table, _)| *table = None);
+        }
+        Ok(tables)
     }
 }
 

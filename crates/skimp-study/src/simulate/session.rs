@@ -150,7 +150,7 @@ pub fn simulate_topology(
     trace: Option<&Path>,
     monitor: &dyn Monitor,
 ) -> Result<Priced, StudyError> {
-    costs.tables(accelerators)?;
+    costs.check()?;
     let designs = accelerators.iter().map(|config| designs.configure(config)).collect::<Result<Vec<_>, _>>()?;
     topology.simulated(quantization, &designs, trace, monitor)?.price(costs)
 }
@@ -229,7 +229,7 @@ pub(crate) fn simulate_on(
     // A wrong name or setting must not wait for the calibration.
     let configure = |accelerator: &AcceleratorConfig| config.designs.configure(accelerator);
     let designs = config.accelerators.iter().map(configure).collect::<Result<Vec<_>, _>>()?;
-    config.costs.tables(&config.accelerators)?;
+    config.costs.check()?;
     images.note_preprocess(&config.data, &network.graph, monitor);
     images.note_batch(n_images, monitor);
     images.answers().note(config.data.output_name.as_deref(), monitor);

@@ -71,14 +71,7 @@ impl Simulated {
 
     /// The table that prices each design; `None` where it is the design's own.
     pub(crate) fn tables(&self, costs: &CostsConfig) -> Result<Vec<Option<CostTable>>, StudyError> {
-        let configs: Vec<_> = self.runs.iter().map(|run| run.design().config().clone()).collect();
-        let mut tables = costs.tables(&configs)?;
-        if costs.is_auto() {
-            // Beside others a design that no generic table knows keeps its own; the record says that they do not compare.
-            let own = self.runs.iter().map(|run| run.design().facts().own_costs_only);
-            tables.iter_mut().zip(own).filter(|(_, own)| *own).for_each(|(table, _)| *table = None);
-        }
-        Ok(tables)
+        costs.tables_of(&self.runs.iter().map(DesignRun::design).collect::<Vec<_>>())
     }
 
     /// As [`price`](Self::price), every design by this table.

@@ -17,7 +17,7 @@ use crate::monitor::Monitor;
 use crate::reduce::measured::NetworkMeasures;
 use crate::reduce::steps::{StepConfig, reduce_steps};
 use crate::simulate::config::{AcceleratorConfig, LayersConfig};
-use crate::simulate::designs::Designs;
+use crate::simulate::designs::{Design, Designs};
 use crate::simulate::pricing::CostsConfig;
 use crate::simulate::session::{SimulateConfig, simulate};
 use crate::stages::evaluate::{Engine, EvaluateConfig, evaluate};
@@ -155,11 +155,11 @@ impl TourPlan {
 
     /// Checks that there are such designs, and that their tables price them.
     fn check_designs(&self, stop: &Stop) -> Result<(), StudyError> {
-        let tables = self.costs.tables(&stop.accelerators)?;
-        for (own, table) in stop.accelerators.iter().zip(&tables) {
-            // Of itself a design that no generic table knows keeps its own.
-            let asked = table.as_ref().filter(|_| !self.costs.is_auto());
-            self.designs.configure(own)?.table(asked)?;
+        let designs: Vec<Design> =
+            stop.accelerators.iter().map(|own| self.designs.configure(own)).collect::<Result<_, _>>()?;
+        let tables = self.costs.tables_of(&designs.iter().collect::<Vec<_>>())?;
+        for (design, table) in designs.iter().zip(&tables) {
+            design.table(table.as_ref())?;
         }
         Ok(())
     }
