@@ -1,6 +1,6 @@
 //! How many points a second a sweep works out, and where the time goes. Prints ratios measured in this run.
 //!
-//!     SKIMP_DATA=DIR cargo bench -p skimp-sweep --bench rate -- [rates] [settings]
+//!     SKIMP_DATA=DIR cargo bench -p skimp-sweep --bench rate -- [rates [DESIGN...]] [settings]
 //!
 //! 1. `rates`: whole-network points of dense closed-form designs, on the embedded network and on ResNet-20: the bare rate
 //!    (configure, simulate, price, in memory) and the rate through a sweep with every row in its store, on one thread, in
@@ -52,7 +52,7 @@ fn main() {
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         for bench in [Some(&embedded), real.as_ref()].into_iter().flatten() {
             println!("network {}", bench.model);
-            one.install(|| closed_form(bench));
+            one.install(|| closed_form(bench, &asked));
         }
     }
     if is_asked("settings") {
@@ -118,19 +118,26 @@ fn found_mappings(traced: &Traced, design: &str, settings: &str) -> String {
     format!("{settings}mappings = [{}]\n", given.collect::<Vec<_>>().join(", "))
 }
 
-fn closed_form(bench: &Bench) {
+/// Of the designs that `asked` names, or of all.
+fn closed_form(bench: &Bench, asked: &[String]) {
     const N: usize = 4000;
     let network = Network::open(&bench.model).unwrap();
     let images = network.images(&data_of(&bench.data, bench.preprocess, 1)).unwrap();
     let quantized = network.calibrate(&images, 16, &Silent).unwrap().quantize(&EIGHT, &Silent).unwrap();
     let traced = quantized.trace(&images, 1, &LayersConfig::default(), &Silent).unwrap();
-    for (design, key, from, settings) in [
+    let designs = [
         ("systolic", "rows", 8, ""),
         ("tpu-v1", "rows", 8, ""),
         ("dadiannao", "tiles", 1, ""),
         ("eyeriss", "buffer_bytes", 110_592, "zero_gating = false\ncompression = false\n"),
         ("tetris", "buffer_bytes", 133_032, ""),
-    ] {
+    ];
+    let is_asked = |design: &str| asked.iter().any(|one| one == design);
+    let names_any = designs.iter().any(|(design, ..)| is_asked(design));
+    for (design, key, from, settings) in designs {
+        if names_any && !is_asked(design) {
+            continue;
+        }
         let maps = matches!(design, "eyeriss" | "tetris");
         let fixed = if maps { found_mappings(&traced, design, settings) } else { settings.to_owned() };
         let configured = |n: usize| {
