@@ -38,8 +38,10 @@ pub enum Refusal {
         /// What wants it, too.
         second: String,
     },
-    /// The file was not named by the user, and skimp did not write it.
-    #[error("this file is already there and not from skimp; write to another folder, or give --force to replace it")]
+    /// The file was not named by the user, and as far as is known skimp did not write it.
+    #[error(
+        "this file is already there and, as far as its folder tells, not from skimp; write elsewhere, or give --force to replace it"
+    )]
     Foreign,
 }
 

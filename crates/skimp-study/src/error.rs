@@ -253,6 +253,12 @@ pub enum StudyError {
         /// What to remove.
         folder: PathBuf,
     },
+    /// A step of a reduction is none.
+    #[error("a step of the reduction: {cause}; docs/studies.md has what a step says")]
+    Step {
+        /// What is wrong with it.
+        cause: String,
+    },
     /// A setting has a value that it cannot have.
     #[error("{setting} \"{found}\", expected {expected}")]
     Setting {
@@ -604,6 +610,7 @@ impl StudyError {
             | StudyError::Validation(_)
             | StudyError::Begun { .. }
             | StudyError::Setting { .. }
+            | StudyError::Step { .. }
             | StudyError::Count { .. }
             | StudyError::Threads { .. }
             | StudyError::NoNetwork

@@ -1,5 +1,6 @@
 //! What stages made, kept on disk where a run asks for it: what takes long and is small.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -44,6 +45,8 @@ pub(crate) struct Disk {
     folder: PathBuf,
     /// The first thing that could not be kept, and why.
     fault: Mutex<Option<String>>,
+    /// How many results of each stage were there.
+    found: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// How a result is read from bytes and written as such; neither where it has no such form.
@@ -59,7 +62,7 @@ impl Disk {
     pub(crate) fn open(folder: &Path) -> Result<Self, SweepError> {
         skimp_files::make_folder(folder)
             .map_err(|source| SweepError::Study(StudyError::Io { path: folder.to_owned(), source }))?;
-        Ok(Self { folder: folder.to_owned(), fault: Mutex::default() })
+        Ok(Self { folder: folder.to_owned(), fault: Mutex::default(), found: Mutex::default() })
     }
 
     /// The result of a stage that depends on `own` and on the content of `inputs`, from its file, or made and kept.
@@ -74,6 +77,7 @@ impl Disk {
         let name = key(&(SCHEMA, env!("CARGO_PKG_VERSION"), form.stage, own, contents));
         let path = self.folder.join(format!("{}-{name}", form.stage));
         if let Some(found) = whole(&path).and_then(form.read) {
+            *self.found.lock().unwrap_or_else(PoisonError::into_inner).entry(form.stage).or_default() += 1;
             return Ok(found);
         }
         let made = make()?;
@@ -84,6 +88,11 @@ impl Disk {
             fault.get_or_insert_with(|| error.to_string());
         }
         Ok(made)
+    }
+
+    /// How many results of a stage were read.
+    pub(crate) fn found(&self, stage: &str) -> u64 {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).get(stage).copied().unwrap_or_default()
     }
 
     /// Why a result could not be kept, if one could not.
@@ -130,7 +139,7 @@ mod tests {
         assert_eq!(number(&again, "a", "x", &made).to_bits(), first.to_bits());
         number(&again, "a", "y", &made);
         number(&again, "b", "x", &made);
-        assert_eq!(made.get(), 3);
+        assert_eq!((made.get(), again.found("accuracy"), again.found("network")), (3, 1, 0));
         // What is damaged is made again: cut, or with another digit.
         for (idx, file) in std::fs::read_dir(folder.path().join("in/here")).unwrap().enumerate() {
             let path = file.unwrap().path();

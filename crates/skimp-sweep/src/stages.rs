@@ -48,6 +48,8 @@ pub struct StageCount {
     pub stage: &'static str,
     /// Results that were worked out.
     pub made: u64,
+    /// Results that were read from the folder that outlives the run.
+    pub from_disk: u64,
     /// Times that one was there.
     pub shared: u64,
 }
@@ -353,7 +355,10 @@ impl Stages {
 
     /// What each stage made and shared.
     pub(crate) fn counts(&self) -> Vec<StageCount> {
-        let count = |stage, (made, shared)| StageCount { stage, made, shared };
+        let count = |stage, (there, shared)| {
+            let from_disk = self.disk.as_ref().map_or(0, |disk| disk.found(stage));
+            StageCount { stage, made: there.saturating_sub(from_disk), from_disk, shared }
+        };
         vec![
             count("network", self.networks.counts()),
             count("calibrated", self.calibrated.counts()),

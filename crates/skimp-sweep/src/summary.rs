@@ -73,7 +73,10 @@ impl SweepSummary {
         let shared: Vec<String> = self
             .stages
             .iter()
-            .map(|stage| format!("{} {} (shared {} times)", stage.stage, stage.made, stage.shared))
+            .map(|StageCount { stage, made, from_disk, shared }| match from_disk {
+                0 => format!("{stage} {made} (shared {shared} times)"),
+                _ => format!("{stage} {made} ({from_disk} more from disk, shared {shared} times)"),
+            })
             .collect();
         if self.n_new > 0 {
             text.push_str(&format!("worked out: {}\n", shared.join(", ")));

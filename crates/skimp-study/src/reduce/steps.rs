@@ -134,18 +134,14 @@ impl StepConfig {
     /// The network that the step makes of one.
     ///
     /// # Errors
-    /// [`StudyError::Reduce`] naming what does not fit, otherwise the error of what failed.
+    /// [`StudyError::Step`] saying why it is none, [`StudyError::Reduce`] naming what does not fit, otherwise the error of what failed.
     pub(crate) fn apply(
         &self,
         network: &Network,
         lesson: &Lesson<'_>,
         monitor: &dyn Monitor,
     ) -> Result<Network, StudyError> {
-        let step = self.step().map_err(|cause| StudyError::Setting {
-            setting: "step",
-            found: cause,
-            expected: "a step as in docs/studies.md".to_owned(),
-        })?;
+        let step = self.step().map_err(|cause| StudyError::Step { cause })?;
         let epochs = self.epochs.unwrap_or(lesson.run.epochs);
         let data = lesson.data.cloned();
         // What accuracy is measured on is enough to watch it.
