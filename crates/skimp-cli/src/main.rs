@@ -12,6 +12,9 @@ mod settings;
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: skimp::cpu::HugePages = skimp::cpu::HugePages;
+
 fn main() -> ExitCode {
     let matches = commands::command_line().get_matches();
     let Some((name, arguments)) = matches.subcommand() else {

@@ -17,10 +17,13 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use skimp_cpu::binary::BinaryExecutor;
 use skimp_cpu::integer::IntegerExecutor;
-use skimp_cpu::{CpuExecutor, Order};
+use skimp_cpu::{CpuExecutor, HugePages, Order};
 use skimp_graph::integer::{IntegerEngine, is_quantized, lower};
 use skimp_graph::spiking::{Temporal, TimeLoop};
 use skimp_graph::{Executor, Graph, GraphError, Tensor, binary, onnx, shape};
+
+#[global_allocator]
+static ALLOCATOR: HugePages = HugePages;
 
 /// A record of a CIFAR-10 file: one label, 32 x 32 pixels of red, then green, then blue.
 const RECORD: usize = 1 + 3 * 32 * 32;

@@ -5,11 +5,13 @@
 
 pub mod binary;
 mod executor;
+mod huge_pages;
 pub mod integer;
 mod kernels;
 pub mod nhwc;
 mod plan;
 
 pub use executor::CpuExecutor;
+pub use huge_pages::HugePages;
 pub use kernels::sparse::Zeros;
 pub use kernels::winograd::Order;

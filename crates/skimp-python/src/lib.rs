@@ -16,6 +16,9 @@ mod work;
 
 use pyo3::prelude::*;
 
+#[global_allocator]
+static ALLOCATOR: skimp::cpu::HugePages = skimp::cpu::HugePages;
+
 /// The native part of the package `skimp`.
 #[pymodule]
 mod _native {
