@@ -355,7 +355,7 @@ impl Stages {
 
     /// What each stage made and shared.
     pub(crate) fn counts(&self) -> Vec<StageCount> {
-        let count = |stage, (there, shared)| {
+        let count = |stage, (there, shared): (u64, u64)| {
             let from_disk = self.disk.as_ref().map_or(0, |disk| disk.found(stage));
             StageCount { stage, made: there.saturating_sub(from_disk), from_disk, shared }
         };

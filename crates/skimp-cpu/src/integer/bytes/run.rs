@@ -111,7 +111,7 @@ impl Run<'_> {
                     return Err(GraphError::InvalidInput { input, cause: "holds NaN, which has no code".to_owned() });
                 }
                 let mut bytes = std::mem::take(&mut store.bytes[*output]);
-                self.coded(*output).quantize(*quotient, reals, &mut bytes);
+                self.coded(*output).quantize(*quotient, reals, &mut bytes, self.isa);
                 store.bytes[*output] = bytes;
             }
             Step::Dequantize { input, output } => {

@@ -3,6 +3,7 @@
 use skimp_graph::Tensor;
 use skimp_graph::integer::{CodeTensor, Encoding, IntegerTensor, Quotient};
 
+use super::Isa;
 use super::layout::{Layout, byte};
 
 /// A value that is kept as bytes.
@@ -94,7 +95,18 @@ impl Coded {
     }
 
     /// Quantizes real numbers.
-    pub(super) fn quantize(&self, quotient: Quotient, reals: &[f32], bytes: &mut [u8]) {
+    pub(super) fn quantize(&self, quotient: Quotient, reals: &[f32], bytes: &mut [u8], isa: Isa) {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni | Isa::Avx2 => super::x86::quantize::run(self, quotient, reals, bytes, isa),
+            Isa::Portable => self.quantize_plainly(quotient, reals, bytes),
+        }
+    }
+
+    /// [`quantize`](Self::quantize) in instructions that whoever calls has: they round a vector at once where plain ones call
+    /// a function for each number.
+    #[inline(always)]
+    pub(super) fn quantize_plainly(&self, quotient: Quotient, reals: &[f32], bytes: &mut [u8]) {
         let encoding = self.encoding;
         match quotient {
             Quotient::Single => self.each_code(reals, bytes, encoding.quantizer()),
@@ -102,18 +114,19 @@ impl Coded {
         }
     }
 
+    #[inline(always)]
     fn each_code(&self, reals: &[f32], bytes: &mut [u8], code: impl Fn(f32) -> i32) {
-        let Layout { channels, height, width, .. } = self.layout;
+        let Layout { channels, height, width, pitch, .. } = self.layout;
         let least = self.encoding.min_code();
-        // Row by row: real numbers are read in order.
+        let mut line = vec![0; width];
+        // Row by row: real numbers are read in order, and their codes are worked out before they are spread over the pixels.
         for image in 0..self.n_images() {
             for c in 0..channels {
                 for h in 0..height {
                     let row = &reals[((image * channels + c) * height + h) * width..][..width];
+                    line.iter_mut().zip(row).for_each(|(byte, &x)| *byte = (code(x) - least) as u8);
                     let at = image * self.layout.n_bytes() + self.layout.at(h, 0) + c;
-                    for (x, byte) in row.iter().zip(bytes[at..].iter_mut().step_by(self.layout.pitch)) {
-                        *byte = (code(*x) - least) as u8;
-                    }
+                    bytes[at..].iter_mut().step_by(pitch).zip(&line).for_each(|(to, &byte)| *to = byte);
                 }
             }
         }

@@ -5,6 +5,7 @@
 mod avx2;
 pub(super) mod depthwise;
 pub(super) mod finish;
+pub(super) mod quantize;
 mod vnni;
 
 use std::arch::x86_64::*;
