@@ -122,22 +122,19 @@ impl Crossbar {
         add_rows(&self.off, active, sums);
     }
 
-    /// What a read adds, where `power` is the sum of the squares of what the inputs that drive a row count: of
-    /// [`Synapse::Xnor`] all of them, else the active ones.
+    /// What an active input adds beside an inactive one, less the ideal: row by row, `[inputs, outputs]`.
+    pub fn active(&self) -> &[f32] {
+        &self.off
+    }
+
+    /// What inactive inputs add, less the ideal: `[row tiles, outputs]`; empty where they add nothing.
+    pub fn inactive(&self) -> &[f32] {
+        &self.idle
+    }
+
+    /// What a read adds; see [`Synapse::read_noise`].
     pub fn noise(&self, power: f64) -> ReadNoise {
-        let step = self.cell.lrs_siemens() - self.cell.hrs_siemens();
-        let cell = self.cell.read_noise * self.cell.lrs_siemens() / step;
-        let (own, shared) = match self.synapse {
-            Synapse::Single => (2.0, 2.0 * 0.5_f64.sqrt()),
-            Synapse::Differential => (2_f64.sqrt(), 0.0),
-            Synapse::Xnor => (2.0, 0.0),
-        };
-        if self.cell.read_noise > 0.0 {
-            let root = power.sqrt();
-            ReadNoise { own: own * cell * root, shared: shared * cell * root }
-        } else {
-            ReadNoise { own: 0.0, shared: 0.0 }
-        }
+        self.synapse.read_noise(&self.cell, power)
     }
 
     /// What read `read` adds to the sum of `output` of row tile `row_tile` (0, where all row tiles are read as one column). Sums
