@@ -90,6 +90,11 @@ pub trait Searchable: fmt::Debug + Send + Sync {
     /// What the search is for: `thresholds`.
     fn searches(&self) -> &'static str;
 
+    /// Images whose operands it looks at, if there are as many tuning images.
+    fn n_traces(&self) -> usize {
+        16
+    }
+
     /// The design with parameters fitted to a network.
     ///
     /// # Errors

@@ -23,6 +23,10 @@
 //!   a layer together, `one-tile` those of one, `ideal` any threshold. What lies outside is clipped and found as
 //!   `thresholds_outside`; behind inputs of several bits no threshold is clipped.
 //! - The last layer has no neuron: its sums are compared as they are (the largest wins), with noise and offsets.
+//! - `thresholds_from = "chip"` estimates batch normalization again on the chip: each layer is read with the inputs that it has in
+//!   the exact network on tuning images (256, if there are as many), and the threshold of each neuron moves with mean and
+//!   deviation of its sums; the last layer's sums get the exact ones' mean and deviation. A moved threshold is clipped as any
+//!   other. Not beside votes or a binarized input.
 //! - Padding adds nothing. For signs that is no state of a row: a threshold that knows the border is assumed.
 //!
 //! Chips (`chip`, `--chips`) differ in programmed cells and in the offsets of sense amplifiers, which stay; reads add noise. The
@@ -49,8 +53,8 @@ use toml::Table;
 
 use super::config::{positive, read, taken};
 use super::crossbar::{
-    BiasReach, CELL_KEYS, ChipEffect, Combine, Fabric, LevelRule, LevelSearch, LevelsFrom, Placing, Prices, WideInput,
-    ZEROES, count, non_idealities,
+    BiasReach, CELL_KEYS, ChipEffect, ChipSearch, Combine, Fabric, LevelRule, LevelsFrom, Placing, Prices,
+    ThresholdsFrom, WideInput, ZEROES, count, non_idealities,
 };
 use super::entry::Entry;
 
@@ -125,6 +129,7 @@ struct Config {
     wide_levels_bits: u32,
     levels_spread: f64,
     levels_from: LevelsFrom,
+    thresholds_from: ThresholdsFrom,
     event_driven: bool,
     sense_offset: f64,
     read_ns: f64,
@@ -140,6 +145,19 @@ fn build(name: &'static str, resolved: Table, summary: &str) -> Result<Configure
     if config.combine != CombineWord::Adder && config.levels_from != LevelsFrom::Independent {
         let reason = "only combine = \"adder\" reads partial sums by levels".to_owned();
         return Err(SimError::SettingValue { key: "levels_from".into(), reason });
+    }
+    if config.thresholds_from == ThresholdsFrom::Chip {
+        let other = match (config.combine, config.wide_input) {
+            (CombineWord::Majority, _) => {
+                Some("combine = \"majority\": votes have no mean that a threshold could follow")
+            }
+            (_, WideInput::Binarized) => Some("wide_input = \"binarized\": its exact sums are not the network's"),
+            _ => None,
+        };
+        if let Some(found) = other {
+            let reason = format!("expected \"network\" beside {found}");
+            return Err(SimError::SettingValue { key: "thresholds_from".into(), reason });
+        }
     }
     let (synapse, columns) = match config.outputs {
         Outputs::Single => (Synapse::Single, config.columns_per_tile),
@@ -171,6 +189,7 @@ fn build(name: &'static str, resolved: Table, summary: &str) -> Result<Configure
         seed: config.seed.unsigned_abs(),
         chip: config.chip.unsigned_abs(),
         own: None,
+        corrections: None,
     };
     let prices = Prices {
         design: name,
@@ -201,8 +220,9 @@ fn build(name: &'static str, resolved: Table, summary: &str) -> Result<Configure
         let effect = (!ChipEffect::is_ideal(&fabric)).then(|| ChipEffect::new(&fabric));
         Box::new(Tiles { facts, effect, tiles, event_driven, fabric })
     };
-    if config.levels_from != LevelsFrom::Independent {
-        let search = LevelSearch { facts, fabric, tiles, finish: Box::new(finish) };
+    let thresholds = config.thresholds_from;
+    if config.levels_from != LevelsFrom::Independent || thresholds == ThresholdsFrom::Chip {
+        let search = ChipSearch { facts, fabric, tiles, thresholds, finish: Box::new(finish) };
         return Ok(Configured::NeedsSearch(Box::new(search)));
     }
     Ok(Configured::Ready(finish(facts, fabric)))

@@ -13,6 +13,9 @@
 //!   or of each converter (`sense`). Offsets are drawn once for each comparator of a chip.
 //! - Inputs of several bits, as the first layer has them, are read bit by bit, each bit twice: upper rows, then lower ones, the second
 //!   read subtracted. So are inputs of 0 and 1.
+//! - `thresholds_from = "chip"` estimates batch normalization again on the chip: each layer is read with the inputs that it has in
+//!   the exact network on tuning images (256, if there are as many), and the threshold of each neuron moves with mean and
+//!   deviation of its sums; the last layer's sums get the exact ones' mean and deviation.
 //! - Thresholds of neurons are numbers beside the array: nothing clips them. The last layer's sums are compared as numbers.
 //!
 //! # Energy
@@ -35,8 +38,8 @@ use toml::Table;
 
 use super::config::{positive, read, taken};
 use super::crossbar::{
-    BiasReach, CELL_KEYS, CellSettings, ChipEffect, Combine, Fabric, LevelRule, LevelSearch, LevelsFrom, Placing,
-    Prices, WideInput, ZEROES, count, non_idealities,
+    BiasReach, CELL_KEYS, CellSettings, ChipEffect, ChipSearch, Combine, Fabric, LevelRule, LevelsFrom, Placing,
+    Prices, ThresholdsFrom, WideInput, ZEROES, count, non_idealities,
 };
 use super::entry::Entry;
 
@@ -76,6 +79,7 @@ struct Config {
     wide_levels_bits: u32,
     levels_spread: f64,
     levels_from: LevelsFrom,
+    thresholds_from: ThresholdsFrom,
     sense_offset: f64,
     read_ns: f64,
     seed: i64,
@@ -108,6 +112,7 @@ fn build(resolved: Table) -> Result<Configured, SimError> {
         seed: config.seed.unsigned_abs(),
         chip: config.chip.unsigned_abs(),
         own: None,
+        corrections: None,
     };
     let prices = Prices {
         design: NAME,
@@ -149,8 +154,9 @@ fn build(resolved: Table) -> Result<Configured, SimError> {
         let effect = ChipEffect::new(&fabric);
         Box::new(Arrays { facts, fabric, tiles, effect })
     };
-    if config.levels_from != LevelsFrom::Independent {
-        let search = LevelSearch { facts, fabric, tiles, finish: Box::new(finish) };
+    let thresholds = config.thresholds_from;
+    if config.levels_from != LevelsFrom::Independent || thresholds == ThresholdsFrom::Chip {
+        let search = ChipSearch { facts, fabric, tiles, thresholds, finish: Box::new(finish) };
         return Ok(Configured::NeedsSearch(Box::new(search)));
     }
     Ok(Configured::Ready(finish(facts, fabric)))

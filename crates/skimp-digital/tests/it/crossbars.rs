@@ -261,6 +261,57 @@ fn impossible_settings_and_networks_are_refused() {
     assert!(refused(tile.check_network(&[grouped]).unwrap_err()).contains("8 groups"));
 }
 
+/// Chips whose cells spread widely decide otherwise than the network, and less so with thresholds of their own: over 64 images that
+/// took no part in the estimate. Sums that go on as numbers come closer, too. Clipped thresholds stay clipped.
+#[test]
+fn thresholds_follow_a_chip() {
+    for (name, more) in [
+        ("bsnn-tile", "bias = \"ideal\"\n"),
+        ("bsnn-tile", "bias = \"ideal\"\ncombine = \"adder\"\nlevels_bits = 8\n"),
+        ("xnor-rram", "levels_bits = 8\nwide_levels_bits = 8\n"),
+    ] {
+        for nonlinearity in [Nonlinearity::Sign, Nonlinearity::None] {
+            let base = Case::new([200, 40], Input::Signs, nonlinearity);
+            let weights = base.layer.weights.clone().unwrap();
+            let case = |image: u64| {
+                let mut draws = Draws::new(image, stream("test/thresholds"));
+                let codes: Vec<i32> = (0..200).map(|_| if draws.chance(0.7) { 1 } else { -1 }).collect();
+                let dot = |channel: &[i32]| channel.iter().zip(&codes).map(|(w, x)| i64::from(w * x)).sum::<i64>();
+                let sums =
+                    weights.chunks_exact(200).zip(&base.bias).map(|(channel, bias)| dot(channel) + bias).collect();
+                Case { layer: base.layer.clone(), codes, bias: base.bias.clone(), sums }
+            };
+            let traces = (0..256).map(|image| case(image).trace(image)).collect();
+            let shown = Shown { layers: vec![base.layer.clone()], traces: vec![traces] };
+            let settings = format!("{more}lrs_spread = 0.4\nsense_offset = 0.0\n");
+            let wrong = |design: &dyn Accelerator| -> f64 {
+                let off = |image: u64| {
+                    let case = case(image);
+                    let found = case.on(design, image);
+                    let pairs = found.iter().zip(&case.sums);
+                    match nonlinearity {
+                        Nonlinearity::Sign => pairs.filter(|(a, b)| (**a >= 0) != (**b >= 0)).count() as f64,
+                        _ => pairs.map(|(a, b)| (a - b).abs() as f64).sum(),
+                    }
+                };
+                (1000..1064).map(off).sum()
+            };
+            let network = wrong(&*accelerator(name, &settings));
+            let chip = wrong(&*searched(name, &format!("{settings}thresholds_from = \"chip\""), &shown));
+            assert!(chip < 0.9 * network && chip > 0.0, "{name} {more} {nonlinearity:?}: {network} -> {chip}");
+        }
+    }
+    let model = skimp_sim::find_model(skimp_digital::ACCELERATORS, "bsnn-tile").unwrap();
+    let error = |more: &str| {
+        let settings = format!("thresholds_from = \"chip\"\n{more}").parse().unwrap();
+        model.configure(&settings).unwrap_err().to_string()
+    };
+    assert!(error("combine = \"majority\"").contains("votes"), "{}", error("combine = \"majority\""));
+    assert!(error("wide_input = \"binarized\"").contains("thresholds_from"));
+    let error = model.accelerator(&"thresholds_from = \"chip\"".parse().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("thresholds of the chip"), "{error}");
+}
+
 /// Layers and operands that a search is shown.
 struct Shown {
     layers: Vec<LayerWorkload>,

@@ -40,8 +40,10 @@ pub(crate) fn sample(
     if !facts.config.contains_key(CHIP) || !is_approximate || judge.range.is_empty() {
         return Ok(None);
     }
-    let images = needs_search(designs, design)?.then(|| tuning_images(quantized, judge.images)).transpose()?;
-    let tuner = images.as_ref().map(|images| NetworkTuner::new(images.judge(judge), monitor)).transpose()?;
+    let n_traces = needed_traces(designs, design)?;
+    let images = n_traces.map(|_| tuning_images(quantized, judge.images)).transpose()?;
+    let tuner = images.as_ref().zip(n_traces);
+    let tuner = tuner.map(|(images, n)| NetworkTuner::new(images.judge(judge), n, monitor)).transpose()?;
     let maker = Maker { designs, design, tuner };
     let parts = if config.attribution { facts.non_idealities.as_slice() } else { &[] };
     let runs = 1 + 2 * parts.len();
@@ -75,9 +77,13 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-fn needs_search(designs: &Designs, design: &Design) -> Result<bool, StudyError> {
+/// Images whose operands a search of the design looks at; `None` for a design without one.
+fn needed_traces(designs: &Designs, design: &Design) -> Result<Option<usize>, StudyError> {
     let configured = designs.find(&design.config().model)?.configure(&design.facts().config);
-    Ok(matches!(configured.map_err(|error| design.config().fault(error))?, Configured::NeedsSearch(_)))
+    match configured.map_err(|error| design.config().fault(error))? {
+        Configured::NeedsSearch(search) => Ok(Some(search.n_traces())),
+        Configured::Ready(_) => Ok(None),
+    }
 }
 
 /// Makes chips of a design.

@@ -17,9 +17,6 @@ use crate::monitor::Monitor;
 use crate::simulate::effects::{Judge, image_trace};
 use crate::simulate::layers::SimulatedLayer;
 
-/// Images whose operands a search may look at.
-const TUNING_TRACES: usize = 16;
-
 /// Most outputs of the network times images whose traces a search keeps.
 const TUNING_OUTPUTS: usize = 1 << 23;
 
@@ -75,7 +72,7 @@ pub(crate) struct Tuned {
 /// The accelerator with searched parameters and what the search saw; `judge` holds the images of the search.
 pub(crate) fn tuned(judge: &Judge<'_>, search: &dyn Searchable, monitor: &dyn Monitor) -> Result<Tuned, StudyError> {
     monitor.stage(&format!("searching parameters of {}", search.facts().name), 0);
-    let tuner = NetworkTuner::new(judge.clone(), monitor)?;
+    let tuner = NetworkTuner::new(judge.clone(), search.n_traces(), monitor)?;
     let found = search.search(&tuner);
     if monitor.interrupted() {
         return Err(StudyError::Interrupted);
@@ -116,9 +113,10 @@ pub(crate) struct NetworkTuner<'a> {
 }
 
 impl<'a> NetworkTuner<'a> {
-    pub(crate) fn new(judge: Judge<'a>, monitor: &'a dyn Monitor) -> Result<Self, StudyError> {
+    /// Shows traces of the first `n_traces` images.
+    pub(crate) fn new(judge: Judge<'a>, n_traces: usize, monitor: &'a dyn Monitor) -> Result<Self, StudyError> {
         let workloads: Vec<_> = judge.layers.iter().map(|layer| layer.operands.workload.clone()).collect();
-        let traces = traces(&judge, &workloads)?;
+        let traces = traces(&judge, &workloads, n_traces)?;
         let (mut batches, mut bytes, mut exact) = (Vec::new(), 0, Tally::default());
         for range in judge.batches() {
             let batch = judge.batch(range)?;
@@ -162,9 +160,9 @@ fn once<'j>(judge: &Judge<'j>) -> Result<&'j IntegerExecutor, StudyError> {
 }
 
 /// Traces of the first tuning images at every layer.
-fn traces(judge: &Judge<'_>, workloads: &[LayerWorkload]) -> Result<Vec<Vec<LayerTrace>>, StudyError> {
+fn traces(judge: &Judge<'_>, workloads: &[LayerWorkload], n_traces: usize) -> Result<Vec<Vec<LayerTrace>>, StudyError> {
     let outputs: usize = workloads.iter().map(|layer| layer.shape.output_count()).sum();
-    let n_traces = (TUNING_OUTPUTS / outputs.max(1)).clamp(1, TUNING_TRACES).min(judge.range.len());
+    let n_traces = (TUNING_OUTPUTS / outputs.max(1)).clamp(1, n_traces.max(1)).min(judge.range.len());
     let mut traces: Vec<Vec<LayerTrace>> = workloads.iter().map(|_| Vec::new()).collect();
     for range in judge.images.batches_of(judge.range.start..judge.range.start + n_traces, 1) {
         let batch = judge.images.batch(range)?;

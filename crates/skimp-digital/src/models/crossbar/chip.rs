@@ -7,6 +7,7 @@ use skimp_analog::{Chip, Crossbar, Levels, Synapse, Tiling, add_rows};
 use skimp_numerics::rng::{normal, random_u64, stream};
 use skimp_sim::{LayerEffect, LayerTrace, LayerWorkload, Nonlinearity, SimError};
 
+use super::chip_thresholds::Correction;
 use super::counts::{Channels, Constants};
 use super::inputs::windows;
 use super::{Combine, Fabric, Inputs, LevelRule, Placing, WideInput};
@@ -125,6 +126,7 @@ pub(super) struct Read<'a> {
     constants: Constants<'a>,
     inputs: Inputs,
     bias: Arc<[i64]>,
+    corrections: Option<&'a [Correction]>,
 }
 
 impl Read<'_> {
@@ -155,14 +157,19 @@ impl Read<'_> {
         for output in 0..k {
             let unit = constants.unit(output);
             let sum = &mut sums[at(output)];
+            let shift = if decides { self.shift(output) } else { 0 };
+            *sum += shift;
             let mut off =
                 gain * f64::from(scratch.sums[output]) + inputs.span() * f64::from(chip.offsets[output]) * gain;
             if clips {
-                off += constants.clipped(output, self.bias[output]);
+                off += constants.clipped(output, self.bias[output] + shift);
             }
             let margin = if decides { (*sum as f64 / unit + off).abs() / gain } else { 0.0 };
             off += gain * chip.crossbar.read(noise, number, 0, output, margin);
             *sum += (off * unit).round() as i64;
+            if !decides {
+                *sum = self.value(output, *sum);
+            }
             // A difference of 0 is a fire, and the sign of 0 is none.
             if decides && *sum == 0 {
                 *sum = 1;
@@ -271,8 +278,19 @@ impl Read<'_> {
         for (output, total) in totals.into_iter().enumerate() {
             let sum = starts[at(output)] + (total * self.constants.unit(output)).round() as i64;
             let decides = self.layer.nonlinearity == Nonlinearity::Sign;
+            let sum = if decides { sum + self.shift(output) } else { self.value(output, sum) };
             sums[at(output)] = if decides && sum == 0 { 1 } else { sum };
         }
+    }
+
+    /// By how much the threshold of an output follows the chip.
+    fn shift(&self, output: usize) -> i64 {
+        self.corrections.and_then(|all| all.get(output)).map_or(0, |correction| correction.shift())
+    }
+
+    /// A sum as the exact network would have it.
+    fn value(&self, output: usize, sum: i64) -> i64 {
+        self.corrections.and_then(|all| all.get(output)).map_or(sum, |correction| correction.value(sum))
     }
 
     /// The sums of each row tile, bit by bit where inputs have several: what a bit counts, the row tile, and its sums.
@@ -305,7 +323,8 @@ impl OnChip {
         (inputs, bias): (Inputs, Arc<[i64]>),
     ) -> Read<'a> {
         let constants = Constants::of(fabric, &self.channels, self.crossbar.tiling().row_tiles(), inputs);
-        Read { fabric, layer, chip: self, constants, inputs, bias }
+        let corrections = fabric.corrections.as_ref().and_then(|all| all.of(&layer.name));
+        Read { fabric, layer, chip: self, constants, inputs, bias, corrections }
     }
 
     pub(super) fn new(fabric: &Fabric, layer: &LayerWorkload, inputs: Inputs) -> Result<Self, SimError> {

@@ -2,6 +2,7 @@
 
 mod cells;
 mod chip;
+mod chip_thresholds;
 mod counts;
 mod inputs;
 mod own_levels;
@@ -14,9 +15,10 @@ use skimp_sim::{LayerWorkload, SimError};
 
 pub(super) use cells::{CELL_KEYS, CellSettings, non_idealities};
 pub(super) use chip::ChipEffect;
+pub(super) use chip_thresholds::{Corrections, ThresholdsFrom};
 pub(super) use counts::count;
 pub(super) use inputs::{Inputs, windows};
-pub(super) use own_levels::{LevelSearch, LevelsFrom, OwnSums};
+pub(super) use own_levels::{ChipSearch, LevelsFrom, OwnSums};
 pub(super) use prices::{Prices, ZEROES};
 
 /// How partial sums of row tiles become one.
@@ -106,6 +108,8 @@ pub(super) struct Fabric {
     pub(super) chip: u64,
     /// The network's partial sums, where its levels are placed by them.
     pub(super) own: Option<Arc<OwnSums>>,
+    /// What the chip's sums are beside the exact ones, where its thresholds follow them.
+    pub(super) corrections: Option<Arc<Corrections>>,
 }
 
 impl Fabric {

@@ -1,4 +1,4 @@
-//! Levels from a network's own partial sums, which calibration images show.
+//! What a chip and its network show on tuning images: levels from the network's own partial sums, thresholds from the chip's sums.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,6 +9,7 @@ use skimp_analog::Levels;
 use skimp_sim::{Accelerator, Facts, LayerTrace, LayerWorkload, Searchable, SimError, Tuner};
 
 use super::chip::OnChip;
+use super::chip_thresholds::{Corrections, IMAGES, ThresholdsFrom};
 use super::inputs::windows;
 use super::{Combine, Fabric, Inputs, LevelRule, Placing};
 
@@ -132,30 +133,44 @@ fn partial_sums(
     Ok(histograms)
 }
 
+/// Images whose partial sums place levels.
+const TRACES: usize = 16;
+
 /// Makes the design of its facts and of a fabric that has the network's sums.
 type Finish = dyn Fn(Facts, Fabric) -> Box<dyn Accelerator> + Send + Sync;
 
-/// A design whose levels are placed by a network's own partial sums.
-pub(in crate::models) struct LevelSearch {
+/// A design whose levels are placed by a network's own partial sums, or whose thresholds by those of its chip.
+pub(in crate::models) struct ChipSearch {
     pub(in crate::models) facts: Facts,
     pub(in crate::models) fabric: Fabric,
     pub(in crate::models) tiles: u64,
+    pub(in crate::models) thresholds: ThresholdsFrom,
     pub(in crate::models) finish: Box<Finish>,
 }
 
-impl fmt::Debug for LevelSearch {
+impl fmt::Debug for ChipSearch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LevelSearch").field("fabric", &self.fabric).finish_non_exhaustive()
+        f.debug_struct("ChipSearch").field("fabric", &self.fabric).finish_non_exhaustive()
     }
 }
 
-impl Searchable for LevelSearch {
+impl Searchable for ChipSearch {
     fn facts(&self) -> &Facts {
         &self.facts
     }
 
     fn searches(&self) -> &'static str {
-        "levels of partial sums"
+        match self.thresholds {
+            ThresholdsFrom::Network => "levels of partial sums",
+            ThresholdsFrom::Chip => "thresholds of the chip",
+        }
+    }
+
+    fn n_traces(&self) -> usize {
+        match self.thresholds {
+            ThresholdsFrom::Network => TRACES,
+            ThresholdsFrom::Chip => IMAGES,
+        }
     }
 
     fn search(&self, tuner: &dyn Tuner) -> Result<Box<dyn Accelerator>, SimError> {
@@ -163,11 +178,19 @@ impl Searchable for LevelSearch {
         let mut own = OwnSums::default();
         if let Combine::Adder(rule) = self.fabric.combine {
             for (idx, layer) in tuner.layers().iter().enumerate() {
-                let sums = partial_sums(&self.fabric, rule, layer, tuner.traces(idx))?;
+                if rule.from == LevelsFrom::Independent {
+                    break;
+                }
+                let traces = tuner.traces(idx);
+                let sums = partial_sums(&self.fabric, rule, layer, &traces[..traces.len().min(TRACES)])?;
                 own.layers.insert(layer.name.clone(), sums);
             }
         }
-        let fabric = Fabric { own: Some(Arc::new(own)), ..self.fabric.clone() };
+        let mut fabric = Fabric { own: Some(Arc::new(own)), ..self.fabric.clone() };
+        if self.thresholds == ThresholdsFrom::Chip {
+            let found = Corrections::measured(&fabric, tuner.layers(), |idx| tuner.traces(idx))?;
+            fabric.corrections = Some(Arc::new(found));
+        }
         Ok((self.finish)(self.facts.clone(), fabric))
     }
 }
