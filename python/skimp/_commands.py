@@ -62,6 +62,7 @@ def train(
     loss: str | None = None,
     precision: str | None = None,
     quantizer: str | None = None,
+    noise: str | None = None,
     freeze: str | Iterable[str] = (),
     batch_norm_momentum: float | None = None,
     seed: int | None = None,

@@ -76,6 +76,9 @@ pub enum TrainError {
     /// An optimizer, a schedule or an augmentation is written wrongly.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// A device, a cell or a layer on cells that cannot be.
+    #[error(transparent)]
+    Analog(#[from] skimp_analog::AnalogError),
     /// The data set cannot be read or does not fit the network's input.
     #[error(transparent)]
     Images(#[from] DataError),

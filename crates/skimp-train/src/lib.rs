@@ -13,6 +13,7 @@ mod error;
 pub mod loader;
 pub mod log;
 mod loss;
+pub mod noise;
 pub mod optimizer;
 pub mod policy;
 pub mod quantizer;

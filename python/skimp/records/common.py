@@ -69,6 +69,8 @@ class TrainConfig(Part):
     """The precision policy, ``NAME[:switch=value,...]``."""
     quantizer: str | None
     """The form of the trained network, ``NAME[:setting=value,...]``; the network's own where none is given."""
+    noise: str | None
+    """The resistive cells that deviate in training, ``DEVICE[:setting=value,...]``."""
     freeze: list[str]
     """Parameters that stay as they are: names, or beginnings of names that end in ``*``."""
     batch_norm_momentum: float

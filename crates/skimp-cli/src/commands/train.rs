@@ -205,6 +205,13 @@ impl Settings for TrainConfig {
             "Form of the trained network: bnn, bsnn, … (see `skimp list quantizers`) [default: as it is]",
         )
         .words(|| skimp::names("quantizers")),
+        Setting::new(
+            "noise",
+            "DEVICE[:KEYS]",
+            "Resistive cells that deviate in training, beside weights of ±1: neurosim:lrs_spread=0.3,synapse=xnor, … (see \
+             `skimp list devices`)",
+        )
+        .words(|| skimp::names("devices")),
         Setting::new("freeze", "NAME", "Parameter that stays as it is, repeatable; a `*` at the end stands for any ending"),
         Setting::new(
             "batch_norm_momentum",

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use skimp_train::augment::Augment;
 use skimp_train::log::LOG_FORMATS;
+use skimp_train::noise::DeviceNoise;
 use skimp_train::optimizer::{GradientClip, OptimizerConfig};
 use skimp_train::quantizer::{self, Quantizer};
 use skimp_train::schedule::Schedule;
@@ -67,6 +68,9 @@ pub struct TrainConfig {
     /// The form of the trained network, `NAME[:setting=value,...]`; the network's own where none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantizer: Option<String>,
+    /// The resistive cells that deviate in training, `DEVICE[:setting=value,...]`; beside a quantizer whose weights are ±1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<String>,
     /// Parameters that stay as they are: names, or beginnings of names that end in `*`.
     pub freeze: Vec<String>,
     /// Share of the new batch in batch normalization's running statistics.
@@ -102,6 +106,7 @@ impl Default for TrainConfig {
             augment: Vec::new(),
             precision: "fp32".to_owned(),
             quantizer: None,
+            noise: None,
             freeze: Vec::new(),
             batch_norm_momentum: 0.1,
             seed: 0,
@@ -159,7 +164,7 @@ impl TrainConfig {
     /// # Errors
     /// [`StudyError::Setting`], [`StudyError::Count`] or [`StudyError::Train`] naming the setting.
     pub fn check_settings(&self) -> Result<(), StudyError> {
-        self.check().map(drop)
+        self.understood().map(drop)
     }
 
     /// Checks that `table` of a study file leaves alone what the study gives elsewhere: network, data and seed, and the keys
@@ -182,10 +187,11 @@ impl TrainConfig {
 
     /// Checks that no quantizer is asked for, where `what` trains the network as it is.
     pub(crate) fn check_plain(&self, what: &str) -> Result<(), StudyError> {
-        match &self.quantizer {
+        let found = [("quantizer", &self.quantizer), ("noise", &self.noise)];
+        match found.into_iter().find_map(|(setting, found)| Some((setting, found.as_ref()?))) {
             None => Ok(()),
-            Some(found) => Err(StudyError::Setting {
-                setting: "quantizer",
+            Some((setting, found)) => Err(StudyError::Setting {
+                setting,
                 found: found.clone(),
                 expected: format!("none: {what} trains the network as it is"),
             }),
@@ -194,6 +200,19 @@ impl TrainConfig {
 
     /// Understands every text before anything is opened.
     pub(crate) fn check(&self) -> Result<Checked, StudyError> {
+        let checked = self.understood()?;
+        match (&checked.quantizer, &self.noise) {
+            (None, Some(found)) => Err(StudyError::Setting {
+                setting: "noise",
+                found: found.clone(),
+                expected: "none without a quantizer whose weights are ±1 (--quantizer bnn, bsnn, …)".to_owned(),
+            }),
+            _ => Ok(checked),
+        }
+    }
+
+    /// Every text by itself: settings given one by one have the others' defaults beside them.
+    fn understood(&self) -> Result<Checked, StudyError> {
         if self.batch_size == 0 {
             return Err(StudyError::Count { what: "images of a batch", found: 0, expected: "at least 1".to_owned() });
         }
@@ -226,6 +245,11 @@ impl TrainConfig {
             checkpoints: None,
         };
         let quantizer = self.quantizer.as_deref().map(quantizer::create).transpose()?;
+        let noise = self.noise.as_deref().map(DeviceNoise::parse).transpose()?;
+        let quantizer = match (quantizer, noise) {
+            (Some(quantizer), Some(noise)) => Some(quantizer.with_noise(noise)?),
+            (quantizer, _) => quantizer,
+        };
         if let Some(quantizer) = &quantizer {
             let policy = self.precision.split(':').next().unwrap_or_default();
             quantizer.check_precision(policy)?;

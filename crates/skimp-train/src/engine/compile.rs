@@ -331,6 +331,12 @@ impl<'a> Compiler<'a> {
             let steps = steps.map(|steps| self.step_param(idx, &steps));
             params.extend(steps);
             linear.quantize(form, steps);
+            if let Some(&noise) = self.options.noise.get(&node.name) {
+                if !matches!(form, crate::quantizer::WeightForm::Sign { .. }) {
+                    return Err(self.error(node, "noise of cells needs weights of ±1 (a binary quantizer)"));
+                }
+                linear.add_noise(noise, &node.name);
+            }
         }
         let x: Vec<ValueId> = node.inputs[0].into_iter().collect();
         self.push(idx, kind, &x, params, Box::new(linear))

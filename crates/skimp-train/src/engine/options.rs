@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use skimp_cpu::nhwc::Zeros;
 
+use crate::noise::LayerNoise;
 use crate::quantizer::{ActivationCodes, WeightForm};
 use crate::reference::SignTraining;
 
@@ -30,6 +31,9 @@ pub struct ModelOptions {
     /// What stands for the weight of a convolution or dense layer, by the name of its node; layers that are not named take
     /// their weight as it is. An exported graph has the weight that learns.
     pub weights: BTreeMap<String, WeightForm>,
+    /// What cells add to the sums of layers of binary weights in training, by the name of the node: their weights' form has to be
+    /// one of signs.
+    pub noise: BTreeMap<String, LayerNoise>,
     /// Nodes of one input whose output is rounded to codes, by name. Their operator (`Clip` or `Identity`) is what an
     /// exported graph has.
     pub codes: BTreeMap<String, ActivationCodes>,
@@ -50,6 +54,7 @@ impl Default for ModelOptions {
             sign: SignTraining::default(),
             detaches_reset: false,
             weights: BTreeMap::new(),
+            noise: BTreeMap::new(),
             codes: BTreeMap::new(),
             zero_errors: Zeros::Auto,
         }

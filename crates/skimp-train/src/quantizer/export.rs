@@ -43,7 +43,7 @@ fn rectified(quantizer: &Quantizer, model: &Model, mut chain: Chain) -> Result<G
     let n_blocks = chain.blocks.len();
     for (idx, block) in chain.blocks.iter_mut().enumerate() {
         let inputs = block.weight.shape()[1];
-        if let Some(form) = quantizer.form(idx, n_blocks, inputs) {
+        if let Some(form) = quantizer.form((idx, &block.layer.0), n_blocks, inputs) {
             let param = param(model, &block.weight_name())?;
             let scales = form.scales(param.values(), output_channels(param), &[]);
             let mut values = vec![0.0; param.len()];
@@ -59,7 +59,7 @@ fn thresholds(quantizer: &Quantizer, model: &Model, chain: &Chain) -> Result<Gra
     let n_blocks = chain.blocks.len();
     let mut weights = Vec::with_capacity(n_blocks);
     for (idx, block) in chain.blocks.iter().enumerate() {
-        weights.push(weight(quantizer.form(idx, n_blocks, block.weight.shape()[1]), model, block)?);
+        weights.push(weight(quantizer.form((idx, &block.layer.0), n_blocks, block.weight.shape()[1]), model, block)?);
     }
     let blocks = chain.blocks.iter().filter(|block| !block.pools.is_empty());
     let mut pooled = blocks.filter_map(|block| block.norm.as_ref());

@@ -66,6 +66,11 @@ impl QuantizerEntry for IntEntry {
                 default: "8",
                 summary: "bits of the weights of the first and the last layer, 2 to 8, or same as the others",
             },
+            Switch {
+                name: "layers",
+                default: "none",
+                summary: "bits of the weights of single layers, NAME=BITS/NAME=BITS; `*` at the end of a name stands for any ending",
+            },
         ]
     }
 
@@ -80,6 +85,7 @@ impl QuantizerEntry for IntEntry {
         };
         let activation_bits = spec.read("activations", None, "2 to 8, or same", bits)?.unwrap_or(self.0);
         let ends = spec.read("ends", Some(8), "2 to 8, or same", bits)?;
+        let layer_bits = spec.read("layers", Vec::new(), "none, or NAME=BITS/NAME=BITS with 2 to 8 bits", layers)?;
         let (weight_step, activation_step) = match method {
             0 => (WeightStep::Learned, ActivationStep::Learned),
             1 => (WeightStep::MaxAbs, ActivationStep::Pact { first }),
@@ -89,7 +95,18 @@ impl QuantizerEntry for IntEntry {
             weights: Weights::Codes { bits: self.0, step: weight_step },
             activations: Activations::Codes { bits: activation_bits, step: activation_step },
             ends: ends.map_or(Ends::Same, Ends::Bits),
+            layer_bits,
             ..Quantizer::float(self.name())
         })
     }
+}
+
+/// Widths of single layers.
+fn layers(text: &str) -> Option<Vec<(String, u32)>> {
+    let one = |item: &str| {
+        let (name, bits) = item.rsplit_once('=')?;
+        let bits = bits.trim().parse().ok().filter(|bits| (2..=8).contains(bits))?;
+        (!name.trim().is_empty()).then(|| (name.trim().to_owned(), bits))
+    };
+    if text == "none" { Some(Vec::new()) } else { text.split('/').map(one).collect() }
 }

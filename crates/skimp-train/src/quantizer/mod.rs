@@ -33,6 +33,7 @@ pub use weight::{SignGradient, SignScale, WeightForm, WeightStep, max_code};
 
 use self::blocks::Chain;
 use self::hooks::{Centered, Latent, Rule};
+use crate::noise::{DeviceNoise, Drive, LayerNoise};
 use crate::optimizer::ParamHook;
 use crate::policy::Switch;
 use crate::reference::{SignTraining, SignValues};
@@ -114,10 +115,15 @@ pub struct Quantizer {
     pub padding: Padding,
     /// Weights of the first and the last layer.
     pub ends: Ends,
+    /// Bits of the weights of single layers, by name or by the beginning of one with a `*` behind it; the last one that fits
+    /// counts.
+    pub layer_bits: Vec<(String, u32)>,
     /// How the weights that learn are kept.
     pub latents: Latents,
     /// Time steps of spiking activations.
     pub time: OverTime,
+    /// What cells add to sums in training.
+    pub noise: Option<DeviceNoise>,
 }
 
 impl Quantizer {
@@ -130,8 +136,10 @@ impl Quantizer {
             activations: Activations::Rectifier,
             padding: Padding::Zero,
             ends: Ends::Same,
+            layer_bits: Vec::new(),
             latents: Latents::default(),
             time: OverTime::default(),
+            noise: None,
         }
     }
 
@@ -146,9 +154,10 @@ impl Quantizer {
             return Err(TrainError::Network { network: graph.name().to_owned(), cause });
         }
         let mut chain = Chain::read(graph)?.trainable(&self.activation_op(), self.padding.value())?;
+        self.check_layers(&chain)?;
         let n_blocks = chain.blocks.len();
         for (idx, block) in chain.blocks.iter_mut().enumerate() {
-            if let Some(WeightForm::Sign { .. }) = self.form(idx, n_blocks, 1) {
+            if let Some(WeightForm::Sign { .. }) = self.form((idx, &block.layer.0), n_blocks, 1) {
                 let elements = block.weight.as_f32().unwrap_or_default().iter().map(|w| w * self.latents.scale);
                 block.weight = skimp_graph::Tensor::from_f32(block.weight.shape().to_vec(), elements.collect());
             }
@@ -166,6 +175,19 @@ impl Quantizer {
             found: cause,
         })?;
         Ok(temporal.on(graph))
+    }
+
+    /// Checks that every width of single layers has one.
+    fn check_layers(&self, chain: &Chain) -> Result<(), TrainError> {
+        let names = || chain.blocks.iter().map(|block| block.layer.0.as_str());
+        match self.layer_bits.iter().find(|(pattern, _)| !names().any(|name| fits(pattern, name))) {
+            None => Ok(()),
+            Some((pattern, bits)) => Err(TrainError::Option {
+                name: "layers".to_owned(),
+                expected: format!("names of {}", names().collect::<Vec<_>>().join(", ")),
+                found: format!("{pattern}={bits}"),
+            }),
+        }
     }
 
     /// The nodes whose output is in codes.
@@ -192,10 +214,12 @@ impl Quantizer {
     }
 
     /// What stands for the weight of layer `idx` of so many, of `inputs` input channels.
-    fn form(&self, idx: usize, n_layers: usize, inputs: usize) -> Option<WeightForm> {
+    fn form(&self, (idx, name): (usize, &str), n_layers: usize, inputs: usize) -> Option<WeightForm> {
         let is_end = idx == 0 || idx + 1 == n_layers;
+        let own = self.layer_bits.iter().rev().find(|(pattern, _)| fits(pattern, name));
         match (self.weights, self.ends) {
             (Weights::Real, _) => None,
+            (Weights::Codes { step, .. }, _) if own.is_some() => own.map(|&(_, bits)| WeightForm::Codes { bits, step }),
             (_, Ends::Real) if is_end => None,
             (Weights::Sign { scale, is_scaled }, _) => {
                 let gradient = if is_scaled { SignGradient::Scaled { inputs } } else { SignGradient::Straight };
@@ -215,8 +239,11 @@ impl Quantizer {
         let n_blocks = chain.blocks.len();
         for (idx, block) in chain.blocks.iter().enumerate() {
             let inputs = block.weight.shape().get(1).copied().unwrap_or(1);
-            if let Some(form) = self.form(idx, n_blocks, inputs) {
-                options.weights.insert(block.layer.0.clone(), form);
+            let Some(form) = self.form((idx, &block.layer.0), n_blocks, inputs) else { continue };
+            options.weights.insert(block.layer.0.clone(), form);
+            if let Some(noise) = self.noise {
+                let drive = self.drive(idx, matches!(block.layer.1, Op::Conv(_)));
+                options.noise.insert(block.layer.0.clone(), LayerNoise { noise, drive });
             }
         }
         if let Activations::Sign(sign) = self.activations {
@@ -239,7 +266,9 @@ impl Quantizer {
             if let Some((idx, block)) = found {
                 let columns = output_channels(param);
                 let inputs = block.weight.shape()[1];
-                let Some(WeightForm::Sign { .. }) = self.form(idx, n_blocks, inputs) else { return Rule::NONE };
+                let Some(WeightForm::Sign { .. }) = self.form((idx, &block.layer.0), n_blocks, inputs) else {
+                    return Rule::NONE;
+                };
                 let taps = (block.fan_in() / inputs) as f32;
                 let fans = taps * (inputs + columns) as f32;
                 let Latents { clip, glorot, center, .. } = self.latents;
@@ -290,6 +319,36 @@ impl Quantizer {
         })
     }
 
+    /// The quantizer with cells that deviate in training.
+    ///
+    /// # Errors
+    /// [`TrainError::Option`] for one whose weights are not ±1.
+    pub fn with_noise(self, noise: DeviceNoise) -> Result<Self, TrainError> {
+        if !matches!(self.weights, Weights::Sign { .. }) {
+            return Err(TrainError::Option {
+                name: "noise".to_owned(),
+                expected: "none, or a quantizer whose weights are ±1 (skimp list quantizers)".to_owned(),
+                found: format!("quantizer {}, whose weights are {}", self.name, self.weights_in_words()),
+            });
+        }
+        Ok(Self { noise: Some(noise), ..self })
+    }
+
+    fn weights_in_words(&self) -> &'static str {
+        QUANTIZERS.iter().find(|entry| entry.name() == self.name).map_or("others", |entry| entry.weights())
+    }
+
+    /// How the inputs of layer `idx` reach the rows of a crossbar. Beside signs, padding with 0 is a third value.
+    fn drive(&self, idx: usize, is_convolution: bool) -> Drive {
+        let signs = SignValues::PlusMinusOne;
+        let are_signs = matches!(self.activations, Activations::Sign(SignTraining { values, .. }) if values == signs);
+        match idx {
+            0 => Drive::Values { are_images: true },
+            _ if are_signs && !(is_convolution && self.padding == Padding::Zero) => Drive::Signs,
+            _ => Drive::Values { are_images: false },
+        }
+    }
+
     /// Whether the network has several time steps.
     fn runs_over_time(&self) -> bool {
         self.time.steps > 1
@@ -299,6 +358,11 @@ impl Quantizer {
     fn is_spiking(&self) -> bool {
         matches!(self.activations, Activations::Sign(SignTraining { values: SignValues::ZeroOne, .. }))
     }
+}
+
+/// Whether a layer is meant: by its name, or by the beginning of one in front of a `*`.
+fn fits(pattern: &str, name: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start))
 }
 
 #[cfg(test)]

@@ -45,7 +45,9 @@ pub(super) fn export(quantizer: &Quantizer, model: &Model) -> Result<Graph, Trai
     let n_blocks = chain.blocks.len();
     let mut layers = Vec::with_capacity(n_blocks);
     for (idx, block) in chain.blocks.iter().enumerate() {
-        let form = quantizer.form(idx, n_blocks, block.weight.shape()[1]).ok_or_else(|| missing(&block.layer.0))?;
+        let form = quantizer
+            .form((idx, &block.layer.0), n_blocks, block.weight.shape()[1])
+            .ok_or_else(|| missing(&block.layer.0))?;
         let layer = layer(form, model, block)?;
         let output = block.activation.as_ref().map(|(name, _)| stored(name)).transpose()?;
         layers.push((layer, output));

@@ -116,6 +116,13 @@ impl WeightForm {
         }
     }
 
+    /// The sign of each weight.
+    pub(crate) fn signs(&self, weight: &[f32], columns: usize) -> Vec<f32> {
+        let mut signs = vec![0.0; weight.len()];
+        by_row(&mut signs, weight, columns, |_, _, w| sign(w));
+        signs
+    }
+
     /// The codes of a weight: its signs, or whole numbers.
     pub(crate) fn codes(&self, weight: &[f32], scales: &[f32], codes: &mut [f32]) {
         match *self {

@@ -19,6 +19,7 @@ mod linear;
 pub mod loss;
 mod moves;
 pub mod neuron;
+pub mod noise;
 mod normalize;
 mod pool;
 pub mod quantize;

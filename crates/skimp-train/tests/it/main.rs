@@ -7,6 +7,7 @@ mod groups;
 mod hooks;
 mod model;
 mod nets;
+mod noise;
 mod oracle;
 mod policies;
 mod pytorch;

@@ -42,7 +42,11 @@ fn images(seed: u64) -> Vec<f32> {
 
 /// A network trained for so many steps.
 fn trained(text: &str, steps: u64) -> (Quantizer, Model, f64) {
-    let quantizer = quantizer::create(text).expect("valid");
+    trained_to(quantizer::create(text).expect("valid"), steps)
+}
+
+/// The same to a quantizer's form.
+pub(crate) fn trained_to(quantizer: Quantizer, steps: u64) -> (Quantizer, Model, f64) {
     let prepared = quantizer.prepare(&float()).expect("a chain");
     let options = ModelOptions { batch: BATCH, ..ModelOptions::default() };
     let mut model = Model::new(&prepared, &quantizer.options(&prepared, options).expect("a chain")).expect("trains");
@@ -86,6 +90,9 @@ fn logits(model: &mut Model, images: &[f32]) -> Vec<f32> {
     model.logits().to_vec()
 }
 
+/// Layers of 8, 4, 6 and 3 bits.
+const MIXED: &str = "int4:layers=conv3=6/fc*=8/fc1=3";
+
 /// Every quantizer with its own settings, and some with others.
 fn texts() -> Vec<String> {
     let others = [
@@ -97,6 +104,7 @@ fn texts() -> Vec<String> {
         "xnor:ends=same,gradient=scaled",
         "snn:surrogate=atan,alpha=4",
         "bsnn:surrogate=sigmoid",
+        MIXED,
     ];
     QUANTIZERS.iter().map(|entry| entry.name().to_owned()).chain(others.map(str::to_owned)).collect()
 }
@@ -354,7 +362,8 @@ fn other_networks_are_refused() {
 }
 
 /// Quantizers of few bits, by every method.
-const CODES: [&str; 8] = [
+const CODES: [&str; 9] = [
+    MIXED,
     "int2",
     "int3:activations=8",
     "int4",
@@ -404,6 +413,31 @@ fn codes_of_few_bits_are_exported_as_they_were_trained() {
             disturb(&mut model);
         }
     }
+}
+
+/// Each layer has the codes of its own width, and the file says so.
+#[test]
+fn layers_have_their_own_widths() {
+    let (quantizer, model, _) = trained(MIXED, 20);
+    let exported = quantizer.export(&model).expect("a chain");
+    let widths = exported.metadata(integer::WEIGHT_BITS_KEY).expect("written").to_owned();
+    let lowered = integer::lower(&exported).expect("a QDQ network");
+    assert_eq!(lowered.float_nodes().count(), 0);
+    let mut lines: Vec<&str> = widths.lines().collect();
+    lines[1..].sort_unstable();
+    let ends = ["3 fc1", "4 conv2", "6 conv3"];
+    assert_eq!((lines[0], &lines[1..]), ("8", &ends[..]), "{widths}");
+    for (name, bits) in [("conv1", 8), ("conv2", 4), ("conv3", 6), ("fc1", 3), ("fc2", 8)] {
+        let form =
+            quantizer.options(&model.to_graph().expect("a graph"), ModelOptions::default()).expect("a chain").weights
+                [name];
+        assert!(matches!(form, quantizer::WeightForm::Codes { bits: found, .. } if found == bits), "{name}: {form:?}");
+    }
+    let error =
+        quantizer::create("int4:layers=conv9=3").expect("may be").prepare(&float()).expect_err("no layer").to_string();
+    assert!(error.contains("layers: expected names of conv1, conv2") && error.contains("conv9=3"), "{error}");
+    let error = quantizer::create("int4:layers=conv1=9").expect_err("too wide").to_string();
+    assert!(error.contains("2 to 8 bits"), "{error}");
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! Convolutions and dense layers: three GEMMs, whose operands the policy may round and whose sums it chooses.
 
 use skimp_cpu::nhwc::{ConvShape, Zeros, bias_grad, conv_forward, conv_input_grad_with, conv_weight_grad};
+use skimp_numerics::rng::Key;
 
+use super::noise::Noise;
 use crate::TrainError;
+use crate::engine::Mode;
 use crate::engine::hooks::HookPlace;
 use crate::engine::kernels::copy;
 use crate::engine::step::{Keeps, Place, Run, Step};
+use crate::noise::LayerNoise;
 use crate::policy::{Contraction, Operand, Pass, Policy, Role, Site};
 use crate::quantizer::WeightForm;
 
@@ -23,6 +27,7 @@ pub(crate) struct Linear {
     biases: Vec<f32>,
     error: Vec<f32>,
     form: Option<Form>,
+    noise: Option<Noise>,
 }
 
 /// What stands for the weight.
@@ -42,12 +47,17 @@ impl Linear {
     pub(crate) fn new(shape: ConvShape, weight: usize, bias: Option<usize>, zero_errors: Zeros) -> Self {
         let empty = Vec::new;
         let (activation, weights, biases, error) = (empty(), empty(), empty(), empty());
-        Self { shape, weight, bias, zero_errors, activation, weights, biases, error, form: None }
+        Self { shape, weight, bias, zero_errors, activation, weights, biases, error, form: None, noise: None }
     }
 
     /// Lets `form` stand for the weight; `steps` is the parameter of learned steps.
     pub(crate) fn quantize(&mut self, form: WeightForm, steps: Option<usize>) {
         self.form = Some(Form { form, steps, scales: Vec::new() });
+    }
+
+    /// Lets cells deviate that hold the weights, which have a form of signs.
+    pub(crate) fn add_noise(&mut self, noise: LayerNoise, name: &str) {
+        self.noise = Some(Noise::new(noise, name));
     }
 
     /// Whether products read a copy of the weight.
@@ -120,6 +130,13 @@ impl Step for Linear {
             let (form, to) = (self.activation_form(n, pass), &mut self.activation);
             rounded(run.policy, site, (Role::Activation, pass), form, run.tensors.value(x_id, n), to);
         }
+        let key = match run.mode {
+            Mode::Train { step, seed } => self.noise.as_ref().map(|_| Key { seed, step, stream: 0, image: 0 }),
+            Mode::Eval => None,
+        };
+        if let (Some(key), Some(noise), Some(Form { form, .. })) = (key, &mut self.noise, &self.form) {
+            noise.begin(&form.signs(run.params[self.weight].values(), shape.k), shape.k, key)?;
+        }
         if copy_w {
             self.copy_weight(site, run, pass, cast_w);
         }
@@ -137,6 +154,10 @@ impl Step for Linear {
                 (Some(bias), None) => Some(run.params[bias].values()),
             };
             conv_forward(&shape, x, w, bias, y, arithmetic, run.workspace);
+            if let (Some(key), Some(noise), Some(Form { scales, .. })) = (key, &mut self.noise, &self.form) {
+                let x = if cast_x { &self.activation[..shape.x_len()] } else { run.tensors.value(x_id, n) };
+                noise.add_to_sums((&shape, x, y), scales, (&run.hooks.images, key), run.workspace);
+            }
         });
         Ok(())
     }
@@ -203,6 +224,9 @@ impl Linear {
                 let learned = steps.map_or(&[][..], |steps| run.params[steps].values());
                 *scales = form.scales(from, columns, learned);
                 form.quantize(from, scales, values);
+                if let (Some(noise), true) = (&self.noise, run.mode != Mode::Eval) {
+                    noise.add_to_weights(scales, values);
+                }
             }
         }
         run.hooks.apply(site, HookPlace::Weight, run.mode, values);

@@ -9,6 +9,7 @@ pub(super) mod join;
 pub(super) mod linear;
 pub(super) mod naive;
 pub(super) mod neuron;
+pub(super) mod noise;
 pub(super) mod norm;
 pub(super) mod pool;
 mod range_norm;
