@@ -148,9 +148,14 @@ fn bf16_to_f32(bits: u16) -> f32 {
 /// or 0, as those of masks and of neutral elements of a maximum are.
 pub(crate) fn meaningless(tensor: &Tensor) -> Option<(usize, f64)> {
     let found = non_finite(tensor)?;
+    // A mask, or what is added to scores and hides some.
     let is_of_mask = match tensor.data() {
-        Data::F32(v) => v.iter().all(|x| x.is_infinite() || x.to_bits() << 1 == 0),
-        Data::F64(v) => v.iter().all(|x| x.is_infinite() || x.to_bits() << 1 == 0),
+        Data::F32(v) => {
+            v.iter().all(|x| x.is_infinite() || x.to_bits() << 1 == 0) || v.iter().all(|x| *x < f32::INFINITY)
+        }
+        Data::F64(v) => {
+            v.iter().all(|x| x.is_infinite() || x.to_bits() << 1 == 0) || v.iter().all(|x| *x < f64::INFINITY)
+        }
         _ => false,
     };
     if is_of_mask { None } else { Some(found) }

@@ -65,7 +65,11 @@ impl Operator for If {
                 (Ok(types), Some(others)) if types != *others => {
                     let list =
                         |types: &[TensorType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                    let feature = format!("branches that give different types: {} and {}", list(others), list(&types));
+                    let (one, other) = (list(others), list(&types));
+                    let feature = format!(
+                        "branches that give different types, {one} and {other}: export with fixed extents, or with a \
+                         condition that is constant, so that one branch is left"
+                    );
                     return Err(signature.unsupported(feature));
                 }
                 (Ok(types), _) => found = Some(types),

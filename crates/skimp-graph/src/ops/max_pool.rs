@@ -1,13 +1,14 @@
 //! MaxPool.
 
 use crate::onnx::export::{Context, Form};
+use crate::onnx::functions::Steps;
 use crate::onnx::import::{Importer, NodeView};
 use crate::onnx::symbolic::{Shape, Symbols};
 use crate::ops::signature::{Signature, shaped};
 use crate::ops::{Definition, Op, Operands, Operator, Rounding, Window, global_pool, unary, window};
 use crate::reference::Call;
 use crate::reference::number::{Number, for_number};
-use crate::shape::{TensorType, WindowAxis};
+use crate::shape::{TensorType, WindowAxis, window_axes};
 use crate::testing::{Case, Generator, case, f, t};
 use crate::{Data, GraphError};
 
@@ -70,7 +71,18 @@ impl Definition for MaxPool {
         node.check_inputs(1, 1)?;
         let x = importer.value(node, 0)?;
         let window = window::import_pool(node, importer, x)?;
-        importer.emit(node, Op::MaxPool(Self { window }), vec![Some(x)])
+        let op = Op::MaxPool(Self { window: window.clone() });
+        if !node.outputs().get(1).is_some_and(|name| !name.is_empty() && importer.is_read(name)) {
+            return importer.emit(node, op, vec![Some(x)]);
+        }
+        let known: Option<Vec<usize>> =
+            importer.shape(x).as_ref().and_then(|shape| shape.get(2..)?.iter().map(|extent| extent.known()).collect());
+        let spatial = known.ok_or_else(|| {
+            node.unsupported("its Indices output for an open height or width: export with fixed ones")
+        })?;
+        let axes = window_axes(&op, node.name(), &window, &spatial)?;
+        importer.emit_all(node, op, vec![Some(x)], node.output_names(0, 1))?;
+        Steps::new(node, importer).max_pool_indices(&axes)
     }
 
     fn draw(generator: &mut Generator, x: usize) -> Option<Vec<usize>> {

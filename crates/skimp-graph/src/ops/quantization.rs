@@ -13,7 +13,7 @@ use crate::{DType, GraphError, Tensor, ValueId};
 /// The axis; blocks are refused.
 pub(super) fn axis(node: &NodeView<'_>) -> Result<i64, GraphError> {
     if node.int_or("block_size", 0)? != 0 {
-        return Err(node.unsupported("scales per block of values that are computed"));
+        return Err(node.unsupported("scales per block (block_size) of values that the network computes: quantize them with one scale, or one for each channel"));
     }
     node.int_or("axis", 1)
 }
@@ -116,7 +116,10 @@ pub(super) fn check(
             }
             Err(signature.invalid(format!("{what} has {n} elements, expected 1 or {} (axis {axis})", x.shape[axis])))
         }
-        _ => Err(signature.unsupported(format!("{what} of shape {:?} (blocked quantization)", parameter.shape))),
+        _ => Err(signature.unsupported(format!(
+            "{what} of shape {:?} (blocked quantization): quantize with one, or one for each channel",
+            parameter.shape
+        ))),
     }
 }
 

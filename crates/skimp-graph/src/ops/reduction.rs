@@ -103,8 +103,16 @@ pub(super) fn import(
     };
     let keep_dims = node.flag("keepdims", true)?;
     let x = importer.value(node, 0)?;
-    let is_noop = axes.is_empty() && node.flag("noop_with_empty_axes", false)?;
-    importer.emit(node, if is_noop { Op::Identity } else { op(axes, keep_dims) }, vec![Some(x)])
+    if axes.is_empty() && node.flag("noop_with_empty_axes", false)? {
+        // Each element alone.
+        return match node.op_type() {
+            "ReduceL1" | "ReduceL2" => importer.emit(node, Op::Abs, vec![Some(x)]),
+            "ReduceLogSum" => importer.emit(node, Op::Log, vec![Some(x)]),
+            "ReduceSumSquare" => importer.emit(node, Op::Mul, vec![Some(x), Some(x)]),
+            _ => importer.emit(node, Op::Identity, vec![Some(x)]),
+        };
+    }
+    importer.emit(node, op(axes, keep_dims), vec![Some(x)])
 }
 
 /// The ONNX form, with the axes as an input or as an attribute.

@@ -101,6 +101,8 @@ pub struct Resize {
     pub regions: Vec<[f32; 2]>,
     /// What lies outside the input, of `TfCropAndResize` only.
     pub extrapolation: f32,
+    /// Whether the kernel is as much wider as an axis shrinks, so that every element counts.
+    pub antialias: bool,
 }
 
 impl Resize {
@@ -112,14 +114,24 @@ impl Resize {
         }
     }
 
+    /// The scale of an axis that shrinks, where the kernel is as much wider.
+    fn shrinks(&self, axis: usize, input: usize, output: usize) -> Option<f64> {
+        let scale = self.scale(axis, input, output);
+        (self.antialias && scale < 1.0).then_some(scale)
+    }
+
+    fn scale(&self, axis: usize, input: usize, output: usize) -> f64 {
+        match self.targets[axis] {
+            Target::Scale(scale) => f64::from(scale),
+            Target::Fitted { scale, .. } => scale,
+            Target::Keep | Target::Size(_) => output as f64 / input as f64,
+        }
+    }
+
     /// The input coordinate that output index `x` along `axis` stands for.
     fn coordinate(&self, axis: usize, x: usize, input: usize, output: usize) -> f64 {
         let (n, m, x) = (input as f64, output as f64, x as f64);
-        let scale = match self.targets[axis] {
-            Target::Scale(scale) => f64::from(scale),
-            Target::Fitted { scale, .. } => scale,
-            Target::Keep | Target::Size(_) => m / n,
-        };
+        let scale = self.scale(axis, input, output);
         let half_pixel = (x + 0.5) / scale - 0.5;
         match self.coordinates {
             Coordinates::HalfPixel => half_pixel,
@@ -176,8 +188,14 @@ impl Resize {
                 };
                 return Some(vec![(index.clamp(0.0, last) as usize, 1.0)]);
             }
-            Interpolation::Linear { exclude_outside } => (vec![1.0 - fraction, fraction], base, exclude_outside),
-            Interpolation::Cubic { a, exclude_outside } => (cubic(fraction, a.into()), base - 1.0, exclude_outside),
+            Interpolation::Linear { exclude_outside } => match self.shrinks(axis, input, output) {
+                Some(scale) => wide(fraction, scale, 1.0, base, exclude_outside, |x| 1.0 - x),
+                None => (vec![1.0 - fraction, fraction], base, exclude_outside),
+            },
+            Interpolation::Cubic { a, exclude_outside } => match self.shrinks(axis, input, output) {
+                Some(scale) => wide(fraction, scale, 2.0, base, exclude_outside, |x| keys(x, a.into())),
+                None => (cubic(fraction, a.into()), base - 1.0, exclude_outside),
+            },
         };
         let places = (0..weights.len()).map(|i| first + i as f64);
         let mut taps = Vec::with_capacity(weights.len());
@@ -194,12 +212,37 @@ impl Resize {
     }
 }
 
+/// The weights of all elements that a kernel of `radius`, drawn out by `1 / scale`, reaches around `base + fraction`, whose
+/// sum is 1; the first of these elements, and whether those outside count nothing.
+fn wide(
+    fraction: f64,
+    scale: f64,
+    radius: f64,
+    base: f64,
+    exclude_outside: bool,
+    kernel: impl Fn(f64) -> f64,
+) -> (Vec<f64>, f64, bool) {
+    let reach = radius / scale;
+    let (first, last) = ((fraction - reach).floor() as i64, (fraction + reach).ceil() as i64);
+    let weight = |place: i64| {
+        let distance = (place as f64 - fraction).abs() * scale;
+        if distance < radius { kernel(distance) } else { 0.0 }
+    };
+    let mut weights: Vec<f64> = (first..=last).map(weight).collect();
+    let sum: f64 = weights.iter().sum();
+    weights.iter_mut().for_each(|weight| *weight /= sum);
+    (weights, base + first as f64, exclude_outside)
+}
+
+/// The cubic kernel at a distance of up to 2.
+fn keys(x: f64, a: f64) -> f64 {
+    if x <= 1.0 { ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0 } else { ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a }
+}
+
 /// The weights of the neighbours −1, 0, 1 and 2 (Keys, "Cubic convolution interpolation for digital image processing",
 /// 1981).
 fn cubic(x: f64, a: f64) -> Vec<f64> {
-    let near = |x: f64| ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
-    let far = |x: f64| ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a;
-    vec![far(x + 1.0), near(x), near(1.0 - x), far(2.0 - x)]
+    [x + 1.0, x, 1.0 - x, 2.0 - x].map(|distance| keys(distance, a)).to_vec()
 }
 
 impl Operator for Resize {
@@ -217,8 +260,13 @@ impl Operator for Resize {
         let shape: Vec<usize> = x.shape.iter().enumerate().map(|(axis, &n)| self.output_extent(axis, n)).collect();
         for (axis, (&input, &output)) in x.shape.iter().zip(&shape).enumerate() {
             let is_scale = |scale: &f32| scale.is_finite() && *scale > 0.0;
-            if matches!(&self.targets[axis], Target::Scale(scale) if !is_scale(scale)) || (input == 0 && output > 0) {
-                return Err(signature.invalid(format!("axis {axis} of extent {input} as {:?}", self.targets[axis])));
+            if let Target::Scale(scale) = self.targets[axis]
+                && !is_scale(&scale)
+            {
+                return Err(signature.invalid(format!("axis {axis} is scaled by {scale}, expected a number above 0")));
+            }
+            if input == 0 && output > 0 {
+                return Err(signature.invalid(format!("axis {axis} of extent 0 becomes one of {output}")));
             }
         }
         Ok(shaped(x, shape))
@@ -277,6 +325,9 @@ impl Operator for Resize {
         };
         if exclude_outside {
             form = form.int("exclude_outside", 1);
+        }
+        if self.antialias {
+            form = form.since(18).int("antialias", 1);
         }
         if self.coordinates == Coordinates::HalfPixelSymmetric {
             form = form.since(19);
@@ -542,9 +593,6 @@ impl Definition for Resize {
 
     fn import(node: &NodeView<'_>, importer: &mut Importer) -> Result<(), GraphError> {
         node.check_inputs(1, 4)?;
-        if node.flag("antialias", false)? {
-            return Err(node.unsupported("antialiasing"));
-        }
         let id = importer.value(node, 0)?;
         let x = importer.shape(id).clone().ok_or_else(|| node.unsupported("an input of unknown rank"))?;
         let all: Vec<i64> = (0..).take(x.len()).collect();
@@ -570,7 +618,10 @@ impl Definition for Resize {
         if node.opset() < 11 && is_nearest && scales.iter().any(|&scale| scale < 1.0) {
             return Steps::new(node, importer).resize_before_modes(&scales);
         }
-        let op = Op::Resize(Self { targets, interpolation: interpolation(node)?, coordinates, regions, extrapolation });
+        // Nearest elements have no kernel.
+        let antialias = node.flag("antialias", false)? && !is_nearest;
+        let interpolation = interpolation(node)?;
+        let op = Op::Resize(Self { targets, interpolation, coordinates, regions, extrapolation, antialias });
         importer.emit(node, op, vec![Some(id)])
     }
 
@@ -591,18 +642,28 @@ impl Definition for Resize {
             _ => Interpolation::Cubic { a: -0.75, exclude_outside },
         };
         let coordinates = [Coordinates::HalfPixel, Coordinates::AlignCorners, Coordinates::Asymmetric][draws.below(3)];
-        let op = Self { targets, interpolation, coordinates, regions: Vec::new(), extrapolation: 0.0 };
+        let antialias = draws.chance(0.3) && !matches!(interpolation, Interpolation::Nearest(_));
+        let op = Self { targets, interpolation, coordinates, regions: Vec::new(), extrapolation: 0.0, antialias };
         unary::draw(generator, x, Op::Resize(op))
     }
 
     fn cases() -> Vec<Case> {
         let resize = |targets: Vec<Target>, interpolation, coordinates| {
-            Op::Resize(Self { targets, interpolation, coordinates, regions: Vec::new(), extrapolation: 0.0 })
+            let regions = Vec::new();
+            Op::Resize(Self { targets, interpolation, coordinates, regions, extrapolation: 0.0, antialias: false })
         };
         let row = f(&[1, 4], &[1.0, 2.0, 3.0, 4.0]);
         let linear = Interpolation::Linear { exclude_outside: false };
         let nearest = Interpolation::Nearest(Nearest::Floor);
         let size = |n| vec![Target::Keep, Target::Size(n)];
+        let wide = Op::Resize(Self {
+            targets: size(2),
+            interpolation: linear,
+            coordinates: Coordinates::HalfPixel,
+            regions: Vec::new(),
+            extrapolation: 0.0,
+            antialias: true,
+        });
         vec![
             case(
                 "nearest",
@@ -626,9 +687,11 @@ impl Definition for Resize {
             case(
                 "cubic",
                 resize(size(1), Interpolation::Cubic { a: -0.75, exclude_outside: false }, Coordinates::HalfPixel),
-                [row],
+                [row.clone()],
                 f(&[1, 1], &[2.5]),
             ),
+            // Weights 1, 3, 3 and 1 of 8, the first of which lies outside and falls on the edge: 13 / 8.
+            case("linear, antialiased", wide, [row], f(&[1, 2], &[1.625, 3.375])),
         ]
     }
 }

@@ -1,6 +1,7 @@
 //! The inputs of one node as its shape rule sees them.
 
 use super::Op;
+use crate::onnx::import::with_way_out;
 use crate::shape::{TensorType, normalized_axis};
 use crate::{DType, GraphError};
 
@@ -17,7 +18,7 @@ impl<'a> Signature<'a> {
     }
 
     pub(super) fn unsupported(&self, feature: impl Into<String>) -> GraphError {
-        GraphError::unsupported_node(self.node, self.op.name(), feature)
+        GraphError::unsupported_node(self.node, self.op.name(), with_way_out(feature.into(), None))
     }
 
     pub(super) fn input(&self, idx: usize) -> Result<&'a TensorType, GraphError> {

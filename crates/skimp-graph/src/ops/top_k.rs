@@ -125,7 +125,12 @@ impl Definition for TopK {
             node.int("k")?
         } else {
             node.check_inputs(2, 2)?;
-            importer.ints(node, 1)?.and_then(|k| k.first().copied())
+            let k = importer.ints(node, 1).map_err(|_| {
+                node.unsupported(
+                    "a number of elements that is computed: export with a constant k, or cut the network in front",
+                )
+            });
+            k?.and_then(|k| k.first().copied())
         };
         let k = k.and_then(|k| usize::try_from(k).ok());
         let k = k.ok_or_else(|| node.invalid("the number of elements is missing or negative"))?;

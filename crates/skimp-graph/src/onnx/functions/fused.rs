@@ -15,6 +15,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         conv,
     ),
     Function::microsoft("FusedMatMul", &["alpha", "transA", "transB", "transBatchA", "transBatchB"], matmul),
+    Function::microsoft(
+        "NhwcMaxPool",
+        &["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "strides"],
+        channels_last_max_pool,
+    ),
     Function::microsoft("SkipLayerNormalization", &["epsilon"], skip_layer_normalization),
     Function::microsoft("SkipSimplifiedLayerNormalization", &["epsilon"], skip_rms_normalization),
     Function::microsoft(
@@ -133,6 +138,22 @@ fn matmul(steps: &mut Steps<'_, '_>) -> Result<(), GraphError> {
     let product = steps.main("product", "MatMul", &operands, Vec::new())?;
     let alpha = steps.constant("alpha", Tensor::from_f32(Vec::new(), vec![alpha]));
     steps.output(0, "scaled", "Mul", &[&product, &alpha], Vec::new())
+}
+
+/// A maximum over windows of an image whose channels are the last axis.
+fn channels_last_max_pool(steps: &mut Steps<'_, '_>) -> Result<(), GraphError> {
+    steps.node.check_inputs(1, 1)?;
+    let x = steps.required(0)?;
+    let rank = steps.rank(x)? as i64;
+    if rank < 3 {
+        return Err(steps.node.invalid(format!("input has {rank} dims, expected 3 or more (n, .., c)")));
+    }
+    let first: Vec<i64> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
+    let last: Vec<i64> = [0].into_iter().chain(2..rank).chain([1]).collect();
+    let x = steps.add("channels_first", "Transpose", &[x], Form::new("").ints("perm", first).attributes)?;
+    let own = steps.own(&["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "strides"]);
+    let y = steps.main("y", "MaxPool", &[&x], own)?;
+    steps.output(0, "channels_last", "Transpose", &[&y], Form::new("").ints("perm", last).attributes)
 }
 
 /// Root mean square normalization of a sum of two values and a bias. The fourth output is the sum.

@@ -12,9 +12,13 @@ mod casts;
 mod dynamic;
 mod dynamic_lstm;
 mod fused;
+mod fused_attention;
 mod nbits;
 mod qlinear;
 mod qonnx;
+mod sampling;
+mod sequences;
+mod spectrum;
 mod standard;
 
 use super::export::Form;
@@ -51,7 +55,11 @@ static FUNCTIONS: &[&[Function]] = &[
     dynamic_lstm::FUNCTIONS,
     nbits::FUNCTIONS,
     fused::FUNCTIONS,
+    fused_attention::FUNCTIONS,
     qonnx::FUNCTIONS,
+    sampling::FUNCTIONS,
+    sequences::FUNCTIONS,
+    spectrum::FUNCTIONS,
 ];
 
 /// The function of that domain and name.
@@ -326,7 +334,7 @@ impl<'a, 'n> Steps<'a, 'n> {
             attribute,
             ..NodeProto::default()
         };
-        import_node(&NodeView::new(&proto, name, OPSET), self.importer)
+        import_node(&NodeView::new(&proto, name, OPSET).part_of(self.node), self.importer)
     }
 
     /// `DequantizeLinear` of the inputs `[value, scale, zero point]`.

@@ -9,12 +9,20 @@ pub(crate) struct NodeView<'a> {
     proto: &'a NodeProto,
     name: String,
     opset: i64,
+    /// The operator set of the node in the file that it stands for, or a part of it.
+    stated: i64,
 }
 
 impl<'a> NodeView<'a> {
     /// A node of operator set `opset`, unless it comes from a function of another one.
     pub(crate) fn new(proto: &'a NodeProto, name: String, opset: i64) -> Self {
-        Self { proto, name, opset: proto.operator_set.unwrap_or(opset) }
+        let opset = proto.operator_set.unwrap_or(opset);
+        Self { proto, name, opset, stated: opset }
+    }
+
+    /// Stands for a part of `whole`.
+    pub(crate) fn part_of(self, whole: &NodeView<'_>) -> Self {
+        Self { stated: whole.stated, ..self }
     }
 
     /// Unique name.
@@ -71,6 +79,7 @@ impl<'a> NodeView<'a> {
 
     /// skimp is behind.
     pub(crate) fn unsupported(&self, feature: impl Into<String>) -> GraphError {
+        let feature = super::with_way_out(feature.into(), Some(self.stated));
         GraphError::unsupported_node(&self.name, self.op_type(), feature)
     }
 

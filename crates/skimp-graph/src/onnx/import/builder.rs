@@ -24,6 +24,10 @@ enum Binding {
     Constant(Tensor),
     /// The result of shape arithmetic.
     Symbolic(SymbolicTensor),
+    /// Other names, one behind the other.
+    Sequence(Vec<String>),
+    /// An optional without an element.
+    Nothing,
 }
 
 /// What is known about a value of the graph.
@@ -278,8 +282,42 @@ impl Importer {
             Some(Binding::Constant(tensor)) => Some(tensor.clone()),
             Some(Binding::Symbolic(symbolic)) => symbolic.to_constant(),
             Some(Binding::Value(id)) => self.values[id.0].constant.clone(),
-            Some(Binding::Initializer(_)) | None => None,
+            Some(Binding::Initializer(_) | Binding::Sequence(_) | Binding::Nothing) | None => None,
         })
+    }
+
+    /// The names of the elements of a sequence.
+    pub(crate) fn sequence(&self, name: &str) -> Option<&[String]> {
+        match self.bindings.get(name) {
+            Some(Binding::Sequence(elements)) => Some(elements),
+            _ => None,
+        }
+    }
+
+    /// Whether a name stands for an optional without an element.
+    pub(crate) fn is_nothing(&self, name: &str) -> bool {
+        matches!(self.bindings.get(name), Some(Binding::Nothing))
+    }
+
+    /// Makes the only output of `node` a sequence.
+    pub(crate) fn bind_sequence(&mut self, node: &NodeView<'_>, elements: Vec<String>) -> Result<(), GraphError> {
+        let output = self.only_output(node)?;
+        self.bind_sequence_as(node, output, elements)
+    }
+
+    /// Makes an output of `node` a sequence.
+    pub(crate) fn bind_sequence_as(
+        &mut self,
+        node: &NodeView<'_>,
+        output: &str,
+        elements: Vec<String>,
+    ) -> Result<(), GraphError> {
+        self.bind_as(node, output, Binding::Sequence(elements))
+    }
+
+    /// Makes an output of `node` an optional without an element.
+    pub(crate) fn bind_nothing(&mut self, node: &NodeView<'_>, output: &str) -> Result<(), GraphError> {
+        self.bind_as(node, output, Binding::Nothing)
     }
 
     /// Converts a tensor of this model.
@@ -315,9 +353,15 @@ impl Importer {
     /// [`value`](Importer::value) by its name.
     pub(crate) fn value_named(&mut self, node: &NodeView<'_>, name: &str) -> Result<ValueId, GraphError> {
         self.value_of(name)?.ok_or_else(|| {
-            node.unsupported(format!(
-                "\"{name}\" depends on the extents of an input in a way that is only supported as a shape"
-            ))
+            node.unsupported(match self.bindings.get(name) {
+                Some(Binding::Sequence(_) | Binding::Nothing) => {
+                    format!("\"{name}\", a list or an option, as data: export with fixed extents, or run onnxsim on the file")
+                }
+                _ => format!(
+                    "\"{name}\" depends on the extents of an input in a way that is only supported as a shape: export \
+                     with fixed extents"
+                ),
+            })
         })
     }
 
@@ -334,7 +378,10 @@ impl Importer {
         if let Some((position, value)) = tensor::meaningless(&tensor) {
             return Err(GraphError::InvalidFile {
                 path: self.file.clone(),
-                cause: format!("initializer \"{name}\": element {position} is {value}, expected finite numbers"),
+                cause: format!(
+                    "initializer \"{name}\": element {position} is {value}, expected finite numbers or a mask of zeros, or \
+                     finite numbers, and infinities: export the network again"
+                ),
             });
         }
         let shape = Some(tensor.shape().iter().map(|&n| Extent::Known(n)).collect());
@@ -639,16 +686,19 @@ impl Importer {
             }
             Some(Binding::Value(id)) => Binding::Value(*id),
             Some(Binding::Symbolic(tensor)) => Binding::Symbolic(tensor.clone()),
+            Some(Binding::Sequence(elements)) => Binding::Sequence(elements.clone()),
+            Some(Binding::Nothing) => Binding::Nothing,
             _ => Binding::Constant(constant.ok_or_else(|| node.invalid(format!("nothing produces \"{known}\"")))?),
         };
-        match self.bindings.insert(name.to_owned(), binding) {
-            None => Ok(()),
-            Some(_) => Err(node.invalid(format!("output \"{name}\" exists already"))),
-        }
+        self.bind_as(node, name, binding)
     }
 
     fn bind(&mut self, node: &NodeView<'_>, binding: Binding) -> Result<(), GraphError> {
         let output = self.only_output(node)?;
+        self.bind_as(node, output, binding)
+    }
+
+    fn bind_as(&mut self, node: &NodeView<'_>, output: &str, binding: Binding) -> Result<(), GraphError> {
         match self.bindings.insert(output.to_owned(), binding) {
             None => Ok(()),
             Some(_) => Err(node.invalid(format!("output \"{output}\" exists already"))),
@@ -717,8 +767,13 @@ impl Importer {
             if !self.bindings.contains_key(output) {
                 return Err(invalid(format!("nothing produces the output \"{output}\"")));
             }
-            ids.push(self.value_of(output)?.ok_or_else(|| {
-                invalid(format!("output \"{output}\" holds extents of an input, which is not supported"))
+            let id = self.value_of(output)?;
+            ids.push(id.ok_or_else(|| {
+                let what = match self.bindings.get(output) {
+                    Some(Binding::Sequence(_) | Binding::Nothing) => "is a list or an option",
+                    _ => "holds extents of an input",
+                };
+                invalid(format!("output \"{output}\" {what}, which is not supported: export without it"))
             })?);
         }
         self.renumber(&mut ids);

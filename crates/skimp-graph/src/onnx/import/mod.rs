@@ -20,6 +20,7 @@ pub(crate) use attributes::{NodeView, as_f32};
 pub(crate) use builder::Importer;
 pub(crate) use fill::{along, broadcast, count, fill};
 pub use refusal::UnknownOperator;
+pub(crate) use refusal::with_way_out;
 pub(crate) use scope::Given;
 
 use super::proto::{GraphProto, ModelProto, NodeProto, SparseTensorProto, ValueInfoProto};
@@ -43,6 +44,7 @@ pub(super) fn unknown_operators(bytes: Bytes, file: &Path) -> Result<Vec<Unknown
     let mut graph = model.graph.ok_or_else(|| invalid("the model has no graph".to_owned()))?;
     let set = model.opset_import.iter().find(|set| is_default_domain(&set.domain)).map_or(0, |set| set.version);
     local::inline(&mut graph, &model.functions, set)?;
+    refusal::forget_unread(&mut graph);
     Ok(refusal::unknown_operators(&graph))
 }
 
@@ -60,6 +62,7 @@ pub(crate) fn import(
     let mut graph = model.graph.ok_or_else(|| invalid("the model has no graph".to_owned()))?;
     local::forget_sets(&mut graph);
     local::inline(&mut graph, &model.functions, opset)?;
+    refusal::forget_unread(&mut graph);
     refusal::check(&graph, opset)?;
 
     let name = if graph.name.is_empty() {
@@ -162,6 +165,13 @@ pub(crate) fn import_node(node: &NodeView<'_>, importer: &mut Importer) -> Resul
         node.check_attributes(operator.attributes)?;
         return (operator.import)(node, importer);
     }
+    if node.op_type() == "Identity"
+        && let Some(name) = node.input(0)
+        && (importer.sequence(name).is_some() || importer.is_nothing(name))
+    {
+        let output = importer.only_output(node)?.to_owned();
+        return importer.alias(node, &output, name);
+    }
     let (calculation, operator) = (calculations::find(node.op_type()), ops::find(node.op_type()));
     if let Some(calculation) = calculation
         && (operator.is_none() || importer.shape_inputs(node, node.n_inputs())?.is_some())
@@ -241,14 +251,19 @@ fn open_name(param: Option<&str>) -> String {
 /// Element type and extents of a network input.
 fn input_type(value: &ValueInfoProto) -> Result<(DType, Vec<Dim>), GraphError> {
     let invalid = |cause: String| GraphError::InvalidInput { input: value.name.clone(), cause };
-    let tensor = value
-        .r#type
-        .as_ref()
-        .and_then(|t| t.tensor_type.as_ref())
-        .ok_or_else(|| invalid("the model gives no tensor type for it".to_owned()))?;
-    let dtype = dtype::from_onnx(tensor.elem_type)
-        .ok_or_else(|| invalid(format!("unsupported element type {}", dtype::onnx_name(tensor.elem_type))))?;
-    let shape = tensor.shape.as_ref().ok_or_else(|| invalid("the model gives no shape for it".to_owned()))?;
+    let tensor =
+        value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).ok_or_else(|| {
+            invalid("it is a list, an option or of no type: export with tensors as inputs".to_owned())
+        })?;
+    let dtype = dtype::from_onnx(tensor.elem_type).ok_or_else(|| {
+        invalid(format!(
+            "unsupported element type {}: export with another one, and a Cast behind it where that is needed",
+            dtype::onnx_name(tensor.elem_type)
+        ))
+    })?;
+    let shape = tensor.shape.as_ref().ok_or_else(|| {
+        invalid("the model gives no shape for it: export with one, or state it with onnx.helper".to_owned())
+    })?;
     let mut dims = Vec::with_capacity(shape.dim.len());
     for dim in &shape.dim {
         dims.push(match (dim.dim_value, &dim.dim_param) {

@@ -1,6 +1,8 @@
-//! Operators that skimp does not know, all at once, with what can be done about them.
+//! What skimp refuses, with what can be done about it; operators that it does not know all at once.
 
-use super::is_default_domain;
+use std::collections::HashMap;
+
+use super::{is_default_domain, scope};
 use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::onnx::{calculations, functions};
 use crate::{GraphError, ops};
@@ -29,13 +31,13 @@ fn is_known(node: &NodeProto) -> bool {
 fn way_out(node: &NodeProto) -> &'static str {
     match (node.domain.as_str(), node.op_type.as_str()) {
         (domain, op) if is_default_domain(domain) => {
-            if op.starts_with("Sequence") || op.starts_with("Optional") || op == "ConcatFromSequence" {
-                "onnxsim or an export with fixed extents often removes lists and options"
-            } else if op.starts_with("String") || op.contains("Tokenizer") || op == "RegexFullMatch" {
+            if op.starts_with("String") || op.contains("Tokenizer") || op == "RegexFullMatch" {
                 "cut the text processing off and feed the network what comes behind it"
             } else if matches!(op, "NonMaxSuppression" | "NonZero" | "Unique" | "Compress") {
                 "its result has as many elements as the data say; export without post-processing, or cut the network \
                  in front of it"
+            } else if op.ends_with("Loss") {
+                "cut the loss off, and export for inference"
             } else if op.starts_with("Random") || op == "Multinomial" || op == "Bernoulli" {
                 "it draws random numbers; export for inference"
             } else {
@@ -52,6 +54,63 @@ fn way_out(node: &NodeProto) -> &'static str {
         }
         _ => "export without operators of that library's own",
     }
+}
+
+/// A feature that is missing, with the operator set and a way out where it does not name one itself.
+pub(crate) fn with_way_out(feature: String, opset: Option<i64>) -> String {
+    // What a graph in an attribute says names its own way out.
+    if feature.contains("unsupported: ") {
+        return feature;
+    }
+    let set = opset.map(|opset| format!(", of operator set {opset}")).unwrap_or_default();
+    match feature.split_once(": ") {
+        Some((what, way_out)) => format!("{what}{set}: {way_out}"),
+        None => {
+            let way_out = feature_way_out(&feature);
+            format!("{feature}{set}: {way_out}")
+        }
+    }
+}
+
+/// What can be done about a feature that is missing.
+fn feature_way_out(feature: &str) -> &'static str {
+    let says = |words: &[&str]| words.iter().any(|word| feature.contains(word));
+    if says(&["value_string", "STRING"]) {
+        "cut the text processing off and feed the network what comes behind it"
+    } else if says(&["training", "mask, which has no values"]) {
+        "export for inference"
+    } else if says(&["trips of a loop", "loop whose end"]) {
+        "export with a fixed number of steps"
+    } else if says(&["open extent", "open shape", "depends on", "rank", "unknown", "shape calculation", "dimensions"]) {
+        "export with fixed extents, or run onnxsim on the file"
+    } else if says(&["known at import", "that is computed", "that are computed", "several scales"]) {
+        "export with it as a constant, or run onnxsim on the file"
+    } else if says(&["element type", "conversion to", "output type", "FLOAT", "representable", "24 bits", "f32"]) {
+        "export in FLOAT, or with integers of at most 64 bits that have a sign"
+    } else {
+        "export the network without it, or as other operators that `skimp list operators` names"
+    }
+}
+
+/// Leaves out what no output of the network reads, where that has operators that are not known.
+pub(super) fn forget_unread(graph: &mut GraphProto) {
+    if graph.node.iter().all(is_known) {
+        return;
+    }
+    let mut makers: HashMap<&str, usize> = HashMap::new();
+    for (idx, node) in graph.node.iter().enumerate() {
+        makers.extend(node.output.iter().map(|output| (output.as_str(), idx)));
+    }
+    let mut is_read = vec![false; graph.node.len()];
+    let mut names: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
+    while let Some(name) = names.pop() {
+        let Some(&idx) = makers.get(name) else { continue };
+        if !std::mem::replace(&mut is_read[idx], true) {
+            names.extend(scope::reads(&graph.node[idx]));
+        }
+    }
+    let mut is_read = is_read.into_iter();
+    graph.node.retain(|_| is_read.next().unwrap_or(true));
 }
 
 /// Every unknown operator of a graph, in the order of the file, those in graphs of nodes included.
