@@ -115,7 +115,12 @@ impl Conv {
     /// Position of the window of output pixel `i`.
     pub(super) fn window(&self, i: usize) -> usize {
         let width = self.ends.output.width;
-        self.origin + i / width * self.row_step + i % width * self.col_step
+        self.window_at(i / width, i % width)
+    }
+
+    /// Position of the window of the output pixel in a row and a column.
+    pub(super) fn window_at(&self, row: usize, col: usize) -> usize {
+        self.origin + row * self.row_step + col * self.col_step
     }
 
     /// Multiply-accumulates of one image, as the hardware runs them.

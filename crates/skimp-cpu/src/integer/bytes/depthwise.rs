@@ -5,7 +5,7 @@ use skimp_graph::integer::MacLayer;
 use super::Isa;
 use super::conv::{Ends, Images, Windows, initial};
 use super::finish::Finish;
-use super::layout::LANES;
+use super::layout::{LANES, Walk};
 
 /// A layer of which each output channel reads the one input channel of the same number.
 #[derive(Debug)]
@@ -15,6 +15,9 @@ pub(super) struct Depthwise {
     pub(super) taps: Vec<usize>,
     /// `[tap][channel]`, padded to whole blocks.
     pub(super) weight: Vec<i16>,
+    /// Taps two by two, and their weights as `[pair][channel][2]`; a last one without a partner has itself with weights of 0.
+    pub(super) pairs: Vec<[usize; 2]>,
+    pub(super) pair_weight: Vec<i16>,
     origin: usize,
     row_step: usize,
     col_step: usize,
@@ -39,11 +42,20 @@ impl Depthwise {
             init[k_idx] = initial(layer, k_idx, zero);
             own.iter().enumerate().for_each(|(tap, &w)| weight[tap * padded + k_idx] = w as i16);
         }
+        let taps: Vec<usize> = (0..r * s).map(tap).collect();
+        let pairs: Vec<[usize; 2]> = taps.chunks(2).map(|pair| [pair[0], pair[pair.len() - 1]]).collect();
+        let mut pair_weight = vec![0; pairs.len() * padded * 2];
+        for (tap, weights) in weight.chunks_exact(padded).enumerate() {
+            let own = pair_weight[tap / 2 * padded * 2..].iter_mut().skip(tap % 2).step_by(2);
+            own.zip(weights).for_each(|(to, &w)| *to = w);
+        }
         let (top, left) = (input.halo.top - rows.pad_begin, input.halo.left - cols.pad_begin);
         Self {
             init,
-            taps: (0..r * s).map(tap).collect(),
+            taps,
             weight,
+            pairs,
+            pair_weight,
             origin: top * input.row_pitch() + left * input.pitch,
             row_step: rows.stride * input.row_pitch(),
             col_step: cols.stride * input.pitch,
@@ -52,10 +64,9 @@ impl Depthwise {
         }
     }
 
-    /// Position of the window of output pixel `i`.
-    pub(super) fn window(&self, i: usize) -> usize {
-        let width = self.ends.output.width;
-        self.origin + i / width * self.row_step + i % width * self.col_step
+    /// Position of the window of the output pixel in a row and a column.
+    pub(super) fn window_at(&self, row: usize, col: usize) -> usize {
+        self.origin + row * self.row_step + col * self.col_step
     }
 }
 
@@ -68,8 +79,8 @@ pub(super) fn run(layer: &Depthwise, images: Images<'_>, output: &mut [u8], isa:
     }
     let _ = isa;
     let padded = layer.init.len();
-    for pixel in 0..layer.ends.output.n_pixels() {
-        let (from, to) = (layer.window(pixel), layer.ends.output.pixel(pixel));
+    for (row, col) in Walk::new(&layer.ends.output, 0).take(layer.ends.output.n_pixels()) {
+        let (from, to) = (layer.window_at(row, col), layer.ends.output.at(row, col));
         for first in (0..padded).step_by(LANES) {
             let mut sums: [i32; LANES] = std::array::from_fn(|lane| layer.init[first + lane]);
             let n = LANES.min(layer.ends.output.pitch - first);
@@ -81,7 +92,7 @@ pub(super) fn run(layer: &Depthwise, images: Images<'_>, output: &mut [u8], isa:
             }
             let mut other = [0; LANES];
             if let (Some(bytes), Some(layout)) = (images.other, layer.ends.other) {
-                other[..n].copy_from_slice(&bytes[layout.pixel(pixel) + first..][..n]);
+                other[..n].copy_from_slice(&bytes[layout.at(row, col) + first..][..n]);
             }
             let bytes = layer.finish.block(first, &sums, &other);
             output[to + first..][..n].copy_from_slice(&bytes[..n]);

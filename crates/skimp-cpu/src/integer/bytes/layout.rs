@@ -69,6 +69,34 @@ impl Layout {
     }
 }
 
+/// Rows and columns of an image's pixels from some pixel on, without a division for each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    row: usize,
+    col: usize,
+    width: usize,
+}
+
+impl Walk {
+    pub(super) fn new(layout: &Layout, first: usize) -> Self {
+        Self { row: first / layout.width, col: first % layout.width, width: layout.width }
+    }
+}
+
+impl Iterator for Walk {
+    type Item = (usize, usize);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let here = (self.row, self.col);
+        self.col += 1;
+        if self.col == self.width {
+            (self.row, self.col) = (self.row + 1, 0);
+        }
+        Some(here)
+    }
+}
+
 /// Codes are kept as bytes above the least one of their encoding.
 pub(super) fn byte(code: i32, encoding: &Encoding) -> u8 {
     (code - encoding.min_code()).clamp(0, 255) as u8

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use crate::integer::bytes::conv::Images;
 use crate::integer::bytes::depthwise::Depthwise;
-use crate::integer::bytes::layout::LANES;
+use crate::integer::bytes::layout::{LANES, Walk};
 
 /// Runs a layer whose pixels are whole blocks, on one image. The caller has detected AVX-512 with VNNI.
 pub(in crate::integer::bytes) fn run(layer: &Depthwise, images: Images<'_>, output: &mut [u8]) {
@@ -20,34 +20,42 @@ pub(in crate::integer::bytes) fn run(layer: &Depthwise, images: Images<'_>, outp
 
 /// # Safety
 /// The machine has the features; input, output and other operand are whole images with pixels of whole blocks.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 unsafe fn pixels(layer: &Depthwise, images: Images<'_>, output: *mut u8) {
     let padded = layer.init.len();
-    for pixel in 0..layer.ends.output.n_pixels() {
-        let (from, to) = (layer.window(pixel), layer.ends.output.pixel(pixel));
+    let x = images.input.as_ptr();
+    let plain = layer.finish.vector.as_ref().and_then(|vector| vector.plain());
+    for (row, col) in Walk::new(&layer.ends.output, 0).take(layer.ends.output.n_pixels()) {
+        let (from, to) = (layer.window_at(row, col), layer.ends.output.at(row, col));
         for first in (0..padded).step_by(LANES) {
             // SAFETY: `init` has whole blocks.
             let mut sums = unsafe { _mm512_loadu_si512(layer.init.as_ptr().add(first).cast()) };
-            for (i, tap) in layer.taps.iter().enumerate() {
-                // SAFETY: the block of a window's tap lies in the image, and `weight` has whole blocks per tap.
-                let (x, w) = unsafe {
+            for (i, [a, b]) in layer.pairs.iter().enumerate() {
+                // SAFETY: the blocks of a window's taps lie in the image, and `pair_weight` has whole blocks per pair.
+                let (a, b, weights) = unsafe {
                     (
-                        _mm_loadu_si128(images.input.as_ptr().add(from + tap + first).cast()),
-                        _mm256_loadu_si256(layer.weight.as_ptr().add(i * padded + first).cast()),
+                        _mm_loadu_si128(x.add(from + a + first).cast()),
+                        _mm_loadu_si128(x.add(from + b + first).cast()),
+                        _mm512_loadu_si512(layer.pair_weight.as_ptr().add(2 * (i * padded + first)).cast()),
                     )
                 };
-                let product = _mm512_mullo_epi32(_mm512_cvtepu8_epi32(x), _mm512_cvtepi16_epi32(w));
-                sums = _mm512_add_epi32(sums, product);
+                // Both bytes of a channel side by side, widened to 16 bits.
+                let bytes = _mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b));
+                sums = _mm512_dpwssd_epi32(sums, _mm512_cvtepu8_epi16(bytes), weights);
             }
             let other = match (images.other, layer.ends.other) {
                 // SAFETY: the pixel's blocks lie in the other operand's image.
                 (Some(bytes), Some(layout)) => unsafe {
-                    _mm_loadu_si128(bytes.as_ptr().add(layout.pixel(pixel) + first).cast())
+                    _mm_loadu_si128(bytes.as_ptr().add(layout.at(row, col) + first).cast())
                 },
                 _ => _mm_setzero_si128(),
             };
-            // SAFETY: the features are there; blocks of channels are whole.
-            let bytes = unsafe { super::finish_lanes(&layer.finish, first, sums, other) };
+            let bytes = match &plain {
+                // SAFETY: factors are padded to whole blocks.
+                Some(plain) => plain.block(unsafe { plain.factors(first) }, sums, other),
+                // SAFETY: the features are there; blocks of channels are whole.
+                None => unsafe { super::finish_lanes(&layer.finish, first, sums, other) },
+            };
             // SAFETY: the pixel's blocks lie within the output.
             unsafe { _mm_storeu_si128(output.add(to + first).cast(), bytes) };
         }

@@ -21,6 +21,87 @@ pub(in crate::integer::bytes) struct VectorFinish {
     join: Option<VectorJoin>,
 }
 
+/// A finish that scales by floats, and adds in floats if it adds, with its constants at hand: what a loop over pixels has no need
+/// to read again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plain<'f> {
+    factors: &'f [f32],
+    own: Bounds,
+    sum: Option<PlainSum>,
+}
+
+/// Bounds of codes, less the zero point, and what is added for the byte.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    low: __m512,
+    high: __m512,
+    offset: __m512i,
+}
+
+/// `(own + own_offset) * own_scale + (other + other_offset) * other_scale`, over `scale`.
+#[derive(Clone, Copy, Debug)]
+struct PlainSum {
+    own_offset: __m512,
+    own_scale: __m512,
+    other_offset: __m512,
+    other_scale: __m512,
+    scale: __m512,
+    bounds: Bounds,
+}
+
+impl Bounds {
+    /// `None` where a bound is no exact float.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn new((min, max): (i32, i32), zero_point: i32, least: i32) -> Option<Self> {
+        let [low, high] = [min, max].map(|bound| (bound - zero_point) as f32);
+        (-FAR <= low && high <= FAR).then(|| Self {
+            low: _mm512_set1_ps(low),
+            high: _mm512_set1_ps(high),
+            offset: _mm512_set1_epi32(zero_point - least),
+        })
+    }
+
+    /// The bounds are whole numbers, so that it is the same to clamp before rounding.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn clamp(&self, x: __m512) -> __m512 {
+        _mm512_max_ps(_mm512_min_ps(x, self.high), self.low)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn bytes(&self, x: __m512) -> __m128i {
+        _mm512_cvtusepi32_epi8(_mm512_add_epi32(_mm512_cvtps_epi32(self.clamp(x)), self.offset))
+    }
+}
+
+impl Plain<'_> {
+    /// The factors from channel `first` on.
+    ///
+    /// # Safety
+    /// The machine has AVX-512 F; 16 channels follow `first`.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn factors(&self, first: usize) -> __m512 {
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_loadu_ps(self.factors.as_ptr().add(first)) }
+    }
+
+    /// [`VectorFinish::block`] of channels with these factors.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn block(&self, factors: __m512, accumulators: __m512i, other: __m128i) -> __m128i {
+        let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(accumulators), factors);
+        let Some(sum) = &self.sum else { return self.own.bytes(scaled) };
+        let own = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.own.clamp(scaled));
+        let own = _mm512_mul_ps(_mm512_add_ps(own, sum.own_offset), sum.own_scale);
+        let other = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(other));
+        let other = _mm512_mul_ps(_mm512_add_ps(other, sum.other_offset), sum.other_scale);
+        sum.bounds.bytes(_mm512_div_ps(_mm512_add_ps(own, other), sum.scale))
+    }
+}
+
 /// Requantization of every channel.
 #[derive(Clone, Debug)]
 enum Scaling {
@@ -210,6 +291,19 @@ impl VectorFinish {
         })
     }
 
+    /// This finish in short, if it is no more than that.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn plain(&self) -> Option<Plain<'_>> {
+        let Scaling::Float(factors) = &self.scaling else { return None };
+        let own = Bounds::new((self.min, self.max), self.zero_point, self.least)?;
+        let sum = match &self.join {
+            None => None,
+            Some(join) => Some(join.plain(self.zero_point)?),
+        };
+        Some(Plain { factors, own, sum })
+    }
+
     /// The bytes of a block of channels.
     ///
     /// # Safety
@@ -272,6 +366,25 @@ impl VectorJoin {
         };
         let &Join { other_least, min, max, least, .. } = join;
         Some(Self { sum, own_least, other_least, min, max, least })
+    }
+
+    /// This sum behind codes less their zero point, in short, if it is in floats.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn plain(&self, code_zero: i32) -> Option<PlainSum> {
+        let Sum::Float { own, other, scale, zero_point } = &self.sum else { return None };
+        let [own_offset, other_offset] = [code_zero - own.0, self.other_least - other.0].map(|offset| offset as f32);
+        // Sums with codes are exact.
+        let is_near = |offset: f32| offset.abs() <= FAR;
+        (is_near(own_offset) && is_near(other_offset)).then_some(())?;
+        Some(PlainSum {
+            own_offset: _mm512_set1_ps(own_offset),
+            own_scale: _mm512_set1_ps(own.1),
+            other_offset: _mm512_set1_ps(other_offset),
+            other_scale: _mm512_set1_ps(other.1),
+            scale: _mm512_set1_ps(*scale),
+            bounds: Bounds::new((self.min, self.max), *zero_point, self.least)?,
+        })
     }
 
     /// The codes of the sum of a layer's codes and another operand's bytes.

@@ -3,9 +3,9 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use crate::integer::bytes::conv::{Conv, Images};
+use crate::integer::bytes::conv::{Conv, Ends, Images};
 use crate::integer::bytes::finish::Finish;
-use crate::integer::bytes::layout::{GROUP, LANES};
+use crate::integer::bytes::layout::{GROUP, LANES, Walk};
 
 /// Weight bytes of a block behind one group of channels.
 const STEP: usize = LANES * GROUP;
@@ -30,16 +30,38 @@ pub(super) unsafe fn pixels(conv: &Conv, finish: &Finish, images: Images<'_>, ou
                 continue;
             }
             block += match left {
-                1 => tiles::<1, 16>(conv, finish, images, output, pixels.clone(), block),
-                2 => tiles::<2, 10>(conv, finish, images, output, pixels.clone(), block),
-                3 => tiles::<3, 8>(conv, finish, images, output, pixels.clone(), block),
-                _ => tiles::<4, 6>(conv, finish, images, output, pixels.clone(), block),
+                1 => whole_and_rest::<1, 16, 8>(conv, finish, images, output, pixels.clone(), block),
+                2 => whole_and_rest::<2, 10, 5>(conv, finish, images, output, pixels.clone(), block),
+                3 => whole_and_rest::<3, 8, 4>(conv, finish, images, output, pixels.clone(), block),
+                _ => whole_and_rest::<4, 6, 2>(conv, finish, images, output, pixels.clone(), block),
             };
         }
     }
 }
 
-/// `B` blocks of channels of all pixels, `Q` pixels at a time; the last tile may begin inside the one before. Returns B.
+/// [`tiles`] of `Q` pixels, and what is left over in one of `R` pixels where that is enough.
+///
+/// # Safety
+/// As [`tiles`].
+#[inline]
+unsafe fn whole_and_rest<const B: usize, const Q: usize, const R: usize>(
+    conv: &Conv,
+    finish: &Finish,
+    images: Images<'_>,
+    output: *mut u8,
+    pixels: Range<usize>,
+    block: usize,
+) -> usize {
+    let n_rest = pixels.len() % Q;
+    let split = if n_rest <= R { pixels.end - n_rest } else { pixels.end };
+    // SAFETY: both parts lie within the caller's pixels.
+    unsafe {
+        tiles::<B, Q>(conv, finish, images, output, pixels.start..split, block);
+        tiles::<B, R>(conv, finish, images, output, split..pixels.end, block)
+    }
+}
+
+/// `B` blocks of channels of all pixels, `Q` pixels at a time; the last tile may reach beyond the end. Returns B.
 ///
 /// # Safety
 /// As [`pixels`], and blocks `block .. block + B` exist.
@@ -52,39 +74,67 @@ unsafe fn tiles<const B: usize, const Q: usize>(
     pixels: Range<usize>,
     block: usize,
 ) -> usize {
-    let mut first = pixels.start;
-    while first < pixels.end {
-        // A tile that would reach beyond the end repeats the last pixel.
-        let mut windows = [0; Q];
-        for (q, window) in windows.iter_mut().enumerate() {
-            *window = conv.window((first + q).min(pixels.end - 1));
+    let plain = finish.vector.as_ref().and_then(|vector| vector.plain());
+    let mut walk = Walk::new(&conv.ends.output, pixels.start);
+    for first in pixels.clone().step_by(Q) {
+        let n = Q.min(pixels.end - first);
+        let (mut windows, mut to, mut others) = ([0; Q], [0; Q], [0; Q]);
+        for (q, (row, col)) in walk.by_ref().take(n).enumerate() {
+            windows[q] = conv.window_at(row, col);
+            to[q] = conv.ends.output.at(row, col) + block * LANES;
+            others[q] = conv.ends.other.map_or(0, |other| other.at(row, col) + block * LANES);
         }
+        // A tile that would reach beyond the end repeats the last pixel.
+        let last = windows[n - 1];
+        windows[n..].fill(last);
         // SAFETY: the windows are those of output pixels.
         let sums = unsafe { accumulate::<B, Q>(conv, images.input.as_ptr(), &windows, block) };
-        for q in 0..Q.min(pixels.end - first) {
-            let to = conv.ends.output.pixel(first + q) + block * LANES;
-            let other = match (images.other, conv.ends.other) {
-                (Some(bytes), Some(layout)) => &bytes[layout.pixel(first + q) + block * LANES..],
-                _ => &[],
-            };
+        if let Some(plain) = &plain {
+            let mut factors = [_mm512_setzero_ps(); B];
             for b in 0..B {
-                let channel = (block + b) * LANES;
-                // SAFETY: `other` is empty or holds the pixel's blocks.
-                let bytes = unsafe { finish_block(finish, channel, sums[b][q], other, b * LANES) };
-                // SAFETY: the pixel's blocks lie within the output; an image ends in room for a whole block, and where a
-                // pixel is shorter than a block, stores go in the order of pixels, so that the next one overwrites.
-                unsafe {
-                    if conv.ends.output.pitch >= LANES {
-                        _mm_storeu_si128(output.add(to + b * LANES).cast(), bytes);
-                    } else {
-                        output.add(to).cast::<i32>().write_unaligned(_mm_cvtsi128_si32(bytes));
-                    }
+                // SAFETY: factors are padded to whole blocks.
+                factors[b] = unsafe { plain.factors((block + b) * LANES) };
+            }
+            for q in 0..n {
+                let other = other_of(images, &conv.ends, others[q]);
+                for b in 0..B {
+                    let bytes = plain.block(factors[b], sums[b][q], block_of(other, b * LANES));
+                    // SAFETY: the pixel's blocks lie within the output.
+                    unsafe { store(conv, output.add(to[q] + b * LANES), bytes) };
                 }
             }
+            continue;
         }
-        first += Q;
+        for q in 0..n {
+            let other = other_of(images, &conv.ends, others[q]);
+            for b in 0..B {
+                let channel = (block + b) * LANES;
+                // SAFETY: the features are there; `channel` begins a block.
+                let bytes = unsafe { super::finish_lanes(finish, channel, sums[b][q], block_of(other, b * LANES)) };
+                // SAFETY: the pixel's blocks lie within the output.
+                unsafe { store(conv, output.add(to[q] + b * LANES), bytes) };
+            }
+        }
     }
     B
+}
+
+/// Writes a block of bytes of a pixel.
+///
+/// # Safety
+/// The machine has AVX-512; `to` is the place of a pixel's block within the output. An image ends in room for a whole block, and
+/// where a pixel is shorter than a block, stores go in the order of pixels, so that the next one overwrites.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn store(conv: &Conv, to: *mut u8, bytes: __m128i) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if conv.ends.output.pitch >= LANES {
+            _mm_storeu_si128(to.cast(), bytes);
+        } else {
+            to.cast::<i32>().write_unaligned(_mm_cvtsi128_si32(bytes));
+        }
+    }
 }
 
 /// The accumulators of a tile.
@@ -184,25 +234,27 @@ unsafe fn step<const B: usize, const Q: usize, const J: usize>(
     }
 }
 
-/// The bytes of one block of one pixel.
-///
-/// # Safety
-/// The machine has the features; `other` is empty or holds 16 bytes at `at`, or ends before.
+/// The other operand's bytes from a pixel's block on; none where there is no other operand.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn finish_block(finish: &Finish, channel: usize, sums: __m512i, other: &[u8], at: usize) -> __m128i {
-    let mut bytes = [0_u8; LANES];
-    let others = match other.get(at..at + LANES) {
-        // SAFETY: 16 bytes lie there.
-        Some(block) => unsafe { _mm_loadu_si128(block.as_ptr().cast()) },
+fn other_of<'i>(images: Images<'i>, ends: &Ends, at: usize) -> &'i [u8] {
+    match images.other {
+        Some(bytes) if ends.other.is_some() => &bytes[at..],
+        _ => &[],
+    }
+}
+
+/// A block of bytes; zeros behind the end.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl")]
+fn block_of(bytes: &[u8], at: usize) -> __m128i {
+    let mut block = [0_u8; LANES];
+    let from = match bytes.get(at..at + LANES) {
+        Some(whole) => whole,
         None => {
-            for (byte, &other) in bytes.iter_mut().zip(other.iter().skip(at)) {
-                *byte = other;
-            }
-            // SAFETY: `bytes` has 16 bytes.
-            unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+            block.iter_mut().zip(bytes.iter().skip(at)).for_each(|(to, &from)| *to = from);
+            &block
         }
     };
-    // SAFETY: the features are there; `channel` begins a block.
-    unsafe { super::finish_lanes(finish, channel, sums, others) }
+    // SAFETY: 16 bytes lie there.
+    unsafe { _mm_loadu_si128(from.as_ptr().cast()) }
 }
