@@ -4,6 +4,8 @@ pub(crate) mod accelerators;
 #[cfg(test)]
 mod approximate_tests;
 pub(crate) mod chips;
+#[cfg(test)]
+mod chips_tests;
 pub(crate) mod config;
 #[cfg(test)]
 mod coverage_tests;

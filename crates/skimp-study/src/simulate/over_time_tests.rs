@@ -20,11 +20,11 @@ use crate::stages::evaluate::Engine;
 use crate::stages::quantized::Quantized;
 use crate::stages::spiking::measure;
 
-const STEPS: usize = 3;
+pub(super) const STEPS: usize = 3;
 const IMAGES: usize = 4;
 
 /// Two layers of ±1 with neurons between them.
-fn network(temporal: Option<Temporal>) -> Network {
+pub(super) fn network(temporal: Option<Temporal>) -> Network {
     let mut builder = GraphBuilder::new("spiking");
     let mut draws = Draws::new(2, stream("test/over-time"));
     let dims = [Dim::Free("n".to_owned()), Dim::Fixed(3), Dim::Fixed(32), Dim::Fixed(32)];

@@ -24,6 +24,7 @@ use crate::simulate::session::{self, SimulateConfig};
 use crate::store::desk::Desk;
 use crate::store::point::{Point, Points, slugs};
 use crate::store::queue::Bench;
+use crate::studies::cell_pictures::pictures;
 use crate::studies::config::StudyHeader;
 use crate::studies::kind::StudyPlan;
 
@@ -317,12 +318,19 @@ impl StudyPlan for CrossbarsPlan {
         };
         let outcomes = desk.outcomes(&points)?;
         let inputs = vec![points.network.digest(), points.images.digest(&data)];
+        let mut found = tables(&self.crossbars, &labels, &outcomes);
+        let sweeps = self.crossbars.sweeps.iter().map(|sweep| &sweep.design);
+        if let Some(config) = self.crossbars.designs.iter().chain(sweeps).next() {
+            let configured = self.designs.find(&config.model)?.configure(&config.set);
+            let settings = configured.map_err(|error| config.fault(error))?.facts().config.clone();
+            found.charts.extend(pictures(config.label(), &settings, &points.network.graph));
+        }
         Ok(StudyRecord {
             model_name: points.network.name.clone(),
             untrained: points.network.is_untrained,
             data_name: points.images.name().to_owned(),
             seed: study.data.seed.unwrap_or(0),
-            sections: Sections::default().with(tables(&self.crossbars, &labels, &outcomes)),
+            sections: Sections::default().with(found),
             published: study.published.iter().map(|figure| figure.beside(None, Provenance::Simulated)).collect(),
             assumptions: assumptions(),
             inputs,

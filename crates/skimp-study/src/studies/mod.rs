@@ -2,6 +2,7 @@
 
 pub(crate) mod accelerators;
 pub(crate) mod binary_table;
+pub(crate) mod cell_pictures;
 pub(crate) mod config;
 pub(crate) mod crossbars;
 pub(crate) mod embedded;

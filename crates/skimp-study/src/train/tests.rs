@@ -88,6 +88,47 @@ fn every_policy_is_resumed_to_the_bit() {
     }
 }
 
+/// Cells that deviate are those of the step and the image, whoever goes on.
+#[test]
+fn noise_is_resumed_to_the_bit() {
+    for noise in ["neurosim:lrs_spread=0.4,read_noise=0.05", "neurosim:synapse=xnor,draw=step,sense_offset=0.02"] {
+        let config = TrainConfig {
+            quantizer: Some("bnn".to_owned()),
+            noise: Some(noise.to_owned()),
+            learning_rate: 0.01,
+            ..config("fp32", "adam")
+        };
+        let trained = |config: &TrainConfig| {
+            let folder = tempfile::tempdir().unwrap();
+            let sha256 = train(config, &run(folder.path(), &[]), &Silent).unwrap().output.sha256;
+            (folder, sha256)
+        };
+        let (_, expected) = trained(&config);
+        let parts = tempfile::tempdir().unwrap();
+        train(&config, &run(parts.path(), &[]), &StopAt(AtomicI64::new(4))).unwrap_err();
+        let other = TrainConfig { noise: Some("neurosim".to_owned()), ..config.clone() };
+        let error = train(&other, &run(parts.path(), &[]), &Silent).unwrap_err().to_string();
+        assert!(error.contains("noise"), "{error}");
+        assert_eq!(train(&config, &run(parts.path(), &[]), &Silent).unwrap().output.sha256, expected, "{noise}");
+        let (_, plain) = trained(&TrainConfig { noise: None, ..config.clone() });
+        assert_ne!(plain, expected, "{noise}");
+    }
+}
+
+#[test]
+fn noise_needs_binary_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |quantizer: Option<&str>, noise: &str| {
+        let (quantizer, noise) = (quantizer.map(str::to_owned), Some(noise.to_owned()));
+        let config = TrainConfig { quantizer, noise, ..config("fp32", "adam") };
+        train(&config, &run(folder.path(), &[]), &Silent).unwrap_err().to_string()
+    };
+    assert!(text(None, "neurosim").contains("--quantizer bnn"), "{}", text(None, "neurosim"));
+    let error = text(Some("int4"), "neurosim");
+    assert!(error.contains("noise: expected") && error.contains("int4") && error.contains("±1"), "{error}");
+    assert!(text(Some("bnn"), "neurosim:lrs_spread=3").contains("from 0 to 2"));
+}
+
 /// The report is there while the run goes on, and a report that cannot be written does not end it.
 #[test]
 fn the_report_follows_the_epochs() {
