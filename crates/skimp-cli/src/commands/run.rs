@@ -16,8 +16,8 @@ struct Arguments {
     #[arg(value_name = "MODEL", value_hint = ValueHint::FilePath)]
     model: String,
     /// Input tensor (.npy, batch first), as the network wants it: no preprocessing is done. NAME=X.npy where the network
-    /// has several inputs, once for each
-    #[arg(long, value_name = "[NAME=]X.npy", value_hint = ValueHint::FilePath, required = true)]
+    /// has several inputs, once for each; none where it has no input
+    #[arg(long, value_name = "[NAME=]X.npy", value_hint = ValueHint::FilePath)]
     input: Vec<String>,
     /// Names of the outputs to write, in this order [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]

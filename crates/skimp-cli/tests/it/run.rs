@@ -1,7 +1,7 @@
 //! `skimp run` on several inputs and chosen outputs.
 
 use skimp::data::npy;
-use skimp::graph::{DType, Dim, GraphBuilder, Op, onnx};
+use skimp::graph::{DType, Dim, GraphBuilder, Op, Tensor, onnx};
 
 use crate::{fails, ok, text};
 
@@ -48,4 +48,21 @@ fn inputs_and_outputs_are_taken_by_name() {
     );
     refused(run(&[&first, &second], &["--outputs", "thrice"]), "the network has no output \"thrice\"");
     refused(run(&[&first, &second], &["--outputs", "sum,sum"]), "two --outputs are called \"sum\"");
+}
+
+#[test]
+fn a_network_of_constants_takes_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| text(&folder.path().join(name)).to_owned();
+    let mut builder = GraphBuilder::new("constant");
+    let one = builder.constant("one", Tensor::from_f32(vec![2], vec![1.0, 2.0]));
+    let sum = builder.node("sum", Op::Add, &[one, one]);
+    builder.output(sum);
+    onnx::export(&builder.build().unwrap(), folder.path().join("net.onnx").as_path()).unwrap();
+    let (net, y) = (path("net.onnx"), path("y.npy"));
+    for engine in ["cpu", "reference"] {
+        ok(&["run", &net, "-o", &y, "--engine", engine]);
+        assert_eq!(npy::read(&y).unwrap().data, npy::Data::F32(vec![2.0, 4.0]));
+    }
+    fails(&["run", &net, "--input", &y, "-o", &path("z.npy")], 2, "--input");
 }
