@@ -232,6 +232,24 @@ fn constants_beyond_the_size_of_shapes_are_data() {
     let outputs =
         Reference::new(&sums.import().expect("data")).run(&[Tensor::from_i64(vec![100, 100], vec![7; 10_000])]);
     assert_eq!(outputs.unwrap()[0].as_i64().unwrap()[101 * 3 - 1], 7 + 3 - 2);
+    // The masks of recurrent layers that keras writes, where extents are fixed.
+    let value = tensor_attribute("value", &floats("v", &[1], &[2.0]));
+    for (op, inputs, attributes) in
+        [("ConstantOfShape", &["s"][..], std::slice::from_ref(&value)), ("Expand", &["two", "s"], &[])]
+    {
+        let filled = Model::new(13)
+            .input("x", FLOAT, &[Is(1), Is(100), Is(100)])
+            .initializer(&floats("two", &[1], &[2.0]))
+            .node("Shape", &["x"], &["s"], &[])
+            .node(op, inputs, &["z"], attributes)
+            .node("Mul", &["x", "z"], &["y"], &[])
+            .output("y");
+        let graph = filled.import().expect("data");
+        assert_eq!(graph, through_file(&graph));
+        let x = Tensor::from_f32(vec![1, 100, 100], vec![3.0; 10_000]);
+        let y = Tensor::from_f32(vec![1, 100, 100], vec![6.0; 10_000]);
+        assert_eq!(Reference::new(&graph).run(&[x]).unwrap(), [y], "{op}");
+    }
 }
 
 /// A small file must not make the importer hold large tensors.

@@ -3,7 +3,7 @@
 use super::Calculation;
 use crate::onnx::import::{Importer, NodeView, as_f32, count, fill};
 use crate::onnx::symbolic::{Symbol, SymbolicTensor};
-use crate::{GraphError, Tensor};
+use crate::{GraphError, Op, Tensor, ops};
 
 /// The first `n` inputs as symbolic tensors.
 fn inputs(node: &NodeView<'_>, importer: &mut Importer, n: usize) -> Result<Vec<SymbolicTensor>, GraphError> {
@@ -100,6 +100,19 @@ impl Calculation for Gather {
     }
 }
 
+/// Whether a tensor of this shape has more elements than any shape, and not more than any network's.
+fn is_data(shape: &[usize]) -> bool {
+    const MOST_ELEMENTS: usize = 1 << 30;
+    let n_elements = shape.iter().try_fold(1_usize, |n, &extent| n.checked_mul(extent));
+    SymbolicTensor::is_too_large(shape) && n_elements.is_some_and(|n| n <= MOST_ELEMENTS)
+}
+
+/// Makes the only output of `node` a constant spread over more elements than any shape has: data of the network.
+fn spread(node: &NodeView<'_>, importer: &mut Importer, shape: Vec<usize>, value: Tensor) -> Result<(), GraphError> {
+    let value = importer.new_constant(&format!("{}.value", node.name()), value);
+    importer.emit(node, Op::Expand(ops::Expand { shape }), vec![Some(value)])
+}
+
 pub(super) struct ConstantOfShape;
 
 impl Calculation for ConstantOfShape {
@@ -122,6 +135,9 @@ impl Calculation for ConstantOfShape {
             return fill(node, importer, &open, value);
         }
         let shape = extents(node, &inputs[0])?;
+        if is_data(&shape) {
+            return spread(node, importer, shape, value);
+        }
         let value = SymbolicTensor::from_constant(&value)
             .ok_or_else(|| node.unsupported(format!("a value of element type {:?}", value.dtype())))?;
         let filled = value.filled(shape).map_err(|cause| node.unsupported(cause))?;
@@ -190,6 +206,11 @@ impl Calculation for Expand {
             return fill(node, importer, &open, constant);
         }
         let shape = extents(node, &inputs[1])?;
+        if is_data(&shape)
+            && let Some(constant) = inputs[0].to_constant()
+        {
+            return spread(node, importer, shape, constant);
+        }
         let result = inputs[0].expanded(shape, &mut importer.symbols).map_err(|cause| node.unsupported(cause))?;
         importer.bind_symbolic(node, result)
     }
