@@ -64,7 +64,7 @@ fn chips_run_over_time() {
     let wide = ["lrs_spread=1.0", "sense_offset=0.2"];
     for design in ["bsnn-tile", "xnor-rram"] {
         let found = check(&spiking, design, &wide);
-        assert!(found.top1.windows(2).any(|pair| pair[0] != pair[1]), "{design}: {found:?}");
+        assert!(found.top1.windows(2).any(|pair| pair[0].to_bits() != pair[1].to_bits()), "{design}: {found:?}");
     }
 }
 
@@ -74,7 +74,7 @@ fn chips_are_searched_one_by_one() {
     let network = network(None);
     let wide = "lrs_spread=0.4";
     let levels = check(&network, "bsnn-tile", &[wide, "combine=adder", "levels_from=layer"]);
-    assert!(levels.top1.windows(2).any(|pair| pair[0] != pair[1]), "{levels:?}");
+    assert!(levels.top1.windows(2).any(|pair| pair[0].to_bits() != pair[1].to_bits()), "{levels:?}");
     let plain = check(&network, "bsnn-tile", &[wide]);
     let own = check(&network, "bsnn-tile", &[wide, "thresholds_from=chip"]);
     assert!(own.mean > plain.mean, "{own:?}, {plain:?}");
