@@ -85,7 +85,7 @@ mod tests {
                 // SAFETY: each layout has bytes, blocks are read where they were written, and go back with their own layout.
                 unsafe {
                     let plain = HugePages.alloc(layout);
-                    assert!(!plain.is_null() && plain.addr() % align == 0);
+                    assert!(!plain.is_null() && plain.addr().is_multiple_of(align));
                     plain.write_bytes(7, size);
                     let grown = HugePages.realloc(plain, layout, 3 * size);
                     assert!(std::slice::from_raw_parts(grown, size).iter().all(|&byte| byte == 7));

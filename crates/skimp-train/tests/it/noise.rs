@@ -18,7 +18,7 @@ const SYNAPSES: [Synapse; 3] = [Synapse::Single, Synapse::Differential, Synapse:
 
 fn noise(synapse: Synapse, draw: Draw) -> DeviceNoise {
     let settings = "lrs_spread = 0.2\nhrs_spread = 0.4\non_off_ratio = 20\nread_noise = 0.05\nstuck_at_lrs = 0.01";
-    let cell = find("neurosim").unwrap().cell(&settings.parse().unwrap()).unwrap();
+    let cell = find("neurosim").expect("a device").cell(&settings.parse().expect("TOML")).expect("settings in range");
     DeviceNoise { cell, synapse, draw, rows: 27, sense_offset: 0.05 }
 }
 
@@ -110,7 +110,10 @@ fn sums_of_images_are_spread_as_those_of_chips() {
 }
 
 fn noisy(text: &str, noise: &str) -> Quantizer {
-    quantizer::create(text).unwrap().with_noise(DeviceNoise::parse(noise).unwrap()).unwrap()
+    quantizer::create(text)
+        .expect("a quantizer")
+        .with_noise(DeviceNoise::parse(noise).expect("noise"))
+        .expect("of bits")
 }
 
 fn parameters(model: &Model) -> Vec<u32> {
