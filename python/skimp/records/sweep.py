@@ -99,6 +99,8 @@ class StageCount(Part):
     """The stage."""
     made: int
     """Results that it made."""
+    from_disk: int
+    """Results that it read from the folder that outlives the run."""
     shared: int
     """How often points took one that was there."""
 
