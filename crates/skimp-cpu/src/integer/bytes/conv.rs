@@ -213,7 +213,8 @@ pub(super) fn real(conv: &Conv, layer: &MacLayer, input: &[u8], output: &mut [f3
 
 /// Runs a layer on one image, on several threads where `threads` allows and it is worth it.
 pub(super) fn run(conv: &Conv, finish: &Finish, images: Images<'_>, output: &mut [u8], isa: Isa, threads: usize) {
-    const LEAST_MACS: usize = 1 << 21;
+    /// Some 40 us: what waking another thread costs is a small part.
+    const LEAST_MACS: usize = 1 << 23;
     let n_pixels = conv.ends.output.n_pixels();
     #[cfg(target_arch = "x86_64")]
     if isa != Isa::Portable {
